@@ -1,0 +1,24 @@
+//! The vocabulary that both the source and the sink of an instance speak: where the
+//! source stands, what a table looks like, and what was changed in it.
+//!
+//! Pure data, without any input or output. Everything above names these types; they
+//! name nothing of the program.
+
+mod charset;
+mod column;
+mod gtid;
+mod position;
+mod rows;
+mod table;
+mod transaction;
+
+pub use charset::Charset;
+pub use column::{Column, ColumnType};
+pub use gtid::{Flavor, Gtid, GtidError, GtidSet, Sid};
+pub use position::{FileName, Position};
+pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
+pub use table::{Table, TableName, TableVersion};
+pub use transaction::{
+    Change, Chunk, ChunkEnd, Commit, Generation, StateRecord, StateTopic, StatementChange,
+    StatementKind, TransactionHead,
+};

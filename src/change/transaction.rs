@@ -1,0 +1,137 @@
+//! What the source hands to the instance: transactions, in chunks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{EventPlace, FileName, Gtid, RowsChange};
+
+/// Counts the sessions of a source within a process. What carries an older one than the
+/// newest is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation(pub u64);
+
+/// A piece of a transaction, a few MiB at most.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The session it came from.
+    pub generation: Generation,
+    /// What all chunks of the transaction share.
+    pub head: Arc<TransactionHead>,
+    /// What was changed, in the order of the binlog.
+    pub changes: Vec<Change>,
+    /// Whether more follows.
+    pub end: ChunkEnd,
+}
+
+/// What is known of a transaction when it begins.
+#[derive(Debug, Default)]
+pub struct TransactionHead {
+    /// The text of its one GTID.
+    pub gtid: Option<Arc<str>>,
+    /// The text of the whole executed set, this transaction included; only where the
+    /// format asks for it (`canal.instance.gtidon`).
+    pub executed: Option<Arc<str>>,
+}
+
+/// How a chunk ends.
+#[derive(Debug)]
+pub enum ChunkEnd {
+    /// More of the transaction follows.
+    More,
+    /// The transaction is whole; the source stands behind it.
+    Commit(Box<Commit>),
+    /// The connection was lost: what came of the transaction is void.
+    Abort,
+}
+
+/// Where the source stands after a transaction.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The binlog file.
+    pub file: FileName,
+    /// Offset behind the transaction, in bytes.
+    pub offset: u64,
+    /// Header timestamp of the file's FORMAT_DESCRIPTION, in seconds.
+    pub file_created: u32,
+    /// Header timestamp of the last event, in seconds; 0 when unknown (heartbeats).
+    pub event_time: u32,
+    /// What the executed set gains.
+    pub gtid: Option<Gtid>,
+    /// What has to become durable with the position: schema history.
+    pub state: Vec<StateRecord>,
+}
+
+/// One change of a transaction.
+#[derive(Debug)]
+pub enum Change {
+    /// Rows.
+    Rows(RowsChange),
+    /// A statement that has no rows: DDL, or DML in statement format.
+    Statement(StatementChange),
+}
+
+/// A statement to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementChange {
+    /// What it does.
+    pub kind: StatementKind,
+    /// False for DML in statement format and for rows query events.
+    pub is_ddl: bool,
+    /// The database it concerns; empty when unknown.
+    pub schema: String,
+    /// The table it concerns first; empty when unknown or none.
+    pub table: String,
+    /// The statement, in UTF-8.
+    pub sql: String,
+    /// Where its event stands.
+    pub place: EventPlace,
+}
+
+/// What a statement does, in Canal's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatementKind {
+    /// CREATE TABLE.
+    Create,
+    /// ALTER TABLE.
+    Alter,
+    /// DROP TABLE.
+    Erase,
+    /// RENAME TABLE, and ALTER TABLE that does nothing else.
+    Rename,
+    /// TRUNCATE TABLE.
+    Truncate,
+    /// CREATE INDEX, and ALTER TABLE that begins with adding one.
+    CreateIndex,
+    /// DROP INDEX, and ALTER TABLE that begins with dropping one.
+    DropIndex,
+    /// CREATE DATABASE, DROP DATABASE, and what fits nowhere else.
+    Query,
+    /// INSERT or REPLACE in statement format.
+    Insert,
+    /// UPDATE in statement format.
+    Update,
+    /// DELETE in statement format.
+    Delete,
+}
+
+/// A record that is kept beside the rows and is part of the same atomic append. The sink
+/// does not look into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateRecord {
+    /// Which of the instance's internal topics.
+    pub topic: StateTopic,
+    /// The newest record of a key counts.
+    pub key: Bytes,
+    /// `None` deletes the key.
+    pub value: Option<Bytes>,
+}
+
+/// The internal topics of an instance that hold state records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StateTopic {
+    /// `__<group>.<instance>.schema`: the history of table definitions.
+    Schema,
+    /// `__<group>.<instance>.xa`: prepared XA branches.
+    Xa,
+}

@@ -1,0 +1,4 @@
+//! stub
+/// A record batch.
+#[derive(Debug)]
+pub struct Batch;

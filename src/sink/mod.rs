@@ -1,0 +1,84 @@
+//! Where the records of an instance go: the five verbs, and what they promise.
+//!
+//! A sink holds all the state there is: rows, source position, schema history, held XA
+//! branches. What one [`Sink::commit`] ends becomes durable, and then visible, together
+//! or not at all.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::change::{Position, StateRecord};
+use crate::record::Batch;
+
+/// Records of one topic and partition, encoded.
+#[derive(Debug)]
+pub struct Part {
+    /// The topic, created with `partitions` partitions when it is not there.
+    pub topic: Arc<str>,
+    /// The partition, from 0.
+    pub partition: i32,
+    /// How many partitions the topic has to have at least.
+    pub partitions: i32,
+    /// The records, in the order they are to be read.
+    pub records: Batch,
+}
+
+/// What was committed last: where a restart begins.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// `None` before the first commit.
+    pub position: Option<Position>,
+    /// The newest record of each key that was not deleted.
+    pub state: Vec<StateRecord>,
+    /// The held XA branches, by xid.
+    pub held: Vec<String>,
+}
+
+/// Why a verb failed. After any error the sink refuses all until it is opened again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A newer owner has opened the sink, or the append does not follow the last.
+    #[error("the sink belongs to a newer session of this instance")]
+    Fenced,
+    /// The disk is full; it may have room later.
+    #[error("no room left for the log: {0}")]
+    Full(String),
+    /// Nobody can say whether it became durable; opening again tells.
+    #[error("the log failed: {0}")]
+    Failed(String),
+    /// A topic cannot take the records as they are, whatever the number of tries.
+    #[error("topic {topic} refused a record: {reason}")]
+    Refused {
+        /// The topic.
+        topic: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Resolves when a commit is durable.
+pub type Receipt = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// One owner at a time, one open append at a time.
+pub trait Sink: Send {
+    /// Fences a former owner of the instance and says what was committed.
+    fn open(&mut self) -> impl Future<Output = Result<Committed, Error>> + Send;
+
+    /// Adds to the open append; the first part opens it. Nobody can read it yet.
+    fn append(&mut self, part: Part) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Ends the open append: its parts, `position` and `state` become durable, and then
+    /// visible, together or not at all. Without a part only the position moves.
+    fn commit(
+        &mut self,
+        position: &Position,
+        state: Vec<StateRecord>,
+    ) -> impl Future<Output = Result<Receipt, Error>> + Send;
+
+    /// Takes the open append back, if there is one.
+    fn abort(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Streams the held branch `xid` into the open append.
+    fn publish_held(&mut self, xid: &str) -> impl Future<Output = Result<(), Error>> + Send;
+}

@@ -81,7 +81,12 @@ impl LogFiles {
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogFiles {
-    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
         if attributes.metadata().name() != INSTANCE_SPAN {
             return;
         }

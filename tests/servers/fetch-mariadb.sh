@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# fetch-mariadb.sh DIR: a MariaDB server in DIR, without installing anything and without root.
+#
+# Out: DIR/bin/{mariadbd,mariadb,mariadb-binlog}, and DIR/data, an initialised data directory with
+# the accounts of fetch-mysql.sh. Run again, it does nothing. The version is that of the machine's
+# own release (Debian 12: 10.11).
+
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/packages.sh"
+
+[ $# = 1 ] || die "usage: $0 DIR"
+
+is_ubuntu() { grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; }
+
+build() {
+    local dir=$1 name
+    if command -v apt-get >/dev/null; then
+        local suites=own,own-updates
+        if is_ubuntu; then suites=$suites,own-security; fi
+        unpack "$dir" "$suites" mariadb-server-core mariadb-client-core
+        starter "$dir" mariadbd.bare usr/sbin/mariadbd
+        for name in mariadb mariadb-binlog mariadb-dump mariadb-admin; do
+            [ ! -e "$dir/root/usr/bin/$name" ] || starter "$dir" "$name" "usr/bin/$name"
+        done
+        cat >"$dir/bin/mariadbd" <<'STARTER'
+#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+usr=$here/../root/usr
+exec "$here/mariadbd.bare" --no-defaults --basedir="$usr" --lc-messages-dir="$usr/share/mysql" \
+    --character-sets-dir="$usr/share/mysql/charsets" --plugin-dir="$usr/lib/mysql/plugin" --secure-file-priv= "$@"
+STARTER
+        chmod +x "$dir/bin/mariadbd"
+        share=$dir/root/usr/share/mysql
+    elif command -v mariadbd >/dev/null; then
+        mkdir "$dir/bin"
+        printf '#!/bin/sh\nexec "%s" --no-defaults "$@"\n' "$(command -v mariadbd)" >"$dir/bin/mariadbd"
+        chmod +x "$dir/bin/mariadbd"
+        share=/usr/share/mysql
+    else
+        die "neither apt-get nor mariadbd is here; give a running server by SLUICE_TEST_MARIADB"
+    fi
+    initialise "$dir"
+}
+
+# What mariadb-install-db does, without the script's own search for the server.
+initialise() {
+    local dir=$1 user=()
+    [ "$(id -u)" != 0 ] || user=(--user=root)
+    say "initialising the data directory"
+    mkdir "$dir/data"
+    {
+        echo 'CREATE DATABASE mysql;'
+        echo 'USE mysql;'
+        echo "SET @auth_root_socket = NULL;"
+        cat "$share/mysql_system_tables.sql" "$share/mysql_performance_tables.sql" \
+            "$share/mysql_system_tables_data.sql"
+        [ ! -e "$share/fill_help_tables.sql" ] || cat "$share/fill_help_tables.sql"
+        echo "FLUSH PRIVILEGES;"
+        echo "CREATE USER root@'%' IDENTIFIED BY '';"
+        echo "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
+        echo "CREATE USER canal@'%' IDENTIFIED BY 'canal';"
+        echo "GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO canal@'%';"
+    } >"$dir/accounts.sql"
+    "$dir/bin/mariadbd" "${user[@]}" --datadir="$dir/data" --bootstrap --skip-networking \
+        --innodb-log-file-size=8M --max-allowed-packet=16M --net-buffer-length=16K \
+        <"$dir/accounts.sql" >"$dir/initialise.log" 2>&1 ||
+        { tail -20 "$dir/initialise.log" >&2; die "mariadbd --bootstrap failed"; }
+}
+
+once "$1" build
+say "MariaDB is in $1"

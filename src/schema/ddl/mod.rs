@@ -1,0 +1,1 @@
+//! Reading DDL: what a statement's text changes in the schema, and what it is published as.

@@ -1,1 +1,173 @@
-//! Not yet written.
+//! The one seam under all durable bytes.
+//!
+//! Owns: every file system call that has to survive a crash. In: paths relative to the
+//! root of the disk, `/` between their parts; bytes. Out: bytes, `std::io` errors as the
+//! system gave them (no room is `StorageFull`).
+//!
+//! What holds: a write is durable only after [`File::sync`] of its file returned, a new,
+//! renamed or removed name only after [`Disk::sync_dir`] of its directory returned. All
+//! calls block; the caller chooses the thread.
+//!
+//! [`Real`] is a directory of the operating system; [`Simulated`] lives in memory and
+//! loses what was not synced, tears writes, fills up and fails on request.
+
+mod real;
+mod simulated;
+
+use std::fmt;
+use std::io;
+
+pub use real::Real;
+pub use simulated::{Freeze, Simulated};
+
+/// A directory that holds durable bytes.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Opens a file.
+    fn open(&self, path: &str, mode: Mode) -> io::Result<File>;
+
+    /// The names in a directory, sorted; nothing for a directory that is not there.
+    fn list(&self, dir: &str) -> io::Result<Vec<Entry>>;
+
+    /// Makes a directory and those above it; one that is there is fine.
+    fn create_dir(&self, path: &str) -> io::Result<()>;
+
+    /// Gives a file or directory another name, replacing a file of that name.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file; one that is not there is fine.
+    fn remove_file(&self, path: &str) -> io::Result<()>;
+
+    /// Removes a directory with all in it; one that is not there is fine.
+    fn remove_dir(&self, path: &str) -> io::Result<()>;
+
+    /// Makes the names in a directory durable. The root is the empty path.
+    fn sync_dir(&self, path: &str) -> io::Result<()>;
+
+    /// How much room there is.
+    fn space(&self) -> io::Result<Space>;
+
+    /// Takes the disk for this process; `WouldBlock` if another process has it. It is
+    /// given back when the lock is dropped.
+    fn lock(&self) -> io::Result<Lock>;
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For reading; it must be there.
+    Read,
+    /// For reading and writing; it must be there.
+    Write,
+    /// For reading and writing; made if it is not there, its bytes kept if it is.
+    Create,
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The name, without the directory.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+/// Room on a disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Of the whole file system.
+    pub total: u64,
+    /// Left for us.
+    pub free: u64,
+}
+
+/// Holds a disk for this process.
+#[derive(Debug)]
+pub struct Lock {
+    _held: LockKind,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for its drop")]
+enum LockKind {
+    Real(real::Locked),
+    Simulated(simulated::Locked),
+}
+
+/// An open file. All its methods take offsets, so one handle serves many threads.
+#[derive(Debug)]
+pub struct File(FileKind);
+
+#[derive(Debug)]
+enum FileKind {
+    Real(real::File),
+    Simulated(simulated::File),
+}
+
+impl File {
+    /// Reads up to `buffer.len()` bytes from `offset`: fewer only at the end of the file.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.0 {
+            FileKind::Real(file) => file.read_at(buffer, offset),
+            FileKind::Simulated(file) => file.read_at(buffer, offset),
+        }
+    }
+
+    /// Like [`read_at`](Self::read_at), but `WouldBlock` where the bytes are not in memory.
+    pub fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.0 {
+            FileKind::Real(file) => file.read_cached(buffer, offset),
+            FileKind::Simulated(file) => file.read_at(buffer, offset),
+        }
+    }
+
+    /// Reads exactly `buffer.len()` bytes; `UnexpectedEof` if there are fewer.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.read_at(buffer, offset)? == buffer.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match &self.0 {
+            FileKind::Real(file) => file.write_at(bytes, offset),
+            FileKind::Simulated(file) => file.write_at(bytes, offset),
+        }
+    }
+
+    /// The length of the file.
+    pub fn len(&self) -> io::Result<u64> {
+        match &self.0 {
+            FileKind::Real(file) => file.len(),
+            FileKind::Simulated(file) => file.len(),
+        }
+    }
+
+    /// Whether the file has no bytes.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Cuts the file, or lengthens it with zeros.
+    pub fn set_len(&self, len: u64) -> io::Result<()> {
+        match &self.0 {
+            FileKind::Real(file) => file.set_len(len),
+            FileKind::Simulated(file) => file.set_len(len),
+        }
+    }
+
+    /// Makes the bytes and the length of the file durable (not its name).
+    pub fn sync(&self) -> io::Result<()> {
+        match &self.0 {
+            FileKind::Real(file) => file.sync(),
+            FileKind::Simulated(file) => file.sync(),
+        }
+    }
+}
+
+/// The directory of a path: empty for a name in the root.
+pub fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}

@@ -1,0 +1,162 @@
+//! A directory of the operating system.
+//!
+//! Owns: the translation of [`Disk`](super::Disk) to system calls. `sync` is `fdatasync`,
+//! which also makes a changed length durable; the lock is an advisory `flock` on the file
+//! `.lock`, as in Apache Kafka, so it ends with the process however that ends.
+
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
+
+use std::fs;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use rustix::fs::FlockOperation;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::{Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
+
+/// The disk under a directory.
+#[derive(Debug)]
+pub struct Real {
+    root: PathBuf,
+}
+
+impl Real {
+    /// The disk under `root`, which is made when it is not there.
+    pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        fs::create_dir_all(&root)?;
+        Ok(Self { root })
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        if path.is_empty() { self.root.clone() } else { self.root.join(path) }
+    }
+}
+
+impl Disk for Real {
+    fn open(&self, path: &str, mode: Mode) -> io::Result<super::File> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(mode != Mode::Read).create(mode == Mode::Create);
+        Ok(super::File(FileKind::Real(File(options.open(self.at(path))?))))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<Entry>> {
+        let entries = match fs::read_dir(self.at(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string() {
+                found.push(Entry { name, is_dir: entry.file_type()?.is_dir() });
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn create_dir(&self, path: &str) -> io::Result<()> {
+        fs::create_dir_all(self.at(path))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.at(from), self.at(to))
+    }
+
+    fn remove_file(&self, path: &str) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.at(path)))
+    }
+
+    fn remove_dir(&self, path: &str) -> io::Result<()> {
+        absent_is_fine(fs::remove_dir_all(self.at(path)))
+    }
+
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        fs::File::open(self.at(path))?.sync_all()
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(&self.root)?;
+        Ok(Space { total: stat.f_blocks * stat.f_frsize, free: stat.f_bavail * stat.f_frsize })
+    }
+
+    fn lock(&self) -> io::Result<Lock> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(self.at(".lock"))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _held: LockKind::Real(Locked(file)) }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The lock file; closing it unlocks.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for its drop")]
+pub(super) struct Locked(fs::File);
+
+/// An open file.
+#[derive(Debug)]
+pub(super) struct File(fs::File);
+
+impl File {
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// `preadv2` with `RWF_NOWAIT`: answers from the page cache or not at all.
+    pub(super) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let mut slices = [IoSliceMut::new(&mut buffer[filled..])];
+            let at = offset + filled as u64;
+            match rustix::io::preadv2(&self.0, &mut slices, at, ReadWriteFlags::NOWAIT) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(Errno::INTR) => {}
+                // A file system without it: the caller goes to a thread that may block.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(filled)
+    }
+
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    pub(super) fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}

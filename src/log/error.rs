@@ -1,0 +1,180 @@
+//! How the faces of the log fail. The text is for operators; the variant decides.
+
+use std::io;
+
+/// Why the log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the log directory is in use by another process")]
+    Locked,
+    /// Bytes that were durable are not as they were written.
+    #[error("the log is damaged: {0}; restore it from a copy, or start with log damage accepted")]
+    Damaged(String),
+    /// Written by something newer, or not by us.
+    #[error("the log cannot be read: {0}")]
+    Unknown(String),
+    /// The system failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why an append was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The topic was deleted, or never had this partition.
+    #[error("there is no partition {partition} of topic {topic}")]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// The bytes are not one whole record batch v2.
+    #[error("not a record batch: {0}")]
+    Corrupt(&'static str),
+    /// Larger than `max.message.bytes` of the topic.
+    #[error("a batch of {size} bytes is larger than max.message.bytes, {max}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// What the topic takes.
+        max: usize,
+    },
+    /// A sequence number that does not follow the last.
+    #[error("sequence {got} of producer {producer_id} does not follow {expected}")]
+    OutOfOrderSequence {
+        /// The producer.
+        producer_id: i64,
+        /// What it sent.
+        got: i32,
+        /// What would have followed.
+        expected: i32,
+    },
+    /// A newer session of the producer has written.
+    #[error("epoch {got} of producer {producer_id} is older than {current}")]
+    InvalidProducerEpoch {
+        /// The producer.
+        producer_id: i64,
+        /// What it sent.
+        got: i16,
+        /// The newest epoch seen.
+        current: i16,
+    },
+    /// An offset beyond the end.
+    #[error("offset {0} is out of range")]
+    OffsetOutOfRange(i64),
+    /// The disk is full; it goes on by itself when there is room.
+    #[error("no room left on the disk of the log")]
+    Full,
+    /// A sync failed: nobody can say what is durable. Read-only until restart.
+    #[error("the log is read-only since a disk error ({0}); restart to recover it")]
+    ReadOnly(String),
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// Why a topic was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// There is one of this name.
+    #[error("topic {0} exists")]
+    Exists(String),
+    /// There is none of this name.
+    #[error("there is no topic {0}")]
+    Unknown(String),
+    /// Not a name Kafka allows, or one that differs from another only by `.` and `_`.
+    #[error("topic name {0:?} is not allowed: {1}")]
+    InvalidName(String, &'static str),
+    /// Fewer than one, or fewer than there are.
+    #[error("a topic cannot have {0} partitions: {1}")]
+    InvalidPartitions(i32, &'static str),
+    /// A setting that does not exist, or a value it cannot take.
+    #[error("setting {key} cannot be {value:?}: {reason}")]
+    InvalidConfig {
+        /// The setting.
+        key: String,
+        /// The value.
+        value: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// An instance of another name writes it.
+    #[error("topic {topic} is written by instance {owner}")]
+    Owned {
+        /// The topic.
+        topic: String,
+        /// Who writes it.
+        owner: String,
+    },
+    /// The change could not be made durable.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Why nothing was read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The topic was deleted, or never had this partition.
+    #[error("there is no partition {partition} of topic {topic}")]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// Before the start of the partition, or behind its end.
+    #[error("offset {offset} is outside {start}..{end}")]
+    OffsetOutOfRange {
+        /// What was asked for.
+        offset: i64,
+        /// The first offset there is.
+        start: i64,
+        /// Behind the last.
+        end: i64,
+    },
+    /// What is stored is not a batch.
+    #[error("{place}: stored bytes are damaged at offset {offset}")]
+    Damaged {
+        /// The file.
+        place: String,
+        /// The offset that was looked for.
+        offset: i64,
+    },
+    /// The system failed.
+    #[error("read {place}: {source}")]
+    Io {
+        /// The file.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why the writer of an instance failed. After any of these it must be opened again.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterError {
+    /// A newer writer of the instance was opened, or this one failed and was not opened since.
+    #[error("the writer belongs to an older session of instance {0}")]
+    Fenced(String),
+    /// The disk is full; it may have room later.
+    #[error("no room left on the disk of the log")]
+    Full,
+    /// A topic cannot take the records, whatever the number of tries.
+    #[error("topic {topic}: {reason}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody can say whether it became durable; opening again tells.
+    #[error("{0}")]
+    Failed(String),
+}

@@ -1,0 +1,64 @@
+//! What an operator may set of the log, and the sizes that the design fixes.
+
+/// The settings of the log; topics override some by their own configuration.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// `log.segment.bytes`: a segment is rolled before it grows beyond.
+    pub segment_bytes: u64,
+    /// `log.roll.ms`: a segment is rolled when its first record is older.
+    pub segment_ms: i64,
+    /// `log.retention.ms`: older inactive segments are deleted; `None` keeps them.
+    pub retention_ms: Option<i64>,
+    /// `log.retention.bytes`: of a partition; `None` is without limit.
+    pub retention_bytes: Option<u64>,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
+    /// `message.max.bytes`.
+    pub message_max_bytes: usize,
+    /// `log.index.interval.bytes`: an index entry each so many bytes of a segment.
+    pub index_interval_bytes: u64,
+    /// Internal topics are rolled, and compacted, at this size.
+    pub internal_segment_bytes: u64,
+    /// A transaction of an instance larger than this is staged in files of its own.
+    pub staged_above: usize,
+    /// The largest share of a group that one partition may have inline.
+    pub reference_from: usize,
+    /// The size of the first journal files.
+    pub journal_file_min: u64,
+    /// The size up to which journal files grow with the load.
+    pub journal_file_max: u64,
+    /// A checkpoint is written after so many inline bytes,
+    pub checkpoint_inline_bytes: u64,
+    /// or so many bytes by reference,
+    pub checkpoint_reference_bytes: u64,
+    /// or so many milliseconds.
+    pub checkpoint_ms: u64,
+    /// How many bytes may wait for the appender; more wait before it.
+    pub queue_bytes: usize,
+    /// Kept aside, to have room for what frees room.
+    pub ballast_bytes: u64,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3600 * 1000,
+            retention_ms: Some(7 * 24 * 3600 * 1000),
+            retention_bytes: None,
+            retention_check_ms: 300_000,
+            message_max_bytes: 1_048_588,
+            index_interval_bytes: 4096,
+            internal_segment_bytes: 16 << 20,
+            staged_above: 8 << 20,
+            reference_from: 256 << 10,
+            journal_file_min: 4 << 20,
+            journal_file_max: 64 << 20,
+            checkpoint_inline_bytes: 256 << 20,
+            checkpoint_reference_bytes: 1 << 30,
+            checkpoint_ms: 60_000,
+            queue_bytes: 32 << 20,
+            ballast_bytes: 4 << 20,
+        }
+    }
+}

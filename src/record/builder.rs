@@ -1,0 +1,196 @@
+//! Builds a batch in one vector: no allocation a record, and no copy of a value.
+//!
+//! A value is written in place by whoever makes it, so its length, and with it the
+//! record's, are known only behind it. Both are varints that stand before it. They get the
+//! width that the record before needed; only where that guess fails are the bytes behind
+//! moved by the difference. So the lengths are the shortest there are, as from any other
+//! producer.
+//!
+//! A record stays open until its headers are given: the last of a source transaction learns
+//! that it is the last only at the commit.
+
+use super::{Batch, HEAD_LENGTH, varint};
+
+/// Bytes of a record with the least content: what a first guess of widths starts from.
+const FIRST_WIDTH: usize = 2;
+
+/// Collects records; see the head of this file.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    bytes: Vec<u8>,
+    count: i32,
+    open: Option<Open>,
+    record_width: usize,
+    value_width: usize,
+}
+
+/// A record that lacks its headers.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Where its length stands, `record_width` bytes wide.
+    start: usize,
+    /// Where its key and its value stand.
+    key: Option<(usize, usize)>,
+    value: Option<(usize, usize)>,
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl BatchBuilder {
+    /// An empty batch with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity.max(HEAD_LENGTH));
+        bytes.resize(HEAD_LENGTH, 0);
+        Self { bytes, count: 0, open: None, record_width: FIRST_WIDTH, value_width: FIRST_WIDTH }
+    }
+
+    /// Opens a record whose value `write` appends to the vector it is given (and leaves
+    /// alone what stands there). Returns the length of the value. A record still open is
+    /// closed without headers; when `write` fails the new one never was.
+    pub fn open<E>(
+        &mut self,
+        key: Option<&[u8]>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let (start, key) = self.begin(key);
+        let guess = self.bytes.len();
+        self.bytes.resize(guess + self.value_width, 0);
+        let value = self.bytes.len();
+        if let Err(error) = write(&mut self.bytes) {
+            self.bytes.truncate(start);
+            return Err(error);
+        }
+        let length = self.bytes.len() - value;
+        let width = varint::width(length as i64);
+        self.fit(guess, self.value_width, width);
+        self.value_width = width;
+        varint::put_over(&mut self.bytes[guess..], length as i64);
+        self.open = Some(Open { start, key, value: Some((guess + width, length)) });
+        Ok(length)
+    }
+
+    /// Opens a record without a value: a tombstone.
+    pub fn open_tombstone(&mut self, key: Option<&[u8]>) {
+        let (start, key) = self.begin(key);
+        varint::put(&mut self.bytes, -1);
+        self.open = Some(Open { start, key, value: None });
+    }
+
+    /// Gives the open record its headers. Without an open record it does nothing.
+    pub fn close(&mut self, headers: &[(&str, &[u8])]) {
+        let Some(Open { start, .. }) = self.open.take() else { return };
+        varint::put(&mut self.bytes, headers.len() as i64);
+        for (name, value) in headers {
+            self.put_bytes(name.as_bytes());
+            self.put_bytes(value);
+        }
+        let length = (self.bytes.len() - start - self.record_width) as i64;
+        let width = varint::width(length);
+        self.fit(start, self.record_width, width);
+        self.record_width = width;
+        varint::put_over(&mut self.bytes[start..], length);
+        self.count += 1;
+    }
+
+    /// Takes the open record back: it never was.
+    pub fn discard(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.bytes.truncate(open.start);
+        }
+    }
+
+    /// A whole record at once.
+    pub fn push(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, &[u8])]) {
+        match value {
+            None => self.open_tombstone(key),
+            Some(value) => {
+                let written: Result<usize, std::convert::Infallible> = self.open(key, |out| {
+                    out.extend_from_slice(value);
+                    Ok(())
+                });
+                let Ok(_) = written;
+            }
+        }
+        self.close(headers);
+    }
+
+    /// Whether a record waits for its headers.
+    pub fn has_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Key and value of the record that waits for its headers.
+    pub fn open_record(&self) -> Option<(Option<&[u8]>, Option<&[u8]>)> {
+        let open = self.open?;
+        let slice = |(start, length): (usize, usize)| &self.bytes[start..start + length];
+        Some((open.key.map(slice), open.value.map(slice)))
+    }
+
+    /// Records so far, the open one included.
+    pub fn count(&self) -> i32 {
+        self.count + i32::from(self.has_open())
+    }
+
+    /// Whether there is no record, not even an open one.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// Bytes so far, head and open record included.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Hands the batch over and begins the next one, with room for as much. A record still
+    /// open is closed without headers.
+    pub fn finish(&mut self) -> Batch {
+        self.close(&[]);
+        let mut next = Self::with_capacity(self.bytes.len());
+        next.record_width = self.record_width;
+        next.value_width = self.value_width;
+        let done = std::mem::replace(self, next);
+        Batch::new(done.bytes, done.count)
+    }
+
+    /// Forgets all records, and keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.truncate(HEAD_LENGTH);
+        self.count = 0;
+        self.open = None;
+    }
+
+    /// What stands before a value, up to the key. Returns where the record starts and
+    /// where its key is.
+    fn begin(&mut self, key: Option<&[u8]>) -> (usize, Option<(usize, usize)>) {
+        self.close(&[]);
+        let start = self.bytes.len();
+        self.bytes.resize(start + self.record_width, 0);
+        self.bytes.push(0); // attributes
+        self.bytes.push(0); // timestamp delta: all records have the time of the append
+        varint::put(&mut self.bytes, i64::from(self.count));
+        match key {
+            None => varint::put(&mut self.bytes, -1),
+            Some(key) => self.put_bytes(key),
+        }
+        (start, key.map(|key| (self.bytes.len() - key.len(), key.len())))
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) {
+        varint::put(&mut self.bytes, bytes.len() as i64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Makes the `guess` bytes at `place` `width` bytes, moving all behind them.
+    fn fit(&mut self, place: usize, guess: usize, width: usize) {
+        let end = self.bytes.len();
+        if width > guess {
+            self.bytes.resize(end + width - guess, 0);
+        }
+        self.bytes.copy_within(place + guess..end, place + width);
+        self.bytes.truncate(end + width - guess);
+    }
+}

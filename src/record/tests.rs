@@ -1,0 +1,254 @@
+//! The codec against `kafka-protocol`'s as a second opinion, and against broken bytes.
+
+use kafka_protocol::records::{Record as TheirRecord, RecordBatchDecoder};
+use proptest::prelude::*;
+
+use super::*;
+
+type Header = (String, Vec<u8>);
+type Row = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>);
+
+const NOW: i64 = 1_714_550_400_123;
+
+fn build(rows: &[Row]) -> Batch {
+    let mut builder = BatchBuilder::default();
+    for (key, value, headers) in rows {
+        let headers: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        builder.push(key.as_deref(), value.as_deref(), &headers);
+    }
+    let mut batch = builder.finish();
+    batch.seal(NOW);
+    batch
+}
+
+fn read(view: &BatchView<'_>) -> Vec<Row> {
+    view.records()
+        .map(|record| {
+            let record = record.unwrap();
+            let headers = record.headers.map(|(name, value)| {
+                (String::from_utf8(name.to_vec()).unwrap(), value.unwrap().to_vec())
+            });
+            (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec), headers.collect())
+        })
+        .collect()
+}
+
+fn read_by_kafka_protocol(bytes: &[u8]) -> Vec<TheirRecord> {
+    RecordBatchDecoder::decode(&mut bytes::Bytes::copy_from_slice(bytes)).unwrap().records
+}
+
+fn rows_of_sizes(sizes: &[usize]) -> Vec<Row> {
+    sizes.iter().map(|size| (None, Some(vec![b'x'; *size]), Vec::new())).collect()
+}
+
+#[test]
+fn values_at_the_edges_of_the_length_widths_come_back_whole() {
+    // 63/64, 8191/8192 and 2^20 are where one more byte of length is needed; going up and
+    // down makes every guess fail once in each direction
+    let sizes = [0, 63, 64, 54, 55, 56, 8191, 8192, 0, 8182, 8183, 1 << 20, (1 << 20) - 1, 1, 300];
+    let rows = rows_of_sizes(&sizes);
+    let batch = build(&rows);
+    let view = BatchView::parse(batch.as_bytes()).unwrap();
+    assert_eq!(read(&view), rows);
+    let theirs = read_by_kafka_protocol(batch.as_bytes());
+    let lengths: Vec<usize> = theirs.iter().map(|r| r.value.as_ref().unwrap().len()).collect();
+    assert_eq!(lengths, sizes);
+}
+
+#[test]
+fn lengths_are_as_short_as_any_other_producers() {
+    let rows = rows_of_sizes(&[10, 9000, 10, 70]);
+    let ours = build(&rows);
+    // length, attributes, deltas (1 byte each), key -1, value length, headers 0
+    let expected = [(1, 1, 10), (2, 3, 9000), (1, 1, 10), (2, 2, 70)];
+    let size: usize = expected.iter().map(|(record, value, size)| record + 5 + value + size).sum();
+    // 9000 needs three bytes itself, and so does its record
+    assert_eq!(ours.len(), HEAD_LENGTH + size + 1);
+}
+
+#[test]
+fn a_head_says_what_kafka_expects_of_a_plain_producer() {
+    let mut batch = build(&[(Some(b"k".to_vec()), None, vec![("h".into(), b"v".to_vec())])]);
+    batch.set_base_offset(77);
+    batch.set_leader_epoch(5);
+    let theirs = &read_by_kafka_protocol(batch.as_bytes())[0];
+    assert_eq!((theirs.offset, theirs.timestamp), (77, NOW));
+    assert_eq!((theirs.producer_id, theirs.producer_epoch, theirs.sequence), (-1, -1, -1));
+    assert_eq!(theirs.partition_leader_epoch, 5);
+    assert!(!theirs.transactional && !theirs.control);
+    assert_eq!(theirs.key.as_deref(), Some(b"k".as_slice()));
+    assert_eq!(theirs.value, None);
+    let header = theirs.headers.iter().next().unwrap();
+    assert_eq!((header.0.as_str(), header.1.as_deref()), ("h", Some(b"v".as_slice())));
+}
+
+#[test]
+fn offset_and_epoch_are_outside_the_checksum() {
+    let mut bytes = build(&rows_of_sizes(&[3])).into_bytes().to_vec();
+    set_base_offset(&mut bytes, i64::MAX - 1);
+    set_leader_epoch(&mut bytes, 9);
+    let view = BatchView::parse(&bytes).unwrap();
+    assert_eq!((view.head().base_offset, view.head().leader_epoch), (i64::MAX - 1, 9));
+}
+
+#[test]
+fn a_record_stays_open_until_its_headers_are_given() {
+    let mut builder = BatchBuilder::default();
+    let write = |out: &mut Vec<u8>| {
+        out.extend_from_slice(b"value");
+        Ok::<_, ()>(())
+    };
+    assert_eq!(builder.open(Some(b"key"), write), Ok(5));
+    assert!(builder.has_open());
+    assert_eq!(builder.count(), 1);
+    assert_eq!(builder.open_record(), Some((Some(b"key".as_slice()), Some(b"value".as_slice()))));
+    builder.close(&[("tx", b"0/end")]);
+    assert!(!builder.has_open());
+    let mut batch = builder.finish();
+    batch.seal(NOW);
+    let row =
+        (Some(b"key".to_vec()), Some(b"value".to_vec()), vec![("tx".into(), b"0/end".to_vec())]);
+    assert_eq!(read(&BatchView::parse(batch.as_bytes()).unwrap()), [row]);
+    assert!(builder.is_empty());
+}
+
+#[test]
+fn a_value_that_fails_or_is_taken_back_leaves_no_trace() {
+    let mut builder = BatchBuilder::default();
+    builder.push(None, Some(b"first"), &[]);
+    let before = builder.len();
+    let failed = builder.open(None, |out| {
+        out.extend_from_slice(&[7; 10_000]);
+        Err("no")
+    });
+    assert_eq!(failed, Err("no"));
+    assert_eq!((builder.len(), builder.count()), (before, 1));
+    builder.open(None, |out| Ok::<_, ()>(out.push(1))).unwrap();
+    builder.discard();
+    assert_eq!((builder.len(), builder.count()), (before, 1));
+}
+
+#[test]
+fn a_flipped_bit_a_cut_and_a_tail_are_told_apart() {
+    let bytes = build(&rows_of_sizes(&[20])).into_bytes().to_vec();
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert!(matches!(BatchView::parse(&flipped), Err(Error::Crc { .. })));
+    let cut = &bytes[..bytes.len() - 1];
+    let expected = Error::Cut { needed: bytes.len(), found: bytes.len() - 1 };
+    assert_eq!(BatchView::parse(cut).unwrap_err(), expected);
+    let tail = [bytes.as_slice(), &[0]].concat();
+    assert_eq!(BatchView::parse(&tail).unwrap_err(), Error::Trailing(1));
+    let mut old = bytes.clone();
+    old[16] = 1;
+    assert_eq!(BatchView::parse(&old).unwrap_err(), Error::Magic(1));
+    let mut short = bytes;
+    short[8..12].copy_from_slice(&48i32.to_be_bytes());
+    assert_eq!(BatchView::parse(&short).unwrap_err(), Error::Length(48));
+}
+
+/// Puts `field` at `place` and makes the CRC right again.
+fn patched(bytes: &[u8], place: usize, field: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[place..place + field.len()].copy_from_slice(field);
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_count_that_does_not_fit_its_offsets_is_refused() {
+    let bytes = build(&rows_of_sizes(&[1, 2])).into_bytes();
+    for (count, last) in [(3, 1), (0, 1), (-1, -2), (2, i32::MAX), (1, -1)] {
+        let wrong =
+            patched(&patched(&bytes, 57, &i32::to_be_bytes(count)), 23, &i32::to_be_bytes(last));
+        assert!(matches!(BatchView::parse(&wrong), Err(Error::Count { .. })), "{count} {last}");
+    }
+    // what compaction leaves: two records over offsets 0..=9
+    let compacted = patched(&bytes, 23, &9i32.to_be_bytes());
+    assert!(BatchView::parse(&compacted).is_err());
+    assert_eq!(BatchView::parse_stored(&compacted).unwrap().records().count(), 2);
+}
+
+#[test]
+fn compressed_records_are_refused_not_misread() {
+    let bytes = patched(&build(&rows_of_sizes(&[1])).into_bytes(), 21, &4i16.to_be_bytes());
+    let view = BatchView::parse(&bytes).unwrap();
+    assert_eq!(view.records().next().unwrap().unwrap_err(), Error::Compressed(Compression::Zstd));
+    assert_eq!(view.records().count(), 1);
+}
+
+#[test]
+fn compaction_keeps_offsets_and_drops_records() {
+    let rows: Vec<Row> =
+        (0..5u8).map(|n| (Some(vec![n]), Some(vec![n; 100]), Vec::new())).collect();
+    let mut batch = build(&rows);
+    batch.set_base_offset(40);
+    let view = BatchView::parse(batch.as_bytes()).unwrap();
+    let kept = view.retain(|record| record.offset % 2 == 1).unwrap().unwrap();
+    let left = BatchView::parse_stored(&kept).unwrap();
+    let offsets: Vec<i64> = left.records().map(|record| record.unwrap().offset).collect();
+    assert_eq!(offsets, [41, 43]);
+    assert_eq!((left.head().base_offset, left.head().last_offset()), (40, 44));
+    assert_eq!(read_by_kafka_protocol(&kept).iter().map(|r| r.offset).collect::<Vec<_>>(), offsets);
+    assert!(view.retain(|_| false).unwrap().is_none());
+}
+
+#[test]
+fn batches_back_to_back_are_walked_to_the_first_broken_one() {
+    let mut bytes = build(&rows_of_sizes(&[1])).into_bytes().to_vec();
+    bytes.extend_from_slice(build(&rows_of_sizes(&[2, 3])).as_bytes());
+    let whole: Vec<i32> = batches(&bytes).map(|batch| batch.unwrap().head().count).collect();
+    assert_eq!(whole, [1, 2]);
+    let walked: Vec<bool> = batches(&bytes[..bytes.len() - 1]).map(|batch| batch.is_ok()).collect();
+    assert_eq!(walked, [true, false]);
+}
+
+fn any_rows() -> impl Strategy<Value = Vec<Row>> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..200);
+    let header = ("[a-z]{0,4}", bytes());
+    let row = (prop::option::of(bytes()), prop::option::of(bytes()));
+    let row = (row, prop::collection::vec(header, 0..4)).prop_map(|((k, v), h)| (k, v, h));
+    prop::collection::vec(row, 1..40)
+}
+
+proptest! {
+    #[test]
+    fn what_is_built_is_what_is_read(rows in any_rows()) {
+        let batch = build(&rows);
+        let view = BatchView::parse(batch.as_bytes()).unwrap();
+        prop_assert_eq!(read(&view), rows.clone());
+        let offsets: Vec<i64> = batch.records().map(|r| r.unwrap().offset).collect();
+        prop_assert_eq!(offsets, (0..rows.len() as i64).collect::<Vec<_>>());
+        let theirs = read_by_kafka_protocol(batch.as_bytes());
+        prop_assert_eq!(theirs.len(), rows.len());
+        for (their, (key, value, _)) in theirs.iter().zip(&rows) {
+            prop_assert_eq!(their.key.as_deref(), key.as_deref());
+            prop_assert_eq!(their.value.as_deref(), value.as_deref());
+        }
+    }
+
+    #[test]
+    fn arbitrary_records_under_a_right_head_never_panic(
+        records in prop::collection::vec(any::<u8>(), 0..300),
+        count in 1..1000i32,
+    ) {
+        let mut bytes = vec![0; HEAD_LENGTH];
+        bytes.extend_from_slice(&records);
+        let head = Head::unsealed(bytes.len(), count);
+        bytes[..HEAD_LENGTH].copy_from_slice(&head.to_bytes());
+        let bytes = patched(&bytes, 21, &[0, 0]);
+        let view = BatchView::parse(&bytes).unwrap();
+        for record in view.records().flatten() {
+            prop_assert!(record.headers.count() <= records.len());
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for batch in batches(&bytes) {
+            let _ = batch.map(|view| view.records().count());
+        }
+    }
+}

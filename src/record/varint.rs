@@ -1,0 +1,106 @@
+//! Zig-zag varints, as records use them: seven bits a byte, the lowest first, the sign in
+//! the lowest bit.
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
+/// Bytes of the longest 64-bit varint.
+const LONGEST: usize = 10;
+
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63).cast_unsigned()
+}
+
+/// How many bytes `value` takes.
+pub(super) fn width(value: i64) -> usize {
+    let bits = (64 - (zigzag(value) | 1).leading_zeros()) as usize;
+    bits.div_ceil(7)
+}
+
+/// Appends `value`.
+pub(super) fn put(out: &mut Vec<u8>, value: i64) {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// Writes `value` over the start of `out`, which must have [`width`] bytes for it.
+pub(super) fn put_over(out: &mut [u8], value: i64) {
+    let mut rest = zigzag(value);
+    for byte in out {
+        if rest < 0x80 {
+            *byte = rest as u8;
+            return;
+        }
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+}
+
+/// Takes a varint off the front of `bytes`. `None` when it is cut or longer than 64 bits.
+pub(super) fn take(bytes: &mut &[u8]) -> Option<i64> {
+    let mut raw = 0u64;
+    for (place, byte) in bytes.iter().enumerate().take(LONGEST) {
+        let bits = u64::from(byte & 0x7f);
+        let shift = 7 * u32::try_from(place).ok()?;
+        if bits.leading_zeros() < shift {
+            return None; // the tenth byte has room for one bit
+        }
+        raw |= bits << shift;
+        if byte & 0x80 == 0 {
+            *bytes = bytes.get(place + 1..)?;
+            return Some((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EDGES: [i64; 15] = [
+        0,
+        -1,
+        1,
+        63,
+        -64,
+        64,
+        -65,
+        8191,
+        8192,
+        -8193,
+        1 << 20,
+        i32::MAX as i64,
+        i32::MIN as i64,
+        i64::MAX,
+        i64::MIN,
+    ];
+
+    #[test]
+    fn every_number_comes_back_in_its_width() {
+        for value in EDGES {
+            let mut bytes = Vec::new();
+            put(&mut bytes, value);
+            assert_eq!(bytes.len(), width(value), "{value}");
+            let mut over = vec![0xff; width(value)];
+            put_over(&mut over, value);
+            assert_eq!(over, bytes, "{value}");
+            let mut rest = bytes.as_slice();
+            assert_eq!(take(&mut rest), Some(value));
+            assert!(rest.is_empty());
+        }
+    }
+
+    #[test]
+    fn cut_and_overlong_numbers_are_refused_and_padded_ones_read() {
+        assert_eq!(take(&mut [].as_slice()), None);
+        assert_eq!(take(&mut [0x80].as_slice()), None);
+        assert_eq!(take(&mut [0xff; 11].as_slice()), None);
+        let mut too_wide = [0xff; 10];
+        too_wide[9] = 0x02;
+        assert_eq!(take(&mut too_wide.as_slice()), None);
+        assert_eq!(take(&mut [0x82, 0x80, 0x00].as_slice()), Some(1));
+    }
+}

@@ -1,1 +1,42 @@
-//! Not yet written.
+//! The settings: from the texts of `.properties` files and the environment to structs
+//! that every module takes its own section of.
+//!
+//! ```text
+//! bytes ─ properties ─▶ entries ─ layers ─▶ resolved texts ─ reader ─▶ typed values
+//!                                  ▲                          ▲          │
+//!                            environment                   keys table    ▼
+//!                                              ServerConfig, InstanceConfig, Problems
+//! ```
+//!
+//! Pure: the caller hands in a [`Files`] (two closures) and the environment. What holds:
+//! every key stands once in the table of [`keys`]; a key outside of it is a warning with
+//! file, line and the nearest known key; a wrong value is an error; all errors of all
+//! files come together; a password is a [`Secret`] from the moment it is read.
+
+mod broker;
+mod instance;
+mod keys;
+mod layers;
+mod listener;
+mod load;
+mod nearest;
+mod problem;
+mod properties;
+mod reader;
+mod secret;
+mod server;
+
+#[cfg(test)]
+mod tests;
+
+pub use broker::{BrokerConfig, CleanupPolicy, GroupConfig, LogConfig, TimestampType};
+pub use instance::{
+    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Heartbeat, Instance, InstanceConfig,
+    OnStatement, RouteConfig, SourceConfig, SourceServer, StartAt, TlsMode, TopicRule,
+};
+pub use keys::{Class, Home, KEYS, Key, Kind};
+pub use listener::{Address, Advertised, Listener};
+pub use load::{Changes, Environment, Files, Settings, load};
+pub use problem::{Place, Problem, Problems, Severity};
+pub use secret::Secret;
+pub use server::{ServerConfig, ServerMode};

@@ -1,0 +1,392 @@
+//! `instance.properties` over `conf/canal.properties`: one source, what is published of
+//! it, where it goes and how it looks.
+//!
+//! Texts with a grammar of their own (filters, topic rules, GTID sets, time zones) stay
+//! texts here: the module that owns the grammar reads them when the instance's plan is
+//! made, and reports what is wrong through [`Instance::refuse`], which knows the line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keys;
+use super::listener::Address;
+use super::problem::{Place, Problem};
+use super::reader::Reader;
+use super::secret::Secret;
+
+/// An instance's settings, and where they were written.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The settings.
+    pub config: InstanceConfig,
+    places: BTreeMap<&'static str, Place>,
+    file: Place,
+}
+
+impl Instance {
+    /// An error about the value of `key`, at the line it stands on.
+    pub fn refuse(&self, key: &str, text: impl std::fmt::Display) -> Problem {
+        let place = self.places.get(key).unwrap_or(&self.file).clone();
+        Problem::error(place, format!("{key}: {text}"))
+    }
+}
+
+/// The settings of one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceConfig {
+    /// The instance, or destination: the name of its folder.
+    pub name: String,
+    /// Where the rows come from.
+    pub source: SourceConfig,
+    /// Which of them are published.
+    pub filter: FilterConfig,
+    /// Which topic and partition they go to.
+    pub route: RouteConfig,
+    /// How they look.
+    pub format: FormatConfig,
+    /// Where a Canal kept its position: asked once, at the first start.
+    pub meta_dat: PathBuf,
+}
+
+/// Where the rows come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// The server.
+    pub server: SourceServer,
+    /// Account.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+    /// Database of the query sessions.
+    pub database: Option<String>,
+    /// Our id as a replica; none: [`SourceConfig::derived_server_id`].
+    pub server_id: Option<u32>,
+    /// Resume by GTID.
+    pub gtid: bool,
+    /// How long the server may say nothing; heartbeats are asked for at a third of it.
+    pub heartbeat: Heartbeat,
+    /// Receive buffer of the replication socket; none leaves it to the system.
+    pub receive_buffer: Option<u32>,
+    /// Accepted values of `binlog_format`, upper case.
+    pub binlog_formats: Vec<String>,
+    /// Accepted values of `binlog_row_image`, upper case.
+    pub row_images: Vec<String>,
+    /// DML in statement format.
+    pub on_statement: OnStatement,
+    /// Rows older than the known definition of their table.
+    pub adopt: Adopt,
+}
+
+/// One server: its address, TLS and where to begin on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceServer {
+    /// Its address.
+    pub address: Address,
+    /// TLS towards it.
+    pub tls: TlsMode,
+    /// Where the first start begins.
+    pub start: StartAt,
+}
+
+/// Where the first start begins; all empty: at the server's current end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartAt {
+    /// Binlog file.
+    pub file: Option<String>,
+    /// Offset in it.
+    pub offset: Option<u64>,
+    /// Time in milliseconds since 1970.
+    pub timestamp: Option<i64>,
+    /// Executed GTID set, as text.
+    pub gtid: Option<String>,
+}
+
+/// TLS towards the server, in MySQL's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Never.
+    Disabled,
+    /// If the server can.
+    Preferred,
+    /// Always, without looking at its certificate.
+    Required,
+}
+
+/// How long silence may last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Without a byte for so long the connection is given up.
+    pub read_timeout: Duration,
+    /// How often the server is asked for a heartbeat while it has nothing to send.
+    pub period: Duration,
+}
+
+/// What to do with DML in statement format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStatement {
+    /// Publish it without rows, with a warning, as Canal does.
+    Publish,
+    /// Stop the instance.
+    Stop,
+}
+
+/// What to do with rows older than the known definition of their table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopt {
+    /// Stop the instance.
+    Never,
+    /// Take the current definition, said loudly.
+    Current,
+}
+
+/// Which tables, columns and statements are published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
+pub struct FilterConfig {
+    /// Expressions over `schema.table` that let a table in; empty for all.
+    pub tables: String,
+    /// Expressions that keep it out.
+    pub black_tables: String,
+    /// `schema.table:column/column` that are published.
+    pub fields: String,
+    /// Those that are not.
+    pub black_fields: String,
+    /// Drop QUERY messages that are neither DDL nor DML.
+    pub drop_dcl: bool,
+    /// Drop DML in statement format, and rows query events.
+    pub drop_dml: bool,
+    /// Drop DDL messages.
+    pub drop_ddl: bool,
+    /// Drop all row changes.
+    pub drop_rows: bool,
+    /// Drop INSERT.
+    pub drop_insert: bool,
+    /// Drop UPDATE.
+    pub drop_update: bool,
+    /// Drop DELETE.
+    pub drop_delete: bool,
+    /// Drop rows of a table whose definition is not known.
+    pub drop_unknown_tables: bool,
+}
+
+/// Which topic and partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteConfig {
+    /// The topic.
+    pub topic: TopicRule,
+    /// Partition of all messages while `partition_hash` is empty.
+    pub partition: i32,
+    /// Partitions of a topic; none: one.
+    pub partitions: Option<i32>,
+    /// Partitions by topic: `pattern:number`, by comma.
+    pub topic_partitions: String,
+    /// Partition by columns: `pattern:column^column`, by comma.
+    pub partition_hash: String,
+    /// Mix the database's name into that hash.
+    pub database_hash: bool,
+}
+
+/// How a table's topic is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicRule {
+    /// Our own: `{schema}.{table}` with both words replaced.
+    Template(String),
+    /// Canal's, because one of its keys is set.
+    Canal {
+        /// `canal.mq.topic`; empty if only the other is set.
+        topic: String,
+        /// `canal.mq.dynamicTopic`; may be empty.
+        dynamic: String,
+    },
+}
+
+/// How a message looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormatConfig {
+    /// ENUM and SET.
+    pub enums: EnumForm,
+    /// Binary values.
+    pub binary: BinaryForm,
+    /// Zone of TIMESTAMP values: an offset or a name; none: the server's.
+    pub timezone: Option<String>,
+    /// Publish the executed GTID set in `gtid`.
+    pub gtid: bool,
+}
+
+/// How ENUM and SET values look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnumForm {
+    /// Index and bit mask, as Canal has them.
+    Index,
+    /// Labels.
+    Label,
+}
+
+/// How binary values look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinaryForm {
+    /// One code point a byte, as Canal has them.
+    Latin1,
+    /// Base64.
+    Base64,
+    /// Lower-case hexadecimal digits.
+    Hex,
+}
+
+impl SourceConfig {
+    /// Our id as a replica where none is configured, by Canal's rule: the name's hash in
+    /// the highest byte, then three bytes of our own address. Java's `String.hashCode`.
+    pub fn derived_server_id(name: &str, address: [u8; 4]) -> u32 {
+        let hash = name
+            .encode_utf16()
+            .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+        let [_, second, third, fourth] = address;
+        u32::from_be_bytes([hash.to_be_bytes()[3] & 0x7f, second, third, fourth])
+    }
+}
+
+impl Instance {
+    pub(super) fn read(name: &str, file: Place, reader: &mut Reader<'_>) -> Self {
+        let config = InstanceConfig {
+            name: name.to_owned(),
+            source: source(reader),
+            filter: filter(reader),
+            route: route(reader),
+            format: format(reader),
+            meta_dat: reader
+                .path("canal.file.data.dir")
+                .unwrap_or_default()
+                .join(name)
+                .join("meta.dat"),
+        };
+        let written = keys::names().map(|key| (key, reader.place(key)));
+        let places = written.filter(|(_, place)| *place != Place::Default).collect();
+        Self { config, places, file }
+    }
+}
+
+fn source(reader: &mut Reader<'_>) -> SourceConfig {
+    let read_timeout =
+        reader.time("canal.instance.network.soTimeout", Duration::from_secs(1)).unwrap_or_default();
+    let receive_buffer: u32 = reader.number("canal.instance.network.receiveBufferSize");
+    SourceConfig {
+        server: server(reader),
+        user: reader.text("canal.instance.dbUsername"),
+        password: reader.secret("canal.instance.dbPassword"),
+        database: reader.optional("canal.instance.defaultDatabaseName"),
+        server_id: reader.optional_number("canal.instance.mysql.slaveId").filter(|id| *id != 0),
+        gtid: reader.flag("canal.instance.gtidon"),
+        heartbeat: Heartbeat { read_timeout, period: read_timeout / 3 },
+        // Canal's own default, in every shipped file, would only slow a long line down.
+        receive_buffer: Some(receive_buffer).filter(|size| !matches!(size, 0 | 16384)),
+        binlog_formats: upper_list(reader, "canal.instance.binlog.format"),
+        row_images: upper_list(reader, "canal.instance.binlog.image"),
+        on_statement: match reader.word("sluice.statement") {
+            "stop" => OnStatement::Stop,
+            _ => OnStatement::Publish,
+        },
+        adopt: match reader.word("sluice.schema.adopt") {
+            "current" => Adopt::Current,
+            _ => Adopt::Never,
+        },
+    }
+}
+
+fn upper_list(reader: &mut Reader<'_>, name: &'static str) -> Vec<String> {
+    reader.list(name).into_iter().map(|word| word.to_uppercase()).collect()
+}
+
+fn server(reader: &mut Reader<'_>) -> SourceServer {
+    const SSL: &str = "canal.instance.master.sslMode";
+    let tls = match reader.word(SSL) {
+        "PREFERRED" => TlsMode::Preferred,
+        "REQUIRED" => TlsMode::Required,
+        mode @ ("VERIFY_CA" | "VERIFY_IDENTITY") => {
+            reader.refuse(SSL, format!("{mode} is not served yet: use REQUIRED"));
+            TlsMode::Required
+        }
+        _ => TlsMode::Disabled,
+    };
+    let start = StartAt {
+        file: reader.optional("canal.instance.master.journal.name"),
+        offset: reader
+            .optional_number("canal.instance.master.position")
+            .filter(|offset| *offset > 0),
+        timestamp: reader
+            .optional_number("canal.instance.master.timestamp")
+            .filter(|time| *time > 0),
+        gtid: reader.optional("canal.instance.master.gtid"),
+    };
+    if start.offset.is_some() && start.file.is_none() {
+        reader.refuse(
+            "canal.instance.master.position",
+            "an offset says nothing without a file: set canal.instance.master.journal.name too",
+        );
+    }
+    SourceServer { address: reader.address("canal.instance.master.address", 3306), tls, start }
+}
+
+fn filter(reader: &mut Reader<'_>) -> FilterConfig {
+    FilterConfig {
+        tables: reader.text("canal.instance.filter.regex"),
+        black_tables: reader.text("canal.instance.filter.black.regex"),
+        fields: reader.text("canal.instance.filter.field"),
+        black_fields: reader.text("canal.instance.filter.black.field"),
+        drop_dcl: reader.flag("canal.instance.filter.query.dcl"),
+        drop_dml: reader.flag("canal.instance.filter.query.dml"),
+        drop_ddl: reader.flag("canal.instance.filter.query.ddl"),
+        drop_rows: reader.flag("canal.instance.filter.rows"),
+        drop_insert: reader.flag("canal.instance.filter.dml.insert"),
+        drop_update: reader.flag("canal.instance.filter.dml.update"),
+        drop_delete: reader.flag("canal.instance.filter.dml.delete"),
+        drop_unknown_tables: reader.flag("canal.instance.filter.table.error"),
+    }
+}
+
+fn route(reader: &mut Reader<'_>) -> RouteConfig {
+    if !reader.flag("canal.mq.flatMessage") {
+        reader.refuse("canal.mq.flatMessage", "protobuf messages are not served: use true (JSON)");
+    }
+    RouteConfig {
+        topic: topic(reader),
+        partition: reader.number("canal.mq.partition"),
+        partitions: reader.optional_number("canal.mq.partitionsNum"),
+        topic_partitions: reader.text("canal.mq.dynamicTopicPartitionNum"),
+        partition_hash: reader.text("canal.mq.partitionHash"),
+        database_hash: reader.flag("canal.mq.database.hash"),
+    }
+}
+
+fn topic(reader: &mut Reader<'_>) -> TopicRule {
+    let template = reader.text("sluice.topic");
+    let topic = reader.text("canal.mq.topic");
+    let dynamic = reader.text("canal.mq.dynamicTopic");
+    if topic.is_empty() && dynamic.is_empty() {
+        if template.is_empty() {
+            reader.refuse("sluice.topic", "empty: write a topic, such as {schema}.{table}");
+        }
+        return TopicRule::Template(template);
+    }
+    if reader.place("sluice.topic") != Place::Default {
+        let rule = if topic.is_empty() { "canal.mq.dynamicTopic" } else { "canal.mq.topic" };
+        reader.warn("sluice.topic", format!("has no effect, because {rule} is set"));
+    }
+    TopicRule::Canal { topic, dynamic }
+}
+
+fn format(reader: &mut Reader<'_>) -> FormatConfig {
+    FormatConfig {
+        enums: match reader.word("sluice.format.enum") {
+            "label" => EnumForm::Label,
+            _ => EnumForm::Index,
+        },
+        binary: match reader.word("sluice.format.binary") {
+            "base64" => BinaryForm::Base64,
+            "hex" => BinaryForm::Hex,
+            _ => BinaryForm::Latin1,
+        },
+        timezone: reader.optional("sluice.timezone"),
+        gtid: reader.flag("canal.instance.gtidon"),
+    }
+}

@@ -1,0 +1,119 @@
+//! The one table of keys: name, where it may stand, type, default, what it does here,
+//! and whether a change needs a restart.
+//!
+//! Everything else is derived from it: which key is unknown, which value is wrong, what
+//! a placeholder falls back to, what the shipped files must show. A new setting is one
+//! row here and the line that reads it; the tests over the table demand the rest.
+
+mod broker;
+mod canal;
+mod instance;
+
+/// Which file a key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// `conf/canal.properties` only.
+    Canal,
+    /// `instance.properties`; in `conf/canal.properties` it is the default of all instances.
+    Instance,
+    /// `conf/server.properties`.
+    Broker,
+}
+
+/// What a value must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Anything.
+    Text,
+    /// A password: never printed.
+    Secret,
+    /// `true` or `false` (also on/off, yes/no, 1/0, as Spring reads them).
+    Flag,
+    /// A whole number within bounds, both included.
+    Number(i64, i64),
+    /// One of these words, in any case.
+    OneOf(&'static [&'static str]),
+    /// `host:port`.
+    Address,
+    /// A path.
+    Path,
+}
+
+/// What the key does in this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It works.
+    Served,
+    /// It will: the value is taken note of, nothing follows yet.
+    NotYet,
+    /// Nothing here needs it, for the reason its doc gives.
+    NoEffect,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The name; one that ends in `*` stands for all that begin so.
+    pub name: &'static str,
+    /// Where it may stand.
+    pub home: Home,
+    /// What its value must look like.
+    pub kind: Kind,
+    /// The value when none is given; empty for none.
+    pub default: &'static str,
+    /// What it means, or why it has no effect.
+    pub doc: &'static str,
+    /// What it does here.
+    pub class: Class,
+}
+
+impl Key {
+    /// Whether a change is applied while we run: instances are restarted one by one,
+    /// whatever else is changed (ports, data directory) needs a restart of the process.
+    pub fn reloadable(&self) -> bool {
+        self.home == Home::Instance
+    }
+
+    /// Whether the row is about `name`.
+    pub fn covers(&self, name: &str) -> bool {
+        match self.name.strip_suffix('*') {
+            Some(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
+            None => self.name == name,
+        }
+    }
+}
+
+/// All rows, file by file.
+pub const KEYS: &[&[Key]] = &[canal::KEYS, instance::KEYS, broker::KEYS];
+
+/// The row about `name`, exact names before families.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    let rows = || KEYS.iter().copied().flatten().filter(|key| key.covers(name));
+    rows().find(|key| key.name == name).or_else(|| rows().next())
+}
+
+/// All names that are no family.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().copied().flatten().map(|key| key.name).filter(|name| !name.ends_with('*'))
+}
+
+/// A key that works.
+const fn served(
+    home: Home,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key { name, home, kind, default, doc, class: Class::Served }
+}
+
+/// A key that will work; `default` is the one of the program it comes from.
+const fn later(home: Home, name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key { name, home, kind: Kind::Text, default, doc, class: Class::NotYet }
+}
+
+/// A key without meaning here; `default` is the one of the program it comes from.
+const fn idle(home: Home, name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key { name, home, kind: Kind::Text, default, doc, class: Class::NoEffect }
+}

@@ -1,0 +1,320 @@
+//! From a home folder to [`Settings`]: which files there are, what they say together, and
+//! what changed since.
+//!
+//! ```text
+//! <home>/conf/canal.properties            the process, and defaults of all instances
+//! <home>/conf/server.properties           the log and its broker
+//! <home>/instances/<name>/instance.properties
+//! <canal.conf.dir>/<name>/instance.properties      (Canal's place; one name, one file)
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::instance::Instance;
+use super::keys::{self, Class, Home, Key};
+use super::layers::{self, Layers, PropertyFile};
+use super::nearest::nearest;
+use super::problem::{Place, Problem, Problems, Severity};
+use super::reader::Reader;
+use super::server::ServerConfig;
+
+/// Environment variables.
+pub type Environment = BTreeMap<String, String>;
+
+/// How the caller reads files.
+#[derive(Clone, Copy)]
+pub struct Files<'a> {
+    /// The bytes of a file; `None` if it is not there, a sentence if it cannot be read.
+    pub read: &'a dyn Fn(&Path) -> Result<Option<Vec<u8>>, String>,
+    /// The names of the folders in a folder; none if it is not there.
+    pub folders: &'a dyn Fn(&Path) -> Result<Vec<String>, String>,
+}
+
+/// Everything that was configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What `SLUICE_HOME` is: relative paths count from it, or from its `bin/`.
+    pub home: PathBuf,
+    /// The process.
+    pub server: ServerConfig,
+    /// The instances, by name.
+    pub instances: Vec<Instance>,
+    /// Warnings and notes.
+    pub remarks: Problems,
+}
+
+/// What a reload has to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Instances to start.
+    pub added: Vec<String>,
+    /// Instances to stop and start again.
+    pub changed: Vec<String>,
+    /// Instances to stop.
+    pub removed: Vec<String>,
+    /// Something only a restart of the process applies was changed.
+    pub needs_restart: bool,
+}
+
+impl Settings {
+    /// What leads from `self` to `new`.
+    pub fn changes(&self, new: &Self) -> Changes {
+        let find = |settings: &Self, name: &str| {
+            settings
+                .instances
+                .iter()
+                .find(|one| one.config.name == name)
+                .map(|one| one.config.clone())
+        };
+        let mut changes =
+            Changes { needs_restart: self.server != new.server, ..Changes::default() };
+        for instance in &new.instances {
+            let name = &instance.config.name;
+            match find(self, name) {
+                None => changes.added.push(name.clone()),
+                Some(old) if old != instance.config => changes.changed.push(name.clone()),
+                Some(_) => {}
+            }
+        }
+        let gone = self.instances.iter().map(|one| one.config.name.clone());
+        changes.removed = gone.filter(|name| find(new, name).is_none()).collect();
+        changes
+    }
+}
+
+/// Reads everything below `home`. Either all of it is right, or all errors come back
+/// (with the warnings).
+///
+/// `server_properties` replaces `conf/server.properties`; `with_instances` false leaves
+/// the instances out (the broker alone).
+pub fn load(
+    home: &Path,
+    environment: &Environment,
+    server_properties: Option<&Path>,
+    with_instances: bool,
+    files: Files<'_>,
+) -> Result<Settings, Problems> {
+    let mut loading = Loading { home, environment, files, problems: Problems::default() };
+    let canal_path = home.join("conf").join("canal.properties");
+    let server_path = home.join("conf").join("server.properties");
+    let canal = loading.file(&canal_path).unwrap_or_else(|| {
+        let text = "is not there: built-in defaults are used";
+        loading.problems.push(Problem::note(Place::File(canal_path.as_path().into()), text));
+        PropertyFile::read(&canal_path, b"", &mut Problems::default())
+    });
+    let broker = match server_properties {
+        Some(path) => loading.file(path).unwrap_or_else(|| {
+            loading.problems.push(Problem::error(Place::File(path.into()), "is not there"));
+            PropertyFile::read(path, b"", &mut Problems::default())
+        }),
+        None => loading
+            .file(&server_path)
+            .unwrap_or_else(|| PropertyFile::read(&server_path, b"", &mut Problems::default())),
+    };
+    let server = loading.server(&canal, &broker);
+    let mut asked_for: BTreeSet<String> = placeholders(&canal);
+    let mut instances = Vec::new();
+    if with_instances {
+        for (name, file) in loading.instance_files(&server) {
+            asked_for.extend(placeholders(&file));
+            instances.push(loading.instance(&name, &file, &canal));
+            loading.judge_keys(&file, Home::Instance, &asked_for);
+        }
+    }
+    loading.judge_keys(&canal, Home::Canal, &asked_for);
+    loading.judge_keys(&broker, Home::Broker, &placeholders(&broker));
+    loading.judge_environment();
+    if loading.problems.has_errors() {
+        return Err(loading.problems);
+    }
+    Ok(Settings { home: home.to_owned(), server, instances, remarks: loading.problems })
+}
+
+fn placeholders(file: &PropertyFile) -> BTreeSet<String> {
+    file.entries()
+        .flat_map(|(_, value, _)| layers::names_asked_for(value))
+        .map(str::to_owned)
+        .collect()
+}
+
+struct Loading<'a> {
+    home: &'a Path,
+    environment: &'a Environment,
+    files: Files<'a>,
+    problems: Problems,
+}
+
+impl Loading<'_> {
+    fn file(&mut self, path: &Path) -> Option<PropertyFile> {
+        match (self.files.read)(path) {
+            Ok(bytes) => Some(PropertyFile::read(path, &bytes?, &mut self.problems)),
+            Err(reason) => {
+                let text = format!("cannot be read: {reason}");
+                self.problems.push(Problem::error(Place::File(path.into()), text));
+                None
+            }
+        }
+    }
+
+    fn server(&mut self, canal: &PropertyFile, broker: &PropertyFile) -> ServerConfig {
+        let layers =
+            |file| Layers { environment: self.environment, files: vec![file], given: vec![] };
+        let bin = self.home.join("bin");
+        let mut canal = Reader::new(layers(canal), &bin);
+        let mut broker = Reader::new(layers(broker), self.home);
+        let server = ServerConfig::read(&mut canal, &mut broker);
+        self.problems.extend(canal.problems);
+        self.problems.extend(broker.problems);
+        server
+    }
+
+    fn instance(&mut self, name: &str, file: &PropertyFile, canal: &PropertyFile) -> Instance {
+        let layers = Layers {
+            environment: self.environment,
+            files: vec![file, canal],
+            given: vec![("canal.instance.destination", name.to_owned())],
+        };
+        let bin = self.home.join("bin");
+        let mut reader = Reader::new(layers, &bin);
+        let instance = Instance::read(name, file.place(), &mut reader);
+        self.problems.extend(reader.problems);
+        instance
+    }
+
+    /// The instance files there are, by name; with auto scan every folder counts, without
+    /// it only the destinations do.
+    fn instance_files(&mut self, server: &ServerConfig) -> BTreeMap<String, PropertyFile> {
+        let roots = [self.home.join("instances"), server.conf_dir.clone()];
+        let mut names: BTreeSet<String> = server.destinations.iter().cloned().collect();
+        if server.scan_interval.is_some() {
+            for root in &roots {
+                match (self.files.folders)(root) {
+                    Ok(found) => names.extend(found),
+                    Err(reason) => self.problems.push(Problem::error(
+                        Place::File(root.as_path().into()),
+                        format!("cannot be read: {reason}"),
+                    )),
+                }
+            }
+        }
+        let mut found = BTreeMap::new();
+        for name in names {
+            let paths = roots.each_ref().map(|root| root.join(&name).join("instance.properties"));
+            match self.instance_file(&name, &paths) {
+                Some(file) => {
+                    self.judge_name(&name, &file);
+                    found.insert(name, file);
+                }
+                None if server.destinations.contains(&name) => self.problems.push(Problem::error(
+                    Place::File(paths[0].as_path().into()),
+                    format!("canal.destinations names {name}, but neither this file nor {} is there: create one, or take the name out", paths[1].display()),
+                )),
+                None => {}
+            }
+        }
+        found
+    }
+
+    fn instance_file(&mut self, name: &str, paths: &[PathBuf; 2]) -> Option<PropertyFile> {
+        let [ours, canals] = paths;
+        let first = self.file(ours);
+        if ours == canals {
+            return first;
+        }
+        let second = self.file(canals);
+        if first.is_some() && second.is_some() {
+            self.problems.push(Problem::error(
+                Place::File(ours.as_path().into()),
+                format!(
+                    "instance {name} stands in {} too: remove one of the two",
+                    canals.display()
+                ),
+            ));
+        }
+        first.or(second)
+    }
+
+    /// The name becomes part of topic names, whose letters are Kafka's.
+    fn judge_name(&mut self, name: &str, file: &PropertyFile) {
+        let legal = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+        if name.len() > 100 || !name.chars().all(legal) {
+            let text = format!(
+                "`{name}` is no name for an instance: use up to 100 letters, digits, `.`, `_` and `-`"
+            );
+            self.problems.push(Problem::error(file.place(), text));
+        }
+    }
+
+    /// Says which keys of `file` are unknown, out of place, or without effect.
+    fn judge_keys(&mut self, file: &PropertyFile, home: Home, asked_for: &BTreeSet<String>) {
+        let mut idle: BTreeMap<(Severity, &str), (Place, Vec<&str>)> = BTreeMap::new();
+        for (name, value, place) in file.entries() {
+            let Some(key) = keys::find(name) else {
+                if !asked_for.contains(name) {
+                    self.problems.push(unknown(name, place, "key"));
+                }
+                continue;
+            };
+            if !may_stand(key, home) {
+                let text =
+                    format!("{name} belongs in {} and has no effect here", file_of(key.home));
+                self.problems.push(Problem::warning(place, text));
+            } else if let Some(severity) = silence(key, value) {
+                let (_, names) = idle.entry((severity, key.doc)).or_insert((place, Vec::new()));
+                names.push(name);
+            }
+        }
+        for ((severity, doc), (place, names)) in idle {
+            let verb = if names.len() == 1 { "has" } else { "have" };
+            let text = format!("{} {verb} no effect: {doc}", names.join(", "));
+            self.problems.push(Problem { severity, place, text });
+        }
+    }
+
+    /// Only dotted names: what is upper case may belong to anybody.
+    fn judge_environment(&mut self) {
+        for name in self.environment.keys() {
+            let ours = name.starts_with("canal.") || name.starts_with("sluice.");
+            if ours && keys::find(name).is_none() {
+                let place = Place::Variable(name.clone());
+                self.problems.push(unknown(name, place, "setting"));
+            }
+        }
+    }
+}
+
+fn unknown(name: &str, place: Place, what: &str) -> Problem {
+    let hint = match nearest(name, keys::names()) {
+        Some(known) => format!(": did you mean {known}?"),
+        None => String::new(),
+    };
+    Problem::warning(place, format!("unknown {what} {name}{hint}"))
+}
+
+fn may_stand(key: &Key, file: Home) -> bool {
+    key.home == file || (key.home == Home::Instance && file == Home::Canal)
+}
+
+fn file_of(home: Home) -> &'static str {
+    match home {
+        Home::Canal => "conf/canal.properties",
+        Home::Instance => "instance.properties",
+        Home::Broker => "conf/server.properties",
+    }
+}
+
+/// How loudly to say that a key does nothing: not at all where it is as its program ships
+/// it, since then nobody asked for anything.
+fn silence(key: &Key, value: &str) -> Option<Severity> {
+    let family = key.name.ends_with('*');
+    if value.is_empty() || (!family && value == key.default) {
+        return None;
+    }
+    match key.class {
+        Class::Served => None,
+        Class::NotYet => Some(Severity::Warning),
+        Class::NoEffect if family => Some(Severity::Note),
+        Class::NoEffect => Some(Severity::Warning),
+    }
+}

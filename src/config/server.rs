@@ -1,0 +1,88 @@
+//! `conf/canal.properties`: what concerns the process.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::broker::{BrokerConfig, LogConfig};
+use super::reader::Reader;
+
+/// Where changes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerMode {
+    /// Into the bundled log.
+    Embedded,
+}
+
+/// The settings of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where changes go.
+    pub mode: ServerMode,
+    /// Where the health and metrics port is bound; none for all addresses.
+    pub admin_host: Option<String>,
+    /// The health and metrics port.
+    pub admin_port: u16,
+    /// How often the instance folders are looked at; none if never.
+    pub scan_interval: Option<Duration>,
+    /// Second word of the names of internal topics.
+    pub group: String,
+    /// Instances that must be there.
+    pub destinations: Vec<String>,
+    /// Where Canal's instance folders lie.
+    pub conf_dir: PathBuf,
+    /// The broker's own section.
+    pub broker: BrokerConfig,
+    /// The log's own section.
+    pub log: LogConfig,
+}
+
+impl ServerConfig {
+    /// Reads the process's keys from `canal.properties` (paths count from `bin/`) and the
+    /// rest from `server.properties` (paths count from the home).
+    pub(super) fn read(canal: &mut Reader<'_>, kafka: &mut Reader<'_>) -> Self {
+        let scan = canal.flag("canal.auto.scan");
+        let interval = canal.time("canal.auto.scan.interval", Duration::from_secs(1));
+        Self {
+            mode: mode(canal),
+            admin_host: canal.optional("canal.ip"),
+            admin_port: canal.number("canal.metrics.pull.port"),
+            scan_interval: interval.filter(|_| scan),
+            group: group(canal),
+            destinations: canal.list("canal.destinations"),
+            conf_dir: canal.path("canal.conf.dir").unwrap_or_default(),
+            broker: BrokerConfig::read(kafka),
+            log: LogConfig::read(kafka),
+        }
+    }
+}
+
+fn mode(reader: &mut Reader<'_>) -> ServerMode {
+    const KEY: &str = "canal.serverMode";
+    match reader.word(KEY) {
+        "tcp" => reader.warn(
+            KEY,
+            "the protobuf port of mode tcp is not served yet: starting as embedded (changes go to the bundled log, port 9092)",
+        ),
+        "kafka" => reader.refuse(
+            KEY,
+            "a Kafka cluster as target is not served yet: use embedded, whose bundled broker Kafka clients read",
+        ),
+        "rocketMQ" | "rabbitMQ" | "pulsarMQ" => {
+            reader.refuse(KEY, "this message queue is not served: use embedded");
+        }
+        _ => {}
+    }
+    ServerMode::Embedded
+}
+
+/// The group is part of topic names, so its letters are theirs; no dot, which separates
+/// it from the instance.
+fn group(reader: &mut Reader<'_>) -> String {
+    const KEY: &str = "sluice.group";
+    let group = reader.text(KEY);
+    let legal = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    if group.is_empty() || group.len() > 64 || !group.chars().all(legal) {
+        reader.refuse(KEY, format!("`{group}` is not made of 1 to 64 letters, digits, _ and -"));
+    }
+    group
+}

@@ -1,0 +1,1 @@
+//! Tests over the whole: files in, settings and problems out.

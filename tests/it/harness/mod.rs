@@ -1,0 +1,37 @@
+//! What the integration tests stand on: real servers, the real binary, a real Kafka client.
+//!
+//! In: the environment (`SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`, `SLUICE_TEST_DOCKER`,
+//! `SLUICE_TEST_SERVERS`; see [`servers`]). Out: servers of MySQL and MariaDB ([`servers`]), a
+//! running `sluice` with a home of its own ([`program`]), what a Kafka client reads ([`topics`]).
+//! Always: nothing outlives the test process, whatever ends it ([`process`]); a server that was
+//! not asked to be left out and cannot be had fails the test.
+
+pub(crate) mod process;
+pub(crate) mod program;
+pub(crate) mod servers;
+pub(crate) mod topics;
+
+pub(crate) use program::Sluice;
+pub(crate) use servers::{Flavor, Server};
+pub(crate) use topics::Record;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Tells the reader of the run something that the test runner's capturing must not swallow.
+pub(crate) fn say(words: &str) {
+    let test = std::thread::current().name().unwrap_or("test").to_owned();
+    let _ = writeln!(std::io::stderr(), "{test}: {words}");
+}
+
+/// Calls `probe` until it answers, and panics with `what` when it has not within `limit`.
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = probe() {
+            return answer;
+        }
+        assert!(begun.elapsed() < limit, "waited {limit:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

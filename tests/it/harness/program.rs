@@ -1,0 +1,245 @@
+//! The real binary in a home folder of its own.
+//!
+//! In: properties for the process, its broker and its instances. Out: a running `sluice` that
+//! answers on free ports of loopback, and may be killed and started again over the same home.
+//! Always: it is asked through what users have (files, signals, `/health`, exit codes), never
+//! through the library.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::process::{self, Process};
+use super::{Server, wait_for};
+
+const READY: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(20);
+
+type Properties = BTreeMap<String, String>;
+
+/// A home folder, and the process that runs over it, if one does.
+pub(crate) struct Sluice {
+    home: TempDir,
+    broker: u16,
+    metrics: u16,
+    canal: Properties,
+    server: Properties,
+    instances: BTreeMap<String, Properties>,
+    process: Option<Process>,
+    runs: usize,
+}
+
+/// How a run ended by itself.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    /// Standard output and error.
+    pub(crate) said: String,
+}
+
+impl Sluice {
+    /// A home without instances.
+    pub(crate) fn new() -> Self {
+        let home = TempDir::with_prefix("sluice-test-").unwrap();
+        let (broker, metrics) = (process::free_port(), process::free_port());
+        let mut new = Self {
+            home,
+            broker,
+            metrics,
+            canal: Properties::new(),
+            server: Properties::new(),
+            instances: BTreeMap::new(),
+            process: None,
+            runs: 0,
+        };
+        let data = new.folder("data").display().to_string();
+        new.canal("canal.metrics.pull.port", &metrics.to_string());
+        new.canal("canal.serverMode", "embedded");
+        new.broker("listeners", &format!("PLAINTEXT://127.0.0.1:{broker}"));
+        new.broker("log.dirs", &data);
+        new
+    }
+
+    /// A home with one instance of the account `canal`, with these properties beside.
+    pub(crate) fn with_instance(name: &str, server: &Server, properties: &[(&str, &str)]) -> Self {
+        let mut new = Self::new();
+        new.instance(name, server, properties);
+        new
+    }
+
+    /// Adds an instance, or replaces it.
+    pub(crate) fn instance(&mut self, name: &str, server: &Server, properties: &[(&str, &str)]) {
+        let mut all = Properties::new();
+        let address = format!("{}:{}", server.host, server.port);
+        all.insert("canal.instance.master.address".to_owned(), address);
+        all.insert("canal.instance.dbUsername".to_owned(), "canal".to_owned());
+        all.insert("canal.instance.dbPassword".to_owned(), "canal".to_owned());
+        for (key, value) in properties {
+            all.insert((*key).to_owned(), (*value).to_owned());
+        }
+        self.instances.insert(name.to_owned(), all);
+    }
+
+    /// Sets a key of `canal.properties`.
+    pub(crate) fn canal(&mut self, key: &str, value: &str) {
+        self.canal.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Sets a key of `server.properties`.
+    pub(crate) fn broker(&mut self, key: &str, value: &str) {
+        self.server.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// A path inside the home.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Where Kafka clients connect.
+    pub(crate) fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.broker)
+    }
+
+    /// The port of `/health` and `/metrics`.
+    pub(crate) fn metrics_port(&self) -> u16 {
+        self.metrics
+    }
+
+    /// Starts it and waits until `/health` says that all is well.
+    pub(crate) fn start(&mut self) {
+        self.launch();
+        self.wait_until_ready();
+    }
+
+    /// Starts it and does not wait.
+    pub(crate) fn launch(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        self.write_properties();
+        self.runs += 1;
+        let log = std::fs::File::create(self.folder(&format!("run-{}.log", self.runs))).unwrap();
+        let mut command = process::command(Path::new(env!("CARGO_BIN_EXE_sluice")));
+        command
+            .arg("run")
+            .env("SLUICE_HOME", self.home.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.process = Some(Process::start("sluice", command));
+    }
+
+    /// Waits until `/health` answers 200.
+    pub(crate) fn wait_until_ready(&mut self) {
+        let port = self.metrics;
+        let process = self.process.as_mut().expect("it was started");
+        let ended = wait_for("sluice to be ready", READY, || match process.ended() {
+            Some(status) => Some(Some(status)),
+            None => get(port, "/health").filter(|(status, _)| *status == 200).map(|_| None),
+        });
+        assert_eq!(ended, None, "sluice ended");
+    }
+
+    /// Runs it until it ends by itself.
+    pub(crate) fn run_to_its_end(&mut self) -> Ended {
+        self.launch();
+        let status = self.process.as_mut().unwrap().wait(READY);
+        self.process = None;
+        Ended { code: status.code(), said: self.said() }
+    }
+
+    /// Runs another of its commands over the same home.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Ended {
+        self.write_properties();
+        let output = Command::new(env!("CARGO_BIN_EXE_sluice"))
+            .args(arguments)
+            .env("SLUICE_HOME", self.home.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        Ended { code: output.status.code(), said: String::from_utf8_lossy(&said).into_owned() }
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.process.take().expect("it runs").kill();
+    }
+
+    /// SIGTERM; it must end well, and soon.
+    pub(crate) fn stop(&mut self) {
+        let status = self.process.take().expect("it runs").stop(STOP);
+        assert!(status.success(), "after SIGTERM it ended with {status}:\n{}", self.said());
+    }
+
+    /// The largest resident set of this run so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.process.as_ref().expect("it runs").peak_memory()
+    }
+
+    /// The answer of `/health`: HTTP status, and the body.
+    pub(crate) fn health(&self) -> Option<(u16, String)> {
+        get(self.metrics, "/health")
+    }
+
+    /// What the last run printed, and its log files.
+    pub(crate) fn said(&self) -> String {
+        let mut said = String::new();
+        let run = self.folder(&format!("run-{}.log", self.runs));
+        said.push_str(&std::fs::read_to_string(run).unwrap_or_default());
+        let folders = std::fs::read_dir(self.folder("logs")).into_iter().flatten().flatten();
+        let files =
+            folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten());
+        for file in files.flatten() {
+            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+            let _ = write!(said, "\n--- {}\n{text}", file.path().display());
+        }
+        said
+    }
+
+    fn write_properties(&self) {
+        let mut canal = self.canal.clone();
+        let names: Vec<&str> = self.instances.keys().map(String::as_str).collect();
+        canal.entry("canal.destinations".to_owned()).or_insert_with(|| names.join(","));
+        write(&self.folder("conf/canal.properties"), &canal);
+        write(&self.folder("conf/server.properties"), &self.server);
+        for (name, properties) in &self.instances {
+            write(&self.folder(&format!("instances/{name}/instance.properties")), properties);
+        }
+    }
+}
+
+impl Drop for Sluice {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Shown by the test runner beside the failure.
+            println!("sluice said:\n{}", self.said());
+        }
+    }
+}
+
+/// Writes a `.properties` file, escaped as its grammar wants it.
+fn write(path: &Path, properties: &Properties) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut text = String::new();
+    for (key, value) in properties {
+        let _ = writeln!(text, "{key} = {}", value.replace('\\', "\\\\"));
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+/// An HTTP GET, by hand.
+pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}

@@ -1,0 +1,437 @@
+//! Real MySQL and MariaDB servers.
+//!
+//! Where they come from, in this order:
+//! - `SLUICE_TEST_SERVERS=none`: nowhere; each test that wants one says that it was not run.
+//! - `SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`: a URL (`mysql://root:password@host:port`) of an
+//!   account that may create accounts. Tests that restart their server are left out, aloud.
+//! - `SLUICE_TEST_DOCKER=1`: containers (`docker` must be there).
+//! - otherwise `tests/servers/fetch-*.sh` unpacks one into `target/servers`.
+//!
+//! A server runs on loopback, on a port and a copy of an initialised data directory of its own,
+//! with row events and GTIDs. Always there: the account `canal`, password `canal`, with SELECT,
+//! REPLICATION SLAVE and REPLICATION CLIENT.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection};
+
+use super::process::{self, Process};
+use super::{say, wait_for};
+
+const START: Duration = Duration::from_secs(60);
+
+/// Whose server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavor {
+    MySql,
+    MariaDb,
+}
+
+impl Flavor {
+    fn word(self) -> &'static str {
+        match self {
+            Self::MySql => "mysql",
+            Self::MariaDb => "mariadb",
+        }
+    }
+
+    /// Settings every server of the tests has.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::MySql => &[
+                "--server-id=1",
+                "--log-bin=binlog",
+                "--gtid-mode=ON",
+                "--enforce-gtid-consistency=ON",
+                "--default-time-zone=+00:00",
+                "--mysqlx=OFF",
+            ],
+            Self::MariaDb => &[
+                "--server-id=2",
+                "--log-bin=binlog",
+                "--binlog-format=ROW",
+                "--gtid-strict-mode=1",
+                "--default-time-zone=+00:00",
+            ],
+        }
+    }
+
+    /// What makes a server small and quick; it survives the death of its process as before.
+    fn economies(self) -> &'static [&'static str] {
+        match self {
+            Self::MySql => &[
+                "--innodb-redo-log-capacity=8M",
+                "--innodb-flush-log-at-trx-commit=2",
+                "--sync-binlog=0",
+                "--innodb-buffer-pool-size=64M",
+                "--performance-schema=OFF",
+            ],
+            Self::MariaDb => &[
+                "--innodb-flush-log-at-trx-commit=2",
+                "--sync-binlog=0",
+                "--innodb-buffer-pool-size=64M",
+            ],
+        }
+    }
+}
+
+/// A server to test against.
+pub(crate) struct Server {
+    pub(crate) flavor: Flavor,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    user: String,
+    password: String,
+    own: Option<Mutex<Own>>,
+}
+
+/// A server that these tests started, and may stop.
+enum Own {
+    Process { programs: PathBuf, data: PathBuf, options: Vec<String>, process: Option<Process> },
+    Container { name: String },
+}
+
+/// The MySQL server that the tests of this binary share; `None`, said aloud, if the caller chose
+/// to go without.
+pub(crate) fn mysql() -> Option<&'static Server> {
+    static SHARED: OnceLock<Option<Server>> = OnceLock::new();
+    shared(&SHARED, Flavor::MySql)
+}
+
+/// The MariaDB server that the tests of this binary share.
+pub(crate) fn mariadb() -> Option<&'static Server> {
+    static SHARED: OnceLock<Option<Server>> = OnceLock::new();
+    shared(&SHARED, Flavor::MariaDb)
+}
+
+/// A MySQL server of the test's own, with more options, which it may kill and start again.
+pub(crate) fn private_mysql(options: &[&str]) -> Option<Server> {
+    private(Flavor::MySql, options)
+}
+
+/// A MariaDB server of the test's own.
+pub(crate) fn private_mariadb(options: &[&str]) -> Option<Server> {
+    private(Flavor::MariaDb, options)
+}
+
+enum Provider {
+    Given(String),
+    Docker,
+    Fetched,
+    Nobody,
+}
+
+fn provider(flavor: Flavor) -> Provider {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(word) = variable("SLUICE_TEST_SERVERS") {
+        assert_eq!(word, "none", "SLUICE_TEST_SERVERS may say `none`, it says `{word}`");
+        return Provider::Nobody;
+    }
+    let address = format!("SLUICE_TEST_{}", flavor.word().to_uppercase());
+    if let Some(url) = variable(&address) {
+        return Provider::Given(url);
+    }
+    match variable("SLUICE_TEST_DOCKER").as_deref() {
+        None | Some("0") => Provider::Fetched,
+        Some(_) => Provider::Docker,
+    }
+}
+
+fn shared(cell: &'static OnceLock<Option<Server>>, flavor: Flavor) -> Option<&'static Server> {
+    let server = cell.get_or_init(|| match provider(flavor) {
+        Provider::Nobody => None,
+        Provider::Given(url) => Some(Server::given(flavor, &url)),
+        Provider::Docker => Some(Server::container(flavor, &[])),
+        Provider::Fetched => Some(Server::process(flavor, &[])),
+    });
+    if server.is_none() {
+        say(&format!("NOT RUN: it needs {flavor:?}, and SLUICE_TEST_SERVERS=none"));
+    }
+    server.as_ref()
+}
+
+fn private(flavor: Flavor, options: &[&str]) -> Option<Server> {
+    match provider(flavor) {
+        Provider::Docker => Some(Server::container(flavor, options)),
+        Provider::Fetched => Some(Server::process(flavor, options)),
+        Provider::Nobody => {
+            say(&format!("NOT RUN: it needs {flavor:?}, and SLUICE_TEST_SERVERS=none"));
+            None
+        }
+        Provider::Given(_) => {
+            say(&format!("NOT RUN: it needs a {flavor:?} of its own, and one was given"));
+            None
+        }
+    }
+}
+
+impl Server {
+    fn given(flavor: Flavor, url: &str) -> Self {
+        let options: MySqlConnectOptions =
+            url.parse().unwrap_or_else(|error| panic!("the URL of {flavor:?}: {error}"));
+        let url = options.to_url_lossy();
+        let server = Self {
+            flavor,
+            host: url.host_str().unwrap_or("127.0.0.1").to_owned(),
+            port: url.port().unwrap_or(3306),
+            user: url.username().to_owned(),
+            password: url.password().unwrap_or_default().to_owned(),
+            own: None,
+        };
+        server.mysql_client("", ACCOUNT);
+        server
+    }
+
+    fn process(flavor: Flavor, options: &[&str]) -> Self {
+        let programs = fetched(flavor);
+        let port = process::free_port();
+        let data = run_folder().join(format!("{}-{port}", flavor.word()));
+        let copied = Command::new("cp").arg("-r").arg(programs.join("data")).arg(&data).status();
+        assert!(copied.unwrap().success(), "copy a data directory to {}", data.display());
+        let mut all: Vec<String> = vec![
+            format!("--datadir={}", data.display()),
+            format!("--port={port}"),
+            // Relative to the data directory: a socket's path must be short.
+            "--socket=server.sock".to_owned(),
+            format!("--pid-file={}", data.join("server.pid").display()),
+            "--bind-address=127.0.0.1".to_owned(),
+        ];
+        if rustix::process::geteuid().is_root() {
+            all.push("--user=root".to_owned());
+        }
+        let given = flavor.options().iter().chain(flavor.economies()).chain(options);
+        all.extend(given.map(|&option| option.to_owned()));
+        let own = Own::Process { programs, data, options: all, process: None };
+        let server = Self {
+            flavor,
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: "root".to_owned(),
+            password: String::new(),
+            own: Some(Mutex::new(own)),
+        };
+        server.start();
+        server
+    }
+
+    fn container(flavor: Flavor, options: &[&str]) -> Self {
+        let port = process::free_port();
+        let name = format!("sluice-test-{}-{port}", std::process::id());
+        let (image, allow) = match flavor {
+            Flavor::MySql => ("mysql:9", "MYSQL_ALLOW_EMPTY_PASSWORD=yes"),
+            Flavor::MariaDb => ("mariadb:10.11", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=yes"),
+        };
+        let mut run = Command::new("docker");
+        run.args(["run", "--detach", "--name", &name, "--publish"])
+            .arg(format!("127.0.0.1:{port}:3306"))
+            .args(["--env", allow, image])
+            .args(flavor.options())
+            .args(options);
+        succeed(&mut run, "SLUICE_TEST_DOCKER=1 asks for containers");
+        // Removed by a watcher when this process is gone, however it ends.
+        let watch =
+            format!("while kill -0 {}; do sleep 1; done; docker rm -f {name}", std::process::id());
+        let mut watcher = Command::new("setsid");
+        watcher.args(["sh", "-c", &watch]).stdout(Stdio::null()).stderr(Stdio::null());
+        watcher.spawn().unwrap();
+        let server = Self {
+            flavor,
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: "root".to_owned(),
+            password: String::new(),
+            own: Some(Mutex::new(Own::Container { name })),
+        };
+        server.wait_until_it_greets();
+        server.mysql_client("", ACCOUNT);
+        server
+    }
+
+    /// Starts it again after [`Server::kill`] or [`Server::stop`], and waits until it serves.
+    pub(crate) fn start(&self) {
+        match &mut *self.own().lock().unwrap() {
+            Own::Process { programs, data, options, process } => {
+                let program = match self.flavor {
+                    Flavor::MySql => "bin/mysqld",
+                    Flavor::MariaDb => "bin/mariadbd",
+                };
+                let log = std::fs::OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(data.with_extension("log"))
+                    .unwrap();
+                let mut command = process::command(&programs.join(program));
+                command
+                    .args(options.iter())
+                    .stdin(Stdio::null())
+                    .stdout(log.try_clone().unwrap())
+                    .stderr(log);
+                *process = Some(Process::start(self.flavor.word(), command));
+            }
+            Own::Container { name } => succeed(Command::new("docker").args(["start", name]), name),
+        }
+        self.wait_until_it_greets();
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&self) {
+        match &mut *self.own().lock().unwrap() {
+            Own::Process { process, .. } => drop(process.take()),
+            Own::Container { name } => succeed(Command::new("docker").args(["kill", name]), name),
+        }
+    }
+
+    /// An orderly end.
+    pub(crate) fn stop(&self) {
+        match &mut *self.own().lock().unwrap() {
+            Own::Process { process, .. } => {
+                process.take().unwrap().stop(START);
+            }
+            Own::Container { name } => succeed(Command::new("docker").args(["stop", name]), name),
+        }
+    }
+
+    fn own(&self) -> &Mutex<Own> {
+        self.own.as_ref().expect("only a private server is started and stopped")
+    }
+
+    /// Until the server's first packet comes.
+    fn wait_until_it_greets(&self) {
+        wait_for(&format!("{:?} on port {}", self.flavor, self.port), START, || {
+            if let Some(own) = &self.own
+                && let Own::Process { process: Some(process), data, .. } = &mut *own.lock().unwrap()
+                && let Some(status) = process.ended()
+            {
+                let log = std::fs::read_to_string(data.with_extension("log")).unwrap_or_default();
+                panic!("{:?} ended with {status}:\n{log}", self.flavor);
+            }
+            let mut stream = TcpStream::connect((self.host.as_str(), self.port)).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+            stream.read_exact(&mut [0; 5]).ok()
+        });
+    }
+
+    /// A connection of the administrator.
+    pub(crate) async fn connect(&self) -> MySqlConnection {
+        MySqlConnectOptions::new()
+            .host(&self.host)
+            .port(self.port)
+            .username(&self.user)
+            .password(&self.password)
+            .ssl_mode(MySqlSslMode::Preferred)
+            .connect()
+            .await
+            .unwrap_or_else(|error| panic!("connect to {:?}: {error}", self.flavor))
+    }
+
+    /// An empty database of that name and a connection that uses it.
+    pub(crate) async fn database(&self, name: &str) -> MySqlConnection {
+        let mut connection = self.connect().await;
+        run(&mut connection, &format!("DROP DATABASE IF EXISTS `{name}`")).await;
+        run(&mut connection, &format!("CREATE DATABASE `{name}`")).await;
+        run(&mut connection, &format!("USE `{name}`")).await;
+        connection
+    }
+
+    /// Feeds a script to the server's own command line client, which goes on after errors, as
+    /// the recordings of the golden files were made.
+    pub(crate) fn mysql_client(&self, database: &str, script: &str) {
+        let mut client = Command::new(client_program(self.flavor));
+        client
+            .args(["-f", "--comments", "--binary-mode", "--default-character-set=utf8mb4"])
+            .args(["-h", &self.host, "-P", &self.port.to_string(), "-u", &self.user])
+            .env("MYSQL_PWD", &self.password)
+            .arg(database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = client.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!errors.contains("Can't connect"), "the client: {errors}");
+    }
+}
+
+const ACCOUNT: &str = "CREATE USER IF NOT EXISTS canal@'%' IDENTIFIED BY 'canal';
+GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO canal@'%';";
+
+/// Runs one statement, or several separated by semicolons.
+pub(crate) async fn run(connection: &mut MySqlConnection, sql: &str) {
+    try_run(connection, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Runs statements that may fail.
+pub(crate) async fn try_run(connection: &mut MySqlConnection, sql: &str) -> sqlx::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
+}
+
+/// Ends a connection politely; one that is dropped leaves the server to notice.
+pub(crate) async fn close(connection: MySqlConnection) {
+    let _ = connection.close().await;
+}
+
+/// The folder of a fetched server, fetched now if it is not there.
+fn fetched(flavor: Flavor) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .unwrap()
+        .join("servers")
+        .join(flavor.word());
+    if !folder.join(".complete").exists() {
+        say(&format!("fetching a {flavor:?} server into {}", folder.display()));
+        let script = format!("tests/servers/fetch-{}.sh", flavor.word());
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+        succeed(Command::new(script).arg(&folder), "a server to test against cannot be had");
+    }
+    folder
+}
+
+/// The command line client: the fetched one of that server, or, with other providers, one on
+/// the path.
+fn client_program(flavor: Flavor) -> PathBuf {
+    let name = match flavor {
+        Flavor::MySql => "mysql",
+        Flavor::MariaDb => "mariadb",
+    };
+    match provider(flavor) {
+        Provider::Given(_) | Provider::Docker if on_path(name) => PathBuf::from(name),
+        _ => fetched(flavor).join("bin").join(name),
+    }
+}
+
+fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+/// Where the servers of this process keep their data; folders of processes that are gone are
+/// removed.
+fn run_folder() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("running");
+        std::fs::create_dir_all(&all).unwrap();
+        for entry in std::fs::read_dir(&all).unwrap().flatten() {
+            if !Path::new("/proc").join(entry.file_name()).exists() {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let own = all.join(std::process::id().to_string());
+        std::fs::create_dir_all(&own).unwrap();
+        own
+    });
+    folder.clone()
+}
+
+fn succeed(command: &mut Command, what: &str) {
+    let output = command.output().unwrap_or_else(|error| panic!("{what}: {command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {command:?}: {}\n{said}", output.status);
+}

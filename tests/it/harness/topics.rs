@@ -1,0 +1,128 @@
+//! What a Kafka client (librdkafka) reads of topics.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfig};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A record as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: String,
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+impl Record {
+    /// Takes a message over.
+    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        Self {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis().unwrap_or(-1),
+            key: message.key().map(<[u8]>::to_vec),
+            value: text(message.payload().unwrap_or_default()),
+            headers: headers
+                .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
+                .collect(),
+        }
+    }
+
+    /// The value as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.value)
+            .unwrap_or_else(|error| panic!("{error} in {}", self.value))
+    }
+}
+
+/// The settings of a client of that broker.
+pub(crate) fn settings(bootstrap: &str) -> ClientConfig {
+    let mut settings = ClientConfig::new();
+    settings
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "unused")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("reconnect.backoff.max.ms", "200")
+        .set("fetch.wait.max.ms", "50")
+        .set("log_level", "2");
+    settings
+}
+
+/// A client of that broker.
+pub(crate) fn client<C: FromClientConfig>(bootstrap: &str) -> C {
+    settings(bootstrap).create().unwrap()
+}
+
+/// The topics that clients see, internal ones left out, with their partition counts.
+pub(crate) fn list(bootstrap: &str) -> BTreeMap<String, usize> {
+    let consumer: BaseConsumer = client(bootstrap);
+    let metadata = consumer.fetch_metadata(None, ANSWER).unwrap();
+    let all = metadata.topics().iter().map(|topic| (topic.name(), topic.partitions().len()));
+    all.filter(|(name, _)| !name.starts_with("__"))
+        .map(|(name, partitions)| (name.to_owned(), partitions))
+        .collect()
+}
+
+/// All records of a topic, from its beginning to the end it has now; of a topic that is not
+/// there, none. Within a partition in offset order, partitions one after the other.
+pub(crate) fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = client(bootstrap);
+    let mut all = Vec::new();
+    for partition in 0..partitions(&consumer, topic) {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER).unwrap();
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, partition, Offset::Offset(low)).unwrap();
+        consumer.assign(&assignment).unwrap();
+        let begun = Instant::now();
+        let mut next = low;
+        while next < high {
+            assert!(begun.elapsed() < 10 * ANSWER, "{topic}-{partition} stands still at {next}");
+            let Some(message) = consumer.poll(ANSWER) else { continue };
+            let record = Record::of(&message.unwrap());
+            next = record.offset + 1;
+            all.push(record);
+        }
+    }
+    all
+}
+
+/// Reads a topic until it holds `count` records or more.
+pub(crate) fn read_at_least(bootstrap: &str, topic: &str, count: usize) -> Vec<Record> {
+    let begun = Instant::now();
+    loop {
+        let records = read(bootstrap, topic);
+        if records.len() >= count {
+            return records;
+        }
+        assert!(
+            begun.elapsed() < ANSWER,
+            "{topic} holds {} records, {count} were awaited: {:#?}",
+            records.len(),
+            records.iter().map(|record| &record.value).collect::<Vec<_>>(),
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn partitions<C: ClientContext + rdkafka::consumer::ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+) -> i32 {
+    let metadata = consumer.fetch_metadata(None, ANSWER).unwrap();
+    let found = metadata.topics().iter().find(|one| one.name() == topic);
+    i32::try_from(found.map_or(0, |one| one.partitions().len())).unwrap()
+}

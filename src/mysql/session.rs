@@ -1,0 +1,257 @@
+//! A query session: statements in, rows out, each within a time limit.
+//!
+//! Wraps `mysql_async`. Rows are text as the server sends it; what they mean is the asker's
+//! business. Never reconnects by itself: a session belongs to one server, and a broken one
+//! stays broken. After a timeout the session is of no use any more (the late answer
+//! would be taken for that of the next statement), and says so.
+
+use std::future::Future;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, DriverError, OptsBuilder, SslOpts};
+
+use super::error::is_denial;
+use super::{Endpoint, Error, TlsMode};
+
+/// The largest packet either side may send: the largest the protocol knows.
+const MAX_PACKET: usize = 1 << 30;
+
+/// What every session sets. `sql_mode` decides how identifiers are quoted in SHOW CREATE
+/// TABLE, and the first two how complete it is. (binlog.md 24)
+const METADATA_SETTINGS: &[&str] = &[
+    "SET SESSION sql_mode = ''",
+    "SET SESSION sql_quote_show_create = 1",
+    // MySQL 8.0.30 and later; without it a generated invisible primary key, which row
+    // images hold, is hidden.
+    "SET SESSION show_gipk_in_create_table_and_information_schema = 1",
+];
+
+/// Unknown system variable.
+const ER_UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
+
+/// One connection for statements.
+#[derive(Debug)]
+pub struct Session {
+    conn: Option<Conn>,
+    address: String,
+    user: String,
+    timeout: Duration,
+}
+
+/// One row of an answer. Columns are found by name in any case, since servers differ.
+#[derive(Debug)]
+pub struct Row(mysql_async::Row);
+
+impl Row {
+    /// The bytes of a column; `None` when it is NULL or not there.
+    pub fn bytes(&self, column: &str) -> Option<&[u8]> {
+        let columns = self.0.columns_ref();
+        let index = columns.iter().position(|c| c.name_str().eq_ignore_ascii_case(column))?;
+        self.bytes_at(index)
+    }
+
+    /// The bytes of the column at `index`; `None` when it is NULL or not there.
+    pub fn bytes_at(&self, index: usize) -> Option<&[u8]> {
+        match self.0.as_ref(index)? {
+            mysql_async::Value::Bytes(bytes) => Some(bytes),
+            _ => None, // the text protocol sends bytes or NULL
+        }
+    }
+
+    /// The text of a column; `None` when it is NULL, not there, or no UTF-8.
+    pub fn text(&self, column: &str) -> Option<&str> {
+        self.bytes(column).and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// The text of the column at `index`, as [`Row::text`].
+    pub fn text_at(&self, index: usize) -> Option<&str> {
+        self.bytes_at(index).and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// A column that is an unsigned number.
+    pub fn number(&self, column: &str) -> Option<u64> {
+        self.text(column)?.parse().ok()
+    }
+}
+
+impl Session {
+    /// Connects, authenticates, and makes the session fit for reading metadata.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, Error> {
+        let mode = endpoint.tls.mode;
+        let conn = match Self::open(endpoint, mode != TlsMode::Disabled).await {
+            Err(Error::Tls { .. }) if mode == TlsMode::Preferred => {
+                Self::open(endpoint, false).await?
+            }
+            other => other?,
+        };
+        let mut session = Self {
+            conn: Some(conn),
+            address: endpoint.address(),
+            user: endpoint.user.clone(),
+            timeout: endpoint.query_timeout,
+        };
+        for setting in METADATA_SETTINGS {
+            match session.run(setting).await {
+                Err(error) if error.code() == Some(ER_UNKNOWN_SYSTEM_VARIABLE) => {}
+                other => other?,
+            }
+        }
+        Ok(session)
+    }
+
+    async fn open(endpoint: &Endpoint, encrypted: bool) -> Result<Conn, Error> {
+        let limit = endpoint.connect_timeout;
+        match tokio::time::timeout(limit, Conn::new(options(endpoint, encrypted))).await {
+            Ok(Ok(conn)) => Ok(conn),
+            Ok(Err(error)) => {
+                Err(translate(error, &endpoint.address(), &endpoint.user, "connecting", ""))
+            }
+            Err(_) => Err(Error::Timeout {
+                address: endpoint.address(),
+                what: "connecting",
+                after: limit,
+            }),
+        }
+    }
+
+    /// `host:port` of the server.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The rows that a statement returns. Not cancel safe: dropped half-way, the session is
+    /// broken.
+    pub async fn query(&mut self, statement: &str) -> Result<Vec<Row>, Error> {
+        let (rows, conn) = self
+            .bounded(statement, |mut conn| async move {
+                (conn.query::<mysql_async::Row, _>(statement).await, conn)
+            })
+            .await?;
+        self.conn = Some(conn);
+        rows.map(|rows| rows.into_iter().map(Row).collect())
+    }
+
+    /// Runs a statement whose rows do not matter. Not cancel safe, as [`Session::query`].
+    pub async fn run(&mut self, statement: &str) -> Result<(), Error> {
+        let (done, conn) = self
+            .bounded(statement, |mut conn| async move { (conn.query_drop(statement).await, conn) })
+            .await?;
+        self.conn = Some(conn);
+        done
+    }
+
+    /// Lends the connection to `work` for as long as a statement may take. The connection
+    /// comes back only from an answer, so whatever else happens leaves the session broken.
+    async fn bounded<T, F: Future<Output = (mysql_async::Result<T>, Conn)>>(
+        &mut self,
+        statement: &str,
+        work: impl FnOnce(Conn) -> F,
+    ) -> Result<(Result<T, Error>, Conn), Error> {
+        let Some(conn) = self.conn.take() else {
+            return Err(Error::Lost {
+                address: self.address.clone(),
+                what: "querying",
+                reason: "an earlier statement did not end".to_owned(),
+            });
+        };
+        match tokio::time::timeout(self.timeout, work(conn)).await {
+            Ok((Ok(value), conn)) => Ok((Ok(value), conn)),
+            Ok((Err(error), conn)) => {
+                let fatal = error.is_fatal();
+                let error = translate(error, &self.address, &self.user, "querying", statement);
+                if fatal { Err(error) } else { Ok((Err(error), conn)) }
+            }
+            Err(_) => Err(Error::Timeout {
+                address: self.address.clone(),
+                what: "querying",
+                after: self.timeout,
+            }),
+        }
+    }
+
+    /// Says goodbye. Dropping a session without it is allowed.
+    pub async fn close(mut self) {
+        if let Some(conn) = self.conn.take() {
+            // A server that does not answer a goodbye changes nothing.
+            let _ = tokio::time::timeout(Duration::from_secs(2), conn.disconnect()).await;
+        }
+    }
+}
+
+fn options(endpoint: &Endpoint, encrypted: bool) -> OptsBuilder {
+    let tls = encrypted.then(|| {
+        let mode = endpoint.tls.mode;
+        let authorities = endpoint.tls.authorities.iter().cloned().map(Into::into).collect();
+        SslOpts::default()
+            .with_root_certs(authorities)
+            .with_danger_accept_invalid_certs(!mode.verifies_authority())
+            .with_danger_skip_domain_validation(mode != TlsMode::VerifyIdentity)
+    });
+    OptsBuilder::default()
+        .ip_or_hostname(endpoint.host.clone())
+        .tcp_port(endpoint.port)
+        .user(Some(endpoint.user.clone()))
+        .pass(Some(endpoint.password.clone()))
+        .ssl_opts(tls)
+        // On by default, and then it may reconnect through a socket to another server.
+        .prefer_socket(false)
+        .max_allowed_packet(Some(MAX_PACKET))
+        // Asked from the server otherwise; only a pool would use it.
+        .wait_timeout(Some(28_800))
+        .tcp_keepalive(Some(Duration::from_secs(30)))
+}
+
+fn translate(
+    error: mysql_async::Error,
+    address: &str,
+    user: &str,
+    what: &'static str,
+    statement: &str,
+) -> Error {
+    let address = address.to_owned();
+    match error {
+        mysql_async::Error::Server(error) if is_denial(error.code) && statement.is_empty() => {
+            Error::Denied {
+                address,
+                user: user.to_owned(),
+                code: error.code,
+                message: error.message,
+            }
+        }
+        mysql_async::Error::Server(error) => Error::Server {
+            address,
+            what: shorten(if statement.is_empty() { what } else { statement }),
+            code: error.code,
+            message: error.message,
+        },
+        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Error::Tls {
+            address,
+            reason: "the server does not offer it; set sslMode to DISABLED, or TLS up there"
+                .to_owned(),
+        },
+        mysql_async::Error::Driver(DriverError::UnknownAuthPlugin { name }) => {
+            Error::Authentication {
+                address,
+                user: user.to_owned(),
+                reason: format!("the server asks for the unknown method `{name}`"),
+            }
+        }
+        mysql_async::Error::Io(mysql_async::IoError::Tls(error)) => {
+            Error::Tls { address, reason: error.to_string() }
+        }
+        mysql_async::Error::Io(mysql_async::IoError::Io(source)) if what == "connecting" => {
+            Error::Connect { address, source }
+        }
+        other => Error::Lost { address, what, reason: other.to_string() },
+    }
+}
+
+/// Statements can be long; a message needs their beginning.
+fn shorten(statement: &str) -> String {
+    const LONGEST: usize = 80;
+    match statement.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("`{}…`", &statement[..end]),
+        None => format!("`{statement}`"),
+    }
+}

@@ -1,1 +1,105 @@
-//! Not yet written.
+//! HTTP on `canal.metrics.pull.port`: health, metrics, and commands to the process.
+//!
+//! ```text
+//! GET  /health                      200 when everything is ready, else 503; JSON either way
+//! GET  /metrics                     text in the OpenMetrics format, as Prometheus reads it
+//! POST /instances/<name>/stop       ┐
+//! POST /instances/<name>/start      ├ 200, or 409 with the reason in plain text
+//! POST /reload                      ┘
+//! ```
+//!
+//! Holds no state: it reads the board and passes commands on. The commands of the binary
+//! ask it through [`client`].
+
+pub mod client;
+mod metrics;
+
+use std::future::Future;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+
+use crate::control::{Board, Command, Commands};
+
+/// What the handlers need.
+#[derive(Clone)]
+struct Shared {
+    board: Board,
+    commands: Commands,
+    extra: fn(&mut prometheus_client::registry::Registry),
+}
+
+/// Serves on a bound socket until `stop` resolves, then finishes the requests in hand.
+///
+/// `extra` adds to the metrics what other parts of the process count.
+pub async fn serve(
+    listener: TcpListener,
+    board: Board,
+    commands: Commands,
+    extra: fn(&mut prometheus_client::registry::Registry),
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/instances/{name}/stop", post(stop_instance))
+        .route("/instances/{name}/start", post(start_instance))
+        .route("/reload", post(reload))
+        .with_state(Shared { board, commands, extra });
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+async fn health(State(shared): State<Shared>) -> Response {
+    let snapshot = shared.board.snapshot();
+    let status = if snapshot.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match serde_json::to_vec(&snapshot) {
+        Ok(json) => response(status, "application/json", json),
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+async fn metrics(State(shared): State<Shared>) -> Response {
+    match metrics::text(&shared.board.snapshot(), shared.extra) {
+        Ok(text) => response(StatusCode::OK, metrics::CONTENT_TYPE, text.into_bytes()),
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+async fn stop_instance(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
+    obey(&shared, Command::Stop { instance }).await
+}
+
+async fn start_instance(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
+    obey(&shared, Command::Start { instance }).await
+}
+
+async fn reload(State(shared): State<Shared>) -> Response {
+    obey(&shared, Command::Reload).await
+}
+
+async fn obey(shared: &Shared, command: Command) -> Response {
+    match shared.commands.ask(command).await {
+        Ok(()) => response(StatusCode::OK, "text/plain; charset=utf-8", Vec::new()),
+        Err(reason) => failure(StatusCode::CONFLICT, reason),
+    }
+}
+
+fn failure(status: StatusCode, text: String) -> Response {
+    response(status, "text/plain; charset=utf-8", text.into_bytes())
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let value = header::HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    response
+}
+
+#[cfg(test)]
+mod tests;

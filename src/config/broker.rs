@@ -7,8 +7,8 @@ use super::listener::{self, Advertised, Listener};
 use super::reader::Reader;
 
 const MILLI: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What serves the Kafka protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,7 +65,7 @@ pub struct Advertised {
     pub address: Address,
 }
 
-/// Reads `listeners`, without those of a KRaft controller, which is not needed here.
+/// Reads `listeners`, without those of a controller, which is not needed here.
 pub(super) fn listeners(reader: &mut Reader<'_>) -> Vec<Listener> {
     const KEY: &str = "listeners";
     let controllers = reader.list("controller.listener.names");

@@ -26,10 +26,16 @@ pub type Environment = BTreeMap<String, String>;
 #[derive(Clone, Copy)]
 pub struct Files<'a> {
     /// The bytes of a file; `None` if it is not there, a sentence if it cannot be read.
-    pub read: &'a dyn Fn(&Path) -> Result<Option<Vec<u8>>, String>,
+    pub read: &'a ReadFile,
     /// The names of the folders in a folder; none if it is not there.
-    pub folders: &'a dyn Fn(&Path) -> Result<Vec<String>, String>,
+    pub folders: &'a ListFolders,
 }
+
+/// Reads one file.
+pub type ReadFile = dyn Fn(&Path) -> Result<Option<Vec<u8>>, String>;
+
+/// Lists the folders in one.
+pub type ListFolders = dyn Fn(&Path) -> Result<Vec<String>, String>;
 
 /// Everything that was configured.
 #[derive(Clone, Debug)]
@@ -95,36 +101,8 @@ pub fn load(
     with_instances: bool,
     files: Files<'_>,
 ) -> Result<Settings, Problems> {
-    let mut loading = Loading { home, environment, files, problems: Problems::default() };
-    let canal_path = home.join("conf").join("canal.properties");
-    let server_path = home.join("conf").join("server.properties");
-    let canal = loading.file(&canal_path).unwrap_or_else(|| {
-        let text = "is not there: built-in defaults are used";
-        loading.problems.push(Problem::note(Place::File(canal_path.as_path().into()), text));
-        PropertyFile::read(&canal_path, b"", &mut Problems::default())
-    });
-    let broker = match server_properties {
-        Some(path) => loading.file(path).unwrap_or_else(|| {
-            loading.problems.push(Problem::error(Place::File(path.into()), "is not there"));
-            PropertyFile::read(path, b"", &mut Problems::default())
-        }),
-        None => loading
-            .file(&server_path)
-            .unwrap_or_else(|| PropertyFile::read(&server_path, b"", &mut Problems::default())),
-    };
-    let server = loading.server(&canal, &broker);
-    let mut asked_for: BTreeSet<String> = placeholders(&canal);
-    let mut instances = Vec::new();
-    if with_instances {
-        for (name, file) in loading.instance_files(&server) {
-            asked_for.extend(placeholders(&file));
-            instances.push(loading.instance(&name, &file, &canal));
-            loading.judge_keys(&file, Home::Instance, &asked_for);
-        }
-    }
-    loading.judge_keys(&canal, Home::Canal, &asked_for);
-    loading.judge_keys(&broker, Home::Broker, &placeholders(&broker));
-    loading.judge_environment();
+    let mut loading = Loading::new(home, environment, files);
+    let (server, instances) = loading.all(server_properties, with_instances, &mut BTreeSet::new());
     if loading.problems.has_errors() {
         return Err(loading.problems);
     }
@@ -138,14 +116,58 @@ fn placeholders(file: &PropertyFile) -> BTreeSet<String> {
         .collect()
 }
 
-struct Loading<'a> {
+/// One reading of everything: what was found wrong gathers here.
+pub(super) struct Loading<'a> {
     home: &'a Path,
     environment: &'a Environment,
     files: Files<'a>,
     problems: Problems,
 }
 
-impl Loading<'_> {
+impl<'a> Loading<'a> {
+    pub(super) fn new(home: &'a Path, environment: &'a Environment, files: Files<'a>) -> Self {
+        Self { home, environment, files, problems: Problems::default() }
+    }
+
+    /// Reads everything; `asked` gathers the keys that were read.
+    pub(super) fn all(
+        &mut self,
+        server_properties: Option<&Path>,
+        with_instances: bool,
+        asked: &mut BTreeSet<&'static str>,
+    ) -> (ServerConfig, Vec<Instance>) {
+        let conf = self.home.join("conf");
+        let canal = self.file_or_nothing(&conf.join("canal.properties"), false);
+        let broker = match server_properties {
+            Some(path) => self.file_or_nothing(path, true),
+            None => self.file_or_nothing(&conf.join("server.properties"), false),
+        };
+        let server = self.server(&canal, &broker, asked);
+        let mut asked_for = placeholders(&canal);
+        let mut instances = Vec::new();
+        if with_instances {
+            for (name, file) in self.instance_files(&server) {
+                asked_for.extend(placeholders(&file));
+                instances.push(self.instance(&name, &file, &canal, asked));
+                self.judge_keys(&file, Home::Instance, &asked_for);
+            }
+        }
+        self.judge_keys(&canal, Home::Canal, &asked_for);
+        self.judge_keys(&broker, Home::Broker, &placeholders(&broker));
+        self.judge_environment();
+        (server, instances)
+    }
+
+    /// A file that was asked for by name must be there; one that was not says the
+    /// defaults by being absent.
+    fn file_or_nothing(&mut self, path: &Path, must: bool) -> PropertyFile {
+        let found = self.file(path);
+        if must && found.is_none() {
+            self.problems.push(Problem::error(Place::File(path.into()), "there is no such file"));
+        }
+        found.unwrap_or_else(|| PropertyFile::read(path, b"", &mut Problems::default()))
+    }
+
     fn file(&mut self, path: &Path) -> Option<PropertyFile> {
         match (self.files.read)(path) {
             Ok(bytes) => Some(PropertyFile::read(path, &bytes?, &mut self.problems)),
@@ -157,19 +179,32 @@ impl Loading<'_> {
         }
     }
 
-    fn server(&mut self, canal: &PropertyFile, broker: &PropertyFile) -> ServerConfig {
+    fn server(
+        &mut self,
+        canal: &PropertyFile,
+        broker: &PropertyFile,
+        asked: &mut BTreeSet<&'static str>,
+    ) -> ServerConfig {
         let layers =
             |file| Layers { environment: self.environment, files: vec![file], given: vec![] };
         let bin = self.home.join("bin");
         let mut canal = Reader::new(layers(canal), &bin);
         let mut broker = Reader::new(layers(broker), self.home);
         let server = ServerConfig::read(&mut canal, &mut broker);
-        self.problems.extend(canal.problems);
-        self.problems.extend(broker.problems);
+        for reader in [canal, broker] {
+            self.problems.extend(reader.problems);
+            asked.extend(reader.asked);
+        }
         server
     }
 
-    fn instance(&mut self, name: &str, file: &PropertyFile, canal: &PropertyFile) -> Instance {
+    fn instance(
+        &mut self,
+        name: &str,
+        file: &PropertyFile,
+        canal: &PropertyFile,
+        asked: &mut BTreeSet<&'static str>,
+    ) -> Instance {
         let layers = Layers {
             environment: self.environment,
             files: vec![file, canal],
@@ -179,6 +214,7 @@ impl Loading<'_> {
         let mut reader = Reader::new(layers, &bin);
         let instance = Instance::read(name, file.place(), &mut reader);
         self.problems.extend(reader.problems);
+        asked.extend(reader.asked);
         instance
     }
 
@@ -313,8 +349,7 @@ fn silence(key: &Key, value: &str) -> Option<Severity> {
     }
     match key.class {
         Class::Served => None,
-        Class::NotYet => Some(Severity::Warning),
         Class::NoEffect if family => Some(Severity::Note),
-        Class::NoEffect => Some(Severity::Warning),
+        Class::NotYet | Class::NoEffect => Some(Severity::Warning),
     }
 }

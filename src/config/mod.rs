@@ -36,7 +36,7 @@ pub use instance::{
 };
 pub use keys::{Class, Home, KEYS, Key, Kind};
 pub use listener::{Address, Advertised, Listener};
-pub use load::{Changes, Environment, Files, Settings, load};
+pub use load::{Changes, Environment, Files, ListFolders, ReadFile, Settings, load};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use secret::Secret;
 pub use server::{ServerConfig, ServerMode};

@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
     /// The text, empty if there is none.
     pub(super) fn text(&mut self, name: &'static str) -> String {
         let key = self.row(name);
-        match self.found(key) {
+        match self.found(name) {
             Some(found) => found.text,
             None => self.default_of(key),
         }
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
     /// The text if it is what its row demands, else (noted) the default.
     fn checked(&mut self, name: &'static str) -> Option<String> {
         let key = self.row(name);
-        let written = self.found(key).filter(|found| !found.text.is_empty());
+        let written = self.found(name).filter(|found| !found.text.is_empty());
         let text = match written {
             Some(found) => match check(key.kind, &found.text) {
                 Ok(()) => found.text,
@@ -134,8 +134,8 @@ impl<'a> Reader<'a> {
         Some(text).filter(|text| !text.is_empty())
     }
 
-    fn found(&mut self, key: &'static Key) -> Option<Found> {
-        match self.layers.get(key.name) {
+    fn found(&mut self, name: &str) -> Option<Found> {
+        match self.layers.get(name) {
             Ok(found) => found,
             Err(unresolved) => {
                 self.problems.push(Problem::error(unresolved.place, unresolved.reason));
@@ -163,7 +163,7 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 /// Whether `text` is what a row of this kind demands.
-fn check(kind: Kind, text: &str) -> Result<(), String> {
+pub(super) fn check(kind: Kind, text: &str) -> Result<(), String> {
     match kind {
         Kind::Text | Kind::Secret | Kind::Path => Ok(()),
         Kind::Flag => {

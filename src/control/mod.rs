@@ -1,1 +1,14 @@
-//! Not yet written.
+//! What flows between the running parts and whoever watches them: status out ([`Board`]),
+//! commands in ([`Commands`]).
+//!
+//! The server and the instances hold the one end, `admin` the other; neither names the
+//! other. A status is data that survives JSON, so that the commands of another process
+//! read the same types.
+
+mod board;
+mod command;
+mod status;
+
+pub use board::{Board, Done, Reporter};
+pub use command::{Asked, Command, Commands, commands};
+pub use status::{InstanceState, InstanceStatus, Phase, Progress, Snapshot};

@@ -1,0 +1,117 @@
+//! Asks the admin port of a running process; what the commands of the binary use.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::control::Snapshot;
+
+/// Local and small: whoever does not answer in this time does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody listens there.
+    #[error("nothing answers on port {port}: {source}")]
+    Unreachable {
+        /// The port asked.
+        port: u16,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Somebody listens who is not us, or is stuck.
+    #[error("no answer of sluice on port {port}: {reason}")]
+    Strange {
+        /// The port asked.
+        port: u16,
+        /// What came instead.
+        reason: String,
+    },
+    /// It answered, and refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The admin port of a process on this machine.
+#[derive(Clone, Debug)]
+pub struct Client {
+    host: String,
+    port: u16,
+}
+
+impl Client {
+    /// A client of `port` at the address it is bound to (none or all addresses: this
+    /// machine).
+    pub fn new(host: Option<&str>, port: u16) -> Self {
+        let host = match host {
+            None | Some("0.0.0.0" | "::" | "") => "127.0.0.1",
+            Some(host) => host,
+        };
+        Self { host: host.to_owned(), port }
+    }
+
+    /// State and reason of everything.
+    pub async fn health(&self) -> Result<Snapshot, Error> {
+        let (_, body) = self.ask(Method::GET, "/health").await?;
+        serde_json::from_slice(&body).map_err(|error| self.strange(&error))
+    }
+
+    /// Stops an instance.
+    pub async fn stop(&self, instance: &str) -> Result<(), Error> {
+        self.command(&format!("/instances/{instance}/stop")).await
+    }
+
+    /// Starts a stopped instance.
+    pub async fn start(&self, instance: &str) -> Result<(), Error> {
+        self.command(&format!("/instances/{instance}/start")).await
+    }
+
+    async fn command(&self, path: &str) -> Result<(), Error> {
+        let (status, body) = self.ask(Method::POST, path).await?;
+        if status == StatusCode::OK {
+            return Ok(());
+        }
+        Err(Error::Refused(String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
+        let exchange = self.exchange(method, path);
+        tokio::time::timeout(PATIENCE, exchange)
+            .await
+            .unwrap_or_else(|_| Err(self.strange(&"no answer in five seconds")))
+    }
+
+    /// One request over a connection of its own; its two halves run side by side here, so
+    /// that no task is left behind.
+    async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|source| Error::Unreachable { port: self.port, source })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.strange(&error))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.host)
+            .header("connection", "close")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| self.strange(&error))?;
+        let answer = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
+        };
+        let (answer, _) = tokio::join!(answer, connection);
+        answer.map_err(|error| self.strange(&error))
+    }
+
+    fn strange(&self, reason: &dyn std::fmt::Display) -> Error {
+        Error::Strange { port: self.port, reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,178 @@
+//! The metrics of the instances, made from a snapshot at each question.
+//!
+//! Canal's names, label `destination`, where they mean something here, so that dashboards
+//! made for Canal go on working; ours as `sluice_*`. Canal's delay is the age of the last
+//! event, which grows while nothing happens; ours is 0 when nothing is outstanding.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::control::{InstanceState, InstanceStatus, Phase, Snapshot};
+
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The whole page.
+pub(super) fn text(snapshot: &Snapshot, extra: fn(&mut Registry)) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Instances(snapshot.clone())));
+    extra(&mut registry);
+    let mut text = String::new();
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[derive(Debug)]
+struct Instances(Snapshot);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Destination {
+    destination: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Mode {
+    destination: String,
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    destination: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileLabel {
+    destination: String,
+    file: String,
+}
+
+/// A number of an instance: name, help, whether it only rises, and where it is found.
+type Number = (&'static str, &'static str, bool, fn(&InstanceStatus) -> u64);
+
+const NUMBERS: &[Number] = &[
+    ("canal_instance_transactions", "Transactions made durable", false, |one| {
+        one.progress.transactions
+    }),
+    ("canal_instance_received_binlog_bytes", "Bytes of binlog received", false, |one| {
+        one.progress.received_bytes
+    }),
+    ("canal_instance_put_rows", "Rows made durable", false, |one| one.progress.rows),
+    ("canal_instance_traffic_delay", "Milliseconds behind the server", false, |one| {
+        one.progress.delay_ms
+    }),
+    ("sluice_instance_transactions", "Transactions made durable", true, |one| {
+        one.progress.transactions
+    }),
+    ("sluice_instance_received_bytes", "Bytes of binlog received", true, |one| {
+        one.progress.received_bytes
+    }),
+    ("sluice_instance_rows", "Rows made durable", true, |one| one.progress.rows),
+    ("sluice_instance_messages", "Messages made durable", true, |one| one.progress.messages),
+    ("sluice_instance_message_bytes", "Bytes of messages made durable", true, |one| {
+        one.progress.bytes
+    }),
+    ("sluice_instance_delay_milliseconds", "How far behind the server", false, |one| {
+        one.progress.delay_ms
+    }),
+];
+
+impl Collector for Instances {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(snapshot) = self;
+        let serving = ConstGauge::new(i64::from(snapshot.phase == Phase::Serving));
+        let to = encoder.encode_descriptor(
+            "sluice_serving",
+            "1 while the process serves",
+            None,
+            serving.metric_type(),
+        )?;
+        serving.encode(to)?;
+        for (name, help, rises, number) in NUMBERS {
+            self.number(&mut encoder, name, help, *rises, *number)?;
+        }
+        self.states(&mut encoder)?;
+        self.positions(&mut encoder)
+    }
+}
+
+impl Instances {
+    fn number(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        rises: bool,
+        number: fn(&InstanceStatus) -> u64,
+    ) -> fmt::Result {
+        use prometheus_client::metrics::MetricType;
+        let kind = if rises { MetricType::Counter } else { MetricType::Gauge };
+        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+        for one in &self.0.instances {
+            let label = Destination { destination: one.name.clone() };
+            let to = family.encode_family(&label)?;
+            let value = number(one);
+            if rises {
+                ConstCounter::new(value).encode(to)?;
+            } else {
+                ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(to)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        use prometheus_client::metrics::MetricType::Gauge;
+        let mut family =
+            encoder.encode_descriptor("canal_instance", "1 for each instance", None, Gauge)?;
+        for one in &self.0.instances {
+            let label = Mode { destination: one.name.clone(), mode: "embedded" };
+            ConstGauge::new(1_i64).encode(family.encode_family(&label)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "sluice_instance_state",
+            "1 for the state an instance is in",
+            None,
+            Gauge,
+        )?;
+        for one in &self.0.instances {
+            let label = StateLabel { destination: one.name.clone(), state: one.state.word() };
+            ConstGauge::new(1_i64).encode(family.encode_family(&label)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "sluice_instance_up",
+            "1 while an instance runs",
+            None,
+            Gauge,
+        )?;
+        for one in &self.0.instances {
+            let label = Destination { destination: one.name.clone() };
+            let up = ConstGauge::new(i64::from(one.state == InstanceState::Running));
+            up.encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+
+    fn positions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        use prometheus_client::metrics::MetricType::Gauge;
+        let mut family = encoder.encode_descriptor(
+            "sluice_instance_position",
+            "Durable offset in the binlog file",
+            None,
+            Gauge,
+        )?;
+        for one in &self.0.instances {
+            let Some(position) = &one.progress.position else { continue };
+            let label =
+                FileLabel { destination: one.name.clone(), file: position.file.to_string() };
+            let offset = i64::try_from(position.offset).unwrap_or(i64::MAX);
+            ConstGauge::new(offset).encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+}

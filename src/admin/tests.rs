@@ -1,0 +1,126 @@
+//! The port as a client sees it, over a real socket.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, Error};
+use super::*;
+use crate::change::Position;
+use crate::control::{Done, InstanceState, Phase, commands};
+use crate::shutdown::Tasks;
+
+fn position() -> Position {
+    Position {
+        file: Arc::from("binlog.000007"),
+        offset: 4711,
+        gtid_set: None,
+        server_uuid: Arc::from("u"),
+        file_created: 1,
+        event_time: 2,
+    }
+}
+
+struct Running {
+    board: Board,
+    client: Client,
+    port: u16,
+    tasks: Tasks,
+    asked: tokio::sync::mpsc::Receiver<crate::control::Asked>,
+}
+
+async fn running() -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let board = Board::new();
+    let tasks = Tasks::new();
+    let (commands, asked) = commands();
+    let stop: CancellationToken = tasks.token().clone();
+    let served = serve(listener, board.clone(), commands, |_| {}, stop.cancelled_owned());
+    tasks.spawn("admin", served);
+    Running { board, client: Client::new(None, port), port, tasks, asked }
+}
+
+#[tokio::test]
+async fn health_says_state_and_reason_of_each_instance() {
+    let running = running().await;
+    let reporter = running.board.instance("example", 5);
+    running.board.phase(Phase::Serving);
+    let stopped = InstanceState::Stopped {
+        reason: "binlog.000001 was purged".to_owned(),
+        advice: "sluice position reset example".to_owned(),
+    };
+    reporter.state(stopped, 6);
+    let snapshot = running.client.health().await.unwrap();
+    assert_eq!(snapshot, running.board.snapshot());
+    assert_eq!(snapshot.instances[0].state.reason(), Some("binlog.000001 was purged"));
+    running.tasks.cancel();
+    assert!(running.tasks.join().await.is_empty());
+}
+
+#[tokio::test]
+async fn health_is_200_only_when_everything_runs() {
+    let running = running().await;
+    let (status, _) = raw(running.port, "/health").await;
+    assert_eq!(status, 503);
+    running.board.phase(Phase::Serving);
+    let (status, body) = raw(running.port, "/health").await;
+    assert_eq!(status, 200);
+    assert!(body.contains(r#""phase":"serving""#), "{body}");
+}
+
+#[tokio::test]
+async fn metrics_have_canals_names_and_ours() {
+    let running = running().await;
+    let reporter = running.board.instance("example", 5);
+    reporter.state(InstanceState::Running, 6);
+    let done = Done { transactions: 2, rows: 30, messages: 3, bytes: 900 };
+    reporter.durable(&position(), done);
+    let (status, body) = raw(running.port, "/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        r#"canal_instance{destination="example",mode="embedded"} 1"#,
+        r#"canal_instance_transactions{destination="example"} 2"#,
+        r#"sluice_instance_rows_total{destination="example"} 30"#,
+        r#"sluice_instance_state{destination="example",state="running"} 1"#,
+        r#"sluice_instance_position{destination="example",file="binlog.000007"} 4711"#,
+        "sluice_serving 0",
+        "# EOF",
+    ] {
+        assert!(body.lines().any(|found| found == line), "no `{line}` in\n{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_passed_on_and_its_refusal_comes_back() {
+    let mut running = running().await;
+    let client = running.client.clone();
+    let tasks = Tasks::new();
+    let waiting = tasks.spawn("client", async move { client.stop("other").await });
+    let asked = running.asked.recv().await.unwrap();
+    assert_eq!(asked.command, Command::Stop { instance: "other".to_owned() });
+    asked.answer.send(Err("no instance other".to_owned())).unwrap();
+    let answer = waiting.await.unwrap();
+    assert!(matches!(answer, Err(Error::Refused(reason)) if reason == "no instance other"));
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_from_somebody_strange() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let answer = Client::new(Some("0.0.0.0"), port).health().await;
+    assert!(matches!(answer, Err(Error::Unreachable { .. })), "{answer:?}");
+}
+
+/// Status and body, by hand: not through the client under test.
+async fn raw(port: u16, path: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer)
+}

@@ -1,0 +1,225 @@
+//! Where running parts put their status up, and others read it.
+//!
+//! In: the server's [`Phase`], each instance's state and progress through its
+//! [`Reporter`]. Out: a [`Snapshot`] at any time, and a wake-up at each change of a phase
+//! or state (progress alone wakes nobody). Locks are held for a few assignments, never
+//! across an await.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::change::Position;
+
+use super::status::{InstanceState, InstanceStatus, Phase, Progress, Snapshot};
+
+/// The board of one process; clones show the same.
+#[derive(Clone, Debug)]
+pub struct Board {
+    shown: Arc<Mutex<Shown>>,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    phase: Phase,
+    listeners: Vec<String>,
+    instances: BTreeMap<String, InstanceStatus>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Board {
+    /// An empty board of a process that starts.
+    pub fn new() -> Self {
+        let shown = Shown {
+            phase: Phase::Starting { doing: "read the configuration".to_owned() },
+            listeners: Vec::new(),
+            instances: BTreeMap::new(),
+        };
+        Self { shown: Arc::new(Mutex::new(shown)), changed: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// Moves the process on in its life.
+    pub fn phase(&self, phase: Phase) {
+        self.lock().phase = phase;
+        self.wake();
+    }
+
+    /// Shows where Kafka clients connect.
+    pub fn listeners(&self, listeners: Vec<String>) {
+        self.lock().listeners = listeners;
+        self.wake();
+    }
+
+    /// Shows an instance, in the state `Starting`, and returns what it reports through.
+    pub fn instance(&self, name: &str, now_ms: i64) -> Reporter {
+        let status = InstanceStatus {
+            name: name.to_owned(),
+            state: InstanceState::Starting,
+            since_ms: now_ms,
+            progress: Progress::default(),
+        };
+        self.lock().instances.insert(name.to_owned(), status);
+        self.wake();
+        Reporter { board: self.clone(), name: name.into() }
+    }
+
+    /// Takes an instance down: its folder is gone.
+    pub fn remove(&self, name: &str) {
+        self.lock().instances.remove(name);
+        self.wake();
+    }
+
+    /// Everything at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let shown = self.lock();
+        Snapshot {
+            phase: shown.phase.clone(),
+            pid: std::process::id(),
+            listeners: shown.listeners.clone(),
+            instances: shown.instances.values().cloned().collect(),
+        }
+    }
+
+    /// Rises at each change of a phase or state.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn wake(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one instance reports through.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    board: Board,
+    name: Arc<str>,
+}
+
+impl Reporter {
+    /// The instance's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Changes the state; one that is the same already keeps its time.
+    pub fn state(&self, state: InstanceState, now_ms: i64) {
+        let changed = self.update(|status| {
+            let changed = status.state != state;
+            if changed {
+                status.state = state;
+                status.since_ms = now_ms;
+            }
+            changed
+        });
+        if changed == Some(true) {
+            self.board.wake();
+        }
+    }
+
+    /// Counts what was received of the binlog.
+    pub fn received(&self, bytes: u64) {
+        self.update(|status| status.progress.received_bytes += bytes);
+    }
+
+    /// Counts what became durable, up to `position`.
+    pub fn durable(&self, position: &Position, done: Done) {
+        self.update(|status| {
+            let progress = &mut status.progress;
+            progress.transactions += done.transactions;
+            progress.rows += done.rows;
+            progress.messages += done.messages;
+            progress.bytes += done.bytes;
+            progress.position = Some(position.clone());
+        });
+    }
+
+    /// Shows how far the durable position is behind the server.
+    pub fn delay(&self, millis: u64) {
+        self.update(|status| status.progress.delay_ms = millis);
+    }
+
+    /// None once the instance was taken down.
+    fn update<T>(&self, change: impl FnOnce(&mut InstanceStatus) -> T) -> Option<T> {
+        self.board.lock().instances.get_mut(&*self.name).map(change)
+    }
+}
+
+/// What a commit added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Source transactions.
+    pub transactions: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of messages.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_of_state_wakes_and_progress_does_not() {
+        let board = Board::new();
+        let reporter = board.instance("a", 1);
+        let mut changes = board.changes();
+        reporter.received(7);
+        assert!(!changes.has_changed().unwrap());
+        reporter.state(InstanceState::Running, 2);
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        reporter.state(InstanceState::Running, 3);
+        assert!(!changes.has_changed().unwrap());
+        let status = board.snapshot().instances.remove(0);
+        assert_eq!((status.since_ms, status.progress.received_bytes), (2, 7));
+    }
+
+    #[test]
+    fn ready_means_serving_and_every_instance_running() {
+        let board = Board::new();
+        board.phase(Phase::Serving);
+        assert!(board.snapshot().is_ready());
+        let reporter = board.instance("a", 1);
+        assert!(!board.snapshot().is_ready());
+        reporter.state(InstanceState::Running, 2);
+        assert!(board.snapshot().is_ready());
+        board.phase(Phase::Draining);
+        assert!(!board.snapshot().is_ready());
+    }
+
+    #[test]
+    fn a_reporter_of_an_instance_that_is_gone_changes_nothing() {
+        let board = Board::new();
+        let reporter = board.instance("a", 1);
+        board.remove("a");
+        reporter.state(InstanceState::Running, 2);
+        assert!(board.snapshot().instances.is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_survives_its_json() {
+        let board = Board::new();
+        let reporter = board.instance("a", 1);
+        let reason = "no route to host".to_owned();
+        reporter.state(InstanceState::Retrying { reason }, 2);
+        let json = serde_json::to_string(&board.snapshot()).unwrap();
+        assert!(json.contains(r#""state":"retrying","reason":"no route to host""#), "{json}");
+        assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), board.snapshot());
+    }
+}

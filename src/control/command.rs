@@ -1,0 +1,55 @@
+//! What whoever watches may ask the running process to do.
+//!
+//! The asker holds [`Commands`]; the server takes [`Asked`] from the other end, one at a
+//! time, and answers each. A bounded queue of a few: these are an operator's clicks.
+
+use tokio::sync::{mpsc, oneshot};
+
+/// What may be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Stop an instance after what it has in hand; it stays stopped until it is started.
+    Stop {
+        /// Which.
+        instance: String,
+    },
+    /// Start a stopped instance.
+    Start {
+        /// Which.
+        instance: String,
+    },
+    /// Look at the configuration now.
+    Reload,
+}
+
+/// A command and where its answer goes: `Err` carries a sentence for the operator.
+#[derive(Debug)]
+pub struct Asked {
+    /// The command.
+    pub command: Command,
+    /// Its answer; nobody may be waiting for it any more.
+    pub answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// The asking end.
+#[derive(Clone, Debug)]
+pub struct Commands(mpsc::Sender<Asked>);
+
+const WAITING: usize = 8;
+
+/// Both ends.
+pub fn commands() -> (Commands, mpsc::Receiver<Asked>) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    (Commands(sender), receiver)
+}
+
+impl Commands {
+    /// Asks, and waits for the answer. Cancel safe: the command may be carried out all
+    /// the same.
+    pub async fn ask(&self, command: Command) -> Result<(), String> {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || "sluice is stopping".to_owned();
+        self.0.send(Asked { command, answer }).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+}

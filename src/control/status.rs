@@ -1,0 +1,137 @@
+//! What is known of the process and of each instance, as data.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Position;
+
+/// How far the process is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "lowercase")]
+pub enum Phase {
+    /// On its way up; `doing` says what takes the time.
+    Starting {
+        /// A present-tense verb phrase: "recover the log".
+        doing: String,
+    },
+    /// Everything that serves, serves. Instances have states of their own.
+    Serving,
+    /// On its way down: nothing new is taken, what was taken is finished.
+    Draining,
+}
+
+/// What an instance is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum InstanceState {
+    /// Connecting, finding its position, reading definitions. Set by the supervisor
+    /// before each first session.
+    Starting,
+    /// Its rows become durable as they come.
+    Running,
+    /// Something failed that may pass; it tries again by itself.
+    Retrying {
+        /// What failed.
+        reason: String,
+    },
+    /// It cannot go on until something outside changes, and then goes on by itself: a
+    /// full disk has room again, another process gives the instance up.
+    Waiting {
+        /// For what.
+        reason: String,
+    },
+    /// It does not go on by itself.
+    Stopped {
+        /// Why.
+        reason: String,
+        /// What to do; empty when it was stopped on request.
+        advice: String,
+    },
+}
+
+impl InstanceState {
+    /// The state in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Retrying { .. } => "retrying",
+            Self::Waiting { .. } => "waiting",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
+    /// Why it is not running, if there is a reason.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Starting | Self::Running => None,
+            Self::Retrying { reason } | Self::Waiting { reason } | Self::Stopped { reason, .. } => {
+                Some(reason)
+            }
+        }
+    }
+
+    /// What to do about it, if anything is.
+    pub fn advice(&self) -> Option<&str> {
+        match self {
+            Self::Stopped { advice, .. } if !advice.is_empty() => Some(advice),
+            _ => None,
+        }
+    }
+}
+
+/// What an instance has done since the process began, and where it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// Bytes of binlog received.
+    pub received_bytes: u64,
+    /// Transactions made durable.
+    pub transactions: u64,
+    /// Rows made durable.
+    pub rows: u64,
+    /// Messages made durable.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The position up to which everything is durable.
+    pub position: Option<Position>,
+    /// How far the durable position is behind what the server has, in milliseconds; 0
+    /// when nothing is outstanding, however old the last transaction is.
+    pub delay_ms: u64,
+}
+
+/// All that is known of one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    #[serde(flatten)]
+    pub state: InstanceState,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// What it did.
+    pub progress: Progress,
+}
+
+/// Everything at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The process.
+    #[serde(flatten)]
+    pub phase: Phase,
+    /// Its id with the system.
+    pub pid: u32,
+    /// Where Kafka clients connect, as `host:port`.
+    pub listeners: Vec<String>,
+    /// The instances, by name.
+    pub instances: Vec<InstanceStatus>,
+}
+
+impl Snapshot {
+    /// Whether everything is up and every instance is running.
+    pub fn is_ready(&self) -> bool {
+        let running = |one: &InstanceStatus| one.state == InstanceState::Running;
+        self.phase == Phase::Serving && self.instances.iter().all(running)
+    }
+}

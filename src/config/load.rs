@@ -26,16 +26,16 @@ pub type Environment = BTreeMap<String, String>;
 #[derive(Clone, Copy)]
 pub struct Files<'a> {
     /// The bytes of a file; `None` if it is not there, a sentence if it cannot be read.
-    pub read: &'a ReadFile,
+    pub read: &'a ReadFile<'a>,
     /// The names of the folders in a folder; none if it is not there.
-    pub folders: &'a ListFolders,
+    pub folders: &'a ListFolders<'a>,
 }
 
 /// Reads one file.
-pub type ReadFile = dyn Fn(&Path) -> Result<Option<Vec<u8>>, String>;
+pub type ReadFile<'a> = dyn Fn(&Path) -> Result<Option<Vec<u8>>, String> + 'a;
 
 /// Lists the folders in one.
-pub type ListFolders = dyn Fn(&Path) -> Result<Vec<String>, String>;
+pub type ListFolders<'a> = dyn Fn(&Path) -> Result<Vec<String>, String> + 'a;
 
 /// Everything that was configured.
 #[derive(Clone, Debug)]

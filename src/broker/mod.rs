@@ -1,1 +1,177 @@
-//! Not yet written.
+//! The Kafka protocol over the log: any Kafka client reads, writes and administers it.
+//!
+//! Owns: client connections, consumer groups, producer id blocks. In: bound listeners and
+//! the log. Out: answers. A node of one that never pretends: leader, controller and
+//! coordinator of everything is itself, and a replication factor above 1 is refused.
+//!
+//! The way of a request: `connection` (frames, order) → `dispatch` (header, version, one
+//! exhaustive match) → one file of `api` → `log`, or `group`.
+//!
+//! What holds:
+//! - bytes of records pass through as they came and as they are stored;
+//! - one Fetch answer cuts all its partitions at one moment's ends;
+//! - a group's answers and offsets are durable before they are told;
+//! - a topic that an instance writes takes no Produce from clients, `__*` topics never do.
+
+mod access;
+mod api;
+mod config_keys;
+mod connection;
+mod dispatch;
+mod frame;
+mod group;
+mod settings;
+mod versions;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::log::{Log, ReadError};
+use crate::shutdown::Tasks;
+
+use api::init_producer_id::ProducerIds;
+use connection::Peer;
+use group::Coordinator;
+
+pub use settings::{BrokerSettings, GroupSettings};
+
+/// Between tries when the system refuses a connection (out of files, for instance).
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Where clients find a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// A bound socket, and what we tell its clients to connect to.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// `advertised.listeners`; without it a client is told the address it connected to.
+    pub advertised: Option<Endpoint>,
+}
+
+/// Why the broker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The groups and their offsets cannot be restored.
+    #[error("read the consumer groups")]
+    Groups(#[from] ReadError),
+    /// A listener is broken.
+    #[error("ask a listener for its address")]
+    Listener(#[from] io::Error),
+}
+
+/// The broker of one log.
+#[derive(Debug)]
+pub struct Broker {
+    log: Log,
+    settings: BrokerSettings,
+    groups: Arc<Coordinator>,
+    producer_ids: ProducerIds,
+}
+
+/// Restores the groups, then serves the listeners until `tasks` is cancelled, and returns
+/// when every connection has ended. Not cancel safe.
+pub async fn run(
+    listeners: Vec<Listener>,
+    log: Log,
+    settings: BrokerSettings,
+    tasks: &Tasks,
+) -> Result<(), Error> {
+    let broker = Broker::open(log, settings, tasks).await?;
+    broker.serve(listeners, tasks).await
+}
+
+impl Broker {
+    /// Restores the groups; their timers and writes run under `tasks` from here.
+    pub async fn open(
+        log: Log,
+        settings: BrokerSettings,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, Error> {
+        let groups = Coordinator::open(log.clone(), settings.groups.clone(), tasks.child()).await?;
+        Ok(Arc::new(Self { log, settings, groups, producer_ids: ProducerIds::default() }))
+    }
+
+    /// Serves the listeners until `tasks` is cancelled; requests in hand are answered.
+    pub async fn serve(
+        self: &Arc<Self>,
+        listeners: Vec<Listener>,
+        tasks: &Tasks,
+    ) -> Result<(), Error> {
+        let connections = tasks.child();
+        let permits = Arc::new(Semaphore::new(self.settings.max_connections));
+        for listener in listeners {
+            tracing::info!(address = %listener.socket.local_addr()?, "serving Kafka clients");
+            let (broker, permits) = (Arc::clone(self), Arc::clone(&permits));
+            let owner = connections.clone();
+            connections
+                .spawn("accept", async move { broker.accept(listener, permits, owner).await });
+        }
+        connections.token().cancelled().await;
+        connections.join().await;
+        self.groups.close().await;
+        Ok(())
+    }
+
+    /// One listener: takes connections as long as permits last. Priorities: stop, accept.
+    async fn accept(self: Arc<Self>, listener: Listener, permits: Arc<Semaphore>, owner: Tasks) {
+        let Listener { socket, advertised } = listener;
+        let stop = owner.token().clone();
+        loop {
+            let permit = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                permit = Arc::clone(&permits).acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else { return };
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                accepted = socket.accept() => accepted,
+            };
+            let client = accepted.and_then(|(stream, remote)| {
+                let peer = peer(&stream, remote, advertised.as_ref())?;
+                Ok((stream, peer))
+            });
+            let (stream, peer) = match client {
+                Ok(client) => client,
+                Err(error) => {
+                    tracing::warn!(%error, "a client could not connect");
+                    tokio::time::sleep(ACCEPT_BACK_OFF).await;
+                    continue;
+                }
+            };
+            let (broker, stop, remote) = (Arc::clone(&self), stop.clone(), peer.remote);
+            owner.spawn("connection", async move {
+                let _permit = permit;
+                if let Err(error) = connection::serve(stream, peer, broker, stop).await {
+                    tracing::info!(%remote, error = &error as &dyn std::error::Error, "connection closed");
+                }
+            });
+        }
+    }
+}
+
+fn peer(stream: &TcpStream, remote: SocketAddr, advertised: Option<&Endpoint>) -> io::Result<Peer> {
+    stream.set_nodelay(true)?;
+    let endpoint = if let Some(endpoint) = advertised {
+        endpoint.clone()
+    } else {
+        let local = stream.local_addr()?;
+        // A client of IPv4 on a socket of IPv6 must be told an address of IPv4.
+        Endpoint { host: local.ip().to_canonical().to_string(), port: local.port() }
+    };
+    Ok(Peer { remote, endpoint })
+}

@@ -1,0 +1,92 @@
+//! AlterConfigs (key 33): replaces all settings of topics. (Old clients and tools use it;
+//! newer ones use IncrementalAlterConfigs.)
+//!
+//! Behaviour: what the request does not name goes back to its default. The settings of the
+//! broker are read from server.properties and cannot be changed here.
+//!
+//! Versions: 2 flexible.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::alter_configs_request::AlterConfigsResource;
+use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
+
+use super::describe_configs;
+use crate::broker::{Broker, access, config_keys};
+
+/// A change of settings by key; `None` puts back the default.
+pub(super) type Changes = Vec<(String, Option<String>)>;
+pub(super) type Refusal = (ResponseError, String);
+
+pub(crate) async fn answer(broker: &Broker, request: AlterConfigsRequest) -> AlterConfigsResponse {
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let outcome = one(broker, &resource, request.validate_only).await;
+        let (error, message) = outcome
+            .err()
+            .map_or((0, None), |(error, message)| (error.code(), Some(message.into())));
+        responses.push(
+            AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name)
+                .with_error_code(error)
+                .with_error_message(message),
+        );
+    }
+    AlterConfigsResponse::default().with_responses(responses)
+}
+
+async fn one(
+    broker: &Broker,
+    resource: &AlterConfigsResource,
+    validate: bool,
+) -> Result<(), Refusal> {
+    let topic = topic_of(resource.resource_type, &resource.resource_name)?;
+    let now = broker.log.topic(topic).map(|topic| topic.settings().clone()).unwrap_or_default();
+    let dropped = now
+        .into_keys()
+        .filter(|key| !resource.configs.iter().any(|config| config.name.as_str() == key));
+    let mut changes: Changes = dropped.map(|key| (key, None)).collect();
+    changes.extend(
+        resource
+            .configs
+            .iter()
+            .map(|config| (config.name.to_string(), config.value.as_deref().map(str::to_owned))),
+    );
+    apply(broker, topic, changes, validate).await
+}
+
+/// The topic whose settings are to change: only topics' can.
+pub(super) fn topic_of(kind: i8, name: &str) -> Result<&str, Refusal> {
+    if kind == describe_configs::TOPIC {
+        return Ok(name);
+    }
+    let message = if kind == describe_configs::BROKER {
+        "settings of the broker are read from conf/server.properties".to_owned()
+    } else {
+        format!("resources of type {kind} are not served")
+    };
+    Err((ResponseError::InvalidRequest, message))
+}
+
+/// Changes the settings of a topic.
+pub(super) async fn apply(
+    broker: &Broker,
+    topic: &str,
+    changes: Changes,
+    validate: bool,
+) -> Result<(), Refusal> {
+    access::may_alter(topic)?;
+    for (key, _) in &changes {
+        config_keys::known_topic_key(key)?;
+    }
+    if validate {
+        let unknown =
+            || (ResponseError::UnknownTopicOrPartition, format!("there is no topic {topic}"));
+        return broker.log.topic(topic).map(|_| ()).ok_or_else(unknown);
+    }
+    let keys: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).collect();
+    tracing::info!(topic, ?keys, "settings of a topic changed by a client");
+    let done = broker.log.configure_topic(topic, changes).await;
+    done.map(|_| ()).map_err(|error| access::of_topic(&error))
+}

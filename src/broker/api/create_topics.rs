@@ -1,0 +1,148 @@
+//! CreateTopics (key 19): makes topics.
+//!
+//! Behaviour: per topic. -1 partitions means `num.partitions`; a replication factor of -1 or
+//! 1 is taken, any other refused: there is one broker. An assignment by hand may only name
+//! this broker. Names that begin with `__` belong to the broker. With `validate_only` all is
+//! judged and nothing made.
+//!
+//! Versions: 2 to 4 plain; 5 flexible, with partitions, replication factor and settings in
+//! the answer; 7 topic ids.
+
+use std::collections::{BTreeMap, HashSet};
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult,
+};
+use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
+
+use crate::broker::config_keys::{self, Shown};
+use crate::broker::dispatch::Call;
+use crate::broker::{Broker, access};
+use crate::log::{NewTopic, Topic, TopicError};
+
+/// The first version whose answer describes the topic.
+const DESCRIBED_SINCE: i16 = 5;
+/// What a client sends for "as the broker likes".
+const DEFAULT: i32 = -1;
+
+type Refusal = (ResponseError, String);
+
+pub(crate) async fn answer(
+    broker: &Broker,
+    call: &Call,
+    request: CreateTopicsRequest,
+) -> CreateTopicsResponse {
+    let mut names = HashSet::new();
+    let twice: HashSet<_> = request
+        .topics
+        .iter()
+        .filter(|topic| !names.insert(topic.name.clone()))
+        .map(|topic| topic.name.clone())
+        .collect();
+    let mut results = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let name = topic.name.clone();
+        let outcome = if twice.contains(&name) {
+            let message = format!("{} is named twice in one request", *name);
+            Err((ResponseError::InvalidRequest, message))
+        } else {
+            one(broker, &topic, request.validate_only).await
+        };
+        let result = CreatableTopicResult::default().with_name(name);
+        results.push(match outcome {
+            Ok(made) => tell(broker, call, result, &made),
+            Err((error, message)) => result
+                .with_error_code(error.code())
+                .with_error_message(Some(message.into()))
+                .with_num_partitions(-1)
+                .with_replication_factor(-1),
+        });
+    }
+    CreateTopicsResponse::default().with_topics(results)
+}
+
+/// A topic made, or one that would have been.
+enum Made {
+    Topic(std::sync::Arc<Topic>),
+    Would(NewTopic),
+}
+
+async fn one(broker: &Broker, topic: &CreatableTopic, validate: bool) -> Result<Made, Refusal> {
+    access::may_alter(&topic.name)?;
+    let partitions = partitions(broker, topic)?;
+    let config = topic
+        .configs
+        .iter()
+        .filter_map(|config| Some((config.name.to_string(), config.value.as_deref()?.to_owned())));
+    let config: BTreeMap<String, String> = config.collect();
+    let new = NewTopic { name: topic.name.to_string(), partitions, config, owner: None };
+    if !validate {
+        let made = broker.log.create_topic(new).await;
+        return made.map(Made::Topic).map_err(|error| access::of_topic(&error));
+    }
+    if broker.log.topic(&topic.name).is_some() {
+        return Err(access::of_topic(&TopicError::Exists(topic.name.to_string())));
+    }
+    for key in new.config.keys() {
+        config_keys::known_topic_key(key)?;
+    }
+    Ok(Made::Would(new))
+}
+
+/// How many partitions are asked for, if nothing else is asked that one broker cannot do.
+fn partitions(broker: &Broker, topic: &CreatableTopic) -> Result<i32, Refusal> {
+    if !topic.assignments.is_empty() {
+        let own = broker.settings.node_id;
+        let ours =
+            |brokers: &[kafka_protocol::messages::BrokerId]| matches!(brokers, [id] if id.0 == own);
+        if !topic.assignments.iter().all(|partition| ours(&partition.broker_ids)) {
+            let message = format!("one broker here: each partition can only be assigned to {own}");
+            return Err((ResponseError::InvalidReplicaAssignment, message));
+        }
+        return Ok(i32::try_from(topic.assignments.len()).unwrap_or(i32::MAX));
+    }
+    if !matches!(topic.replication_factor, -1 | 1) {
+        let message = "one broker here: use 1, or serverMode=kafka".to_owned();
+        return Err((ResponseError::InvalidReplicationFactor, message));
+    }
+    match topic.num_partitions {
+        DEFAULT => Ok(broker.settings.num_partitions),
+        1.. => Ok(topic.num_partitions),
+        _ => {
+            let message = "a topic needs at least one partition".to_owned();
+            Err((ResponseError::InvalidPartitions, message))
+        }
+    }
+}
+
+fn tell(
+    broker: &Broker,
+    call: &Call,
+    result: CreatableTopicResult,
+    made: &Made,
+) -> CreatableTopicResult {
+    let (partitions, settings) = match made {
+        Made::Topic(topic) => (topic.partitions(), topic.settings()),
+        Made::Would(new) => (new.partitions, &new.config),
+    };
+    let result = match made {
+        Made::Topic(topic) => result.with_topic_id(topic.id()),
+        Made::Would(_) => result,
+    };
+    if call.version < DESCRIBED_SINCE {
+        return result;
+    }
+    let shown = config_keys::of_topic(settings, &broker.settings.shown).into_iter();
+    let configs = shown.map(|Shown { key, value, source, .. }| {
+        CreatableTopicConfigs::default()
+            .with_name(key.into())
+            .with_value(Some(value.into()))
+            .with_config_source(source as i8)
+    });
+    result
+        .with_num_partitions(partitions)
+        .with_replication_factor(1)
+        .with_configs(Some(configs.collect()))
+}

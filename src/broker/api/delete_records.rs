@@ -1,0 +1,47 @@
+//! DeleteRecords (key 21): moves the start of partitions up; -1 means to the end.
+//!
+//! Versions: 2 flexible.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+
+use crate::broker::{Broker, access};
+
+pub(crate) async fn answer(
+    broker: &Broker,
+    request: DeleteRecordsRequest,
+) -> DeleteRecordsResponse {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in topic.partitions {
+            let result =
+                DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
+            partitions.push(
+                match one(broker, &topic.name, asked.partition_index, asked.offset).await {
+                    Ok(start) => result.with_low_watermark(start),
+                    Err(error) => result.with_low_watermark(-1).with_error_code(error.code()),
+                },
+            );
+        }
+        topics.push(
+            DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions),
+        );
+    }
+    DeleteRecordsResponse::default().with_topics(topics)
+}
+
+async fn one(
+    broker: &Broker,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<i64, ResponseError> {
+    access::may_alter(topic).map_err(|(error, _)| error)?;
+    let topic = broker.partition(topic, partition)?;
+    let moved = broker.log.delete_records(&topic, partition, offset).await;
+    moved.map_err(|error| access::of_append(&error))
+}

@@ -1,0 +1,201 @@
+//! Fetch (key 1): records from an offset on, as they are stored.
+//!
+//! Behaviour: whole batches, from the one that *holds* the offset (the client drops what it
+//! did not ask for), in the order of the request, until `max_bytes` are gathered; the first
+//! batch goes out even if it is larger (KIP-74). All partitions of one answer are cut at
+//! ends that were read at one moment: so a source transaction seen in one answer is whole
+//! in every later one. With less than `min_bytes` at hand it waits for publications, until
+//! `max_wait_ms` or the stop of the server. An error of any partition is told at once.
+//! read_committed is cut at the last stable offset and lists aborted transactions. There
+//! are no fetch sessions: the answer's session id is 0, and clients send full fetches.
+//!
+//! Versions: 4 isolation level; 5 log start; 7 sessions; 9 leader epochs; 11 rack; 12
+//! flexible; 13 topic ids instead of names; 15 the replica id moved; 16 as 15 here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use tokio::time::Instant;
+
+use super::fetch_answer::{self, Part, Section};
+use crate::broker::dispatch::Call;
+use crate::broker::frame::Pieces;
+use crate::broker::{Broker, access};
+use crate::log::{Ends, ReadError, Topic};
+
+/// The first version that names topics by their ids.
+const IDS_SINCE: i16 = 13;
+/// The value of `isolation_level` for read_committed.
+const READ_COMMITTED: i8 = 1;
+
+/// What a request asks of one partition, found or refused.
+type Wanted = Result<(Arc<Topic>, FetchPartition), (i32, ResponseError)>;
+
+pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, out: &mut Pieces) {
+    if request.session_id != 0 {
+        let error = ResponseError::FetchSessionIdNotFound;
+        return fetch_answer::write(call.version, error.code(), Vec::new(), out);
+    }
+    let wanted: Vec<Wanted> = request
+        .topics
+        .iter()
+        .flat_map(|topic| {
+            topic.partitions.iter().map(|partition| want(broker, call, topic, partition))
+        })
+        .collect();
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let deadline = Instant::now() + wait;
+    let enough = usize::try_from(request.min_bytes).unwrap_or(0);
+    let mut published = broker.log.published();
+    let mut seen = None;
+    loop {
+        published.mark_unchanged();
+        let ends = ends(broker, &wanted);
+        let moved = seen.as_ref() != Some(&ends);
+        let late = Instant::now() >= deadline || call.stop.is_cancelled();
+        if moved || late {
+            let parts = gather(broker, &request, &wanted, &ends).await;
+            let bytes: usize = parts.iter().map(|part| part.records.len()).sum();
+            if late || bytes >= enough || parts.iter().any(|part| part.error.is_some()) {
+                let sections = sections(call, &request, parts);
+                return fetch_answer::write(call.version, 0, sections, out);
+            }
+            seen = Some(ends);
+        }
+        tokio::select! {
+            biased;
+            () = call.stop.cancelled() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            // The log went away: no publication will come, and the deadline does.
+            changed = published.changed() => if changed.is_err() {
+                tokio::time::sleep_until(deadline).await;
+            }
+        }
+    }
+}
+
+fn want(broker: &Broker, call: &Call, topic: &FetchTopic, partition: &FetchPartition) -> Wanted {
+    let refused = |error| (partition.partition, error);
+    let found = if call.version >= IDS_SINCE {
+        broker.log.topic_by_id(topic.topic_id).ok_or(ResponseError::UnknownTopicId)
+    } else {
+        broker.log.topic(&topic.topic).ok_or(ResponseError::UnknownTopicOrPartition)
+    };
+    let found = found.map_err(refused)?;
+    access::has_partition(&found, partition.partition).map_err(refused)?;
+    access::check_epoch(partition.current_leader_epoch).map_err(refused)?;
+    Ok((found, partition.clone()))
+}
+
+/// The ends of all partitions at one moment; what cannot be had as its error.
+fn ends(broker: &Broker, wanted: &[Wanted]) -> Vec<Result<Ends, ResponseError>> {
+    let places: Vec<_> = wanted
+        .iter()
+        .filter_map(|wanted| wanted.as_ref().ok())
+        .map(|(topic, partition)| (Arc::clone(topic), partition.partition))
+        .collect();
+    let ends = broker.log.ends(&places).into_iter();
+    ends.map(|ends| ends.map_err(|error| access::of_read(&error))).collect()
+}
+
+/// Reads what the ends allow, in the order asked for.
+async fn gather(
+    broker: &Broker,
+    request: &FetchRequest,
+    wanted: &[Wanted],
+    ends: &[Result<Ends, ResponseError>],
+) -> Vec<Part> {
+    let committed = request.isolation_level == READ_COMMITTED;
+    let asked = usize::try_from(request.max_bytes).unwrap_or(0);
+    let mut room = asked.min(broker.settings.max_fetch_bytes);
+    let mut first = true;
+    let mut ends = ends.iter();
+    let mut parts = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let (topic, partition) = match wanted {
+            Ok(wanted) => wanted,
+            Err((partition, error)) => {
+                parts.push(Part::refused(*partition, *error));
+                continue;
+            }
+        };
+        let Some(Ok(ends)) = ends.next() else {
+            let error = ResponseError::UnknownTopicOrPartition;
+            parts.push(Part::refused(partition.partition, error));
+            continue;
+        };
+        let part = read(broker, topic, partition, *ends, committed, room, first).await;
+        room = room.saturating_sub(part.records.len());
+        first &= part.records.is_empty();
+        parts.push(part);
+    }
+    parts
+}
+
+async fn read(
+    broker: &Broker,
+    topic: &Arc<Topic>,
+    partition: &FetchPartition,
+    ends: Ends,
+    committed: bool,
+    room: usize,
+    first: bool,
+) -> Part {
+    let mut part = Part::new(partition.partition, ends);
+    let offset = partition.fetch_offset;
+    if !(ends.log_start..=ends.high_watermark).contains(&offset) {
+        part.error = Some(ResponseError::OffsetOutOfRange);
+        return part;
+    }
+    let limit = if committed { ends.last_stable } else { ends.high_watermark };
+    let most = room.min(usize::try_from(partition.partition_max_bytes).unwrap_or(0));
+    if offset < limit && (first || most > 0) {
+        match broker.log.read(topic, partition.partition, offset, limit, most, first).await {
+            Ok(records) => part.records = records,
+            Err(error) => part.error = Some(access::of_read(&error)),
+        }
+    }
+    if committed {
+        match aborted(broker, topic, partition, limit, &part.records) {
+            Ok(aborted) => part.aborted = Some(aborted),
+            Err(error) => part.error = Some(access::of_read(&error)),
+        }
+    }
+    part
+}
+
+/// Producer and first offset of the transactions to skip, by first offset: a client takes
+/// them off the front of the list as it reads.
+fn aborted(
+    broker: &Broker,
+    topic: &Arc<Topic>,
+    partition: &FetchPartition,
+    limit: i64,
+    records: &Bytes,
+) -> Result<Vec<(i64, i64)>, ReadError> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = broker.log.aborted(topic, partition.partition, partition.fetch_offset, limit)?;
+    let mut found: Vec<_> = found.iter().map(|a| (a.producer_id, a.first_offset)).collect();
+    found.sort_unstable_by_key(|(producer, first)| (*first, *producer));
+    Ok(found)
+}
+
+/// The parts under their topics, as they were asked for.
+fn sections(call: &Call, request: &FetchRequest, parts: Vec<Part>) -> Vec<Section> {
+    let mut parts = parts.into_iter();
+    let topics = request.topics.iter().map(|topic| Section {
+        topic: if call.version >= IDS_SINCE {
+            fetch_answer::Named::Id(topic.topic_id)
+        } else {
+            fetch_answer::Named::Name(topic.topic.clone())
+        },
+        parts: parts.by_ref().take(topic.partitions.len()).collect(),
+    });
+    topics.collect()
+}

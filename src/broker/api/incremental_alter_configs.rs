@@ -1,0 +1,93 @@
+//! IncrementalAlterConfigs (key 44): changes single settings of topics: SET, DELETE, and for
+//! lists (`cleanup.policy`) APPEND and SUBTRACT.
+//!
+//! Versions: 1 flexible.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+
+use super::alter_configs::{Changes, Refusal, apply, topic_of};
+use crate::broker::Broker;
+use crate::broker::config_keys::{self, Kind};
+
+/// `AlterConfigOp.OpType`.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+pub(crate) async fn answer(
+    broker: &Broker,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let outcome = one(broker, &resource, request.validate_only).await;
+        let (error, message) = outcome
+            .err()
+            .map_or((0, None), |(error, message)| (error.code(), Some(message.into())));
+        responses.push(
+            AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name)
+                .with_error_code(error)
+                .with_error_message(message),
+        );
+    }
+    IncrementalAlterConfigsResponse::default().with_responses(responses)
+}
+
+async fn one(
+    broker: &Broker,
+    resource: &AlterConfigsResource,
+    validate: bool,
+) -> Result<(), Refusal> {
+    let topic = topic_of(resource.resource_type, &resource.resource_name)?;
+    let mut changes = Changes::new();
+    for config in &resource.configs {
+        changes.push((config.name.to_string(), value(broker, topic, config)?));
+    }
+    apply(broker, topic, changes, validate).await
+}
+
+/// What the setting is to be; `None` for its default.
+fn value(
+    broker: &Broker,
+    topic: &str,
+    config: &AlterableConfig,
+) -> Result<Option<String>, Refusal> {
+    let told = config.value.as_deref().map(str::to_owned);
+    let add = match config.config_operation {
+        SET => return Ok(told),
+        DELETE => return Ok(None),
+        APPEND => true,
+        SUBTRACT => false,
+        other => {
+            return Err((ResponseError::InvalidRequest, format!("operation {other} is unknown")));
+        }
+    };
+    let found = broker.log.topic(topic);
+    let settings = found.map(|topic| topic.settings().clone()).unwrap_or_default();
+    let shown = config_keys::of_topic(&settings, &broker.settings.shown);
+    let now = shown.into_iter().find(|shown| shown.key == config.name.as_str());
+    let now = now
+        .filter(|shown| shown.kind == Kind::List)
+        .ok_or_else(|| (ResponseError::InvalidConfig, format!("{} is not a list", config.name)))?;
+    let told = told.unwrap_or_default();
+    let mut items: Vec<&str> = split(&now.value).collect();
+    for item in split(&told) {
+        items.retain(|present| *present != item);
+        if add {
+            items.push(item);
+        }
+    }
+    Ok(Some(items.join(",")))
+}
+
+fn split(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty())
+}

@@ -1,0 +1,66 @@
+//! InitProducerId (key 22): an id for an idempotent producer. Every Java producer since 3.0
+//! asks for one.
+//!
+//! Behaviour: ids are taken from durable blocks and never given twice. A producer that
+//! brings its id and epoch (it lost its place in a sequence) gets the next epoch of the same
+//! id, or a new id when the epochs are used up; an id of nobody gets a new one. A
+//! transactional id is refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
+//!
+//! Versions: 2 flexible; 3 id and epoch in the request; 4 as 3.
+
+use std::ops::Range;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
+use tokio::sync::Mutex;
+
+use crate::broker::{Broker, access};
+use crate::log::AppendError;
+
+/// Ids taken from the log at once, as in Kafka (`ProducerIdsBlock`).
+const BLOCK: i64 = 1000;
+
+/// What is left of the last block.
+#[derive(Debug, Default)]
+pub(crate) struct ProducerIds(Mutex<Range<i64>>);
+
+impl ProducerIds {
+    async fn next(&self, broker: &Broker) -> Result<i64, AppendError> {
+        let mut left = self.0.lock().await;
+        if left.is_empty() {
+            let first = broker.log.new_producer_ids(BLOCK).await?;
+            *left = first..first + BLOCK;
+        }
+        let id = left.start;
+        left.start += 1;
+        Ok(id)
+    }
+}
+
+pub(crate) async fn answer(
+    broker: &Broker,
+    request: &InitProducerIdRequest,
+) -> InitProducerIdResponse {
+    let refused = |error: ResponseError| {
+        InitProducerIdResponse::default()
+            .with_error_code(error.code())
+            .with_producer_id((-1).into())
+            .with_producer_epoch(-1)
+    };
+    if request.transactional_id.is_some() {
+        return refused(ResponseError::TransactionalIdAuthorizationFailed);
+    }
+    // The last epoch is kept free, as in Kafka: an exhausted producer gets a new id.
+    let goes_on = request.producer_id.0 >= 0 && (0..i16::MAX - 1).contains(&request.producer_epoch);
+    if goes_on {
+        return InitProducerIdResponse::default()
+            .with_producer_id(request.producer_id)
+            .with_producer_epoch(request.producer_epoch + 1);
+    }
+    match broker.producer_ids.next(broker).await {
+        Ok(id) => {
+            InitProducerIdResponse::default().with_producer_id(id.into()).with_producer_epoch(0)
+        }
+        Err(error) => refused(access::of_append(&error)),
+    }
+}

@@ -1,0 +1,184 @@
+//! ListOffsets (key 2): offsets by time, and the ends of partitions.
+//!
+//! Behaviour: timestamp -1 is the end (the last stable offset for read_committed), -2 and
+//! -4 the log start (nothing is in remote storage), -3 the newest timestamp and its record;
+//! any other is a time: the first *record* not older, or offset and timestamp -1 if there
+//! is none. All ends of one answer are of one moment. Records inside compressed batches are
+//! not looked at: there the batch's first offset is given.
+//!
+//! Versions: 1 one offset a partition; 2 isolation level; 4 leader epochs; 6 flexible; 7
+//! timestamp -3; 8 timestamp -4.
+
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use crate::broker::dispatch::Call;
+use crate::broker::{Broker, access};
+use crate::log::{Ends, ReadError, Topic};
+use crate::record::{self, BatchView};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const NEWEST_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const READ_COMMITTED: i8 = 1;
+/// The first version that carries leader epochs.
+const EPOCHS_SINCE: i16 = 4;
+/// How much is read at a time to find a record by its time.
+const SCAN_BYTES: usize = 256 * 1024;
+
+/// Offset and timestamp; -1 each is "none".
+type Found = (i64, i64);
+
+pub(crate) async fn answer(
+    broker: &Broker,
+    call: &Call,
+    request: ListOffsetsRequest,
+) -> ListOffsetsResponse {
+    let found = request.topics.iter().flat_map(|topic| {
+        let found = |asked: &ListOffsetsPartition| {
+            access::check_epoch(asked.current_leader_epoch)?;
+            Ok((broker.partition(&topic.name, asked.partition_index)?, asked.partition_index))
+        };
+        topic.partitions.iter().map(found)
+    });
+    let found: Vec<Result<(Arc<Topic>, i32), ResponseError>> = found.collect();
+    let known: Vec<_> = found.iter().filter_map(|found| found.as_ref().ok()).cloned().collect();
+    let mut ends = broker.log.ends(&known).into_iter();
+    let mut found = found.into_iter();
+    let committed = request.isolation_level == READ_COMMITTED;
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in topic.partitions {
+            let outcome = match found.next() {
+                Some(Ok((topic, _))) => match ends.next() {
+                    Some(Ok(ends)) => one(broker, &topic, &asked, ends, committed).await,
+                    Some(Err(error)) => Err(access::of_read(&error)),
+                    None => Err(ResponseError::UnknownServerError),
+                },
+                Some(Err(error)) => Err(error),
+                None => Err(ResponseError::UnknownServerError),
+            };
+            partitions.push(tell(call, asked.partition_index, outcome));
+        }
+        topics.push(
+            ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions),
+        );
+    }
+    ListOffsetsResponse::default().with_topics(topics)
+}
+
+async fn one(
+    broker: &Broker,
+    topic: &Arc<Topic>,
+    asked: &ListOffsetsPartition,
+    ends: Ends,
+    committed: bool,
+) -> Result<Found, ResponseError> {
+    let limit = if committed { ends.last_stable } else { ends.high_watermark };
+    let place = Place { broker, topic, partition: asked.partition_index, ends, limit };
+    let found = match asked.timestamp {
+        LATEST => Ok((limit, -1)),
+        EARLIEST | EARLIEST_LOCAL => Ok((ends.log_start, -1)),
+        NEWEST_TIMESTAMP => place.newest().await,
+        ..0 => return Err(ResponseError::InvalidRequest),
+        timestamp => place.first_since(timestamp).await,
+    };
+    found.map_err(|error| access::of_read(&error))
+}
+
+/// Where to look, and how far.
+struct Place<'a> {
+    broker: &'a Broker,
+    topic: &'a Arc<Topic>,
+    partition: i32,
+    ends: Ends,
+    limit: i64,
+}
+
+impl Place<'_> {
+    /// The first record that is not older than `timestamp`.
+    async fn first_since(&self, timestamp: i64) -> Result<Found, ReadError> {
+        let log = &self.broker.log;
+        let near = log.offset_for_time(self.topic, self.partition, timestamp, self.limit).await?;
+        // The index is as fine as its entries: look at the records from there on.
+        let Some((mut offset, _)) = near else { return Ok((-1, -1)) };
+        while offset < self.limit {
+            let bytes =
+                log.read(self.topic, self.partition, offset, self.limit, SCAN_BYTES, true).await?;
+            let mut last = offset;
+            for batch in record::batches(&bytes) {
+                let Ok(batch) = batch else { break };
+                if let Some(found) = in_batch(&batch, timestamp) {
+                    return Ok(found);
+                }
+                last = batch.head().last_offset();
+            }
+            offset = offset.max(last) + 1;
+        }
+        Ok((-1, -1))
+    }
+
+    /// The record with the newest timestamp, the first of several: from the last batch,
+    /// which is nearly always it, to ever newer ones until there is none.
+    async fn newest(&self) -> Result<Found, ReadError> {
+        if self.limit <= self.ends.log_start {
+            return Ok((-1, -1));
+        }
+        let log = &self.broker.log;
+        let tail =
+            log.read(self.topic, self.partition, self.limit - 1, self.limit, 1, true).await?;
+        let stamps = record::batches(&tail).filter_map(Result::ok);
+        let Some(mut newest) = stamps.map(|batch| batch.head().max_timestamp).max() else {
+            return Ok((-1, -1));
+        };
+        loop {
+            match self.first_since(newest.saturating_add(1)).await? {
+                (-1, _) => return self.first_since(newest).await,
+                (_, newer) if newer > newest => newest = newer,
+                found => return Ok(found),
+            }
+        }
+    }
+}
+
+/// The first record of the batch that is not older than `timestamp`.
+fn in_batch(batch: &BatchView<'_>, timestamp: i64) -> Option<Found> {
+    let head = batch.head();
+    if head.max_timestamp < timestamp || head.is_control() {
+        return None;
+    }
+    for record in batch.records() {
+        match record {
+            Ok(record) if record.timestamp >= timestamp => {
+                return Some((record.offset, record.timestamp));
+            }
+            Ok(_) => {}
+            Err(_) => return Some((head.base_offset, head.max_timestamp)), // compressed
+        }
+    }
+    None
+}
+
+fn tell(
+    call: &Call,
+    partition: i32,
+    outcome: Result<Found, ResponseError>,
+) -> ListOffsetsPartitionResponse {
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(partition);
+    match outcome {
+        Ok((offset, timestamp)) => {
+            let epoch =
+                if call.version >= EPOCHS_SINCE && offset >= 0 { access::LEADER_EPOCH } else { -1 };
+            response.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(epoch)
+        }
+        Err(error) => response.with_error_code(error.code()).with_offset(-1).with_timestamp(-1),
+    }
+}

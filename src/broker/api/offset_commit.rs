@@ -1,0 +1,69 @@
+//! OffsetCommit (key 8): stores offsets of a group.
+//!
+//! Behaviour: durable before it is answered. A partition that is not there and metadata
+//! above the limit (4096 bytes) are errors of that partition only; who may commit at all is
+//! decided by `group::state`. Metadata comes back unchanged from OffsetFetch. The retention
+//! time of versions 2-4 is not obeyed, as in Kafka since 2.1: offsets live by the group.
+//!
+//! Versions: 5 no retention time; 6 leader epochs; 7 static members; 8 flexible.
+
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+
+use crate::broker::group::state::Identity;
+use crate::broker::group::{Commit, Place};
+use crate::broker::{Broker, access};
+use crate::clock;
+
+pub(crate) async fn answer(
+    broker: &Arc<Broker>,
+    request: OffsetCommitRequest,
+) -> OffsetCommitResponse {
+    let time = clock::now_millis();
+    let mut commits = Vec::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in topic.partitions {
+            let index = partition.partition_index;
+            let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+            let judged = if metadata.len() > broker.settings.groups.max_metadata_bytes {
+                Err(ResponseError::OffsetMetadataTooLarge)
+            } else {
+                broker.partition(&topic.name, index).map(|_| ())
+            };
+            if judged.is_ok() {
+                let place = Place { topic: topic.name.to_string(), partition: index };
+                let commit = Commit {
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: metadata.to_owned(),
+                    time,
+                };
+                commits.push((place, commit));
+            }
+            partitions.push((index, judged));
+        }
+        topics.push((topic.name, partitions));
+    }
+    let member = Identity {
+        member: request.member_id.to_string(),
+        instance: request.group_instance_id.as_deref().map(str::to_owned),
+    };
+    let generation = request.generation_id_or_member_epoch;
+    let outcome = broker.groups.commit(&request.group_id, member, generation, commits).await;
+    let told = topics.into_iter().map(|(name, partitions)| {
+        let partitions = partitions.into_iter().map(|(index, judged)| {
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(index)
+                .with_error_code(access::code(outcome.and(judged)))
+        });
+        OffsetCommitResponseTopic::default().with_name(name).with_partitions(partitions.collect())
+    });
+    OffsetCommitResponse::default().with_topics(told.collect())
+}

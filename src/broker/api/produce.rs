@@ -1,0 +1,199 @@
+//! Produce (key 0): appends one batch to each partition named.
+//!
+//! Behaviour: each partition's records must be exactly one batch of version 2; it is checked
+//! (magic, lengths, CRC-32C, one offset a record; keys on compacted topics) and goes to the
+//! log as it came. The answer comes when all are durable, whatever acks asks for; with
+//! acks=0 there is none, and an error closes the connection instead. Idempotent producers
+//! are checked by the log. Transactional ones are refused: transactions are not served yet.
+//!
+//! Versions: advertised from 0, served from 3 (see `versions::PRODUCE_FLOOR`); 5 log start
+//! offset; 7 zstd allowed; 8 record errors and messages; 9 flexible; 10, 11 as 9 here.
+
+use std::collections::VecDeque;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::produce_request::PartitionProduceData;
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::broker::dispatch::{Call, Refused};
+use crate::broker::{Broker, access};
+use crate::log::{AppendError, Appended, Produce};
+use crate::record::{self, BatchView, Compression};
+
+/// The first version whose clients know zstd.
+const ZSTD_SINCE: i16 = 7;
+
+/// Why a partition's records are not appended.
+#[derive(Debug)]
+struct Fault {
+    error: ResponseError,
+    message: String,
+    /// The records at fault, by their place in the batch.
+    records: Vec<i32>,
+}
+
+impl Fault {
+    fn new(error: ResponseError, message: impl Into<String>) -> Self {
+        Self { error, message: message.into(), records: Vec::new() }
+    }
+}
+
+/// `None` for acks=0.
+pub(crate) async fn answer(
+    broker: &Broker,
+    call: &Call,
+    request: ProduceRequest,
+) -> Result<Option<ProduceResponse>, Refused> {
+    let acks = request.acks;
+    let mut batches = Vec::new();
+    let mut judged = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data {
+            let fault = match judge(broker, call, acks, &topic.name, &data) {
+                Ok(batch) => {
+                    batches.push(batch);
+                    None
+                }
+                Err(fault) => Some(fault),
+            };
+            partitions.push((data.index, fault));
+        }
+        judged.push((topic.name, partitions));
+    }
+    let mut appended: VecDeque<_> = broker.log.append(batches).await.into();
+    let mut worst = None;
+    let mut responses = Vec::with_capacity(judged.len());
+    for (name, partitions) in judged {
+        let mut told = Vec::with_capacity(partitions.len());
+        for (index, fault) in partitions {
+            let outcome = match fault {
+                Some(fault) => Err(fault),
+                None => outcome(appended.pop_front()),
+            };
+            if let Err(fault) = &outcome {
+                worst.get_or_insert_with(|| fault.message.clone());
+            }
+            told.push(tell(index, outcome));
+        }
+        responses
+            .push(TopicProduceResponse::default().with_name(name).with_partition_responses(told));
+    }
+    match (acks, worst) {
+        (0, Some(message)) => Err(Refused::Unacknowledged(message)),
+        (0, None) => Ok(None),
+        _ => Ok(Some(ProduceResponse::default().with_responses(responses))),
+    }
+}
+
+/// Everything that can be said of the records before they are appended.
+fn judge(
+    broker: &Broker,
+    call: &Call,
+    acks: i16,
+    topic: &str,
+    data: &PartitionProduceData,
+) -> Result<Produce, Fault> {
+    if !(-1..=1).contains(&acks) {
+        let message = format!("acks is {acks}; it has to be -1, 0 or 1");
+        return Err(Fault::new(ResponseError::InvalidRequiredAcks, message));
+    }
+    let topic = broker
+        .partition(topic, data.index)
+        .map_err(|error| Fault::new(error, "there is no such partition"))?;
+    access::may_produce(&topic, &broker.settings)
+        .map_err(|why| Fault::new(ResponseError::TopicAuthorizationFailed, why))?;
+    let batch = data.records.clone().unwrap_or_default();
+    let view = BatchView::parse(&batch).map_err(|error| malformed(&error))?;
+    let head = view.head();
+    if head.is_control() {
+        let message = "clients may not write control batches";
+        return Err(Fault::new(ResponseError::InvalidRecord, message));
+    }
+    if head.is_transactional() {
+        let message = "transactions are not served yet: produce without transactional.id";
+        return Err(Fault::new(ResponseError::InvalidTxnState, message));
+    }
+    if head.compression() == Compression::Zstd && call.version < ZSTD_SINCE {
+        let message = "zstd needs version 7 of Produce";
+        return Err(Fault::new(ResponseError::UnsupportedCompressionType, message));
+    }
+    if let Compression::Unknown(codec) = head.compression() {
+        let message = format!("compression codec {codec} is unknown");
+        return Err(Fault::new(ResponseError::UnsupportedCompressionType, message));
+    }
+    let max = topic.config().max_message_bytes;
+    if batch.len() > max {
+        let error = AppendError::TooLarge { size: batch.len(), max };
+        return Err(Fault::new(ResponseError::MessageTooLarge, error.to_string()));
+    }
+    if topic.config().compact && head.compression() == Compression::None {
+        check_keys(&view)?;
+    }
+    Ok(Produce { topic, partition: data.index, batch })
+}
+
+fn malformed(error: &record::Error) -> Fault {
+    let code = match error {
+        record::Error::Cut { .. } | record::Error::Length(_) | record::Error::Crc { .. } => {
+            ResponseError::CorruptMessage
+        }
+        record::Error::Trailing(_)
+        | record::Error::Magic(_)
+        | record::Error::Count { .. }
+        | record::Error::Compressed(_)
+        | record::Error::Record { .. } => ResponseError::InvalidRecord,
+    };
+    Fault::new(code, error.to_string())
+}
+
+/// Compaction needs keys. (Inside compressed batches they are not looked for.)
+fn check_keys(view: &BatchView<'_>) -> Result<(), Fault> {
+    let mut keyless = Vec::new();
+    for (place, record) in (0_i32..).zip(view.records()) {
+        if record.map_err(|error| malformed(&error))?.key.is_none() {
+            keyless.push(place);
+        }
+    }
+    if keyless.is_empty() {
+        return Ok(());
+    }
+    let message = "records of a compacted topic need a key";
+    Err(Fault { records: keyless, ..Fault::new(ResponseError::InvalidRecord, message) })
+}
+
+fn outcome(appended: Option<Result<Appended, AppendError>>) -> Result<Appended, Fault> {
+    match appended {
+        Some(Ok(appended)) => Ok(appended),
+        Some(Err(error)) => Err(Fault::new(access::of_append(&error), error.to_string())),
+        None => Err(Fault::new(ResponseError::UnknownServerError, "the log gave no answer")),
+    }
+}
+
+fn tell(index: i32, outcome: Result<Appended, Fault>) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default().with_index(index);
+    match outcome {
+        Ok(appended) => response
+            .with_base_offset(appended.base_offset)
+            .with_log_append_time_ms(appended.log_append_time.unwrap_or(-1))
+            .with_log_start_offset(appended.log_start),
+        Err(fault) => {
+            let records = fault.records.iter().map(|place| {
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(*place)
+                    .with_batch_index_error_message(Some(StrBytes::from_static_str("no key")))
+            });
+            response
+                .with_error_code(fault.error.code())
+                .with_base_offset(-1)
+                .with_log_append_time_ms(-1)
+                .with_log_start_offset(-1)
+                .with_record_errors(records.collect())
+                .with_error_message(Some(fault.message.into()))
+        }
+    }
+}

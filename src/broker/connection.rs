@@ -1,0 +1,160 @@
+//! One client connection: frames in, answers out, in the order of the requests.
+//!
+//! In: any stream of bytes, and the broker. Out: answers, first in, first out, as the
+//! protocol demands. Always: one request at a time is worked on, save that Produce requests
+//! in a row are handed to the log one after the other and awaited together (a pipelining
+//! producer shares its syncs); whatever a client sends ends at most its own connection.
+//!
+//! Select priorities: an answer that is ready, the stop of the server, the next frame, the
+//! end of patience with a silent client.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::dispatch::{self, Refused};
+use super::frame::{self, Inbox, Pieces};
+use super::versions::Api;
+use super::{Broker, Endpoint};
+
+/// Produce requests of one connection that may wait for the log at once. Java and
+/// librdkafka send five at most.
+const PRODUCES_IN_FLIGHT: usize = 8;
+/// How long a client may take to accept its last answer once the server stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+type Answer = Result<Option<Pieces>, Refused>;
+type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Who is at the other end, and which of our addresses it found us by.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) remote: SocketAddr,
+    /// The address we tell this client to use.
+    pub(crate) endpoint: Endpoint,
+}
+
+/// Why a connection ended before the client closed it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Frame(#[from] frame::Error),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("send an answer")]
+    Send(#[source] std::io::Error),
+    #[error("the client did not take its answer while the server stops")]
+    Stopped,
+    #[error("silent for {0:?}")]
+    Idle(Duration),
+}
+
+enum Event {
+    Answer(Answer),
+    Frame(Option<Bytes>),
+    Stop,
+}
+
+/// Serves one client until it closes, errs, is silent for too long, or `stop`.
+pub(crate) async fn serve<S>(
+    stream: S,
+    peer: Peer,
+    broker: Arc<Broker>,
+    stop: CancellationToken,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let inbox = Inbox::new(broker.settings.max_request_bytes);
+    let answers = FuturesOrdered::new();
+    let mut connection = Connection { stream, peer, broker, stop, inbox, answers };
+    connection.run().await
+}
+
+struct Connection<S> {
+    stream: S,
+    peer: Peer,
+    broker: Arc<Broker>,
+    stop: CancellationToken,
+    inbox: Inbox,
+    /// Produce requests that wait for the log.
+    answers: FuturesOrdered<Answering>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    async fn run(&mut self) -> Result<(), Error> {
+        loop {
+            match self.event().await? {
+                Event::Answer(answer) => self.send(answer?).await?,
+                Event::Frame(Some(frame)) => self.take(frame).await?,
+                Event::Frame(None) => return self.drain().await,
+                Event::Stop => return self.drain().await,
+            }
+        }
+    }
+
+    /// Cancel safe: what waits is in `answers`, what was read is in `inbox`.
+    async fn event(&mut self) -> Result<Event, Error> {
+        let idle = Duration::from_millis(self.broker.settings.max_idle_ms);
+        let waiting = self.answers.len();
+        tokio::select! {
+            biased;
+            Some(answer) = self.answers.next() => Ok(Event::Answer(answer)),
+            () = self.stop.cancelled() => Ok(Event::Stop),
+            frame = self.inbox.next(&mut self.stream), if waiting < PRODUCES_IN_FLIGHT => {
+                Ok(Event::Frame(frame?))
+            }
+            () = tokio::time::sleep(idle), if waiting == 0 => Err(Error::Idle(idle)),
+        }
+    }
+
+    async fn take(&mut self, frame: Bytes) -> Result<(), Error> {
+        let request = dispatch::open(frame)?;
+        let produces = request.api() == Some(Api::Produce);
+        let broker = Arc::clone(&self.broker);
+        let mut answering: Answering =
+            Box::pin(dispatch::answer(broker, self.peer.clone(), request, self.stop.clone()));
+        if produces {
+            // Its first step hands the batches to the log; so the order of the requests is
+            // the order of the appends.
+            let first =
+                std::future::poll_fn(|context| Poll::Ready(answering.as_mut().poll(context)));
+            match first.await {
+                Poll::Ready(answer) => self.answers.push_back(Box::pin(std::future::ready(answer))),
+                Poll::Pending => self.answers.push_back(answering),
+            }
+            return Ok(());
+        }
+        self.drain().await?;
+        let answer = answering.await?;
+        self.send(answer).await
+    }
+
+    /// Answers all that waits.
+    async fn drain(&mut self) -> Result<(), Error> {
+        while let Some(answer) = self.answers.next().await {
+            self.send(answer?).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, answer: Option<Pieces>) -> Result<(), Error> {
+        let Some(pieces) = answer else { return Ok(()) }; // acks=0
+        let stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            sent = pieces.send(&mut self.stream) => sent.map_err(Error::Send),
+            () = async { stop.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => {
+                Err(Error::Stopped)
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! From a frame to its answer: the request header, the version, and one exhaustive match.
+//!
+//! In: a frame's bytes. Out: the answer in pieces, header included; nothing for a Produce
+//! with acks=0; or [`Refused`], which ends the connection. Always: a key or version that we
+//! do not serve closes the connection, as in Kafka; only ApiVersions answers it, in its
+//! version 0, so that a newer client can ask again.
+//!
+//! Request header v1: key i16, version i16, correlation id i32, client id nullable string
+//! (with an i16 length in v2 too), and in v2, for the flexible versions, tagged fields.
+//! Response header v0: correlation id; v1 adds tagged fields. ApiVersions is always v0.
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes};
+use kafka_protocol::messages::{DescribeAclsRequest, RequestHeader};
+use kafka_protocol::protocol::{Decodable, Encodable};
+use tokio_util::sync::CancellationToken;
+
+use super::Broker;
+use super::api;
+use super::connection::Peer;
+use super::frame::Pieces;
+use super::versions::{self, Api, Served};
+
+/// Why a request gets no answer and its connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("request shorter than its header")]
+    NoHeader,
+    #[error("unknown API key {key} or version {version}")]
+    Unserved { key: i16, version: i16 },
+    #[error("request of {api:?} version {version} cannot be read: {reason}")]
+    Unreadable { api: Api, version: i16, reason: String },
+    #[error("answer of {api:?} version {version} cannot be written: {reason}")]
+    Unwritable { api: Api, version: i16, reason: String },
+    #[error("a produce request with acks=0 failed: {0}")]
+    Unacknowledged(String),
+}
+
+/// A request whose header was read.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// One we serve.
+    Served { served: &'static Served, call: Header, body: Bytes },
+    /// An ApiVersions of a version we do not know.
+    NewerApiVersions { correlation: i32 },
+}
+
+/// What of the header the answer depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub(crate) version: i16,
+    pub(crate) correlation: i32,
+    pub(crate) client_id: String,
+}
+
+/// All that an API knows of a request beside its body.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) api: Api,
+    pub(crate) version: i16,
+    pub(crate) client_id: String,
+    pub(crate) peer: Peer,
+    /// Ends waits when the server stops.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Request {
+    /// Which API this is, if it is a regular request.
+    pub(crate) fn api(&self) -> Option<Api> {
+        match self {
+            Self::Served { served, .. } => Some(served.api),
+            Self::NewerApiVersions { .. } => None,
+        }
+    }
+}
+
+/// Reads the header of a request.
+pub(crate) fn open(mut frame: Bytes) -> Result<Request, Refused> {
+    let head = frame.first_chunk::<8>().ok_or(Refused::NoHeader)?;
+    let mut fixed = &head[..];
+    let (key, version, correlation) = (fixed.get_i16(), fixed.get_i16(), fixed.get_i32());
+    let unserved = Refused::Unserved { key, version };
+    let Some(served) = versions::of_key(key) else { return Err(unserved) };
+    if !served.answers(version) {
+        return match served.api {
+            Api::ApiVersions => Ok(Request::NewerApiVersions { correlation }),
+            _ => Err(unserved),
+        };
+    }
+    let header_version = served.key.request_header_version(version);
+    let header = RequestHeader::decode(&mut frame, header_version).map_err(|error| {
+        Refused::Unreadable { api: served.api, version, reason: error.to_string() }
+    })?;
+    let client_id = header.client_id.as_deref().unwrap_or_default().to_owned();
+    Ok(Request::Served { served, call: Header { version, correlation, client_id }, body: frame })
+}
+
+/// Answers one request.
+pub(crate) async fn answer(
+    broker: Arc<Broker>,
+    peer: Peer,
+    request: Request,
+    stop: CancellationToken,
+) -> Result<Option<Pieces>, Refused> {
+    let (served, header, body) = match request {
+        Request::Served { served, call, body } => (served, call, body),
+        Request::NewerApiVersions { correlation } => {
+            let mut pieces = Pieces::default();
+            pieces.encode().put_i32(correlation);
+            api::api_versions::unsupported(pieces.encode());
+            return Ok(Some(pieces));
+        }
+    };
+    let Header { version, correlation, client_id } = header;
+    let call = Call { api: served.api, version, client_id, peer, stop };
+    let mut pieces = Pieces::default();
+    pieces.encode().put_i32(correlation);
+    if served.key.response_header_version(version) >= 1 {
+        pieces.encode().put_u8(0); // no tagged fields
+    }
+    let answered = route(&broker, &call, body, &mut pieces).await?;
+    Ok(answered.then_some(pieces))
+}
+
+/// Whether there is an answer to send.
+type Answered = Result<bool, Refused>;
+
+async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces) -> Answered {
+    match call.api {
+        Api::Produce => match api::produce::answer(broker, call, call.read(body)?).await? {
+            Some(answer) => call.write(out, &answer),
+            None => Ok(false),
+        },
+        Api::Fetch => {
+            api::fetch::answer(broker, call, call.read(body)?, out).await;
+            Ok(true)
+        }
+        Api::ListOffsets => {
+            call.write(out, &api::list_offsets::answer(broker, call, call.read(body)?).await)
+        }
+        Api::Metadata => {
+            call.write(out, &api::metadata::answer(broker, call, call.read(body)?).await)
+        }
+        Api::OffsetCommit => {
+            call.write(out, &api::offset_commit::answer(broker, call.read(body)?).await)
+        }
+        Api::OffsetFetch => {
+            call.write(out, &api::offset_fetch::answer(broker, call, call.read(body)?))
+        }
+        Api::FindCoordinator => {
+            call.write(out, &api::find_coordinator::answer(broker, call, call.read(body)?))
+        }
+        Api::JoinGroup => {
+            call.write(out, &api::join_group::answer(broker, call, call.read(body)?).await)
+        }
+        Api::Heartbeat => call.write(out, &api::heartbeat::answer(broker, call.read(body)?).await),
+        Api::LeaveGroup => {
+            call.write(out, &api::leave_group::answer(broker, call, call.read(body)?).await)
+        }
+        Api::SyncGroup => call.write(out, &api::sync_group::answer(broker, call.read(body)?).await),
+        Api::DescribeGroups => {
+            call.write(out, &api::describe_groups::answer(broker, call, call.read(body)?))
+        }
+        Api::ListGroups => call.write(out, &api::list_groups::answer(broker, &call.read(body)?)),
+        Api::ApiVersions => call.write(out, &api::api_versions::answer(call, &call.read(body)?)),
+        Api::CreateTopics => {
+            call.write(out, &api::create_topics::answer(broker, call, call.read(body)?).await)
+        }
+        Api::DeleteTopics => {
+            call.write(out, &api::delete_topics::answer(broker, call, call.read(body)?).await)
+        }
+        Api::DeleteRecords => {
+            call.write(out, &api::delete_records::answer(broker, call.read(body)?).await)
+        }
+        Api::InitProducerId => {
+            call.write(out, &api::init_producer_id::answer(broker, &call.read(body)?).await)
+        }
+        Api::OffsetForLeaderEpoch => {
+            call.write(out, &api::offset_for_leader_epoch::answer(broker, call.read(body)?))
+        }
+        Api::DescribeAcls => {
+            call.read::<DescribeAclsRequest>(body)?;
+            call.write(out, &api::acls::describe())
+        }
+        Api::CreateAcls => call.write(out, &api::acls::create(&call.read(body)?)),
+        Api::DeleteAcls => call.write(out, &api::acls::delete(&call.read(body)?)),
+        Api::DescribeConfigs => {
+            call.write(out, &api::describe_configs::answer(broker, &call.read(body)?))
+        }
+        Api::AlterConfigs => {
+            call.write(out, &api::alter_configs::answer(broker, call.read(body)?).await)
+        }
+        Api::DescribeLogDirs => {
+            call.write(out, &api::describe_log_dirs::answer(broker, call.read(body)?))
+        }
+        Api::CreatePartitions => {
+            call.write(out, &api::create_partitions::answer(broker, call.read(body)?).await)
+        }
+        Api::DeleteGroups => {
+            call.write(out, &api::delete_groups::answer(broker, call.read(body)?).await)
+        }
+        Api::IncrementalAlterConfigs => {
+            call.write(out, &api::incremental_alter_configs::answer(broker, call.read(body)?).await)
+        }
+        Api::OffsetDelete => {
+            call.write(out, &api::offset_delete::answer(broker, call.read(body)?).await)
+        }
+        Api::DescribeCluster => {
+            call.write(out, &api::describe_cluster::answer(broker, call, &call.read(body)?))
+        }
+    }
+}
+
+impl Call {
+    /// Decodes the body of this request.
+    pub(crate) fn read<T: Decodable>(&self, mut body: Bytes) -> Result<T, Refused> {
+        T::decode(&mut body, self.version).map_err(|error| Refused::Unreadable {
+            api: self.api,
+            version: self.version,
+            reason: error.to_string(),
+        })
+    }
+
+    /// Encodes the body of its answer.
+    pub(crate) fn write<T: Encodable>(&self, out: &mut Pieces, answer: &T) -> Answered {
+        answer.encode(out.encode(), self.version).map_err(|error| Refused::Unwritable {
+            api: self.api,
+            version: self.version,
+            reason: error.to_string(),
+        })?;
+        Ok(true)
+    }
+}

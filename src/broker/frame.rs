@@ -1,0 +1,217 @@
+//! Frames of the Kafka protocol: a big-endian i32 length, then that many bytes.
+//!
+//! In: any byte stream. Out: one request's bytes at a time, and answers in pieces.
+//! Always: memory grows with the bytes that arrived, never with the length announced; a
+//! length that is negative or above the limit ends the connection (a TLS hello or an HTTP
+//! request read as a length is).
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Bytes before a frame's content.
+const LENGTH_BYTES: usize = 4;
+/// The least room made before a read, and what the room grows by at first.
+const READ_BYTES: usize = 16 * 1024;
+/// Slices handed to one vectored write; Linux takes at most 1024.
+const WRITE_SLICES: usize = 64;
+
+/// Why no frame could be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "frame of {0} bytes, the limit is {1}: not a Kafka client, or raise socket.request.max.bytes"
+    )]
+    Length(i32, usize),
+    #[error("the connection ended within a frame")]
+    Cut,
+    #[error("read or write")]
+    Io(#[from] io::Error),
+}
+
+/// What was read of a connection and not yet taken.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    buffer: BytesMut,
+    limit: usize,
+}
+
+impl Inbox {
+    /// Frames of up to `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { buffer: BytesMut::new(), limit }
+    }
+
+    /// The next frame's content; `None` when the client closed between frames.
+    ///
+    /// Cancel safe: all progress is in the buffer.
+    pub(crate) async fn next(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(frame) = self.whole()? {
+                return Ok(Some(frame));
+            }
+            // Twice what arrived: a long frame is copied a few times while it grows, and a
+            // client that announces much and sends little gets little.
+            self.buffer.reserve(READ_BYTES.max(self.buffer.len()).min(self.limit));
+            if stream.read_buf(&mut self.buffer).await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(Error::Cut) };
+            }
+        }
+    }
+
+    fn whole(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(head) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+        let announced = i32::from_be_bytes(*head);
+        let length = usize::try_from(announced)
+            .ok()
+            .filter(|length| *length <= self.limit)
+            .ok_or(Error::Length(announced, self.limit))?;
+        if self.buffer.len() < LENGTH_BYTES + length {
+            return Ok(None);
+        }
+        self.buffer.advance(LENGTH_BYTES);
+        Ok(Some(self.buffer.split_to(length).freeze()))
+    }
+}
+
+/// A frame to send, in pieces: what was encoded, and bytes of the log as they are stored.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    encoded: BytesMut,
+    done: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Pieces {
+    /// Where to encode what comes next.
+    pub(crate) fn encode(&mut self) -> &mut BytesMut {
+        &mut self.encoded
+    }
+
+    /// Puts stored bytes behind all so far, without copying them.
+    pub(crate) fn push(&mut self, stored: Bytes) {
+        self.seal();
+        self.bytes += stored.len();
+        self.done.push_back(stored);
+    }
+
+    fn seal(&mut self) {
+        if !self.encoded.is_empty() {
+            self.bytes += self.encoded.len();
+            self.done.push_back(self.encoded.split().freeze());
+        }
+    }
+
+    /// All bytes in one; for tests and small frames.
+    #[cfg(test)]
+    pub(crate) fn joined(mut self) -> Bytes {
+        self.seal();
+        self.done.into_iter().flatten().collect::<Vec<u8>>().into()
+    }
+
+    /// Sends the pieces as one frame, its length first. Not cancel safe: a cancelled frame
+    /// is half sent, and the connection has to be closed.
+    pub(crate) async fn send(mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        self.seal();
+        let length = i32::try_from(self.bytes).map_err(io::Error::other)?;
+        let mut head = BytesMut::with_capacity(LENGTH_BYTES);
+        head.put_i32(length);
+        self.done.push_front(head.freeze());
+        stream.write_all_buf(&mut Queue(self.done)).await?;
+        stream.flush().await
+    }
+}
+
+/// Pieces as a buffer that offers all its slices to one vectored write.
+struct Queue(VecDeque<Bytes>);
+
+impl Buf for Queue {
+    fn remaining(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.front().map_or(&[], |piece| piece)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        for (slice, piece) in slices.iter_mut().zip(&self.0).take(WRITE_SLICES) {
+            *slice = IoSlice::new(piece);
+            filled += 1;
+        }
+        filled
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(front) = self.0.front_mut() {
+            if count < front.len() {
+                front.advance(count);
+                return;
+            }
+            count -= front.len();
+            self.0.pop_front();
+        }
+        debug_assert_eq!(count, 0, "advanced past the end");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_come_whole_however_the_bytes_are_cut() {
+        let bytes = [&[0, 0, 0, 3][..], b"abc", &[0, 0, 0, 0], &[0, 0, 0, 1], b"d"].concat();
+        for cut in 1..bytes.len() {
+            let (mut near, mut far) = tokio::io::duplex(cut);
+            let sent = bytes.clone();
+            let (_, frames) =
+                tokio::join!(async move { far.write_all(&sent).await.unwrap() }, async move {
+                    let mut inbox = Inbox::new(10);
+                    let mut frames = Vec::new();
+                    while let Some(frame) = inbox.next(&mut near).await.unwrap() {
+                        frames.push(frame);
+                    }
+                    frames
+                });
+            assert_eq!(frames, [&b"abc"[..], b"", b"d"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_length_that_cannot_be_is_refused_before_any_memory_is_taken() {
+        for hostile in [[0xff; 4], *b"GET ", [0x16, 3, 1, 2], [0x06, 0x40, 0, 1]] {
+            let mut inbox = Inbox::new(100 * 1024 * 1024);
+            let error = inbox.next(&mut &hostile[..]).await.unwrap_err();
+            assert!(matches!(error, Error::Length(..)), "{error}");
+            assert!(inbox.buffer.capacity() <= READ_BYTES);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_takes_no_memory() {
+        let mut inbox = Inbox::new(100 * 1024 * 1024);
+        let announced = [&(90 * 1024 * 1024_i32).to_be_bytes()[..], &[0; 1000]].concat();
+        let error = inbox.next(&mut &announced[..]).await.unwrap_err();
+        assert!(matches!(error, Error::Cut));
+        assert!(inbox.buffer.capacity() < 64 * 1024);
+    }
+
+    #[tokio::test]
+    async fn pieces_go_out_in_order_as_one_frame() {
+        let mut pieces = Pieces::default();
+        pieces.encode().put_slice(b"ab");
+        pieces.push(Bytes::from_static(b"stored"));
+        pieces.encode().put_slice(b"cd");
+        let mut sent = Vec::new();
+        pieces.send(&mut sent).await.unwrap();
+        assert_eq!(sent, b"\0\0\0\x0aabstoredcd");
+    }
+}

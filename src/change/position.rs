@@ -35,8 +35,8 @@ pub struct Position {
 }
 
 impl Position {
-    /// Moves behind a committed transaction. The GTID set gains one number at most and
-    /// is never rebuilt.
+    /// Moves behind a committed transaction. The GTID set gains its number and those of the
+    /// transactions passed over; it is never rebuilt.
     pub fn advance(&mut self, commit: &Commit) {
         if !Arc::ptr_eq(&self.file, &commit.file) {
             self.file = Arc::clone(&commit.file);
@@ -46,8 +46,8 @@ impl Position {
         if commit.event_time != 0 {
             self.event_time = commit.event_time;
         }
-        if let (Some(set), Some(gtid)) = (&mut self.gtid_set, &commit.gtid) {
-            set.insert(gtid);
+        if let Some(set) = &mut self.gtid_set {
+            commit.passed.iter().chain(&commit.gtid).for_each(|gtid| set.insert(gtid));
         }
     }
 }

@@ -58,6 +58,9 @@ pub struct Commit {
     pub event_time: u32,
     /// What the executed set gains.
     pub gtid: Option<Gtid>,
+    /// What it gains besides: transactions between this commit and the one before it that
+    /// held nothing to publish, and were not handed over one by one.
+    pub passed: Vec<Gtid>,
     /// What has to become durable with the position: schema history.
     pub state: Vec<StateRecord>,
 }

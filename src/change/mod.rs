@@ -14,7 +14,8 @@ mod transaction;
 
 pub use charset::Charset;
 pub use column::{Column, ColumnType};
-pub use gtid::{Flavor, Gtid, GtidError, GtidSet, Sid};
+pub use gtid::{Flavor, Gtid, GtidError, GtidSet, Interval, MariaDbGtids, MySqlGtids, Sid};
+pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
 pub use position::{FileName, Position};
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use table::{Table, TableName, TableVersion};

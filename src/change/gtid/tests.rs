@@ -1,0 +1,1 @@
+//! GTID sets keep the laws of sets.

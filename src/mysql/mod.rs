@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod error;
+pub mod replica;
 mod session;
 
 pub use endpoint::{Endpoint, Tls, TlsMode};

@@ -1,0 +1,183 @@
+//! The replica connection: the server takes us for one of its replicas and sends its binlog.
+//!
+//! In: where to connect, who we are, where to begin. Out: one event's bytes at a time
+//! ([`Incoming`]), uninterpreted. Three states, three types: connecting makes a
+//! [`Replica`], which takes one dump command and becomes a [`Dump`]. Nothing is ever sent
+//! after that command; leaving is closing the socket.
+//!
+//! Always: each wait has an end; packet numbers are checked; we never ask for semi-sync,
+//! since we must not acknowledge what is not durable here.
+//!
+//! Generic over the stream, so that a scripted server in a pipe can play the other side.
+
+mod commands;
+mod login;
+mod packets;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+pub use packets::Incoming;
+use packets::Packets;
+use wire::Wire;
+
+use super::{Endpoint, Error};
+use crate::change::GtidSet;
+
+/// How we present ourselves, and how patient we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaSettings {
+    /// Our server id: unlike that of the source and of each other replica.
+    pub server_id: u32,
+    /// Our UUID, made once and kept: a server that meets it again drops the older dump.
+    pub uuid: String,
+    /// After how much silence the server shall say that it is alive.
+    pub heartbeat: Duration,
+    /// After how much silence it counts as dead. Above three heartbeats.
+    pub read_timeout: Duration,
+    /// How long a server may search for the begin of a GTID dump before its first byte:
+    /// it reads all files that could hold it.
+    pub first_event_timeout: Duration,
+}
+
+/// Where a dump begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DumpFrom {
+    /// At an event that begins at `offset` of `file`.
+    File {
+        /// The binlog file.
+        file: Arc<str>,
+        /// Must fit 32 bits: the command has no room for more.
+        offset: u64,
+    },
+    /// Behind all transactions of the set.
+    Gtid(GtidSet),
+}
+
+/// A connection that is logged in and introduced, before its dump command.
+pub struct Replica<S = TcpStream> {
+    packets: Packets<Wire<S>>,
+    settings: ReplicaSettings,
+    version: String,
+    checksums: bool,
+}
+
+impl Replica<TcpStream> {
+    /// Connects over TCP.
+    pub async fn connect(endpoint: &Endpoint, settings: ReplicaSettings) -> Result<Self, Error> {
+        let address = endpoint.address();
+        let connect = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
+        let stream = match tokio::time::timeout(endpoint.connect_timeout, connect).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(source)) => return Err(Error::Connect { address, source }),
+            Err(_) => {
+                let after = endpoint.connect_timeout;
+                return Err(Error::Timeout { address, what: "connecting", after });
+            }
+        };
+        keep_alive(&stream, settings.read_timeout)
+            .map_err(|source| Error::Connect { address, source })?;
+        Self::over(stream, endpoint, settings).await
+    }
+}
+
+/// Lets the kernel notice a peer that is gone: by probes while nothing is sent, and by a
+/// limit for what stays unacknowledged.
+fn keep_alive(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let interval = Duration::from_secs(10);
+    let probes = TcpKeepalive::new().with_time(interval).with_interval(interval).with_retries(3);
+    socket.set_tcp_keepalive(&probes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(patience))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = patience;
+    Ok(())
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
+    /// Logs in over a stream that is already there, and tells the server who we are.
+    pub async fn over(
+        stream: S,
+        endpoint: &Endpoint,
+        settings: ReplicaSettings,
+    ) -> Result<Self, Error> {
+        let limit = endpoint.connect_timeout;
+        let all = async {
+            let address = Arc::from(endpoint.address());
+            let packets = Packets::new(Wire::Plain(stream), address, limit);
+            let (packets, greeting) = login::log_in(packets, endpoint).await?;
+            let version = greeting.version;
+            let mut replica = Self { packets, settings, version, checksums: false };
+            replica.introduce(endpoint).await?;
+            Ok(replica)
+        };
+        // Boxed: OpenSSL's and the login's states together are large.
+        match tokio::time::timeout(limit, Box::pin(all)).await {
+            Ok(done) => done,
+            Err(_) => Err(Error::Timeout {
+                address: endpoint.address(),
+                what: "logging in",
+                after: limit,
+            }),
+        }
+    }
+
+    /// The version text of the greeting.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether the server is a MariaDB.
+    pub fn is_mariadb(&self) -> bool {
+        self.version.contains("MariaDB")
+    }
+
+    /// Whether the events will carry checksums before a format description says so: the
+    /// first of all events, an artificial ROTATE, comes before one.
+    pub fn has_checksums(&self) -> bool {
+        self.checksums
+    }
+
+    /// Asks for the binlog.
+    pub async fn dump(mut self, from: &DumpFrom) -> Result<Dump<S>, Error> {
+        self.send_dump(from).await?;
+        let patience = self.settings.read_timeout;
+        self.packets.what = "reading the binlog";
+        self.packets.patience = match from {
+            DumpFrom::File { .. } => patience,
+            DumpFrom::Gtid(_) => patience.max(self.settings.first_event_timeout),
+        };
+        Ok(Dump { packets: self.packets, patience })
+    }
+}
+
+/// A running dump.
+pub struct Dump<S = TcpStream> {
+    packets: Packets<Wire<S>>,
+    /// What holds once the first byte has come.
+    patience: Duration,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Dump<S> {
+    /// What comes next. The read timeout runs only while this is being awaited. Cancel
+    /// safe: what was read stays.
+    pub async fn next(&mut self) -> Result<Incoming, Error> {
+        let incoming = self.packets.next().await?;
+        self.packets.patience = self.patience;
+        Ok(incoming)
+    }
+
+    /// `host:port` of the server.
+    pub fn address(&self) -> &str {
+        self.packets.address()
+    }
+}

@@ -1,0 +1,321 @@
+//! Packets: a payload of any length, cut into packets of at most 2^24 − 1 bytes, each behind
+//! a header of 3 bytes length and 1 byte sequence number (little-endian).
+//!
+//! In: the bytes of a socket, read 256 KiB and more at a time into one growing buffer. Out:
+//! payloads, as slices of that buffer without a copy; those of several packets are joined
+//! in place, by moving what is behind a header over it as soon as the header is there.
+//! A TRANSACTION_PAYLOAD event is not joined but handed on as it arrives.
+//!
+//! Always: memory grows with the bytes that arrived, not with the length announced; the
+//! sequence numbers have no gap (the cheapest proof that no byte was lost); each wait has
+//! an end. Reading is cancel safe: what was read stays in the buffer.
+//! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.html>
+
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::mysql::Error;
+
+/// A packet of this length is continued by the next.
+const LONGEST_PACKET: usize = 0xFF_FFFF;
+const HEADER: usize = 4;
+/// The largest event is 1 GiB; the status byte, a header and a checksum go with it.
+const LARGEST_PAYLOAD: usize = (1 << 30) + 64;
+/// How much room a growing buffer gets.
+const READ_SIZE: usize = 512 * 1024;
+/// With less room than this, it is time to grow.
+const SMALLEST_READ: usize = 128 * 1024;
+/// A buffer larger than this is given back after the event that needed it.
+const KEPT_BUFFER: usize = 8 * 1024 * 1024;
+
+/// Status byte before an event.
+const EVENT: u8 = 0x00;
+/// First byte of an error.
+pub(super) const ERROR: u8 = 0xFF;
+/// First byte of the end of the stream, in a payload shorter than nine bytes.
+pub(super) const END: u8 = 0xFE;
+/// Type code of TRANSACTION_PAYLOAD, at offset 4 of an event's header.
+const TRANSACTION_PAYLOAD: u8 = 40;
+
+/// What the server sends after a dump command.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// One whole event: header, body, checksum if the stream has them.
+    Event(Bytes),
+    /// The next bytes of a TRANSACTION_PAYLOAD event, beginning with its header. All its
+    /// pieces come in a row.
+    Piece {
+        /// The bytes; empty only for a last piece.
+        bytes: Bytes,
+        /// Whether the event ends here.
+        last: bool,
+    },
+    /// No more events. Only a dump that does not wait for more ends so by itself.
+    End,
+}
+
+/// The rest of a packet whose header was taken.
+#[derive(Clone, Copy)]
+struct Packet {
+    left: usize,
+    /// Whether it ends its payload.
+    last: bool,
+}
+
+/// One connection, packet by packet.
+pub(super) struct Packets<S> {
+    pub(super) stream: S,
+    buffer: BytesMut,
+    /// How many bytes of the payload stand joined at the front of `buffer`.
+    joined: usize,
+    /// The packet whose bytes come next.
+    packet: Option<Packet>,
+    /// Whether a TRANSACTION_PAYLOAD is being handed on.
+    in_pieces: bool,
+    sequence: u8,
+    address: Arc<str>,
+    /// What is going on, for messages.
+    pub(super) what: &'static str,
+    /// How long to wait for the next bytes.
+    pub(super) patience: Duration,
+}
+
+impl<S> Packets<S> {
+    pub(super) fn new(stream: S, address: Arc<str>, patience: Duration) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            joined: 0,
+            packet: None,
+            in_pieces: false,
+            sequence: 0,
+            address,
+            what: "connecting",
+            patience,
+        }
+    }
+
+    /// The same conversation over another stream: TLS begins. Nothing may have been read
+    /// ahead, or an attacker could have put it there before the encryption.
+    pub(super) fn swap<T>(self, stream: impl FnOnce(S) -> T) -> Result<Packets<T>, Error> {
+        if !self.buffer.is_empty() {
+            return Err(self.broken("it sent bytes between the TLS request and TLS"));
+        }
+        Ok(Packets {
+            stream: stream(self.stream),
+            buffer: self.buffer,
+            joined: 0,
+            packet: None,
+            in_pieces: false,
+            sequence: self.sequence,
+            address: self.address,
+            what: self.what,
+            patience: self.patience,
+        })
+    }
+
+    pub(super) fn address(&self) -> &Arc<str> {
+        &self.address
+    }
+
+    pub(super) fn broken(&self, reason: impl Into<String>) -> Error {
+        Error::Protocol { address: self.address.to_string(), reason: reason.into() }
+    }
+
+    fn lost(&self, reason: String) -> Error {
+        Error::Lost { address: self.address.to_string(), what: self.what, reason }
+    }
+
+    fn too_late(&self) -> Error {
+        Error::Timeout { address: self.address.to_string(), what: self.what, after: self.patience }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
+    /// A new command begins: sequence numbers start again.
+    pub(super) fn begin_command(&mut self) {
+        self.sequence = 0;
+    }
+
+    /// Sends one payload.
+    pub(super) async fn send(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        if payload.len() >= LONGEST_PACKET {
+            return Err(self.broken(format!("a command of {length} bytes does not fit a packet")));
+        }
+        let [a, b, c, _] = length.to_le_bytes();
+        let mut packet = Vec::with_capacity(HEADER + payload.len());
+        packet.extend_from_slice(&[a, b, c, self.sequence]);
+        packet.extend_from_slice(payload);
+        self.sequence = self.sequence.wrapping_add(1);
+        let sent = async {
+            self.stream.write_all(&packet).await?;
+            self.stream.flush().await
+        };
+        match tokio::time::timeout(self.patience, sent).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.lost(error.to_string())),
+            Err(_) => Err(self.too_late()),
+        }
+    }
+
+    /// The next payload, joined. Cancel safe.
+    pub(super) async fn receive(&mut self) -> Result<Bytes, Error> {
+        loop {
+            let packet = match self.packet {
+                Some(packet) => packet,
+                None => self.take_header().await?,
+            };
+            let joined = self.joined + packet.left;
+            if joined > LARGEST_PAYLOAD {
+                return Err(self.broken(format!("a payload of more than {LARGEST_PAYLOAD} bytes")));
+            }
+            self.fill(joined).await?;
+            self.packet = None;
+            self.joined = joined;
+            if packet.last {
+                self.joined = 0;
+                let payload = self.buffer.split_to(joined).freeze();
+                self.give_back(joined);
+                return Ok(payload);
+            }
+        }
+    }
+
+    /// What the server sends next of a dump. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Incoming, Error> {
+        if self.in_pieces {
+            return self.next_piece().await;
+        }
+        if self.joined == 0 && self.begins_payload().await? {
+            self.buffer.advance(1); // the status byte
+            if let Some(packet) = &mut self.packet {
+                packet.left -= 1;
+            }
+            self.in_pieces = true;
+            return self.next_piece().await;
+        }
+        let mut payload = self.receive().await?;
+        match payload.first() {
+            Some(&EVENT) => {
+                payload.advance(1);
+                Ok(Incoming::Event(payload))
+            }
+            Some(&END) if payload.len() < 9 => Ok(Incoming::End),
+            Some(&ERROR) => Err(self.server_error(&payload, "the binlog dump")),
+            Some(other) => Err(self.broken(format!("a packet of the dump begins with {other:#x}"))),
+            None => Err(self.broken("an empty packet in the dump")),
+        }
+    }
+
+    /// Looks at the next packet, without taking it, for a TRANSACTION_PAYLOAD event.
+    async fn begins_payload(&mut self) -> Result<bool, Error> {
+        /// Status byte, timestamp, type.
+        const UP_TO_TYPE: usize = 6;
+        let packet = match self.packet {
+            Some(packet) => packet,
+            None => self.take_header().await?,
+        };
+        if packet.left < UP_TO_TYPE {
+            return Ok(false);
+        }
+        self.fill(UP_TO_TYPE).await?;
+        let status = self.buffer.first();
+        let event_type = self.buffer.get(UP_TO_TYPE - 1);
+        Ok((status, event_type) == (Some(&EVENT), Some(&TRANSACTION_PAYLOAD)))
+    }
+
+    async fn next_piece(&mut self) -> Result<Incoming, Error> {
+        let mut packet = match self.packet {
+            Some(packet) => packet,
+            None => self.take_header().await?,
+        };
+        if packet.left > 0 {
+            self.fill(1).await?;
+        }
+        let length = packet.left.min(self.buffer.len());
+        let bytes = self.buffer.split_to(length).freeze();
+        packet.left -= length;
+        self.packet = (packet.left > 0).then_some(packet);
+        let last = packet.last && packet.left == 0;
+        self.in_pieces = !last;
+        Ok(Incoming::Piece { bytes, last })
+    }
+
+    /// Takes the header that stands behind what is joined, and closes the gap.
+    async fn take_header(&mut self) -> Result<Packet, Error> {
+        let at = self.joined;
+        self.fill(at + HEADER).await?;
+        let Some(&[a, b, c, sequence]) = self.buffer.get(at..at + HEADER) else {
+            return Err(self.broken("a packet without a header"));
+        };
+        if sequence != self.sequence {
+            let wanted = self.sequence;
+            return Err(self.broken(format!(
+                "packet number {sequence} came where {wanted} was due: bytes were lost on the way"
+            )));
+        }
+        self.sequence = sequence.wrapping_add(1);
+        if at == 0 {
+            self.buffer.advance(HEADER);
+        } else {
+            self.buffer.copy_within(at + HEADER.., at);
+            self.buffer.truncate(self.buffer.len() - HEADER);
+        }
+        let left = u32::from_le_bytes([a, b, c, 0]) as usize;
+        let packet = Packet { left, last: left < LONGEST_PACKET };
+        self.packet = Some(packet);
+        Ok(packet)
+    }
+
+    /// Reads until the buffer holds `wanted` bytes.
+    async fn fill(&mut self, wanted: usize) -> Result<(), Error> {
+        while self.buffer.len() < wanted {
+            if self.buffer.capacity() - self.buffer.len() < SMALLEST_READ {
+                // Doubled, so that joining a large event copies each byte a few times at most.
+                let missing = wanted - self.buffer.len();
+                self.buffer.reserve(missing.min(self.buffer.len()).max(READ_SIZE));
+            }
+            let read = self.stream.read_buf(&mut self.buffer);
+            match tokio::time::timeout(self.patience, read).await {
+                Ok(Ok(0)) => return Err(self.lost("it closed the connection".to_owned())),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(self.lost(error.to_string())),
+                Err(_) => return Err(self.too_late()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of a buffer that one large payload has blown up.
+    fn give_back(&mut self, payload: usize) {
+        if payload > KEPT_BUFFER {
+            let mut buffer = BytesMut::with_capacity(READ_SIZE + self.buffer.len());
+            buffer.extend_from_slice(&self.buffer);
+            self.buffer = buffer;
+        }
+    }
+
+    /// Reads an ERR packet.
+    pub(super) fn server_error(&self, payload: &[u8], what: &str) -> Error {
+        let Some((&[_, low, high], rest)) = payload.split_first_chunk::<3>() else {
+            return self.broken("an error without a number");
+        };
+        // `#` and five characters of SQL state, absent before the handshake is through.
+        let message = match rest {
+            [b'#', _, _, _, _, _, message @ ..] => message,
+            message => message,
+        };
+        Error::Server {
+            address: self.address.to_string(),
+            what: what.to_owned(),
+            code: u16::from_le_bytes([low, high]),
+            message: String::from_utf8_lossy(message).into_owned(),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The stream under the packets: plain, or inside TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_native_tls::TlsStream;
+use tokio_native_tls::native_tls::{Certificate, TlsConnector};
+
+use crate::mysql::{Endpoint, Error, TlsMode};
+
+/// A stream that may be encrypted.
+pub(super) enum Wire<S> {
+    Plain(S),
+    Tls(Box<TlsStream<S>>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Does the TLS handshake as `endpoint` wants it.
+    pub(super) async fn encrypt(stream: S, endpoint: &Endpoint) -> Result<Self, Error> {
+        let fail = |reason: String| Error::Tls { address: endpoint.address(), reason };
+        let connector = connector(endpoint).map_err(fail)?;
+        let stream = connector
+            .connect(&endpoint.host, stream)
+            .await
+            .map_err(|error| fail(error.to_string()))?;
+        Ok(Self::Tls(Box::new(stream)))
+    }
+}
+
+fn connector(endpoint: &Endpoint) -> Result<tokio_native_tls::TlsConnector, String> {
+    let mode = endpoint.tls.mode;
+    let mut builder = TlsConnector::builder();
+    builder.danger_accept_invalid_certs(!mode.verifies_authority());
+    builder.danger_accept_invalid_hostnames(mode != TlsMode::VerifyIdentity);
+    if let Some(file) = &endpoint.tls.authorities {
+        let name = file.display();
+        let pem = std::fs::read(file).map_err(|error| format!("cannot read {name}: {error}"))?;
+        let authorities = Certificate::stack_from_pem(&pem)
+            .map_err(|error| format!("{name} holds no PEM certificates: {error}"))?;
+        for authority in authorities {
+            builder.add_root_certificate(authority);
+        }
+    }
+    builder.build().map(Into::into).map_err(|error| error.to_string())
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+        }
+    }
+}

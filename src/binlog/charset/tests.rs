@@ -1,0 +1,1 @@
+//! Text against what the server makes of it.

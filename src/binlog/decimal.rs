@@ -1,0 +1,139 @@
+//! DECIMAL: exact numbers of up to 65 digits, printed from their digits.
+//!
+//! Integer and fraction are packed apart, nine digits in four bytes big-endian; digits beyond
+//! whole groups (the first of the integer, the last of the fraction) take fewer bytes. The top
+//! bit is flipped, so that bytes sort as numbers; a negative number has all bits inverted
+//! (`decimal2bin`, strings/decimal.cc).
+
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use super::Error;
+use super::cursor::{Cursor, big_endian};
+
+const DIGITS_OF_GROUP: u8 = 9;
+
+/// A DECIMAL as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal<'a> {
+    precision: u8,
+    scale: u8,
+    bytes: &'a [u8],
+}
+
+/// Bytes that hold a number of digits, the part of a group included.
+const fn bytes_of(digits: u8) -> usize {
+    let part = match digits % DIGITS_OF_GROUP {
+        0 => 0,
+        1 | 2 => 1,
+        3 | 4 => 2,
+        5 | 6 => 3,
+        _ => 4,
+    };
+    (digits / DIGITS_OF_GROUP) as usize * 4 + part
+}
+
+impl<'a> Decimal<'a> {
+    /// Bytes of a DECIMAL(precision, scale).
+    #[inline]
+    pub const fn encoded_length(precision: u8, scale: u8) -> usize {
+        bytes_of(precision.saturating_sub(scale)) + bytes_of(scale)
+    }
+
+    /// The number at the front of `bytes`.
+    pub fn new(precision: u8, scale: u8, bytes: &'a [u8]) -> Result<Self, Error> {
+        let bytes = Cursor::new("a DECIMAL", bytes).take(Self::encoded_length(precision, scale))?;
+        if precision < scale {
+            return Err(Error::Impossible { what: "a DECIMAL", value: u64::from(scale) });
+        }
+        Ok(Self { precision, scale, bytes })
+    }
+
+    /// Digits behind the point.
+    pub fn scale(&self) -> u8 {
+        self.scale
+    }
+
+    /// Whether it has a minus.
+    pub fn is_negative(&self) -> bool {
+        self.bytes.first().is_some_and(|first| first & 0x80 == 0)
+    }
+
+    /// Appends the server's text: no leading zeros but one before the point, all digits of the
+    /// scale behind it.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        if self.is_negative() {
+            out.push(b'-');
+        }
+        let integer_digits = self.precision - self.scale;
+        let mut groups = Groups { left: self.bytes, mask: self.mask(), first: true };
+        let start = out.len();
+        let part = integer_digits % DIGITS_OF_GROUP;
+        if part > 0 {
+            write_significant(groups.next(bytes_of(part)), part, start, out);
+        }
+        for _ in 0..integer_digits / DIGITS_OF_GROUP {
+            write_significant(groups.next(4), DIGITS_OF_GROUP, start, out);
+        }
+        if out.len() == start {
+            out.push(b'0');
+        }
+        if self.scale == 0 {
+            return;
+        }
+        out.push(b'.');
+        for _ in 0..self.scale / DIGITS_OF_GROUP {
+            write_padded(groups.next(4), DIGITS_OF_GROUP, out);
+        }
+        let part = self.scale % DIGITS_OF_GROUP;
+        if part > 0 {
+            write_padded(groups.next(bytes_of(part)), part, out);
+        }
+    }
+
+    fn mask(&self) -> u8 {
+        if self.is_negative() { 0xff } else { 0 }
+    }
+}
+
+/// Takes the groups off the front, with the sign undone.
+struct Groups<'a> {
+    left: &'a [u8],
+    mask: u8,
+    first: bool,
+}
+
+impl Groups<'_> {
+    fn next(&mut self, length: usize) -> u32 {
+        let (group, left) = self.left.split_at_checked(length).unwrap_or_default();
+        self.left = left;
+        let mut plain = [0; 4];
+        for (to, from) in plain.iter_mut().zip(group) {
+            *to = from ^ self.mask;
+        }
+        if std::mem::take(&mut self.first) {
+            let [top, ..] = &mut plain;
+            *top ^= 0x80;
+        }
+        let value = big_endian(plain.get(..length).unwrap_or_default());
+        u32::try_from(value).unwrap_or(u32::MAX)
+    }
+}
+
+/// Without the zeros at the front of the number that begins at `start`.
+fn write_significant(group: u32, digits: u8, start: usize, out: &mut Vec<u8>) {
+    if out.len() > start {
+        write_padded(group, digits, out);
+    } else if group > 0 {
+        out.extend_from_slice(itoa::Buffer::new().format(group).as_bytes());
+    }
+}
+
+fn write_padded(group: u32, digits: u8, out: &mut Vec<u8>) {
+    let mut text = [b'0'; 9];
+    let mut rest = group;
+    for digit in text.iter_mut().take(usize::from(digits)).rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    out.extend(text.iter().take(usize::from(digits)));
+}

@@ -1,0 +1,1 @@
+//! JSON against what the server prints.

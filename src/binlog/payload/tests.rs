@@ -1,0 +1,1 @@
+//! Payloads, cut at every place.

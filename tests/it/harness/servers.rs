@@ -319,15 +319,20 @@ impl Server {
 
     /// A connection of the administrator.
     pub(crate) async fn connect(&self) -> MySqlConnection {
-        MySqlConnectOptions::new()
-            .host(&self.host)
-            .port(self.port)
-            .username(&self.user)
-            .password(&self.password)
-            .ssl_mode(MySqlSslMode::Preferred)
-            .connect()
-            .await
-            .unwrap_or_else(|error| panic!("connect to {:?}: {error}", self.flavor))
+        let connection = self.connector().connect().await;
+        connection.unwrap_or_else(|error| panic!("connect to {:?}: {error}", self.flavor))
+    }
+
+    /// What opens connections of the administrator, for threads that outlive a borrow.
+    pub(crate) fn connector(&self) -> Connector {
+        Connector(
+            MySqlConnectOptions::new()
+                .host(&self.host)
+                .port(self.port)
+                .username(&self.user)
+                .password(&self.password)
+                .ssl_mode(MySqlSslMode::Preferred),
+        )
     }
 
     /// An empty database of that name and a connection that uses it.
@@ -356,6 +361,16 @@ impl Server {
         let output = child.wait_with_output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(!errors.contains("Can't connect"), "the client: {errors}");
+    }
+}
+
+/// Opens connections of the administrator.
+#[derive(Clone)]
+pub(crate) struct Connector(MySqlConnectOptions);
+
+impl Connector {
+    pub(crate) async fn connect(&self) -> sqlx::Result<MySqlConnection> {
+        self.0.connect().await
     }
 }
 

@@ -1,0 +1,250 @@
+//! Random transactions on a real server, and an exact account of what was committed.
+//!
+//! Each worker has rows and a connection of its own, so its transactions have one order. The
+//! first statement of each transaction inserts `(worker, number)` into `ledger`: by it a worker
+//! whose COMMIT was not answered learns afterwards what became of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sqlx::mysql::MySqlRow;
+use sqlx::{AssertSqlSafe, MySqlConnection, Row};
+
+use super::DATABASE;
+use crate::harness::Server;
+use crate::harness::servers::try_run;
+
+pub(super) const TABLES: [&str; 3] = ["orders", "items", "stock"];
+const WORKERS: u64 = 3;
+/// How many ids of each table a worker draws from.
+pub(super) const KEYS: u64 = 40;
+
+/// A repeatable source of choices (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn any_seed() -> u64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        u64::from(now.subsec_nanos()) ^ now.as_secs() << 20
+    }
+
+    /// A number below `bound`.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// A row change: table, INSERT, UPDATE or DELETE, the row's id, and its mark after the change
+/// (before it, for a DELETE). Marks are unique, so a change is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Change {
+    pub(super) table: String,
+    pub(super) kind: &'static str,
+    pub(super) id: u64,
+    pub(super) mark: String,
+}
+
+/// The committed transactions of each worker, in the order it committed them.
+pub(super) type Committed = BTreeMap<u64, Vec<Vec<Change>>>;
+
+pub(super) struct Load {
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<(u64, Vec<Vec<Change>>)>>,
+}
+
+/// Makes the tables.
+pub(super) fn prepare(server: &Server) {
+    let mut script = format!("CREATE DATABASE {DATABASE}; USE {DATABASE};");
+    script += "CREATE TABLE ledger (worker INT, number INT, PRIMARY KEY (worker, number));";
+    for table in TABLES {
+        script +=
+            &format!("CREATE TABLE {table} (id INT PRIMARY KEY, mark VARCHAR(40), pad TEXT);");
+    }
+    server.mysql_client("", &script);
+}
+
+impl Load {
+    pub(super) fn start(server: &Server, seed: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let workers = (0..WORKERS).map(|worker| {
+            let connector = server.connector();
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let mut worker = Worker {
+                    name: worker,
+                    connector,
+                    random: Random::new(seed ^ (worker + 1) << 32),
+                    rows: BTreeMap::new(),
+                    committed: Vec::new(),
+                };
+                runtime().block_on(worker.work(&stop));
+                (worker.name, worker.committed)
+            })
+        });
+        Self { workers: workers.collect(), stop }
+    }
+
+    /// Ends the load; answers what it committed.
+    pub(super) fn stop(self) -> Committed {
+        self.stop.store(true, Ordering::Relaxed);
+        self.workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    }
+}
+
+struct Worker {
+    name: u64,
+    connector: crate::harness::servers::Connector,
+    random: Random,
+    /// The marks of its rows, by table and id.
+    rows: BTreeMap<(usize, u64), String>,
+    committed: Vec<Vec<Change>>,
+}
+
+impl Worker {
+    async fn work(&mut self, stop: &AtomicBool) {
+        let mut connection = None;
+        for number in 1.. {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let (statements, changes, rows) = self.transaction(number);
+            let mut open = match connection.take() {
+                Some(open) => open,
+                None => self.connect().await,
+            };
+            let committed = match self.commit(&mut open, &statements).await {
+                Ok(committed) => committed,
+                // Its fate is unknown until it is asked for over another connection.
+                Err(_) => {
+                    open = self.connect().await;
+                    self.is_in_ledger(&mut open, number).await
+                }
+            };
+            connection = Some(open);
+            if committed {
+                self.committed.push(changes);
+                self.rows = rows;
+            }
+        }
+    }
+
+    /// Statements, what they change, and the worker's rows afterwards.
+    #[expect(clippy::type_complexity, reason = "three results of one draw")]
+    fn transaction(
+        &mut self,
+        number: u64,
+    ) -> (Vec<String>, Vec<Change>, BTreeMap<(usize, u64), String>) {
+        let mut rows = self.rows.clone();
+        let mark = |step: u64| format!("{}-{number}-{step}", self.name);
+        let mut statements = vec![format!("INSERT INTO ledger VALUES ({}, {number})", self.name)];
+        let mut changes = vec![Change {
+            table: "ledger".to_owned(),
+            kind: "INSERT",
+            id: number,
+            mark: format!("{}-{number}", self.name),
+        }];
+        for step in 0..=self.random.below(8) {
+            let at = usize::try_from(self.random.below(3)).unwrap();
+            let id = self.name * KEYS + self.random.below(KEYS);
+            let table = TABLES[at];
+            let (now, pad) = (mark(step), self.random.below(400));
+            let kind = match rows.get(&(at, id)) {
+                None => {
+                    statements.push(format!(
+                        "INSERT INTO {table} VALUES ({id}, '{now}', REPEAT('x', {pad}))"
+                    ));
+                    "INSERT"
+                }
+                Some(_) if self.random.below(3) > 0 => {
+                    statements.push(format!("UPDATE {table} SET mark = '{now}' WHERE id = {id}"));
+                    "UPDATE"
+                }
+                Some(before) => {
+                    statements.push(format!("DELETE FROM {table} WHERE id = {id}"));
+                    let mark = before.clone();
+                    changes.push(Change { table: table.to_owned(), kind: "DELETE", id, mark });
+                    rows.remove(&(at, id));
+                    continue;
+                }
+            };
+            changes.push(Change { table: table.to_owned(), kind, id, mark: now.clone() });
+            rows.insert((at, id), now);
+        }
+        (statements, changes, rows)
+    }
+
+    /// Whether it was committed; one in ten is taken back, and nothing of it may be seen.
+    async fn commit(
+        &mut self,
+        connection: &mut MySqlConnection,
+        statements: &[String],
+    ) -> sqlx::Result<bool> {
+        try_run(connection, "BEGIN").await?;
+        for sql in statements {
+            try_run(connection, sql).await?;
+        }
+        let kept = self.random.below(10) > 0;
+        try_run(connection, if kept { "COMMIT" } else { "ROLLBACK" }).await?;
+        Ok(kept)
+    }
+
+    async fn connect(&self) -> MySqlConnection {
+        loop {
+            if let Ok(mut connection) = self.connector.connect().await
+                && try_run(&mut connection, &format!("USE {DATABASE}")).await.is_ok()
+            {
+                return connection;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether that transaction was committed. Inserting the same key waits for one whose
+    /// connection is lost and whose end is open; reading would not.
+    async fn is_in_ledger(&self, connection: &mut MySqlConnection, number: u64) -> bool {
+        let insert = format!("INSERT INTO ledger VALUES ({}, {number})", self.name);
+        loop {
+            let asked: sqlx::Result<bool> = async {
+                try_run(connection, "BEGIN").await?;
+                let there = match try_run(connection, &insert).await {
+                    Ok(()) => false,
+                    Err(sqlx::Error::Database(error)) if error.is_unique_violation() => true,
+                    Err(error) => return Err(error),
+                };
+                try_run(connection, "ROLLBACK").await?;
+                Ok(there)
+            }
+            .await;
+            match asked {
+                Ok(there) => return there,
+                Err(_) => *connection = self.connect().await,
+            }
+        }
+    }
+}
+
+/// The rows of a table as the source has them now.
+pub(super) fn rows_of(server: &Server, table: &str) -> BTreeMap<u64, String> {
+    let rows = runtime().block_on(async {
+        let mut connection = server.connect().await;
+        let query = format!("SELECT id, mark FROM {DATABASE}.{table}");
+        sqlx::query(AssertSqlSafe(query)).fetch_all(&mut connection).await.unwrap()
+    });
+    let number = |row: &MySqlRow| u64::try_from(row.get::<i32, _>(0)).unwrap();
+    rows.iter().map(|row| (number(row), row.get(1))).collect()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}

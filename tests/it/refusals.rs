@@ -1,0 +1,158 @@
+//! What is wrong is said in one clear sentence, with what to do, and nothing is lost.
+
+use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use crate::harness::servers::{mysql, private_mysql, run};
+use crate::harness::{Server, Sluice, topics, wait_for};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The state, reason and advice of the one instance, once it is no longer starting or running.
+fn trouble(sluice: &Sluice) -> serde_json::Value {
+    wait_for("the instance to be in trouble", SOON, || {
+        let (status, body) = sluice.health()?;
+        let health: serde_json::Value = serde_json::from_str(&body).ok()?;
+        let instance = health["instances"].get(0)?.clone();
+        let state = instance["state"].as_str()?;
+        (state != "starting" && state != "running" && status == 503).then_some(instance)
+    })
+}
+
+fn assert_says(instance: &serde_json::Value, words: &[&str]) {
+    let text = instance.to_string().to_lowercase();
+    for word in words {
+        assert!(text.contains(&word.to_lowercase()), "{word} is not said in {instance:#}");
+    }
+}
+
+fn example(server: &Server, properties: &[(&str, &str)]) -> Sluice {
+    Sluice::with_instance("example", server, properties)
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_named_and_the_program_stays_up() {
+    let Some(mysql) = mysql() else { return };
+    let mut sluice = example(mysql, &[("canal.instance.dbPassword", "wrong")]);
+    sluice.launch();
+    assert_says(&trouble(&sluice), &["canal", "denied"]);
+    sluice.stop();
+}
+
+#[tokio::test]
+async fn a_missing_grant_is_named() {
+    let Some(mysql) = mysql() else { return };
+    let mut source = mysql.connect().await;
+    run(&mut source, "CREATE USER IF NOT EXISTS plain@'%' IDENTIFIED BY 'canal'").await;
+    run(&mut source, "GRANT SELECT ON *.* TO plain@'%'").await;
+    let mut sluice = example(mysql, &[("canal.instance.dbUsername", "plain")]);
+    sluice.launch();
+    assert_says(&trouble(&sluice), &["stopped", "REPLICATION"]);
+    sluice.stop();
+}
+
+#[tokio::test]
+async fn a_server_without_a_binlog_is_refused() {
+    let Some(mysql) = private_mysql(&["--skip-log-bin"]) else { return };
+    let mut sluice = example(&mysql, &[]);
+    sluice.launch();
+    assert_says(&trouble(&sluice), &["stopped", "log_bin"]);
+    sluice.stop();
+}
+
+#[tokio::test]
+async fn a_purged_position_stops_the_instance_with_the_way_on() {
+    let Some(mysql) = private_mysql(&[]) else { return };
+    let mut source = mysql.database("purge").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let mut sluice = example(&mysql, &[("canal.instance.filter.regex", r"purge\..*")]);
+    sluice.start();
+    run(&mut source, "INSERT INTO t VALUES (1)").await;
+    let before = topics::read_at_least(&sluice.bootstrap(), "purge.t", 1);
+    sluice.stop();
+
+    run(&mut source, "INSERT INTO t VALUES (2)").await;
+    run(&mut source, "FLUSH BINARY LOGS").await;
+    run(&mut source, "INSERT INTO t VALUES (3)").await;
+    run(&mut source, "FLUSH BINARY LOGS").await;
+    run(&mut source, "PURGE BINARY LOGS TO 'binlog.000003'").await;
+    sluice.launch();
+
+    assert_says(&trouble(&sluice), &["stopped", "purged", "position reset"]);
+    assert_eq!(topics::read(&sluice.bootstrap(), "purge.t"), before, "nothing is lost");
+    sluice.stop();
+}
+
+#[test]
+fn all_errors_of_the_configuration_come_at_once_with_file_and_line() {
+    let mut sluice = Sluice::new();
+    sluice.canal("canal.instance.tsdb.enable", "maybe");
+    sluice.broker("num.partitions", "none");
+    let ended = sluice.run_to_its_end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    for words in ["canal.properties:", "maybe", "server.properties:", "num.partitions"] {
+        assert!(ended.said.contains(words), "{words} is not in:\n{}", ended.said);
+    }
+}
+
+#[test]
+fn serving_into_a_kafka_cluster_is_refused_until_it_is_there() {
+    let mut sluice = Sluice::new();
+    sluice.canal("canal.serverMode", "kafka");
+    let ended = sluice.run_to_its_end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(ended.said.contains("embedded"), "{}", ended.said);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let mut sluice = Sluice::new();
+    let _taken = TcpListener::bind(sluice.bootstrap()).unwrap();
+    let ended = sluice.run_to_its_end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(ended.said.contains(&sluice.bootstrap()), "{}", ended.said);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    let mut sluice = Sluice::new();
+    // Not even root can make a folder there.
+    sluice.broker("log.dirs", "/proc/sluice-data");
+    let ended = sluice.run_to_its_end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(ended.said.contains("/proc/sluice-data"), "{}", ended.said);
+}
+
+#[test]
+fn two_processes_cannot_have_one_log() {
+    let mut first = Sluice::new();
+    first.start();
+    let mut second = Sluice::new();
+    second.broker("log.dirs", &first.folder("data").display().to_string());
+    let ended = second.run_to_its_end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(ended.said.contains("another process"), "{}", ended.said);
+}
+
+#[tokio::test]
+async fn a_damaged_segment_is_reported_with_its_place() {
+    let Some(mysql) = mysql() else { return };
+    let mut source = mysql.database("damage").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let mut sluice = example(mysql, &[("canal.instance.filter.regex", r"damage\..*")]);
+    sluice.start();
+    run(&mut source, "INSERT INTO t VALUES (1)").await;
+    topics::read_at_least(&sluice.bootstrap(), "damage.t", 1);
+    sluice.stop();
+
+    let segment = sluice.folder("data/damage.t-0/00000000000000000000.log");
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&segment).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 70).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], 70).unwrap();
+
+    let verdict = sluice.command(&["verify"]);
+    assert_ne!(verdict.code, Some(0), "{}", verdict.said);
+    assert!(verdict.said.contains("damage.t-0"), "{}", verdict.said);
+}

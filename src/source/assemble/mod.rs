@@ -1,0 +1,463 @@
+//! Decoded events to transactions: a pure step function.
+//!
+//! In: what events mean for their transaction ([`Input`]), with where they stand. Out: at
+//! most one [`Piece`] of a transaction a step. Nothing is read, awaited or looked up here.
+//!
+//! ```text
+//! GTID ─▶ announced ─ BEGIN ─▶ open ─ XID, COMMIT, ROLLBACK ─▶ between
+//!               └──── statement: a transaction of its own ────▶ between
+//! MariaDB's GTID opens by itself, or (standalone) announces one event.
+//! ```
+//!
+//! Always: a `Commit` stands behind a whole transaction; of the statements inside an open
+//! one only COMMIT and ROLLBACK end it; rows taken back by ROLLBACK or ROLLBACK TO are not
+//! handed over, those of tables that cannot take back are. A transaction larger than a
+//! chunk is handed over while it comes; if rows that have gone out are taken back later,
+//! [`Fault::TakenBack`] says so, and the transaction is read again knowing that.
+
+mod place;
+#[cfg(test)]
+mod tests;
+mod verb;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+pub(crate) use place::{Extent, Tracker};
+pub(crate) use verb::Verb;
+
+use crate::change::{
+    Change, Commit, EventPlace, FileName, Gtid, GtidSet, RowsChange, StatementChange, Table,
+    TableName, TransactionHead,
+};
+
+/// A chunk is handed over when its events took this many bytes.
+pub(crate) const CHUNK_BYTES: usize = 2 * 1024 * 1024;
+
+/// What an event means for its transaction.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A GTID event, anonymous or not.
+    Gtid { gtid: Option<Gtid>, form: GtidForm },
+    /// QUERY BEGIN or XA START.
+    Begin,
+    /// XID, QUERY COMMIT, or an XA transaction committed in one phase.
+    Commit,
+    /// QUERY ROLLBACK. `kept`: tables that cannot take back, among [`Assembler::tables`].
+    Rollback { kept: HashSet<TableName> },
+    /// SAVEPOINT.
+    Savepoint(String),
+    /// ROLLBACK TO.
+    RollbackTo { name: String, kept: HashSet<TableName> },
+    /// Rows to publish.
+    Rows { change: RowsChange, ends_statement: bool },
+    /// Rows that the filter drops.
+    PassedRows { ends_statement: bool },
+    /// A statement: its messages, none if the filter drops them.
+    Statement(Vec<StatementChange>),
+    /// Another file begins.
+    NewFile,
+}
+
+/// What a GTID event begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GtidForm {
+    /// MySQL: whatever follows, a BEGIN or a single statement.
+    Announces,
+    /// MariaDB: an open transaction.
+    Opens,
+    /// MariaDB: a single event.
+    Standalone,
+}
+
+/// A piece of a transaction.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) head: Arc<TransactionHead>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) end: End,
+    /// How many bytes the slices in `changes` keep in memory, at most.
+    pub(crate) bytes: usize,
+    /// Whether this is all there is of the transaction.
+    pub(crate) whole: bool,
+}
+
+/// How a piece ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    More,
+    Commit(Commit),
+    /// The server lost the transaction in a crash.
+    Abort,
+}
+
+/// Rows that a first reading has shown to be taken back.
+///
+/// Changes are counted within their transaction, since all events inside a compressed one
+/// stand at the same offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TakenBack {
+    /// The transaction's file
+    pub(crate) file: FileName,
+    /// and the offset of its first event.
+    pub(crate) transaction: u64,
+    /// From this change of it
+    pub(crate) from: u64,
+    /// to before this one,
+    pub(crate) to: u64,
+    /// but for these tables.
+    pub(crate) kept: HashSet<TableName>,
+}
+
+impl TakenBack {
+    fn is_of(&self, file: &str, transaction: u64) -> bool {
+        *self.file == *file && self.transaction == transaction
+    }
+}
+
+/// Why the events make no transaction.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(
+        "an event of {size} bytes at {file}:{offset} says that it ends at {log_pos}: events are \
+         missing before it"
+    )]
+    Gap { file: FileName, offset: u64, size: u32, log_pos: u32 },
+    #[error(
+        "rows at {file}:{offset} stand in no transaction: the start position is no transaction \
+         boundary"
+    )]
+    Outside { file: FileName, offset: u64 },
+    #[error(
+        "rows of the transaction at {}:{} were taken back after they were handed over",
+        .0.file, .0.transaction
+    )]
+    TakenBack(Box<TakenBack>),
+}
+
+/// The transaction that is being read.
+#[derive(Debug)]
+struct Open {
+    head: Arc<TransactionHead>,
+    gtid: Option<Gtid>,
+    /// Ends with the first event, or the first end of a statement.
+    single: bool,
+    /// Offset of its first event.
+    begin: u64,
+    /// What has come and not gone.
+    changes: Vec<Change>,
+    /// The number of each of `changes` within the transaction.
+    numbers: Vec<u64>,
+    /// How many changes have come, taken back or not.
+    seen: u64,
+    /// How many of these have gone; `None` before the first piece.
+    gone: Option<u64>,
+    /// The tables of all rows.
+    tables: Vec<Arc<Table>>,
+    /// Bytes received since the last piece, of kept and dropped events.
+    received: usize,
+    /// Names, and how many changes stood before.
+    savepoints: Vec<(String, u64)>,
+}
+
+impl Open {
+    fn push(&mut self, change: Change, dropped: bool) {
+        if let Change::Rows(rows) = &change
+            && !self.tables.iter().rev().any(|table| Arc::ptr_eq(table, &rows.table))
+        {
+            self.tables.push(Arc::clone(&rows.table));
+        }
+        if !dropped {
+            self.changes.push(change);
+            self.numbers.push(self.seen);
+        }
+        self.seen += 1;
+    }
+}
+
+/// Assembles the events of one dump.
+#[derive(Debug)]
+pub(crate) struct Assembler {
+    open: Option<Open>,
+    announced: Option<Option<Gtid>>,
+    /// The executed set; only where heads have to carry its text.
+    executed: Option<GtidSet>,
+    taken_back: Vec<TakenBack>,
+}
+
+impl Assembler {
+    /// Begins between two transactions. `executed`: what was executed before, where the
+    /// format asks for its text. `taken_back`: what former readings have shown.
+    pub(crate) fn new(executed: Option<GtidSet>, taken_back: Vec<TakenBack>) -> Self {
+        Self { open: None, announced: None, executed, taken_back }
+    }
+
+    /// Whether the source stands between two transactions.
+    pub(crate) fn is_between(&self) -> bool {
+        self.open.is_none() && self.announced.is_none()
+    }
+
+    /// The tables whose rows a rollback could take back.
+    pub(crate) fn tables(&self) -> HashSet<TableName> {
+        let tables = self.open.iter().flat_map(|open| &open.tables);
+        tables.map(|table| table.name.clone()).collect()
+    }
+
+    /// Takes one event: what it means, where it stands, how many bytes it took; and where
+    /// the source stands behind it. For events inside a compressed transaction, place and
+    /// position are those of the outer event.
+    pub(crate) fn step(
+        &mut self,
+        input: Input,
+        place: &EventPlace,
+        size: usize,
+        behind: &Tracker,
+    ) -> Result<Option<Piece>, Fault> {
+        if let Some(open) = &mut self.open {
+            open.received += size;
+        }
+        match input {
+            Input::Gtid { gtid, form } => Ok(self.gtid(gtid, form, place, behind)),
+            Input::Begin => {
+                // MariaDB's GTID has opened already; XA START follows it.
+                if self.open.is_none() {
+                    let gtid = self.announced.take().flatten();
+                    self.begin(gtid, false, place.offset);
+                }
+                Ok(None)
+            }
+            Input::Commit => Ok(self.commit(place, behind)),
+            Input::Rollback { kept } => {
+                self.take_back(0, place, kept)?;
+                Ok(self.commit(place, behind))
+            }
+            Input::Savepoint(name) => {
+                if let Some(open) = &mut self.open {
+                    open.savepoints.retain(|(known, _)| *known != name);
+                    open.savepoints.push((name, open.seen));
+                }
+                Ok(None)
+            }
+            Input::RollbackTo { name, kept } => self.rollback_to(&name, place, kept),
+            Input::Rows { change, ends_statement } => {
+                let outside =
+                    || Fault::Outside { file: Arc::clone(&place.file), offset: place.offset };
+                self.begin_announced(place);
+                let dropped = self.is_taken_back(&change);
+                let open = self.open.as_mut().ok_or_else(outside)?;
+                open.push(Change::Rows(change), dropped);
+                Ok(self.end_event(ends_statement, place, behind))
+            }
+            Input::PassedRows { ends_statement } => {
+                self.begin_announced(place);
+                Ok(self.end_event(ends_statement, place, behind))
+            }
+            Input::Statement(messages) => Ok(self.statement(messages, place, behind)),
+            Input::NewFile => Ok(self.new_file()),
+        }
+    }
+
+    fn gtid(
+        &mut self,
+        gtid: Option<Gtid>,
+        form: GtidForm,
+        place: &EventPlace,
+        behind: &Tracker,
+    ) -> Option<Piece> {
+        // A GTID without a transaction behind it (a view change, an emptied one) still
+        // belongs to the executed set; one that was cut by a crash does not.
+        let former = match (self.open.take(), self.announced.take()) {
+            (Some(open), _) => open.gone.map(|_| abort(&open)),
+            (None, Some(announced)) => {
+                self.begin(announced, false, place.offset);
+                // It ended where this one begins.
+                self.commit_at(place.time, place.offset, behind)
+            }
+            (None, None) => None,
+        };
+        match form {
+            GtidForm::Announces => self.announced = Some(gtid),
+            GtidForm::Opens => self.begin(gtid, false, place.offset),
+            GtidForm::Standalone => self.begin(gtid, true, place.offset),
+        }
+        former
+    }
+
+    fn begin_announced(&mut self, place: &EventPlace) {
+        if self.open.is_none()
+            && let Some(gtid) = self.announced.take()
+        {
+            self.begin(gtid, true, place.offset);
+        }
+    }
+
+    fn begin(&mut self, gtid: Option<Gtid>, single: bool, begin: u64) {
+        if let (Some(set), Some(gtid)) = (&mut self.executed, &gtid) {
+            set.insert(gtid);
+        }
+        let executed = self.executed.as_ref().map(|set| Arc::from(set.to_string()));
+        let head = TransactionHead {
+            gtid: gtid.as_ref().map(|gtid| Arc::from(gtid.to_string())),
+            executed,
+        };
+        self.open = Some(Open {
+            head: Arc::new(head),
+            gtid,
+            single,
+            begin,
+            changes: Vec::new(),
+            numbers: Vec::new(),
+            seen: 0,
+            gone: None,
+            tables: Vec::new(),
+            received: 0,
+            savepoints: Vec::new(),
+        });
+    }
+
+    fn statement(
+        &mut self,
+        messages: Vec<StatementChange>,
+        place: &EventPlace,
+        behind: &Tracker,
+    ) -> Option<Piece> {
+        let inside = self.open.as_ref().is_some_and(|open| !open.single);
+        if self.open.is_none() {
+            let gtid = self.announced.take().flatten();
+            self.begin(gtid, true, place.offset);
+        }
+        if let Some(open) = &mut self.open {
+            messages.into_iter().for_each(|message| open.push(Change::Statement(message), false));
+        }
+        if inside { self.cut() } else { self.commit(place, behind) }
+    }
+
+    /// Behind an event of an open transaction: a single one may end, a large one is cut.
+    fn end_event(
+        &mut self,
+        ends_statement: bool,
+        place: &EventPlace,
+        behind: &Tracker,
+    ) -> Option<Piece> {
+        if ends_statement && self.open.as_ref().is_some_and(|open| open.single) {
+            return self.commit(place, behind);
+        }
+        self.cut()
+    }
+
+    /// Hands over what has come, if it is enough.
+    fn cut(&mut self) -> Option<Piece> {
+        let open = self.open.as_mut()?;
+        if open.changes.is_empty() {
+            open.received = 0;
+        }
+        if open.received < CHUNK_BYTES {
+            return None;
+        }
+        let changes = std::mem::take(&mut open.changes);
+        open.numbers.clear();
+        open.gone = Some(open.seen);
+        let bytes = std::mem::take(&mut open.received);
+        Some(Piece { head: Arc::clone(&open.head), changes, end: End::More, bytes, whole: false })
+    }
+
+    fn commit(&mut self, place: &EventPlace, behind: &Tracker) -> Option<Piece> {
+        self.commit_at(place.time, behind.offset(), behind)
+    }
+
+    fn commit_at(&mut self, time: u32, offset: u64, behind: &Tracker) -> Option<Piece> {
+        let open = self.open.take()?;
+        let commit = Commit {
+            file: Arc::clone(behind.file()),
+            offset,
+            file_created: behind.created(),
+            event_time: time,
+            gtid: open.gtid,
+            passed: Vec::new(),
+            state: Vec::new(),
+        };
+        // What taught us of rows taken back has been read again by now.
+        self.taken_back
+            .retain(|range| *range.file == **behind.file() && range.transaction > open.begin);
+        let whole = open.gone.is_none();
+        Some(Piece {
+            head: open.head,
+            changes: open.changes,
+            end: End::Commit(commit),
+            bytes: open.received,
+            whole,
+        })
+    }
+
+    fn rollback_to(
+        &mut self,
+        name: &str,
+        place: &EventPlace,
+        kept: HashSet<TableName>,
+    ) -> Result<Option<Piece>, Fault> {
+        let Some(open) = &mut self.open else { return Ok(None) };
+        // A savepoint before the first change was not worth a line in the binlog.
+        let found = open.savepoints.iter().position(|(known, _)| known == name);
+        let from = found.and_then(|index| open.savepoints.get(index)).map_or(0, |(_, from)| *from);
+        open.savepoints.truncate(found.map_or(0, |index| index + 1));
+        self.take_back(from, place, kept)?;
+        Ok(None)
+    }
+
+    /// Drops the rows from change `from` on, but for those of tables that cannot take back.
+    fn take_back(
+        &mut self,
+        from: u64,
+        place: &EventPlace,
+        kept: HashSet<TableName>,
+    ) -> Result<(), Fault> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let is_gone = open.gone.is_some_and(|gone| gone > from);
+        let is_known = self.taken_back.iter().any(|range| {
+            range.is_of(&place.file, open.begin) && range.from == from && range.to == open.seen
+        });
+        if is_gone && !is_known {
+            let (file, transaction) = (Arc::clone(&place.file), open.begin);
+            let range = TakenBack { file, transaction, from, to: open.seen, kept };
+            return Err(Fault::TakenBack(Box::new(range)));
+        }
+        let changes = std::mem::take(&mut open.changes);
+        let numbers = std::mem::take(&mut open.numbers);
+        (open.numbers, open.changes) = numbers
+            .into_iter()
+            .zip(changes)
+            .filter(|(number, change)| match change {
+                Change::Rows(rows) => *number < from || kept.contains(&rows.table.name),
+                Change::Statement(_) => true,
+            })
+            .unzip();
+        Ok(())
+    }
+
+    fn is_taken_back(&self, change: &RowsChange) -> bool {
+        let Some(open) = &self.open else { return false };
+        self.taken_back.iter().any(|range| {
+            range.is_of(&change.place.file, open.begin)
+                && (range.from..range.to).contains(&open.seen)
+                && !range.kept.contains(&change.table.name)
+        })
+    }
+
+    /// What is open at the begin of a file was cut by a crash of the server, and is not
+    /// part of its data either.
+    fn new_file(&mut self) -> Option<Piece> {
+        self.announced = None;
+        let open = self.open.take()?;
+        open.gone.map(|_| abort(&open))
+    }
+}
+
+fn abort(open: &Open) -> Piece {
+    Piece {
+        head: Arc::clone(&open.head),
+        changes: Vec::new(),
+        end: End::Abort,
+        bytes: 0,
+        whole: false,
+    }
+}

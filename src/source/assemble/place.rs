@@ -1,0 +1,187 @@
+//! Where the source stands in its binlog: file names and 64-bit offsets out of event headers
+//! that have 32 bits for an offset, or none.
+//!
+//! Always: an offset is that of the server's file, whatever its length; it moves only
+//! behind events that stand in the file (artificial ones do not); in a dump by file each
+//! event begins where the one before ended, else events were lost. (binlog.md 3, 8)
+
+use std::sync::Arc;
+
+use super::Fault;
+use crate::change::{EventPlace, FileName};
+
+/// Offset of the first event of a file, behind its magic number.
+pub(crate) const FIRST_EVENT: u64 = 4;
+
+/// What of an event's header decides its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Header timestamp.
+    pub(crate) time: u32,
+    /// Length of the whole event.
+    pub(crate) size: u32,
+    /// End offset modulo 4 GiB; 0 where the server does not say.
+    pub(crate) log_pos: u32,
+    /// Made by the dump thread, or a copy of what stands elsewhere: it has no place.
+    pub(crate) artificial: bool,
+}
+
+/// Follows the offsets of one dump.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracker {
+    file: FileName,
+    offset: u64,
+    created: u32,
+    /// Whether the server may leave events out: those of a GTID set, or of its own.
+    leaves_out: bool,
+    /// Until the first file of a GTID dump is named, the place is not known.
+    found: bool,
+}
+
+impl Tracker {
+    /// A dump by file: it begins exactly there.
+    pub(crate) fn by_file(file: FileName, offset: u64) -> Self {
+        Self { file, offset, created: 0, leaves_out: false, found: true }
+    }
+
+    /// A dump by GTID: the server finds the place, and leaves out what the set holds.
+    pub(crate) fn by_gtid(file: FileName) -> Self {
+        Self { file, offset: FIRST_EVENT, created: 0, leaves_out: true, found: false }
+    }
+
+    pub(crate) fn file(&self) -> &FileName {
+        &self.file
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Header timestamp of the file's FORMAT_DESCRIPTION; 0 before it came.
+    pub(crate) fn created(&self) -> u32 {
+        self.created
+    }
+
+    /// FORMAT_DESCRIPTION came.
+    pub(crate) fn describe(&mut self, time: u32) {
+        self.created = time;
+    }
+
+    /// A ROTATE came; true when another file begins. Whether it is artificial does not
+    /// matter: after a crash of the server there is no other.
+    pub(crate) fn rotate(&mut self, file: &str) -> bool {
+        let other = *self.file != *file || !self.found;
+        if other {
+            if *self.file != *file {
+                self.file = Arc::from(file);
+            }
+            self.offset = FIRST_EVENT;
+            self.created = 0;
+            self.found = true;
+        }
+        other
+    }
+
+    /// A heartbeat told how far the server has read.
+    pub(crate) fn skip_to(&mut self, file: &str, offset: u64) {
+        if *self.file == *file && offset > self.offset {
+            self.offset = offset;
+        }
+    }
+
+    /// Moves behind an event; where it stood.
+    pub(crate) fn advance(&mut self, extent: Extent) -> Result<EventPlace, Fault> {
+        let size = u64::from(extent.size);
+        let place = |offset| EventPlace { file: Arc::clone(&self.file), offset, time: extent.time };
+        if extent.artificial {
+            return Ok(place(self.offset));
+        }
+        let expected = self.offset + size;
+        let end = if extent.log_pos == 0 || low(expected) == extent.log_pos {
+            expected
+        } else if self.leaves_out {
+            widen(extent.log_pos, expected)
+        } else {
+            return Err(Fault::Gap {
+                file: Arc::clone(&self.file),
+                offset: self.offset,
+                size: extent.size,
+                log_pos: extent.log_pos,
+            });
+        };
+        let place = place(end - size);
+        self.offset = end;
+        Ok(place)
+    }
+}
+
+/// The lower 32 bits, as headers have them.
+#[expect(clippy::cast_possible_truncation, reason = "the cut is what headers do")]
+fn low(offset: u64) -> u32 {
+    offset as u32
+}
+
+/// The first offset from `least` on that a header would write as `log_pos`.
+fn widen(log_pos: u32, least: u64) -> u64 {
+    const WRAP: u64 = 1 << 32;
+    let candidate = (least & !(WRAP - 1)) | u64::from(log_pos);
+    if candidate < least { candidate + WRAP } else { candidate }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(size: u32, log_pos: u32) -> Extent {
+        Extent { time: 7, size, log_pos, artificial: false }
+    }
+
+    #[test]
+    fn offsets_go_on_beyond_4_gib() {
+        let mut tracker = Tracker::by_file(Arc::from("b.000001"), u64::from(u32::MAX) - 50);
+        let place = tracker.advance(event(100, 49)).unwrap();
+        assert_eq!(place.offset, u64::from(u32::MAX) - 50);
+        assert_eq!(tracker.offset(), (1 << 32) + 49);
+    }
+
+    #[test]
+    fn events_without_a_position_are_counted() {
+        // MariaDB 11.4 writes 0 on all but the last of a group.
+        let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
+        tracker.advance(event(40, 0)).unwrap();
+        assert_eq!(tracker.advance(event(60, 0)).unwrap().offset, 1040);
+        assert_eq!(tracker.advance(event(31, 1131)).unwrap().offset, 1100);
+    }
+
+    #[test]
+    fn a_missing_event_is_noticed_in_a_dump_by_file() {
+        let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
+        let fault = tracker.advance(event(40, 1100)).unwrap_err();
+        assert!(fault.to_string().contains("b.000001:1000"), "{fault}");
+    }
+
+    #[test]
+    fn a_dump_by_gtid_may_leave_events_out() {
+        let mut tracker = Tracker::by_gtid(Arc::from("b.000001"));
+        assert!(tracker.rotate("b.000001"), "its place was unknown");
+        tracker.advance(event(122, 126)).unwrap();
+        assert_eq!(tracker.advance(event(80, 5000)).unwrap().offset, 4920);
+    }
+
+    #[test]
+    fn any_rotate_to_another_name_begins_a_file_and_one_to_the_same_does_not() {
+        let mut tracker = Tracker::by_file(Arc::from("b.999999"), 1000);
+        assert!(!tracker.rotate("b.999999"));
+        assert_eq!(tracker.offset(), 1000);
+        assert!(tracker.rotate("b.1000000"));
+        assert_eq!((&**tracker.file(), tracker.offset()), ("b.1000000", 4));
+    }
+
+    #[test]
+    fn artificial_events_have_no_length() {
+        let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
+        let artificial = Extent { time: 0, size: 44, log_pos: 0, artificial: true };
+        tracker.advance(artificial).unwrap();
+        assert_eq!(tracker.offset(), 1000);
+    }
+}

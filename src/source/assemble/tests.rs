@@ -1,0 +1,239 @@
+//! Sequences of events as servers write them, and the transactions they make.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::change::{ColumnSet, Flavor, RowsKind, StatementKind, TableVersion};
+
+/// Feeds events one after the other; each takes 100 bytes of the file.
+struct Script {
+    assembler: Assembler,
+    tracker: Tracker,
+    pieces: Vec<Piece>,
+    size: usize,
+}
+
+fn table(name: &str) -> Arc<Table> {
+    Arc::new(Table {
+        version: TableVersion(1),
+        name: TableName::new("db", name),
+        columns: Vec::new(),
+        primary_key: Vec::new(),
+    })
+}
+
+fn gtid(gno: u64) -> Gtid {
+    Gtid::MySql { sid: crate::change::Sid([7; 16]), tag: None, gno }
+}
+
+impl Script {
+    fn new() -> Self {
+        Self::knowing(Vec::new())
+    }
+
+    fn knowing(taken_back: Vec<TakenBack>) -> Self {
+        Self {
+            assembler: Assembler::new(None, taken_back),
+            tracker: Tracker::by_file(Arc::from("b.000001"), 1000),
+            pieces: Vec::new(),
+            size: 100,
+        }
+    }
+
+    fn try_step(&mut self, input: Input) -> Result<(), Fault> {
+        let extent = Extent { time: 7, size: 100, log_pos: 0, artificial: false };
+        let place = self.tracker.advance(extent)?;
+        self.pieces.extend(self.assembler.step(input, &place, self.size, &self.tracker)?);
+        Ok(())
+    }
+
+    fn step(mut self, input: Input) -> Self {
+        self.try_step(input).unwrap();
+        self
+    }
+
+    fn gtid(self, gno: u64) -> Self {
+        self.step(Input::Gtid { gtid: Some(gtid(gno)), form: GtidForm::Announces })
+    }
+
+    fn rows(self, name: &str) -> Self {
+        let input = self.rows_input(name);
+        self.step(input)
+    }
+
+    fn rows_input(&self, name: &str) -> Input {
+        let offset = self.tracker.offset();
+        Input::Rows {
+            change: RowsChange {
+                kind: RowsKind::Insert,
+                table: table(name),
+                columns: ColumnSet(Bytes::new()),
+                after_columns: None,
+                images: Bytes::new(),
+                place: EventPlace { file: Arc::from("b.000001"), offset, time: 7 },
+            },
+            ends_statement: true,
+        }
+    }
+
+    fn statement(self, sql: &str) -> Self {
+        let place = EventPlace { file: Arc::from("b.000001"), offset: 0, time: 7 };
+        self.step(Input::Statement(vec![StatementChange {
+            kind: StatementKind::Create,
+            is_ddl: true,
+            schema: "db".to_owned(),
+            table: "t".to_owned(),
+            sql: sql.to_owned(),
+            place,
+        }]))
+    }
+
+    /// Each piece as `names of what it holds end`.
+    fn told(&self) -> Vec<String> {
+        let tell = |piece: &Piece| {
+            let changes = piece.changes.iter().map(|change| match change {
+                Change::Rows(rows) => rows.table.name.table.to_string(),
+                Change::Statement(statement) => format!("[{}]", statement.sql),
+            });
+            let end = match &piece.end {
+                End::More => "more".to_owned(),
+                End::Commit(commit) => format!("commit@{}", commit.offset),
+                End::Abort => "abort".to_owned(),
+            };
+            changes.chain([end]).collect::<Vec<_>>().join(" ")
+        };
+        self.pieces.iter().map(tell).collect()
+    }
+}
+
+fn kept(names: &[&str]) -> HashSet<TableName> {
+    names.iter().map(|name| TableName::new("db", *name)).collect()
+}
+
+#[test]
+fn a_transaction_ends_with_its_commit_and_stands_behind_it() {
+    let script = Script::new().gtid(5).step(Input::Begin).rows("a").rows("b").step(Input::Commit);
+    assert_eq!(script.told(), ["a b commit@1500"]);
+    let piece = &script.pieces[0];
+    assert_eq!(piece.head.gtid.as_deref(), Some("07070707-0707-0707-0707-070707070707:5"));
+    let End::Commit(commit) = &piece.end else { panic!("{piece:?}") };
+    assert_eq!(commit.gtid, Some(gtid(5)));
+    assert!(script.assembler.is_between());
+}
+
+#[test]
+fn a_statement_between_transactions_is_one_of_its_own() {
+    let script = Script::new().gtid(5).statement("CREATE").gtid(6).statement("ALTER");
+    assert_eq!(script.told(), ["[CREATE] commit@1200", "[ALTER] commit@1400"]);
+}
+
+#[test]
+fn a_statement_inside_a_transaction_does_not_end_it() {
+    // CREATE TABLE ... SELECT since 8.0.21.
+    let script = Script::new().gtid(5).step(Input::Begin).statement("CREATE").rows("a");
+    assert!(script.pieces.is_empty());
+    assert_eq!(script.step(Input::Commit).told(), ["[CREATE] a commit@1500"]);
+}
+
+#[test]
+fn mariadb_opens_by_gtid_or_announces_a_single_event() {
+    let gtid = Gtid::MariaDb { domain: 0, server: 2, seq: 9 };
+    let event = |form| Input::Gtid { gtid: Some(gtid.clone()), form };
+    let script = Script::new().step(event(GtidForm::Opens)).rows("a").step(Input::Commit);
+    let script = script.step(event(GtidForm::Standalone)).statement("CREATE");
+    assert_eq!(script.told(), ["a commit@1300", "[CREATE] commit@1500"]);
+    assert_eq!(script.pieces[0].head.gtid.as_deref(), Some("0-2-9"));
+}
+
+#[test]
+fn a_gtid_with_nothing_behind_it_still_enters_the_set() {
+    let script = Script::new().gtid(5).gtid(6).statement("CREATE");
+    assert_eq!(script.told(), ["commit@1100", "[CREATE] commit@1300"]);
+    let End::Commit(commit) = &script.pieces[0].end else { panic!() };
+    assert_eq!(commit.gtid, Some(gtid(5)));
+}
+
+#[test]
+fn rollback_to_drops_what_is_behind_the_mark_but_not_of_tables_that_cannot() {
+    let script = Script::new()
+        .gtid(5)
+        .step(Input::Begin)
+        .rows("a")
+        .step(Input::Savepoint("s".to_owned()))
+        .rows("b")
+        .rows("myisam")
+        .step(Input::RollbackTo { name: "s".to_owned(), kept: kept(&["myisam"]) })
+        .rows("c")
+        .step(Input::Commit);
+    assert_eq!(script.told(), ["a myisam c commit@1900"]);
+}
+
+#[test]
+fn the_same_savepoint_again_moves_the_mark() {
+    let mark = || Input::Savepoint("s".to_owned());
+    let script = Script::new().gtid(5).step(Input::Begin).step(mark()).rows("a").step(mark());
+    let back = Input::RollbackTo { name: "s".to_owned(), kept: kept(&[]) };
+    let script = script.rows("b").step(back).step(Input::Commit);
+    assert_eq!(script.told(), ["a commit@1800"]);
+}
+
+#[test]
+fn a_rolled_back_transaction_leaves_only_what_cannot_be() {
+    let script = Script::new().gtid(5).step(Input::Begin).rows("a").rows("myisam");
+    let script = script.step(Input::Rollback { kept: kept(&["myisam"]) });
+    assert_eq!(script.told(), ["myisam commit@1500"]);
+}
+
+#[test]
+fn a_large_transaction_goes_out_while_it_comes() {
+    let mut script = Script::new().gtid(5).step(Input::Begin);
+    script.size = CHUNK_BYTES;
+    let script = script.rows("a").rows("b").step(Input::Commit);
+    assert_eq!(script.told(), ["a more", "b more", "commit@1500"]);
+    assert!(!script.pieces[2].whole);
+}
+
+#[test]
+fn rows_taken_back_after_they_went_out_are_left_out_in_the_second_reading() {
+    let begin = |taken_back| {
+        let mut script = Script::knowing(taken_back).gtid(5).step(Input::Begin).rows("a");
+        script = script.step(Input::Savepoint("s".to_owned()));
+        script.size = CHUNK_BYTES;
+        script.rows("b").rows("myisam").rows("c")
+    };
+    let back = || Input::RollbackTo { name: "s".to_owned(), kept: kept(&["myisam"]) };
+    let mut first = begin(Vec::new());
+    let Err(Fault::TakenBack(range)) = first.try_step(back()) else { panic!() };
+    let second = begin(vec![*range]).step(back()).rows("d").step(Input::Commit);
+    let told = second.told().join(" ");
+    let names: Vec<&str> = told.split(' ').filter(|word| *word != "more").collect();
+    assert_eq!(names, ["a", "myisam", "d", "commit@2000"]);
+}
+
+#[test]
+fn a_transaction_cut_by_a_crash_of_the_server_is_void() {
+    let mut script = Script::new().gtid(5).step(Input::Begin);
+    script.size = CHUNK_BYTES;
+    let script = script.rows("a").step(Input::NewFile).gtid(5).statement("CREATE");
+    assert_eq!(script.told(), ["a more", "abort", "[CREATE] commit@1600"]);
+    let quiet = Script::new().gtid(5).step(Input::Begin).rows("a").step(Input::NewFile);
+    assert!(quiet.pieces.is_empty(), "nothing had gone out");
+}
+
+#[test]
+fn rows_outside_of_a_transaction_are_an_error() {
+    let mut script = Script::new();
+    let input = script.rows_input("a");
+    let fault = script.try_step(input).unwrap_err();
+    assert!(fault.to_string().contains("no transaction boundary"), "{fault}");
+}
+
+#[test]
+fn the_text_of_the_executed_set_is_made_only_where_asked_for() {
+    let executed = GtidSet::parse(Flavor::MySql, "07070707-0707-0707-0707-070707070707:1-4");
+    let mut script = Script::new();
+    script.assembler = Assembler::new(Some(executed.unwrap()), Vec::new());
+    let script = script.gtid(5).step(Input::Begin).rows("a").step(Input::Commit);
+    let executed = script.pieces[0].head.executed.as_deref();
+    assert_eq!(executed, Some("07070707-0707-0707-0707-070707070707:1-5"));
+}

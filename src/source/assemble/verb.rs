@@ -1,0 +1,108 @@
+//! What a QUERY event says of the transaction it stands in: BEGIN, COMMIT, marks, XA; or
+//! something else, which is a statement for `schema` to read.
+//!
+//! The server writes these texts itself (`Query_log_event::starts_group` and its like,
+//! sql/log_event.cc), so their form is fixed; names are quoted as identifiers.
+
+/// The part of a statement in its transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// BEGIN.
+    Begin,
+    /// COMMIT: of engines without transactions, which have no XID.
+    Commit,
+    /// ROLLBACK of all.
+    Rollback,
+    /// SAVEPOINT sets a mark.
+    Savepoint(String),
+    /// ROLLBACK TO takes back what is behind the mark.
+    RollbackTo(String),
+    /// RELEASE SAVEPOINT, XA END, and MariaDB's stand-ins for events that we said not to
+    /// know: nothing to do.
+    Nothing,
+    /// XA START: rows follow, up to a PREPARE.
+    XaStart,
+    /// XA PREPARE, COMMIT or ROLLBACK, with the text of what follows.
+    Xa(String),
+    /// Any other statement.
+    Statement,
+}
+
+impl Verb {
+    /// Reads a statement's text.
+    pub(crate) fn of(text: &str) -> Self {
+        let text = text.trim();
+        let mut words = text.split_ascii_whitespace();
+        let first = words.next().unwrap_or_default();
+        // Long statements need not be looked at further.
+        let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
+        if is(first, "BEGIN") && words.next().is_none() {
+            Self::Begin
+        } else if is(first, "COMMIT") && words.next().is_none() {
+            Self::Commit
+        } else if is(first, "ROLLBACK") {
+            match words.next() {
+                None => Self::Rollback,
+                Some(word) if is(word, "TO") => Self::RollbackTo(last_name(text)),
+                Some(_) => Self::Statement,
+            }
+        } else if is(first, "SAVEPOINT") {
+            Self::Savepoint(last_name(text))
+        } else if is(first, "RELEASE") && words.next().is_some_and(|word| is(word, "SAVEPOINT")) {
+            Self::Nothing
+        } else if is(first, "XA") {
+            match words.next() {
+                Some(word) if is(word, "START") || is(word, "BEGIN") => Self::XaStart,
+                Some(word) if is(word, "END") => Self::Nothing,
+                _ => Self::Xa(text.to_owned()),
+            }
+        } else if text.is_empty() || text.starts_with("# Dummy event") {
+            Self::Nothing
+        } else {
+            Self::Statement
+        }
+    }
+}
+
+/// The name at the end of `SAVEPOINT a`, `ROLLBACK TO a`, `ROLLBACK TO SAVEPOINT a`,
+/// without its quotes. Savepoint names do not differ by case.
+fn last_name(text: &str) -> String {
+    let name = match text.find(['`', '"']) {
+        Some(quote) => {
+            let quoted = &text[quote..];
+            let inner = quoted.trim_matches(['`', '"']);
+            inner.replace("``", "`")
+        }
+        None => text.split_ascii_whitespace().last().unwrap_or_default().to_owned(),
+    };
+    name.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_of_the_server_are_told_by_their_first_words() {
+        for (text, verb) in [
+            ("BEGIN", Verb::Begin),
+            ("COMMIT", Verb::Commit),
+            ("commit", Verb::Commit),
+            ("ROLLBACK", Verb::Rollback),
+            ("SAVEPOINT `a b`", Verb::Savepoint("a b".to_owned())),
+            ("SAVEPOINT A", Verb::Savepoint("a".to_owned())),
+            ("ROLLBACK TO `x``y`", Verb::RollbackTo("x`y".to_owned())),
+            ("ROLLBACK TO SAVEPOINT x", Verb::RollbackTo("x".to_owned())),
+            ("RELEASE SAVEPOINT x", Verb::Nothing),
+            ("XA START X'7831',X'',1", Verb::XaStart),
+            ("XA END X'7831',X'',1", Verb::Nothing),
+            ("XA COMMIT X'7831',X'',1", Verb::Xa("XA COMMIT X'7831',X'',1".to_owned())),
+            ("# Dummy event replacing event type 160 that slave cannot handle.", Verb::Nothing),
+            ("BEGINNING", Verb::Statement),
+            ("CREATE TABLE `begin` (a int)", Verb::Statement),
+            ("/* c */ ALTER TABLE t ADD x int", Verb::Statement),
+        ] {
+            assert_eq!(Verb::of(text), verb, "{text}");
+        }
+    }
+}

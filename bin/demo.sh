@@ -135,6 +135,8 @@ log.dirs = $home/data
 CONF
     sed -e "s/^canal.instance.master.address *=.*/canal.instance.master.address = $host:$port/" \
         "$root/instances/example/instance.properties" >"$home/instances/demo/instance.properties"
+    # For scripts that go on from here.
+    printf 'broker=%s\nmetrics=%s\nmysql_port=%s\n' "$broker" "$metrics" "$port" >"$home/ports"
     say "Starting sluice: its Kafka broker on port $broker, health and metrics on port $metrics"
     "$root/bin/startup.sh"
 }

@@ -96,6 +96,15 @@ impl Process {
         self.memory("VmHWM:")
     }
 
+    /// The processor time it has taken so far, in user and system mode.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // Behind the name in brackets; fields 14 and 15 of proc(5), in ticks of 10 ms.
+        let fields = stat.rsplit_once(')').unwrap().1;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        Duration::from_millis(ticks.map(|one| one.parse::<u64>().unwrap() * 10).sum())
+    }
+
     fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(field)).unwrap();

@@ -181,6 +181,11 @@ impl Sluice {
         self.process.as_ref().expect("it runs").peak_memory()
     }
 
+    /// The processor time of this run so far.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        self.process.as_ref().expect("it runs").cpu_time()
+    }
+
     /// The answer of `/health`: HTTP status, and the body.
     pub(crate) fn health(&self) -> Option<(u16, String)> {
         get(self.metrics, "/health")

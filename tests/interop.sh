@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Other people's programs against a running sluice: Apache Kafka's own tools, kcat, kafka-python.
+#
+# tests/interop.sh: runs bin/demo.sh, which publishes the rows of bigdata.test, and then reads
+# them with each client from the beginning, in groups, from committed offsets and by timestamp;
+# Kafka's DumpLogSegments reads our files. Needs java, mvn, python3 with venv, and kcat; what it
+# fetches is kept in target/servers and target/interop.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+target=${CARGO_TARGET_DIR:-$root/target}
+work=$target/interop
+kafka=$target/servers/kafka/bin/kafka-run
+topic=bigdata.test
+mkdir -p "$work"
+
+for tool in java mvn python3 kcat; do
+    command -v "$tool" >/dev/null || { echo "interop: $tool is missing (packages: default-jdk-headless maven python3-venv kcat)" >&2; exit 1; }
+done
+
+passed=0 failed=0
+# check NAME WANTED GOT: compares two texts.
+check() {
+    if [ "$2" = "$3" ]; then
+        passed=$((passed + 1))
+        echo "ok     $1"
+    else
+        failed=$((failed + 1))
+        echo "FAILED $1"
+        diff <(echo "$2") <(echo "$3") | head -20 | sed 's/^/       /' || true
+    fi
+}
+# contains NAME PATTERN TEXT: an extended regular expression must match a line.
+contains() {
+    if grep -qE -- "$2" <<<"$3"; then
+        passed=$((passed + 1))
+        echo "ok     $1"
+    else
+        failed=$((failed + 1))
+        printf 'FAILED %s: no line matches %s in\n%s\n' "$1" "$2" "$3"
+    fi
+}
+
+"$root/tests/servers/fetch-kafka.sh" "$target/servers/kafka"
+if [ ! -e "$work/venv/.complete" ]; then
+    rm -rf "$work/venv"
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install -q --disable-pip-version-check kafka-python==2.2.15
+    touch "$work/venv/.complete"
+fi
+
+trap '"$root/bin/demo.sh" --stop >/dev/null' EXIT
+"$root/bin/demo.sh" >"$work/demo.log" 2>&1 || { cat "$work/demo.log"; exit 1; }
+# shellcheck disable=SC1091
+. "$root/.demo/ports"
+server=127.0.0.1:$broker
+wanted=$(cat "$root/.demo/read.jsonl")
+first=$(head -2 <<<"$wanted") rest=$(tail -n +3 <<<"$wanted")
+count=$(wc -l <<<"$wanted")
+
+echo "== Apache Kafka's tools"
+console() {
+    "$kafka" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$server" \
+        --topic "$topic" --timeout-ms 20000 "$@" 2>"$work/console.log" || tail -5 "$work/console.log"
+}
+groups() { "$kafka" org.apache.kafka.tools.consumer.group.ConsumerGroupCommand --bootstrap-server "$server" "$@" 2>&1; }
+topics() { "$kafka" org.apache.kafka.tools.TopicCommand --bootstrap-server "$server" "$@" 2>&1; }
+
+check 'console consumer, from the beginning' "$wanted" "$(console --from-beginning --max-messages "$count")"
+check 'console consumer, in a group' "$first" "$(console --group apache --from-beginning --max-messages 2)"
+check 'console consumer, the group goes on' "$rest" "$(console --group apache --from-beginning --max-messages $((count - 2)))"
+contains 'groups, list' '^apache$' "$(groups --list)"
+contains 'groups, describe: nothing is left' "apache +$topic +0 +$count +$count +0" "$(groups --describe --group apache)"
+contains 'groups, reset to the earliest' "apache +$topic +0 +0" \
+    "$(groups --reset-offsets --group apache --topic "$topic" --to-earliest --execute)"
+check 'console consumer, the group reads it again' "$wanted" "$(console --group apache --max-messages "$count")"
+contains 'groups, reset by time' "apache +$topic +0 +0" \
+    "$(groups --reset-offsets --group apache --topic "$topic" --to-datetime 2020-01-01T00:00:00.000 --execute)"
+contains 'topics, list' "^$topic\$" "$(topics --list)"
+contains 'topics, describe' "Topic: $topic.*PartitionCount: 1.*ReplicationFactor: 1" "$(topics --describe --topic "$topic")"
+contains 'topics, create' 'Created topic interop' "$(topics --create --topic interop --partitions 3 --replication-factor 1)"
+contains 'topics, a second replica is refused' 'eplication factor' "$(topics --create --topic two --replication-factor 2 || true)"
+seq 1 100 | "$kafka" org.apache.kafka.tools.ConsoleProducer --bootstrap-server "$server" --topic interop 2>"$work/producer.log"
+check 'console producer, and what it wrote' "$(seq 1 100)" \
+    "$(topic=interop console --from-beginning --max-messages 100 | sort -n)"
+contains 'offsets by GetOffsetShell' "^$topic:0:$count\$" \
+    "$("$kafka" org.apache.kafka.tools.GetOffsetShell --bootstrap-server "$server" --topic "$topic" 2>&1)"
+dump=$("$kafka" kafka.tools.DumpLogSegments --deep-iteration --print-data-log \
+    --files "$(echo "$root/.demo/data/$topic-0/"*0.log)" 2>&1)
+contains 'DumpLogSegments reads our segment' 'isvalid: true' "$dump"
+check 'DumpLogSegments finds each record' "$count" "$(grep -c '| offset:' <<<"$dump")"
+
+echo "== kcat ($(kcat -V | grep -o 'librdkafka [0-9.]*'))"
+check 'kcat, from the beginning' "$wanted" "$(kcat -b "$server" -C -t "$topic" -o beginning -e -q)"
+check 'kcat, in a group' "$first" \
+    "$(kcat -b "$server" -G kcat -X auto.offset.reset=earliest -c 2 -q "$topic" 2>/dev/null)"
+check 'kcat, the group goes on' "$rest" \
+    "$(kcat -b "$server" -G kcat -X auto.offset.reset=earliest -c $((count - 2)) -q "$topic" 2>/dev/null)"
+check 'kcat, offset by time' "$topic [0] offset 0" "$(kcat -b "$server" -Q -t "$topic:0:1577836800000" | head -1)"
+contains 'kcat, headers' 'tx=0' "$(kcat -b "$server" -C -t "$topic" -o beginning -e -q -f '%h\n')"
+
+echo '== kafka-python'
+python() { "$work/venv/bin/python" - "$server" "$topic" "$@" 2>"$work/python.log" || tail -5 "$work/python.log"; }
+check 'kafka-python, from the beginning' "$wanted" "$(python <<'PY'
+import sys
+from kafka import KafkaConsumer
+for record in KafkaConsumer(sys.argv[2], bootstrap_servers=sys.argv[1], auto_offset_reset="earliest",
+                            enable_auto_commit=False, consumer_timeout_ms=4000):
+    print(record.value.decode())
+PY
+)"
+in_group() {
+    python "$1" <<'PY'
+import sys
+from kafka import KafkaConsumer
+from kafka.structs import OffsetAndMetadata, TopicPartition
+consumer = KafkaConsumer(sys.argv[2], bootstrap_servers=sys.argv[1], group_id="python",
+                         auto_offset_reset="earliest", enable_auto_commit=False, consumer_timeout_ms=20000)
+left = int(sys.argv[3])
+for record in consumer:
+    print(record.value.decode())
+    left -= 1
+    if not left:
+        break
+at = TopicPartition(record.topic, record.partition)
+consumer.commit({at: OffsetAndMetadata(record.offset + 1, "", -1)})
+consumer.close()
+PY
+}
+check 'kafka-python, in a group' "$first" "$(in_group 2)"
+check 'kafka-python, the group goes on' "$rest" "$(in_group $((count - 2)))"
+check 'kafka-python, seek by timestamp' "$wanted" "$(python <<'PY'
+import sys
+from kafka import KafkaConsumer, TopicPartition
+consumer = KafkaConsumer(bootstrap_servers=sys.argv[1], enable_auto_commit=False, consumer_timeout_ms=4000)
+partition = TopicPartition(sys.argv[2], 0)
+consumer.assign([partition])
+consumer.seek(partition, consumer.offsets_for_times({partition: 1577836800000})[partition].offset)
+for record in consumer:
+    print(record.value.decode())
+PY
+)"
+
+echo "interop: $passed passed, $failed failed"
+[ "$failed" = 0 ]

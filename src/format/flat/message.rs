@@ -1,0 +1,301 @@
+//! The message of a rows event, written in one pass over its images.
+
+use crate::binlog::{self, Cell, CellSpans, Images};
+use crate::change::{ColumnSet, RowsChange, RowsKind};
+
+use super::plan::{close_object, put_mysql_types, put_sql_types};
+use super::statement::{put_gtid_and_id, put_number, put_type};
+use super::{Error, FlatPlan, Stamp};
+
+/// Which rows of an event a message holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// All.
+    All,
+    /// Those with these indexes, ascending.
+    Chosen(&'a [usize]),
+}
+
+impl Rows<'_> {
+    /// Whether `row` belongs to the message; asked for each row of the event in order.
+    fn take(&mut self, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Chosen(rows) => match rows.split_first() {
+                Some((first, rest)) if *first == row => {
+                    *rows = rest;
+                    true
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+/// What writing needs room for; kept from message to message so that it allocates nothing.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// The `old` objects, which come behind all of `data`.
+    old: Vec<u8>,
+    before: CellSpans,
+    after: CellSpans,
+    /// By column, where types vary: the number that the last row gave.
+    sql_types: Vec<i16>,
+    text: Vec<u8>,
+}
+
+impl FlatPlan {
+    /// Appends the message of `rows` of `change`, which must be of this plan's table
+    /// version. After an error `out` holds a part of it.
+    pub fn write(
+        &self,
+        change: &RowsChange,
+        mut rows: Rows<'_>,
+        stamp: &Stamp<'_>,
+        work: &mut Workspace,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        work.old.clear();
+        work.sql_types.clear();
+        work.sql_types.resize(self.columns.len(), 0);
+        let mut images = Images::of(change);
+        out.extend_from_slice(b"{\"data\":[");
+        let start = out.len();
+        let mut row = 0;
+        while !images.is_done() {
+            let written = if rows.take(row) {
+                match change.kind {
+                    RowsKind::Insert | RowsKind::Delete => self.put_row(&mut images, work, out),
+                    RowsKind::Update => self.put_update(change, &mut images, work, out),
+                }
+            } else {
+                self.pass_row(change.kind, &mut images, work)
+            };
+            written.map_err(|reason| self.unreadable(reason))?;
+            row += 1;
+        }
+        if out.len() > start {
+            out.pop(); // the comma behind the last row
+        }
+        self.put_tail(change, stamp, work, out);
+        Ok(())
+    }
+
+    /// Gives `each` the index of a row and the text of a column as the message shows it
+    /// (`None` when NULL), for each row and, within it, each of `columns`: what a partition
+    /// hash needs. Of an UPDATE it is the text after it, or, where the image has none, the
+    /// one before: a MINIMAL image leaves an unchanged key out.
+    pub fn visit_texts(
+        &self,
+        change: &RowsChange,
+        columns: &[usize],
+        work: &mut Workspace,
+        mut each: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<(), Error> {
+        let mut images = Images::of(change);
+        let mut row = 0;
+        while !images.is_done() {
+            let walked =
+                self.visit_row_texts(change, columns, &mut images, work, |text| each(row, text));
+            walked.map_err(|reason| self.unreadable(reason))?;
+            row += 1;
+        }
+        Ok(())
+    }
+
+    fn visit_row_texts(
+        &self,
+        change: &RowsChange,
+        columns: &[usize],
+        images: &mut Images<'_>,
+        work: &mut Workspace,
+        mut each: impl FnMut(Option<&[u8]>),
+    ) -> Result<(), binlog::Error> {
+        images.locate(&mut work.after)?;
+        if change.kind == RowsKind::Update {
+            std::mem::swap(&mut work.before, &mut work.after);
+            images.locate(&mut work.after)?;
+        }
+        for column in columns {
+            let mut cell = work.after.cell(&change.images, *column);
+            if cell == Cell::Absent && change.kind == RowsKind::Update {
+                cell = work.before.cell(&change.images, *column);
+            }
+            match (cell, self.columns.get(*column)) {
+                (Cell::Raw(raw), Some(planned)) => {
+                    work.text.clear();
+                    self.put_text(*column, planned.kind, raw, &mut work.text)?;
+                    each(Some(&work.text));
+                }
+                _ => each(None),
+            }
+        }
+        Ok(())
+    }
+
+    /// The one image of a row of INSERT or DELETE.
+    fn put_row(
+        &self,
+        images: &mut Images<'_>,
+        work: &mut Workspace,
+        out: &mut Vec<u8>,
+    ) -> Result<(), binlog::Error> {
+        let start = out.len();
+        images.visit(|index, _, cell| -> Result<(), binlog::Error> {
+            let Some(column) = self.columns.get(index).filter(|column| column.shown) else {
+                return Ok(());
+            };
+            self.note_type(index, cell, work);
+            out.extend_from_slice(&column.member);
+            self.put_cell(index, column.kind, cell, out)
+        })?;
+        end_row(out, start);
+        Ok(())
+    }
+
+    /// Before and after image of a row of UPDATE. `old` gets the values before of the
+    /// columns that are in both and print differently: bytes can differ where the text
+    /// does not (a JSON document in another layout).
+    fn put_update(
+        &self,
+        change: &RowsChange,
+        images: &mut Images<'_>,
+        work: &mut Workspace,
+        out: &mut Vec<u8>,
+    ) -> Result<(), binlog::Error> {
+        images.locate(&mut work.before)?;
+        let (start, old_start) = (out.len(), work.old.len());
+        images.visit(|index, _, cell| -> Result<(), binlog::Error> {
+            let Some(column) = self.columns.get(index).filter(|column| column.shown) else {
+                return Ok(());
+            };
+            self.note_type(index, cell, work);
+            out.extend_from_slice(&column.member);
+            let value = out.len();
+            self.put_cell(index, column.kind, cell, out)?;
+            let before = work.before.cell(&change.images, index);
+            if before == cell || before == Cell::Absent {
+                return Ok(());
+            }
+            let member = work.old.len();
+            work.old.extend_from_slice(&column.member);
+            let old_value = work.old.len();
+            self.put_cell(index, column.kind, before, &mut work.old)?;
+            if work.old.get(old_value..) == out.get(value..) {
+                work.old.truncate(member);
+            }
+            Ok(())
+        })?;
+        end_row(out, start);
+        close_object(&mut work.old, old_start);
+        work.old.push(b',');
+        Ok(())
+    }
+
+    /// A row of another message. Its values still count for the types: Canal merges them
+    /// over the whole event before it splits it.
+    fn pass_row(
+        &self,
+        kind: RowsKind,
+        images: &mut Images<'_>,
+        work: &mut Workspace,
+    ) -> Result<(), binlog::Error> {
+        if kind == RowsKind::Update {
+            images.skip()?;
+        }
+        if !self.types_vary {
+            return images.skip().map(drop);
+        }
+        let noted = images.visit(|index, _, cell| -> Result<(), binlog::Error> {
+            self.note_type(index, cell, work);
+            Ok(())
+        });
+        noted.map(drop)
+    }
+
+    fn note_type(&self, index: usize, cell: Cell<'_>, work: &mut Workspace) {
+        if !self.types_vary {
+            return;
+        }
+        if let (Some(place), Some(column)) =
+            (work.sql_types.get_mut(index), self.columns.get(index))
+        {
+            *place = column.sql_type.of(cell);
+        }
+    }
+
+    /// Everything behind the rows.
+    fn put_tail(
+        &self,
+        change: &RowsChange,
+        stamp: &Stamp<'_>,
+        work: &Workspace,
+        out: &mut Vec<u8>,
+    ) {
+        let present = change.after_columns.as_ref().unwrap_or(&change.columns);
+        let whole = self.is_whole(present);
+        let columns = || {
+            let all = self.columns.iter().enumerate();
+            all.filter(|(index, column)| column.shown && present.contains(*index))
+        };
+        out.push(b']');
+        out.extend_from_slice(&self.database);
+        put_number(out, stamp.es);
+        put_gtid_and_id(out, stamp);
+        out.extend_from_slice(b",\"isDdl\":false,\"mysqlType\":");
+        if whole {
+            out.extend_from_slice(&self.mysql_types);
+        } else {
+            put_mysql_types(out, columns().map(|(_, column)| column));
+        }
+        out.extend_from_slice(b",\"old\":");
+        match (change.kind, work.old.split_last()) {
+            (RowsKind::Insert | RowsKind::Delete, _) => out.extend_from_slice(b"null"),
+            (RowsKind::Update, None) => out.extend_from_slice(b"[]"),
+            (RowsKind::Update, Some((_comma, objects))) => {
+                out.push(b'[');
+                out.extend_from_slice(objects);
+                out.push(b']');
+            }
+        }
+        out.extend_from_slice(&self.key);
+        if whole && !self.types_vary {
+            out.extend_from_slice(&self.sql_types);
+        } else {
+            let number = |(index, column): (usize, _)| {
+                let column: &super::plan::PlannedColumn = column;
+                let noted = work.sql_types.get(index).copied().filter(|_| self.types_vary);
+                (column, noted.unwrap_or_else(|| column.sql_type.of(Cell::Null)))
+            };
+            put_sql_types(out, columns().map(number));
+        }
+        out.extend_from_slice(&self.name);
+        put_number(out, stamp.ts);
+        put_type(
+            out,
+            match change.kind {
+                RowsKind::Insert => "INSERT",
+                RowsKind::Update => "UPDATE",
+                RowsKind::Delete => "DELETE",
+            },
+        );
+    }
+
+    /// Whether an image with these columns has all that are shown.
+    fn is_whole(&self, present: &ColumnSet) -> bool {
+        self.columns.iter().enumerate().all(|(index, c)| !c.shown || present.contains(index))
+    }
+
+    fn unreadable(&self, reason: binlog::Error) -> Error {
+        Error { table: self.table.name.clone(), reason }
+    }
+}
+
+/// Ends the row whose members stand in `out` from `start` on. Canal leaves out a row of
+/// which nothing is shown.
+fn end_row(out: &mut Vec<u8>, start: usize) {
+    if out.len() > start {
+        close_object(out, start);
+        out.push(b',');
+    }
+}

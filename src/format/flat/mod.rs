@@ -1,0 +1,87 @@
+//! Canal's flat JSON message, byte for byte, save for what `reference/flat-decisions`
+//! mends (README prints that list).
+//!
+//! In: a [`RowsChange`](crate::change::RowsChange) and a [`FlatPlan`] of its table version,
+//! or a [`StatementChange`]. Out: one message, appended to a vector. One rows event is one
+//! message, or with a partition hash one for each partition ([`Rows::Chosen`]).
+//!
+//! Format: no blanks, members in alphabetical order, columns in table order, every value a
+//! string or null:
+//!
+//! ```text
+//! {"data":[{"id":"1","name":"a"}],"database":"db","es":1714550400000,"gtid":"","id":17,
+//!  "isDdl":false,"mysqlType":{"id":"int","name":"varchar(32)"},"old":null,"pkNames":["id"],
+//!  "sql":"","sqlType":{"id":4,"name":12},"table":"t","ts":1714550400456,"type":"INSERT"}
+//! ```
+
+mod message;
+mod plan;
+mod sql_type;
+mod statement;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use message::{Rows, Workspace};
+pub use plan::FlatPlan;
+pub use statement::write_statement;
+
+use crate::binlog;
+use crate::change::TableName;
+use crate::format::Zone;
+
+/// How values are written that Canal leaves a choice for.
+#[derive(Clone, Debug)]
+pub struct FlatSettings {
+    /// `sluice.format.enum`.
+    pub labels: LabelForm,
+    /// `sluice.format.binary`.
+    pub binary: BinaryForm,
+    /// `sluice.timezone`.
+    pub zone: Zone,
+}
+
+/// How ENUM and SET are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelForm {
+    /// The index of an ENUM, the bit mask of a SET: as Canal does.
+    Number,
+    /// The label, or labels joined by commas. A number where nobody told the labels.
+    Label,
+}
+
+/// How BINARY, VARBINARY, BLOB and GEOMETRY are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinaryForm {
+    /// Each byte as the character of the same number: as Canal does.
+    CodePoints,
+    /// Base64, standard alphabet, padded.
+    Base64,
+    /// Two hexadecimal digits a byte, lower case.
+    Hex,
+}
+
+/// What a message says beside its rows or its statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp<'a> {
+    /// Number of the batch: never falls while the process lives.
+    pub id: u64,
+    /// Time of the event at the source, in milliseconds.
+    pub es: i64,
+    /// The executed set, with this transaction; empty unless `canal.instance.gtidon`.
+    pub gtid: &'a str,
+    /// Time of writing, in milliseconds.
+    pub ts: i64,
+}
+
+/// Why rows could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("a row of {table} cannot be read: {reason}")]
+pub struct Error {
+    /// The table.
+    pub table: TableName,
+    /// What is wrong with its bytes.
+    #[source]
+    pub reason: binlog::Error,
+}

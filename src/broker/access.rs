@@ -77,9 +77,10 @@ pub(crate) fn of_append(error: &AppendError) -> ResponseError {
         AppendError::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
         AppendError::OffsetOutOfRange(_) => ResponseError::OffsetOutOfRange,
         // Retriable: a full disk may have room again, and a restart recovers the others.
-        AppendError::Full | AppendError::ReadOnly(_) | AppendError::Closed => {
-            ResponseError::KafkaStorageError
-        }
+        AppendError::Full
+        | AppendError::Failed(_)
+        | AppendError::ReadOnly(_)
+        | AppendError::Closed => ResponseError::KafkaStorageError,
     }
 }
 

@@ -72,6 +72,9 @@ pub enum AppendError {
     /// The disk is full; it goes on by itself when there is room.
     #[error("no room left on the disk of the log")]
     Full,
+    /// The disk refused; the log goes on.
+    #[error("{0}")]
+    Failed(String),
     /// A sync failed: nobody can say what is durable. Read-only until restart.
     #[error("the log is read-only since a disk error ({0}); restart to recover it")]
     ReadOnly(String),

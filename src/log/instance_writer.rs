@@ -8,14 +8,26 @@
 //! taken; they are taken in the order they were made, and after a failed one none is
 //! until the writer is opened again. The position is in the same frame as the records.
 
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
-use super::error::WriterError;
-use crate::record::Batch;
+use super::Log;
+use super::appender::POSITION_KEY;
+use super::appender::operation::Operation;
+use super::error::{AppendError, ReadError, TopicError, WriterError};
+use super::queue::Request;
+use super::staged::StagedPart;
+use super::topic::{NewTopic, Topic};
+use crate::clock::now_millis;
+use crate::record::{Batch, BatchBuilder};
+
+/// What the topics that an instance writes take in one message.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// Resolves when a commit is durable and can be read.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<(), WriterError>> + Send>>;
@@ -23,7 +35,62 @@ pub type Receipt = Pin<Box<dyn Future<Output = Result<(), WriterError>> + Send>>
 /// Writes for one instance. One open append at a time.
 #[derive(Debug)]
 pub struct Writer {
-    instance: String,
+    log: Log,
+    instance: Arc<str>,
+    group: String,
+    /// The next commit; none before the writer is opened and after a failure.
+    session: Option<Session>,
+    internal: Option<Internal>,
+    /// Topics that were seen to be there, and ours, since the writer was opened.
+    topics: HashMap<Arc<str>, Arc<Topic>>,
+    open: OpenAppend,
+}
+
+/// Which commit of which writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) instance: Arc<str>,
+    pub(super) epoch: u64,
+    pub(super) number: u64,
+}
+
+/// What the appender gets.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) session: Session,
+    pub(super) parts: Vec<Part>,
+    pub(super) staged: Vec<StagedPart>,
+    pub(super) positions: Arc<Topic>,
+    pub(super) position: Bytes,
+    pub(super) state: Vec<(Arc<Topic>, Batch)>,
+}
+
+/// Records of one partition.
+pub(super) type Part = (Arc<Topic>, i32, Batch);
+
+#[derive(Debug, Default)]
+struct OpenAppend {
+    parts: Vec<Part>,
+    bytes: usize,
+    /// Once it is too large for the memory, all of it.
+    staged: Vec<StagedPart>,
+}
+
+/// The instance's own topics.
+#[derive(Clone, Debug)]
+struct Internal {
+    positions: Arc<Topic>,
+    schema: Arc<Topic>,
+    xa: Arc<Topic>,
+}
+
+/// The instance's topics of state records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StateKind {
+    /// `__<group>.<instance>.schema`
+    Schema,
+    /// `__<group>.<instance>.xa`
+    Xa,
 }
 
 /// What an instance finds when it opens its writer.
@@ -31,26 +98,19 @@ pub struct Writer {
 pub struct Restored {
     /// The last committed position; `None` before the first.
     pub position: Option<Bytes>,
-    /// The newest record of each key of the instance's other internal topics.
-    pub state: Vec<RestoredRecord>,
-}
-
-/// A record of an internal topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RestoredRecord {
-    /// The last part of the topic's name: `schema` or `xa`.
-    pub topic: String,
-    /// Its key.
-    pub key: Bytes,
-    /// Its value.
-    pub value: Bytes,
+    /// The newest record of each key of the schema topic that was not deleted: key and value.
+    pub schema: Vec<(Bytes, Bytes)>,
+    /// The keys of the XA topic that were not deleted, with the offsets of their newest
+    /// records, in the order of those. Their values may be large: [`Writer::held`] reads
+    /// them one by one.
+    pub held: Vec<(Bytes, i64)>,
 }
 
 /// A record that becomes durable with a position.
 #[derive(Clone, Debug)]
 pub struct StateWrite {
-    /// The last part of the topic's name: `schema` or `xa`.
-    pub topic: &'static str,
+    /// Where it goes.
+    pub kind: StateKind,
     /// Its key.
     pub key: Bytes,
     /// `None` deletes the key.
@@ -58,42 +118,353 @@ pub struct StateWrite {
 }
 
 impl Writer {
+    pub(super) fn new(log: Log, instance: &str, group: &str) -> Self {
+        Self {
+            log,
+            instance: Arc::from(instance),
+            group: group.to_owned(),
+            session: None,
+            internal: None,
+            topics: HashMap::new(),
+            open: OpenAppend::default(),
+        }
+    }
+
     /// Fences the former writer of the instance, waits for what it queued, and returns
     /// what was committed. Cancel safe: opening again is fine.
     pub async fn open(&mut self) -> Result<Restored, WriterError> {
-        todo!()
+        self.session = None;
+        self.topics.clear();
+        self.abort().await?;
+        let (reply, answer) = oneshot::channel();
+        self.log.operate(Operation::OpenSession(Arc::clone(&self.instance), reply))?;
+        let session = answer.await.map_err(|_| closed())??;
+        let positions = self.internal_topic("positions").await?;
+        let schema = self.internal_topic("schema").await?;
+        let xa = self.internal_topic("xa").await?;
+        let restored = self.restore(&positions, &schema, &xa).await?;
+        self.internal = Some(Internal { positions, schema, xa });
+        self.session = Some(session);
+        Ok(restored)
+    }
+
+    async fn restore(
+        &self,
+        positions: &Arc<Topic>,
+        schema: &Arc<Topic>,
+        xa: &Arc<Topic>,
+    ) -> Result<Restored, WriterError> {
+        let mut restored = Restored::default();
+        self.log
+            .each_record(positions, 0, |_, key, value| {
+                if key == POSITION_KEY {
+                    restored.position = value.map(Bytes::copy_from_slice);
+                }
+            })
+            .await?;
+        let mut newest = BTreeMap::new();
+        self.log
+            .each_record(schema, 0, |offset, key, value| {
+                let key = Bytes::copy_from_slice(key);
+                newest.insert(key, value.map(|value| (offset, Bytes::copy_from_slice(value))));
+            })
+            .await?;
+        let mut live: Vec<_> = newest
+            .into_iter()
+            .filter_map(|(key, value)| value.map(|value| (value.0, key, value.1)))
+            .collect();
+        live.sort_unstable_by_key(|(offset, ..)| *offset);
+        restored.schema = live.into_iter().map(|(_, key, value)| (key, value)).collect();
+        let mut held = BTreeMap::new();
+        self.log
+            .each_record(xa, 0, |offset, key, value| {
+                held.insert(Bytes::copy_from_slice(key), value.map(|_| offset));
+            })
+            .await?;
+        restored.held = held.into_iter().filter_map(|(key, at)| at.map(|at| (key, at))).collect();
+        restored.held.sort_unstable_by_key(|(_, offset)| *offset);
+        Ok(restored)
     }
 
     /// Adds records to the open append. A topic that is not there is made with
     /// `partitions` partitions and owned by the instance; one with fewer is grown.
     pub async fn append(
         &mut self,
-        _topic: &Arc<str>,
-        _partitions: i32,
-        _partition: i32,
-        _records: Batch,
+        topic: &Arc<str>,
+        partitions: i32,
+        partition: i32,
+        records: Batch,
     ) -> Result<(), WriterError> {
-        todo!()
+        let session = Guard::take(self)?;
+        let writer = &mut *session.writer;
+        let topic = writer.change_topic(topic, partitions).await?;
+        let max = topic.config().max_message_bytes;
+        if records.len() > max {
+            let (topic, size) = (topic.name().to_string(), records.len());
+            let reason = format!("a batch of {size} bytes is larger than max.message.bytes, {max}");
+            return Err(WriterError::Refused { topic, reason });
+        }
+        writer.add(topic, partition, records).await?;
+        session.give_back();
+        Ok(())
+    }
+
+    /// Adds a state record to the open append, before the others of its commit: for those
+    /// that together may be too large for the memory, as held XA branches are.
+    pub async fn append_state(&mut self, record: StateWrite) -> Result<(), WriterError> {
+        let session = Guard::take(self)?;
+        let writer = &mut *session.writer;
+        let topic = writer.state_topic(record.kind)?;
+        let batch = state_batch(std::slice::from_ref(&record));
+        writer.add(topic, 0, batch).await?;
+        session.give_back();
+        Ok(())
     }
 
     /// Ends the open append: its records, the position and the state records become
     /// durable, and readable, together or not at all. Returns when it is queued.
     pub async fn commit(
         &mut self,
-        _position: Bytes,
-        _state: Vec<StateWrite>,
+        position: Bytes,
+        state: Vec<StateWrite>,
     ) -> Result<Receipt, WriterError> {
-        todo!()
+        let mut guard = Guard::take(self)?;
+        let writer = &mut *guard.writer;
+        let OpenAppend { parts, mut bytes, mut staged } = std::mem::take(&mut writer.open);
+        if !staged.is_empty() {
+            staged = writer
+                .blocking(move || {
+                    let mut files = staged.iter().flat_map(|part| &part.files);
+                    files.try_for_each(super::staged::StagedFile::sync)?;
+                    Ok(staged)
+                })
+                .await?;
+        }
+        let mut batches = Vec::new();
+        for kind in [StateKind::Schema, StateKind::Xa] {
+            let records: Vec<StateWrite> =
+                state.iter().filter(|record| record.kind == kind).cloned().collect();
+            if !records.is_empty() {
+                let batch = state_batch(&records);
+                bytes += batch.len();
+                batches.push((writer.state_topic(kind)?, batch));
+            }
+        }
+        let positions = writer.internal()?.positions.clone();
+        let room = writer.log.shared().queue.room(bytes + position.len()).await?;
+        let session = guard.session.clone();
+        let commit = Commit { session, parts, staged, positions, position, state: batches };
+        let (reply, answer) = oneshot::channel();
+        guard.writer.log.put(Request::Commit(Box::new(commit), reply, room))?;
+        guard.session.number += 1;
+        guard.give_back();
+        Ok(Box::pin(async move { answer.await.unwrap_or_else(|_| Err(closed())) }))
     }
 
     /// Takes the open append back.
     pub async fn abort(&mut self) -> Result<(), WriterError> {
-        todo!()
+        let open = std::mem::take(&mut self.open);
+        if !open.staged.is_empty() {
+            self.blocking(move || {
+                drop(open);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
-    /// The records of one key of an internal topic since its last deletion, in order:
-    /// how a held XA branch is read back.
-    pub async fn records_of(&self, _topic: &str, _key: &[u8]) -> Result<Vec<Bytes>, WriterError> {
-        todo!("{}", self.instance)
+    /// The value of the XA record at an offset that [`Restored::held`] or an earlier
+    /// commit gave; `None` if there is none any more.
+    pub async fn held(&self, offset: i64) -> Result<Option<Bytes>, WriterError> {
+        let xa = self.state_topic(StateKind::Xa)?;
+        let mut found = None;
+        self.log
+            .each_record_of(&xa, 0, offset, offset + 1, |at, _, value| {
+                if at == offset {
+                    found = value.map(Bytes::copy_from_slice);
+                }
+            })
+            .await?;
+        Ok(found)
+    }
+
+    fn internal(&self) -> Result<&Internal, WriterError> {
+        self.internal.as_ref().ok_or_else(|| WriterError::Fenced(self.instance.to_string()))
+    }
+
+    fn state_topic(&self, kind: StateKind) -> Result<Arc<Topic>, WriterError> {
+        let Internal { schema, xa, .. } = self.internal()?;
+        Ok(Arc::clone(match kind {
+            StateKind::Schema => schema,
+            StateKind::Xa => xa,
+        }))
+    }
+
+    async fn internal_topic(&self, what: &str) -> Result<Arc<Topic>, WriterError> {
+        let name = format!("__{}.{}.{what}", self.group, self.instance);
+        self.owned_topic(&name, 1, BTreeMap::new()).await
+    }
+
+    /// A topic of change records, found once and then remembered.
+    async fn change_topic(
+        &mut self,
+        name: &Arc<str>,
+        partitions: i32,
+    ) -> Result<Arc<Topic>, WriterError> {
+        if let Some(topic) = self.topics.get(name)
+            && topic.partitions() >= partitions
+        {
+            return Ok(Arc::clone(topic));
+        }
+        let max = MAX_MESSAGE_BYTES.to_string();
+        let config = BTreeMap::from([("max.message.bytes".to_owned(), max)]);
+        let topic = self.owned_topic(name, partitions, config).await?;
+        self.topics.insert(Arc::clone(name), Arc::clone(&topic));
+        Ok(topic)
+    }
+
+    /// Makes or adopts a topic: from now on the instance owns it.
+    async fn owned_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        config: BTreeMap<String, String>,
+    ) -> Result<Arc<Topic>, WriterError> {
+        let refuse = |error| refuse(name, error);
+        let owner = Some(self.instance.to_string());
+        let Some(mut topic) = self.log.topic(name) else {
+            let new = NewTopic { name: name.to_owned(), partitions, config, owner };
+            return self.log.create_topic(new).await.map_err(refuse);
+        };
+        match topic.owner() {
+            Some(other) if other != &*self.instance => {
+                let owner = other.to_owned();
+                return Err(refuse(TopicError::Owned { topic: name.to_owned(), owner }));
+            }
+            Some(_) => {}
+            None => {
+                topic = self.log.own_topic(name, owner).await.map_err(refuse)?;
+                let unset = |(key, _): &(String, String)| !topic.settings().contains_key(key);
+                let changes: Vec<_> = config.into_iter().filter(unset).collect();
+                if !changes.is_empty() {
+                    let changes = changes.into_iter().map(|(key, value)| (key, Some(value)));
+                    let changed = self.log.configure_topic(name, changes.collect()).await;
+                    topic = changed.map_err(refuse)?;
+                }
+            }
+        }
+        if topic.partitions() < partitions {
+            topic = self.log.grow_topic(name, partitions).await.map_err(refuse)?;
+        }
+        Ok(topic)
+    }
+
+    /// Adds a part, in memory or, beyond the limit, in a file.
+    async fn add(
+        &mut self,
+        topic: Arc<Topic>,
+        partition: i32,
+        records: Batch,
+    ) -> Result<(), WriterError> {
+        if topic.partition(partition).is_none() {
+            let reason = format!("it was deleted, or never had partition {partition}");
+            return Err(WriterError::Refused { topic: topic.name().to_string(), reason });
+        }
+        self.open.bytes += records.len();
+        self.open.parts.push((topic, partition, records));
+        let limit = self.log.shared().settings.staged_above;
+        if self.open.bytes <= limit && self.open.staged.is_empty() {
+            return Ok(());
+        }
+        let shared = Arc::clone(self.log.shared());
+        let OpenAppend { parts, mut staged, .. } = std::mem::take(&mut self.open);
+        let now = now_millis();
+        self.open.staged = self
+            .blocking(move || {
+                for (topic, partition, records) in parts {
+                    let same = |part: &StagedPart| {
+                        part.partition == partition && part.topic.id() == topic.id()
+                    };
+                    let at = staged.iter().position(same).unwrap_or_else(|| {
+                        staged.push(StagedPart::new(topic, partition));
+                        staged.len() - 1
+                    });
+                    staged[at].append(records, now, &shared.disk, &shared.staged)?;
+                }
+                Ok(staged)
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Does what may wait for the disk on a thread that may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, WriterError> {
+        let done = self.log.tasks().spawn_blocking("stage a transaction", work).await;
+        match done {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Err(WriterError::Full)
+            }
+            Ok(Err(error)) => Err(WriterError::Failed(format!("stage a transaction: {error}"))),
+            Err(error) => Err(WriterError::Failed(error.to_string())),
+        }
+    }
+}
+
+/// Holds the session while a verb runs. A verb that fails, or is dropped half way, does
+/// not give it back: the writer has to be opened again.
+struct Guard<'a> {
+    writer: &'a mut Writer,
+    session: Session,
+}
+
+impl<'a> Guard<'a> {
+    fn take(writer: &'a mut Writer) -> Result<Self, WriterError> {
+        match writer.session.take() {
+            Some(session) => Ok(Self { writer, session }),
+            None => Err(WriterError::Fenced(writer.instance.to_string())),
+        }
+    }
+
+    fn give_back(self) {
+        self.writer.session = Some(self.session);
+    }
+}
+
+fn state_batch(records: &[StateWrite]) -> Batch {
+    let mut batch = BatchBuilder::default();
+    for StateWrite { key, value, .. } in records {
+        batch.push(Some(key), value.as_deref(), &[]);
+    }
+    batch.finish()
+}
+
+fn closed() -> WriterError {
+    WriterError::Failed(AppendError::Closed.to_string())
+}
+
+fn refuse(topic: &str, error: TopicError) -> WriterError {
+    match error {
+        TopicError::Append(error) => error.into(),
+        error => WriterError::Refused { topic: topic.to_owned(), reason: error.to_string() },
+    }
+}
+
+impl From<AppendError> for WriterError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full => Self::Full,
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for WriterError {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.to_string())
     }
 }

@@ -13,29 +13,75 @@
 //! (group) → segments → journal frame → watermarks → receipt. The way of a read:
 //! [`Log::ends`] → [`Log::read`] → index → segment → whole batches below the end.
 
+mod appender;
+mod catalog;
+mod checkpoint;
 mod error;
+mod index;
 mod instance_writer;
+mod journal;
+mod keeper;
+mod partition;
+mod producer;
+mod queue;
+mod reader;
+mod recovery;
+mod retention;
+mod segment;
 mod settings;
+mod shared;
+mod staged;
 mod topic;
+mod watermarks;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::sync::mpsc;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use crate::disk::Disk;
+use appender::Appender;
+use appender::operation::{Change, Operation, Reply};
+use partition::Partition;
+use queue::Request;
+use reader::{Access, Span, Trouble};
+use recovery::Opened;
+use shared::Shared;
+
+use crate::disk::{Disk, Lock};
+use crate::record::batches;
 use crate::shutdown::Tasks;
 
 pub use error::{AppendError, OpenError, ReadError, TopicError, WriterError};
-pub use instance_writer::{Receipt, Restored, RestoredRecord, StateWrite, Writer};
+pub use instance_writer::{Receipt, Restored, StateKind, StateWrite, Writer};
 pub use settings::LogSettings;
 pub use topic::{METADATA_TOPIC, NewTopic, Topic, TopicConfig};
+
+/// How much a scan over a partition reads at once.
+const SCAN_BYTES: usize = 1 << 20;
 
 /// The open log. Cheap to clone; it is closed by [`Log::close`], or when the last clone
 /// is dropped.
 #[derive(Clone, Debug)]
-pub struct Log(Arc<()>);
+pub struct Log(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    tasks: Tasks,
+    /// Resolves when the appender has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
 
 /// One batch to append to one partition.
 #[derive(Clone, Debug)]
@@ -98,119 +144,193 @@ pub struct Producer {
 
 impl Log {
     /// Opens the log, recovering what a crash left, and starts its threads under `tasks`.
+    /// They end when the log is closed, not when the tasks are cancelled: what others still
+    /// have to say goes into the log.
     pub async fn open(
-        _disk: Arc<dyn Disk>,
-        _settings: LogSettings,
-        _tasks: &Tasks,
+        disk: Arc<dyn Disk>,
+        settings: LogSettings,
+        tasks: &Tasks,
     ) -> Result<Self, OpenError> {
-        todo!()
+        let opening = tasks.spawn_blocking("open the log", move || {
+            let lock = disk.lock().map_err(|error| match error.kind() {
+                std::io::ErrorKind::WouldBlock => OpenError::Locked,
+                _ => OpenError::Io { doing: "lock the log directory".to_owned(), source: error },
+            })?;
+            recovery::open(&disk, settings).map(|opened| (opened, lock))
+        });
+        let stopped = |error: tokio::task::JoinError| OpenError::Unknown(error.to_string());
+        let (Opened { shared, start, is_new }, lock) = opening.await.map_err(stopped)??;
+        let shared = Arc::new(shared);
+        let (jobs, keeper) = mpsc::channel();
+        let (outcomes, outcome) = mpsc::channel();
+        let mut appender = Appender::new(Arc::clone(&shared), start, jobs, outcome);
+        let introduced = tasks.spawn_blocking("open the log", move || {
+            if is_new {
+                appender.introduce()?;
+            }
+            Ok(appender)
+        });
+        let appender = introduced.await.map_err(stopped)??;
+        let (end, ended) = watch::channel(());
+        tasks.spawn_blocking("append to the log", move || work(appender, lock, end));
+        let disk = Arc::clone(&shared.disk);
+        tasks.spawn_blocking("keep the log", move || keeper::run(&*disk, &keeper, &outcomes));
+        Ok(Self(Arc::new(Inner { shared, tasks: tasks.clone(), ended })))
     }
 
-    /// Writes a checkpoint and stops: what is appended after is refused.
+    /// Writes a checkpoint and stops: what is appended after is refused. Cancel safe.
     pub async fn close(&self) {
-        todo!()
+        self.shared().queue.close();
+        let mut ended = self.0.ended.clone();
+        // The sender is dropped at the end of the appender: an error is what to wait for.
+        while ended.changed().await.is_ok() {}
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    fn put(&self, request: Request) -> Result<(), AppendError> {
+        self.shared().queue.put(request).map_err(|_| AppendError::Closed)
+    }
+
+    fn operate(&self, operation: Operation) -> Result<(), AppendError> {
+        self.put(Request::Operation(operation))
+    }
+
+    /// Asks the appender for something and waits for the answer.
+    async fn ask<T, E: From<AppendError>>(
+        &self,
+        operation: impl FnOnce(Reply<T, E>) -> Operation,
+    ) -> Result<T, E> {
+        let (reply, answer) = oneshot::channel();
+        self.operate(operation(reply))?;
+        answer.await.unwrap_or_else(|_| Err(AppendError::Closed.into()))
     }
 
     /// The id of this cluster of one.
     pub fn cluster_id(&self) -> &str {
-        todo!()
+        &self.shared().cluster
     }
 
     /// All topics, by name.
     pub fn topics(&self) -> Vec<Arc<Topic>> {
-        todo!()
+        self.shared().catalog(catalog::Catalog::all)
     }
 
     /// A topic by name.
-    pub fn topic(&self, _name: &str) -> Option<Arc<Topic>> {
-        todo!()
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.shared().catalog(|topics| topics.by_name(name).cloned())
     }
 
     /// A topic by id.
-    pub fn topic_by_id(&self, _id: Uuid) -> Option<Arc<Topic>> {
-        todo!()
+    pub fn topic_by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        self.shared().catalog(|topics| topics.by_id(id).cloned())
     }
 
     /// Makes a topic; durable when this returns. Dropping the future does not undo it.
-    pub async fn create_topic(&self, _new: NewTopic) -> Result<Arc<Topic>, TopicError> {
-        todo!()
+    pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
+        self.ask(|reply| Operation::CreateTopic(new, reply)).await
     }
 
     /// Deletes a topic and its records.
-    pub async fn delete_topic(&self, _name: &str) -> Result<(), TopicError> {
-        todo!()
+    pub async fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+        self.ask(|reply| Operation::DeleteTopic(name.to_owned(), reply)).await
     }
 
     /// Gives a topic more partitions.
-    pub async fn grow_topic(
-        &self,
-        _name: &str,
-        _partitions: i32,
-    ) -> Result<Arc<Topic>, TopicError> {
-        todo!()
+    pub async fn grow_topic(&self, name: &str, partitions: i32) -> Result<Arc<Topic>, TopicError> {
+        self.change_topic(name, Change::Grow(partitions)).await
     }
 
     /// Sets (`Some`) and unsets (`None`) settings of a topic.
     pub async fn configure_topic(
         &self,
-        _name: &str,
-        _changes: Vec<(String, Option<String>)>,
+        name: &str,
+        changes: Vec<(String, Option<String>)>,
     ) -> Result<Arc<Topic>, TopicError> {
-        todo!()
+        self.change_topic(name, Change::Configure(changes)).await
     }
 
     /// Says which instance writes a topic.
     pub async fn own_topic(
         &self,
-        _name: &str,
-        _owner: Option<String>,
+        name: &str,
+        owner: Option<String>,
     ) -> Result<Arc<Topic>, TopicError> {
-        todo!()
+        self.change_topic(name, Change::Own(owner)).await
+    }
+
+    async fn change_topic(&self, name: &str, change: Change) -> Result<Arc<Topic>, TopicError> {
+        self.ask(|reply| Operation::ChangeTopic(name.to_owned(), change, reply)).await
     }
 
     /// Appends batches, each for itself; resolves when all are durable and published, or
     /// refused. A batch of a producer is checked against its last five. Dropping the
     /// future does not take back what is queued.
-    pub async fn append(&self, _batches: Vec<Produce>) -> Vec<Result<Appended, AppendError>> {
-        todo!()
+    pub async fn append(&self, batches: Vec<Produce>) -> Vec<Result<Appended, AppendError>> {
+        let count = batches.len();
+        let refuse = |error: AppendError| vec![Err(error); count];
+        let bytes = batches.iter().map(|one| one.batch.len()).sum();
+        let room = match self.shared().queue.room(bytes).await {
+            Ok(room) => room,
+            Err(error) => return refuse(error),
+        };
+        let (reply, answer) = oneshot::channel();
+        if let Err(error) = self.put(Request::Each(batches, reply, room)) {
+            return refuse(error);
+        }
+        answer.await.unwrap_or_else(|_| refuse(AppendError::Closed))
     }
 
     /// Appends batches together: all of them in one frame, or none. For coordinators
     /// (markers, offsets, state); skips the checks of producers' sequences.
-    pub async fn append_atomic(
-        &self,
-        _batches: Vec<Produce>,
-    ) -> Result<Vec<Appended>, AppendError> {
-        todo!()
+    pub async fn append_atomic(&self, batches: Vec<Produce>) -> Result<Vec<Appended>, AppendError> {
+        let bytes = batches.iter().map(|one| one.batch.len()).sum();
+        let room = self.shared().queue.room(bytes).await?;
+        let (reply, answer) = oneshot::channel();
+        self.put(Request::All(batches, reply, room))?;
+        answer.await.unwrap_or(Err(AppendError::Closed))
     }
 
     /// Moves the start of a partition up to `offset` (-1: to its end), and returns it.
     pub async fn delete_records(
         &self,
-        _topic: &Arc<Topic>,
-        _partition: i32,
-        _offset: i64,
+        topic: &Arc<Topic>,
+        partition: i32,
+        offset: i64,
     ) -> Result<i64, AppendError> {
-        todo!()
+        let topic = Arc::clone(topic);
+        self.ask(|reply| Operation::DeleteRecords(topic, partition, offset, reply)).await
     }
 
     /// `count` producer ids that nobody ever had: the first of them.
-    pub async fn new_producer_ids(&self, _count: i64) -> Result<i64, AppendError> {
-        todo!()
+    pub async fn new_producer_ids(&self, count: i64) -> Result<i64, AppendError> {
+        self.ask(|reply| Operation::ProducerIds(count, reply)).await
     }
 
     /// The producers that a partition remembers.
     pub async fn producers(
         &self,
-        _topic: &Arc<Topic>,
-        _partition: i32,
+        topic: &Arc<Topic>,
+        partition: i32,
     ) -> Result<Vec<Producer>, AppendError> {
-        todo!()
+        let topic = Arc::clone(topic);
+        self.ask(|reply| Operation::Producers(topic, partition, reply)).await
     }
 
     /// What may be read of partitions, all at the same moment.
-    pub fn ends(&self, _partitions: &[(Arc<Topic>, i32)]) -> Vec<Result<Ends, ReadError>> {
-        todo!()
+    pub fn ends(&self, partitions: &[(Arc<Topic>, i32)]) -> Vec<Result<Ends, ReadError>> {
+        self.shared().watermarks.snapshot(|ends| {
+            let find = |(topic, number): &(Arc<Topic>, i32)| {
+                find(topic, *number).map(|partition| ends(partition.slot))
+            };
+            partitions.iter().map(find).collect()
+        })
     }
 
     /// Whole batches from the one that holds `offset`, as they are stored, below `limit`
@@ -218,60 +338,165 @@ impl Log {
     /// `max_bytes`; the first batch comes whole if `at_least_one`. Cancel safe.
     pub async fn read(
         &self,
-        _topic: &Arc<Topic>,
-        _partition: i32,
-        _offset: i64,
-        _limit: i64,
-        _max_bytes: usize,
-        _at_least_one: bool,
+        topic: &Arc<Topic>,
+        partition: i32,
+        offset: i64,
+        limit: i64,
+        max_bytes: usize,
+        at_least_one: bool,
     ) -> Result<Bytes, ReadError> {
-        todo!()
+        let found = find(topic, partition)?;
+        let Ends { log_start, high_watermark, .. } = self.shared().watermarks.get(found.slot);
+        if offset < log_start || offset > high_watermark {
+            let (start, end) = (log_start, high_watermark);
+            return Err(ReadError::OffsetOutOfRange { offset, start, end });
+        }
+        let span = Span { offset, limit: limit.min(high_watermark), max_bytes, at_least_one };
+        if offset >= span.limit {
+            return Ok(Bytes::new());
+        }
+        let interval = self.shared().settings.index_interval_bytes;
+        match reader::read(found, span, interval, Access::Cached) {
+            Err(Trouble { error, .. }) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            result => return result.map_err(|trouble| unreadable(trouble, offset)),
+        }
+        let found = Arc::clone(found);
+        let read = move || reader::read(&found, span, interval, Access::Any);
+        self.off_thread(read).await?.map_err(|trouble| unreadable(trouble, offset))
     }
 
     /// The aborted transactions that overlap `from..to`.
     pub fn aborted(
         &self,
-        _topic: &Arc<Topic>,
-        _partition: i32,
-        _from: i64,
-        _to: i64,
+        topic: &Arc<Topic>,
+        partition: i32,
+        from: i64,
+        to: i64,
     ) -> Result<Vec<Aborted>, ReadError> {
-        todo!()
+        Ok(find(topic, partition)?.aborted(from, to))
     }
 
     /// The first record below `limit` that is not older than `timestamp`: offset and
-    /// timestamp (of its batch's first record, as exact as an index is). Cancel safe.
+    /// timestamp (of a compressed batch, those of its first record). Cancel safe.
     pub async fn offset_for_time(
         &self,
-        _topic: &Arc<Topic>,
-        _partition: i32,
-        _timestamp: i64,
-        _limit: i64,
+        topic: &Arc<Topic>,
+        partition: i32,
+        timestamp: i64,
+        limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
-        todo!()
+        let found = Arc::clone(find(topic, partition)?);
+        let start = self.shared().watermarks.get(found.slot).log_start;
+        let look = move || reader::offset_for_time(&found, start, timestamp, limit);
+        self.off_thread(look).await?.map_err(|trouble| unreadable(trouble, start))
     }
 
     /// Everything of a partition, in pieces of whole batches: to restore a coordinator.
     pub async fn read_all(
         &self,
-        _topic: &Arc<Topic>,
-        _partition: i32,
+        topic: &Arc<Topic>,
+        partition: i32,
     ) -> Result<Vec<Bytes>, ReadError> {
-        todo!()
+        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
+        let mut pieces = Vec::new();
+        let mut offset = ends.log_start;
+        while offset < ends.high_watermark {
+            let limit = ends.high_watermark;
+            let piece = self.read(topic, partition, offset, limit, SCAN_BYTES, true).await?;
+            match batches(&piece).filter_map(Result::ok).last() {
+                Some(last) => offset = last.head().last_offset() + 1,
+                None => break,
+            }
+            pieces.push(piece);
+        }
+        Ok(pieces)
+    }
+
+    /// Shows each record of a partition with a key: offset, key, value. In order, a part
+    /// of them at a time.
+    async fn each_record(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        visit: impl FnMut(i64, &[u8], Option<&[u8]>) + Send,
+    ) -> Result<(), ReadError> {
+        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
+        self.each_record_of(topic, partition, ends.log_start, ends.high_watermark, visit).await
+    }
+
+    async fn each_record_of(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        mut offset: i64,
+        limit: i64,
+        mut visit: impl FnMut(i64, &[u8], Option<&[u8]>) + Send,
+    ) -> Result<(), ReadError> {
+        while offset < limit {
+            let piece = self.read(topic, partition, offset, limit, SCAN_BYTES, true).await?;
+            let mut next = None;
+            for batch in batches(&piece).map_while(Result::ok) {
+                next = Some(batch.head().last_offset() + 1);
+                for record in batch.records().map_while(Result::ok) {
+                    if let Some(key) = record.key {
+                        visit(record.offset, key, record.value);
+                    }
+                }
+            }
+            match next {
+                Some(next) => offset = next,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// How many bytes the segments of a partition hold.
-    pub fn size(&self, _topic: &Arc<Topic>, _partition: i32) -> Result<u64, ReadError> {
-        todo!()
+    pub fn size(&self, topic: &Arc<Topic>, partition: i32) -> Result<u64, ReadError> {
+        let segments = find(topic, partition)?.segments();
+        Ok(segments.iter().map(|segment| segment.size()).sum())
     }
 
     /// Rises with each publication: what waits for records waits here.
     pub fn published(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.shared().watermarks.watch()
     }
 
     /// The writer of an instance; it must be opened before use.
-    pub fn writer(&self, _instance: &str, _group: &str) -> Writer {
-        todo!()
+    pub fn writer(&self, instance: &str, group: &str) -> Writer {
+        Writer::new(self.clone(), instance, group)
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let done = self.tasks().spawn_blocking("read the log", work).await;
+        done.map_err(|error| ReadError::Io {
+            place: "the log".to_owned(),
+            source: std::io::Error::other(error),
+        })
+    }
+}
+
+/// The appender's life. The lock is given back when everything is written.
+fn work(appender: Appender, lock: Lock, end: watch::Sender<()>) {
+    appender.run();
+    drop(lock);
+    drop(end);
+}
+
+fn find(topic: &Topic, number: i32) -> Result<&Arc<Partition>, ReadError> {
+    topic.partition(number).ok_or_else(|| ReadError::UnknownPartition {
+        topic: topic.name().to_string(),
+        partition: number,
+    })
+}
+
+fn unreadable(trouble: Trouble, offset: i64) -> ReadError {
+    let Trouble { place, error } = trouble;
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => ReadError::Damaged { place, offset },
+        _ => ReadError::Io { place, source: error },
     }
 }

@@ -35,6 +35,8 @@ pub struct LogSettings {
     pub checkpoint_ms: u64,
     /// How many bytes may wait for the appender; more wait before it.
     pub queue_bytes: usize,
+    /// Goes on behind damage, losing what it hit. Only when an operator says so.
+    pub accept_damage: bool,
     /// Kept aside, to have room for what frees room.
     pub ballast_bytes: u64,
 }
@@ -58,6 +60,7 @@ impl Default for LogSettings {
             checkpoint_reference_bytes: 1 << 30,
             checkpoint_ms: 60_000,
             queue_bytes: 32 << 20,
+            accept_damage: false,
             ballast_bytes: 4 << 20,
         }
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::catalog::TopicRecord;
 use super::error::TopicError;
+use super::partition::Partition;
 use super::settings::LogSettings;
 
 /// The topic that holds topics, producer ids and what else describes the log itself.
@@ -35,7 +37,7 @@ pub struct NewTopic {
 pub struct Topic {
     name: Arc<str>,
     id: Uuid,
-    partitions: i32,
+    partitions: Vec<Arc<Partition>>,
     settings: BTreeMap<String, String>,
     config: TopicConfig,
     owner: Option<String>,
@@ -68,6 +70,38 @@ pub struct TopicConfig {
 }
 
 impl Topic {
+    /// The topic that a record describes, over the partitions it has.
+    pub(super) fn new(
+        name: &str,
+        record: TopicRecord,
+        config: TopicConfig,
+        partitions: Vec<Arc<Partition>>,
+    ) -> Self {
+        let TopicRecord { id, partitions: _, config: settings, owner } = record;
+        Self { name: Arc::from(name), id, partitions, settings, config, owner }
+    }
+
+    /// The record that describes it.
+    pub(super) fn record(&self) -> TopicRecord {
+        TopicRecord {
+            id: self.id,
+            partitions: self.partitions(),
+            config: self.settings.clone(),
+            owner: self.owner.clone(),
+        }
+    }
+
+    /// A partition that is there.
+    pub(super) fn partition(&self, number: i32) -> Option<&Arc<Partition>> {
+        let partition = self.partitions.get(usize::try_from(number).ok()?)?;
+        (!partition.is_deleted()).then_some(partition)
+    }
+
+    /// All its partitions.
+    pub(super) fn all_partitions(&self) -> &[Arc<Partition>] {
+        &self.partitions
+    }
+
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
@@ -80,7 +114,7 @@ impl Topic {
 
     /// How many partitions it has.
     pub fn partitions(&self) -> i32 {
-        self.partitions
+        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
     }
 
     /// The settings that were set for it, as they were written.
@@ -217,4 +251,21 @@ pub(super) fn check_name(name: &str) -> Result<(), TopicError> {
         return Ok(());
     };
     Err(TopicError::InvalidName(name.to_owned(), reason))
+}
+
+/// Topic ids as text, in the log's own records.
+pub(super) mod id_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use uuid::Uuid;
+
+    pub(in crate::log) fn serialize<S: Serializer>(id: &Uuid, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(id)
+    }
+
+    pub(in crate::log) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Uuid, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        text.parse().map_err(de::Error::custom)
+    }
 }

@@ -1,0 +1,284 @@
+//! Makes a group durable and then visible, in the order that the design demands:
+//!
+//! 1. all bytes to their segments (a failure cuts them back and refuses the group);
+//! 2. new files, their directories, and the directories above them synced;
+//! 3. the segments of reference entries synced, in parallel;
+//! 4. the frame written and synced;
+//! 5. segments, indexes and watermarks shown to readers, receipts given.
+//!
+//! A sync that fails leaves nobody who can say what is durable: from then on the log is
+//! read-only.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::group::{Answer, Body, Chunk};
+use super::{Appender, Failure};
+use crate::disk::parent;
+use crate::log::error::{AppendError, WriterError};
+use crate::log::journal::{Entry, Frame, Kind, WriteError};
+use crate::log::segment;
+
+/// How many entries of a group are synced in their segments instead of the journal.
+const REFERENCES: usize = 4;
+
+impl Appender {
+    /// Carries the collected group out and answers everybody in it.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        self.add_positions();
+        let result = if self.group.chunks.is_empty() { Ok(()) } else { self.make_durable() };
+        match &result {
+            Ok(()) => self.publish(),
+            Err(failure) => self.take_back(failure),
+        }
+        let answers = std::mem::take(&mut self.group.answers);
+        self.group.clear();
+        for answer in answers {
+            self.answer(answer, result.as_ref().err());
+        }
+        result
+    }
+
+    fn make_durable(&mut self) -> Result<(), Failure> {
+        if let Some(reason) = &self.read_only {
+            return Err(Failure::Lost(reason.clone()));
+        }
+        let entries = self.entries();
+        self.write_segments()?;
+        self.sync_names()?;
+        self.sync_references(&entries)?;
+        self.write_frame(&entries)
+    }
+
+    /// One entry for each chunk; the largest few by reference.
+    fn entries(&self) -> Vec<Entry> {
+        let chunks = &self.group.chunks;
+        let mut large: Vec<(u64, usize)> = Vec::new();
+        for (at, chunk) in chunks.iter().enumerate() {
+            let inline = matches!(chunk.body, Body::Bytes(_));
+            if inline && chunk.length() >= self.shared.settings.reference_from as u64 {
+                large.push((chunk.length(), at));
+            }
+        }
+        large.sort_unstable_by(|a, b| b.cmp(a));
+        large.truncate(REFERENCES);
+        let entry = |(at, chunk): (usize, &Chunk)| {
+            let tail = &self.tails[chunk.slot.0];
+            let (kind, position, crc) = match &chunk.body {
+                Body::Staged(file) => (Kind::Staged, file.number, 0),
+                Body::Bytes(bytes) => {
+                    let referenced = large.iter().any(|(_, one)| *one == at);
+                    let kind = if referenced { Kind::Reference } else { Kind::Inline };
+                    (kind, chunk.position, crc32c::crc32c(bytes))
+                }
+            };
+            Entry {
+                topic: tail.topic.id(),
+                partition: tail.partition.number,
+                kind,
+                base: chunk.base,
+                next: chunk.next,
+                segment: chunk.segment.base(),
+                position,
+                length: chunk.length(),
+                crc,
+                time: chunk.time,
+            }
+        };
+        chunks.iter().enumerate().map(entry).collect()
+    }
+
+    fn write_segments(&mut self) -> Result<(), Failure> {
+        for chunk in &mut self.group.chunks {
+            let write = |chunk: &mut Chunk| -> io::Result<()> {
+                if chunk.position == 0 {
+                    self.shared.disk.create_dir(parent(&chunk.segment.path()))?;
+                }
+                match &mut chunk.body {
+                    Body::Staged(file) => {
+                        file.set_base(chunk.base)?;
+                        file.adopt(&chunk.segment.path())?;
+                        chunk.segment.file()?;
+                    }
+                    Body::Bytes(bytes) if chunk.position == 0 => {
+                        let file = chunk.segment.create()?;
+                        file.set_len(0)?;
+                        file.write_at(bytes, 0)?;
+                    }
+                    Body::Bytes(bytes) => {
+                        chunk.segment.file()?.write_at(bytes, chunk.position)?;
+                    }
+                }
+                Ok(())
+            };
+            write(chunk).map_err(|error| Failure::of_write("append to", chunk, &error))?;
+        }
+        Ok(())
+    }
+
+    fn sync_names(&mut self) -> Result<(), Failure> {
+        let mut dirs = BTreeSet::new();
+        for chunk in self.group.chunks.iter().filter(|chunk| chunk.is_new()) {
+            let lost = |error: io::Error| Failure::of_sync(&chunk.segment.path(), &error);
+            if let Body::Bytes(_) = chunk.body {
+                chunk.segment.file().and_then(|file| file.sync()).map_err(lost)?;
+            }
+            dirs.insert(parent(chunk.segment.stem()).to_owned());
+        }
+        if !dirs.is_empty() {
+            dirs.insert(String::new());
+        }
+        // The root last: it names the others.
+        for dir in dirs.iter().rev() {
+            self.shared.disk.sync_dir(dir).map_err(|error| Failure::of_sync(dir, &error))?;
+        }
+        Ok(())
+    }
+
+    fn sync_references(&self, entries: &[Entry]) -> Result<(), Failure> {
+        let chunks = self.group.chunks.iter().zip(entries);
+        let referenced: Vec<&Chunk> = chunks
+            .filter(|(_, entry)| entry.kind == Kind::Reference)
+            .map(|(chunk, _)| chunk)
+            .collect();
+        let sync = |chunk: &Chunk| {
+            let synced = chunk.segment.file().and_then(|file| file.sync());
+            synced.map_err(|error| Failure::of_sync(&chunk.segment.path(), &error))
+        };
+        match referenced.as_slice() {
+            [] => Ok(()),
+            [one] => sync(one),
+            [first, others @ ..] => std::thread::scope(|scope| {
+                let running: Vec<_> =
+                    others.iter().map(|chunk| scope.spawn(move || sync(chunk))).collect();
+                let mut result = sync(first);
+                for thread in running {
+                    let joined = thread.join().unwrap_or_else(|_| {
+                        Err(Failure::Lost("a thread that synced a segment panicked".to_owned()))
+                    });
+                    result = result.and(joined);
+                }
+                result
+            }),
+        }
+    }
+
+    fn write_frame(&mut self, entries: &[Entry]) -> Result<(), Failure> {
+        let sequence = self.sequence + 1;
+        let frame = Frame { epoch: self.epoch, sequence, durable: self.sequence };
+        let inline = self.group.chunks.iter().zip(entries).filter_map(|(chunk, entry)| {
+            match (&chunk.body, entry.kind) {
+                (Body::Bytes(bytes), Kind::Inline) => Some(bytes.as_slice()),
+                _ => None,
+            }
+        });
+        frame.encode(self.salt, entries, inline, &mut self.frame);
+        let written = self.frame.len() as u64;
+        match self.journal.write(&mut self.frame, sequence) {
+            Ok(()) => {}
+            Err(WriteError::Refused(error)) => return Err(Failure::refused("the journal", &error)),
+            Err(WriteError::Lost(error)) => return Err(Failure::of_sync("the journal", &error)),
+        }
+        self.sequence = sequence;
+        self.since.inline += written;
+        let by_reference = entries.iter().filter(|entry| entry.kind == Kind::Reference);
+        self.since.reference += by_reference.map(|entry| entry.length).sum::<u64>();
+        Ok(())
+    }
+
+    /// Step 5. Nothing here can fail.
+    fn publish(&mut self) {
+        for chunk in &self.group.chunks {
+            let Chunk { slot, segment, position, time, marks, .. } = chunk;
+            let tail = &self.tails[slot.0];
+            if chunk.is_new() {
+                segment.first_append.store(*time, Ordering::Relaxed);
+                tail.partition.change(|segments| {
+                    if segments.last().is_some_and(|last| last.base() == segment.base()) {
+                        segments.pop();
+                    }
+                    if let Some(last) = segments.last() {
+                        self.sealed.push(last.clone());
+                    }
+                    segments.push(segment.clone());
+                });
+            }
+            segment.commit(marks, position + chunk.length());
+            if !segment.dirty.swap(true, Ordering::Relaxed) {
+                self.dirty.push(segment.clone());
+            }
+        }
+        let mut moved = Vec::with_capacity(self.group.touched.len());
+        for slot in &self.group.touched {
+            let tail = &mut self.tails[slot.0];
+            tail.keep();
+            moved.push((*slot, tail.ends()));
+        }
+        if !moved.is_empty() {
+            self.shared.watermarks.publish(&moved);
+        }
+    }
+
+    /// The group is refused: bytes that were written are cut off again.
+    fn take_back(&mut self, failure: &Failure) {
+        if let Failure::Lost(reason) = failure {
+            self.lose(reason.clone());
+        }
+        // The last first, so that a segment that was begun is gone before the one before
+        // it is cut.
+        for chunk in self.group.chunks.iter().rev() {
+            let cut = if chunk.is_new() {
+                chunk.segment.close();
+                segment::remove(&*self.shared.disk, chunk.segment.stem())
+            } else {
+                chunk.segment.file().and_then(|file| file.set_len(chunk.position))
+            };
+            if let Err(error) = cut {
+                // What stays is behind the committed end: it is written over, or cut at
+                // the next start.
+                tracing::debug!(%error, path = chunk.segment.path(), "could not cut back");
+            }
+        }
+        for slot in &self.group.touched {
+            let tail = &mut self.tails[slot.0];
+            tail.take_back();
+            // A staged file may have taken the place of an empty one.
+            if tail.position == 0
+                && let Some(active) = &tail.active
+            {
+                active.close();
+            }
+        }
+        for position in &self.group.positions {
+            self.sessions.break_off(&position.session.instance);
+        }
+    }
+
+    fn answer(&self, answer: Answer, failure: Option<&Failure>) {
+        // Whoever does not wait any more does not miss the answer.
+        match answer {
+            Answer::Each(results, reply) => {
+                let results = match failure {
+                    None => results,
+                    Some(failure) => {
+                        let refuse = |result: Result<_, AppendError>| {
+                            result.and_then(|_| Err(failure.to_append()))
+                        };
+                        results.into_iter().map(refuse).collect()
+                    }
+                };
+                let _ = reply.send(results);
+            }
+            Answer::All(appended, reply) => {
+                let _ = reply.send(failure.map_or(Ok(appended), |why| Err(why.to_append())));
+            }
+            Answer::Commit(reply) => {
+                let _ = reply.send(failure.map_or(Ok(()), |why| Err(WriterError::from(why))));
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The end of a partition, where the appender puts batches.
+//!
+//! What holds: what a group changes can be taken back until the group is published.
+
+use std::sync::Arc;
+
+use crate::log::checkpoint::PartitionState;
+use crate::log::partition::Partition;
+use crate::log::producer::{Known, Producers};
+use crate::log::segment::Segment;
+use crate::log::topic::Topic;
+use crate::log::{Aborted, Ends};
+
+#[derive(Debug)]
+pub(in crate::log) struct Tail {
+    pub(in crate::log) topic: Arc<Topic>,
+    pub(in crate::log) partition: Arc<Partition>,
+    pub(in crate::log) start: i64,
+    /// The offset of the next record.
+    pub(in crate::log) end: i64,
+    /// The segment that is appended to; none before the first record.
+    pub(in crate::log) active: Option<Arc<Segment>>,
+    /// Where in it the next batch goes.
+    pub(in crate::log) position: u64,
+    /// The largest time of append: time does not go back within a partition.
+    pub(in crate::log) last_time: i64,
+    pub(in crate::log) producers: Producers,
+    /// Transactions that the current group aborted.
+    pub(super) aborted: Vec<Aborted>,
+    /// The chunk of the current group that the next batch may join.
+    pub(super) chunk: Option<usize>,
+    saved: Option<Saved>,
+}
+
+/// How a tail was before the current group.
+#[derive(Debug)]
+struct Saved {
+    end: i64,
+    active: Option<Arc<Segment>>,
+    position: u64,
+    last_time: i64,
+    producers: Vec<(i64, Option<Known>)>,
+}
+
+impl Tail {
+    /// The tail of a partition in the state that a checkpoint or recovery gives.
+    pub(in crate::log) fn new(
+        topic: Arc<Topic>,
+        partition: Arc<Partition>,
+        state: &PartitionState,
+        active: Option<Arc<Segment>>,
+        producers: Producers,
+    ) -> Self {
+        Self {
+            topic,
+            partition,
+            start: state.start,
+            end: state.end,
+            active,
+            position: state.position,
+            last_time: state.last_time,
+            producers,
+            aborted: Vec::new(),
+            chunk: None,
+            saved: None,
+        }
+    }
+
+    /// Remembers how it is now, if it was not touched by this group before. Says whether
+    /// it was not.
+    pub(super) fn touch(&mut self) -> bool {
+        if self.saved.is_some() {
+            return false;
+        }
+        self.saved = Some(Saved {
+            end: self.end,
+            active: self.active.clone(),
+            position: self.position,
+            last_time: self.last_time,
+            producers: Vec::new(),
+        });
+        true
+    }
+
+    /// Remembers what was known of a producer, if this group did not change it before.
+    pub(super) fn save_producer(&mut self, producer: i64, before: Option<Known>) {
+        if let Some(saved) = &mut self.saved
+            && saved.producers.iter().all(|(id, _)| *id != producer)
+        {
+            saved.producers.push((producer, before));
+        }
+    }
+
+    /// The group is published: there is no way back.
+    pub(super) fn keep(&mut self) {
+        self.saved = None;
+        self.chunk = None;
+        self.partition.add_aborted(&self.aborted);
+        self.aborted.clear();
+    }
+
+    /// The group failed: everything is as it was before.
+    pub(super) fn take_back(&mut self) {
+        self.chunk = None;
+        self.aborted.clear();
+        let Some(saved) = self.saved.take() else { return };
+        let Saved { end, active, position, last_time, producers } = saved;
+        self.end = end;
+        self.active = active;
+        self.position = position;
+        self.last_time = last_time;
+        for (producer, before) in producers {
+            self.producers.restore(producer, before);
+        }
+    }
+
+    /// What may be read of it once everything it holds is durable.
+    pub(in crate::log) fn ends(&self) -> Ends {
+        Ends {
+            log_start: self.start,
+            high_watermark: self.end,
+            last_stable: self.producers.first_open().unwrap_or(self.end),
+        }
+    }
+
+    /// Its state for a checkpoint.
+    pub(in crate::log) fn state(&self) -> PartitionState {
+        let aborted = self.partition.aborted(i64::MIN, i64::MAX);
+        let plain = |one: Aborted| (one.producer_id, one.first_offset, one.last_offset);
+        PartitionState {
+            topic: self.topic.id(),
+            partition: self.partition.number,
+            start: self.start,
+            end: self.end,
+            segment: self.active.as_ref().map_or(self.end, |segment| segment.base()),
+            position: self.position,
+            last_time: self.last_time,
+            producers: self.producers.known().map(|(id, known)| (id, known.clone())).collect(),
+            aborted: aborted.into_iter().map(plain).collect(),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Changes of topics: made durable by a record of `__sluice_metadata`, then shown.
+//!
+//! What holds: the record is durable before anything else is done about the change; files
+//! are removed only when a checkpoint has passed every frame that names them.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::group::Content;
+use super::operation::Change;
+use super::{Appender, Failure, Removal, Tail};
+use crate::clock::now_millis;
+use crate::log::Ends;
+use crate::log::catalog::{Definition, METADATA_ID, TopicRecord};
+use crate::log::checkpoint::PartitionState;
+use crate::log::error::TopicError;
+use crate::log::partition::Partition;
+use crate::log::producer::Producers;
+use crate::log::retention;
+use crate::log::shared::Shared;
+use crate::log::topic::{NewTopic, Topic, TopicConfig, check_name};
+use crate::log::watermarks::Slot;
+
+/// As many as a topic may have: each costs a directory.
+const MOST_PARTITIONS: i32 = 10_000;
+
+impl From<Failure> for TopicError {
+    fn from(failure: Failure) -> Self {
+        Self::Append(failure.to_append())
+    }
+}
+
+impl Appender {
+    /// Makes metadata records durable, in a group of their own.
+    pub(super) fn define(&mut self, definitions: &[Definition]) -> Result<(), Failure> {
+        let metadata = self.shared.catalog(|topics| topics.by_id(METADATA_ID).cloned());
+        let topic = metadata.ok_or_else(|| Failure::Lost("no metadata topic".to_owned()))?;
+        let batch = Content::Open(Definition::batch(definitions));
+        let tail = &mut self.tails[super::slot_of(&topic, 0)];
+        let Shared { disk, settings, .. } = &*self.shared;
+        self.group.add(tail, batch, now_millis(), disk, settings);
+        self.flush()
+    }
+
+    pub(super) fn create_topic(&mut self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
+        let NewTopic { name, partitions, config, owner } = new;
+        check_name(&name)?;
+        if self.shared.catalog(|topics| topics.by_name(&name).is_some()) {
+            return Err(TopicError::Exists(name));
+        }
+        if self.shared.catalog(|topics| topics.collides(&name).is_some()) {
+            let reason = "it differs from another topic's by nothing but '.' and '_'";
+            return Err(TopicError::InvalidName(name, reason));
+        }
+        check_partitions(partitions)?;
+        let resolved = TopicConfig::resolve(&name, &config, &self.shared.settings)?;
+        let record = TopicRecord { id: Uuid::new_v4(), partitions, config, owner };
+        self.define(&[Definition::Topic(name.clone(), Some(record.clone()))])?;
+        let all = (0..partitions).map(|number| self.new_partition(&name, number)).collect();
+        tracing::info!(topic = name, partitions, "created topic");
+        Ok(self.show(Topic::new(&name, record, resolved, all)))
+    }
+
+    pub(super) fn change_topic(
+        &mut self,
+        name: &str,
+        change: Change,
+    ) -> Result<Arc<Topic>, TopicError> {
+        let topic = self.find(name)?;
+        let mut record = topic.record();
+        match change {
+            Change::Grow(partitions) => {
+                check_partitions(partitions)?;
+                if partitions < record.partitions {
+                    let reason = "it has more already, and partitions are never taken away";
+                    return Err(TopicError::InvalidPartitions(partitions, reason));
+                }
+                record.partitions = partitions;
+            }
+            Change::Configure(settings) => {
+                for (key, value) in settings {
+                    match value {
+                        Some(value) => record.config.insert(key, value),
+                        None => record.config.remove(&key),
+                    };
+                }
+            }
+            Change::Own(owner) => record.owner = owner,
+        }
+        let config = TopicConfig::resolve(name, &record.config, &self.shared.settings)?;
+        if record == topic.record() {
+            return Ok(topic);
+        }
+        self.define(&[Definition::Topic(name.to_owned(), Some(record.clone()))])?;
+        let mut all = topic.all_partitions().to_vec();
+        for number in topic.partitions()..record.partitions {
+            all.push(self.new_partition(name, number));
+        }
+        Ok(self.show(Topic::new(name, record, config, all)))
+    }
+
+    pub(super) fn delete_topic(&mut self, name: &str) -> Result<(), TopicError> {
+        let topic = self.find(name)?;
+        let mut definitions = vec![Definition::Topic(name.to_owned(), None)];
+        for partition in topic.all_partitions() {
+            if self.tails[partition.slot.0].start > 0 {
+                definitions.push(Definition::Start(topic.id(), partition.number, None));
+            }
+        }
+        self.define(&definitions)?;
+        self.shared.change_catalog(|topics| topics.remove(name));
+        let disk = Arc::clone(&self.shared.disk);
+        for partition in topic.all_partitions() {
+            partition.delete();
+            // Another topic of this name may come before the files can go.
+            let aside = format!("{}.{}-delete", partition.dir, topic.id());
+            if partition.segments().is_empty() {
+                continue;
+            }
+            for segment in partition.segments() {
+                segment.retire();
+            }
+            if let Err(error) = disk.rename(&partition.dir, &aside) {
+                tracing::warn!(%error, dir = partition.dir, "could not put a directory aside");
+            }
+            self.removals.push_back((self.sequence, Removal::Dir(aside)));
+            partition.change(Vec::clear);
+        }
+        if let Err(error) = disk.sync_dir("") {
+            let failure = Failure::of_sync("", &error);
+            self.lose(failure.to_string());
+            return Err(failure.into());
+        }
+        tracing::info!(topic = name, "deleted topic");
+        Ok(())
+    }
+
+    /// Moves the start of a partition, durably, and lets the segments before it go.
+    pub(super) fn move_start(&mut self, slot: Slot, start: i64) -> Result<(), Failure> {
+        let tail = &self.tails[slot.0];
+        if start <= tail.start {
+            return Ok(());
+        }
+        let (id, number) = (tail.topic.id(), tail.partition.number);
+        self.define(&[Definition::Start(id, number, Some(start))])?;
+        let tail = &mut self.tails[slot.0];
+        tail.start = start;
+        self.shared.watermarks.publish(&[(slot, tail.ends())]);
+        tail.partition.forget_aborted(start);
+        let mut gone = Vec::new();
+        tail.partition.change(|segments| {
+            let bases: Vec<i64> = segments.iter().map(|segment| segment.base()).collect();
+            gone = segments.drain(..retention::before(&bases, start)).collect();
+        });
+        for segment in gone {
+            segment.retire();
+            let removal = Removal::Segment(segment.stem().to_owned());
+            self.removals.push_back((self.sequence, removal));
+        }
+        Ok(())
+    }
+
+    /// Moves the starts of the partitions that have segments to delete.
+    pub(super) fn retain(&mut self, now: i64) {
+        let due: Vec<(Slot, i64)> =
+            self.tails.iter().filter_map(|tail| expired(tail, now)).collect();
+        for (slot, start) in due {
+            if let Err(failure) = self.move_start(slot, start) {
+                tracing::warn!(%failure, "retention could not move the start of a partition");
+                return;
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Topic>, TopicError> {
+        let found = self.shared.catalog(|topics| topics.by_name(name).cloned());
+        found.ok_or_else(|| TopicError::Unknown(name.to_owned()))
+    }
+
+    fn new_partition(&self, topic: &str, number: i32) -> Arc<Partition> {
+        let slot = self.shared.watermarks.add(Ends::default());
+        Arc::new(Partition::new(topic, number, slot, Vec::new(), Vec::new()))
+    }
+
+    /// Gives new partitions a tail, tells old ones of the change, and shows the topic.
+    fn show(&mut self, topic: Topic) -> Arc<Topic> {
+        let topic = Arc::new(topic);
+        for partition in topic.all_partitions() {
+            if let Some(tail) = self.tails.get_mut(partition.slot.0) {
+                tail.topic = Arc::clone(&topic);
+                continue;
+            }
+            debug_assert_eq!(partition.slot.0, self.tails.len());
+            let state = PartitionState::default();
+            let producers = Producers::default();
+            let (topic, partition) = (Arc::clone(&topic), Arc::clone(partition));
+            self.tails.push(Tail::new(topic, partition, &state, None, producers));
+        }
+        self.shared.change_catalog(|topics| topics.insert(Arc::clone(&topic)));
+        topic
+    }
+}
+
+/// Where retention wants a partition to start, if that is behind where it does.
+fn expired(tail: &Tail, now: i64) -> Option<(Slot, i64)> {
+    let config = tail.topic.config();
+    if !config.delete || tail.partition.is_deleted() {
+        return None;
+    }
+    let describe = |segment: &Arc<crate::log::segment::Segment>| retention::Sealed {
+        base: segment.base(),
+        size: segment.size(),
+        // An index that cannot be read keeps its segment.
+        largest_timestamp: segment.largest_timestamp().unwrap_or(i64::MAX),
+    };
+    let segments: Vec<_> = tail.partition.segments().iter().map(describe).collect();
+    let start = retention::start(&segments, config.retention_ms, config.retention_bytes, now)?;
+    (start > tail.start).then_some((tail.partition.slot, start))
+}
+
+fn check_partitions(partitions: i32) -> Result<(), TopicError> {
+    match partitions {
+        1..=MOST_PARTITIONS => Ok(()),
+        ..1 => Err(TopicError::InvalidPartitions(partitions, "it needs one at least")),
+        _ => Err(TopicError::InvalidPartitions(partitions, "10000 are the most")),
+    }
+}

@@ -1,0 +1,204 @@
+//! The files of the journal: which is written to, which wait to be used again.
+//!
+//! Owns: `journal/<20 digits>.journal`. In: encoded frames. Out: their durability.
+//!
+//! What holds: a file has all its bytes allocated and written before its first frame; the
+//! frames of one file follow each other; `retired` files hold frames that the last
+//! checkpoint has not passed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::{DIR, PAGE, padded};
+use crate::disk::{Disk, File, Mode};
+
+/// How many files wait for use at most; more are removed.
+const SPARES: usize = 2;
+
+/// [`PAGE`] as a length of slices.
+const PAGE_BYTES: usize = 4 << 10;
+
+/// What files are prewritten with.
+const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+#[derive(Debug)]
+struct JournalFile {
+    path: String,
+    file: Arc<File>,
+    length: u64,
+    /// The sequence of the last frame in it.
+    last: u64,
+}
+
+/// The files of the journal.
+#[derive(Debug)]
+pub(in crate::log) struct Journal {
+    disk: Arc<dyn Disk>,
+    smallest: u64,
+    largest: u64,
+    /// The length of the next new file.
+    wanted: u64,
+    number: u64,
+    current: Option<JournalFile>,
+    offset: u64,
+    retired: VecDeque<JournalFile>,
+    spares: Vec<JournalFile>,
+}
+
+/// Whether a failed write left the journal fit for more.
+#[derive(Debug)]
+pub(in crate::log) enum WriteError {
+    /// The frame is not there, and the next may be written.
+    Refused(io::Error),
+    /// Nobody can say what is durable.
+    Lost(io::Error),
+}
+
+impl Journal {
+    /// Takes over the files that are there, none of which holds a frame that counts.
+    pub(in crate::log) fn new(
+        disk: &Arc<dyn Disk>,
+        smallest: u64,
+        largest: u64,
+    ) -> io::Result<Self> {
+        disk.create_dir(DIR)?;
+        let mut journal = Self {
+            disk: Arc::clone(disk),
+            smallest,
+            largest,
+            wanted: smallest,
+            number: 0,
+            current: None,
+            offset: 0,
+            retired: VecDeque::new(),
+            spares: Vec::new(),
+        };
+        for (number, path) in files(&**disk)? {
+            journal.number = journal.number.max(number);
+            let file = Arc::new(disk.open(&path, Mode::Write)?);
+            let length = file.len()? / PAGE * PAGE;
+            journal.reuse(JournalFile { path, file, length, last: 0 })?;
+        }
+        disk.sync_dir("")?;
+        Ok(journal)
+    }
+
+    /// Writes a frame and syncs it.
+    pub(in crate::log) fn write(
+        &mut self,
+        frame: &mut Vec<u8>,
+        sequence: u64,
+    ) -> Result<(), WriteError> {
+        let length = padded(frame.len() as u64);
+        frame.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        let current = self.room(length).map_err(WriteError::Refused)?;
+        let file = Arc::clone(&current.file);
+        if let Err(error) = file.write_at(frame, self.offset) {
+            // A part of it may be there, and a later frame of this sequence in another
+            // file: make sure that this one never counts.
+            let wiped = file.write_at(&ZEROS[..PAGE_BYTES], self.offset);
+            return match wiped.and_then(|()| file.sync()) {
+                Ok(()) => Err(WriteError::Refused(error)),
+                Err(_) => Err(WriteError::Lost(error)),
+            };
+        }
+        file.sync().map_err(WriteError::Lost)?;
+        if let Some(current) = &mut self.current {
+            current.last = sequence;
+        }
+        self.offset += length;
+        Ok(())
+    }
+
+    /// The file that has room for `length` bytes at `offset`.
+    fn room(&mut self, length: u64) -> io::Result<&mut JournalFile> {
+        let fits = |file: &JournalFile, offset: u64| file.length >= offset + length;
+        if !self.current.as_ref().is_some_and(|file| fits(file, self.offset)) {
+            let spare = self.spares.iter().position(|file| fits(file, 0));
+            let next = match spare {
+                Some(at) => self.spares.swap_remove(at),
+                None => self.make(length)?,
+            };
+            self.retired.extend(self.current.replace(next));
+            self.offset = 0;
+        }
+        self.current.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// A new file, prewritten.
+    fn make(&mut self, least: u64) -> io::Result<JournalFile> {
+        let length = padded(self.wanted.max(least));
+        let path = path(self.number + 1);
+        let file = Arc::new(self.disk.open(&path, Mode::Create)?);
+        if let Err(error) = prewrite(&file, length) {
+            // Whatever is left of it is taken over at the next start.
+            let _ = self.disk.remove_file(&path);
+            return Err(error);
+        }
+        self.disk.sync_dir(DIR)?;
+        self.number += 1;
+        self.wanted = (self.wanted * 2).min(self.largest);
+        Ok(JournalFile { path, file, length, last: 0 })
+    }
+
+    /// A checkpoint has passed `sequence`: files with older frames are used again.
+    pub(in crate::log) fn passed(&mut self, sequence: u64) -> io::Result<()> {
+        while self.retired.front().is_some_and(|file| file.last <= sequence) {
+            if let Some(file) = self.retired.pop_front() {
+                self.reuse(file)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reuse(&mut self, file: JournalFile) -> io::Result<()> {
+        if self.spares.len() < SPARES && file.length >= self.smallest {
+            self.spares.push(file);
+            return Ok(());
+        }
+        let smallest = self.spares.iter().enumerate().min_by_key(|(_, spare)| spare.length);
+        let surplus = match smallest {
+            Some((at, spare)) if spare.length < file.length => {
+                std::mem::replace(&mut self.spares[at], file)
+            }
+            _ => file,
+        };
+        self.disk.remove_file(&surplus.path)
+    }
+
+    /// Removes what a clean start does not need.
+    pub(in crate::log) fn shrink(&mut self) -> io::Result<()> {
+        let all = self.retired.drain(..).chain(self.spares.drain(..)).chain(self.current.take());
+        let mut kept = false;
+        for file in all {
+            if !kept && file.length == self.smallest {
+                kept = true;
+            } else {
+                self.disk.remove_file(&file.path)?;
+            }
+        }
+        self.disk.sync_dir(DIR)
+    }
+}
+
+fn prewrite(file: &File, length: u64) -> io::Result<()> {
+    let mut at = 0;
+    while at < length {
+        let part = (length - at).min(ZEROS.len() as u64);
+        file.write_at(&ZEROS[..usize::try_from(part).unwrap_or(0)], at)?;
+        at += part;
+    }
+    file.sync()
+}
+
+fn path(number: u64) -> String {
+    format!("{DIR}/{number:020}.journal")
+}
+
+/// Numbers and paths of the files there are.
+pub(super) fn files(disk: &dyn Disk) -> io::Result<Vec<(u64, String)>> {
+    let entries = disk.list(DIR)?;
+    let number = |name: &str| name.strip_suffix(".journal")?.parse().ok();
+    Ok(entries.iter().filter_map(|entry| number(&entry.name).map(|n| (n, path(n)))).collect())
+}

@@ -1,0 +1,27 @@
+//! The journal: what makes many partitions durable with one sync.
+//!
+//! Owns: the files under `journal/`, the frames in them, their numbering. In: the entries
+//! of a group. Out: durability; at start, the frames that a checkpoint has not seen.
+//!
+//! What holds: a frame is written only after the sync of the one before returned; its
+//! sequence is the next; files are prewritten, so that a sync moves no metadata; a file is
+//! used again only when a checkpoint has passed its frames.
+
+mod file;
+mod frame;
+mod scan;
+
+pub(super) use file::{Journal, WriteError};
+pub(super) use frame::{Entry, Frame, Kind};
+pub(super) use scan::{Found, scan};
+
+/// The directory of the journal.
+pub(super) const DIR: &str = "journal";
+
+/// Frames begin at multiples of this: the unit in which disks and caches write.
+pub(super) const PAGE: u64 = 4096;
+
+/// The length of a frame in a file.
+pub(super) fn padded(length: u64) -> u64 {
+    length.next_multiple_of(PAGE)
+}

@@ -1,0 +1,81 @@
+//! The thread that does for the appender what takes long: it writes checkpoints.
+//!
+//! In: jobs, each with all it needs. Out: their outcomes, for which the appender looks between groups.
+//!
+//! What holds: a checkpoint is written when all the segments it speaks of are durable.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use super::appender::Failure;
+use super::checkpoint::Checkpoint;
+use super::segment::Segment;
+use crate::disk::Disk;
+
+#[derive(Debug)]
+pub(super) enum Job {
+    Checkpoint(CheckpointJob),
+}
+
+/// A checkpoint, and the segments to sync before it.
+#[derive(Debug)]
+pub(super) struct CheckpointJob {
+    pub(super) checkpoint: Checkpoint,
+    /// Appended to since the last checkpoint.
+    pub(super) dirty: Vec<Arc<Segment>>,
+    /// Complete since then.
+    pub(super) sealed: Vec<Arc<Segment>>,
+}
+
+/// What became of a checkpoint.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The sequence it has passed.
+    pub(super) result: Result<u64, Failure>,
+    pub(super) dirty: Vec<Arc<Segment>>,
+    pub(super) sealed: Vec<Arc<Segment>>,
+}
+
+impl CheckpointJob {
+    /// Syncs, and writes the checkpoint.
+    pub(super) fn carry_out(self, disk: &dyn Disk) -> Outcome {
+        let result = self.sync().and_then(|()| {
+            let written = self.checkpoint.write(disk);
+            written.map_err(|error| Failure::refused("the checkpoint", &error))
+        });
+        let Self { checkpoint, dirty, sealed } = self;
+        Outcome { result: result.map(|()| checkpoint.sequence), dirty, sealed }
+    }
+
+    fn sync(&self) -> Result<(), Failure> {
+        for (segments, sealed) in [(&self.sealed, true), (&self.dirty, false)] {
+            for segment in segments {
+                if sealed || !self.sealed.iter().any(|other| Arc::ptr_eq(other, segment)) {
+                    segment.sync(sealed).map_err(|error| of_segment(segment, &error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No room for an index is nothing lost; whatever else a segment fails with may be.
+fn of_segment(segment: &Segment, error: &io::Error) -> Failure {
+    match Failure::refused(&segment.path(), error) {
+        Failure::Full => Failure::Full,
+        Failure::Refused(_) | Failure::Lost(_) => Failure::of_sync(&segment.path(), error),
+    }
+}
+
+/// Works until the appender is gone.
+pub(super) fn run(disk: &dyn Disk, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::Sender<Outcome>) {
+    while let Ok(job) = jobs.recv() {
+        let outcome = match job {
+            Job::Checkpoint(job) => job.carry_out(disk),
+        };
+        if outcomes.send(outcome).is_err() {
+            return;
+        }
+    }
+}

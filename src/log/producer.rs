@@ -1,0 +1,197 @@
+//! What a partition remembers of its idempotent producers. Pure.
+//!
+//! Owns: the rules of Kafka's `ProducerAppendInfo`: a batch follows the last by its
+//! sequence number, a repeated one of the last five is answered with its first offset, an
+//! old epoch is refused; a producer that is not known may begin anywhere. Also which
+//! transactions are open: below the first of them everything is stable.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::AppendError;
+use super::{Aborted, Producer};
+use crate::record::Head;
+
+/// Kafka remembers as many: a client has at most five requests in flight.
+const REMEMBERED: usize = 5;
+
+/// The producers of one partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Producers {
+    known: HashMap<i64, Known>,
+    /// First offset and producer of the open transactions.
+    open: BTreeSet<(i64, i64)>,
+}
+
+/// One producer, as a checkpoint keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Known {
+    epoch: i16,
+    batches: VecDeque<Remembered>,
+    last_timestamp: i64,
+    open: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Remembered {
+    first_sequence: i32,
+    last_sequence: i32,
+    base_offset: i64,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marker {
+    Abort,
+    Commit,
+}
+
+impl Producers {
+    /// Whether the batch may be appended; `Some` is the offset of the batch that it repeats.
+    pub(super) fn check(&self, head: &Head) -> Result<Option<i64>, AppendError> {
+        let producer_id = head.producer_id;
+        let Some(known) = self.known.get(&producer_id).filter(|_| producer_id >= 0) else {
+            return Ok(None);
+        };
+        if head.producer_epoch < known.epoch {
+            return Err(AppendError::InvalidProducerEpoch {
+                producer_id,
+                got: head.producer_epoch,
+                current: known.epoch,
+            });
+        }
+        if head.is_control() {
+            return Ok(None);
+        }
+        let (first, last) = (head.base_sequence, last_sequence(head));
+        let mut expected = 0;
+        if head.producer_epoch == known.epoch {
+            let repeats =
+                |one: &&Remembered| (one.first_sequence, one.last_sequence) == (first, last);
+            if let Some(repeated) = known.batches.iter().find(repeats) {
+                return Ok(Some(repeated.base_offset));
+            }
+            if let Some(newest) = known.batches.back() {
+                expected = following(newest.last_sequence, 1);
+            }
+        }
+        if first == expected {
+            Ok(None)
+        } else {
+            Err(AppendError::OutOfOrderSequence { producer_id, got: first, expected })
+        }
+    }
+
+    /// Takes a batch as appended. Returns what was known of the producer before.
+    pub(super) fn appended(&mut self, head: &Head, base: i64, now: i64) -> Option<Known> {
+        let producer = head.producer_id;
+        let before = self.known.get(&producer).cloned();
+        let known = self.known.entry(producer).or_insert_with(|| Known {
+            epoch: head.producer_epoch,
+            batches: VecDeque::new(),
+            last_timestamp: now,
+            open: None,
+        });
+        if known.epoch != head.producer_epoch {
+            known.epoch = head.producer_epoch;
+            known.batches.clear();
+        }
+        known.last_timestamp = now;
+        known.batches.push_back(Remembered {
+            first_sequence: head.base_sequence,
+            last_sequence: last_sequence(head),
+            base_offset: base,
+        });
+        if known.batches.len() > REMEMBERED {
+            known.batches.pop_front();
+        }
+        if head.is_transactional() && known.open.is_none() {
+            known.open = Some(base);
+            self.open.insert((base, producer));
+        }
+        before
+    }
+
+    /// Takes the marker that ends a producer's transaction, and returns the transaction if
+    /// it was aborted.
+    pub(super) fn ended(
+        &mut self,
+        head: &Head,
+        base: i64,
+        marker: Marker,
+        now: i64,
+    ) -> (Option<Known>, Option<Aborted>) {
+        let producer_id = head.producer_id;
+        let before = self.known.get(&producer_id).cloned();
+        let known = self.known.entry(producer_id).or_insert_with(|| Known {
+            epoch: head.producer_epoch,
+            batches: VecDeque::new(),
+            last_timestamp: now,
+            open: None,
+        });
+        if known.epoch != head.producer_epoch {
+            known.epoch = head.producer_epoch;
+            known.batches.clear();
+        }
+        known.last_timestamp = now;
+        let Some(first_offset) = known.open.take() else { return (before, None) };
+        self.open.remove(&(first_offset, producer_id));
+        let aborted = Aborted { producer_id, first_offset, last_offset: base };
+        (before, (marker == Marker::Abort).then_some(aborted))
+    }
+
+    /// Puts back what was known of a producer before its batches were refused.
+    pub(super) fn restore(&mut self, producer: i64, before: Option<Known>) {
+        if let Some(first) = self.known.remove(&producer).and_then(|known| known.open) {
+            self.open.remove(&(first, producer));
+        }
+        if let Some(known) = before {
+            self.insert(producer, known);
+        }
+    }
+
+    /// Puts in what a checkpoint kept.
+    pub(super) fn insert(&mut self, producer: i64, known: Known) {
+        if let Some(first) = known.open {
+            self.open.insert((first, producer));
+        }
+        self.known.insert(producer, known);
+    }
+
+    /// Forgets producers without an open transaction that were last heard of before `time`.
+    pub(super) fn expire(&mut self, time: i64) {
+        self.known.retain(|_, known| known.open.is_some() || known.last_timestamp >= time);
+    }
+
+    /// All of them, for a checkpoint.
+    pub(super) fn known(&self) -> impl Iterator<Item = (i64, &Known)> {
+        self.known.iter().map(|(id, known)| (*id, known))
+    }
+
+    /// The first offset of the oldest open transaction.
+    pub(super) fn first_open(&self) -> Option<i64> {
+        self.open.first().map(|(offset, _)| *offset)
+    }
+
+    /// All of them, for whoever asks.
+    pub(super) fn describe(&self) -> Vec<Producer> {
+        let describe = |(id, known): (&i64, &Known)| Producer {
+            producer_id: *id,
+            epoch: known.epoch,
+            last_sequence: known.batches.back().map_or(-1, |batch| batch.last_sequence),
+            last_timestamp: known.last_timestamp,
+            open_transaction: known.open,
+        };
+        self.known.iter().map(describe).collect()
+    }
+}
+
+fn last_sequence(head: &Head) -> i32 {
+    following(head.base_sequence, head.last_offset_delta)
+}
+
+/// Sequence numbers wrap from 2^31-1 to 0.
+fn following(sequence: i32, by: i32) -> i32 {
+    sequence.wrapping_add(by) & i32::MAX
+}

@@ -1,0 +1,234 @@
+//! Reading: from an offset to whole batches as they are stored, and from a time to an
+//! offset.
+//!
+//! In: a partition, and the limit that a snapshot of its ends gave. Out: bytes of the
+//! segment, cut at batch boundaries below the limit.
+//!
+//! What holds: bytes behind the limit are read but never looked at: the appender may be
+//! writing them.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::partition::Partition;
+use super::segment::{Segment, walk};
+use crate::disk::File;
+use crate::record::{BatchView, HEAD_LENGTH, Head};
+
+/// From where the bytes may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Memory only: `WouldBlock` where the disk would have to be read.
+    Cached,
+    /// Wherever they are.
+    Any,
+}
+
+/// What to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) offset: i64,
+    pub(super) limit: i64,
+    pub(super) max_bytes: usize,
+    pub(super) at_least_one: bool,
+}
+
+/// Why nothing was read: where, and what.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) place: String,
+    pub(super) error: io::Error,
+}
+
+/// Whole batches from the one that holds `span.offset`. Empty at the limit.
+pub(super) fn read(
+    partition: &Partition,
+    span: Span,
+    interval: u64,
+    access: Access,
+) -> Result<Bytes, Trouble> {
+    let mut segment = partition.segment_of(span.offset);
+    while let Some(current) = segment {
+        let found = read_segment(&current, span, interval, access)
+            .map_err(|error| Trouble { place: current.path(), error })?;
+        if let Some(bytes) = found {
+            return Ok(bytes);
+        }
+        // Compaction may have taken the last batches of a segment.
+        segment = partition.segment_after(current.base());
+    }
+    Ok(Bytes::new())
+}
+
+/// `None` if the segment has no batch at the offset or behind it.
+fn read_segment(
+    segment: &Segment,
+    span: Span,
+    interval: u64,
+    access: Access,
+) -> io::Result<Option<Bytes>> {
+    let size = segment.size();
+    if size == 0 {
+        return Ok(None);
+    }
+    let file = segment.file()?;
+    let mut position = segment.position(span.offset)?;
+    // Between two entries of the index lie about so many bytes.
+    let slack = usize::try_from(interval).unwrap_or(0) + HEAD_LENGTH;
+    let mut wanted = span.max_bytes.saturating_add(slack);
+    loop {
+        let left = usize::try_from(size.saturating_sub(position)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; wanted.min(left)];
+        fill(&file, &mut bytes, position, access)?;
+        match cut(&bytes, span)? {
+            Cut::Whole { from, to } => return Ok(Some(Bytes::from(bytes).slice(from..to))),
+            Cut::End => return Ok(Some(Bytes::new())),
+            Cut::Longer { at, size: needed } => {
+                let more = needed > bytes.len();
+                position += at as u64;
+                if position + needed as u64 > size {
+                    return if at == 0 && !more { Err(damaged()) } else { Ok(None) };
+                }
+                wanted = needed.max(wanted);
+                if at == 0 && !more {
+                    return Err(damaged());
+                }
+            }
+            Cut::Behind { at } if position + at as u64 >= size => return Ok(None),
+            Cut::Behind { at: 0 } => return Err(damaged()),
+            Cut::Behind { at } => position += at as u64,
+        }
+    }
+}
+
+/// What a buffer of batches holds of a span.
+enum Cut {
+    /// These bytes of it.
+    Whole { from: usize, to: usize },
+    /// A first batch that is longer than the buffer: read so many bytes at `at`.
+    Longer { at: usize, size: usize },
+    /// Nothing, as what follows is not to be read.
+    End,
+    /// All of it lies before the offset; what follows is at `at`.
+    Behind { at: usize },
+}
+
+fn cut(bytes: &[u8], span: Span) -> io::Result<Cut> {
+    let mut at = 0;
+    let mut from = None;
+    let mut next = i64::MIN;
+    while next < span.limit && bytes.len() - at >= HEAD_LENGTH {
+        let head = Head::parse(&bytes[at..]).map_err(|_| damaged())?;
+        if head.base_offset >= span.limit {
+            return Ok(from.map_or(Cut::End, |from| Cut::Whole { from, to: at }));
+        }
+        let end = at + head.size();
+        let wanted = head.last_offset() >= span.offset;
+        match from {
+            None if wanted => {
+                let fits = head.size() <= span.max_bytes;
+                if !fits && !span.at_least_one {
+                    return Ok(Cut::End);
+                }
+                if end > bytes.len() {
+                    return Ok(Cut::Longer { at, size: head.size() });
+                }
+                from = Some(at);
+            }
+            None if end > bytes.len() => return Ok(Cut::Behind { at: end }),
+            Some(from) if end > bytes.len() || end - from > span.max_bytes => {
+                return Ok(Cut::Whole { from, to: at });
+            }
+            None | Some(_) => {}
+        }
+        next = head.last_offset() + 1;
+        at = end;
+    }
+    Ok(match from {
+        Some(from) => Cut::Whole { from, to: at },
+        None if next >= span.limit => Cut::End,
+        None => Cut::Behind { at },
+    })
+}
+
+fn fill(file: &File, bytes: &mut [u8], position: u64, access: Access) -> io::Result<()> {
+    let read = match access {
+        Access::Cached => file.read_cached(bytes, position)?,
+        Access::Any => file.read_at(bytes, position)?,
+    };
+    if read == bytes.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn damaged() -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
+/// The first record below `limit` that is not older than `timestamp`: offset and
+/// timestamp.
+pub(super) fn offset_for_time(
+    partition: &Partition,
+    start: i64,
+    timestamp: i64,
+    limit: i64,
+) -> Result<Option<(i64, i64)>, Trouble> {
+    for segment in partition.segments() {
+        if segment.base() >= limit {
+            break;
+        }
+        let found = first_not_older(&segment, start, timestamp, limit)
+            .map_err(|error| Trouble { place: segment.path(), error })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn first_not_older(
+    segment: &Arc<Segment>,
+    start: i64,
+    timestamp: i64,
+    limit: i64,
+) -> io::Result<Option<(i64, i64)>> {
+    if segment.size() == 0 || segment.largest_timestamp()? < timestamp {
+        return Ok(None);
+    }
+    let from = segment.position(segment.offset_before(timestamp)?.max(start))?;
+    let file = segment.file()?;
+    let mut found = None;
+    walk(&file, from, segment.size(), |position, head| {
+        if head.base_offset >= limit {
+            return false;
+        }
+        if head.max_timestamp >= timestamp && head.last_offset() >= start {
+            found = Some((position, *head));
+            return false;
+        }
+        true
+    })?;
+    let Some((position, head)) = found else { return Ok(None) };
+    Ok(Some(record_not_older(&file, position, &head, start, timestamp)?))
+}
+
+/// The record within a batch; its first one where the records cannot be looked into.
+fn record_not_older(
+    file: &File,
+    position: u64,
+    head: &Head,
+    start: i64,
+    timestamp: i64,
+) -> io::Result<(i64, i64)> {
+    let whole = (head.base_offset.max(start), head.max_timestamp);
+    if head.base_timestamp >= timestamp || head.has_append_time() {
+        let first = if head.has_append_time() { head.max_timestamp } else { head.base_timestamp };
+        return Ok((whole.0, first));
+    }
+    let mut bytes = vec![0; head.size()];
+    file.read_exact_at(&mut bytes, position)?;
+    let Ok(batch) = BatchView::parse_stored(&bytes) else { return Err(damaged()) };
+    let mut records = batch.records().map_while(Result::ok);
+    let found = records.find(|one| one.timestamp >= timestamp && one.offset >= start);
+    Ok(found.map_or(whole, |record| (record.offset, record.timestamp)))
+}

@@ -1,0 +1,295 @@
+//! From what a crash, or a clean stop, left to a log that can go on.
+//!
+//! One path: from the last checkpoint, apply each whole frame that follows (inline: the
+//! segment gets those bytes; reference: it must hold them; staged: the rename is made
+//! again), then cut every partition to its committed end and rebuild what indexes lack.
+//! After a clean stop there are no frames. At the end a checkpoint raises the epoch,
+//! durably, before this process writes its first frame.
+//!
+//! What holds: bytes that were durable and are not as they were are reported with their
+//! place, and not passed unless the operator says so. A directory that nobody knows is
+//! set aside, never deleted.
+
+mod partition;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use partition::Recovering;
+
+use super::appender::{Start, Tail};
+use super::catalog::{Catalog, Definitions, METADATA_ID, TopicRecord};
+use super::checkpoint::Checkpoint;
+use super::error::OpenError;
+use super::journal::{self, Found, Journal};
+use super::partition::{Partition, dir};
+use super::settings::LogSettings;
+use super::shared::Shared;
+use super::staged;
+use super::topic::{METADATA_TOPIC, Topic, TopicConfig};
+use super::watermarks::Watermarks;
+use crate::disk::Disk;
+
+/// Where a problem is met while opening.
+pub(super) enum Problem {
+    Io(io::Error),
+    Damage(String),
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// An opened log, before its threads run.
+pub(super) struct Opened {
+    pub(super) shared: Shared,
+    pub(super) start: Start,
+    /// Whether the cluster has only now got its id.
+    pub(super) is_new: bool,
+}
+
+type Partitions = HashMap<(Uuid, i32), Recovering>;
+
+/// Opens the log on `disk`, which the caller has locked.
+pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Opened, OpenError> {
+    fit(&mut settings, &**disk)?;
+    let checkpoint = read_checkpoint(&**disk)?;
+    let found = if checkpoint.clean {
+        None
+    } else {
+        let Checkpoint { salt, epoch, sequence, .. } = checkpoint;
+        Some(journal::scan(&**disk, salt, epoch, sequence).map_err(doing("scan the journal"))?)
+    };
+    if let Some(damage) = found.as_ref().and_then(|found| found.damage.as_ref()) {
+        refuse_damage(damage, &settings)?;
+    }
+    let mut partitions = from_checkpoint(&checkpoint);
+    let definitions = read_metadata(disk, &settings, found.as_ref(), &mut partitions)?;
+    let others = names(&definitions, |id| id != METADATA_ID);
+    replay(disk, &settings, found.as_ref(), &others, &mut partitions)?;
+
+    let epoch = checkpoint.epoch + 1;
+    let watermarks = Watermarks::new();
+    let mut catalog = Catalog::default();
+    let mut tails = Vec::new();
+    for (name, record) in definitions.topics() {
+        let (topic, more) =
+            open_topic(disk, &settings, &watermarks, &definitions, &mut partitions, name, record)?;
+        tails.extend(more);
+        catalog.insert(topic);
+    }
+    let sequence = found.as_ref().map_or(checkpoint.sequence, Found::last);
+    let next = Checkpoint {
+        epoch,
+        sequence,
+        salt: checkpoint.salt,
+        clean: false,
+        partitions: tails.iter().filter(|tail| tail.end > 0).map(Tail::state).collect(),
+    };
+    next.write(&**disk).map_err(doing("write the checkpoint"))?;
+    clean_up(&**disk, &definitions, epoch).map_err(doing("clean up the log directory"))?;
+    let journal = Journal::new(disk, settings.journal_file_min, settings.journal_file_max)
+        .map_err(doing("open the journal"))?;
+    let is_new = definitions.cluster.is_none();
+    let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
+    let shared = Shared::new(Arc::clone(disk), settings, watermarks, catalog, epoch, cluster);
+    let start = Start {
+        journal,
+        epoch,
+        sequence,
+        salt: checkpoint.salt,
+        tails,
+        producer_ids: definitions.producer_ids,
+    };
+    Ok(Opened { shared, start, is_new })
+}
+
+/// Makes the sizes of our own files fit a small disk: 32 MiB must do.
+fn fit(settings: &mut LogSettings, disk: &dyn Disk) -> Result<(), OpenError> {
+    let total = disk.space().map_err(doing("ask for the room on the disk"))?.total;
+    let part = |share: u64| (total / share).next_multiple_of(journal::PAGE);
+    settings.journal_file_min = settings.journal_file_min.min(part(32));
+    settings.journal_file_max = settings.journal_file_max.min(part(16));
+    settings.internal_segment_bytes = settings.internal_segment_bytes.min(part(16));
+    settings.checkpoint_inline_bytes = settings.checkpoint_inline_bytes.min(part(8));
+    settings.ballast_bytes = settings.ballast_bytes.min(part(32));
+    Ok(())
+}
+
+fn read_checkpoint(disk: &dyn Disk) -> Result<Checkpoint, OpenError> {
+    let found = Checkpoint::read(disk).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => OpenError::Damaged(format!("the checkpoint: {error}")),
+        _ => doing("read the checkpoint")(error),
+    })?;
+    if let Some(checkpoint) = found {
+        return Ok(checkpoint);
+    }
+    let entries = disk.list("").map_err(doing("list the log directory"))?;
+    if entries.iter().any(|entry| entry.name == "meta.properties") {
+        let reason = "it is a directory of Apache Kafka; give sluice one of its own (log.dirs)";
+        return Err(OpenError::Unknown(reason.to_owned()));
+    }
+    if let Some(entry) = entries.iter().find(|entry| entry.is_dir && is_partition(&entry.name)) {
+        return Err(OpenError::Unknown(format!(
+            "there is a directory {} but no checkpoint",
+            entry.name
+        )));
+    }
+    let (salt, _) = Uuid::new_v4().as_u64_pair();
+    let first = Checkpoint { salt: (salt >> 32) as u32, ..Checkpoint::default() };
+    first.write(disk).map_err(doing("write the first checkpoint"))?;
+    Ok(first)
+}
+
+fn from_checkpoint(checkpoint: &Checkpoint) -> Partitions {
+    let states = checkpoint.partitions.iter();
+    states.map(|state| ((state.topic, state.partition), Recovering::new(state))).collect()
+}
+
+/// Recovers the metadata topic, and reads what it says.
+fn read_metadata(
+    disk: &Arc<dyn Disk>,
+    settings: &LogSettings,
+    found: Option<&Found>,
+    partitions: &mut Partitions,
+) -> Result<Definitions, OpenError> {
+    let mut definitions = Definitions::default();
+    let own = names(&definitions, |id| id == METADATA_ID);
+    replay(disk, settings, found, &own, partitions)?;
+    let key = (METADATA_ID, 0);
+    let Some(recovering) = partitions.get_mut(&key) else { return Ok(definitions) };
+    let stored = recovering
+        .read_all(&**disk, &dir(METADATA_TOPIC, 0))
+        .map_err(doing("read the metadata topic"))?;
+    let read = definitions.read(&stored.into_iter().map(Bytes::from).collect::<Vec<_>>());
+    match read {
+        Ok(()) => {}
+        Err(error) => refuse_damage(&format!("the metadata topic: {error}"), settings)?,
+    }
+    Ok(definitions)
+}
+
+/// Topic names by id.
+fn names(definitions: &Definitions, wanted: impl Fn(Uuid) -> bool) -> HashMap<Uuid, String> {
+    let all = definitions.topics().map(|(name, record)| (record.id, name.to_owned()));
+    all.filter(|(id, _)| wanted(*id)).collect()
+}
+
+/// Applies the frames' entries of the topics in `names`. Those of others are of topics
+/// that were deleted later, or have their own turn.
+fn replay(
+    disk: &Arc<dyn Disk>,
+    settings: &LogSettings,
+    found: Option<&Found>,
+    names: &HashMap<Uuid, String>,
+    partitions: &mut Partitions,
+) -> Result<(), OpenError> {
+    let Some(found) = found else { return Ok(()) };
+    let replayed = found.replay(|entry, bytes| {
+        let Some(name) = names.get(&entry.topic) else { return Ok(()) };
+        let key = (entry.topic, entry.partition);
+        let recovering = partitions.entry(key).or_insert_with(|| Recovering::empty(key));
+        recovering.apply(&**disk, &dir(name, entry.partition), entry, bytes)
+    });
+    match replayed {
+        Ok(()) => Ok(()),
+        Err(Problem::Io(error)) => Err(doing("apply the journal")(error)),
+        Err(Problem::Damage(damage)) => refuse_damage(&damage, settings),
+    }
+}
+
+/// One topic with its partitions cut to their committed ends.
+fn open_topic(
+    disk: &Arc<dyn Disk>,
+    settings: &LogSettings,
+    watermarks: &Watermarks,
+    definitions: &Definitions,
+    partitions: &mut Partitions,
+    name: &str,
+    record: TopicRecord,
+) -> Result<(Arc<Topic>, Vec<Tail>), OpenError> {
+    // A setting that a newer version allowed must not keep the log from opening.
+    let config = TopicConfig::resolve(name, &record.config, settings).or_else(|error| {
+        tracing::warn!(topic = name, %error, "a setting of a topic is not understood");
+        TopicConfig::resolve(name, &std::collections::BTreeMap::new(), settings)
+    });
+    let config = config.map_err(|error| OpenError::Unknown(error.to_string()))?;
+    let mut opened = Vec::new();
+    for number in 0..record.partitions {
+        let key = (record.id, number);
+        let mut recovering = partitions.remove(&key).unwrap_or_else(|| Recovering::empty(key));
+        let start = definitions.starts.get(&key).copied().unwrap_or(0);
+        recovering.raise_start(start);
+        let segments = match recovering.cut(disk, &dir(name, number), settings) {
+            Ok(segments) => segments,
+            Err(Problem::Io(error)) => {
+                return Err(doing(&format!("open partition {}", dir(name, number)))(error));
+            }
+            Err(Problem::Damage(damage)) => return Err(OpenError::Damaged(damage)),
+        };
+        let slot = watermarks.add(recovering.ends());
+        let aborted = std::mem::take(&mut recovering.aborted);
+        let partition = Partition::new(name, number, slot, segments.clone(), aborted);
+        opened.push((Arc::new(partition), recovering, segments.last().cloned()));
+    }
+    let all = opened.iter().map(|(partition, ..)| Arc::clone(partition)).collect();
+    let topic = Arc::new(Topic::new(name, record, config, all));
+    let tail = |(partition, recovering, active): (Arc<Partition>, Recovering, _)| {
+        Tail::new(Arc::clone(&topic), partition, &recovering.state, active, recovering.producers)
+    };
+    let tails = opened.into_iter().map(tail).collect();
+    Ok((topic, tails))
+}
+
+/// Removes what no frame names, and sets aside what nobody knows.
+fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) -> io::Result<()> {
+    let mut expected = BTreeSet::new();
+    for (name, record) in definitions.topics() {
+        expected.extend((0..record.partitions).map(|number| dir(name, number)));
+    }
+    for entry in disk.list(staged::DIR)? {
+        disk.remove_file(&format!("{}/{}", staged::DIR, entry.name))?;
+    }
+    for entry in disk.list("")?.into_iter().filter(|entry| entry.is_dir) {
+        if entry.name.ends_with("-delete") && entry.name.contains('.') {
+            disk.remove_dir(&entry.name)?;
+        } else if is_partition(&entry.name) && !expected.contains(&entry.name) {
+            let aside = format!("{}.{epoch}.unknown", entry.name);
+            tracing::warn!(dir = entry.name, aside, "set a directory aside that no topic knows");
+            disk.rename(&entry.name, &aside)?;
+        }
+    }
+    disk.sync_dir("")
+}
+
+/// Whether a directory is named as a partition's is.
+fn is_partition(name: &str) -> bool {
+    name.rsplit_once('-').is_some_and(|(topic, number)| {
+        !topic.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+fn refuse_damage(damage: &str, settings: &LogSettings) -> Result<(), OpenError> {
+    if settings.accept_damage {
+        tracing::error!(damage, "goes on behind damage, as it was told to");
+        Ok(())
+    } else {
+        Err(OpenError::Damaged(damage.to_owned()))
+    }
+}
+
+fn doing(what: &str) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| OpenError::Io { doing: what.to_owned(), source }
+}
+
+/// 16 random bytes in 22 characters, as Kafka writes its cluster ids.
+fn new_cluster_id() -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes())
+}

@@ -1,0 +1,283 @@
+//! One partition on its way from a checkpoint to its committed end.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Problem;
+use crate::disk::{Disk, File, Mode};
+use crate::log::appender::marker_of;
+use crate::log::checkpoint::PartitionState;
+use crate::log::journal::{Entry, Kind};
+use crate::log::producer::Producers;
+use crate::log::segment::{self, Segment, base_of, log_path, stem};
+use crate::log::settings::LogSettings;
+use crate::log::{Aborted, Ends, staged};
+use crate::record::Head;
+
+/// See the head of this file.
+pub(super) struct Recovering {
+    pub(super) state: PartitionState,
+    pub(super) producers: Producers,
+    pub(super) aborted: Vec<Aborted>,
+    /// Committed bytes of the segments that frames have named.
+    named: BTreeMap<i64, u64>,
+    /// The segment that was written last.
+    open: Option<(i64, File)>,
+}
+
+impl Recovering {
+    pub(super) fn new(state: &PartitionState) -> Self {
+        let mut producers = Producers::default();
+        for (id, known) in &state.producers {
+            producers.insert(*id, known.clone());
+        }
+        let aborted =
+            state.aborted.iter().map(|(producer_id, first_offset, last_offset)| Aborted {
+                producer_id: *producer_id,
+                first_offset: *first_offset,
+                last_offset: *last_offset,
+            });
+        let aborted = aborted.collect();
+        let state = PartitionState { producers: Vec::new(), aborted: Vec::new(), ..state.clone() };
+        Self { state, producers, aborted, named: BTreeMap::new(), open: None }
+    }
+
+    pub(super) fn empty((topic, partition): (Uuid, i32)) -> Self {
+        Self::new(&PartitionState { topic, partition, ..PartitionState::default() })
+    }
+
+    pub(super) fn ends(&self) -> Ends {
+        Ends {
+            log_start: self.state.start,
+            high_watermark: self.state.end,
+            last_stable: self.producers.first_open().unwrap_or(self.state.end),
+        }
+    }
+
+    pub(super) fn raise_start(&mut self, start: i64) {
+        self.state.start = self.state.start.max(start).min(self.state.end);
+        let start = self.state.start;
+        self.aborted.retain(|one| one.last_offset >= start);
+    }
+
+    /// Applies an entry of a frame.
+    pub(super) fn apply(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &str,
+        entry: &Entry,
+        inline: &[u8],
+    ) -> Result<(), Problem> {
+        let path = log_path(&stem(dir, entry.segment));
+        if entry.base != self.state.end {
+            let end = self.state.end;
+            return Err(Problem::Damage(format!(
+                "{path}: the journal goes on at offset {}, the partition ends at {end}",
+                entry.base
+            )));
+        }
+        let position = match entry.kind {
+            Kind::Inline => {
+                let file = self.file(disk, dir, entry, &path)?;
+                file.write_at(inline, entry.position)?;
+                self.take(inline, entry);
+                entry.position
+            }
+            Kind::Reference => {
+                let mut bytes = vec![0; usize::try_from(entry.length).unwrap_or(0)];
+                let file = self.file(disk, dir, entry, &path)?;
+                let read = file.read_at(&mut bytes, entry.position)?;
+                if read != bytes.len() || crc32c::crc32c(&bytes) != entry.crc {
+                    return Err(Problem::Damage(format!(
+                        "{path}: the {} bytes at {} are not those that were written",
+                        entry.length, entry.position
+                    )));
+                }
+                self.take(&bytes, entry);
+                entry.position
+            }
+            Kind::Staged => {
+                self.open = None;
+                rename_staged(disk, dir, entry, &path)?;
+                0
+            }
+        };
+        self.state.segment = entry.segment;
+        self.state.position = position + entry.length;
+        self.state.end = entry.next;
+        self.state.last_time = self.state.last_time.max(entry.time);
+        self.named.insert(entry.segment, self.state.position);
+        Ok(())
+    }
+
+    /// The segment of an entry, which must be there unless the entry begins it.
+    fn file(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &str,
+        entry: &Entry,
+        path: &str,
+    ) -> Result<&File, Problem> {
+        if self.open.as_ref().is_none_or(|(base, _)| *base != entry.segment) {
+            let mode = if entry.position == 0 && entry.kind == Kind::Inline {
+                disk.create_dir(dir)?;
+                Mode::Create
+            } else {
+                Mode::Write
+            };
+            let file = disk.open(path, mode).map_err(|error| missing(error, path))?;
+            self.open = Some((entry.segment, file));
+        }
+        match &self.open {
+            Some((_, file)) => Ok(file),
+            None => Err(Problem::Io(io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    /// Takes what batches say of their producers.
+    fn take(&mut self, mut bytes: &[u8], entry: &Entry) {
+        let now = entry.time;
+        while let Ok(head) = Head::parse(bytes) {
+            let Some((batch, rest)) = bytes.split_at_checked(head.size()) else { return };
+            bytes = rest;
+            if head.is_control() {
+                if let Some(marker) = marker_of(batch) {
+                    let (_, aborted) = self.producers.ended(&head, head.base_offset, marker, now);
+                    self.aborted.extend(aborted);
+                }
+            } else if head.producer_id >= 0 {
+                self.producers.appended(&head, head.base_offset, now);
+            }
+        }
+    }
+
+    /// The committed bytes of all segments: for the metadata topic, before it is opened.
+    pub(super) fn read_all(&mut self, disk: &dyn Disk, dir: &str) -> io::Result<Vec<Vec<u8>>> {
+        let mut pieces = Vec::new();
+        for base in bases(disk, dir)? {
+            if base > self.state.segment {
+                break;
+            }
+            let file = disk.open(&log_path(&stem(dir, base)), Mode::Read)?;
+            let length = match self.named.get(&base) {
+                Some(size) => *size,
+                None if base == self.state.segment => self.state.position,
+                None => file.len()?,
+            };
+            let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            file.read_exact_at(&mut bytes, 0)?;
+            pieces.push(bytes);
+        }
+        Ok(pieces)
+    }
+
+    /// Cuts the files to what is committed, makes it durable, and opens the segments.
+    pub(super) fn cut(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        dir: &str,
+        settings: &LogSettings,
+    ) -> Result<Vec<Arc<Segment>>, Problem> {
+        self.open = None;
+        let PartitionState { start, end, segment: active, position, .. } = self.state;
+        let mut segments = Vec::new();
+        let all = bases(&**disk, dir)?;
+        for (at, base) in all.iter().enumerate() {
+            let behind = *base > active || end == 0;
+            let before = all.get(at + 1).is_some_and(|next| *next <= start && *next <= active);
+            if behind || before {
+                segment::remove(&**disk, &stem(dir, *base))?;
+                continue;
+            }
+            segments.push(self.cut_segment(disk, dir, *base, settings)?);
+        }
+        let found = segments.last().map(|segment| segment.base());
+        if end > 0 && position > 0 && found != Some(active) {
+            let path = log_path(&stem(dir, active));
+            return Err(Problem::Damage(format!("{path} is missing")));
+        }
+        if !self.named.is_empty() {
+            disk.sync_dir(dir)?;
+            disk.sync_dir("")?;
+        }
+        Ok(segments)
+    }
+
+    fn cut_segment(
+        &self,
+        disk: &Arc<dyn Disk>,
+        dir: &str,
+        base: i64,
+        settings: &LogSettings,
+    ) -> Result<Arc<Segment>, Problem> {
+        let path = log_path(&stem(dir, base));
+        let is_active = base == self.state.segment;
+        let named = self.named.get(&base).copied();
+        let committed = named.or(is_active.then_some(self.state.position));
+        let file = disk.open(&path, Mode::Write)?;
+        let length = file.len()?;
+        let size = committed.unwrap_or(length);
+        if length < size {
+            return Err(Problem::Damage(format!(
+                "{path} has {length} bytes, of {size} that were written"
+            )));
+        }
+        if length > size {
+            file.set_len(size)?;
+        }
+        if named.is_some() || length > size {
+            file.sync()?;
+        }
+        let loaded = is_active || named.is_some();
+        let interval = settings.index_interval_bytes;
+        let segment = Segment::new(disk, dir, base, size, interval, !loaded);
+        if loaded {
+            segment.load_index()?;
+        }
+        if !is_active && named.is_some() {
+            segment.sync(true)?;
+            segment.close();
+        }
+        Ok(Arc::new(segment))
+    }
+}
+
+/// Makes the rename of a staged file again, if the crash took it back.
+fn rename_staged(disk: &dyn Disk, dir: &str, entry: &Entry, path: &str) -> Result<(), Problem> {
+    let staged = staged::path(entry.position);
+    match disk.open(&staged, Mode::Read) {
+        Ok(_) => {
+            disk.create_dir(dir)?;
+            disk.rename(&staged, path)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let length = disk.open(path, Mode::Read).map_err(|error| missing(error, path))?.len()?;
+    if length < entry.length {
+        return Err(Problem::Damage(format!(
+            "{path} has {length} bytes, of {} that were written",
+            entry.length
+        )));
+    }
+    Ok(())
+}
+
+fn missing(error: io::Error, path: &str) -> Problem {
+    if error.kind() == io::ErrorKind::NotFound {
+        Problem::Damage(format!("{path} is missing"))
+    } else {
+        Problem::Io(error)
+    }
+}
+
+/// The base offsets of the segments in a directory, in order.
+fn bases(disk: &dyn Disk, dir: &str) -> io::Result<Vec<i64>> {
+    let mut bases: Vec<i64> =
+        disk.list(dir)?.iter().filter_map(|entry| base_of(&entry.name)).collect();
+    bases.sort_unstable();
+    Ok(bases)
+}

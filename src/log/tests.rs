@@ -1,0 +1,161 @@
+//! The log as its users meet it: appended, read, reopened.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::disk::{Disk, Real, Simulated};
+use crate::record::{BatchBuilder, batches};
+
+/// Segments, journal and staging so small that a short test meets their ends.
+fn small() -> LogSettings {
+    LogSettings {
+        segment_bytes: 4096,
+        internal_segment_bytes: 4096,
+        index_interval_bytes: 256,
+        staged_above: 8192,
+        reference_from: 2048,
+        journal_file_min: 16 << 10,
+        journal_file_max: 64 << 10,
+        checkpoint_inline_bytes: 64 << 10,
+        ballast_bytes: 4096,
+        ..LogSettings::default()
+    }
+}
+
+/// A sealed batch of records, as a client sends it.
+fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    for value in values {
+        builder.push(None, Some(value.as_bytes()), &[]);
+    }
+    let mut batch = builder.finish();
+    batch.seal(1000);
+    batch.into_bytes()
+}
+
+async fn open(disk: Arc<dyn Disk>) -> (Log, Tasks) {
+    let tasks = Tasks::new();
+    let log = Log::open(disk, small(), &tasks).await.unwrap();
+    (log, tasks)
+}
+
+async fn topic(log: &Log, name: &str, partitions: i32) -> Arc<Topic> {
+    let new = NewTopic { name: name.to_owned(), partitions, ..NewTopic::default() };
+    log.create_topic(new).await.unwrap()
+}
+
+async fn append(log: &Log, topic: &Arc<Topic>, partition: i32, values: &[&str]) -> Appended {
+    let produce = Produce { topic: Arc::clone(topic), partition, batch: batch(values) };
+    log.append(vec![produce]).await.pop().unwrap().unwrap()
+}
+
+/// All values of a partition with their offsets.
+async fn values(log: &Log, name: &str, partition: i32) -> Vec<(i64, String)> {
+    let topic = log.topic(name).unwrap();
+    let mut found = Vec::new();
+    for piece in log.read_all(&topic, partition).await.unwrap() {
+        for batch in batches(&piece) {
+            for record in batch.unwrap().records() {
+                let record = record.unwrap();
+                let value = String::from_utf8(record.value.unwrap_or_default().to_vec()).unwrap();
+                found.push((record.offset, value));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_was_appended_is_read_and_outlives_a_clean_stop() {
+    let disk = Simulated::new();
+    let (log, tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 2).await;
+    assert_eq!(append(&log, &t, 0, &["a", "b"]).await.base_offset, 0);
+    assert_eq!(append(&log, &t, 0, &["c"]).await.base_offset, 2);
+    let expected = [(0, "a".to_owned()), (1, "b".to_owned()), (2, "c".to_owned())];
+    assert_eq!(values(&log, "t", 0).await, expected);
+    log.close().await;
+    assert!(tasks.join().await.is_empty());
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    assert_eq!(values(&log, "t", 0).await, expected);
+    assert_eq!(log.topic("t").unwrap().partitions(), 2);
+    assert_eq!(append(&log, &log.topic("t").unwrap(), 0, &["d"]).await.base_offset, 3);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_outlives_a_crash() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    let mut expected = Vec::new();
+    for n in 0..500 {
+        let value = format!("{n}{}", "x".repeat(n % 300));
+        assert_eq!(append(&log, &t, 0, &[&value]).await.base_offset, n as i64);
+        expected.push((n as i64, value));
+    }
+    let crashed = disk.crash(crate::disk::Freeze::Lose);
+    let (log, _tasks) = open(Arc::new(crashed)).await;
+    assert_eq!(values(&log, "t", 0).await, expected);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = || Arc::new(Real::new(dir.path()).unwrap());
+    let (log, _tasks) = open(disk()).await;
+    let again = Log::open(disk(), small(), &Tasks::new()).await;
+    assert!(matches!(again, Err(OpenError::Locked)));
+    log.close().await;
+    open(disk()).await;
+}
+
+#[tokio::test]
+async fn an_instance_finds_its_position_and_its_state() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let mut writer = log.writer("example", "sluice");
+    assert_eq!(writer.open().await.unwrap().position, None);
+    let name: Arc<str> = Arc::from("bigdata.test");
+    let mut builder = BatchBuilder::default();
+    builder.push(None, Some(b"row"), &[]);
+    writer.append(&name, 3, 1, builder.finish()).await.unwrap();
+    let state = StateWrite {
+        kind: StateKind::Schema,
+        key: Bytes::from_static(b"k"),
+        value: Some(Bytes::from_static(b"v")),
+    };
+    let receipt = writer.commit(Bytes::from_static(b"p1"), vec![state]).await.unwrap();
+    receipt.await.unwrap();
+    let crashed = disk.crash(crate::disk::Freeze::Lose);
+    let (log, _tasks) = open(Arc::new(crashed)).await;
+    let mut writer = log.writer("example", "sluice");
+    let restored = writer.open().await.unwrap();
+    assert_eq!(restored.position.as_deref(), Some(b"p1".as_slice()));
+    assert_eq!(restored.schema, [(Bytes::from_static(b"k"), Bytes::from_static(b"v"))]);
+    assert_eq!(values(&log, "bigdata.test", 1).await, [(0, "row".to_owned())]);
+    assert_eq!(log.topic("bigdata.test").unwrap().owner(), Some("example"));
+}
+
+#[tokio::test]
+async fn a_large_transaction_is_staged_and_appears_at_once() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let mut writer = log.writer("example", "sluice");
+    writer.open().await.unwrap();
+    let name: Arc<str> = Arc::from("big");
+    let large = "x".repeat(1000);
+    for n in 0..30 {
+        let mut builder = BatchBuilder::default();
+        builder.push(None, Some(format!("{n}{large}").as_bytes()), &[]);
+        writer.append(&name, 2, n % 2, builder.finish()).await.unwrap();
+    }
+    assert_eq!(values(&log, "big", 0).await, []);
+    writer.commit(Bytes::from_static(b"p"), Vec::new()).await.unwrap().await.unwrap();
+    let expected: Vec<_> = (0..15).map(|n| (n, format!("{}{large}", n * 2))).collect();
+    assert_eq!(values(&log, "big", 0).await, expected);
+    let crashed = disk.crash(crate::disk::Freeze::Lose);
+    let (log, _tasks) = open(Arc::new(crashed)).await;
+    assert_eq!(values(&log, "big", 0).await, expected);
+}

@@ -1,25 +1,11 @@
 //! The port as a client sees it, over a real socket.
 
-use std::sync::Arc;
-
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Error};
 use super::*;
-use crate::change::Position;
 use crate::control::{Done, InstanceState, Phase, commands};
 use crate::shutdown::Tasks;
-
-fn position() -> Position {
-    Position {
-        file: Arc::from("binlog.000007"),
-        offset: 4711,
-        gtid_set: None,
-        server_uuid: Arc::from("u"),
-        file_created: 1,
-        event_time: 2,
-    }
-}
 
 struct Running {
     board: Board,
@@ -75,7 +61,8 @@ async fn metrics_have_canals_names_and_ours() {
     let reporter = running.board.instance("example", 5);
     reporter.state(InstanceState::Running, 6);
     let done = Done { transactions: 2, rows: 30, messages: 3, bytes: 900 };
-    reporter.durable(&position(), done);
+    let position = r#"{"file":"binlog.000007","offset":4711,"server_uuid":"u","file_created":1,"event_time":2}"#;
+    reporter.durable(&serde_json::from_str(position).unwrap(), done);
     let (status, body) = raw(running.port, "/metrics").await;
     assert_eq!(status, 200);
     for line in [

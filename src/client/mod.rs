@@ -1,1 +1,143 @@
-//! Not yet written.
+//! What the commands need of any Kafka cluster, ours or another: reading, writing, topics
+//! and groups, over librdkafka with all it knows of SASL and TLS.
+//!
+//! In: the properties of Apache Kafka's Java clients, as its tools take them; what the
+//! Java clients have and librdkafka has not is translated or, where it changes nothing
+//! here, left out. Calls block; the commands have nothing else to do.
+
+mod consume;
+mod error;
+mod groups;
+mod produce;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+pub use consume::{From, Record, Selection, Stamp, consume};
+pub use error::Error;
+pub use groups::{Group, GroupDescription, Groups, Member, OffsetChange, OffsetRow, Target};
+pub use produce::{Produced, Producer};
+pub use topics::{NewTopic, PartitionDescription, TopicDescription, Topics};
+
+/// How long a broker may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How to reach a cluster, in librdkafka's property names.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    properties: BTreeMap<String, String>,
+}
+
+impl Connection {
+    /// Brokers to begin with, `host:port` by comma.
+    pub fn new(bootstrap: &str) -> Self {
+        let properties = [
+            ("bootstrap.servers", bootstrap),
+            ("client.id", "sluice"),
+            // What fails is said by the call that fails.
+            ("log_level", "0"),
+            ("broker.address.ttl", "1000"),
+            ("socket.connection.setup.timeout.ms", "10000"),
+        ];
+        let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self { properties: properties.into_iter().collect() }
+    }
+
+    /// Sets a property of the Java clients.
+    pub fn set(&mut self, name: &str, value: &str) {
+        match name {
+            // Bytes are bytes here; records are counted by the caller; there are no Java classes.
+            "key.serializer"
+            | "value.serializer"
+            | "key.deserializer"
+            | "value.deserializer"
+            | "max.poll.records"
+            | "default.api.timeout.ms"
+            | "metrics.recording.level"
+            | "key.deserializer.encoding"
+            | "value.deserializer.encoding" => {}
+            "buffer.memory" => {
+                let kilobytes = value.parse::<u64>().unwrap_or(32 << 20) / 1024;
+                self.put("queue.buffering.max.kbytes", &kilobytes.max(1).to_string());
+            }
+            "max.request.size" => self.put("message.max.bytes", value),
+            "delivery.timeout.ms" | "max.block.ms" => self.put("message.timeout.ms", value),
+            "fetch.max.wait.ms" => self.put("fetch.wait.max.ms", value),
+            "ssl.truststore.location" | "ssl.truststore.certificates" => {
+                self.put("ssl.ca.location", value);
+            }
+            "ssl.endpoint.identification.algorithm" if value.is_empty() => self.put(name, "none"),
+            "sasl.jaas.config" => {
+                for (option, property) in
+                    [("username", "sasl.username"), ("password", "sasl.password")]
+                {
+                    if let Some(value) = jaas_option(value, option) {
+                        self.put(property, &value);
+                    }
+                }
+            }
+            _ => self.put(name, value),
+        }
+    }
+
+    fn put(&mut self, name: &str, value: &str) {
+        self.properties.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Where it begins, for messages.
+    fn bootstrap(&self) -> &str {
+        self.properties.get("bootstrap.servers").map_or("", String::as_str)
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// A configuration that carries only what an admin or a consumer without a group of
+    /// its own understands.
+    fn reader(&self, group: &str) -> ClientConfig {
+        let mut config = self.config();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        config
+    }
+}
+
+/// The value of `name="value"` in a line of a Java login module.
+fn jaas_option(line: &str, name: &str) -> Option<String> {
+    let (_, rest) = line.split_once(&format!("{name}="))?;
+    let quoted = rest.strip_prefix('"');
+    let end = quoted.map_or_else(
+        || rest.find([' ', ';']).unwrap_or(rest.len()),
+        |text| text.find('"').unwrap_or(text.len()),
+    );
+    Some(quoted.unwrap_or(rest).get(..end)?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_of_the_java_clients_are_translated() {
+        let mut connection = Connection::new("a:1");
+        connection.set("sasl.mechanism", "SCRAM-SHA-256");
+        connection.set(
+            "sasl.jaas.config",
+            "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"alice\" password=\"a b;c\";",
+        );
+        connection
+            .set("key.deserializer", "org.apache.kafka.common.serialization.StringDeserializer");
+        let get = |name: &str| connection.properties.get(name).map(String::as_str);
+        assert_eq!(get("sasl.username"), Some("alice"));
+        assert_eq!(get("sasl.password"), Some("a b;c"));
+        assert_eq!(get("sasl.mechanism"), Some("SCRAM-SHA-256"));
+        assert_eq!(get("key.deserializer"), None);
+    }
+}

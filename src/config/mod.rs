@@ -38,5 +38,6 @@ pub use keys::{Class, Home, KEYS, Key, Kind};
 pub use listener::{Address, Advertised, Listener};
 pub use load::{Changes, Environment, Files, ListFolders, ReadFile, Settings, load};
 pub use problem::{Place, Problem, Problems, Severity};
+pub use properties::properties;
 pub use secret::Secret;
 pub use server::{ServerConfig, ServerMode};

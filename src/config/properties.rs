@@ -52,6 +52,13 @@ pub(super) fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<BadEscape>) {
     (entries, bad)
 }
 
+/// The keys and values of a file that is not one of ours: a client's `--command-config`.
+/// Of duplicates the last comes last.
+pub fn properties(bytes: &[u8]) -> Vec<(String, String)> {
+    let (entries, _) = parse(bytes);
+    entries.into_iter().map(|entry| (entry.key, entry.value)).collect()
+}
+
 fn decode(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text).to_owned(),

@@ -118,7 +118,7 @@ fn the_shipped_files_load_without_a_word() {
     assert_eq!(settings.server.log.dir, Path::new("/home/data"));
     assert_eq!(settings.server.admin_port, 11112);
     assert_eq!(settings.server.scan_interval, Some(Duration::from_secs(5)));
-    assert_eq!(settings.server.log.retention, Some(Duration::from_secs(168 * 3600)));
+    assert_eq!(settings.server.log.retention, Some(Duration::from_hours(168)));
     assert_eq!(settings.server.log.retention_bytes, None);
     let listener = Listener { name: "PLAINTEXT".into(), host: None, port: 9092 };
     assert_eq!(settings.server.broker.listeners, [listener]);

@@ -1,0 +1,122 @@
+//! `sluice health`: asks the running server, prints what is not well, and answers with an
+//! exit code: 0 all ready, 1 nothing runs (or it is still starting), 3 it runs, but the
+//! instances it names do not.
+//!
+//! The scripts wait with it, so that nobody needs curl.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::admin::client::{Client, Error};
+use crate::config::Environment;
+use crate::control::{Phase, Snapshot};
+
+use super::home::Home;
+use super::output::say;
+use super::{Outcome, small_runtime};
+
+/// How often a waiting command asks.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What may be said about it.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Wait up to so many seconds until all is ready.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    wait: u64,
+    /// Give up waiting when this process is gone.
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// Print the whole answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
+    let client = client(&Home::find(environment)?);
+    let answer = small_runtime()?.block_on(wait(&client, arguments));
+    let snapshot = match answer {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            say(&format!("sluice does not run: {error}"))?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    if arguments.json {
+        say(&serde_json::to_string_pretty(&snapshot)?)?;
+    } else {
+        describe(&snapshot)?;
+    }
+    Ok(code(&snapshot))
+}
+
+/// The admin port that the settings name; Canal's default where they cannot be read, since
+/// a process may run on settings that were broken since.
+pub(super) fn client(home: &Home) -> Client {
+    match home.clone().without_instances().settings() {
+        Ok(settings) => {
+            Client::new(settings.server.admin_host.as_deref(), settings.server.admin_port)
+        }
+        Err(_) => Client::new(None, 11112),
+    }
+}
+
+/// Asks until all is ready, the time is over, or the process is gone. Answers of another
+/// process (one that has the port already) do not count.
+async fn wait(client: &Client, arguments: &Arguments) -> Result<Snapshot, Error> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(arguments.wait);
+    loop {
+        let mut answer = client.health().await;
+        if let (Ok(snapshot), Some(pid)) = (&answer, arguments.pid)
+            && snapshot.pid != pid
+        {
+            let text = format!("its port is in use by process {}", snapshot.pid);
+            answer = Err(Error::Refused(text));
+        }
+        let ready = answer.as_ref().is_ok_and(Snapshot::is_ready);
+        let gone = arguments.pid.is_some_and(|pid| !is_alive(pid));
+        if ready || gone || tokio::time::Instant::now() >= deadline {
+            return answer;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    match stat {
+        // A child that has ended and was not waited for is not alive.
+        Ok(stat) => !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'),
+        Err(_) => !std::path::Path::new("/proc/self").exists(),
+    }
+}
+
+fn code(snapshot: &Snapshot) -> ExitCode {
+    match snapshot.phase {
+        Phase::Serving if snapshot.is_ready() => ExitCode::SUCCESS,
+        Phase::Serving => ExitCode::from(3),
+        Phase::Starting { .. } | Phase::Draining => ExitCode::FAILURE,
+    }
+}
+
+fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
+    let listeners = snapshot.listeners.join(", ");
+    match &snapshot.phase {
+        Phase::Starting { doing } => say(&format!("sluice is starting: {doing}"))?,
+        Phase::Serving => {
+            say(&format!("sluice runs (pid {}), Kafka clients on {listeners}", snapshot.pid))?;
+        }
+        Phase::Draining => say("sluice is stopping")?,
+    }
+    for instance in &snapshot.instances {
+        let mut line = format!("  {}: {}", instance.name, instance.state.word());
+        for text in [instance.state.reason(), instance.state.advice()].into_iter().flatten() {
+            line.push_str(": ");
+            line.push_str(text);
+        }
+        say(&line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Where the configuration lies, and the reading of its files: `config` itself is pure.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Environment, Files, Problems, Settings};
+
+/// What a command reads settings from. Reading again gives what is there then.
+#[derive(Clone, Debug)]
+pub(super) struct Home {
+    /// `SLUICE_HOME`.
+    pub(super) path: PathBuf,
+    environment: Environment,
+    server_properties: Option<PathBuf>,
+    with_instances: bool,
+}
+
+impl Home {
+    /// `SLUICE_HOME`, else what the binary lies in: `bin/sluice` or
+    /// `target/<profile>/sluice`, else the current folder.
+    pub(super) fn find(environment: &Environment) -> anyhow::Result<Self> {
+        let path = match environment.get("SLUICE_HOME").filter(|home| !home.is_empty()) {
+            Some(home) => PathBuf::from(home),
+            None => match std::env::current_exe().ok().as_deref().and_then(around) {
+                Some(home) => home,
+                None => std::env::current_dir()?,
+            },
+        };
+        let path = std::path::absolute(path)?;
+        Ok(Self {
+            path,
+            environment: environment.clone(),
+            server_properties: None,
+            with_instances: true,
+        })
+    }
+
+    /// The broker alone, by a `server.properties` of its own.
+    pub(super) fn without_instances(mut self) -> Self {
+        self.with_instances = false;
+        self
+    }
+
+    /// Another file than `conf/server.properties`, and settings above all files.
+    pub(super) fn overridden(
+        mut self,
+        server_properties: Option<PathBuf>,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        self.server_properties = server_properties;
+        self.environment.extend(settings);
+        self
+    }
+
+    /// Reads all settings.
+    pub(super) fn settings(&self) -> Result<Settings, Problems> {
+        let server_properties = self.server_properties.as_deref();
+        config::load(
+            &self.path,
+            &self.environment,
+            server_properties,
+            self.with_instances,
+            Files { read: &read, folders: &folders },
+        )
+    }
+
+    /// A variable of the environment.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+}
+
+fn around(binary: &Path) -> Option<PathBuf> {
+    let folder = binary.parent()?;
+    if folder.file_name()? == "bin" {
+        return folder.parent().map(Path::to_owned);
+    }
+    let target = binary.ancestors().find(|folder| folder.file_name() == Some("target".as_ref()))?;
+    target.parent().map(Path::to_owned)
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn folders(path: &Path) -> Result<Vec<String>, String> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| error.to_string())?;
+        if entry.path().is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+            && !name.starts_with('.')
+        {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_home_is_around_the_binary() {
+        let home = |binary: &str| around(Path::new(binary));
+        assert_eq!(home("/opt/sluice/bin/sluice"), Some("/opt/sluice".into()));
+        assert_eq!(home("/src/sluice/target/release/sluice"), Some("/src/sluice".into()));
+        assert_eq!(home("/usr/local/sluice"), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! `sluice run`: reads the settings and runs the server until it is told to stop.
+//!
+//! Exit code 0 after a clean drain, 1 when nothing could run: every error of the
+//! configuration is printed with its file and line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::config::{Environment, Severity};
+use crate::server::{self, Start};
+use crate::telemetry;
+
+use super::Outcome;
+use super::home::Home;
+use super::output::{complain, say};
+
+/// What may be said about a run.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Run the log and its broker alone, as kafka-server-start does.
+    #[arg(long)]
+    broker_only: bool,
+    /// Read this file instead of conf/server.properties.
+    #[arg(long, value_name = "FILE")]
+    server_properties: Option<PathBuf>,
+    /// Set a key above all files; may be repeated.
+    #[arg(long = "override", value_name = "KEY=VALUE", value_parser = pair)]
+    overrides: Vec<(String, String)>,
+}
+
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write key=value")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
+    let mut home =
+        Home::find(environment)?.overridden(arguments.server_properties, arguments.overrides);
+    if arguments.broker_only {
+        home = home.without_instances();
+    }
+    let settings = match home.settings() {
+        Ok(settings) => settings,
+        Err(problems) => {
+            problems.iter().for_each(|problem| complain(&problem.to_string()));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let levels = home.variable(telemetry::LEVELS_VARIABLE);
+    let _flush = telemetry::log_to_files(&home.path.join("logs"), levels);
+    for problem in settings.remarks.iter() {
+        match problem.severity {
+            Severity::Error | Severity::Warning => {
+                complain(&problem.to_string());
+                tracing::warn!("{problem}");
+            }
+            Severity::Note => tracing::info!("{problem}"),
+        }
+    }
+    let start = Start { settings, reload: Box::new(move || home.settings()) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(server::run(start)).context("sluice cannot run");
+    if let Err(error) = &ended {
+        tracing::error!("{error:#}");
+    }
+    ended?;
+    say("sluice stopped")?;
+    Ok(ExitCode::SUCCESS)
+}

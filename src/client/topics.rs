@@ -1,0 +1,148 @@
+//! Topics: list, describe, make, grow, delete.
+
+use std::collections::BTreeMap;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigSource, NewPartitions, NewTopic as Wanted, ResourceSpecifier,
+    TopicReplication, TopicResult,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::error::reached;
+use super::{Connection, Error, PATIENCE};
+
+/// A topic to make; what is not said is the broker's default.
+#[derive(Clone, Debug, Default)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: Option<i32>,
+    /// How many copies.
+    pub replication: Option<i32>,
+    /// Its own settings.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// A topic as the cluster describes it.
+#[derive(Clone, Debug)]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: String,
+    /// Its partitions, by number.
+    pub partitions: Vec<PartitionDescription>,
+    /// Settings that are its own.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// A partition as the cluster describes it.
+#[derive(Clone, Debug)]
+pub struct PartitionDescription {
+    /// Its number.
+    pub id: i32,
+    /// Who serves it; -1 for nobody.
+    pub leader: i32,
+    /// Who holds it.
+    pub replicas: Vec<i32>,
+    /// Who of them is up to date.
+    pub in_sync: Vec<i32>,
+}
+
+/// The topics of a cluster.
+pub struct Topics {
+    admin: AdminClient<DefaultClientContext>,
+    bootstrap: String,
+}
+
+impl Topics {
+    /// Of this cluster.
+    pub fn of(connection: &Connection) -> Result<Self, Error> {
+        let bootstrap = connection.bootstrap().to_owned();
+        Ok(Self { admin: connection.config().create()?, bootstrap })
+    }
+
+    /// All topics with their partitions, by name; without settings.
+    pub fn list(&self) -> Result<Vec<TopicDescription>, Error> {
+        let metadata = self
+            .admin
+            .inner()
+            .fetch_metadata(None, PATIENCE)
+            .map_err(|error| reached(&self.bootstrap, error))?;
+        let topics = metadata.topics().iter().map(|topic| {
+            let partitions = topic.partitions().iter().map(|one| PartitionDescription {
+                id: one.id(),
+                leader: one.leader(),
+                replicas: one.replicas().to_vec(),
+                in_sync: one.isr().to_vec(),
+            });
+            let mut partitions: Vec<_> = partitions.collect();
+            partitions.sort_by_key(|one| one.id);
+            TopicDescription { name: topic.name().to_owned(), partitions, configs: BTreeMap::new() }
+        });
+        let mut topics: Vec<_> = topics.collect();
+        topics.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(topics)
+    }
+
+    /// Adds a topic's own settings to its description.
+    pub async fn describe(&self, topic: &mut TopicDescription) -> Result<(), Error> {
+        let resource = ResourceSpecifier::Topic(&topic.name);
+        let answers = self
+            .admin
+            .describe_configs([&resource], &options())
+            .await
+            .map_err(|error| reached(&self.bootstrap, error))?;
+        for answer in answers {
+            let resource =
+                answer.map_err(|code| Error::Topic { topic: topic.name.clone(), code })?;
+            let own = resource
+                .entries
+                .into_iter()
+                .filter(|entry| matches!(entry.source, ConfigSource::DynamicTopic));
+            topic.configs.extend(own.map(|entry| (entry.name, entry.value.unwrap_or_default())));
+        }
+        Ok(())
+    }
+
+    /// Makes a topic.
+    pub async fn create(&self, new: &NewTopic) -> Result<(), Error> {
+        let replication = TopicReplication::Fixed(new.replication.unwrap_or(-1));
+        let mut wanted = Wanted::new(&new.name, new.partitions.unwrap_or(-1), replication);
+        for (name, value) in &new.configs {
+            wanted = wanted.set(name, value);
+        }
+        let answers = self.admin.create_topics([&wanted], &options()).await;
+        self.judge(answers)
+    }
+
+    /// Grows a topic to `partitions`.
+    pub async fn grow(&self, topic: &str, partitions: usize) -> Result<(), Error> {
+        let wanted = NewPartitions::new(topic, partitions);
+        let answers = self.admin.create_partitions([&wanted], &options()).await;
+        self.judge(answers)
+    }
+
+    /// Deletes a topic.
+    pub async fn delete(&self, topic: &str) -> Result<(), Error> {
+        let answers = self.admin.delete_topics(&[topic], &options()).await;
+        self.judge(answers)
+    }
+
+    fn judge(&self, answers: Result<Vec<TopicResult>, KafkaError>) -> Result<(), Error> {
+        for answer in answers.map_err(|error| reached(&self.bootstrap, error))? {
+            answer.map_err(|(topic, code)| Error::Topic { topic, code })?;
+        }
+        Ok(())
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+}
+
+/// Whether a topic's metadata says that it is there.
+pub(super) fn is_there(error: Option<RDKafkaRespErr>) -> bool {
+    error.is_none()
+}

@@ -2,18 +2,19 @@
 //!
 //! In: bytes as a column stores them. Out: UTF-8, appended. Bytes that mean nothing become U+FFFD
 //! and are counted: a row is never dropped for its text. The sets of one byte have the server's
-//! own tables; those of two and more are encoding_rs's where it has them; the UTF-16 and UTF-32
-//! family is read here (`ucs2`, `utf16` and `utf32` are big-endian).
+//! own tables; those of two and more are encoding_rs's, but for what the server reads otherwise; the
+//! UTF-16 and UTF-32 family is read here (`ucs2`, `utf16` and `utf32` are big-endian).
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod exceptions;
+mod multibyte;
 mod tables;
 #[cfg(test)]
 mod tests;
 
-use encoding_rs::Encoding;
-
 use crate::change::Charset;
+use multibyte::MultiByte;
 
 /// How the bytes of a character set are read.
 enum Reading {
@@ -23,8 +24,8 @@ enum Reading {
     High(&'static [u16; 128]),
     /// A table below 0x80, nothing above.
     Low(&'static [u16; 128]),
-    /// ASCII, and what encoding_rs makes of the rest.
-    Encoding(&'static Encoding),
+    /// ASCII, and characters of several bytes.
+    MultiByte(&'static MultiByte),
     /// ASCII, and nothing above.
     Ascii,
     /// Units of 2 bytes, with surrogate pairs or without.
@@ -61,12 +62,15 @@ fn reading(charset: Charset) -> Reading {
         Charset::MacRoman => Reading::High(&tables::MACROMAN),
         Charset::Tis620 => Reading::High(&tables::TIS620),
         Charset::Swe7 => Reading::Low(&tables::SWE7),
-        Charset::Big5 => Reading::Encoding(encoding_rs::BIG5),
-        Charset::Cp932 | Charset::Sjis => Reading::Encoding(encoding_rs::SHIFT_JIS),
-        Charset::EucJpMs | Charset::Ujis => Reading::Encoding(encoding_rs::EUC_JP),
-        Charset::EucKr => Reading::Encoding(encoding_rs::EUC_KR),
-        Charset::Gb18030 => Reading::Encoding(encoding_rs::GB18030),
-        Charset::Gb2312 | Charset::Gbk => Reading::Encoding(encoding_rs::GBK),
+        Charset::Big5 => Reading::MultiByte(&multibyte::BIG5),
+        Charset::Cp932 => Reading::MultiByte(&multibyte::CP932),
+        Charset::Sjis => Reading::MultiByte(&multibyte::SJIS),
+        Charset::EucJpMs => Reading::MultiByte(&multibyte::EUCJPMS),
+        Charset::Ujis => Reading::MultiByte(&multibyte::UJIS),
+        Charset::EucKr => Reading::MultiByte(&multibyte::EUCKR),
+        Charset::Gb18030 => Reading::MultiByte(&multibyte::GB18030),
+        Charset::Gb2312 => Reading::MultiByte(&multibyte::GB2312),
+        Charset::Gbk => Reading::MultiByte(&multibyte::GBK),
         Charset::Ucs2 => Reading::Utf16 { big_endian: true, pairs: false },
         Charset::Utf16 => Reading::Utf16 { big_endian: true, pairs: true },
         Charset::Utf16Le => Reading::Utf16 { big_endian: false, pairs: true },
@@ -77,7 +81,7 @@ fn reading(charset: Charset) -> Reading {
 /// Whether ASCII bytes mean ASCII in it.
 fn holds_ascii(charset: Charset) -> bool {
     match reading(charset) {
-        Reading::Utf8 | Reading::High(_) | Reading::Encoding(_) | Reading::Ascii => true,
+        Reading::Utf8 | Reading::High(_) | Reading::MultiByte(_) | Reading::Ascii => true,
         Reading::Low(_) | Reading::Utf16 { .. } | Reading::Utf32 => false,
     }
 }
@@ -147,11 +151,7 @@ impl Writer<'_> {
             Reading::Low(table) => bytes.iter().for_each(|byte| {
                 self.push_mapped(*byte, table.get(usize::from(*byte)).copied().unwrap_or(0));
             }),
-            Reading::Encoding(encoding) => {
-                let (text, _) = encoding.decode_without_bom_handling(bytes);
-                self.replaced += text.matches(char::REPLACEMENT_CHARACTER).count();
-                self.out.extend_from_slice(text.as_bytes());
-            }
+            Reading::MultiByte(charset) => self.replaced += charset.write(bytes, self.out),
             Reading::Utf16 { big_endian, pairs } => self.utf16(big_endian, pairs, bytes),
             Reading::Utf32 => {
                 let (units, rest) = bytes.as_chunks::<4>();

@@ -155,10 +155,7 @@ pub(super) static GB18030: &[Run] = &[
     run(0xfea0, 0xfea0, 0xe864),
 ];
 
-pub(super) static GB2312: &[Run] = &[
-    run(0xa1a4, 0xa1a4, 0x30fb),
-    run(0xa1aa, 0xa1aa, 0x2015),
-];
+pub(super) static GB2312: &[Run] = &[run(0xa1a4, 0xa1a4, 0x30fb), run(0xa1aa, 0xa1aa, 0x2015)];
 
 pub(super) static SJIS: &[Run] = &[
     run(0x815f, 0x815f, 0x005c),

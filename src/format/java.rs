@@ -99,13 +99,12 @@ fn take_apart(number: &[u8]) -> ([u8; MOST_DIGITS], usize, i32) {
 }
 
 fn put_plain(out: &mut Vec<u8>, digits: &[u8], exponent: i32) {
-    match usize::try_from(exponent) {
-        Ok(power) => put_split(out, digits, power + 1),
-        Err(_) => {
-            out.extend_from_slice(b"0.");
-            (exponent + 1..0).for_each(|_| out.push(b'0'));
-            out.extend_from_slice(digits);
-        }
+    if let Ok(power) = usize::try_from(exponent) {
+        put_split(out, digits, power + 1);
+    } else {
+        out.extend_from_slice(b"0.");
+        (exponent + 1..0).for_each(|_| out.push(b'0'));
+        out.extend_from_slice(digits);
     }
 }
 

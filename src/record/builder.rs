@@ -34,6 +34,15 @@ struct Open {
     value: Option<(usize, usize)>,
 }
 
+/// Key and value of a record that is still open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenRecord<'a> {
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value; `None` makes it a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
 impl Default for BatchBuilder {
     fn default() -> Self {
         Self::with_capacity(0)
@@ -65,10 +74,10 @@ impl BatchBuilder {
             return Err(error);
         }
         let length = self.bytes.len() - value;
-        let width = varint::width(length as i64);
+        let width = varint::width(varint::length(length));
         self.fit(guess, self.value_width, width);
         self.value_width = width;
-        varint::put_over(&mut self.bytes[guess..], length as i64);
+        varint::put_over(&mut self.bytes[guess..], varint::length(length));
         self.open = Some(Open { start, key, value: Some((guess + width, length)) });
         Ok(length)
     }
@@ -83,12 +92,12 @@ impl BatchBuilder {
     /// Gives the open record its headers. Without an open record it does nothing.
     pub fn close(&mut self, headers: &[(&str, &[u8])]) {
         let Some(Open { start, .. }) = self.open.take() else { return };
-        varint::put(&mut self.bytes, headers.len() as i64);
+        varint::put(&mut self.bytes, varint::length(headers.len()));
         for (name, value) in headers {
             self.put_bytes(name.as_bytes());
             self.put_bytes(value);
         }
-        let length = (self.bytes.len() - start - self.record_width) as i64;
+        let length = varint::length(self.bytes.len() - start - self.record_width);
         let width = varint::width(length);
         self.fit(start, self.record_width, width);
         self.record_width = width;
@@ -124,10 +133,10 @@ impl BatchBuilder {
     }
 
     /// Key and value of the record that waits for its headers.
-    pub fn open_record(&self) -> Option<(Option<&[u8]>, Option<&[u8]>)> {
+    pub fn open_record(&self) -> Option<OpenRecord<'_>> {
         let open = self.open?;
         let slice = |(start, length): (usize, usize)| &self.bytes[start..start + length];
-        Some((open.key.map(slice), open.value.map(slice)))
+        Some(OpenRecord { key: open.key.map(slice), value: open.value.map(slice) })
     }
 
     /// Records so far, the open one included.
@@ -180,7 +189,7 @@ impl BatchBuilder {
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) {
-        varint::put(&mut self.bytes, bytes.len() as i64);
+        varint::put(&mut self.bytes, varint::length(bytes.len()));
         self.bytes.extend_from_slice(bytes);
     }
 

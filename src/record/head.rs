@@ -32,7 +32,7 @@ pub enum Compression {
     /// Zstandard.
     Zstd,
     /// A number nobody has given a meaning yet.
-    Unknown(u8),
+    Unknown(i16),
 }
 
 /// The head of a batch.
@@ -165,7 +165,7 @@ impl Head {
             2 => Compression::Snappy,
             3 => Compression::Lz4,
             4 => Compression::Zstd,
-            other => Compression::Unknown(other as u8),
+            other => Compression::Unknown(other),
         }
     }
 

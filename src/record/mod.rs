@@ -31,7 +31,7 @@ mod varint;
 mod view;
 
 pub use batch::Batch;
-pub use builder::BatchBuilder;
+pub use builder::{BatchBuilder, OpenRecord};
 pub use head::{Compression, HEAD_LENGTH, Head, set_base_offset, set_leader_epoch};
 pub use view::{BatchView, Batches, Headers, RecordView, Records, batches};
 

@@ -102,7 +102,8 @@ fn a_record_stays_open_until_its_headers_are_given() {
     assert_eq!(builder.open(Some(b"key"), write), Ok(5));
     assert!(builder.has_open());
     assert_eq!(builder.count(), 1);
-    assert_eq!(builder.open_record(), Some((Some(b"key".as_slice()), Some(b"value".as_slice()))));
+    let open = OpenRecord { key: Some(b"key"), value: Some(b"value") };
+    assert_eq!(builder.open_record(), Some(open));
     builder.close(&[("tx", b"0/end")]);
     assert!(!builder.has_open());
     let mut batch = builder.finish();
@@ -124,7 +125,11 @@ fn a_value_that_fails_or_is_taken_back_leaves_no_trace() {
     });
     assert_eq!(failed, Err("no"));
     assert_eq!((builder.len(), builder.count()), (before, 1));
-    builder.open(None, |out| Ok::<_, ()>(out.push(1))).unwrap();
+    let write = |out: &mut Vec<u8>| {
+        out.push(1);
+        Ok::<_, ()>(())
+    };
+    builder.open(None, write).unwrap();
     builder.discard();
     assert_eq!((builder.len(), builder.count()), (before, 1));
 }
@@ -220,7 +225,7 @@ proptest! {
         let view = BatchView::parse(batch.as_bytes()).unwrap();
         prop_assert_eq!(read(&view), rows.clone());
         let offsets: Vec<i64> = batch.records().map(|r| r.unwrap().offset).collect();
-        prop_assert_eq!(offsets, (0..rows.len() as i64).collect::<Vec<_>>());
+        prop_assert_eq!(offsets, (0..).take(rows.len()).collect::<Vec<i64>>());
         let theirs = read_by_kafka_protocol(batch.as_bytes());
         prop_assert_eq!(theirs.len(), rows.len());
         for (their, (key, value, _)) in theirs.iter().zip(&rows) {

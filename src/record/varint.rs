@@ -15,26 +15,28 @@ pub(super) fn width(value: i64) -> usize {
     bits.div_ceil(7)
 }
 
+/// A length as a number to write.
+pub(super) fn length(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
 /// Appends `value`.
 pub(super) fn put(out: &mut Vec<u8>, value: i64) {
-    let mut rest = zigzag(value);
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
+    let start = out.len();
+    out.resize(start + width(value), 0);
+    put_over(out.get_mut(start..).unwrap_or_default(), value);
 }
 
 /// Writes `value` over the start of `out`, which must have [`width`] bytes for it.
 pub(super) fn put_over(out: &mut [u8], value: i64) {
     let mut rest = zigzag(value);
     for byte in out {
-        if rest < 0x80 {
-            *byte = rest as u8;
+        let [lowest, ..] = rest.to_le_bytes();
+        rest >>= 7;
+        *byte = if rest == 0 { lowest & 0x7f } else { lowest | 0x80 };
+        if rest == 0 {
             return;
         }
-        *byte = rest as u8 | 0x80;
-        rest >>= 7;
     }
 }
 

@@ -180,7 +180,7 @@ impl<'a> Iterator for Records<'a> {
 }
 
 /// The headers of a record: name and value.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Headers<'a> {
     count: usize,
     rest: &'a [u8],

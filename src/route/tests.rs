@@ -53,9 +53,12 @@ fn golden_settings(config: &Value) -> RouteSettings {
     }
 }
 
+/// A partition, and which rows are in its message; a statement has none.
+type Message = (i32, Option<Vec<usize>>);
+
 /// Routes a case as the instance would, in the shape of the golden lines: messages by
 /// partition, each with the rows in it.
-fn route_case(router: &Router, case: &Value) -> (String, Vec<(i32, Option<Vec<usize>>)>) {
+fn route_case(router: &Router, case: &Value) -> (String, Vec<Message>) {
     let (schema, name) = (case["database"].as_str().unwrap(), case["table"].as_str().unwrap());
     let Some(rows) = case["rows"].as_array().filter(|rows| !rows.is_empty()) else {
         let destination = router.statement(schema, name);

@@ -116,20 +116,14 @@ fn put_object<T>(
 }
 
 /// Makes an object of the members that stand in `out` from `start` on, each with a comma
-/// before it: the first comma becomes the brace. Returns whether there were any.
-pub(super) fn close_object(out: &mut Vec<u8>, start: usize) -> bool {
-    let any = match out.get_mut(start) {
-        Some(comma) => {
-            *comma = b'{';
-            true
-        }
-        None => {
-            out.push(b'{');
-            false
-        }
-    };
+/// before it: the first comma becomes the brace.
+pub(super) fn close_object(out: &mut Vec<u8>, start: usize) {
+    if let Some(comma) = out.get_mut(start) {
+        *comma = b'{';
+    } else {
+        out.push(b'{');
+    }
     out.push(b'}');
-    any
 }
 
 fn string(text: &str) -> Vec<u8> {

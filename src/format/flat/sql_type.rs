@@ -74,17 +74,18 @@ impl SqlType {
             | ColumnType::OldTimestamp
             | ColumnType::Timestamp { .. } => TIMESTAMP,
             ColumnType::Char { .. } => CHAR,
-            // Canal stops at a VECTOR; it is published as the server's text of it
-            ColumnType::Year | ColumnType::VarChar { .. } | ColumnType::Vector { .. } => VARCHAR,
-            ColumnType::Text { .. } => CLOB,
             ColumnType::CompressedVarChar { charset: Charset::Binary, .. }
             | ColumnType::CompressedText { charset: Charset::Binary, .. }
             | ColumnType::Binary { .. }
             | ColumnType::VarBinary { .. }
             | ColumnType::Blob { .. }
             | ColumnType::Geometry { .. } => BLOB,
-            ColumnType::CompressedVarChar { .. } => VARCHAR,
-            ColumnType::CompressedText { .. } => CLOB,
+            // Canal stops at a VECTOR; it is published as the server's text of it
+            ColumnType::Year
+            | ColumnType::VarChar { .. }
+            | ColumnType::CompressedVarChar { .. }
+            | ColumnType::Vector { .. } => VARCHAR,
+            ColumnType::Text { .. } | ColumnType::CompressedText { .. } => CLOB,
         })
     }
 

@@ -33,11 +33,13 @@ pub(super) fn table(columns: Vec<Column>, primary_key: Vec<usize>) -> Arc<Table>
 }
 
 /// The bytes of a VARCHAR with a length of two bytes.
+#[expect(clippy::unnecessary_wraps, reason = "a value of an image, which NULL is too")]
 pub(super) fn varchar(text: &str) -> Option<Vec<u8>> {
     let length = u16::try_from(text.len()).unwrap();
     Some([&length.to_le_bytes(), text.as_bytes()].concat())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a value of an image, which NULL is too")]
 pub(super) fn int(number: i32) -> Option<Vec<u8>> {
     Some(number.to_le_bytes().to_vec())
 }
@@ -56,7 +58,9 @@ pub(super) fn image(values: &[Option<Vec<u8>>]) -> Vec<u8> {
 
 pub(super) fn columns_of(present: &[usize]) -> ColumnSet {
     let mut bits = vec![0u8; present.iter().max().map_or(0, |most| most / 8 + 1)];
-    present.iter().for_each(|place| bits[place / 8] |= 1 << (place % 8));
+    for place in present {
+        bits[place / 8] |= 1 << (place % 8);
+    }
     ColumnSet(Bytes::from(bits))
 }
 

@@ -15,13 +15,9 @@ fn records(file: &str) -> impl Iterator<Item = (String, Value)> {
     file.lines().map(|line| {
         let record: Value = serde_json::from_str(line).unwrap();
         let text = record["value"].as_str().unwrap().to_owned();
-        let message = ordered(&text);
+        let message = serde_json::from_str(&text).unwrap();
         (text, message)
     })
-}
-
-fn ordered(text: &str) -> Value {
-    serde_json::from_str(text).unwrap()
 }
 
 fn stamp(message: &Value) -> Stamp<'_> {
@@ -75,28 +71,41 @@ fn statements_are_written_as_canal_writes_them() {
     assert!(compared > 100, "{compared}");
 }
 
-/// The members of an object of the text in their order, which a parsed one has lost.
-fn names(text: &str, member: &str) -> Vec<String> {
-    let start = text.find(&format!("\"{member}\":{{")).unwrap() + member.len() + 3;
-    let mut parser = serde_json::Deserializer::from_str(&text[start..]);
-    struct Names;
-    impl<'de> serde::de::Visitor<'de> for Names {
-        type Value = Vec<String>;
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: serde::de::MapAccess<'de>>(
-            self,
-            mut map: A,
-        ) -> Result<Vec<String>, A::Error> {
-            let mut names = Vec::new();
-            while let Some((name, _)) = map.next_entry::<String, serde::de::IgnoredAny>()? {
-                names.push(name);
+/// The members of an object in their order, which a parsed [`Value`] has lost.
+#[derive(Debug)]
+struct Names(Vec<String>);
+
+impl<'de> serde::Deserialize<'de> for Names {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> serde::de::Visitor<'de> for Members {
+            type Value = Names;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
             }
-            Ok(names)
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Names, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, _)) = map.next_entry::<_, serde::de::IgnoredAny>()? {
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
         }
+        deserializer.deserialize_map(Members)
     }
-    serde::Deserializer::deserialize_map(&mut parser, Names).unwrap()
+}
+
+/// The columns of a message of rows.
+fn names(text: &str) -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    struct Types {
+        #[serde(rename = "mysqlType")]
+        names: Names,
+    }
+    serde_json::from_str::<Types>(text).unwrap().names.0
 }
 
 /// Rows of text columns whose values are those that Canal printed.
@@ -162,7 +171,7 @@ fn rows_are_written_as_canal_writes_them() {
             leaking += 1;
             continue;
         }
-        let names = names(&text, "mysqlType");
+        let names = names(&text);
         let change = change(&message, &names);
         let shown: Vec<usize> = (0..names.len()).collect();
         let plan = FlatPlan::new(Arc::clone(&change.table), &shown, &settings());

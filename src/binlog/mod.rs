@@ -38,6 +38,7 @@ mod xa;
 mod tests;
 
 pub use checksum::{ChecksumAlgorithm, verify_checksum};
+pub(crate) use column::code;
 pub use column::column_type;
 pub use control::{FormatDescription, Heartbeat, Incident, Rotate, parse_xid};
 pub use decimal::Decimal;

@@ -1,0 +1,256 @@
+//! Column definitions: a name, a data type with all its aliases, and what of the
+//! attributes decides how rows are read (sign, character set, key).
+//!
+//! Aliases by "Data Type Syntax" and "Using Data Types from Other Database Engines" of
+//! the MySQL manual; the results were compared with a server's information_schema.
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use super::Dialect;
+use super::cursor::Cursor;
+use super::effect::{Base, CharsetChoice, ColumnPlace, ColumnText, LobSize, TypeText};
+use super::token::Token;
+
+/// Reads `name type attributes` up to the end of the clause. `None`: no such thing.
+pub(super) fn column(
+    cursor: &mut Cursor<'_>,
+    dialect: &Dialect,
+) -> Option<(ColumnText, ColumnPlace)> {
+    let name = cursor.name()?;
+    let data_type = data_type(cursor, dialect)?;
+    let mut column = ColumnText { name, data_type, is_key: false };
+    let place = attributes(cursor, &mut column)?;
+    Some((column, place))
+}
+
+fn data_type(cursor: &mut Cursor<'_>, dialect: &Dialect) -> Option<TypeText> {
+    let Some(Token::Word(word)) = cursor.next() else { return None };
+    let mut found = TypeText {
+        base: Base::Int,
+        length: None,
+        decimals: None,
+        unsigned: false,
+        zerofill: false,
+        labels: Vec::new(),
+        charset: CharsetChoice::Unsaid,
+        compressed: false,
+    };
+    found.base = match word.to_ascii_lowercase().as_str() {
+        "tinyint" | "int1" => Base::TinyInt,
+        "smallint" | "int2" => Base::SmallInt,
+        "mediumint" | "int3" | "middleint" => Base::MediumInt,
+        "int" | "integer" | "int4" => Base::Int,
+        "bigint" | "int8" => Base::BigInt,
+        "bool" | "boolean" => {
+            found.length = Some(1);
+            Base::TinyInt
+        }
+        "serial" => {
+            found.unsigned = true;
+            Base::BigInt
+        }
+        "float" | "float4" => Base::Float,
+        "double" => {
+            cursor.accept(&["precision"]);
+            Base::Double
+        }
+        "float8" => Base::Double,
+        "real" if dialect.real_is_float() => Base::Float,
+        "real" => Base::Double,
+        "decimal" | "dec" | "numeric" | "fixed" => Base::Decimal,
+        "bit" => Base::Bit,
+        "char" | "character" => text_or_varying(cursor),
+        "nchar" => national(cursor, &mut found),
+        "national" if cursor.accept_any(&["varchar", "varcharacter"]) => {
+            found.charset = CharsetChoice::Named("utf8mb3".to_owned());
+            Base::VarChar
+        }
+        "national" if cursor.accept_any(&["char", "character"]) => national(cursor, &mut found),
+        "varchar" | "varcharacter" => Base::VarChar,
+        "nvarchar" => {
+            found.charset = CharsetChoice::Named("utf8mb3".to_owned());
+            Base::VarChar
+        }
+        "binary" => Base::Binary,
+        "varbinary" => Base::VarBinary,
+        "tinytext" => Base::Text(LobSize::Tiny),
+        "text" => Base::Text(LobSize::Plain),
+        "mediumtext" => Base::Text(LobSize::Medium),
+        "longtext" => Base::Text(LobSize::Long),
+        "tinyblob" => Base::Blob(LobSize::Tiny),
+        "blob" => Base::Blob(LobSize::Plain),
+        "mediumblob" => Base::Blob(LobSize::Medium),
+        "longblob" => Base::Blob(LobSize::Long),
+        "long" => long(cursor),
+        "date" => Base::Plain("date"),
+        "time" => Base::Temporal("time"),
+        "datetime" => Base::Temporal("datetime"),
+        "timestamp" => Base::Temporal("timestamp"),
+        "year" => Base::Year,
+        "enum" => Base::Enum,
+        "set" => Base::Set,
+        "json" => Base::Json,
+        "vector" => Base::Vector,
+        "geometry" => Base::Plain("geometry"),
+        "point" => Base::Plain("point"),
+        "linestring" => Base::Plain("linestring"),
+        "polygon" => Base::Plain("polygon"),
+        "multipoint" => Base::Plain("multipoint"),
+        "multilinestring" => Base::Plain("multilinestring"),
+        "multipolygon" => Base::Plain("multipolygon"),
+        "geometrycollection" | "geomcollection" => Base::Plain(dialect.geometry_collection()),
+        "uuid" => Base::Plain("uuid"),
+        "inet4" => Base::Plain("inet4"),
+        "inet6" => Base::Plain("inet6"),
+        _ => return None,
+    };
+    arguments(cursor, &mut found)?;
+    Some(found)
+}
+
+/// CHAR or CHARACTER, and the same with VARYING.
+fn text_or_varying(cursor: &mut Cursor<'_>) -> Base {
+    if cursor.accept(&["varying"]) { Base::VarChar } else { Base::Char }
+}
+
+fn national(cursor: &mut Cursor<'_>, found: &mut TypeText) -> Base {
+    found.charset = CharsetChoice::Named("utf8mb3".to_owned());
+    let varying = cursor.accept_any(&["varying", "varchar", "varcharacter"]);
+    if varying { Base::VarChar } else { Base::Char }
+}
+
+/// LONG, LONG VARCHAR, LONG CHAR VARYING, LONG VARBINARY.
+fn long(cursor: &mut Cursor<'_>) -> Base {
+    if cursor.accept(&["varbinary"]) {
+        return Base::Blob(LobSize::Medium);
+    }
+    let _ = cursor.accept_any(&["varchar", "varcharacter"])
+        || cursor.accept(&["char", "varying"])
+        || cursor.accept(&["character", "varying"]);
+    Base::Text(LobSize::Medium)
+}
+
+/// What stands in parentheses behind the name of the type.
+fn arguments(cursor: &mut Cursor<'_>, found: &mut TypeText) -> Option<()> {
+    if !cursor.accept_symbol('(') {
+        return Some(());
+    }
+    if matches!(found.base, Base::Enum | Base::Set) {
+        loop {
+            if matches!(cursor.peek(), Some(Token::Word(word)) if word.starts_with('_')) {
+                cursor.next();
+            }
+            // Labels in hexadecimal are bytes of a character set that is not known yet.
+            let Some(Token::Text(label)) = cursor.next() else { return None };
+            found.labels.push(label);
+            if !cursor.accept_symbol(',') {
+                break;
+            }
+        }
+    } else {
+        found.length = Some(cursor.number()?);
+        if cursor.accept_symbol(',') {
+            found.decimals = Some(cursor.number()?);
+        }
+        cursor.accept_any(&["byte", "char"]); // Oracle mode of MariaDB
+    }
+    cursor.accept_symbol(')').then_some(())
+}
+
+/// Reads the attributes; those that change nothing in the row image are stepped over.
+fn attributes(cursor: &mut Cursor<'_>, column: &mut ColumnText) -> Option<ColumnPlace> {
+    let mut place = ColumnPlace::Unsaid;
+    while !cursor.is_clause_end() {
+        let kind = &mut column.data_type;
+        if cursor.accept(&["unsigned"]) {
+            kind.unsigned = true;
+        } else if cursor.accept(&["zerofill"]) {
+            kind.zerofill = true;
+        } else if let Some(charset) = charset(cursor) {
+            choose(&mut kind.charset, charset);
+        } else if cursor.accept(&["ascii"]) {
+            kind.charset = CharsetChoice::Named("latin1".to_owned());
+        } else if cursor.accept(&["unicode"]) {
+            kind.charset = CharsetChoice::Named("ucs2".to_owned());
+        } else if cursor.accept(&["byte"]) {
+            kind.charset = CharsetChoice::Named("binary".to_owned());
+        } else if cursor.accept(&["compressed"]) {
+            kind.compressed = true;
+        } else if cursor.accept(&["unique"]) {
+            cursor.accept(&["key"]);
+        } else if cursor.accept(&["primary"]) {
+            cursor.accept(&["key"]);
+            column.is_key = true;
+        } else if cursor.accept(&["key"]) {
+            column.is_key = true;
+        } else if cursor.accept(&["first"]) {
+            place = ColumnPlace::First;
+        } else if cursor.accept(&["after"]) {
+            place = ColumnPlace::After(cursor.name()?);
+        } else {
+            skip_attribute(cursor);
+        }
+    }
+    Some(place)
+}
+
+/// Steps over one attribute, so that no name or value in it is taken for a keyword.
+fn skip_attribute(cursor: &mut Cursor<'_>) {
+    if cursor.accept(&["default"]) {
+        while matches!(cursor.peek(), Some(Token::Symbol('+' | '-'))) {
+            cursor.next();
+        }
+        let introduced = matches!(cursor.peek(), Some(Token::Word(word)) if word.starts_with('_'))
+            && matches!(cursor.peek_at(1), Some(Token::Text(_) | Token::Bits));
+        if introduced {
+            cursor.next();
+        }
+        cursor.skip_one();
+    } else if cursor.accept(&["constraint"]) {
+        if !cursor.is_word("check") {
+            cursor.next();
+        }
+    } else if cursor.accept(&["references"]) {
+        cursor.next();
+        if cursor.accept_symbol('.') {
+            cursor.next();
+        }
+    } else {
+        cursor.skip_one();
+    }
+}
+
+/// Reads CHARACTER SET or COLLATE with its value, if one comes next.
+pub(super) fn charset(cursor: &mut Cursor<'_>) -> Option<CharsetChoice> {
+    let by_name = cursor.accept(&["character", "set"])
+        || cursor.accept(&["char", "set"])
+        || cursor.accept(&["charset"]);
+    if !by_name && !cursor.accept(&["collate"]) {
+        return None;
+    }
+    cursor.accept_symbol('=');
+    if cursor.accept(&["default"]) {
+        return Some(CharsetChoice::Default);
+    }
+    let name = cursor.name_or_text().unwrap_or_default().to_ascii_lowercase();
+    if by_name {
+        return Some(CharsetChoice::Named(canonical(&name)));
+    }
+    // MariaDB's uca1400 collations leave the character set to the table.
+    if name.starts_with("uca1400") || name.is_empty() {
+        return Some(CharsetChoice::Unsaid);
+    }
+    Some(CharsetChoice::Named(canonical(name.split('_').next().unwrap_or(&name))))
+}
+
+/// A later choice counts, unless it says nothing.
+pub(super) fn choose(choice: &mut CharsetChoice, later: CharsetChoice) {
+    if later != CharsetChoice::Unsaid {
+        *choice = later;
+    }
+}
+
+/// `utf8` is `utf8mb3` (MariaDB's `old_mode` can say otherwise; both are the same to a
+/// reader of rows).
+fn canonical(name: &str) -> String {
+    if name == "utf8" { "utf8mb3".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,184 @@
+//! What a statement changes in the schema, as its text says it: the language between
+//! the readers of DDL and the model. Names carry their database; nothing here knows
+//! whether a table exists.
+
+use crate::change::{StatementKind, TableName};
+
+/// What a statement is published as, before the filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What it does.
+    pub kind: StatementKind,
+    /// False for DML in statement format.
+    pub is_ddl: bool,
+    /// The database named in the message; empty when unknown.
+    pub schema: String,
+    /// The table named in the message; empty when it concerns a database.
+    pub table: String,
+}
+
+/// All there is to know of a statement's text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// What to publish; `None` for what Canal says nothing of.
+    pub(crate) message: Option<Message>,
+    /// Every table that it names as changed, the message's first.
+    pub(crate) tables: Vec<TableName>,
+    /// What it changes, in order.
+    pub(crate) effects: Vec<Effect>,
+    /// The statement begins with a word that no server is known to log.
+    pub(crate) unknown: bool,
+}
+
+/// One change of the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// CREATE DATABASE.
+    CreateDatabase { name: String, charset: CharsetChoice, keep: bool },
+    /// ALTER DATABASE.
+    AlterDatabase { name: String, charset: CharsetChoice },
+    /// DROP DATABASE, with all its tables.
+    DropDatabase { name: String },
+    /// CREATE TABLE; `keep`: not if it is there (IF NOT EXISTS).
+    CreateTable { name: TableName, keep: bool, body: Body },
+    /// ALTER TABLE, save its renaming.
+    AlterTable { name: TableName, alteration: Alteration },
+    /// RENAME TABLE, one pair.
+    RenameTable { from: TableName, to: TableName },
+    /// DROP TABLE, or the name was taken by something without rows.
+    DropTable { name: TableName },
+    /// It changed in a way that the text does not tell.
+    Stale { name: TableName },
+}
+
+/// Where the columns of a new table come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// The list of the statement.
+    Columns { columns: Vec<ColumnText>, primary_key: Vec<String>, charset: CharsetChoice },
+    /// LIKE another table.
+    Like(TableName),
+    /// A SELECT, or what could not be read.
+    Unknown,
+}
+
+/// What one ALTER TABLE asks for. The server does all of it at once, by the names from
+/// before, whatever the order of the clauses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Alteration {
+    /// Columns added and changed, in the order written.
+    pub(crate) columns: Vec<ColumnChange>,
+    /// Columns dropped, and whether they need not be there (IF EXISTS).
+    pub(crate) dropped: Vec<(String, bool)>,
+    /// The primary key goes.
+    pub(crate) drop_primary_key: bool,
+    /// The primary key that comes.
+    pub(crate) primary_key: Option<Vec<String>>,
+    /// CONVERT TO CHARACTER SET: all text columns.
+    pub(crate) convert: Option<CharsetChoice>,
+    /// The default for columns to come.
+    pub(crate) charset: CharsetChoice,
+}
+
+/// One column of an ALTER TABLE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ColumnChange {
+    pub(crate) action: ColumnAction,
+    pub(crate) place: ColumnPlace,
+}
+
+/// What happens to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ColumnAction {
+    /// ADD; `keep`: not if it is there.
+    Add { column: ColumnText, keep: bool },
+    /// MODIFY, CHANGE; `lenient`: only if it is there.
+    Change { old: String, column: ColumnText, lenient: bool },
+    /// RENAME COLUMN.
+    Rename { old: String, new: String },
+}
+
+/// Where it is to stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ColumnPlace {
+    /// Where it stood, or last.
+    Unsaid,
+    First,
+    After(String),
+}
+
+/// A column as the text defines it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ColumnText {
+    pub(crate) name: String,
+    pub(crate) data_type: TypeText,
+    /// Defined with PRIMARY KEY.
+    pub(crate) is_key: bool,
+}
+
+/// A data type as the text spells it, with aliases resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TypeText {
+    pub(crate) base: Base,
+    /// The first number in parentheses.
+    pub(crate) length: Option<u64>,
+    /// The second.
+    pub(crate) decimals: Option<u64>,
+    pub(crate) unsigned: bool,
+    pub(crate) zerofill: bool,
+    /// Labels of ENUM and SET.
+    pub(crate) labels: Vec<String>,
+    pub(crate) charset: CharsetChoice,
+    /// MariaDB's COMPRESSED.
+    pub(crate) compressed: bool,
+}
+
+/// The data types, aliases resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Base {
+    TinyInt,
+    SmallInt,
+    MediumInt,
+    Int,
+    BigInt,
+    Float,
+    Double,
+    Decimal,
+    Bit,
+    Char,
+    VarChar,
+    Binary,
+    VarBinary,
+    Text(LobSize),
+    Blob(LobSize),
+    Enum,
+    Set,
+    Json,
+    Vector,
+    /// Spelt without a length: `date`, `point`, `uuid`.
+    Plain(&'static str),
+    /// Spelt with the digits of its fraction: `time(3)`.
+    Temporal(&'static str),
+    Year,
+}
+
+/// TINY, none, MEDIUM, LONG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LobSize {
+    Tiny,
+    Plain,
+    Medium,
+    Long,
+}
+
+/// What a CHARACTER SET or COLLATE says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CharsetChoice {
+    /// Nothing: what stands above decides.
+    #[default]
+    Unsaid,
+    /// DEFAULT: what the database has.
+    Default,
+    /// This one, in lower case.
+    Named(String),
+}

@@ -1,0 +1,64 @@
+//! The schema history: the model as state records, one a table and one a database.
+//!
+//! Topic `.schema` of the instance, compacted. Key: a JSON array, `["db"]` or
+//! `["db","table"]`. Value: JSON,
+//!
+//! ```json
+//! {"charset": "utf8mb4"}
+//! {"now": {"columns": [{"name": "id", "type": "bigint unsigned"},
+//!                      {"name": "v", "type": "varchar(10)", "charset": "latin1"}],
+//!          "primary_key": ["id"], "charset": "utf8mb4"},
+//!  "read": {"definition": {..}, "lo": {"file": "binlog.000001", "offset": 4}, "hi": {..},
+//!           "server": "uuid"}}
+//! ```
+//!
+//! and none for what is gone. Each record is whole, so restoring takes the newest of
+//! each key and no DDL is ever replayed. Members are only ever added.
+
+use bytes::Bytes;
+
+use crate::change::{StateRecord, StateTopic, TableName};
+
+use super::Error;
+use super::model::{Key, Known};
+
+/// The record that says what is known of a key.
+pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, serde_json::Error> {
+    let key = match key {
+        Key::Database(name) => serde_json::to_vec(&[name.as_str()]),
+        Key::Table(name) => serde_json::to_vec(&[&*name.schema, &*name.table]),
+    }?;
+    let value = match known {
+        Some(Known::Database(database)) => Some(serde_json::to_vec(database)?),
+        Some(Known::Table(entry)) => Some(serde_json::to_vec(entry)?),
+        None => None,
+    };
+    Ok(StateRecord { topic: StateTopic::Schema, key: key.into(), value: value.map(Bytes::from) })
+}
+
+/// Reads a record; those of other topics are none of ours.
+pub(crate) fn read(record: &StateRecord) -> Result<Option<(Key, Option<Known>)>, Error> {
+    if record.topic != StateTopic::Schema {
+        return Ok(None);
+    }
+    let broken = |reason: String| Error::History {
+        key: String::from_utf8_lossy(&record.key).into_owned(),
+        reason,
+    };
+    let names: Vec<String> =
+        serde_json::from_slice(&record.key).map_err(|error| broken(error.to_string()))?;
+    let value = record.value.as_deref();
+    let parsed = match <[String; 2]>::try_from(names) {
+        Ok([schema, table]) => {
+            let entry = value.map(serde_json::from_slice).transpose();
+            entry.map(|entry| (Key::Table(TableName::new(schema, table)), entry.map(Known::Table)))
+        }
+        Err(names) => {
+            let [name] = <[String; 1]>::try_from(names)
+                .map_err(|names| broken(format!("{} names in the key", names.len())))?;
+            let database = value.map(serde_json::from_slice).transpose();
+            database.map(|database| (Key::Database(name), database.map(Known::Database)))
+        }
+    };
+    parsed.map(Some).map_err(|error| broken(error.to_string()))
+}

@@ -1,0 +1,215 @@
+//! Data types as the server spells them: `INTEGER(10) UNSIGNED` in a statement is
+//! `int unsigned` in `information_schema.columns.column_type`.
+//!
+//! What the spelling depends on: the character set (a CHAR of `binary` is a BINARY, the
+//! length of a TEXT counts characters), and the server (display widths are gone since
+//! MySQL 8.0.19, save `tinyint(1)` and those of ZEROFILL). Each rule was read off a server.
+
+use crate::schema::ddl::{Base, CharsetChoice, Dialect, LobSize, TypeText};
+
+use super::ColumnDefinition;
+
+/// The most bytes of a VARCHAR (`MAX_FIELD_VARCHARLENGTH`); without strict mode the
+/// server makes a TEXT of a longer one.
+const MAX_VARCHAR_BYTES: u64 = 65_535;
+
+/// What the server makes of a column's type; `charset` is the table's default, if it is
+/// known. `None`: the text does not tell.
+pub(crate) fn column(
+    name: &str,
+    text: &TypeText,
+    charset: Option<&str>,
+    dialect: &Dialect,
+) -> Option<ColumnDefinition> {
+    let is_text =
+        matches!(text.base, Base::Char | Base::VarChar | Base::Text(_) | Base::Enum | Base::Set);
+    let charset = match &text.charset {
+        CharsetChoice::Named(named) => Some(named.as_str()),
+        CharsetChoice::Unsaid | CharsetChoice::Default => charset,
+    };
+    let charset = if is_text { Some(charset?) } else { None };
+    let charset = if is_mariadb_json(text, dialect) { Some("utf8mb4") } else { charset };
+    let mysql_type = spell(text, charset.unwrap_or("binary"), dialect)?;
+    let charset = charset.filter(|charset| *charset != "binary").map(str::to_owned);
+    Some(ColumnDefinition { name: name.to_owned(), mysql_type, charset })
+}
+
+fn is_mariadb_json(text: &TypeText, dialect: &Dialect) -> bool {
+    dialect.is_mariadb() && text.base == Base::Json
+}
+
+fn spell(text: &TypeText, charset: &str, dialect: &Dialect) -> Option<String> {
+    if text.compressed {
+        return None; // MariaDB spells it by its own version
+    }
+    let bytes_a_char = max_bytes(charset);
+    let length = text.length;
+    Some(match text.base {
+        Base::TinyInt => integer("tinyint", text, [4, 3], dialect),
+        Base::SmallInt => integer("smallint", text, [6, 5], dialect),
+        Base::MediumInt => integer("mediumint", text, [9, 8], dialect),
+        Base::Int => integer("int", text, [11, 10], dialect),
+        Base::BigInt => integer("bigint", text, [20, 20], dialect),
+        Base::Float | Base::Double => real(text),
+        Base::Decimal => {
+            let precision = length.filter(|length| *length > 0).unwrap_or(10);
+            let scale = text.decimals.unwrap_or(0);
+            signed(format!("decimal({precision},{scale})"), text)
+        }
+        Base::Bit => format!("bit({})", length.filter(|bits| *bits > 0).unwrap_or(1)),
+        Base::Char if charset == "binary" => format!("binary({})", length.unwrap_or(1)),
+        Base::Char => format!("char({})", length.unwrap_or(1)),
+        Base::Binary => format!("binary({})", length.unwrap_or(1)),
+        Base::VarChar if length? * bytes_a_char > MAX_VARCHAR_BYTES => {
+            lob(charset, size_of(length? * bytes_a_char))
+        }
+        Base::VarChar if charset == "binary" => format!("varbinary({})", length?),
+        Base::VarChar => format!("varchar({})", length?),
+        Base::VarBinary if length? > MAX_VARCHAR_BYTES => lob("binary", size_of(length?)),
+        Base::VarBinary => format!("varbinary({})", length?),
+        Base::Text(LobSize::Plain) if length.is_some_and(|length| length > 0) => {
+            lob(charset, size_of(length?.saturating_mul(bytes_a_char)))
+        }
+        Base::Text(size) => lob(charset, size),
+        Base::Blob(LobSize::Plain) if length.is_some_and(|length| length > 0) => {
+            lob("binary", size_of(length?))
+        }
+        Base::Blob(size) => lob("binary", size),
+        Base::Enum => labels("enum", &text.labels, charset),
+        Base::Set => labels("set", &text.labels, charset),
+        Base::Json if dialect.is_mariadb() => "longtext".to_owned(),
+        Base::Json => "json".to_owned(),
+        Base::Vector => format!("vector({})", length.unwrap_or(2048)),
+        Base::Year if has_widths(dialect) => "year(4)".to_owned(),
+        Base::Year => "year".to_owned(),
+        Base::Plain(name) => name.to_owned(),
+        Base::Temporal(name) => match length {
+            None | Some(0) => name.to_owned(),
+            Some(digits) => format!("{name}({digits})"),
+        },
+    })
+}
+
+/// MariaDB and MySQL before 8.0.19 write every integer with its display width.
+fn has_widths(dialect: &Dialect) -> bool {
+    dialect.is_mariadb() || dialect.version < 80_019
+}
+
+fn integer(name: &str, text: &TypeText, widths: [u64; 2], dialect: &Dialect) -> String {
+    let unsigned = text.unsigned || text.zerofill;
+    let width = text.length.unwrap_or(widths[usize::from(unsigned)]);
+    let boolean = name == "tinyint" && width == 1 && !unsigned;
+    if has_widths(dialect) || text.zerofill || boolean {
+        signed(format!("{name}({width})"), text)
+    } else {
+        signed(name.to_owned(), text)
+    }
+}
+
+/// FLOAT(p) of more than 24 bits is a DOUBLE; a width is kept only with its decimals.
+fn real(text: &TypeText) -> String {
+    let wide = text.decimals.is_none() && text.length.is_some_and(|bits| bits > 24);
+    let name = if text.base == Base::Double || wide { "double" } else { "float" };
+    match (text.length, text.decimals) {
+        (Some(width), Some(decimals)) => signed(format!("{name}({width},{decimals})"), text),
+        _ => signed(name.to_owned(), text),
+    }
+}
+
+fn signed(mut spelt: String, text: &TypeText) -> String {
+    if text.unsigned || text.zerofill {
+        spelt.push_str(" unsigned");
+    }
+    if text.zerofill {
+        spelt.push_str(" zerofill");
+    }
+    spelt
+}
+
+/// The smallest that holds so many bytes (`get_blob_type_from_length`).
+fn size_of(bytes: u64) -> LobSize {
+    match bytes {
+        0..0x100 => LobSize::Tiny,
+        0x100..0x1_0000 => LobSize::Plain,
+        0x1_0000..0x100_0000 => LobSize::Medium,
+        _ => LobSize::Long,
+    }
+}
+
+fn lob(charset: &str, size: LobSize) -> String {
+    let prefix = match size {
+        LobSize::Tiny => "tiny",
+        LobSize::Plain => "",
+        LobSize::Medium => "medium",
+        LobSize::Long => "long",
+    };
+    format!("{prefix}{}", if charset == "binary" { "blob" } else { "text" })
+}
+
+/// Labels lose trailing spaces, and are quoted as `append_unescaped` does it, whatever
+/// the SQL mode.
+fn labels(name: &str, labels: &[String], charset: &str) -> String {
+    let mut spelt = format!("{name}(");
+    for (place, label) in labels.iter().enumerate() {
+        let label = if charset == "binary" { label } else { label.trim_end_matches(' ') };
+        spelt.push_str(if place == 0 { "'" } else { ",'" });
+        for letter in label.chars() {
+            match letter {
+                '\0' => spelt.push_str("\\0"),
+                '\n' => spelt.push_str("\\n"),
+                '\r' => spelt.push_str("\\r"),
+                '\\' => spelt.push_str("\\\\"),
+                '\'' => spelt.push_str("''"),
+                other => spelt.push(other),
+            }
+        }
+        spelt.push('\'');
+    }
+    spelt.push(')');
+    spelt
+}
+
+/// The most bytes of one character (`mbmaxlen`).
+pub(crate) fn max_bytes(charset: &str) -> u64 {
+    match charset {
+        "utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030" => 4,
+        "utf8mb3" | "utf8" | "ujis" | "eucjpms" => 3,
+        "ucs2" | "big5" | "gbk" | "gb2312" | "sjis" | "cp932" | "euckr" => 2,
+        _ => 1,
+    }
+}
+
+/// What CONVERT TO CHARACTER SET makes of a column that has one: a TEXT keeps room for
+/// as many characters. `None`: the text does not tell.
+pub(crate) fn converted(column: &ColumnDefinition, charset: &str) -> Option<ColumnDefinition> {
+    let Some(old) = column.charset.as_deref() else { return Some(column.clone()) };
+    let grows = max_bytes(charset) > max_bytes(old);
+    let (name, rest) = column.mysql_type.split_once('(').unwrap_or((&column.mysql_type, ""));
+    let is_label = matches!(name, "enum" | "set");
+    let mysql_type = if charset == "binary" && !is_label {
+        if max_bytes(old) > 1 {
+            return None;
+        }
+        column
+            .mysql_type
+            .replace("varchar", "varbinary")
+            .replace("char", "binary")
+            .replace("text", "blob")
+    } else {
+        match (name, grows) {
+            ("tinytext", true) => "text".to_owned(),
+            ("text", true) => "mediumtext".to_owned(),
+            ("mediumtext", true) => "longtext".to_owned(),
+            ("varchar", true) => {
+                let length: u64 = rest.trim_end_matches(')').parse().ok()?;
+                if length * max_bytes(charset) > MAX_VARCHAR_BYTES {
+                    return None;
+                }
+                column.mysql_type.clone()
+            }
+            _ => column.mysql_type.clone(),
+        }
+    };
+    let charset = (charset != "binary").then(|| charset.to_owned());
+    Some(ColumnDefinition { name: column.name.clone(), mysql_type, charset })
+}

@@ -1,0 +1,257 @@
+//! A table map and a definition, joined to a [`Table`]'s columns, or the reason why the
+//! two do not belong together.
+//!
+//! FULL metadata decides names, signs, character sets, labels and the key, and the
+//! definition gives the types' text where it agrees. With less metadata the definition
+//! gives all, after each column was compared with the wire: count, type, length, sign,
+//! character set, as far as the wire tells them.
+//!
+//! [`Table`]: crate::change::Table
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use crate::binlog::{self, TableMap, WireColumn, column_type};
+use crate::change::{Charset, Column};
+
+use super::model::{ColumnDefinition, Definition, same};
+
+/// What a [`crate::change::Table`] is made of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) columns: Vec<Column>,
+    pub(crate) primary_key: Vec<usize>,
+    /// Types' texts had to be derived from the wire.
+    pub(crate) derived: bool,
+}
+
+/// Why a definition is not that of a table map.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Mismatch {
+    #[error("it has {definition} columns, the rows have {wire}")]
+    Count { definition: usize, wire: usize },
+    #[error("column `{name}` is `{definition}`, the rows have `{wire}`")]
+    Type { name: String, definition: String, wire: String },
+    #[error("column `{name}` is of the character set {charset}, which is not known here")]
+    Charset { name: String, charset: String },
+    #[error(transparent)]
+    Wire(#[from] binlog::Error),
+}
+
+/// Whether the map alone says how rows are to be read.
+pub(crate) fn is_full(map: &TableMap) -> bool {
+    !map.columns.is_empty() && map.columns.iter().all(|column| column.name.is_some())
+}
+
+/// Joins a map with FULL metadata and a definition that may be missing or wrong.
+pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Result<Parts, Mismatch> {
+    let mut derived = false;
+    let mut columns = Vec::with_capacity(map.columns.len());
+    for (place, wire) in map.columns.iter().enumerate() {
+        let name = wire.name.clone().unwrap_or_default();
+        let charset = wire.charset()?;
+        let kind =
+            column_type(wire, wire.unsigned.unwrap_or(false), charset.unwrap_or(Charset::Binary))?;
+        let defined = definition.and_then(|definition| definition.columns.get(place));
+        let defined = defined.filter(|defined| {
+            same(&defined.name, &name) && fits(wire, defined).is_ok() && labels_fit(wire, defined)
+        });
+        derived |= defined.is_none();
+        let mysql_type = defined.map_or_else(
+            || derive(wire, wire.unsigned.unwrap_or(false), charset.unwrap_or(Charset::Binary)),
+            |defined| defined.mysql_type.clone(),
+        );
+        columns.push(Column { name, mysql_type, kind, labels: wire.labels.clone() });
+    }
+    let mut primary_key: Vec<_> = map.primary_key.iter().map(|key| key.column).collect();
+    primary_key.sort_unstable();
+    Ok(Parts { columns, primary_key, derived })
+}
+
+fn labels_fit(wire: &WireColumn, defined: &ColumnDefinition) -> bool {
+    wire.labels.is_empty() || labels(&defined.mysql_type) == wire.labels
+}
+
+/// Joins a map that says little and a definition, which must agree.
+pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result<Parts, Mismatch> {
+    if definition.columns.len() != map.columns.len() {
+        return Err(Mismatch::Count {
+            definition: definition.columns.len(),
+            wire: map.columns.len(),
+        });
+    }
+    let mut columns = Vec::with_capacity(map.columns.len());
+    for (wire, defined) in map.columns.iter().zip(&definition.columns) {
+        fits(wire, defined)?;
+        let (unsigned, charset) = told(wire, defined)?;
+        columns.push(Column {
+            name: defined.name.clone(),
+            mysql_type: defined.mysql_type.clone(),
+            kind: column_type(wire, unsigned, charset)?,
+            labels: labels(&defined.mysql_type),
+        });
+    }
+    let in_key = |name: &str| definition.primary_key.iter().any(|key| same(key, name));
+    let places = columns.iter().enumerate().filter(|(_, column)| in_key(&column.name));
+    let primary_key = places.map(|(place, _)| place).collect();
+    Ok(Parts { columns, primary_key, derived: false })
+}
+
+/// Sign and character set, the wire's where it tells them.
+fn told(wire: &WireColumn, defined: &ColumnDefinition) -> Result<(bool, Charset), Mismatch> {
+    let by_name = match defined.charset.as_deref() {
+        None => Charset::Binary,
+        Some(name) => Charset::from_name(name).ok_or_else(|| Mismatch::Charset {
+            name: defined.name.clone(),
+            charset: name.to_owned(),
+        })?,
+    };
+    let unsigned = wire.unsigned.unwrap_or_else(|| defined.mysql_type.contains(" unsigned"));
+    Ok((unsigned, wire.charset()?.unwrap_or(by_name)))
+}
+
+/// Compares what the wire would be called with what the definition says, both without
+/// what the wire cannot know (display widths, digits of a FLOAT, labels).
+fn fits(wire: &WireColumn, defined: &ColumnDefinition) -> Result<(), Mismatch> {
+    let (unsigned, charset) = told(wire, defined)?;
+    let derived = derive(wire, unsigned, charset);
+    let wanted = simplified(&defined.mysql_type);
+    let same_charset = match (wire.charset()?, &defined.charset) {
+        (Some(wire), Some(name)) => Charset::from_name(name) == Some(wire),
+        _ => true,
+    };
+    if simplified(&derived) == wanted && same_charset {
+        return Ok(());
+    }
+    Err(Mismatch::Type {
+        name: defined.name.clone(),
+        definition: defined.mysql_type.clone(),
+        wire: if same_charset { derived } else { format!("{derived} {}", charset.name()) },
+    })
+}
+
+/// A type's text without what the wire does not tell.
+fn simplified(mysql_type: &str) -> String {
+    let text = mysql_type.split(" /*").next().unwrap_or(mysql_type).replace(" zerofill", "");
+    let (name, rest) = text.split_once('(').unwrap_or((&text, ""));
+    let sign = if text.ends_with(" unsigned") { " unsigned" } else { "" };
+    let first_word = name.split(' ').next().unwrap_or(name);
+    match first_word {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "float" | "double" => {
+            format!("{first_word}{sign}")
+        }
+        "year" | "enum" | "set" | "vector" => first_word.to_owned(),
+        // A server that changes its mind about names of subtypes must not void them.
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
+        | "multipolygon" | "geometrycollection" | "geomcollection" => "geometry".to_owned(),
+        // MariaDB's plug-in types are strings of bytes on the wire.
+        "uuid" | "inet6" => "binary(16)".to_owned(),
+        "inet4" => "binary(4)".to_owned(),
+        _ if rest.is_empty() => name.to_owned(),
+        _ => text.clone(),
+    }
+}
+
+/// A type's text from the wire alone: what the server's own spelling would be, save
+/// display widths, digits of a FLOAT, and JSON of MariaDB.
+fn derive(wire: &WireColumn, unsigned: bool, charset: Charset) -> String {
+    use binlog::code;
+    let sign = if unsigned { " unsigned" } else { "" };
+    let meta = wire.meta;
+    let binary = charset == Charset::Binary;
+    let characters = meta / charset.max_char_bytes().max(1);
+    let fraction = |name: &str| if meta == 0 { name.to_owned() } else { format!("{name}({meta})") };
+    match wire.code {
+        code::TINY => format!("tinyint{sign}"),
+        code::SHORT => format!("smallint{sign}"),
+        code::INT24 => format!("mediumint{sign}"),
+        code::LONG => format!("int{sign}"),
+        code::LONGLONG => format!("bigint{sign}"),
+        code::FLOAT => format!("float{sign}"),
+        code::DOUBLE => format!("double{sign}"),
+        code::NEWDECIMAL => {
+            let [precision, scale] = meta.to_be_bytes();
+            format!("decimal({precision},{scale}){sign}")
+        }
+        code::BIT => format!("bit({meta})"),
+        code::YEAR => "year".to_owned(),
+        code::DATE | code::NEWDATE => "date".to_owned(),
+        code::TIME => "time".to_owned(),
+        code::TIME2 => fraction("time"),
+        code::DATETIME => "datetime".to_owned(),
+        code::DATETIME2 => fraction("datetime"),
+        code::TIMESTAMP => "timestamp".to_owned(),
+        code::TIMESTAMP2 => fraction("timestamp"),
+        code::STRING if binary => format!("binary({meta})"),
+        code::STRING => format!("char({characters})"),
+        code::VARCHAR | code::VAR_STRING if binary => format!("varbinary({meta})"),
+        code::VARCHAR | code::VAR_STRING => format!("varchar({characters})"),
+        // One byte of the declared length is the compressed cell's own.
+        code::VARCHAR_COMPRESSED if binary => format!("varbinary({})", meta.saturating_sub(1)),
+        code::VARCHAR_COMPRESSED => {
+            format!("varchar({})", meta.saturating_sub(1) / charset.max_char_bytes().max(1))
+        }
+        code::TINY_BLOB
+        | code::MEDIUM_BLOB
+        | code::LONG_BLOB
+        | code::BLOB
+        | code::BLOB_COMPRESSED => {
+            let size = ["tiny", "", "medium", "long"].get(usize::from(meta).wrapping_sub(1));
+            format!("{}{}", size.unwrap_or(&""), if binary { "blob" } else { "text" })
+        }
+        code::ENUM => format!("enum({})", quoted(&wire.labels)),
+        code::SET => format!("set({})", quoted(&wire.labels)),
+        code::JSON => "json".to_owned(),
+        code::GEOMETRY => geometry(wire.geometry).to_owned(),
+        code::VECTOR => wire
+            .dimensions
+            .map_or("vector".to_owned(), |dimensions| format!("vector({dimensions})")),
+        other => format!("type {other}"),
+    }
+}
+
+fn quoted(labels: &[String]) -> String {
+    let quoted = labels.iter().map(|label| {
+        format!("'{}'", label.replace('\\', "\\\\").replace('\'', "''").replace('\n', "\\n"))
+    });
+    quoted.collect::<Vec<_>>().join(",")
+}
+
+/// `Field::geometry_type` of the servers.
+fn geometry(kind: Option<u32>) -> &'static str {
+    match kind {
+        Some(1) => "point",
+        Some(2) => "linestring",
+        Some(3) => "polygon",
+        Some(4) => "multipoint",
+        Some(5) => "multilinestring",
+        Some(6) => "multipolygon",
+        Some(7) => "geomcollection",
+        _ => "geometry",
+    }
+}
+
+/// The labels within the text of an ENUM or SET, as the server quotes them.
+fn labels(mysql_type: &str) -> Vec<String> {
+    let list = mysql_type.strip_prefix("enum(").or_else(|| mysql_type.strip_prefix("set("));
+    let mut found = Vec::new();
+    let mut letters = list.unwrap_or("").chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter != '\'' {
+            continue;
+        }
+        let mut label = String::new();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '\'' if letters.next_if_eq(&'\'').is_none() => break,
+                '\\' => label.extend(letters.next().map(|escaped| match escaped {
+                    '0' => '\0',
+                    'n' => '\n',
+                    'r' => '\r',
+                    other => other,
+                })),
+                other => label.push(other),
+            }
+        }
+        found.push(label);
+    }
+    found
+}

@@ -1,0 +1,1 @@
+//! The face, without a server: history, rollback, agreement with table maps.

@@ -6,9 +6,11 @@
 
 mod endpoint;
 mod error;
+pub mod probe;
 pub mod replica;
 mod session;
 
 pub use endpoint::{Endpoint, Tls, TlsMode};
+pub(crate) use error::ERROR_READING_BINLOG;
 pub use error::Error;
 pub use session::{Row, Session};

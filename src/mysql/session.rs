@@ -115,6 +115,11 @@ impl Session {
         }
     }
 
+    /// Whether a statement did not end: no other can be run.
+    pub fn is_broken(&self) -> bool {
+        self.conn.is_none()
+    }
+
     /// `host:port` of the server.
     pub fn address(&self) -> &str {
         &self.address

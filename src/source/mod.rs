@@ -1,5 +1,26 @@
-//! One replica session as a channel of transactions: where to start, what the events make,
+//! One replica session as a channel of transactions: where to begin, what the events make,
 //! and what stops it.
+//!
+//! ```text
+//! prepare ─ probe, check, begin ─▶ FirstAppend (made durable by the caller)
+//! run ─ resume ─▶ mysql::replica ─▶ reader ─▶ assemble ─▶ channel ─▶ the instance
+//!                                     └ schema, filter
+//! ```
 
 mod assemble;
 pub mod channel;
+mod check;
+mod error;
+mod meta_dat;
+mod progress;
+mod reader;
+mod scan;
+mod session;
+mod settings;
+mod start;
+
+pub use check::{Finding, Severity, check};
+pub use error::Error;
+pub use progress::{Counts, Progress};
+pub use session::{Before, FirstAppend, Source};
+pub use settings::{Settings, StartAt, Statements};

@@ -104,7 +104,7 @@ for loader in "\$root"/usr/lib*/ld-linux-*.so.? "\$root"/lib*/ld-linux-*.so.? "\
 done
 libraries=
 for folder in "\$root"/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu "\$root/$private"; do
-    [ ! -d "\$folder" ] || libraries=\$libraries:\$folder
+    libraries=\$libraries:\$folder
 done
 exec "\$loader" --library-path "\${libraries#:}" "\$root/$program" "\$@"
 STARTER

@@ -6,7 +6,7 @@ use mysql_common::proto::MySerialize as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::packets::{END, ERROR};
-use super::{DumpFrom, Replica};
+use super::{AtEnd, DumpFrom, Replica};
 use crate::change::{GtidSet, MySqlGtids};
 use crate::mysql::{Endpoint, Error};
 
@@ -20,6 +20,8 @@ const USE_HEARTBEAT_EVENT_V2: u16 = 2;
 const HEARTBEAT_V2_SINCE: (u16, u16, u16) = (8, 0, 26);
 /// MariaDB, the same bit: send ANNOTATE_ROWS events, the statements behind the rows.
 const SEND_ANNOTATE_ROWS: u16 = 2;
+/// End at the end of the binlog instead of waiting for more.
+const NON_BLOCK: u16 = 1;
 /// The set is to be heeded.
 const THROUGH_GTID: u16 = 4;
 
@@ -61,8 +63,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
     }
 
     /// Sends the dump command that `from` needs.
-    pub(super) async fn send_dump(&mut self, from: &DumpFrom) -> Result<(), Error> {
+    pub(super) async fn send_dump(&mut self, from: &DumpFrom, at_end: AtEnd) -> Result<(), Error> {
         let server_id = self.settings.server_id;
+        let flags = match at_end {
+            AtEnd::Wait => self.flags(),
+            AtEnd::Stop => self.flags() | NON_BLOCK,
+        };
         let command = match from {
             DumpFrom::File { file, offset } => {
                 let offset = u32::try_from(*offset).map_err(|_| {
@@ -71,9 +77,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
                          offset; start by GTID (canal.instance.gtidon = true)"
                     ))
                 })?;
-                dump(server_id, self.flags(), file, offset)
+                dump(server_id, flags, file, offset)
             }
-            DumpFrom::Gtid(GtidSet::MySql(set)) => dump_gtid(server_id, self.flags(), set),
+            DumpFrom::Gtid(GtidSet::MySql(set)) => dump_gtid(server_id, flags, set),
             DumpFrom::Gtid(set @ GtidSet::MariaDb(_)) => {
                 for setting in [
                     format!("SET @slave_connect_state = '{set}'"),
@@ -82,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
                 ] {
                     self.ask(&setting).await?;
                 }
-                dump(server_id, self.flags(), "", 4)
+                dump(server_id, flags, "", 4)
             }
         };
         self.packets.begin_command();

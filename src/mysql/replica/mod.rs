@@ -61,6 +61,13 @@ pub enum DumpFrom {
     Gtid(GtidSet),
 }
 
+/// What the server does at the end of its binlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtEnd {
+    Wait,
+    Stop,
+}
+
 /// A connection that is logged in and introduced, before its dump command.
 pub struct Replica<S = TcpStream> {
     packets: Packets<Wire<S>>,
@@ -147,9 +154,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
         self.checksums
     }
 
-    /// Asks for the binlog.
-    pub async fn dump(mut self, from: &DumpFrom) -> Result<Dump<S>, Error> {
-        self.send_dump(from).await?;
+    /// Asks for the binlog, and for what will be added to it.
+    pub async fn dump(self, from: &DumpFrom) -> Result<Dump<S>, Error> {
+        self.begin(from, AtEnd::Wait).await
+    }
+
+    /// Asks for the binlog as it is now; the dump ends with [`Incoming::End`].
+    pub async fn scan(self, from: &DumpFrom) -> Result<Dump<S>, Error> {
+        self.begin(from, AtEnd::Stop).await
+    }
+
+    async fn begin(mut self, from: &DumpFrom, at_end: AtEnd) -> Result<Dump<S>, Error> {
+        self.send_dump(from, at_end).await?;
         let patience = self.settings.read_timeout;
         self.packets.what = "reading the binlog";
         self.packets.patience = match from {

@@ -23,7 +23,7 @@ mod verb;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-pub(crate) use place::{Extent, Tracker};
+pub(crate) use place::{Extent, FIRST_EVENT, Tracker};
 pub(crate) use verb::Verb;
 
 use crate::change::{

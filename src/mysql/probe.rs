@@ -1,0 +1,205 @@
+//! What a server says of itself: who it is, how it is set up, where its binlog stands.
+//!
+//! Names of variables and statements changed over the years (MySQL 8.0.26, 8.2, 8.4, 9.0;
+//! MariaDB 10.5), and forks differ: each is tried, and none is derived from a version.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::{Error, Session};
+use crate::change::{Flavor, GtidSet, TableName};
+
+/// ER_PARSE_ERROR: the server does not know the statement.
+const ER_PARSE_ERROR: u16 = 1064;
+
+/// A server, as it presents itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Whose server.
+    pub flavor: Flavor,
+    /// `@@version`.
+    pub version: String,
+    /// `@@server_uuid`, or `server-id:<server_id>` where there is none (MariaDB).
+    pub uuid: Arc<str>,
+    variables: BTreeMap<String, String>,
+}
+
+/// Where the binlog ends, all from one answer of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BinlogEnd {
+    /// The file that is being written.
+    pub file: Arc<str>,
+    /// Its length.
+    pub offset: u64,
+    /// What was executed up to there; `None` where the server does not say.
+    pub gtid_set: Option<GtidSet>,
+}
+
+/// A binlog file that the server still has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BinlogFile {
+    /// Its name.
+    pub name: String,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+impl Probe {
+    /// Asks the server.
+    pub async fn read(session: &mut Session) -> Result<Self, Error> {
+        let rows = session.query("SHOW GLOBAL VARIABLES").await?;
+        let variables: BTreeMap<String, String> = rows
+            .iter()
+            .filter_map(|row| {
+                // A value that is no UTF-8 decides nothing here.
+                Some((row.text_at(0)?.to_lowercase(), row.text_at(1)?.to_owned()))
+            })
+            .collect();
+        let version = variables.get("version").cloned().unwrap_or_default();
+        let flavor = if version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
+        let uuid = match variables.get("server_uuid").filter(|uuid| !uuid.is_empty()) {
+            Some(uuid) => Arc::from(uuid.as_str()),
+            None => {
+                let id = variables.get("server_id").map_or("0", String::as_str);
+                Arc::from(format!("server-id:{id}"))
+            }
+        };
+        Ok(Self { flavor, version, uuid, variables })
+    }
+
+    /// A global variable; `None` if the server does not have it.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// Whether a switch is on.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.variable(name).is_some_and(|value| value == "ON" || value == "1")
+    }
+
+    /// The version as executed comments have it: 90704 for 9.7.4.
+    pub fn version_number(&self) -> u32 {
+        let mut parts = self.version.split(|letter: char| !letter.is_ascii_digit());
+        let mut next = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
+        let (major, minor, patch) = (next(), next(), next());
+        major * 10_000 + minor * 100 + patch
+    }
+
+    /// Whether every transaction gets a GTID, so that the executed set tells a place.
+    pub fn has_gtids(&self) -> bool {
+        match self.flavor {
+            Flavor::MySql => self.variable("gtid_mode").is_some_and(|mode| mode == "ON"),
+            Flavor::MariaDb => true,
+        }
+    }
+}
+
+/// Where the binlog ends; `None` if the server writes none.
+pub async fn binlog_end(session: &mut Session, probe: &Probe) -> Result<Option<BinlogEnd>, Error> {
+    let rows = first_known(session, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (Some(file), Some(offset)) = (row.text("File"), row.number("Position")) else {
+        return Ok(None);
+    };
+    let (file, offset) = (Arc::from(file), offset);
+    let gtid_set = match probe.flavor {
+        _ if !probe.has_gtids() => None,
+        Flavor::MySql => {
+            let text = row.text("Executed_Gtid_Set").unwrap_or_default();
+            GtidSet::parse(Flavor::MySql, text).ok()
+        }
+        Flavor::MariaDb => gtid_at(session, &file, offset).await?,
+    };
+    Ok(Some(BinlogEnd { file, offset, gtid_set }))
+}
+
+/// MariaDB: the GTIDs executed up to a place that is a transaction boundary.
+pub async fn gtid_at(
+    session: &mut Session,
+    file: &str,
+    offset: u64,
+) -> Result<Option<GtidSet>, Error> {
+    let file = file.replace('\'', "''");
+    let rows = session.query(&format!("SELECT BINLOG_GTID_POS('{file}', {offset})")).await?;
+    let text = rows.first().and_then(|row| row.text_at(0));
+    Ok(text.and_then(|text| GtidSet::parse(Flavor::MariaDb, text).ok()))
+}
+
+/// The binlog files, oldest first.
+pub async fn binlog_files(session: &mut Session) -> Result<Vec<BinlogFile>, Error> {
+    let rows = session.query("SHOW BINARY LOGS").await?;
+    let files = rows.iter().filter_map(|row| {
+        let size = row.text_at(1)?.parse().ok()?;
+        Some(BinlogFile { name: row.text_at(0)?.to_owned(), size })
+    });
+    Ok(files.collect())
+}
+
+/// MySQL: what was executed, and what of it is in no binlog any more.
+pub async fn executed_and_purged(
+    session: &mut Session,
+) -> Result<(Option<GtidSet>, Option<GtidSet>), Error> {
+    let rows = session.query("SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged").await?;
+    let set = |index| {
+        let text = rows.first().and_then(|row| row.text_at(index))?;
+        GtidSet::parse(Flavor::MySql, text).ok()
+    };
+    Ok((set(0), set(1)))
+}
+
+/// The account's grants, a line each.
+pub async fn grants(session: &mut Session) -> Result<Vec<String>, Error> {
+    let rows = session.query("SHOW GRANTS").await?;
+    Ok(rows.iter().filter_map(|row| row.text_at(0).map(str::to_owned)).collect())
+}
+
+/// The replicas that the server knows, by server id, with their UUIDs where told.
+pub async fn replicas(session: &mut Session) -> Result<Vec<(u32, String)>, Error> {
+    let rows = first_known(session, &["SHOW REPLICAS", "SHOW SLAVE HOSTS"]).await?;
+    let replicas = rows.iter().filter_map(|row| {
+        let id = row.text("Server_Id").or_else(|| row.text("Server_id"))?.parse().ok()?;
+        let uuid = row.text("Replica_UUID").or_else(|| row.text("Slave_UUID"));
+        Some((id, uuid.unwrap_or_default().to_owned()))
+    });
+    Ok(replicas.collect())
+}
+
+/// Those of the tables whose engine cannot roll back. A table that is gone counts as one
+/// that can.
+pub async fn without_rollback(
+    session: &mut Session,
+    tables: HashSet<TableName>,
+) -> Result<HashSet<TableName>, Error> {
+    let mut kept = HashSet::new();
+    for name in tables {
+        let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "''");
+        let rows = session
+            .query(&format!(
+                "SELECT e.TRANSACTIONS FROM information_schema.TABLES t \
+                 JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE \
+                 WHERE t.TABLE_SCHEMA = '{}' AND t.TABLE_NAME = '{}'",
+                quoted(&name.schema),
+                quoted(&name.table)
+            ))
+            .await?;
+        if rows.first().and_then(|row| row.text_at(0)).is_some_and(|answer| answer != "YES") {
+            kept.insert(name);
+        }
+    }
+    Ok(kept)
+}
+
+/// The answer to the first of the statements that the server knows.
+async fn first_known(session: &mut Session, statements: &[&str]) -> Result<Vec<super::Row>, Error> {
+    let mut last = None;
+    for statement in statements {
+        match session.query(statement).await {
+            Err(error) if error.code() == Some(ER_PARSE_ERROR) => last = Some(error),
+            other => return other,
+        }
+    }
+    match last {
+        Some(error) => Err(error),
+        None => Ok(Vec::new()),
+    }
+}

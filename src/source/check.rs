@@ -1,0 +1,232 @@
+//! What must be true of the server and the account, each wrong thing as one sentence that
+//! says what to do. Asked at every start, and by `sluice check`.
+//!
+//! Several of these variables can be changed for a session, so that a good answer proves
+//! nothing for the events to come: the reader judges each of them again.
+
+use super::{Error, Settings};
+use crate::mysql::Session;
+use crate::mysql::probe::{self, Probe};
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It cannot work.
+    Error,
+    /// It can, with less.
+    Warning,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What, and what to do.
+    pub text: String,
+}
+
+/// All that is to be said of the server, from the settings alone.
+pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
+    let mut session = Session::connect(&settings.endpoint).await?;
+    let probe = Probe::read(&mut session).await?;
+    let findings = look(&mut session, &probe, settings).await?;
+    session.close().await;
+    Ok(findings)
+}
+
+/// Fails with all errors at once; warnings go to the log.
+pub(crate) async fn must_be_fit(
+    session: &mut Session,
+    probe: &Probe,
+    settings: &Settings,
+) -> Result<(), Error> {
+    let mut errors = Vec::new();
+    for finding in look(session, probe, settings).await? {
+        match finding.severity {
+            Severity::Error => errors.push(finding.text),
+            Severity::Warning => tracing::warn!("{}", finding.text),
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Error::Unfit(errors)) }
+}
+
+async fn look(
+    session: &mut Session,
+    probe: &Probe,
+    settings: &Settings,
+) -> Result<Vec<Finding>, Error> {
+    let mut found = variables(probe, settings);
+    let grants = probe::grants(session).await?;
+    found.extend(missing_grants(&grants, &settings.endpoint.user));
+    // Needs REPLICATION SLAVE; who lacks it has been told so.
+    if let Ok(replicas) = probe::replicas(session).await {
+        found.extend(clash(&replicas, settings));
+    }
+    Ok(found)
+}
+
+fn error(text: String) -> Finding {
+    Finding { severity: Severity::Error, text }
+}
+
+fn warning(text: String) -> Finding {
+    Finding { severity: Severity::Warning, text }
+}
+
+fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let value = |name: &str| probe.variable(name).unwrap_or_default().to_owned();
+    if !probe.is_on("log_bin") {
+        found.push(error(
+            "the source writes no binlog: set log_bin there and restart it".to_owned(),
+        ));
+        return found;
+    }
+    let format = value("binlog_format");
+    if !format.is_empty() && format != "ROW" {
+        found.push(error(format!(
+            "binlog_format is {format} on the source, so that changes are written without their \
+             rows: SET GLOBAL binlog_format = 'ROW' there, and in its configuration file; sessions \
+             that are open keep the old one until they reconnect"
+        )));
+    }
+    let server_id = value("server_id");
+    if server_id == "0" {
+        found.push(error("server_id is 0 on the source: set it to another number".to_owned()));
+    }
+    if server_id == settings.replica.server_id.to_string() {
+        found.push(error(format!(
+            "our server id {server_id} is the source's own: set canal.instance.mysql.slaveId to \
+             another"
+        )));
+    }
+    let image = value("binlog_row_image");
+    if !image.is_empty() && image != "FULL" {
+        found.push(warning(format!(
+            "binlog_row_image is {image} on the source: messages lack the columns that the images \
+             lack"
+        )));
+    }
+    if probe.variable("binlog_row_metadata").is_some_and(|metadata| metadata != "FULL") {
+        found.push(warning(
+            "binlog_row_metadata is not FULL on the source: rows older than a table's known \
+             definition may stop the instance; SET GLOBAL binlog_row_metadata = 'FULL' there"
+                .to_owned(),
+        ));
+    }
+    if probe
+        .variable("binlog_row_value_options")
+        .is_some_and(|value| value.contains("PARTIAL_JSON"))
+    {
+        found.push(error(
+            "binlog_row_value_options has PARTIAL_JSON on the source, which is not supported yet: \
+             SET GLOBAL binlog_row_value_options = '' there"
+                .to_owned(),
+        ));
+    }
+    if settings.by_gtid && !probe.has_gtids() {
+        found.push(error(
+            "canal.instance.gtidon is true, but gtid_mode is not ON on the source".to_owned(),
+        ));
+    }
+    found
+}
+
+/// What the grants must hold. An account with roles cannot be judged by them.
+fn missing_grants(grants: &[String], user: &str) -> Vec<Finding> {
+    let grants: Vec<String> = grants.iter().map(|grant| grant.to_uppercase()).collect();
+    let has_roles = grants.iter().any(|grant| !grant.contains(" ON "));
+    let privileges = |grant: &String| {
+        let listed = grant.strip_prefix("GRANT ").unwrap_or(grant);
+        listed.split(" ON ").next().unwrap_or_default().to_owned()
+    };
+    let everywhere = |names: &[&str]| {
+        grants.iter().filter(|grant| grant.contains(" ON *.* ")).any(|grant| {
+            let listed = privileges(grant);
+            names.iter().chain(&["ALL PRIVILEGES"]).any(|name| has(&listed, name))
+        })
+    };
+    let mut missing = Vec::new();
+    if !everywhere(&["REPLICATION SLAVE"]) {
+        missing.push("REPLICATION SLAVE");
+    }
+    // MariaDB 10.5 renamed it.
+    if !everywhere(&["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"]) {
+        missing.push("REPLICATION CLIENT");
+    }
+    let reads = grants.iter().any(|grant| {
+        let listed = privileges(grant);
+        has(&listed, "SELECT") || has(&listed, "ALL PRIVILEGES")
+    });
+    if !reads {
+        missing.push("SELECT");
+    }
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let missing = missing.join(", ");
+    let text =
+        format!("the account `{user}` lacks {missing}: GRANT {missing} ON *.* TO '{user}'@'%'");
+    vec![if has_roles {
+        warning(format!("{text} (unless a role of it has them)"))
+    } else {
+        error(text)
+    }]
+}
+
+/// Whether a list of privileges holds one; column lists of others do not confuse it.
+fn has(listed: &str, name: &str) -> bool {
+    listed.split(',').any(|privilege| privilege.trim() == name)
+}
+
+/// Two replicas of one server id: MySQL lets both live, others throw the older one out.
+fn clash(replicas: &[(u32, String)], settings: &Settings) -> Option<Finding> {
+    let ours = &settings.replica;
+    let other = replicas.iter().find(|(id, uuid)| {
+        *id == ours.server_id && !uuid.is_empty() && !uuid.eq_ignore_ascii_case(&ours.uuid)
+    })?;
+    Some(warning(format!(
+        "another replica of the source has our server id {} (uuid {}): set \
+         canal.instance.mysql.slaveId to a number of its own",
+        other.0, other.1
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(grants: &[&str]) -> Vec<Finding> {
+        let grants: Vec<String> = grants.iter().map(|&grant| grant.to_owned()).collect();
+        missing_grants(&grants, "canal")
+    }
+
+    #[test]
+    fn canals_documented_grants_are_enough() {
+        let grant = "GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `canal`@`%`";
+        assert_eq!(texts(&[grant]), []);
+        assert_eq!(texts(&["GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION"]), []);
+        // MariaDB 10.5 and later.
+        let grant = "GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `canal`@`%`";
+        assert_eq!(texts(&[grant]), []);
+    }
+
+    #[test]
+    fn each_missing_grant_is_named_with_the_statement_that_gives_it() {
+        let found =
+            texts(&["GRANT USAGE ON *.* TO `canal`@`%`", "GRANT SELECT ON `a`.* TO `canal`@`%`"]);
+        assert_eq!(
+            found[0].text,
+            "the account `canal` lacks REPLICATION SLAVE, REPLICATION CLIENT: \
+             GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'canal'@'%'"
+        );
+        assert_eq!(found[0].severity, Severity::Error);
+    }
+
+    #[test]
+    fn what_a_role_may_grant_is_no_error() {
+        let found = texts(&["GRANT USAGE ON *.* TO `canal`@`%`", "GRANT `r`@`%` TO `canal`@`%`"]);
+        assert_eq!(found[0].severity, Severity::Warning);
+    }
+}

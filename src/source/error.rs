@@ -1,0 +1,173 @@
+//! What stops a source: each kind by itself, with its place and what to do.
+
+use crate::change::{EventPlace, FileName, Position};
+use crate::{binlog, mysql, schema};
+
+/// Why a source does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server, or the way to it.
+    #[error(transparent)]
+    Mysql(#[from] mysql::Error),
+    /// The definitions of tables.
+    #[error("at {}:{}: {source}", .place.file, .place.offset)]
+    Schema {
+        /// Where they were needed.
+        place: EventPlace,
+        /// What was wrong.
+        source: schema::Error,
+    },
+    /// The definitions could not be read at the start.
+    #[error(transparent)]
+    Capture(#[from] schema::Error),
+    /// An event that cannot be decoded: damaged on the way, or by a bug of either side.
+    #[error("cannot decode {what} at {}:{}: {source}", .place.file, .place.offset)]
+    Event {
+        /// Where it stands.
+        place: EventPlace,
+        /// Its type.
+        what: String,
+        /// What is wrong with it.
+        source: binlog::Error,
+    },
+    /// Events are missing, or make no transactions.
+    #[error("{0}")]
+    Broken(String),
+    /// An event that may not be left out, and is not supported.
+    #[error("stopped at {}:{}: {what}: {reason}; {advice}", .place.file, .place.offset)]
+    Unsupported {
+        /// Where it stands.
+        place: EventPlace,
+        /// Its type.
+        what: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// DML in statement format, which the settings do not let pass.
+    #[error(
+        "a statement in statement format at {}:{} has no rows; set binlog_format=ROW on the \
+         source for all sessions, or let such statements pass",
+        .place.file, .place.offset
+    )]
+    Statement {
+        /// Where it stands.
+        place: EventPlace,
+    },
+    /// The server writes no binlog.
+    #[error("the source {address} writes no binlog: set log_bin there and restart it")]
+    NoBinlog {
+        /// `host:port`.
+        address: String,
+    },
+    /// The binlog file of the position is gone.
+    #[error(
+        "the source no longer has {file}, where the position {position} stands; it has {has}. \
+         What was written between is lost to this instance: `sluice position reset` starts \
+         anew, after copying what is missing"
+    )]
+    Purged {
+        /// The file.
+        file: FileName,
+        /// The position.
+        position: Box<Position>,
+        /// The files it has.
+        has: String,
+    },
+    /// Transactions that we lack are in no binlog any more.
+    #[error(
+        "the source has purged transactions that were not read yet ({missing}); \
+         `sluice position reset` starts anew, after copying what is missing"
+    )]
+    GtidHole {
+        /// Which.
+        missing: String,
+    },
+    /// The server lacks transactions that we have published.
+    #[error(
+        "the source lacks transactions that were read already ({errant}): it is behind, or \
+         another line of history; connect to a server that has them"
+    )]
+    Behind {
+        /// Which.
+        errant: String,
+    },
+    /// Another server, and nothing that tells our place on it.
+    #[error(
+        "the position {position} is of the server {was}, this is {is}, and there is no GTID set \
+         to find the place by; `sluice position set` names a place on this server"
+    )]
+    OtherServer {
+        /// The position.
+        position: Box<Position>,
+        /// The server it is of.
+        was: String,
+        /// The server that answered.
+        is: String,
+    },
+    /// The file of the position is another one of the same name.
+    #[error(
+        "{file} is not the file that the position {position} was in (it was made at \
+         {made}, not at {expected}): the binlogs of the source were reset; \
+         `sluice position reset` starts anew"
+    )]
+    Reset {
+        /// The file.
+        file: FileName,
+        /// The position.
+        position: Box<Position>,
+        /// When this one was made, in seconds since 1970.
+        made: u32,
+        /// When the other was.
+        expected: u32,
+    },
+    /// The server refuses to dump from where it was asked to.
+    #[error(
+        "the source refuses to send its binlog from {position}: {message}; if the place is no \
+         transaction boundary or is gone, `sluice position reset` starts anew"
+    )]
+    Refused {
+        /// From where.
+        position: Box<Position>,
+        /// The server's words.
+        message: String,
+    },
+    /// The configured start cannot be used.
+    #[error("{0}")]
+    Start(String),
+    /// Things that have to be mended on the source or in the settings before starting.
+    #[error("{}", .0.join("; "))]
+    Unfit(Vec<String>),
+    /// Nobody takes the changes any more.
+    #[error("nobody takes the changes any more")]
+    Closed,
+}
+
+impl Error {
+    /// Whether trying again may help without anybody doing anything.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Mysql(error) => error.is_passing(),
+            Self::Schema { source: schema::Error::Server(error), .. }
+            | Self::Capture(schema::Error::Server(error)) => error.is_passing(),
+            // A byte damaged on the way comes whole the next time.
+            Self::Event { source: binlog::Error::Checksum, .. } | Self::Broken(_) => true,
+            Self::Schema { .. }
+            | Self::Capture(_)
+            | Self::Event { .. }
+            | Self::Unsupported { .. }
+            | Self::Statement { .. }
+            | Self::NoBinlog { .. }
+            | Self::Purged { .. }
+            | Self::GtidHole { .. }
+            | Self::Behind { .. }
+            | Self::OtherServer { .. }
+            | Self::Reset { .. }
+            | Self::Refused { .. }
+            | Self::Start(_)
+            | Self::Unfit(_)
+            | Self::Closed => false,
+        }
+    }
+}

@@ -1,0 +1,486 @@
+//! Reads one dump: events to what they mean, tables to their versions, pieces to chunks.
+//!
+//! In: what the replica connection receives. Out: chunks on the channel, and the position
+//! behind the last whole transaction. Every type of event is met by name: applied, left out
+//! with a reason, or the end of the session with a place and advice.
+//!
+//! Always: the filter is asked before a definition is; a table map is looked up again when
+//! its bytes or the schema's epoch differ; the read timeout runs only while this waits for
+//! the server, not while the channel is full.
+
+mod events;
+mod idle;
+mod tables;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::idle::Idle;
+use self::tables::Tables;
+use super::assemble::{Assembler, End, Extent, Fault, Input, Piece, TakenBack, Tracker};
+use super::channel::Sender;
+use super::progress::Progress;
+use super::{Error, Settings, scan};
+use crate::binlog::payload::Inflater;
+use crate::binlog::{
+    ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments, HEADER_LENGTH,
+};
+use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, Position, TableName};
+use crate::clock;
+use crate::mysql;
+use crate::mysql::replica::{Dump, Incoming};
+use crate::mysql::{Session, probe};
+use crate::schema::Schema;
+
+/// One buffer of the replica connection and what it was grown by: what a slice of it may
+/// keep alive beside itself.
+const PINNED_BY_A_SLICE: usize = 1 << 20;
+
+/// How a reading ended, if not by an error.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// As asked.
+    Stopped,
+    /// A transaction has to be read again, knowing this.
+    TakenBack(Box<TakenBack>),
+}
+
+/// Where chunks go.
+#[derive(Clone, Copy)]
+struct Outlet<'a> {
+    chunks: &'a Sender,
+    generation: Generation,
+}
+
+/// The state of one dump.
+pub(super) struct Reader<'a> {
+    settings: &'a Settings,
+    schema: &'a mut Schema,
+    reached: &'a mut Position,
+    progress: &'a Progress,
+    assembler: Assembler,
+    tracker: Tracker,
+    format: FormatDescription,
+    tables: Tables,
+    fragments: Fragments,
+    /// The statement of the rows that follow, until their table is known.
+    rows_query: Option<(String, EventPlace)>,
+    /// For definitions and engines; opened again when it broke.
+    session: Option<Session>,
+    idle: Idle,
+    /// A format description was compared with the position's.
+    is_same_file: bool,
+    /// When the clock was last read for `progress`.
+    heard: Instant,
+}
+
+/// A compressed transaction that is arriving.
+struct Payload {
+    header: EventHeader,
+    place: EventPlace,
+    inflater: Inflater,
+    checksum: crc32fast::Hasher,
+    /// The last bytes that came: the checksum, when no more come.
+    tail: Vec<u8>,
+    received: usize,
+}
+
+impl<'a> Reader<'a> {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a session, put together once")]
+    pub(super) fn new(
+        settings: &'a Settings,
+        schema: &'a mut Schema,
+        reached: &'a mut Position,
+        progress: &'a Progress,
+        assembler: Assembler,
+        tracker: Tracker,
+        session: Session,
+        (checksums, version): (bool, String),
+    ) -> Self {
+        let checksum = if checksums { ChecksumAlgorithm::Crc32 } else { ChecksumAlgorithm::Off };
+        Self {
+            settings,
+            schema,
+            reached,
+            progress,
+            assembler,
+            tracker,
+            format: scan::unknown_format(checksum, &version),
+            tables: Tables::default(),
+            fragments: Fragments::default(),
+            rows_query: None,
+            session: Some(session),
+            idle: Idle::new(),
+            is_same_file: false,
+            heard: Instant::now(),
+        }
+    }
+
+    /// Reads until `stop`, an error, or something that has to be read again.
+    pub(super) async fn read(
+        &mut self,
+        mut dump: Dump,
+        generation: Generation,
+        chunks: &Sender,
+        stop: &CancellationToken,
+    ) -> Result<Ended, Error> {
+        let outlet = Outlet { chunks, generation };
+        let mut payload: Option<Payload> = None;
+        loop {
+            // In this order: stopping; a position that waited for long enough; the server.
+            let incoming = tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    self.flush_idle(outlet).await?;
+                    return Ok(Ended::Stopped);
+                }
+                () = self.idle.is_due() => {
+                    self.flush_idle(outlet).await?;
+                    continue;
+                }
+                incoming = dump.next() => incoming?,
+            };
+            let result = match incoming {
+                Incoming::Event(event) => {
+                    self.received(event.len());
+                    self.event(event, outlet).await
+                }
+                Incoming::Piece { bytes, last } => {
+                    self.received(bytes.len());
+                    self.piece(&mut payload, &bytes, last, outlet).await
+                }
+                Incoming::End => {
+                    let address = self.settings.endpoint.address();
+                    return Err(mysql::Error::Ended { address }.into());
+                }
+            };
+            match result {
+                Ok(()) => {}
+                Err(Stop::TakenBack(range)) => return Ok(Ended::TakenBack(range)),
+                Err(Stop::Error(error)) => return Err(*error),
+            }
+        }
+    }
+
+    fn received(&mut self, bytes: usize) {
+        self.progress.packet(bytes);
+        let now = Instant::now();
+        if now.duration_since(self.heard).as_millis() >= 500 {
+            self.heard = now;
+            self.progress.heard(clock::now_millis());
+        }
+    }
+
+    /// One whole event, as it came.
+    async fn event(&mut self, event: Bytes, outlet: Outlet<'_>) -> Result<(), Stop> {
+        let header = EventHeader::parse(&event).map_err(|e| self.odd("an event", e))?;
+        if header.event_size as usize != event.len() {
+            return Err(Stop::broken(format!(
+                "an event at {} says that it has {} bytes, and has {}",
+                self.here(),
+                header.event_size,
+                event.len()
+            )));
+        }
+        let whole = event.slice(HEADER_LENGTH..);
+        if header.event_type == EventType::FormatDescription {
+            return self.format_description(&header, &event, &whole);
+        }
+        let body = event.slice(HEADER_LENGTH..self.strip(&header, &event)?);
+        let place = self.advance(&header)?;
+        self.apply(&header, body, &place, event.len(), outlet).await
+    }
+
+    /// Where the checksum of an event begins. The first artificial ROTATE comes before
+    /// anything has told whether there is one: its bytes tell.
+    fn strip(&self, header: &EventHeader, event: &Bytes) -> Result<usize, Stop> {
+        let is_first = header.event_type == EventType::Rotate
+            && header.is_artificial()
+            && self.tracker.created() == 0;
+        let algorithm = match is_first {
+            true if crate::binlog::verify_checksum(event) => ChecksumAlgorithm::Crc32,
+            true => ChecksumAlgorithm::Off,
+            false => self.format.checksum,
+        };
+        let stripped = algorithm.strip(event).map_err(|e| self.odd("an event", e))?;
+        Ok(stripped.len().max(HEADER_LENGTH))
+    }
+
+    fn format_description(
+        &mut self,
+        header: &EventHeader,
+        event: &Bytes,
+        body: &[u8],
+    ) -> Result<(), Stop> {
+        const WHAT: &str = "FORMAT_DESCRIPTION";
+        let format = FormatDescription::parse(body).map_err(|e| self.odd(WHAT, e))?;
+        format.checksum.strip(event).map_err(|e| self.odd(WHAT, e))?;
+        self.format = format;
+        self.advance(header)?;
+        self.tracker.describe(header.timestamp);
+        if !self.is_same_file {
+            self.is_same_file = true;
+            let expected = self.reached.file_created;
+            if *self.reached.file == **self.tracker.file()
+                && expected != 0
+                && header.timestamp != expected
+            {
+                return Err(Stop::from(Error::Reset {
+                    file: Arc::clone(self.tracker.file()),
+                    position: Box::new(self.reached.clone()),
+                    made: header.timestamp,
+                    expected,
+                }));
+            }
+        }
+        self.note_idle(0);
+        Ok(())
+    }
+
+    /// A piece of a compressed transaction.
+    async fn piece(
+        &mut self,
+        arriving: &mut Option<Payload>,
+        bytes: &Bytes,
+        last: bool,
+        outlet: Outlet<'_>,
+    ) -> Result<(), Stop> {
+        const WHAT: &str = "TRANSACTION_PAYLOAD";
+        let mut payload = match arriving.take() {
+            Some(payload) => payload,
+            None => {
+                let header = EventHeader::parse(bytes).map_err(|e| self.odd(WHAT, e))?;
+                let place = self.advance(&header)?;
+                Payload {
+                    header,
+                    place,
+                    inflater: Inflater::default(),
+                    checksum: crc32fast::Hasher::new(),
+                    tail: Vec::new(),
+                    received: 0,
+                }
+            }
+        };
+        let body = if payload.received == 0 { bytes.slice(HEADER_LENGTH..) } else { bytes.clone() };
+        payload.received += bytes.len();
+        payload.check(bytes);
+        let mut inner = Vec::new();
+        payload
+            .inflater
+            .push(&body, |event| {
+                inner.push(event);
+                Ok::<(), crate::binlog::Error>(())
+            })
+            .map_err(|e| self.odd(WHAT, e))?;
+        // What was received is charged once, to the first of the events that came of it.
+        let mut size = bytes.len();
+        for event in inner {
+            let header = EventHeader::parse(&event).map_err(|e| self.odd(WHAT, e))?;
+            let length = event.len().max(size);
+            size = 0;
+            let body = event.slice(HEADER_LENGTH..);
+            let place = payload.place.clone();
+            self.apply(&header, body, &place, length, outlet).await?;
+        }
+        if last {
+            return self.end_payload(payload);
+        }
+        *arriving = Some(payload);
+        Ok(())
+    }
+
+    fn end_payload(&self, payload: Payload) -> Result<(), Stop> {
+        const WHAT: &str = "TRANSACTION_PAYLOAD";
+        if payload.received != payload.header.event_size as usize {
+            return Err(Stop::broken(format!(
+                "a compressed transaction at {} says that it has {} bytes, and has {}",
+                self.here(),
+                payload.header.event_size,
+                payload.received
+            )));
+        }
+        let tail = payload.tail.as_slice().try_into().map_or(0, u32::from_le_bytes);
+        if self.format.checksum == ChecksumAlgorithm::Crc32 && payload.checksum.finalize() != tail {
+            return Err(self.odd(WHAT, crate::binlog::Error::Checksum));
+        }
+        payload.inflater.finish().map_err(|e| self.odd(WHAT, e))
+    }
+
+    /// Gives one event to the assembler, and what comes of it to the channel.
+    async fn step(
+        &mut self,
+        input: Input,
+        place: &EventPlace,
+        size: usize,
+        outlet: Outlet<'_>,
+    ) -> Result<(), Stop> {
+        match self.assembler.step(input, place, size, &self.tracker)? {
+            Some(piece) => self.hand_over(piece, outlet).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn hand_over(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
+        let Piece { head, changes, end, bytes, whole } = piece;
+        let pinned = changes.iter().map(weight).sum();
+        let bytes = bytes.min(pinned);
+        let mut position = None;
+        let end = match end {
+            End::More => ChunkEnd::More,
+            End::Abort => {
+                self.schema.rollback();
+                ChunkEnd::Abort
+            }
+            End::Commit(mut commit) => {
+                self.progress.transaction();
+                commit.state = self.schema.commit().map_err(Error::from)?;
+                if whole && changes.is_empty() && commit.state.is_empty() {
+                    self.idle.pass(commit);
+                    return Ok(());
+                }
+                commit.passed = self.idle.take_passed();
+                position = Some(commit.clone());
+                ChunkEnd::Commit(Box::new(commit))
+            }
+        };
+        let chunk = Chunk { generation: outlet.generation, head, changes, end };
+        outlet.chunks.send(chunk, bytes).await.map_err(|_| Error::Closed)?;
+        if let Some(commit) = position {
+            self.reached.advance(&commit);
+        }
+        Ok(())
+    }
+
+    /// Hands over the position behind what had nothing to publish.
+    async fn flush_idle(&mut self, outlet: Outlet<'_>) -> Result<(), Error> {
+        let Some(commit) = self.idle.take() else { return Ok(()) };
+        // A transaction is open: its own commit takes the passed GTIDs along.
+        if !self.assembler.is_between() {
+            self.idle.put_back(commit);
+            return Ok(());
+        }
+        let chunk = Chunk {
+            generation: outlet.generation,
+            head: Arc::default(),
+            changes: Vec::new(),
+            end: ChunkEnd::Commit(Box::new(commit.clone())),
+        };
+        outlet.chunks.send(chunk, 0).await.map_err(|_| Error::Closed)?;
+        self.reached.advance(&commit);
+        Ok(())
+    }
+
+    /// Between transactions, the source stands behind what it has read.
+    fn note_idle(&mut self, time: u32) {
+        if self.assembler.is_between() && self.tracker.created() != 0 {
+            let tracker = &self.tracker;
+            let is_news =
+                *self.reached.file != **tracker.file() || self.reached.offset < tracker.offset();
+            if is_news {
+                self.idle.stand(tracker, time);
+            }
+        }
+    }
+
+    fn advance(&mut self, header: &EventHeader) -> Result<EventPlace, Stop> {
+        let is_heartbeat =
+            matches!(header.event_type, EventType::Heartbeat | EventType::HeartbeatV2);
+        let extent = Extent {
+            time: header.timestamp,
+            size: header.event_size,
+            log_pos: header.log_pos,
+            // The description in a dump that begins within its file is a copy.
+            artificial: header.is_artificial()
+                || is_heartbeat
+                || (header.event_type == EventType::FormatDescription && header.log_pos == 0),
+        };
+        Ok(self.tracker.advance(extent)?)
+    }
+
+    /// Tables of the open transaction whose engine cannot roll back.
+    async fn kept(&mut self) -> Result<HashSet<TableName>, Stop> {
+        let tables = self.assembler.tables();
+        if tables.is_empty() {
+            return Ok(tables);
+        }
+        let session = session(&mut self.session, self.settings).await?;
+        Ok(probe::without_rollback(session, tables).await.map_err(Error::from)?)
+    }
+
+    fn here(&self) -> String {
+        format!("{}:{}", self.tracker.file(), self.tracker.offset())
+    }
+
+    fn place(&self) -> EventPlace {
+        let file = Arc::clone(self.tracker.file());
+        EventPlace { file, offset: self.tracker.offset(), time: 0 }
+    }
+
+    fn odd(&self, what: &str, source: crate::binlog::Error) -> Stop {
+        Stop::from(Error::Event { place: self.place(), what: what.to_owned(), source })
+    }
+}
+
+impl Payload {
+    /// Runs the checksum over all but the last four bytes.
+    fn check(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+        let covered = self.tail.len().saturating_sub(4);
+        self.checksum.update(self.tail.get(..covered).unwrap_or_default());
+        self.tail.drain(..covered);
+    }
+}
+
+/// How many bytes a change keeps alive, at most.
+fn weight(change: &crate::change::Change) -> usize {
+    match change {
+        crate::change::Change::Rows(rows) => rows.images.len() + PINNED_BY_A_SLICE,
+        crate::change::Change::Statement(statement) => statement.sql.len() + 512,
+    }
+}
+
+/// The session for questions, opened again when it broke.
+async fn session<'s>(
+    session: &'s mut Option<Session>,
+    settings: &Settings,
+) -> Result<&'s mut Session, Error> {
+    let usable = session.take().filter(|session| !session.is_broken());
+    let opened = match usable {
+        Some(usable) => usable,
+        None => Session::connect(&settings.endpoint).await?,
+    };
+    Ok(session.insert(opened))
+}
+
+/// Why an event ends the reading. Boxed: it stands in the result of each event.
+#[derive(Debug)]
+enum Stop {
+    TakenBack(Box<TakenBack>),
+    Error(Box<Error>),
+}
+
+impl Stop {
+    fn broken(text: String) -> Self {
+        Self::from(Error::Broken(text))
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(Box::new(error))
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TakenBack(range) => Self::TakenBack(range),
+            Fault::Gap { .. } => Self::broken(fault.to_string()),
+            Fault::Outside { .. } => Self::from(Error::Start(fault.to_string())),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One source: prepared once, run as often as its connection is lost.
+//!
+//! In: settings, what was committed (position and schema history), and a channel. Out:
+//! chunks of transactions under a generation. Always: a lost connection voids the open
+//! transaction by an `Abort`, and the next run goes on behind the last transaction that was
+//! handed over whole; the position never goes back.
+//!
+//! The reaction to an [`Error`] is the caller's: run again under a new generation, or stop.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::assemble::{Assembler, TakenBack, Tracker};
+use super::channel::Sender;
+use super::progress::Progress;
+use super::reader::{Ended, Reader};
+use super::{Error, Settings, check, start};
+use crate::change::{Chunk, ChunkEnd, Generation, Position, StateRecord, TransactionHead};
+use crate::mysql;
+use crate::mysql::Session;
+use crate::mysql::probe::Probe;
+use crate::mysql::replica::{DumpFrom, Replica};
+use crate::schema::{self, Place, Schema};
+
+/// What the sink had committed, and what a Canal left behind.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// `None` at the first start.
+    pub position: Option<Position>,
+    /// The newest records of the schema history.
+    pub state: Vec<StateRecord>,
+    /// The content of a `meta.dat`; read only without a position.
+    pub meta_dat: Option<Vec<u8>>,
+}
+
+/// What has to become durable before the first run.
+#[derive(Debug)]
+pub struct FirstAppend {
+    /// Where the instance begins.
+    pub position: Position,
+    /// The tables as they were captured.
+    pub state: Vec<StateRecord>,
+}
+
+/// A source, between two runs or in one.
+pub struct Source {
+    settings: Settings,
+    schema: Schema,
+    /// Behind the last transaction that was handed over whole.
+    reached: Position,
+    /// What earlier readings of a transaction have shown to be rolled back.
+    taken_back: Vec<TakenBack>,
+    progress: Arc<Progress>,
+}
+
+impl Source {
+    /// Asks the server, checks it, and finds the begin. At the first start there is
+    /// something to make durable before [`Source::run`]: so the begin is resolved once in an
+    /// instance's life.
+    pub async fn prepare(
+        settings: Settings,
+        before: Before,
+    ) -> Result<(Self, Option<FirstAppend>), Error> {
+        let mut session = Session::connect(&settings.endpoint).await?;
+        let probe = Probe::read(&mut session).await?;
+        check::must_be_fit(&mut session, &probe, &settings).await?;
+        let mut schema = Schema::new(server(&probe), settings.adopt);
+        let first = match before.position {
+            Some(position) => {
+                schema.restore(&before.state)?;
+                tracing::info!(%position, "goes on behind the committed position");
+                (position, None)
+            }
+            None => {
+                let meta_dat = before.meta_dat.as_deref();
+                let first = start::first(&settings, &mut session, &probe, meta_dat).await?;
+                tracing::warn!("{}", first.note);
+                schema.capture_all(&mut session).await?;
+                let append =
+                    FirstAppend { position: first.position.clone(), state: schema.commit()? };
+                (first.position, Some(append))
+            }
+        };
+        let (reached, append) = first;
+        session.close().await;
+        let progress = Arc::new(Progress::default());
+        Ok((Self { settings, schema, reached, taken_back: Vec::new(), progress }, append))
+    }
+
+    /// Behind the last transaction that was handed over whole.
+    pub fn reached(&self) -> &Position {
+        &self.reached
+    }
+
+    /// Counters, for whoever watches.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Joins the server as a replica and hands over transactions until `stop`, or until
+    /// something goes wrong. May be called again after an error, with a newer generation.
+    pub async fn run(
+        &mut self,
+        generation: Generation,
+        chunks: &Sender,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        loop {
+            let ended = Box::pin(self.run_once(generation, chunks, stop)).await;
+            self.schema.rollback();
+            match ended {
+                Ok(Ended::Stopped) => return Ok(()),
+                Ok(Ended::TakenBack(range)) => {
+                    tracing::info!(
+                        file = &*range.file,
+                        offset = range.transaction,
+                        "a rollback concerns rows that were handed over: the transaction is read again"
+                    );
+                    self.taken_back.push(*range);
+                    abort(generation, chunks).await?;
+                }
+                Err(error) => {
+                    // What was handed over of an open transaction is void; a reader that is
+                    // gone does not care.
+                    let _ = abort(generation, chunks).await;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    async fn run_once(
+        &mut self,
+        generation: Generation,
+        chunks: &Sender,
+        stop: &CancellationToken,
+    ) -> Result<Ended, Error> {
+        let mut session = Session::connect(&self.settings.endpoint).await?;
+        let probe = Probe::read(&mut session).await?;
+        check::must_be_fit(&mut session, &probe, &self.settings).await?;
+        let from = start::resume(&self.settings, &mut session, &probe, &self.reached).await?;
+        let place = Place { file: Arc::clone(&self.reached.file), offset: self.reached.offset };
+        self.schema.reconnected(server(&probe), &place);
+
+        let replica =
+            Replica::connect(&self.settings.endpoint, self.settings.replica.clone()).await?;
+        let checksums = replica.has_checksums();
+        let version = replica.version().to_owned();
+        tracing::info!(address = %self.settings.endpoint.address(), position = %self.reached, by_gtid = matches!(from, DumpFrom::Gtid(_)), "asks for the binlog");
+        let dump = replica.dump(&from).await?;
+        let file = Arc::clone(&self.reached.file);
+        let tracker = match &from {
+            DumpFrom::File { file, offset } => Tracker::by_file(Arc::clone(file), *offset),
+            DumpFrom::Gtid(_) => Tracker::by_gtid(file),
+        };
+        if *probe.uuid != *self.reached.server_uuid {
+            tracing::warn!(was = %self.reached.server_uuid, is = %probe.uuid, "goes on at another server, by GTID");
+            self.reached.server_uuid = Arc::clone(&probe.uuid);
+            self.reached.file_created = 0;
+        }
+        let executed = self.settings.executed_text.then(|| self.reached.gtid_set.clone());
+        let mut reader = Reader::new(
+            &self.settings,
+            &mut self.schema,
+            &mut self.reached,
+            &self.progress,
+            Assembler::new(executed.flatten(), self.taken_back.clone()),
+            tracker,
+            session,
+            (checksums, version),
+        );
+        match reader.read(dump, generation, chunks, stop).await {
+            Err(Error::Mysql(error)) if error.code() == Some(mysql::ERROR_READING_BINLOG) => {
+                Err(Error::Refused {
+                    position: Box::new(self.reached.clone()),
+                    message: error.to_string(),
+                })
+            }
+            other => other,
+        }
+    }
+}
+
+async fn abort(generation: Generation, chunks: &Sender) -> Result<(), Error> {
+    let head = Arc::new(TransactionHead::default());
+    let chunk = Chunk { generation, head, changes: Vec::new(), end: ChunkEnd::Abort };
+    chunks.send(chunk, 0).await.map_err(|_| Error::Closed)
+}
+
+fn server(probe: &Probe) -> schema::Server {
+    let number = |name: &str| probe.variable(name).and_then(|value| value.parse().ok());
+    schema::Server {
+        flavor: probe.flavor,
+        version: probe.version_number(),
+        lower_case_table_names: number("lower_case_table_names").unwrap_or(0),
+        charset: probe.variable("character_set_server").unwrap_or("utf8mb4").to_owned(),
+        uuid: Arc::clone(&probe.uuid),
+    }
+}

@@ -1,0 +1,95 @@
+//! What a source has to be told: where, as whom, from where on, and how patiently.
+//!
+//! Plain data; whoever reads the configuration fills it in.
+
+use std::time::Duration;
+
+use crate::change::GtidSet;
+use crate::filter::TableFilter;
+use crate::mysql::Endpoint;
+use crate::mysql::replica::ReplicaSettings;
+use crate::schema::Adopt;
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server and the account.
+    pub endpoint: Endpoint,
+    /// How we present ourselves as a replica, and how patient we are.
+    pub replica: ReplicaSettings,
+    /// Whether to ask for the binlog by GTID (`canal.instance.gtidon`). A failover does so
+    /// anyway.
+    pub by_gtid: bool,
+    /// Whether heads carry the text of the executed set, as Canal's messages do with gtidon.
+    pub executed_text: bool,
+    /// Where to begin when nothing is committed.
+    pub start: StartAt,
+    /// Which tables pass.
+    pub filter: TableFilter,
+    /// What to do with rows older than any known definition.
+    pub adopt: Adopt,
+    /// What passes beside rows.
+    pub statements: Statements,
+    /// Rows of a table without a definition: dropped, counted, and said loudly, instead of
+    /// stopping (`canal.instance.filter.table.error`).
+    pub drop_unknown_tables: bool,
+}
+
+/// Which statements are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of Canal's")]
+pub struct Statements {
+    /// DDL (not `canal.instance.filter.query.ddl`).
+    pub ddl: bool,
+    /// INSERT, UPDATE and DELETE in statement format (not `…filter.query.dml`).
+    pub dml: bool,
+    /// GRANT and what else is about no table (not `…filter.query.dcl`).
+    pub dcl: bool,
+    /// Whether DML in statement format stops the instance instead.
+    pub dml_stops: bool,
+    /// The statements behind the rows (`binlog_rows_query_log_events`).
+    pub rows_query: bool,
+}
+
+impl Default for Statements {
+    fn default() -> Self {
+        Self { ddl: true, dml: true, dcl: true, dml_stops: false, rows_query: true }
+    }
+}
+
+/// The configured begin, `canal.instance.master.journal.name` and its like. All empty: the
+/// server's current end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartAt {
+    /// A binlog file.
+    pub file: Option<String>,
+    /// An offset in it: a transaction boundary.
+    pub offset: Option<u64>,
+    /// A time, in milliseconds since 1970.
+    pub timestamp: Option<i64>,
+    /// An executed set.
+    pub gtid_set: Option<GtidSet>,
+}
+
+impl Settings {
+    /// Ordinary settings for a server: everything passes, from its current end on.
+    pub fn new(endpoint: Endpoint, server_id: u32, uuid: String, filter: TableFilter) -> Self {
+        Self {
+            endpoint,
+            replica: ReplicaSettings {
+                server_id,
+                uuid,
+                heartbeat: Duration::from_secs(5),
+                read_timeout: Duration::from_secs(25),
+                first_event_timeout: Duration::from_secs(600),
+            },
+            by_gtid: false,
+            executed_text: false,
+            start: StartAt::default(),
+            filter,
+            adopt: Adopt::default(),
+            statements: Statements::default(),
+            drop_unknown_tables: false,
+        }
+    }
+}

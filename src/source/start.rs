@@ -1,0 +1,283 @@
+//! Where a source begins, and whether it still can.
+//!
+//! The first of these that is there: the committed position; a Canal's `meta.dat`; the
+//! configured begin; the server's current end. What was committed is checked against the
+//! server before it is asked to dump: purged files, holes in its GTIDs, another server,
+//! binlogs that were reset. (DESIGN 4)
+
+use std::sync::Arc;
+
+use super::assemble::FIRST_EVENT;
+use super::scan::{self, Until};
+use super::{Error, Settings, meta_dat};
+use crate::change::{Flavor, GtidSet, Position};
+use crate::mysql::Session;
+use crate::mysql::probe::{self, BinlogFile, Probe};
+use crate::mysql::replica::DumpFrom;
+
+/// The begin of an instance without a committed position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct First {
+    pub(crate) position: Position,
+    /// A sentence for the log: which rule decided, and what it skips.
+    pub(crate) note: String,
+}
+
+/// Applies the rules for a first start.
+pub(crate) async fn first(
+    settings: &Settings,
+    session: &mut Session,
+    probe: &Probe,
+    meta_dat: Option<&[u8]>,
+) -> Result<First, Error> {
+    let finder = &mut Finder { settings, session, probe };
+    if let Some(bytes) = meta_dat {
+        match meta_dat::read(bytes) {
+            Ok(Some(cursor)) => return finder.at_cursor(&cursor).await,
+            Ok(None) => tracing::warn!("Canal's meta.dat holds no position: it is passed over"),
+            Err(reason) => {
+                return Err(Error::Start(format!(
+                    "Canal's meta.dat cannot be read: {reason}; remove it to begin at the \
+                     configured position"
+                )));
+            }
+        }
+    }
+    finder.at_configured().await
+}
+
+struct Finder<'a> {
+    settings: &'a Settings,
+    session: &'a mut Session,
+    probe: &'a Probe,
+}
+
+impl Finder<'_> {
+    async fn at_cursor(&mut self, cursor: &meta_dat::Cursor) -> Result<First, Error> {
+        let position = if self.settings.by_gtid && !cursor.gtid.is_empty() {
+            let set = GtidSet::parse(self.probe.flavor, &cursor.gtid)
+                .map_err(|error| Error::Start(format!("Canal's meta.dat: {error}")))?;
+            self.behind(set)
+        } else {
+            self.at(&cursor.journal_name, cursor.position).await?
+        };
+        let note = format!(
+            "begins at {position}, from Canal's meta.dat, which is not read again; the \
+             transaction that Canal delivered last comes once more"
+        );
+        Ok(First { position, note })
+    }
+
+    async fn at_configured(&mut self) -> Result<First, Error> {
+        let start = &self.settings.start;
+        let seconds = start.timestamp.filter(|millis| *millis > 0).map(|millis| millis / 1000);
+        let seconds = seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
+        let position = match (&start.gtid_set, &start.file, seconds) {
+            (Some(set), _, _) if self.settings.by_gtid => self.behind(set.clone()),
+            (_, Some(file), Some(seconds)) if start.offset.is_none_or(|offset| offset == 0) => {
+                self.in_file(file, seconds).await?
+            }
+            (_, Some(file), _) => {
+                let offset = start.offset.unwrap_or(FIRST_EVENT).max(FIRST_EVENT);
+                self.at(file, offset).await?
+            }
+            (_, None, Some(seconds)) => self.at_time(seconds).await?,
+            (_, None, None) => return self.at_end().await,
+        };
+        let note = format!("begins at {position}, as configured (canal.instance.master.*)");
+        Ok(First { position, note })
+    }
+
+    async fn at_end(&mut self) -> Result<First, Error> {
+        let end = probe::binlog_end(self.session, self.probe).await?;
+        let end =
+            end.ok_or_else(|| Error::NoBinlog { address: self.settings.endpoint.address() })?;
+        let walked = scan::walk(self.settings, &end.file, Until::Offset(FIRST_EVENT)).await?;
+        let position = Position {
+            file: end.file,
+            offset: end.offset,
+            gtid_set: end.gtid_set,
+            server_uuid: Arc::clone(&self.probe.uuid),
+            file_created: walked.created,
+            event_time: 0,
+        };
+        let note = format!(
+            "begins at the source's current end, {position}: what was written before is not \
+             published; to begin earlier set canal.instance.master.journal.name, or .timestamp, \
+             before the first start"
+        );
+        Ok(First { position, note })
+    }
+
+    /// Behind a GTID set: the server will find the file.
+    fn behind(&self, set: GtidSet) -> Position {
+        Position {
+            file: Arc::from(""),
+            offset: 0,
+            gtid_set: Some(set),
+            server_uuid: Arc::clone(&self.probe.uuid),
+            file_created: 0,
+            event_time: 0,
+        }
+    }
+
+    /// At a place that somebody named.
+    async fn at(&mut self, file: &str, offset: u64) -> Result<Position, Error> {
+        let files = probe::binlog_files(self.session).await?;
+        let Some(found) = files.iter().find(|found| found.name == file) else {
+            return Err(Error::Start(format!(
+                "the configured start is in {file}, which the source does not have; it has {}",
+                range(&files)
+            )));
+        };
+        if found.size < offset {
+            return Err(Error::Start(format!(
+                "the configured start {file}:{offset} is behind the end of the file, {}",
+                found.size
+            )));
+        }
+        // Only MySQL's sets have to be counted through the file; MariaDB answers for any place.
+        let counts = self.probe.flavor == Flavor::MySql && self.probe.has_gtids();
+        let until = Until::Offset(if counts { offset } else { FIRST_EVENT });
+        let mut walked = scan::walk(self.settings, file, until).await?;
+        if counts && walked.offset > offset && offset > FIRST_EVENT {
+            return Err(Error::Start(format!(
+                "the configured start {file}:{offset} is in the middle of an event; the next one \
+                 begins at {}",
+                walked.offset
+            )));
+        }
+        walked.offset = offset;
+        self.position(file, walked).await
+    }
+
+    async fn in_file(&mut self, file: &str, seconds: u32) -> Result<Position, Error> {
+        let walked = scan::walk(self.settings, file, Until::Time(seconds)).await?;
+        self.position(file, walked).await
+    }
+
+    /// The last file that begins before the time, then the first transaction in it that does
+    /// not: the first events of a few files, and one file, cross the network.
+    async fn at_time(&mut self, seconds: u32) -> Result<Position, Error> {
+        let files = probe::binlog_files(self.session).await?;
+        let Some(oldest) = files.first() else {
+            return Err(Error::NoBinlog { address: self.settings.endpoint.address() });
+        };
+        // The number of files known to begin before the time, and of those not known not to.
+        let (mut low, mut high) = (0, files.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let name = files.get(middle).map_or("", |file| file.name.as_str());
+            let walked = scan::walk(self.settings, name, Until::Offset(FIRST_EVENT)).await?;
+            if walked.created < seconds { low = middle + 1 } else { high = middle }
+        }
+        let file = low.checked_sub(1).and_then(|index| files.get(index));
+        let Some(file) = file else {
+            tracing::warn!(
+                file = oldest.name,
+                "the configured timestamp is before all binlogs of the source: begins at the oldest"
+            );
+            return self.in_file(&oldest.name, seconds).await;
+        };
+        self.in_file(&file.name, seconds).await
+    }
+
+    async fn position(&mut self, file: &str, walked: scan::Walked) -> Result<Position, Error> {
+        let gtid_set = match self.probe.flavor {
+            _ if !self.probe.has_gtids() => None,
+            Flavor::MySql => walked.gtid_set,
+            Flavor::MariaDb => probe::gtid_at(self.session, file, walked.offset).await?,
+        };
+        Ok(Position {
+            file: Arc::from(file),
+            offset: walked.offset,
+            gtid_set,
+            server_uuid: Arc::clone(&self.probe.uuid),
+            file_created: walked.created,
+            event_time: walked.time,
+        })
+    }
+}
+
+/// How to ask for what comes behind `position`; or why this server cannot serve it.
+pub(crate) async fn resume(
+    settings: &Settings,
+    session: &mut Session,
+    probe: &Probe,
+    position: &Position,
+) -> Result<DumpFrom, Error> {
+    let same = *probe.uuid == *position.server_uuid;
+    let by_gtid = settings.by_gtid && position.gtid_set.is_some();
+    if same && !by_gtid && !position.file.is_empty() {
+        let files = probe::binlog_files(session).await?;
+        match files.iter().find(|file| *file.name == *position.file) {
+            Some(file) if file.size < position.offset => {
+                return Err(Error::Refused {
+                    position: Box::new(position.clone()),
+                    message: format!("the file ends at {}: it was reset or cut", file.size),
+                });
+            }
+            // The command has 32 bits for the offset; by GTID the place can be found too.
+            Some(_) if u32::try_from(position.offset).is_ok() || position.gtid_set.is_none() => {
+                let (file, offset) = (Arc::clone(&position.file), position.offset);
+                return Ok(DumpFrom::File { file, offset });
+            }
+            Some(_) => {}
+            None if position.gtid_set.is_some() => {
+                tracing::warn!(%position, "the file of the position is gone: asking by GTID");
+            }
+            None => {
+                return Err(Error::Purged {
+                    file: Arc::clone(&position.file),
+                    position: Box::new(position.clone()),
+                    has: range(&files),
+                });
+            }
+        }
+    }
+    let Some(set) = &position.gtid_set else {
+        return Err(Error::OtherServer {
+            position: Box::new(position.clone()),
+            was: position.server_uuid.to_string(),
+            is: probe.uuid.to_string(),
+        });
+    };
+    check_gtids(session, probe, set).await?;
+    Ok(DumpFrom::Gtid(set.clone()))
+}
+
+/// The server must have what we lack, and lack nothing that we have.
+async fn check_gtids(session: &mut Session, probe: &Probe, ours: &GtidSet) -> Result<(), Error> {
+    if ours.flavor() != probe.flavor {
+        return Err(Error::Behind { errant: ours.to_string() });
+    }
+    let (executed, purged) = match probe.flavor {
+        Flavor::MySql => probe::executed_and_purged(session).await?,
+        Flavor::MariaDb => {
+            let text = probe.variable("gtid_binlog_pos").unwrap_or_default();
+            (GtidSet::parse(Flavor::MariaDb, text).ok(), None)
+        }
+    };
+    if let Some(mut missing) = purged
+        && !missing.is_subset_of(ours)
+    {
+        missing.subtract(ours);
+        return Err(Error::GtidHole { missing: missing.to_string() });
+    }
+    if let Some(executed) = executed
+        && !ours.is_subset_of(&executed)
+    {
+        let mut errant = ours.clone();
+        errant.subtract(&executed);
+        return Err(Error::Behind { errant: errant.to_string() });
+    }
+    Ok(())
+}
+
+fn range(files: &[BinlogFile]) -> String {
+    match files {
+        [] => "none".to_owned(),
+        [only] => only.name.clone(),
+        [first, .., last] => format!("{} to {}", first.name, last.name),
+    }
+}

@@ -7,10 +7,11 @@
 //! random part, or a torn last write.
 //!
 //! What holds: what was synced is never lost; a frozen disk refuses every change, so that
-//! what runs on after the freeze cannot be mistaken for durable. One rule is kinder than
-//! a real disk: removals and renames are taken back or kept one name at a time.
+//! what runs on after the freeze cannot be mistaken for durable. Of changes of names a
+//! crash keeps those up to some moment, as file systems with a journal do; a file whose
+//! directory is lost is lost with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,13 +64,83 @@ impl Change {
     }
 }
 
+/// Which files (by inode) and directories there are.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    files: BTreeMap<String, usize>,
+    dirs: BTreeSet<String>,
+}
+
+/// A change of names.
+#[derive(Clone, Debug)]
+enum Naming {
+    File(String, usize),
+    Dir(String),
+    /// Of a file with its inode: the new name has it, even where the old one was not yet durable.
+    Rename(String, String, Option<usize>),
+    Remove(String),
+}
+
+impl Naming {
+    /// Whether a sync of `dir` makes it durable.
+    fn is_in(&self, dir: &str) -> bool {
+        match self {
+            Self::File(path, _) | Self::Dir(path) | Self::Remove(path) => {
+                super::parent(path) == dir
+            }
+            Self::Rename(from, to, _) => super::parent(from) == dir || super::parent(to) == dir,
+        }
+    }
+
+    fn apply(&self, names: &mut Names) {
+        match self {
+            Self::File(path, inode) => {
+                names.files.insert(path.clone(), *inode);
+            }
+            Self::Dir(path) => {
+                names.dirs.insert(path.clone());
+            }
+            Self::Remove(path) => {
+                let under = format!("{path}/");
+                names.files.retain(|name, _| name != path && !name.starts_with(&under));
+                names.dirs.retain(|name| name != path && !name.starts_with(&under));
+            }
+            Self::Rename(from, to, None) => names.rename(from, to),
+            Self::Rename(from, to, Some(inode)) => {
+                names.files.remove(from);
+                names.files.insert(to.clone(), *inode);
+            }
+        }
+    }
+}
+
+impl Names {
+    fn has(&self, path: &str) -> bool {
+        self.files.contains_key(path) || self.dirs.contains(path)
+    }
+
+    /// Renames a directory, with all in it.
+    fn rename(&mut self, from: &str, to: &str) {
+        if self.dirs.remove(from) {
+            self.dirs.insert(to.to_owned());
+            let under = format!("{from}/");
+            let inside = self.files.keys().filter(|path| path.starts_with(&under));
+            for path in inside.cloned().collect::<Vec<_>>() {
+                if let Some(inode) = self.files.remove(&path) {
+                    self.files.insert(format!("{to}/{}", &path[under.len()..]), inode);
+                }
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     inodes: Vec<Inode>,
-    /// Path to inode, as seen and as durable.
-    seen: BTreeMap<String, usize>,
-    durable: BTreeMap<String, usize>,
-    dirs: BTreeMap<String, bool>,
+    seen: Names,
+    durable: Names,
+    /// Changes of names that no sync of their directory has made durable, in order.
+    pending: Vec<Naming>,
     calls: u64,
     syncs: u64,
     freeze_at_sync: Option<u64>,
@@ -126,7 +197,7 @@ impl Simulated {
     /// Turns one bit of a file over, as bad media do: seen and durable alike.
     pub fn flip_bit(&self, path: &str, offset: u64) {
         let mut state = self.state();
-        let inode = state.seen[path];
+        let inode = state.seen.files[path];
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         let inode = &mut state.inodes[inode];
         inode.seen[at] ^= 1;
@@ -142,27 +213,27 @@ impl Simulated {
             Freeze::Tear(seed) => Random(seed | 1),
             Freeze::Lose | Freeze::Keep => Random(1),
         };
-        let mut next = State { dirs: state.dirs.clone(), ..State::default() };
-        let mut names: BTreeMap<&String, usize> = BTreeMap::new();
-        let all = state.durable.iter().chain(state.seen.iter());
-        for (path, _) in all {
-            let (old, new) = (state.durable.get(path), state.seen.get(path));
-            let chosen = match keep {
-                Freeze::Lose => old,
-                Freeze::Keep => new,
-                Freeze::Tear(_) if old == new => old,
-                Freeze::Tear(_) => [old, new][random.below(2)],
-            };
-            if let Some(inode) = chosen {
-                names.entry(path).or_insert(*inode);
+        let kept = match keep {
+            Freeze::Lose => 0,
+            Freeze::Keep => state.pending.len(),
+            Freeze::Tear(_) => random.below(state.pending.len() + 1),
+        };
+        let mut names = state.durable.clone();
+        for naming in &state.pending[..kept] {
+            naming.apply(&mut names);
+        }
+        let mut next = State::default();
+        for (path, inode) in &names.files {
+            let dir = super::parent(path);
+            if dir.is_empty() || names.dirs.contains(dir) {
+                let bytes = survivor(&state.inodes[*inode], keep, &mut random);
+                next.seen.files.insert(path.clone(), next.inodes.len());
+                let (seen, durable) = (bytes.clone(), bytes);
+                next.inodes.push(Inode { seen, durable, pending: Vec::new() });
             }
         }
-        for (path, inode) in names {
-            let bytes = survivor(&state.inodes[inode], keep, &mut random);
-            next.seen.insert(path.clone(), next.inodes.len());
-            next.durable.insert(path.clone(), next.inodes.len());
-            next.inodes.push(Inode { seen: bytes.clone(), durable: bytes, pending: Vec::new() });
-        }
+        next.seen.dirs = names.dirs;
+        next.durable = next.seen.clone();
         Self(Arc::new(Mutex::new(next)))
     }
 }
@@ -229,7 +300,15 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.seen.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum()
+        self.seen.files.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum()
+    }
+
+    /// Changes names, for now only as the process sees them.
+    fn name(&mut self, naming: Naming) -> io::Result<()> {
+        self.change()?;
+        naming.apply(&mut self.seen);
+        self.pending.push(naming);
+        Ok(())
     }
 
     /// Refuses growth beyond the capacity.
@@ -247,17 +326,16 @@ impl State {
 impl Disk for Simulated {
     fn open(&self, path: &str, mode: Mode) -> io::Result<super::File> {
         let mut state = self.state();
-        let inode = match (state.seen.get(path), mode) {
+        let inode = match (state.seen.files.get(path), mode) {
             (Some(inode), _) => *inode,
             (None, Mode::Create) => {
-                if !super::parent(path).is_empty() && !state.dirs.contains_key(super::parent(path))
-                {
+                let dir = super::parent(path);
+                if !dir.is_empty() && !state.seen.dirs.contains(dir) {
                     return Err(io::ErrorKind::NotFound.into());
                 }
-                state.change()?;
                 let inode = state.inodes.len();
+                state.name(Naming::File(path.to_owned(), inode))?;
                 state.inodes.push(Inode::default());
-                state.seen.insert(path.to_owned(), inode);
                 inode
             }
             (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),
@@ -267,78 +345,63 @@ impl Disk for Simulated {
 
     fn list(&self, dir: &str) -> io::Result<Vec<Entry>> {
         let state = self.state();
-        let mut found: Vec<Entry> = Vec::new();
-        let files = state.seen.keys().map(|path| (path, false));
-        for (path, is_dir) in files.chain(state.dirs.keys().map(|path| (path, true))) {
-            if super::parent(path) == dir {
-                let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-                found.push(Entry { name, is_dir });
-            }
-        }
+        let files = state.seen.files.keys().map(|path| (path, false));
+        let all = files.chain(state.seen.dirs.iter().map(|path| (path, true)));
+        let inside = all.filter(|(path, _)| super::parent(path) == dir);
+        let entry = |(path, is_dir): (&String, bool)| {
+            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+            Entry { name, is_dir }
+        };
+        let mut found: Vec<Entry> = inside.map(entry).collect();
         found.sort();
         Ok(found)
     }
 
     fn create_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.change()?;
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for end in ends {
-            state.dirs.insert(path[..end].to_owned(), true);
+            if !state.seen.dirs.contains(&path[..end]) {
+                state.name(Naming::Dir(path[..end].to_owned()))?;
+            }
         }
         Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.change()?;
-        if let Some(inode) = state.seen.remove(from) {
-            state.seen.insert(to.to_owned(), inode);
-            return Ok(());
-        }
-        if state.dirs.remove(from).is_none() {
+        if !state.seen.has(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.dirs.insert(to.to_owned(), true);
-        let under = format!("{from}/");
-        let State { seen, durable, .. } = &mut *state;
-        // The rename of a directory takes what is in it along, durable names included.
-        for names in [seen, durable] {
-            let moved: Vec<String> =
-                names.keys().filter(|path| path.starts_with(&under)).cloned().collect();
-            for path in moved {
-                if let Some(inode) = names.remove(&path) {
-                    names.insert(format!("{to}/{}", &path[under.len()..]), inode);
-                }
-            }
-        }
-        Ok(())
+        let inode = state.seen.files.get(from).copied();
+        state.name(Naming::Rename(from.to_owned(), to.to_owned(), inode))
     }
 
     fn remove_file(&self, path: &str) -> io::Result<()> {
-        let mut state = self.state();
-        state.change()?;
-        state.seen.remove(path);
-        Ok(())
+        self.remove_dir(path)
     }
 
     fn remove_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.change()?;
-        let under = format!("{path}/");
-        state.seen.retain(|name, _| !name.starts_with(&under));
-        state.dirs.retain(|name, _| name != path && !name.starts_with(&under));
-        Ok(())
+        if state.seen.has(path) { state.name(Naming::Remove(path.to_owned())) } else { Ok(()) }
     }
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state();
         state.sync()?;
-        let State { seen, durable, .. } = &mut *state;
-        durable.retain(|name, _| super::parent(name) != path);
-        for (name, inode) in seen.iter().filter(|(name, _)| super::parent(name) == path) {
-            durable.insert(name.clone(), *inode);
-        }
+        let State { pending, durable, .. } = &mut *state;
+        let mut gone = BTreeSet::new();
+        pending.retain(|naming| {
+            let here = naming.is_in(path);
+            if here {
+                naming.apply(durable);
+                if let Naming::Rename(from, ..) = naming {
+                    gone.insert(from.clone());
+                }
+            }
+            !here
+        });
+        pending.retain(|naming| !matches!(naming, Naming::File(path, _) if gone.contains(path)));
         Ok(())
     }
 
@@ -420,7 +483,7 @@ impl File {
         for change in pending.drain(..) {
             change.apply(durable, usize::MAX);
         }
-        debug_assert_eq!(seen, durable);
+        debug_assert_eq!(seen.len(), durable.len());
         Ok(())
     }
 }

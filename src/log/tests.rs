@@ -1,5 +1,7 @@
 //! The log as its users meet it: appended, read, reopened.
 
+mod crash;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -226,8 +226,28 @@ impl Appender {
     /// The group is refused: bytes that were written are cut off again.
     fn take_back(&mut self, failure: &Failure) {
         if let Failure::Lost(reason) = failure {
+            // The frame may be durable, and name these bytes: the next start finds out.
             self.lose(reason.clone());
+        } else {
+            self.cut_back();
         }
+        for slot in &self.group.touched {
+            let tail = &mut self.tails[slot.0];
+            tail.take_back();
+            // A staged file may have taken the place of an empty one.
+            if tail.position == 0
+                && let Some(active) = &tail.active
+            {
+                active.close();
+            }
+        }
+        for position in &self.group.positions {
+            self.sessions.break_off(&position.session.instance);
+        }
+    }
+
+    /// Takes the bytes of the group out of the segments.
+    fn cut_back(&self) {
         // The last first, so that a segment that was begun is gone before the one before
         // it is cut.
         for chunk in self.group.chunks.iter().rev() {
@@ -242,19 +262,6 @@ impl Appender {
                 // the next start.
                 tracing::debug!(%error, path = chunk.segment.path(), "could not cut back");
             }
-        }
-        for slot in &self.group.touched {
-            let tail = &mut self.tails[slot.0];
-            tail.take_back();
-            // A staged file may have taken the place of an empty one.
-            if tail.position == 0
-                && let Some(active) = &tail.active
-            {
-                active.close();
-            }
-        }
-        for position in &self.group.positions {
-            self.sessions.break_off(&position.session.instance);
         }
     }
 

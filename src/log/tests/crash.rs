@@ -1,0 +1,302 @@
+//! What a crash at any moment leaves, and what the log makes of it.
+//!
+//! A script of transactions over several topics and partitions runs over the simulated
+//! disk, once to count the syncs; then again for each sync, with the disk frozen there. The
+//! disk as the next process finds it is opened, and must hold:
+//!
+//! 1. all that was acknowledged;
+//! 2. a prefix of the transactions, whole, over all partitions at once;
+//! 3. without a gap and without a repeat;
+//! 4. with the position of the last of them;
+//! 5. nothing less than any reader saw before;
+//! 6. and going on from there gives the log of an uninterrupted run.
+//!
+//! `SLUICE_TEST_LONG=1` takes more kinds of torn writes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{open, small, values};
+use crate::disk::{Freeze, Simulated};
+use crate::log::{Log, LogSettings, OpenError, Receipt, Writer};
+use crate::record::BatchBuilder;
+use crate::shutdown::Tasks;
+
+/// How many transactions the script has.
+const TRANSACTIONS: usize = 24;
+/// How many commits may be on their way.
+const IN_FLIGHT: usize = 3;
+const TOPICS: [&str; 3] = ["db.a", "db.b", "db.c"];
+const PARTITIONS: i32 = 2;
+
+/// What the n-th transaction writes: topic, partition, value.
+fn rows(n: usize) -> Vec<(usize, i32, String)> {
+    let row = |k: usize| {
+        // A few of them large enough for references, and each seventh to be staged.
+        let length = match n % 7 {
+            3 => 3000,
+            6 => 4500,
+            _ => 40 + (n * 31 + k * 17) % 400,
+        };
+        let partition = i32::try_from((n + k) % 2).unwrap();
+        ((n + k) % TOPICS.len(), partition, format!("{n}.{k}.{}", "x".repeat(length)))
+    };
+    (0..=n % 4).map(row).collect()
+}
+
+type Contents = BTreeMap<(usize, i32), Vec<String>>;
+
+/// What the partitions hold after the first `count` transactions.
+fn expected(count: usize) -> Contents {
+    let mut contents = Contents::new();
+    for (topic, partition, value) in (0..count).flat_map(rows) {
+        contents.entry((topic, partition)).or_default().push(value);
+    }
+    contents
+}
+
+/// What the partitions hold now; offsets must be without a gap.
+async fn contents(log: &Log) -> Contents {
+    let mut contents = Contents::new();
+    for (at, name) in TOPICS.iter().enumerate() {
+        let Some(topic) = log.topic(name) else { continue };
+        for partition in 0..topic.partitions() {
+            let found = values(log, name, partition).await;
+            let offsets: Vec<i64> = found.iter().map(|(offset, _)| *offset).collect();
+            let all: Vec<i64> = (0..).take(offsets.len()).collect();
+            assert_eq!(offsets, all, "{name}-{partition} has a gap or a repeat");
+            if !found.is_empty() {
+                let values = found.into_iter().map(|(_, value)| value).collect();
+                contents.insert((at, partition), values);
+            }
+        }
+    }
+    contents
+}
+
+/// How far a run came.
+#[derive(Debug, Default)]
+struct Run {
+    /// Transactions whose receipt came.
+    acknowledged: usize,
+    /// The most that a reader saw of a partition.
+    seen: Contents,
+}
+
+/// Runs the script from transaction `from` until its end, or until something fails.
+async fn run(log: &Log, writer: &mut Writer, from: usize) -> Run {
+    let mut run = Run { acknowledged: from, ..Run::default() };
+    let mut flying: Vec<Receipt> = Vec::new();
+    for n in from..TRANSACTIONS {
+        let Ok(receipt) = write(writer, n).await else { break };
+        flying.push(receipt);
+        if flying.len() >= IN_FLIGHT {
+            if flying.remove(0).await.is_err() {
+                break;
+            }
+            run.acknowledged += 1;
+            run.seen = contents(log).await;
+        }
+    }
+    for receipt in flying {
+        if receipt.await.is_err() {
+            break;
+        }
+        run.acknowledged += 1;
+    }
+    let seen = contents(log).await;
+    run.seen = seen;
+    run
+}
+
+async fn write(writer: &mut Writer, n: usize) -> Result<Receipt, crate::log::WriterError> {
+    for (topic, partition, value) in rows(n) {
+        let mut batch = BatchBuilder::default();
+        batch.push(None, Some(value.as_bytes()), &[]);
+        let name = Arc::from(TOPICS[topic]);
+        writer.append(&name, PARTITIONS, partition, batch.finish()).await?;
+    }
+    writer.commit(Bytes::from((n + 1).to_string()), Vec::new()).await
+}
+
+/// Opens the log and runs the script from where its position says.
+async fn session(disk: &Simulated) -> Option<Run> {
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(disk.clone()), small(), &tasks).await.ok()?;
+    let mut writer = log.writer("example", "sluice");
+    let run = match writer.open().await {
+        Ok(restored) => {
+            let from = restored.position.map_or(0, |text| position(&text));
+            Some(run(&log, &mut writer, from).await)
+        }
+        Err(_) => None,
+    };
+    drop(writer);
+    log.close().await;
+    drop(log);
+    assert_eq!(tasks.join().await, Vec::<&str>::new());
+    run
+}
+
+fn position(text: &[u8]) -> usize {
+    std::str::from_utf8(text).unwrap().parse().unwrap()
+}
+
+/// Opens what a crash left and asserts properties 1 to 6.
+async fn check(crashed: &Simulated, before: &Run, what: &str) {
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(crashed.clone()), small(), &tasks).await;
+    let log = log.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let found = contents(&log).await;
+    let mut writer = log.writer("example", "sluice");
+    let restored = writer.open().await.unwrap();
+    let committed = restored.position.map_or(0, |text| position(&text));
+    assert!(committed >= before.acknowledged, "{what}: {committed} of {}", before.acknowledged);
+    assert_eq!(found, expected(committed), "{what}: not the first {committed} transactions");
+    for (partition, seen) in &before.seen {
+        let kept = found.get(partition).map_or(0, Vec::len);
+        assert!(kept >= seen.len(), "{what}: {partition:?} lost what a reader saw");
+    }
+    let after = run(&log, &mut writer, committed).await;
+    assert_eq!(after.acknowledged, TRANSACTIONS, "{what}: it does not go on");
+    assert_eq!(contents(&log).await, expected(TRANSACTIONS), "{what}: it goes on differently");
+    drop(writer);
+    log.close().await;
+    tasks.join().await;
+}
+
+fn long() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "how long to test is asked of the caller")]
+    std::env::var("SLUICE_TEST_LONG").is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_at_any_sync_keeps_a_prefix_of_whole_transactions() {
+    let disk = Simulated::new();
+    let whole = session(&disk).await.unwrap();
+    assert_eq!(whole.acknowledged, TRANSACTIONS);
+    let syncs = disk.syncs();
+    let tears = if long() { 20 } else { 1 };
+    for n in 0..=syncs {
+        let disk = Simulated::new();
+        disk.freeze_at_sync(n);
+        let before = session(&disk).await.unwrap_or_default();
+        check(&disk.crash(Freeze::Lose), &before, &format!("lost behind sync {n}")).await;
+        for tear in 0..tears {
+            let seed = n * 1000 + tear;
+            let what = format!("torn behind sync {n} with seed {seed}");
+            check(&disk.crash(Freeze::Tear(seed)), &before, &what).await;
+        }
+    }
+}
+
+/// Every changing call fails once, with each error: going on, and after a restart.
+async fn fail_each_call(errno: i32, name: &str) {
+    let disk = Simulated::new();
+    session(&disk).await.unwrap();
+    let calls = disk.calls();
+    let step = if long() { 1 } else { 7 };
+    for n in (1..=calls).step_by(step) {
+        let disk = Simulated::new();
+        disk.fail_call(n, errno);
+        let mut before = session(&disk).await.unwrap_or_default();
+        // What failed may go on in the same process, with a writer opened again.
+        let crashed = disk.crash(Freeze::Lose);
+        check(&crashed, &before, &format!("{name} at call {n}, then a crash")).await;
+        if let Some(again) = session(&disk).await {
+            before = again;
+        }
+        check(&disk.crash(Freeze::Keep), &before, &format!("{name} at call {n}, going on")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_the_disk_loses_nothing() {
+    fail_each_call(rustix::io::Errno::IO.raw_os_error(), "EIO").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_room_loses_nothing() {
+    fail_each_call(rustix::io::Errno::NOSPC.raw_os_error(), "ENOSPC").await;
+}
+
+#[tokio::test]
+async fn a_staged_transaction_without_its_frame_vanishes() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let mut writer = log.writer("example", "sluice");
+    writer.open().await.unwrap();
+    for n in 0..20 {
+        let mut batch = BatchBuilder::default();
+        batch.push(None, Some("x".repeat(1000).as_bytes()), &[]);
+        writer.append(&Arc::from("big"), 2, n % 2, batch.finish()).await.unwrap();
+    }
+    let staged = |disk: &Simulated| {
+        use crate::disk::Disk;
+        disk.list("staged").unwrap().len()
+    };
+    assert_eq!(staged(&disk), 8, "files of the staged transaction");
+    let crashed = disk.crash(Freeze::Keep);
+    let (log, _tasks) = open(Arc::new(crashed.clone())).await;
+    assert_eq!(values(&log, "big", 0).await, []);
+    assert_eq!(staged(&crashed), 0);
+    writer.abort().await.unwrap();
+    assert_eq!(staged(&disk), 0, "an abort deletes them too");
+}
+
+/// A disk on which some transactions were committed, and the process then killed.
+async fn killed(settings: LogSettings) -> Simulated {
+    let disk = Simulated::new();
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
+    let mut writer = log.writer("example", "sluice");
+    writer.open().await.unwrap();
+    assert_eq!(run(&log, &mut writer, 0).await.acknowledged, TRANSACTIONS);
+    disk.crash(Freeze::Lose)
+}
+
+#[tokio::test]
+async fn a_flipped_bit_below_the_durable_end_is_reported_with_its_place() {
+    use crate::disk::Disk;
+    let settings = || LogSettings { checkpoint_inline_bytes: 1 << 30, ..small() };
+    let disk = killed(settings()).await;
+    let journal = format!("journal/{}", disk.list("journal").unwrap()[0].name);
+    // The second frame of the first file: the head of its first entry.
+    disk.flip_bit(&journal, 4096 + 50);
+    let opened = Log::open(Arc::new(disk.clone()), settings(), &Tasks::new()).await;
+    match opened {
+        Err(OpenError::Damaged(text)) => assert!(text.contains("journal"), "{text}"),
+        other => panic!("it should be reported: {other:?}"),
+    }
+    let told = LogSettings { accept_damage: true, ..settings() };
+    Log::open(Arc::new(disk), told, &Tasks::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_segment_that_lost_referenced_bytes_is_reported() {
+    use crate::disk::{Disk, Mode};
+    let settings = || LogSettings { checkpoint_inline_bytes: 1 << 30, ..small() };
+    let disk = killed(settings()).await;
+    // Find a record of 3000 bytes, which was written by reference.
+    let mut flipped = false;
+    for entry in disk.list("db.a-0").unwrap() {
+        let path = format!("db.a-0/{}", entry.name);
+        let file = disk.open(&path, Mode::Read).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read_at(&mut bytes, 0).unwrap();
+        let mut at = 0;
+        for run in bytes.split(|byte| *byte != b'x') {
+            // Longer ones were staged.
+            if run.len() == 3000 {
+                disk.flip_bit(&path, at + 5);
+                flipped = true;
+            }
+            at += run.len() as u64 + 1;
+        }
+    }
+    assert!(flipped, "there is such a record");
+    let opened = Log::open(Arc::new(disk), settings(), &Tasks::new()).await;
+    assert!(matches!(opened, Err(OpenError::Damaged(_))));
+}

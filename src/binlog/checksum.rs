@@ -2,6 +2,8 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
+use super::{EventHeader, EventType, HEADER_LENGTH};
+
 /// What `@@binlog_checksum` says, in the numbers of the format description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChecksumAlgorithm {
@@ -33,8 +35,25 @@ impl ChecksumAlgorithm {
 }
 
 /// Whether the last four bytes of an event are the CRC-32 of the others.
+///
+/// The server sets the flag "in use" of a format description behind its checksum's back
+/// (`Log_event_footer::event_checksum_test`, libs/mysql/binlog/event/binlog_event.cpp).
 pub fn verify_checksum(event: &[u8]) -> bool {
-    event
-        .split_last_chunk::<4>()
-        .is_some_and(|(covered, stated)| crc32fast::hash(covered) == u32::from_le_bytes(*stated))
+    let Some((covered, stated)) = event.split_last_chunk::<4>() else { return false };
+    let mut hasher = crc32fast::Hasher::new();
+    match covered.split_first_chunk::<HEADER_LENGTH>() {
+        Some((header, body)) if EventHeader::parse(header).is_ok_and(|h| is_in_use(&h)) => {
+            let mut header = *header;
+            let [.., flags, _] = &mut header;
+            *flags &= !1; // `EventHeader::IN_USE`, in the low byte
+            hasher.update(&header);
+            hasher.update(body);
+        }
+        Some(_) | None => hasher.update(covered),
+    }
+    hasher.finalize() == u32::from_le_bytes(*stated)
+}
+
+fn is_in_use(header: &EventHeader) -> bool {
+    header.event_type == EventType::FormatDescription && header.has(EventHeader::IN_USE)
 }

@@ -19,9 +19,6 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
-#[cfg(test)]
-mod tests;
-
 use bytes::{Buf, Bytes, BytesMut};
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 

@@ -2,6 +2,8 @@
 //! ranges, NEC and IBM extensions of EUC, and punctuation that vendors disagree about. Found by
 //! asking MySQL 9.7 for every sequence of bytes.
 
+#![expect(clippy::unreadable_literal, reason = "they are bytes, not numbers")]
+
 /// A run of sequences (as big-endian numbers) that stand for successive code points.
 pub(super) struct Run {
     pub(super) first: u32,

@@ -1,1 +1,0 @@
-//! Payloads, cut at every place.

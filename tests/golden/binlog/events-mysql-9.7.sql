@@ -1,0 +1,16 @@
+CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), j JSON, k JSON);
+SET gtid_next='AUTOMATIC:tag_one'; INSERT INTO t VALUES (1,'a','{"a": 1, "b": [1,2,3], "c": {"d": "x"}}','[1]');
+SET gtid_next='AUTOMATIC';
+SET binlog_transaction_compression=ON; BEGIN; INSERT INTO t SELECT n+10, REPEAT('x',20), NULL, NULL FROM w.d WHERE n<2000; UPDATE t SET a='y' WHERE id BETWEEN 10 AND 30; COMMIT; SET binlog_transaction_compression=OFF;
+XA START 'gt','bq',7; INSERT INTO t VALUES (5000,'xa',NULL,NULL); XA END 'gt','bq',7; XA PREPARE 'gt','bq',7; XA COMMIT 'gt','bq',7;
+XA START 'one'; INSERT INTO t VALUES (5001,'xa1',NULL,NULL); XA END 'one'; XA COMMIT 'one' ONE PHASE;
+SET NAMES sjis; SET sql_mode='ANSI_QUOTES'; CREATE TABLE s (a INT COMMENT 'x'); SET NAMES utf8mb4; 
+SET binlog_format=STATEMENT; DELETE FROM t WHERE id=5001; SET binlog_format=ROW;
+SET binlog_row_image=MINIMAL; UPDATE t SET a='m' WHERE id=11; DELETE FROM t WHERE id=12; SET binlog_row_image=FULL;
+SET binlog_row_value_options=PARTIAL_JSON;
+UPDATE t SET j=JSON_SET(j,'$.a',2) WHERE id=1;
+UPDATE t SET j=JSON_SET(j,'$.b[1]',JSON_OBJECT('n',1.5)), k=JSON_ARRAY(1,2,3,4,5,6,7,8,9) WHERE id=1;
+UPDATE t SET j=JSON_REMOVE(j,'$.b[0]','$.c.d'), k=JSON_SET(k,'$[20]','end') WHERE id=1;
+UPDATE t SET j=JSON_SET(j,'$."new key"',JSON_ARRAY(true,null), '$.c.zz', 'é'), a='p' WHERE id=1;
+UPDATE t SET j=JSON_REPLACE(j,'$.a',CAST('2020-01-01' AS DATE)), k=JSON_SET(k,'$[0]',70000,'$[1]',REPEAT('z',300)) WHERE id=1;
+UPDATE t SET k=JSON_REMOVE(k,'$[3]') WHERE id=1;

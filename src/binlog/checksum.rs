@@ -37,7 +37,7 @@ impl ChecksumAlgorithm {
 /// Whether the last four bytes of an event are the CRC-32 of the others.
 ///
 /// The server sets the flag "in use" of a format description behind its checksum's back
-/// (`Log_event_footer::event_checksum_test`, libs/mysql/binlog/event/binlog_event.cpp).
+/// (`Log_event_footer::event_checksum_test`, `libs/mysql/binlog/event/binlog_event.cpp`).
 pub fn verify_checksum(event: &[u8]) -> bool {
     let Some((covered, stated)) = event.split_last_chunk::<4>() else { return false };
     let mut hasher = crc32fast::Hasher::new();

@@ -6,7 +6,7 @@
 use super::{Error, WireColumn};
 use crate::change::{Charset, ColumnType};
 
-/// `enum_field_types` (include/field_types.h), and MariaDB's two of its own
+/// `enum_field_types` (`include/field_types.h`), and MariaDB's two of its own
 /// (include/mysql.h.pp: `MYSQL_TYPE_BLOB_COMPRESSED`, `MYSQL_TYPE_VARCHAR_COMPRESSED`).
 pub(crate) mod code {
     pub(crate) const TINY: u8 = 1;

@@ -1,11 +1,11 @@
 //! MariaDB's compression: of events (165 to 171) and of columns.
 //!
 //! Event block: one byte `0x80 | algorithm << 4 | n` (algorithm 0: zlib), `n` bytes of length
-//! inflated, **big-endian**, then a zlib stream (`binlog_buf_uncompress`, sql/log_event.cc).
+//! inflated, **big-endian**, then a zlib stream (`binlog_buf_uncompress`, `sql/log_event.cc`).
 //!
 //! Column cell: empty for the empty value; else a first byte of 0 and the plain bytes, or
 //! `8 << 4 | raw << 3 | n`, `n` bytes of length inflated, big-endian, and a zlib stream, without
-//! its wrapper when `raw` is set (`uncompress_zlib`, sql/field_comp.cc).
+//! its wrapper when `raw` is set (`uncompress_zlib`, `sql/field_comp.cc`).
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 

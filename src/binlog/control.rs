@@ -8,7 +8,7 @@
 use super::cursor::Cursor;
 use super::{ChecksumAlgorithm, Error, EventHeader, EventType, HEADER_LENGTH};
 
-/// FORMAT_DESCRIPTION: who wrote the file, and how.
+/// `FORMAT_DESCRIPTION`: who wrote the file, and how.
 ///
 /// Body: version u16, server version 50 bytes, created u32, header length u8, one byte for each
 /// type from 1 on (the length of its post-header); since MySQL 5.6.1 and MariaDB 5.3 one byte of
@@ -74,7 +74,7 @@ impl FormatDescription {
 }
 
 /// MySQL 5.6.1 and MariaDB 5.3.0 brought the checksum (`checksum_version_split_mysql` and
-/// `_mariadb`, sql/log_event.cc).
+/// `_mariadb`, `sql/log_event.cc`).
 fn has_checksum_field(server_version: &str) -> bool {
     let numbers = server_version.split(|letter: char| !letter.is_ascii_digit()).take(3);
     let mut numbers = numbers.map(|number| number.parse::<u32>().unwrap_or(0));
@@ -113,7 +113,7 @@ impl<'a> Heartbeat<'a> {
     /// Reads the body of version 1 (a file name, the position stands in the header) or 2:
     /// fields of type, length and value, the first two length-encoded. 1 the file name, 2 the
     /// position (length-encoded), 0 the end (`Heartbeat_event_v2`,
-    /// libs/mysql/binlog/event/control_events.h).
+    /// `libs/mysql/binlog/event/control_events.h`).
     pub fn parse(header: &EventHeader, body: &'a [u8]) -> Result<Self, Error> {
         let mut cursor = Cursor::new("HEARTBEAT", body);
         if header.event_type != EventType::HeartbeatV2 {
@@ -145,7 +145,7 @@ fn file_name(mut cursor: Cursor<'_>) -> Result<&str, Error> {
 /// with one byte of length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
-    /// 1 is LOST_EVENTS.
+    /// 1 is `LOST_EVENTS`.
     pub kind: u16,
     /// What the server says of it.
     pub message: String,

@@ -103,7 +103,7 @@ const BEFORE_5_1: Policy = Policy::Stop("only servers before 5.1.15 wrote it");
 /// Declares the types with their numbers and policies, so that none can go without.
 macro_rules! event_types {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $policy:expr;)*) => {
-        /// The types of events of MySQL to 9.7 and MariaDB to 12.3.
+        /// The types of events of MySQL up to 9.7 and of MariaDB up to 12.3.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum EventType {
             $($(#[$doc])* $name,)*
@@ -150,7 +150,7 @@ event_types! {
     Stop = 3, Policy::Skip("the server was shut down, the next file follows");
     /// Another file follows.
     Rotate = 4, Policy::Apply;
-    /// LAST_INSERT_ID of the statement that follows.
+    /// `LAST_INSERT_ID` of the statement that follows.
     Intvar = 5, Policy::Skip("context of a statement, which is reported itself");
     /// Old LOAD DATA.
     Load = 6, BEFORE_5_1;

@@ -1,4 +1,4 @@
-//! MariaDB 12.3's PARTIAL_ROW_DATA: a rows event of more than 1 GiB, sent in pieces.
+//! MariaDB 12.3's `PARTIAL_ROW_DATA`: a rows event of more than 1 GiB, sent in pieces.
 //!
 //! Body: count of pieces u32, number of this one u32 (from 1), flags u8; with flag 1 (the first
 //! piece) size of the whole event u64; then the piece.

@@ -8,7 +8,7 @@
 //!
 //! MySQL 42 (with tag): the serialization format: version (2) and then all as variable-length
 //! integers: size, last field that must be known, and pairs of field number and value, ascending
-//! (`Gtid_event::define_fields`, libs/mysql/binlog/event/control_events.h).
+//! (`Gtid_event::define_fields`, `libs/mysql/binlog/event/control_events.h`).
 //!
 //! MariaDB 162: number u64, domain u32, flags u8; then what the flags say. The server id is in
 //! the header. MariaDB 163: count u32 (its top four bits are flags), then domain u32, server
@@ -42,7 +42,7 @@ pub struct GtidEvent {
     pub xid: Option<Xid>,
 }
 
-/// MariaDB's flags of a GTID (`Gtid_log_event`, sql/log_event.h).
+/// MariaDB's flags of a GTID (`Gtid_log_event`, `sql/log_event.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are bits of one byte on the wire")]
 pub struct GtidFlags {
@@ -73,6 +73,7 @@ impl GtidEvent {
     }
 
     fn parse_mysql(anonymous: bool, body: &[u8]) -> Result<Self, Error> {
+        const OTHER_FOLLOWS: u64 = 1 << 55;
         let mut cursor = Cursor::new("GTID", body);
         cursor.u8()?;
         let sid = Sid(cursor.array()?);
@@ -86,7 +87,6 @@ impl GtidEvent {
         if cursor.take(16).is_err() || cursor.len() < 7 {
             return Ok(event); // 5.7
         }
-        const OTHER_FOLLOWS: u64 = 1 << 55;
         let immediate = cursor.uint(7)?;
         let original = if immediate & OTHER_FOLLOWS == 0 { immediate } else { cursor.uint(7)? };
         event.immediate_commit_timestamp = Some(immediate & !OTHER_FOLLOWS);
@@ -210,15 +210,15 @@ fn read_tag(bytes: &mut &[u8]) -> Result<Option<Arc<str>>, Error> {
     Ok(Some(Arc::from(tag)))
 }
 
-/// PREVIOUS_GTIDS: what was executed before the file.
+/// `PREVIOUS_GTIDS`: what was executed before the file.
 pub fn previous_gtids(body: &[u8]) -> Result<GtidSet, Error> {
     Ok(GtidSet::MySql(MySqlGtids::decode(body)?))
 }
 
-/// MariaDB's GTID_LIST: the last GTID of each domain before the file.
+/// MariaDB's `GTID_LIST`: the last GTID of each domain before the file.
 ///
 /// A domain has an entry for each server that wrote to it, the last one at its end
-/// (`rpl_binlog_state::get_gtid_list`, sql/rpl_gtid.cc).
+/// (`rpl_binlog_state::get_gtid_list`, `sql/rpl_gtid.cc`).
 pub fn gtid_list(body: &[u8]) -> Result<GtidSet, Error> {
     let mut cursor = Cursor::new("GTID_LIST", body);
     let count = cursor.u32()? & 0x0fff_ffff;

@@ -1,9 +1,9 @@
-//! TRANSACTION_PAYLOAD: a whole transaction, compressed.
+//! `TRANSACTION_PAYLOAD`: a whole transaction, compressed.
 //!
 //! Body: fields of type, length and value, all length-encoded (1 size of the payload, 2 its
 //! compression: 0 zstd, 255 none, 3 size uncompressed, 0 the end of the fields), then the payload:
 //! whole events without checksums, BEGIN to COMMIT; the GTID event stands before it, outside
-//! (`Transaction_payload_event`, libs/mysql/binlog/event/control_events.h).
+//! (`Transaction_payload_event`, `libs/mysql/binlog/event/control_events.h`).
 //!
 //! The body comes in pieces, as its packets arrive; inner events go out as soon as they are
 //! whole. Memory is bounded by the largest inner event, the decoder's window (128 MiB at most,
@@ -30,8 +30,9 @@ const WHAT: &str = "TRANSACTION_PAYLOAD";
 const LONGEST_HEAD: usize = 4096;
 /// As large as an event can be (`max_allowed_packet` of a dump, with room for its header).
 const LARGEST_EVENT: u64 = (1 << 30) + (1 << 20);
-/// Events are cut from buffers of this size, which they keep alive while they are in use.
-const BUFFER: usize = 128 << 10;
+/// Room for what one step inflates. Events are cut from buffers of a few of these, and keep
+/// theirs alive while they are in use.
+const ROOM: usize = 32 << 10;
 
 /// Takes the pieces of one payload event's body and gives its inner events.
 #[derive(Default)]
@@ -165,7 +166,7 @@ impl Body {
         self.left -= length as u64;
         if self.decoder.is_none() {
             while !piece.is_empty() {
-                let (part, rest) = piece.split_at(piece.len().min(BUFFER));
+                let (part, rest) = piece.split_at(piece.len().min(ROOM));
                 piece = rest;
                 events.extend_from_slice(part);
                 self.produce(part.len())?;
@@ -201,20 +202,19 @@ impl Body {
         events: &mut BytesMut,
     ) -> Result<(usize, usize, bool), Error> {
         let Some(decoder) = &mut self.decoder else { return Ok((0, 0, false)) };
-        let mut made = [0; BUFFER / 4];
+        events.reserve(ROOM);
+        let start = events.len();
+        events.resize(start + ROOM, 0);
         let mut input = InBuffer::around(piece);
-        let mut output = OutBuffer::around(made.as_mut_slice());
-        let hint = decoder.run(&mut input, &mut output).map_err(|error| inflate_error(&error))?;
-        let (taken, count) = (input.pos(), output.pos());
-        if taken > 0 || count > 0 {
+        let mut output = OutBuffer::around(events.get_mut(start..).unwrap_or_default());
+        let hint = decoder.run(&mut input, &mut output);
+        let (taken, made) = (input.pos(), output.pos());
+        events.truncate(start + made);
+        let hint = hint.map_err(|error| inflate_error(&error))?;
+        if taken > 0 || made > 0 {
             self.frame_ended = hint == 0; // asking again behind the end begins a new frame
         }
-        let bytes = made.get(..count).unwrap_or_default();
-        if events.capacity() - events.len() < count {
-            events.reserve(BUFFER);
-        }
-        events.extend_from_slice(bytes);
-        Ok((taken, count, count == made.len()))
+        Ok((taken, made, made == ROOM))
     }
 
     fn produce(&mut self, bytes: usize) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 //! Post-header: thread id u32, seconds it took u32, length of the database's name u8, error code
 //! u16, length of the status variables u16. Then the status variables (code u8, value of a length
 //! that the code tells), the database's name and a NUL, and the statement in the character set of
-//! the client. MariaDB's QUERY_COMPRESSED has a compressed statement.
+//! the client. MariaDB's `QUERY_COMPRESSED` has a compressed statement.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -34,7 +34,7 @@ pub struct Query<'a> {
 /// What the status variables tell of the session; `None` where the server does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Status {
-    /// Bits of `sql_mode`: 0x4 ANSI_QUOTES, 0x100000 NO_BACKSLASH_ESCAPES.
+    /// Bits of `sql_mode`: 0x4 `ANSI_QUOTES`, 0x100000 `NO_BACKSLASH_ESCAPES`.
     pub sql_mode: Option<u64>,
     /// Collation of `character_set_client`: the statement is in it.
     pub client: Option<u16>,
@@ -49,7 +49,7 @@ pub struct Status {
 }
 
 impl<'a> Query<'a> {
-    /// Reads the body of QUERY or QUERY_COMPRESSED.
+    /// Reads the body of QUERY or `QUERY_COMPRESSED`.
     pub fn parse(event_type: EventType, body: &'a [u8]) -> Result<Self, Error> {
         let mut cursor = Cursor::new("QUERY", body);
         let thread_id = cursor.u32()?;
@@ -67,31 +67,23 @@ impl<'a> Query<'a> {
         } else {
             Cow::Borrowed(cursor.rest())
         };
-        let text = decode(text, status.client);
+        let text = decode(&text, status.client);
         Ok(Self { thread_id, error_code, schema, status, text })
     }
 }
 
 /// Statements of MySQL 5.6 may end in NUL bytes.
-fn decode(text: Cow<'_, [u8]>, client: Option<u16>) -> Cow<'_, str> {
+fn decode<'a>(text: &Cow<'a, [u8]>, client: Option<u16>) -> Cow<'a, str> {
     let charset = client.and_then(|id| Charset::from_collation(u32::from(id)));
     let charset = charset.unwrap_or(Charset::Utf8Mb4);
-    let trim = |text: &str| text.trim_end_matches('\0').len();
-    match text {
-        Cow::Borrowed(bytes) => match charset::borrow_utf8(charset, bytes) {
-            Some(text) => Cow::Borrowed(text.trim_end_matches('\0')),
-            None => {
-                let mut text = charset::to_string(charset, bytes);
-                text.truncate(trim(&text));
-                Cow::Owned(text)
-            }
-        },
-        Cow::Owned(bytes) => {
-            let mut text = charset::to_string(charset, &bytes);
-            text.truncate(trim(&text));
-            Cow::Owned(text)
-        }
+    if let Cow::Borrowed(bytes) = text
+        && let Some(text) = charset::borrow_utf8(charset, bytes)
+    {
+        return Cow::Borrowed(text.trim_end_matches('\0'));
     }
+    let mut text = charset::to_string(charset, text);
+    text.truncate(text.trim_end_matches('\0').len());
+    Cow::Owned(text)
 }
 
 impl Status {
@@ -109,7 +101,7 @@ impl Status {
     }
 
     /// Reads one variable; false when it is unknown. Codes and lengths: `Query_event`,
-    /// libs/mysql/binlog/event/statement_events.h, and MariaDB's sql/log_event.h.
+    /// `libs/mysql/binlog/event/statement_events.h`, and MariaDB's `sql/log_event.h`.
     fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, Error> {
         match cursor.u8()? {
             // flags2, auto_increment, data_written
@@ -168,14 +160,14 @@ impl Status {
     }
 }
 
-/// ROWS_QUERY: one byte of length that is too small for most statements, then the statement.
+/// `ROWS_QUERY`: one byte of length that is too small for most statements, then the statement.
 pub fn rows_query(body: &[u8]) -> Result<Cow<'_, str>, Error> {
     let mut cursor = Cursor::new("ROWS_QUERY", body);
     cursor.u8()?;
     Ok(String::from_utf8_lossy(cursor.rest()))
 }
 
-/// MariaDB's ANNOTATE_ROWS: the statement.
+/// MariaDB's `ANNOTATE_ROWS`: the statement.
 pub fn annotate_rows(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(body)
 }

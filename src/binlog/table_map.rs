@@ -1,10 +1,10 @@
-//! TABLE_MAP: the table of the rows that follow, its column types, and what the server tells of
+//! `TABLE_MAP`: the table of the rows that follow, its column types, and what the server tells of
 //! its columns beside.
 //!
 //! Body: table id u48 (u32 in the first releases of 5.1), flags u16, database (length u8, name,
 //! NUL), table (the same), count of columns (length-encoded), a type each, length of their
 //! metadata and the metadata, a bit each for nullable; then optional fields: type u8, length
-//! (length-encoded), value (`Table_map_event`, libs/mysql/binlog/event/rows_event.h).
+//! (length-encoded), value (`Table_map_event`, `libs/mysql/binlog/event/rows_event.h`).
 //!
 //! `binlog_row_metadata=FULL` fills all of it; MINIMAL gives signs and character sets; MySQL
 //! before 8.0.1 and MariaDB by default give nothing.

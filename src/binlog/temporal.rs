@@ -4,7 +4,7 @@
 //! 5 hour, 6 minute, 6 second) and TIME 3 bytes (sign, 1 unused, 10 hour, 6, 6), both offset by
 //! their top bit; TIMESTAMP 4 bytes of seconds. Each is followed by its fraction: one byte of
 //! hundredths, two of ten-thousandths or three of microseconds. A negative TIME is the negative
-//! of the **whole** integer, fraction included (`my_time_packed_to_binary`, mysys/my_time.cc).
+//! of the **whole** integer, fraction included (`my_time_packed_to_binary`, `mysys/my_time.cc`).
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -295,13 +295,11 @@ const fn bits(value: u32, from: u32, count: u32) -> u8 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "all that is kept are the lower 16 bits")]
 const fn wide(value: u32) -> u16 {
     (value & 0xffff) as u16
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "all that is kept are the lower 32 bits")]
 const fn low32(value: u64) -> u32 {
     (value & 0xffff_ffff) as u32
 }

@@ -33,7 +33,7 @@ impl fmt::Display for Xid {
     }
 }
 
-/// XA_PREPARE: ends the part of an XA transaction that holds its rows.
+/// `XA_PREPARE`: ends the part of an XA transaction that holds its rows.
 ///
 /// Body: one phase u8, format i32, gtrid length u32, bqual length u32, gtrid, bqual.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! In: bytes as a column stores them. Out: UTF-8, appended. Bytes that mean nothing become U+FFFD
 //! and are counted: a row is never dropped for its text. The sets of one byte have the server's
-//! own tables; those of two and more are encoding_rs's, but for what the server reads otherwise; the
+//! own tables; those of two and more are `encoding_rs`'s, but for what the server reads otherwise; the
 //! UTF-16 and UTF-32 family is read here (`ucs2`, `utf16` and `utf32` are big-endian).
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -104,7 +104,7 @@ pub fn to_utf8(charset: Charset, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         return 0;
     }
     let mut writer = Writer { out, replaced: 0 };
-    writer.text(reading(charset), bytes);
+    writer.text(&reading(charset), bytes);
     writer.replaced
 }
 
@@ -135,27 +135,37 @@ impl Writer<'_> {
         self.push(Some(u32::from(code_point)).filter(|mapped| *mapped != 0 || byte == 0));
     }
 
-    fn text(&mut self, reading: Reading, bytes: &[u8]) {
-        match reading {
+    fn text(&mut self, reading: &Reading, bytes: &[u8]) {
+        match *reading {
             Reading::Utf8 => self.lossy(bytes),
-            Reading::Ascii => bytes.iter().for_each(|byte| {
-                self.push(Some(u32::from(*byte)).filter(u32_is_ascii));
-            }),
-            Reading::High(table) => bytes.iter().for_each(|byte| match byte.checked_sub(0x80) {
-                None => self.out.push(*byte),
-                Some(place) => {
-                    let mapped = table.get(usize::from(place)).copied().unwrap_or(0);
-                    self.push_mapped(*byte, mapped);
+            Reading::Ascii => {
+                for byte in bytes {
+                    self.push(byte.is_ascii().then_some(u32::from(*byte)));
                 }
-            }),
-            Reading::Low(table) => bytes.iter().for_each(|byte| {
-                self.push_mapped(*byte, table.get(usize::from(*byte)).copied().unwrap_or(0));
-            }),
+            }
+            Reading::High(table) => {
+                for byte in bytes {
+                    match byte.checked_sub(0x80) {
+                        None => self.out.push(*byte),
+                        Some(place) => {
+                            let mapped = table.get(usize::from(place)).copied().unwrap_or(0);
+                            self.push_mapped(*byte, mapped);
+                        }
+                    }
+                }
+            }
+            Reading::Low(table) => {
+                for byte in bytes {
+                    self.push_mapped(*byte, table.get(usize::from(*byte)).copied().unwrap_or(0));
+                }
+            }
             Reading::MultiByte(charset) => self.replaced += charset.write(bytes, self.out),
             Reading::Utf16 { big_endian, pairs } => self.utf16(big_endian, pairs, bytes),
             Reading::Utf32 => {
                 let (units, rest) = bytes.as_chunks::<4>();
-                units.iter().for_each(|unit| self.push(Some(u32::from_be_bytes(*unit))));
+                for unit in units {
+                    self.push(Some(u32::from_be_bytes(*unit)));
+                }
                 if !rest.is_empty() {
                     self.push(None);
                 }
@@ -182,14 +192,12 @@ impl Writer<'_> {
                 self.push(letter.ok().map(u32::from));
             }
         } else {
-            units.iter().for_each(|raw| self.push(Some(u32::from(unit(raw)))));
+            for raw in units {
+                self.push(Some(u32::from(unit(raw))));
+            }
         }
         if !rest.is_empty() {
             self.push(None);
         }
     }
-}
-
-fn u32_is_ascii(code_point: &u32) -> bool {
-    *code_point < 0x80
 }

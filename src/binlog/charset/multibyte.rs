@@ -1,4 +1,4 @@
-//! The character sets of China, Japan and Korea: encoding_rs, and the server's exceptions to it.
+//! The character sets of China, Japan and Korea: `encoding_rs`, and the server's exceptions to it.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -91,7 +91,7 @@ impl MultiByte {
         char::from_u32(run.code_point + sequence.checked_sub(run.first)?)
     }
 
-    /// By encoding_rs, into `out` directly: its own `decode` would allocate for each value.
+    /// By `encoding_rs`, into `out` directly: its own `decode` would allocate for each value.
     fn decode(&self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         if bytes.is_empty() {
             return 0;

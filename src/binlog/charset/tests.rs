@@ -4,6 +4,8 @@
 //! `CONVERT(CONVERT(bytes USING cs) USING utf8mb4)`, over all sequences of bytes that mean
 //! something to it; a line is the first sequence and the characters of it and those that follow.
 
+#![expect(clippy::indexing_slicing, reason = "a test may fail by a panic")]
+
 use proptest::prelude::*;
 
 use super::*;

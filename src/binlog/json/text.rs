@@ -2,8 +2,6 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -118,12 +116,17 @@ impl Writer<'_> {
                 Decimal::new(precision, scale, cursor.rest())?.write(self.out);
             }
             code::DATE => {
-                self.quoted(|out| Ok(DateTime::decode_json(packed()?).date.write(out)))?
+                let date = DateTime::decode_json(packed()?).date;
+                self.quoted(|out| date.write(out));
             }
             code::DATETIME | code::TIMESTAMP => {
-                self.quoted(|out| Ok(DateTime::decode_json(packed()?).write(out)))?;
+                let moment = DateTime::decode_json(packed()?);
+                self.quoted(|out| moment.write(out));
             }
-            code::TIME => self.quoted(|out| Ok(Time::decode_json(packed()?).write(out)))?,
+            code::TIME => {
+                let time = Time::decode_json(packed()?);
+                self.quoted(|out| time.write(out));
+            }
             other => {
                 let text = format!("base64:type{other}:{}", base64_in_lines(bytes));
                 (self.style.string)(&text, self.out);
@@ -132,22 +135,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn quoted(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn quoted(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.out.push(b'"');
-        write(self.out)?;
+        write(self.out);
         self.out.push(b'"');
-        Ok(())
     }
 }
 
 /// The server breaks base64 into lines of 76 characters (`base64_encode`, mysys/base64.cc).
-fn base64_in_lines(bytes: &[u8]) -> Cow<'static, str> {
+fn base64_in_lines(bytes: &[u8]) -> String {
     const LINE: usize = 76 / 4 * 3;
     let lines: Vec<String> = bytes.chunks(LINE).map(|line| STANDARD.encode(line)).collect();
-    Cow::Owned(lines.join("\n"))
+    lines.join("\n")
 }
 
 /// Appends a string as the server quotes it: `"` and `\` behind a `\`, the short forms of JSON,

@@ -1,11 +1,11 @@
 //! Sets of MySQL's GTIDs: intervals of numbers for each UUID and tag.
 //!
-//! Text: `uuid:1-5:7:tag:1-2,uuid2:3`. On the wire (COM_BINLOG_DUMP_GTID, PREVIOUS_GTIDS), all
+//! Text: `uuid:1-5:7:tag:1-2,uuid2:3`. On the wire (`COM_BINLOG_DUMP_GTID`, `PREVIOUS_GTIDS`), all
 //! little-endian: a u64 header, then for each UUID (and tag): 16 bytes of UUID, with tags the
 //! tag's length (variable-length integer) and bytes, a u64 count of intervals, and for each its
 //! first number and the one behind its last. The header is the count of UUIDs; where tags occur,
 //! its highest byte is 1 and the count stands in bits 8 to 55
-//! (`Gtid_set::encode`, sql/rpl_gtid_set.cc).
+//! (`Gtid_set::encode`, `sql/rpl_gtid_set.cc`).
 //!
 //! Always: sources sorted by UUID and tag, each with an interval at least; intervals sorted,
 //! not empty, and neither touching nor overlapping. So equal sets are equal values.
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::varint::{read_unsigned, write_unsigned};
 use super::{GtidError, Sid};
 
-/// Numbers are below this (`GNO_END`, sql/rpl_gtid.h).
+/// Numbers are below this (`GNO_END`, `sql/rpl_gtid.h`).
 const NUMBERS_END: u64 = i64::MAX as u64;
 const LONGEST_TAG: usize = 32;
 const TAGGED: u64 = 1;

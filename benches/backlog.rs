@@ -18,7 +18,7 @@
     reason = "a benchmark prints, reads the environment, writes files of its own, and may panic"
 )]
 
-#[expect(dead_code, reason = "the tests use the rest")]
+#[expect(dead_code, unused_imports, reason = "the tests use the rest")]
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 
@@ -151,7 +151,7 @@ fn drain(server: &Server, begin: &Place, rows: u64) -> Drained {
     let begun = Instant::now();
     sluice.launch();
     let mut ready = None;
-    let took = harness::wait_for("the backlog to drain", Duration::from_secs(600), || {
+    let took = harness::wait_for("the backlog to drain", Duration::from_mins(10), || {
         let (status, body) = sluice.health()?;
         if status == 200 {
             ready.get_or_insert(begun.elapsed());
@@ -179,7 +179,7 @@ async fn receive(server: &Server, begin: &Place, end: &Place) -> Duration {
         uuid: "5f8c8a5e-0000-4000-8000-00000000bec4".to_owned(),
         heartbeat: Duration::from_secs(5),
         read_timeout: Duration::from_secs(30),
-        first_event_timeout: Duration::from_secs(60),
+        first_event_timeout: Duration::from_mins(1),
     };
     let replica = Replica::connect(&endpoint, settings).await.unwrap();
     let from = DumpFrom::File { file: begin.file.as_str().into(), offset: begin.offset };

@@ -8,7 +8,7 @@
 mod mended;
 mod surgery;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,17 @@ fn row_changes_are_written_as_canal_writes_them() {
 #[test]
 fn definitions_are_written_as_canal_writes_them() {
     compare("ddl");
+}
+
+#[test]
+fn each_kind_of_difference_is_met_in_the_recordings() {
+    let sets = ["types", "dml", "ddl"].into_iter();
+    let kinds = sets.flat_map(|set| {
+        let recorded = recording(&format!("{set}.single.jsonl"));
+        let numbered = recorded.into_iter().enumerate();
+        numbered.flat_map(move |(at, line)| mended::ours(set, at + 1, &masked(&line.value)).1)
+    });
+    assert_eq!(kinds.collect::<BTreeSet<_>>(), mended::ALL.into_iter().collect());
 }
 
 fn compare(set: &'static str) {
@@ -121,7 +132,7 @@ fn assert_same(set: &str, wanted: &[(usize, String)], got: &[Record]) {
         match got.get(at) {
             Some(got) if got == wanted => {}
             got => {
-                differing.push(format!("{set} line {number}\n  wanted {wanted}\n  got    {got:?}"))
+                differing.push(format!("{set} line {number}\n  wanted {wanted}\n  got    {got:?}"));
             }
         }
     }

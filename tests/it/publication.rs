@@ -209,3 +209,16 @@ async fn what_the_filter_leaves_out_has_no_topic() {
     let all: Vec<String> = topics::list(&sluice.bootstrap()).into_keys().collect();
     assert_eq!(all, ["pub_filter.seen"]);
 }
+
+#[tokio::test]
+async fn metrics_have_canals_names() {
+    let Some(mysql) = mysql() else { return };
+    let sluice = publishing(mysql, "pub_metrics");
+    let (status, text) = sluice.metrics().unwrap();
+    assert_eq!(status, 200);
+    for name in ["canal_instance", "canal_instance_transactions"] {
+        let line = format!("{name}{{");
+        assert!(text.lines().any(|one| one.starts_with(&line)), "{name} is not in:\n{text}");
+    }
+    assert!(text.contains("example"), "the instance is not named in:\n{text}");
+}

@@ -106,7 +106,7 @@ for loader in "\$root"/usr/lib*/ld-linux-*.so.? "\$root"/lib*/ld-linux-*.so.? "\
 done
 libraries=
 for folder in "\$root"/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu "\$root/$private"; do
-    libraries=\$libraries:\$folder
+    [ ! -d "\$folder" ] || libraries=\$libraries:\$folder
 done
 exec "\$loader" --library-path "\${libraries#:}" "\$root/$program" "\$@"
 STARTER

@@ -11,7 +11,7 @@ use crate::harness::{Record, Server, topics};
 /// All records, by topic.
 pub(super) type Published = BTreeMap<String, Vec<Record>>;
 
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 fn topic(table: &str) -> String {
     format!("{DATABASE}.{table}")

@@ -22,7 +22,7 @@ const WORKERS: u64 = 3;
 /// How many ids of each table a worker draws from.
 pub(super) const KEYS: u64 = 40;
 
-/// A repeatable source of choices (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
+/// A repeatable source of choices (`SplitMix64`, <https://prng.di.unimi.it/splitmix64.c>).
 pub(super) struct Random(u64);
 
 impl Random {
@@ -65,12 +65,14 @@ pub(super) struct Load {
 
 /// Makes the tables.
 pub(super) fn prepare(server: &Server) {
-    let mut script = format!("CREATE DATABASE {DATABASE}; USE {DATABASE};");
-    script += "CREATE TABLE ledger (worker INT, number INT, PRIMARY KEY (worker, number));";
-    for table in TABLES {
-        script +=
-            &format!("CREATE TABLE {table} (id INT PRIMARY KEY, mark VARCHAR(40), pad TEXT);");
-    }
+    let tables = TABLES.map(|table| {
+        format!("CREATE TABLE {table} (id INT PRIMARY KEY, mark VARCHAR(40), pad TEXT);")
+    });
+    let script = format!(
+        "CREATE DATABASE {DATABASE}; USE {DATABASE};
+         CREATE TABLE ledger (worker INT, number INT, PRIMARY KEY (worker, number)); {}",
+        tables.concat()
+    );
     server.mysql_client("", &script);
 }
 
@@ -123,13 +125,12 @@ impl Worker {
                 Some(open) => open,
                 None => self.connect().await,
             };
-            let committed = match self.commit(&mut open, &statements).await {
-                Ok(committed) => committed,
+            let committed = if let Ok(committed) = self.commit(&mut open, &statements).await {
+                committed
+            } else {
                 // Its fate is unknown until it is asked for over another connection.
-                Err(_) => {
-                    open = self.connect().await;
-                    self.is_in_ledger(&mut open, number).await
-                }
+                open = self.connect().await;
+                self.is_in_ledger(&mut open, number).await
             };
             connection = Some(open);
             if committed {

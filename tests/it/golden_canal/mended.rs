@@ -50,6 +50,20 @@ use Kind::{
     ShortestDigits, TableKey, TypeSpelling,
 };
 
+/// Every kind there is.
+pub(super) const ALL: [Kind; 10] = [
+    OldOfItsRow,
+    FullScale,
+    ShortestDigits,
+    OwnCharset,
+    PaddedBinary,
+    BinaryCharset,
+    JsonValues,
+    TypeSpelling,
+    BackQuote,
+    TableKey,
+];
+
 /// Lines of the `.single.jsonl` files, and the texts of the members that differ.
 const MENDED: &[(&str, usize, Kind, At, &str)] = &[
     ("types", 27, ShortestDigits, Data(0, "dp"), r#""2.0E23""#),
@@ -166,7 +180,7 @@ fn as_binary(message: &str) -> String {
     })
 }
 
-/// Every value of `mysqlType` as the server has it in COLUMN_TYPE.
+/// Every value of `mysqlType` as the server has it in `COLUMN_TYPE`.
 fn spelt_by_the_server(message: &str) -> String {
     let types = member(message, "mysqlType");
     if types == "null" {

@@ -12,7 +12,7 @@ pub(crate) mod servers;
 pub(crate) mod topics;
 
 pub(crate) use program::Sluice;
-pub(crate) use servers::{Flavor, Server};
+pub(crate) use servers::Server;
 pub(crate) use topics::Record;
 
 use std::io::Write;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::process::{self, Process};
 use super::{Server, wait_for};
 
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(20);
 
 type Properties = BTreeMap<String, String>;
@@ -106,11 +106,6 @@ impl Sluice {
         format!("127.0.0.1:{}", self.broker)
     }
 
-    /// The port of `/health` and `/metrics`.
-    pub(crate) fn metrics_port(&self) -> u16 {
-        self.metrics
-    }
-
     /// Starts it and waits until `/health` says that all is well.
     pub(crate) fn start(&mut self) {
         self.launch();
@@ -191,6 +186,11 @@ impl Sluice {
         get(self.metrics, "/health")
     }
 
+    /// The answer of `/metrics`.
+    pub(crate) fn metrics(&self) -> Option<(u16, String)> {
+        get(self.metrics, "/metrics")
+    }
+
     /// What the last run printed, and its log files.
     pub(crate) fn said(&self) -> String {
         let mut said = String::new();
@@ -238,7 +238,7 @@ fn write(path: &Path, properties: &Properties) {
 }
 
 /// An HTTP GET, by hand.
-pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
+fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;

@@ -19,12 +19,12 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, MySqlConnection};
 
 use super::process::{self, Process};
 use super::{say, wait_for};
 
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Whose server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,11 +235,11 @@ impl Server {
             .args(options);
         succeed(&mut run, "SLUICE_TEST_DOCKER=1 asks for containers");
         // Removed by a watcher when this process is gone, however it ends.
-        let watch =
-            format!("while kill -0 {}; do sleep 1; done; docker rm -f {name}", std::process::id());
-        let mut watcher = Command::new("setsid");
-        watcher.args(["sh", "-c", &watch]).stdout(Stdio::null()).stderr(Stdio::null());
-        watcher.spawn().unwrap();
+        let watch = format!(
+            "(while kill -0 {}; do sleep 1; done; docker rm -f {name}) >/dev/null 2>&1 &",
+            std::process::id()
+        );
+        succeed(Command::new("setsid").args(["sh", "-c", &watch]), "watch a container");
         let server = Self {
             flavor,
             host: "127.0.0.1".to_owned(),
@@ -385,11 +385,6 @@ pub(crate) async fn run(connection: &mut MySqlConnection, sql: &str) {
 /// Runs statements that may fail.
 pub(crate) async fn try_run(connection: &mut MySqlConnection, sql: &str) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
-}
-
-/// Ends a connection politely; one that is dropped leaves the server to notice.
-pub(crate) async fn close(connection: MySqlConnection) {
-    let _ = connection.close().await;
 }
 
 /// The folder of a fetched server, fetched now if it is not there.

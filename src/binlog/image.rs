@@ -160,7 +160,7 @@ impl CellSpans {
     }
 }
 
-fn count_present(present: &ColumnSet, columns: usize) -> usize {
+pub(crate) fn count_present(present: &ColumnSet, columns: usize) -> usize {
     let whole = columns / 8;
     let bits = |byte: u8| byte.count_ones() as usize;
     let bytes = present.0.iter().take(whole).map(|byte| bits(*byte)).sum::<usize>();

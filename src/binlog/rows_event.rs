@@ -33,7 +33,8 @@ pub struct RowsEvent {
     pub after_columns: Option<ColumnSet>,
     /// The images, back to back.
     pub images: Bytes,
-    /// Whether after images may hold partial JSON: the before image is needed to make them whole.
+    /// Whether after images may hold partial JSON; then they are not to be walked before
+    /// [`super::json::expand_partial`] made them whole.
     pub partial_json: bool,
 }
 

@@ -108,7 +108,7 @@ pub(crate) fn encoded_length(kind: ColumnType, image: &[u8]) -> Result<usize, Er
 
 /// Bytes of the length before values of variable length; 0 for the others.
 #[inline]
-fn prefix_length(kind: ColumnType) -> usize {
+pub(crate) fn prefix_length(kind: ColumnType) -> usize {
     match kind {
         ColumnType::Char { max_bytes, .. }
         | ColumnType::Binary { length: max_bytes }

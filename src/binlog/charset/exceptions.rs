@@ -1,5 +1,5 @@
-//! Where the server reads characters of several bytes otherwise than `encoding_rs` does: user-defined
-//! ranges, NEC and IBM extensions of EUC, and punctuation that vendors disagree about. Found by
+//! Where the server reads characters of several bytes otherwise than `encoding_rs` does:
+//! user-defined ranges, NEC and IBM extensions of EUC, and punctuation that vendors disagree about. Found by
 //! asking MySQL 9.7 for every sequence of bytes.
 
 #![expect(clippy::unreadable_literal, reason = "they are bytes, not numbers")]

@@ -2,8 +2,8 @@
 //!
 //! In: bytes as a column stores them. Out: UTF-8, appended. Bytes that mean nothing become U+FFFD
 //! and are counted: a row is never dropped for its text. The sets of one byte have the server's
-//! own tables; those of two and more are `encoding_rs`'s, but for what the server reads otherwise; the
-//! UTF-16 and UTF-32 family is read here (`ucs2`, `utf16` and `utf32` are big-endian).
+//! own tables; those of two and more are `encoding_rs`'s, but for what the server reads otherwise;
+//! the UTF-16 and UTF-32 family is read here (`ucs2`, `utf16` and `utf32` are big-endian).
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 

@@ -14,13 +14,16 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod document;
 mod number;
+mod partial;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
 pub use number::write_server_double;
+pub use partial::expand_partial;
 pub use text::{Style, write_server_string, write_text};
 
 use super::Error;

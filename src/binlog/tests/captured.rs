@@ -161,3 +161,56 @@ fn a_damaged_payload_is_refused_or_gives_whole_events() {
         let _ = run(&altered);
     }
 }
+
+/// The last image of the row that all partial updates of the file change.
+#[test]
+fn partial_json_updates_become_whole_documents() {
+    let format = mysql_format();
+    let (mut columns, mut last, mut partial) = (Vec::new(), Vec::new(), 0);
+    for (header, body) in events(FILE) {
+        if header.event_type == EventType::TableMap {
+            columns = columns_of(&TableMap::parse(&format, &body).unwrap());
+        }
+        if header.event_type != EventType::PartialUpdateRows {
+            continue;
+        }
+        partial += 1;
+        let event = RowsEvent::parse(&format, header.event_type, &body).unwrap();
+        assert!(event.partial_json);
+        let event = json::expand_partial(event, &columns).unwrap();
+        let after = event.after_columns.as_ref();
+        let mut images = Images::new(&columns, &event.columns, after, &event.images);
+        assert!(images.skip().unwrap());
+        last.clear();
+        images
+            .visit::<Error>(|_, column, cell| {
+                let Cell::Raw(raw) = cell else { panic!("the image is full") };
+                let mut text = Vec::new();
+                match Value::decode(column.kind, raw)? {
+                    Value::Json(document) => {
+                        json::write_text(document, json::Style::SERVER, &mut text)?;
+                    }
+                    Value::Text { bytes, charset } => {
+                        charset::to_utf8(charset, bytes, &mut text);
+                    }
+                    other => text.extend(format!("{other:?}").bytes()),
+                }
+                last.push(String::from_utf8(text).unwrap());
+                Ok(())
+            })
+            .unwrap();
+        assert!(images.is_done());
+    }
+    assert_eq!(partial, 6);
+    // As SELECT printed it at the end.
+    let many = "z".repeat(300);
+    assert_eq!(
+        last[1..],
+        [
+            "p".to_owned(),
+            r#"{"a": "2020-01-01", "b": [{"n": 1.5}, 3], "c": {"zz": "é"}, "new key": [true, null]}"#
+                .to_owned(),
+            format!(r#"[70000, "{many}", 3, 5, 6, 7, 8, 9, "end"]"#),
+        ]
+    );
+}

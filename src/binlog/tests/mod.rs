@@ -284,7 +284,10 @@ fn any_kind() -> impl Strategy<Value = ColumnType> {
 
 proptest! {
     #[test]
-    fn any_body_is_read_or_refused(code in any::<u8>(), body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_body_is_read_or_refused(
+        code in any::<u8>(),
+        body in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         let format = mysql_format();
         let mut head = vec![0; HEADER_LENGTH];
         head[4] = code;

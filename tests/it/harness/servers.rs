@@ -325,14 +325,16 @@ impl Server {
 
     /// What opens connections of the administrator, for threads that outlive a borrow.
     pub(crate) fn connector(&self) -> Connector {
-        Connector(
-            MySqlConnectOptions::new()
-                .host(&self.host)
-                .port(self.port)
-                .username(&self.user)
-                .password(&self.password)
-                .ssl_mode(MySqlSslMode::Preferred),
-        )
+        let options = MySqlConnectOptions::new()
+            .host(&self.host)
+            .port(self.port)
+            .username(&self.user)
+            .ssl_mode(MySqlSslMode::Preferred);
+        // An empty password is sent as one, which MariaDB refuses.
+        Connector(match self.password.as_str() {
+            "" => options,
+            password => options.password(password),
+        })
     }
 
     /// An empty database of that name and a connection that uses it.

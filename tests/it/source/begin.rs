@@ -1,0 +1,158 @@
+//! Where a source begins, and what it refuses to begin from.
+
+use std::time::Duration;
+
+use sluice::change::{GtidSet, Position};
+use sluice::source::{Before, Error, Settings, Source, StartAt};
+
+use super::{Running, ask, settings};
+use crate::harness::Server;
+use crate::harness::servers::{self, Flavor, run};
+
+async fn reached(settings: Settings) -> Position {
+    let (source, _) = Source::prepare(settings, Before::default()).await.unwrap();
+    source.reached().clone()
+}
+
+async fn refusal(settings: Settings, position: Position) -> Error {
+    let before = Before { position: Some(position), ..Before::default() };
+    Running::start(settings, before).await.error().await
+}
+
+/// Three files with a second between them, one row in each.
+async fn three_files(server: &Server, admin: &mut sqlx::MySqlConnection) -> Vec<(String, i64)> {
+    let mut begins = Vec::new();
+    for id in 1..=3 {
+        run(admin, "FLUSH BINARY LOGS").await;
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        let now: i64 =
+            ask(admin, "SELECT CAST(UNIX_TIMESTAMP() AS CHAR)", 0).await.parse().unwrap();
+        run(admin, &format!("INSERT INTO t VALUES ({id})")).await;
+        let sql = match server.flavor {
+            Flavor::MySql => "SHOW BINARY LOG STATUS",
+            Flavor::MariaDb => "SHOW MASTER STATUS",
+        };
+        begins.push((ask(admin, sql, 0).await, now));
+    }
+    begins
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_by_file_or_time_is_found_with_its_complete_gtid_set() {
+    let servers = [servers::private_mysql(&[]), servers::private_mariadb(&[])];
+    for server in servers.iter().flatten() {
+        let mut admin = server.database("begin").await;
+        run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let files = three_files(server, &mut admin).await;
+        for (index, (file, time)) in files.iter().enumerate() {
+            for start in [
+                StartAt { file: Some(file.clone()), ..StartAt::default() },
+                StartAt { timestamp: Some(time * 1000), ..StartAt::default() },
+            ] {
+                let mut wanted = settings(server, "begin");
+                wanted.start = start.clone();
+                wanted.adopt = sluice::schema::Adopt::Current;
+                let mut source = Running::start(wanted, Before::default()).await;
+                let transaction = source.next().await;
+                let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };
+                let id = usize::from(rows.images[1]);
+                assert_eq!(
+                    id,
+                    index + 1,
+                    "{:?} {start:?} began at {}",
+                    server.flavor,
+                    source.begin
+                );
+                // Set and row together are what the server says of the transactions before.
+                let set = source.begin.gtid_set.clone().unwrap();
+                let gtid = transaction.commit.gtid.clone().unwrap();
+                assert!(!set.contains(&gtid), "{set} {gtid}");
+                let mut after = set.clone();
+                after.insert(&gtid);
+                if index == 2 {
+                    let executed = match server.flavor {
+                        Flavor::MySql => "SELECT @@GLOBAL.gtid_executed",
+                        Flavor::MariaDb => "SELECT @@GLOBAL.gtid_binlog_pos",
+                    };
+                    assert_eq!(after.to_string(), ask(&mut admin, executed, 0).await);
+                }
+                source.stop().await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_in_a_purged_file_is_refused_before_dumping() {
+    let Some(server) = servers::private_mysql(&[]) else { return };
+    let mut admin = server.database("purge").await;
+    let mut position = reached(settings(&server, "purge")).await;
+    run(
+        &mut admin,
+        "CREATE TABLE t (id INT); FLUSH BINARY LOGS; INSERT INTO t VALUES (1); FLUSH BINARY LOGS",
+    )
+    .await;
+    let current = ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await;
+    run(&mut admin, &format!("PURGE BINARY LOGS TO '{current}'")).await;
+    let error = refusal(settings(&server, "purge"), position.clone()).await;
+    assert!(matches!(error, Error::GtidHole { .. }), "{error}");
+    position.gtid_set = None;
+    let error = refusal(settings(&server, "purge"), position).await;
+    assert!(matches!(error, Error::Purged { .. }), "{error}");
+    assert!(error.to_string().contains(&current), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binlogs_that_were_reset_are_noticed() {
+    let Some(server) = servers::private_mysql(&[]) else { return };
+    let mut admin = server.database("reset").await;
+    let mut position = reached(settings(&server, "reset")).await;
+    assert!(position.file_created > 0);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    run(&mut admin, "RESET BINARY LOGS AND GTIDS").await;
+    while ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await != *position.file {
+        run(&mut admin, "FLUSH BINARY LOGS").await;
+    }
+    position.offset = 4;
+    let error = refusal(settings(&server, "reset"), position.clone()).await;
+    assert!(matches!(error, Error::Reset { .. }), "{error}");
+    let mut by_gtid = settings(&server, "reset");
+    by_gtid.by_gtid = true;
+    position.gtid_set = Some(
+        GtidSet::parse(sluice::change::Flavor::MySql, "7f1c8e6a-0000-4000-8000-000000000001:1-9")
+            .unwrap(),
+    );
+    let error = refusal(by_gtid, position.clone()).await;
+    assert!(matches!(error, Error::Behind { .. }), "{error}");
+    position.gtid_set = None;
+    position.server_uuid = "7f1c8e6a-0000-4000-8000-000000000001".into();
+    let error = refusal(settings(&server, "reset"), position).await;
+    assert!(matches!(error, Error::OtherServer { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_the_server_is_passed_with_the_same_source() {
+    for server in [servers::private_mysql(&["--sync-binlog=1"]), servers::private_mariadb(&[])]
+        .iter()
+        .flatten()
+    {
+        let mut admin = server.database("crash").await;
+        run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut source = Running::start(settings(server, "crash"), Before::default()).await;
+        run(&mut admin, "INSERT INTO t VALUES (1)").await;
+        source.next().await;
+        server.kill();
+        let (again, ended) = source.done.await.unwrap();
+        assert!(ended.unwrap_err().is_passing());
+        server.start();
+        let mut admin = server.connect().await;
+        let mut source = Running::go(again, None);
+        run(&mut admin, "INSERT INTO crash.t VALUES (2)").await;
+        let transaction = source.next().await;
+        assert_eq!(transaction.told(), ["+t"]);
+        let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };
+        assert_eq!(rows.images[1], 2);
+        assert!(*transaction.commit.file != *source.begin.file, "a crash begins a new file");
+        source.stop().await;
+    }
+}

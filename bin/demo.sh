@@ -16,9 +16,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 home=$root/.demo
 servers=${CARGO_TARGET_DIR:-$root/target}/servers
 export SLUICE_HOME=$home
+# shellcheck source=bin/lib.sh
+. "$root/bin/lib.sh"
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-die() { echo "demo: $*" >&2; exit 1; }
 
 once= docker= address=
 while [ $# -gt 0 ]; do
@@ -27,7 +28,8 @@ while [ $# -gt 0 ]; do
     --stop) once=stop ;;
     --docker) docker=1 ;;
     --mysql) address=${2:?--mysql wants HOST:PORT}; shift ;;
-    *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 2 ;;
+    -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit ;;
+    *) die "$1 is no option; see bin/demo.sh --help" ;;
     esac
     shift
 done
@@ -54,29 +56,6 @@ free_port() {
     local port=$1
     while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
     echo "$port"
-}
-
-prerequisites() {
-    local missing=() line
-    command -v cc >/dev/null || missing+=(build-essential)
-    command -v pkg-config >/dev/null || missing+=(pkg-config)
-    pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
-    command -v git >/dev/null || missing+=(git)
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
-    if [ ${#missing[@]} -gt 0 ]; then
-        line="apt-get install -y ${missing[*]}"
-        [ "$(id -u)" = 0 ] || line="sudo $line"
-        die "some things are missing; install them with
-    $line"
-    fi
-    command -v cargo >/dev/null || die "Rust is missing; get it with
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
-}
-
-build() {
-    [ ! -x "$root/target/release/sluice" ] || [ -n "$(find "$root/src" -newer "$root/target/release/sluice" -name '*.rs' -print -quit)" ] || return 0
-    say 'Building sluice (the first time about 5 minutes on two cores)'
-    (cd "$root" && CARGO_TARGET_DIR=$root/target cargo build --release --locked)
 }
 
 # Sets host, port, user and sql, the command that runs SQL from its standard input.
@@ -141,8 +120,8 @@ CONF
     "$root/bin/startup.sh"
 }
 
-prerequisites
-build
+# In a checkout cargo knows whether there is anything to build.
+if [ -e "$root/Cargo.toml" ]; then build; fi
 stop_all
 rm -rf "$home"
 mkdir -p "$home"

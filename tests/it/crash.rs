@@ -13,6 +13,7 @@ mod judgement;
 mod load;
 mod watcher;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::harness::{self, Server, Sluice, say};
@@ -63,6 +64,32 @@ fn with_mysqld_killed_and_started_again_it_publishes_each_change_once_and_in_ord
     });
 }
 
+/// The judge judged: without sluice, what the load says it committed is what the source has.
+#[test]
+fn the_account_of_the_load_is_what_the_source_has() {
+    let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
+    load::prepare(&mysql);
+    let load = Load::start(&mysql, 1);
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(1500));
+        mysql.kill();
+        mysql.start();
+    }
+    let committed = load.stop();
+    let counts: Vec<usize> = committed.values().map(Vec::len).collect();
+    assert!(counts.iter().all(|&count| count > 20), "the load has hardly worked: {counts:?}");
+    for table in load::TABLES {
+        let mut rows = BTreeMap::new();
+        for change in committed.values().flatten().flatten().filter(|one| one.table == table) {
+            rows.remove(&change.id);
+            if change.kind != "DELETE" {
+                rows.insert(change.id, change.mark.clone());
+            }
+        }
+        assert_eq!(rows, load::rows_of(&mysql, table), "{table}");
+    }
+}
+
 /// Ends every connection of the account `canal`, by a prepared statement for each.
 const KILL_CONNECTIONS: &str = "
 SELECT GROUP_CONCAT('KILL ', id SEPARATOR ';') INTO @all FROM information_schema.processlist WHERE user = 'canal';
@@ -88,7 +115,7 @@ fn under_load(server: &Server, mut strike: impl FnMut(&mut Sluice, &mut Random))
     let load = Load::start(server, seed);
     let watcher = Watcher::start(&sluice.bootstrap());
     for _ in 0..strikes {
-        std::thread::sleep(Duration::from_millis(300 + random.below(1500)));
+        std::thread::sleep(Duration::from_millis(500 + random.below(2000)));
         strike(&mut sluice, &mut random);
     }
     std::thread::sleep(Duration::from_millis(500));

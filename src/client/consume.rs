@@ -8,7 +8,8 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -94,7 +95,8 @@ pub async fn consume(
     }
     config.set("allow.auto.create.topics", "true");
     match group {
-        Some(group) => config.set("group.id", group),
+        // An offset counts once `each` has returned, not once the record was fetched.
+        Some(group) => config.set("group.id", group).set("enable.auto.offset.store", "false"),
         // librdkafka wants a name even where no group is joined.
         None => config.set("group.id", "sluice-consume").set("enable.auto.commit", "false"),
     };
@@ -118,11 +120,11 @@ pub async fn consume(
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
     tokio::pin!(stop);
-    loop {
+    let timed_out = loop {
         tokio::select! {
             biased;
-            () = &mut stop => return Ok(false),
-            () = until(deadline) => return Ok(true),
+            () = &mut stop => break false,
+            () = until(deadline) => break true,
             _ = look.tick(), if assigned.is_some() => {
                 if let Some(assigned) = &mut assigned
                     && assigned.look(&consumer, connection, from)?
@@ -136,12 +138,31 @@ pub async fn consume(
                     Err(error) if is_passing(&error) => continue,
                     Err(error) => return Err(reached(connection.bootstrap(), error)),
                 };
-                if each(&record(&message))?.is_break() {
-                    return Ok(false);
+                let done = each(&record(&message))?;
+                if group.is_some() {
+                    consumer.store_offset_from_message(&message)?;
+                }
+                if done.is_break() {
+                    break false;
                 }
                 deadline = timeout.map(|timeout| Instant::now() + timeout);
             }
         }
+    };
+    if group.is_some() {
+        commit(&consumer, connection)?;
+        // Leaves the group; whoever joins next need not wait for our session to run out.
+        consumer.unsubscribe();
+    }
+    Ok(timed_out)
+}
+
+/// Commits what was stored; nothing may have been.
+fn commit(consumer: &StreamConsumer, connection: &Connection) -> Result<(), Error> {
+    match consumer.commit_consumer_state(CommitMode::Sync) {
+        Ok(()) => Ok(()),
+        Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => Ok(()),
+        Err(error) => Err(reached(connection.bootstrap(), error)),
     }
 }
 
@@ -222,8 +243,8 @@ fn offset(from: From) -> Offset {
 }
 
 /// What passes by itself, and what librdkafka tells only to be told.
-fn is_passing(error: &rdkafka::error::KafkaError) -> bool {
-    use rdkafka::error::RDKafkaErrorCode as Code;
+fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),
         Some(

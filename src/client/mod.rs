@@ -9,6 +9,8 @@ mod consume;
 mod error;
 mod groups;
 mod produce;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -121,7 +123,7 @@ fn jaas_option(line: &str, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+mod translation {
     use super::*;
 
     #[test]

@@ -21,6 +21,15 @@ use super::{Outcome, small_runtime};
 
 mod stored;
 
+/// Where to go on.
+#[derive(Debug)]
+enum Place {
+    /// At an offset of a file.
+    File(String, u64),
+    /// Behind an executed GTID set.
+    Gtid(String),
+}
+
 /// What to do with it.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -40,11 +49,14 @@ enum Action {
         /// The instance.
         instance: String,
         /// The binlog file.
-        #[arg(long)]
-        file: String,
-        /// The offset in it: behind a transaction, as SHOW BINLOG EVENTS has it.
-        #[arg(long, default_value_t = 4)]
+        #[arg(long, required_unless_present = "gtid")]
+        file: Option<String>,
+        /// The offset in it: between two transactions, as SHOW BINLOG EVENTS shows them.
+        #[arg(long, default_value_t = 4, requires = "file")]
         offset: u64,
+        /// Behind this executed GTID set instead.
+        #[arg(long, conflicts_with = "file")]
+        gtid: Option<String>,
     },
     /// Forget the position: the next start begins where the configuration says; the
     /// instance must be stopped.
@@ -59,16 +71,25 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
     small_runtime()?.block_on(async {
         match arguments.action {
             Action::Show { instance } => show(&home, instance.as_deref()).await,
-            Action::Set { instance, file, offset } => {
+            Action::Set { instance, file, offset, gtid } => {
                 ensure_stopped(&home).await?;
-                stored::set(&home, &instance, &file, offset).await?;
-                say(&format!("{instance} goes on from {file}:{offset}"))?;
+                let place = match gtid {
+                    Some(gtid) => Place::Gtid(gtid),
+                    None => Place::File(file.unwrap_or_default(), offset),
+                };
+                let position = stored::set(&home, &instance, place).await?;
+                print(&instance, Some(&position))?;
                 Ok(ExitCode::SUCCESS)
             }
             Action::Reset { instance } => {
                 ensure_stopped(&home).await?;
-                stored::reset(&home, &instance).await?;
-                say(&format!("{instance} begins where its configuration says"))?;
+                let has_canals = stored::reset(&home, &instance).await?;
+                let begins = if has_canals {
+                    "where Canal stopped (its meta.dat is there; without it, where the configuration says)"
+                } else {
+                    "where the configuration says, or at the server's current end"
+                };
+                say(&format!("{instance} begins {begins}"))?;
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -91,18 +112,19 @@ async fn show(home: &Home, wanted: Option<&str>) -> Outcome {
         bail!("there is no instance {wanted}");
     }
     for (name, position) in found {
-        match position {
-            None => say(&format!("{name}: no position yet"))?,
-            Some(position) => {
-                say(&format!("{name}: {position}"))?;
-                if let Some(set) = &position.gtid_set {
-                    say(&format!("  gtid: {set}"))?;
-                }
-                say(&format!("  server: {}", position.server_uuid))?;
-            }
-        }
+        print(&name, position.as_ref())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(name: &str, position: Option<&Position>) -> std::io::Result<()> {
+    let Some(position) = position else { return say(&format!("{name}: no position yet")) };
+    match &position.gtid_set {
+        Some(set) if position.file.is_empty() => say(&format!("{name}: behind {set}"))?,
+        Some(set) => say(&format!("{name}: {position}\n  gtid: {set}"))?,
+        None => say(&format!("{name}: {position}"))?,
+    }
+    say(&format!("  server: {}", position.server_uuid))
 }
 
 async fn ensure_stopped(home: &Home) -> anyhow::Result<()> {

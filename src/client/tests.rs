@@ -67,7 +67,9 @@ async fn what_was_written_is_read_without_a_group_from_the_beginning_and_from_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_goes_on_where_it_stopped() {
-    let (_cluster, connection) = cluster("t", 1);
+    let (_cluster, mut connection) = cluster("t", 1);
+    // The mock waits for the session of a member that has left.
+    connection.set("session.timeout.ms", "6000");
     produce(&connection, "t", &["a", "b", "c"]);
     let topic = Selection::Topic("t".to_owned());
     let group = Some("g");

@@ -1,1 +1,17 @@
-//! Not yet written.
+//! One instance: a source, what of it is published, and the sink it goes to.
+//!
+//! [`run`] supervises: it opens the sink, starts the source where the sink says, runs the
+//! pipeline between them, and does what each error asks for. The way of a row:
+//! `source` → channel → `pipeline` → `encode` → `gather` → sink.
+
+mod encode;
+mod gather;
+pub(crate) mod pipeline;
+mod plan;
+mod progress;
+mod reaction;
+mod supervisor;
+
+pub use plan::{MetaDat, Plan, Publication};
+pub use reaction::Error;
+pub use supervisor::run;

@@ -154,15 +154,10 @@ impl BatchBuilder {
         self.bytes.len()
     }
 
-    /// Hands the batch over and begins the next one, with room for as much. A record still
-    /// open is closed without headers.
-    pub fn finish(&mut self) -> Batch {
+    /// The batch. A record still open is closed without headers.
+    pub fn finish(mut self) -> Batch {
         self.close(&[]);
-        let mut next = Self::with_capacity(self.bytes.len());
-        next.record_width = self.record_width;
-        next.value_width = self.value_width;
-        let done = std::mem::replace(self, next);
-        Batch::new(done.bytes, done.count)
+        Batch::new(self.bytes, self.count)
     }
 
     /// Forgets all records, and keeps the room.
@@ -199,7 +194,9 @@ impl BatchBuilder {
         if width > guess {
             self.bytes.resize(end + width - guess, 0);
         }
-        self.bytes.copy_within(place + guess..end, place + width);
+        if width != guess {
+            self.bytes.copy_within(place + guess..end, place + width);
+        }
         self.bytes.truncate(end + width - guess);
     }
 }

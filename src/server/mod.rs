@@ -1,25 +1,291 @@
-//! Start and stop order, the set of instances, hot reload, signals.
+//! The running process: what starts in which order, and what stops in which.
+//!
+//! Owns the log, the broker, the admin port and the set of instances. In: settings, signals
+//! and commands. Out: until it is told to stop, nothing.
+//!
+//! Start: sockets bound (a port in use is the commonest mistake, and is found before
+//! anything else happens) → log recovered → admin answers (health: starting) → broker
+//! serves → instances start → ready.
+//! Stop: instances drain → broker finishes the requests in hand → log closed → admin.
 
+mod instances;
+mod settings;
+
+pub use settings::plan;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker;
 use crate::config::{Problems, Settings};
+use crate::control::{Asked, Board, Command, Phase, commands};
+use crate::disk::Real;
+use crate::log::{Log, OpenError};
+use crate::shutdown::Tasks;
+
+use instances::Instances;
+
+/// How long a stop may take before what is left is abandoned; it was not acknowledged.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// Reads the settings again, for a reload; blocking.
+pub type Reload = Box<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
 
 /// What a run is started with.
 pub struct Start {
     /// The settings.
     pub settings: Settings,
-    /// Reads the settings again; blocking.
-    pub reload: Box<dyn Fn() -> Result<Settings, Problems> + Send + Sync>,
+    /// Reads them again.
+    pub reload: Reload,
 }
 
-/// Why nothing runs.
+/// Why the process cannot run. Each is one sentence with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The rest of the server is not there yet.
-    #[error("the server is not built yet")]
-    NotBuilt,
+    /// A port is taken, or its address is not ours.
+    #[error("cannot listen on {address} ({key}): {source}; free the port or change the setting")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The setting it comes from.
+        key: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The directory of the log cannot be made or written.
+    #[error("cannot use {dir} (log.dirs): {source}; make it writable or change the setting")]
+    Directory {
+        /// The directory.
+        dir: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The log cannot be opened.
+    #[error("cannot open the log in {dir}: {source}")]
+    Log {
+        /// The directory.
+        dir: String,
+        /// Why.
+        source: OpenError,
+    },
+    /// The broker cannot start.
+    #[error("cannot start the broker: {0}")]
+    Broker(#[from] broker::Error),
+    /// An instance's settings are wrong.
+    #[error("{0}")]
+    Settings(Problems),
+    /// The system does not let us hear signals.
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
 }
 
-/// Runs until a signal says stop, then drains.
-#[expect(clippy::unused_async, reason = "the server takes its place")]
-pub async fn run(_start: Start) -> Result<(), Error> {
-    Err(Error::NotBuilt)
+/// Runs until SIGTERM or SIGINT, then drains. A second signal ends at once.
+pub async fn run(start: Start) -> Result<(), Error> {
+    let Start { settings, reload } = start;
+    let stop = stop_on_signals()?;
+    let plans = instances::plans(&settings).map_err(Error::Settings)?;
+    let admin_socket = bind_admin(&settings).await?;
+    let listeners = bind_broker(&settings).await?;
+
+    let tasks = Tasks::new();
+    let board = Board::new();
+    board.listeners(addresses(&listeners));
+    let (ask, asked) = commands();
+    // The admin port answers to the end, so that a stop can be watched.
+    let admin_tasks = Tasks::new();
+    let admin_stop = admin_tasks.token().clone().cancelled_owned();
+    admin_tasks.spawn(
+        "admin",
+        crate::admin::serve(admin_socket, board.clone(), ask, |_registry| {}, admin_stop),
+    );
+
+    board.phase(Phase::Starting { doing: "recover the log".to_owned() });
+    let log = open_log(&settings, &tasks).await?;
+    let broker_tasks = tasks.child();
+    let broker_settings = settings::broker(&settings.server.broker, &settings.server.log);
+    let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
+    let serving = broker_tasks.clone();
+    let broker_task =
+        broker_tasks.spawn("broker", async move { broker.serve(listeners, &serving).await });
+
+    let group = settings.server.group.clone();
+    let mut instances = Instances::new(log.clone(), group, board.clone());
+    instances.start_all(plans);
+    board.phase(Phase::Serving);
+    tracing::info!("## the sluice server is running now ......");
+
+    serve(&stop, asked, &mut instances, settings, &reload).await;
+
+    board.phase(Phase::Draining);
+    let drained = tokio::time::timeout(DRAIN_LIMIT, async {
+        instances.stop_all().await;
+        broker_tasks.cancel();
+        if let Ok(Err(error)) = broker_task.await {
+            tracing::error!(%error, "the broker ended with an error");
+        }
+        log.close().await;
+        tasks.cancel();
+        tasks.join().await
+    });
+    match drained.await {
+        Ok(panicked) if panicked.is_empty() => tracing::info!("## stopped"),
+        Ok(panicked) => tracing::error!(?panicked, "stopped after a panic"),
+        Err(_) => tracing::error!(limit = ?DRAIN_LIMIT, "not everything drained in time"),
+    }
+    admin_tasks.cancel();
+    admin_tasks.join().await;
+    Ok(())
+}
+
+/// Carries out commands, and looks at the instance folders now and then, until `stop`.
+/// Priorities: stop, commands, the scan.
+async fn serve(
+    stop: &CancellationToken,
+    mut asked: mpsc::Receiver<Asked>,
+    instances: &mut Instances,
+    mut settings: Settings,
+    reload: &Reload,
+) {
+    let scan = settings.server.scan_interval;
+    let mut refused = None;
+    loop {
+        let scan = async {
+            match scan {
+                Some(interval) => tokio::time::sleep(interval).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Some(Asked { command, answer }) = asked.recv() => {
+                let done = match command {
+                    Command::Stop { instance } => instances.stop(&instance).await,
+                    Command::Start { instance } => instances.start(&instance),
+                    Command::Reload => take_up(instances, &mut settings, reload).await,
+                };
+                let _ = answer.send(done);
+            }
+            () = scan => {
+                // Said once for each wrong state of the files, not every few seconds.
+                let result = take_up(instances, &mut settings, reload).await.err();
+                if result != refused {
+                    if let Some(reason) = &result {
+                        tracing::error!("the changed configuration is not taken up: {reason}");
+                    }
+                    refused = result;
+                }
+            }
+        }
+    }
+}
+
+/// Starts, stops and restarts what the files say now; if anything in them is wrong,
+/// nothing changes.
+async fn take_up(
+    instances: &mut Instances,
+    settings: &mut Settings,
+    reload: &Reload,
+) -> Result<(), String> {
+    let new = reload().map_err(|problems| problems.to_string())?;
+    let changes = settings.changes(&new);
+    if changes.needs_restart {
+        return Err("settings of the server itself changed: restart sluice to apply them".into());
+    }
+    if changes.added.is_empty() && changes.changed.is_empty() && changes.removed.is_empty() {
+        return Ok(());
+    }
+    let plans = instances::plans(&new).map_err(|problems| problems.to_string())?;
+    instances.change(plans, &changes).await;
+    *settings = new;
+    Ok(())
+}
+
+/// A token that the first SIGTERM or SIGINT cancels; the second ends the process.
+fn stop_on_signals() -> Result<CancellationToken, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    let stop = CancellationToken::new();
+    let first = stop.clone();
+    // Not joined: it lives as long as the process.
+    Tasks::new().spawn("signals", async move {
+        for second in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if second {
+                tracing::error!("a second signal: ending at once");
+                #[expect(clippy::exit, reason = "asked for twice; nothing unacknowledged is lost")]
+                std::process::exit(1);
+            }
+            tracing::info!("stopping");
+            first.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+async fn bind_admin(settings: &Settings) -> Result<TcpListener, Error> {
+    let host = settings.server.admin_host.as_deref();
+    bind(host, settings.server.admin_port, "canal.metrics.pull.port").await
+}
+
+async fn bind_broker(settings: &Settings) -> Result<Vec<broker::Listener>, Error> {
+    let config = &settings.server.broker;
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
+        let socket = bind(listener.host.as_deref(), listener.port, "listeners").await?;
+        bound.push(broker::Listener { socket, advertised: settings::advertised(config, listener) });
+    }
+    Ok(bound)
+}
+
+/// Without a host all addresses of both families: clients resolve `localhost` to either.
+async fn bind(host: Option<&str>, port: u16, key: &'static str) -> Result<TcpListener, Error> {
+    let bound = match host {
+        Some(host) => TcpListener::bind((host, port)).await,
+        None => match TcpListener::bind(SocketAddr::from(([0_u16; 8], port))).await {
+            // A machine without IPv6.
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                TcpListener::bind(SocketAddr::from(([0_u8; 4], port))).await
+            }
+            bound => bound,
+        },
+    };
+    bound.map_err(|source| Error::Listen {
+        address: format!("{}:{port}", host.unwrap_or("*")),
+        key,
+        source,
+    })
+}
+
+fn addresses(listeners: &[broker::Listener]) -> Vec<String> {
+    let told = |listener: &broker::Listener| match &listener.advertised {
+        Some(endpoint) => Some(format!("{}:{}", endpoint.host, endpoint.port)),
+        None => listener.socket.local_addr().ok().map(|address| {
+            let host = if address.ip().is_unspecified() {
+                "localhost".to_owned()
+            } else {
+                address.ip().to_string()
+            };
+            format!("{host}:{}", address.port())
+        }),
+    };
+    listeners.iter().filter_map(told).collect()
+}
+
+async fn open_log(settings: &Settings, tasks: &Tasks) -> Result<Log, Error> {
+    let config = &settings.server.log;
+    let dir = config.dir.display().to_string();
+    let disk =
+        Real::new(&config.dir).map_err(|source| Error::Directory { dir: dir.clone(), source })?;
+    let log = Log::open(Arc::new(disk), settings::log(config), tasks).await;
+    log.map_err(|source| Error::Log { dir, source })
 }

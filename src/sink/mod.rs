@@ -4,11 +4,18 @@
 //! branches. What one [`Sink::commit`] ends becomes durable, and then visible, together
 //! or not at all.
 
+mod embedded;
+#[cfg(test)]
+pub(crate) mod scripted;
+
+pub use embedded::Embedded;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::change::{Position, StateRecord};
+use crate::log::WriterError;
 use crate::record::Batch;
 
 /// Records of one topic and partition, encoded.
@@ -42,8 +49,8 @@ pub enum Error {
     #[error("the sink belongs to a newer session of this instance")]
     Fenced,
     /// The disk is full; it may have room later.
-    #[error("no room left for the log: {0}")]
-    Full(String),
+    #[error("no room left on the disk of the log")]
+    Full,
     /// Nobody can say whether it became durable; opening again tells.
     #[error("the log failed: {0}")]
     Failed(String),
@@ -51,10 +58,21 @@ pub enum Error {
     #[error("topic {topic} refused a record: {reason}")]
     Refused {
         /// The topic.
-        topic: Arc<str>,
+        topic: String,
         /// Why.
         reason: String,
     },
+}
+
+impl From<WriterError> for Error {
+    fn from(error: WriterError) -> Self {
+        match error {
+            WriterError::Fenced(_) => Self::Fenced,
+            WriterError::Full => Self::Full,
+            WriterError::Refused { topic, reason } => Self::Refused { topic, reason },
+            WriterError::Failed(reason) => Self::Failed(reason),
+        }
+    }
 }
 
 /// Resolves when a commit is durable.

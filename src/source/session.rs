@@ -19,7 +19,7 @@ use super::{Error, Settings, check, start};
 use crate::change::{Chunk, ChunkEnd, Generation, Position, StateRecord, TransactionHead};
 use crate::mysql;
 use crate::mysql::Session;
-use crate::mysql::probe::Probe;
+use crate::mysql::probe::{self, Probe};
 use crate::mysql::replica::{DumpFrom, Replica};
 use crate::schema::{self, Place, Schema};
 
@@ -52,6 +52,7 @@ pub struct Source {
     /// What earlier readings of a transaction have shown to be rolled back.
     taken_back: Vec<TakenBack>,
     progress: Arc<Progress>,
+    time_zone: String,
 }
 
 impl Source {
@@ -83,14 +84,20 @@ impl Source {
             }
         };
         let (reached, append) = first;
+        let time_zone = probe::time_zone(&mut session, &probe).await?;
         session.close().await;
-        let progress = Arc::new(Progress::default());
-        Ok((Self { settings, schema, reached, taken_back: Vec::new(), progress }, append))
+        let (taken_back, progress) = (Vec::new(), Arc::new(Progress::default()));
+        Ok((Self { settings, schema, reached, taken_back, progress, time_zone }, append))
     }
 
     /// Behind the last transaction that was handed over whole.
     pub fn reached(&self) -> &Position {
         &self.reached
+    }
+
+    /// The server's own time zone: a name, or an offset such as `+08:00`.
+    pub fn time_zone(&self) -> &str {
+        &self.time_zone
     }
 
     /// Counters, for whoever watches.

@@ -46,7 +46,7 @@ pub struct Workspace {
 
 impl FlatPlan {
     /// Appends the message of `rows` of `change`, which must be of this plan's table
-    /// version. After an error `out` holds a part of it.
+    /// version, and returns how many rows it has. After an error `out` holds a part of it.
     pub fn write(
         &self,
         change: &RowsChange,
@@ -54,16 +54,17 @@ impl FlatPlan {
         stamp: &Stamp<'_>,
         work: &mut Workspace,
         out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         work.old.clear();
         work.sql_types.clear();
         work.sql_types.resize(self.columns.len(), 0);
         let mut images = Images::of(change);
         out.extend_from_slice(b"{\"data\":[");
         let start = out.len();
-        let mut row = 0;
+        let (mut row, mut taken) = (0, 0);
         while !images.is_done() {
             let written = if rows.take(row) {
+                taken += 1;
                 match change.kind {
                     RowsKind::Insert | RowsKind::Delete => self.put_row(&mut images, work, out),
                     RowsKind::Update => self.put_update(change, &mut images, work, out),
@@ -78,7 +79,7 @@ impl FlatPlan {
             out.pop(); // the comma behind the last row
         }
         self.put_tail(change, stamp, work, out);
-        Ok(())
+        Ok(taken)
     }
 
     /// Gives `each` the index of a row and the text of a column as the message shows it

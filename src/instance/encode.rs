@@ -1,0 +1,288 @@
+//! Changes to records: what is published, to which topic and partition, in which bytes.
+//!
+//! In: changes of a transaction, in order. Out: records in a [`Gathering`], one a rows
+//! event or statement (one a partition where a partition hash scatters its rows). All
+//! that is constant for a table version is prepared when it is first met.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Publication;
+use super::gather::{Gathering, Slot};
+use crate::change::{Change, RowsChange, StatementChange, TableVersion, TransactionHead};
+use crate::clock;
+use crate::control::Done;
+use crate::format::flat::{self, FlatPlan, Rows, Stamp, Workspace};
+use crate::route::{HashRule, PartitionRule};
+use crate::sink::Part;
+
+/// Versions of tables that stay prepared. Reaching it means that table ids do not last
+/// (many short-lived tables): preparing anew is then cheaper than keeping.
+const MOST_TABLES: usize = 16_384;
+
+/// Why a change could not be published.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{offset}: {source}")]
+pub struct Error {
+    /// The binlog file of the event.
+    pub file: Arc<str>,
+    /// Its offset.
+    pub offset: u64,
+    /// What is wrong with its rows.
+    pub source: flat::Error,
+}
+
+/// See the head of this file.
+pub(crate) struct Encoder {
+    publication: Publication,
+    tables: HashMap<TableVersion, TablePlan>,
+    gathering: Gathering,
+    scatter: Scatter,
+    work: Workspace,
+    /// The number of the batch, as Canal counts.
+    id: u64,
+    done: Done,
+}
+
+/// What is prepared for a version of a table.
+struct TablePlan {
+    flat: FlatPlan,
+    topic: Arc<str>,
+    partitions: i32,
+    rule: PartitionRule,
+    /// The slot of each partition met so far.
+    slots: Vec<Option<Slot>>,
+}
+
+/// Rows of one event by partition; the vectors are kept from event to event.
+#[derive(Default)]
+struct Scatter {
+    by_partition: Vec<Vec<usize>>,
+    hashes: Vec<crate::route::RowHash>,
+}
+
+impl Encoder {
+    /// An encoder that has seen nothing.
+    pub(crate) fn new(publication: Publication) -> Self {
+        Self {
+            publication,
+            tables: HashMap::new(),
+            gathering: Gathering::default(),
+            scatter: Scatter::default(),
+            work: Workspace::default(),
+            id: 1,
+            done: Done::default(),
+        }
+    }
+
+    /// Adds changes of the transaction at hand.
+    pub(crate) fn encode(
+        &mut self,
+        head: &TransactionHead,
+        changes: &[Change],
+    ) -> Result<(), Error> {
+        let now = clock::now_millis();
+        for change in changes {
+            match change {
+                Change::Rows(rows) => self.rows(head, rows, now)?,
+                Change::Statement(statement) => self.statement(head, statement, now),
+            }
+        }
+        Ok(())
+    }
+
+    /// The transaction at hand is whole.
+    pub(crate) fn end_transaction(&mut self) {
+        self.gathering.end_transaction();
+        self.done.transactions += 1;
+    }
+
+    /// Forgets what was not taken.
+    pub(crate) fn clear(&mut self) {
+        self.gathering.clear();
+        self.done = Done::default();
+    }
+
+    /// Bytes that wait to be taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.gathering.bytes()
+    }
+
+    /// Takes what may be handed to the sink.
+    pub(crate) fn take(&mut self) -> Vec<Part> {
+        self.id += 1;
+        self.gathering.take()
+    }
+
+    /// What was encoded since this was asked last.
+    pub(crate) fn take_done(&mut self) -> Done {
+        std::mem::take(&mut self.done)
+    }
+
+    fn rows(&mut self, head: &TransactionHead, change: &RowsChange, now: i64) -> Result<(), Error> {
+        if self.publication.dropped.contains(&change.kind) {
+            return Ok(());
+        }
+        let failed = |source| Error {
+            file: Arc::clone(&change.place.file),
+            offset: change.place.offset,
+            source,
+        };
+        if !self.tables.contains_key(&change.table.version) {
+            self.prepare(change);
+        }
+        let Some(table) = self.tables.get_mut(&change.table.version) else { return Ok(()) };
+        let mut message = Message {
+            gathering: &mut self.gathering,
+            work: &mut self.work,
+            done: &mut self.done,
+            head,
+            stamp: Stamp {
+                id: self.id,
+                es: i64::from(change.place.time) * 1000,
+                gtid: head.executed.as_deref().unwrap_or_default(),
+                ts: now,
+            },
+        };
+        match &table.rule {
+            PartitionRule::Fixed(partition) => {
+                let partition = *partition;
+                message.write(table, change, partition, Rows::All).map_err(failed)
+            }
+            PartitionRule::Columns(rule) => {
+                self.scatter.fill(table, rule, change, message.work).map_err(failed)?;
+                for (partition, rows) in (0_i32..).zip(&self.scatter.by_partition) {
+                    if !rows.is_empty() {
+                        message
+                            .write(table, change, partition, Rows::Chosen(rows))
+                            .map_err(failed)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn prepare(&mut self, change: &RowsChange) {
+        if self.tables.len() >= MOST_TABLES {
+            self.tables.clear();
+        }
+        let shown = self.publication.fields.columns(&change.table);
+        let route = self.publication.router.route(&change.table, &shown);
+        say_if_renamed(route.renamed_from.as_deref(), &route.topic);
+        let plan = TablePlan {
+            flat: FlatPlan::new(Arc::clone(&change.table), &shown, &self.publication.format),
+            topic: route.topic,
+            partitions: route.partitions,
+            rule: settled(route.rule),
+            slots: Vec::new(),
+        };
+        self.tables.insert(change.table.version, plan);
+    }
+
+    fn statement(&mut self, head: &TransactionHead, statement: &StatementChange, now: i64) {
+        let to = self.publication.router.statement(&statement.schema, &statement.table);
+        say_if_renamed(to.renamed_from.as_deref(), &to.topic);
+        let slot = self.gathering.slot(&to.topic, to.partition, to.partitions);
+        let stamp = Stamp {
+            id: self.id,
+            es: i64::from(statement.place.time) * 1000,
+            gtid: head.executed.as_deref().unwrap_or_default(),
+            ts: now,
+        };
+        let Ok(()) = self.gathering.message(slot, &statement.place, head.gtid.as_ref(), |out| {
+            flat::write_statement(statement, &stamp, out);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        self.done.messages += 1;
+    }
+}
+
+/// What all messages of one event share.
+struct Message<'a> {
+    gathering: &'a mut Gathering,
+    work: &'a mut Workspace,
+    done: &'a mut Done,
+    head: &'a TransactionHead,
+    stamp: Stamp<'a>,
+}
+
+impl Message<'_> {
+    fn write(
+        &mut self,
+        table: &mut TablePlan,
+        change: &RowsChange,
+        partition: i32,
+        rows: Rows<'_>,
+    ) -> Result<(), flat::Error> {
+        let slot = table.slot(partition, self.gathering);
+        let (work, stamp, flat) = (&mut *self.work, &self.stamp, &table.flat);
+        let mut written = (0, 0);
+        self.gathering.message(slot, &change.place, self.head.gtid.as_ref(), |out| {
+            let start = out.len();
+            let count = flat.write(change, rows, stamp, work, out)?;
+            written = (count, out.len() - start);
+            Ok(())
+        })?;
+        self.done.messages += 1;
+        self.done.rows += written.0 as u64;
+        self.done.bytes += written.1 as u64;
+        Ok(())
+    }
+}
+
+impl TablePlan {
+    fn slot(&mut self, partition: i32, gathering: &mut Gathering) -> Slot {
+        let place = usize::try_from(partition).unwrap_or_default();
+        if self.slots.len() <= place {
+            self.slots.resize(place + 1, None);
+        }
+        *self.slots[place]
+            .get_or_insert_with(|| gathering.slot(&self.topic, partition, self.partitions))
+    }
+}
+
+impl Scatter {
+    fn fill(
+        &mut self,
+        table: &TablePlan,
+        rule: &HashRule,
+        change: &RowsChange,
+        work: &mut Workspace,
+    ) -> Result<(), flat::Error> {
+        self.by_partition.iter_mut().for_each(Vec::clear);
+        self.hashes.clear();
+        table.flat.visit_texts(change, rule.columns(), work, |row, text| {
+            if self.hashes.len() <= row {
+                self.hashes.resize(row + 1, rule.row());
+            }
+            if let Some(text) = text {
+                self.hashes[row].add(text);
+            }
+        })?;
+        for (row, hash) in self.hashes.iter().enumerate() {
+            let place = usize::try_from(hash.partition()).unwrap_or_default();
+            if self.by_partition.len() <= place {
+                self.by_partition.resize_with(place + 1, Vec::new);
+            }
+            self.by_partition[place].push(row);
+        }
+        Ok(())
+    }
+}
+
+/// A hash over no column (the key of a table without one) is the same for every row.
+fn settled(rule: PartitionRule) -> PartitionRule {
+    match rule {
+        PartitionRule::Columns(rule) if rule.columns().is_empty() => {
+            PartitionRule::Fixed(rule.row().partition())
+        }
+        rule => rule,
+    }
+}
+
+fn say_if_renamed(asked_for: Option<&str>, topic: &str) {
+    if let Some(asked_for) = asked_for {
+        tracing::warn!(asked_for, topic, "Kafka allows no such topic name: using another");
+    }
+}

@@ -1,0 +1,253 @@
+//! Gathers the records of whole transactions by topic and partition until they are
+//! handed to the sink.
+//!
+//! In: messages in the order of the binlog. Out: [`Part`]s. Each record gets the headers
+//! `binlog` (file and offset of its event), `gtid` where there is one, and `tx`: its number
+//! within its source transaction over all topics, `/end` behind that of the last. Since
+//! only the next message, or the commit, tells whether one is the last, the newest record
+//! stays open.
+//!
+//! Always holds: at most one record is open, and a part with an open record is not handed on.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use crate::change::EventPlace;
+use crate::record::BatchBuilder;
+use crate::sink::Part;
+
+/// Bytes at which a partition's batch is cut (DESIGN section 5); one record may pass it.
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
+
+/// Where messages of one topic and partition gather. Found once per table version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(usize);
+
+/// See the head of this file.
+#[derive(Default)]
+pub(crate) struct Gathering {
+    slots: Vec<Place>,
+    found: HashMap<(Arc<str>, i32), Slot>,
+    /// Slots that hold records, in the order of their first.
+    used: Vec<Slot>,
+    /// Parts that were cut at [`BATCH_BYTES`].
+    cut: Vec<Part>,
+    open: Option<Slot>,
+    open_binlog: Vec<u8>,
+    open_gtid: Option<Arc<str>>,
+    /// Messages of the transaction at hand so far.
+    messages: u64,
+    bytes: usize,
+    scratch: Vec<u8>,
+}
+
+struct Place {
+    topic: Arc<str>,
+    partition: i32,
+    partitions: i32,
+    /// Only while there are records: an idle table costs no memory.
+    builder: Option<BatchBuilder>,
+    /// Bytes of the last batch: a guess at the next.
+    last: usize,
+}
+
+impl Gathering {
+    /// The slot of a topic's partition; `partitions` is how many the topic should have.
+    pub(crate) fn slot(&mut self, topic: &Arc<str>, partition: i32, partitions: i32) -> Slot {
+        *self.found.entry((Arc::clone(topic), partition)).or_insert_with(|| {
+            let topic = Arc::clone(topic);
+            self.slots.push(Place { topic, partition, partitions, builder: None, last: 0 });
+            Slot(self.slots.len() - 1)
+        })
+    }
+
+    /// Bytes of records that have not been taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a message, whose value `write` appends to what it is given. When it fails,
+    /// there is no message.
+    pub(crate) fn message<E>(
+        &mut self,
+        slot: Slot,
+        place: &EventPlace,
+        gtid: Option<&Arc<str>>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.close(false);
+        self.cut_if_large(slot);
+        let home = &mut self.slots[slot.0];
+        if home.builder.is_none() {
+            self.used.push(slot);
+        }
+        let capacity = home.last.min(BATCH_BYTES);
+        let builder = home.builder.get_or_insert_with(|| BatchBuilder::with_capacity(capacity));
+        let before = builder.len();
+        builder.open(None, write)?;
+        self.bytes += builder.len() - before;
+        self.open = Some(slot);
+        self.open_binlog.clear();
+        // Writing to a vector cannot fail.
+        let _ = write!(self.open_binlog, "{}:{}", place.file, place.offset);
+        self.open_gtid = gtid.cloned();
+        Ok(())
+    }
+
+    /// The transaction is whole: its last message learns that it is the last.
+    pub(crate) fn end_transaction(&mut self) {
+        self.close(true);
+        self.messages = 0;
+    }
+
+    /// Forgets everything gathered and not taken, with the transaction at hand.
+    pub(crate) fn clear(&mut self) {
+        for slot in self.used.drain(..) {
+            self.slots[slot.0].builder = None;
+        }
+        self.cut.clear();
+        (self.open, self.messages, self.bytes) = (None, 0, 0);
+    }
+
+    /// Takes what may be handed on: all, save the part whose last record is open.
+    pub(crate) fn take(&mut self) -> Vec<Part> {
+        let mut parts = std::mem::take(&mut self.cut);
+        let open = self.open;
+        let (kept, ready): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.used).into_iter().partition(|slot| Some(*slot) == open);
+        self.used = kept;
+        parts.extend(ready.into_iter().filter_map(|slot| self.slots[slot.0].finish()));
+        self.bytes = self.used.iter().map(|slot| self.slots[slot.0].len()).sum();
+        parts
+    }
+
+    fn close(&mut self, end: bool) {
+        let Some(slot) = self.open.take() else { return };
+        self.scratch.clear();
+        let _ = write!(self.scratch, "{}{}", self.messages, if end { "/end" } else { "" });
+        let mut headers: [(&str, &[u8]); 3] =
+            [("binlog", &self.open_binlog), ("tx", &self.scratch), ("gtid", &[])];
+        let headers = match &self.open_gtid {
+            Some(gtid) => {
+                headers[2].1 = gtid.as_bytes();
+                &headers[..]
+            }
+            None => &headers[..2],
+        };
+        if let Some(builder) = &mut self.slots[slot.0].builder {
+            builder.close(headers);
+        }
+        self.messages += 1;
+    }
+
+    fn cut_if_large(&mut self, slot: Slot) {
+        let home = &mut self.slots[slot.0];
+        if home.len() >= BATCH_BYTES {
+            self.cut.extend(home.finish());
+            self.used.retain(|used| *used != slot);
+        }
+    }
+}
+
+impl Place {
+    fn len(&self) -> usize {
+        self.builder.as_ref().map_or(0, BatchBuilder::len)
+    }
+
+    fn finish(&mut self) -> Option<Part> {
+        let builder = self.builder.take()?;
+        self.last = builder.len();
+        Some(Part {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            partitions: self.partitions,
+            records: builder.finish(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn place(offset: u64) -> EventPlace {
+        EventPlace { file: "binlog.000001".into(), offset, time: 0 }
+    }
+
+    fn say(gathering: &mut Gathering, slot: Slot, offset: u64, text: &str) {
+        let gtid: Arc<str> = "a:1".into();
+        let written: Result<(), Infallible> =
+            gathering.message(slot, &place(offset), Some(&gtid), |out| {
+                out.extend_from_slice(text.as_bytes());
+                Ok(())
+            });
+        let Ok(()) = written;
+    }
+
+    /// Topic, value and `tx` header of every record of `parts`.
+    fn read(parts: &[Part]) -> Vec<(String, String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut found = Vec::new();
+        for part in parts {
+            for record in part.records.records() {
+                let mut record = record.unwrap();
+                let tx = record.headers.find(|(name, _)| *name == b"tx").unwrap();
+                found.push((
+                    part.topic.to_string(),
+                    text(record.value.unwrap()),
+                    text(tx.1.unwrap()),
+                ));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn messages_of_a_transaction_are_numbered_over_all_topics() {
+        let mut gathering = Gathering::default();
+        let (a, b) = (gathering.slot(&"a".into(), 0, 1), gathering.slot(&"b".into(), 0, 1));
+        say(&mut gathering, a, 4, "one");
+        say(&mut gathering, b, 5, "two");
+        say(&mut gathering, a, 6, "three");
+        gathering.end_transaction();
+        say(&mut gathering, b, 7, "alone");
+        gathering.end_transaction();
+        let row = |topic: &str, value: &str, tx: &str| (topic.into(), value.into(), tx.into());
+        assert_eq!(
+            read(&gathering.take()),
+            [
+                row("a", "one", "0"),
+                row("a", "three", "2/end"),
+                row("b", "two", "1"),
+                row("b", "alone", "0/end")
+            ]
+        );
+        assert_eq!(gathering.bytes(), 0);
+    }
+
+    #[test]
+    fn the_part_with_the_open_record_stays_behind() {
+        let mut gathering = Gathering::default();
+        let (a, b) = (gathering.slot(&"a".into(), 0, 1), gathering.slot(&"b".into(), 0, 1));
+        say(&mut gathering, a, 4, "one");
+        say(&mut gathering, b, 5, "two");
+        assert_eq!(gathering.take().len(), 1);
+        gathering.end_transaction();
+        assert_eq!(read(&gathering.take()), [("b".into(), "two".into(), "1/end".into())]);
+    }
+
+    #[test]
+    fn a_batch_is_cut_before_the_record_that_follows_its_limit() {
+        let mut gathering = Gathering::default();
+        let a = gathering.slot(&"a".into(), 0, 1);
+        let large = "x".repeat(BATCH_BYTES);
+        say(&mut gathering, a, 4, &large);
+        say(&mut gathering, a, 5, "small");
+        gathering.end_transaction();
+        let parts = gathering.take();
+        assert_eq!(parts.iter().map(|part| part.records.count()).collect::<Vec<_>>(), [1, 1]);
+    }
+}

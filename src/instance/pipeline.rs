@@ -1,0 +1,212 @@
+//! The loop of one instance: chunks of transactions in, parts out, durable position
+//! reported. At every await holds
+//!
+//! ```text
+//! durable position <= appended position <= decoded position <= received position
+//! ```
+//!
+//! In: chunks in commit order, over a channel bounded in bytes from the source's own task,
+//! so that a test can stand in for the source with a sender. Out: a position for each
+//! commit that became durable, in order. It is stored in the same append as the rows;
+//! `report` only hears of it.
+//!
+//! Transactions are joined into one commit while others are on their way to the disk, so
+//! that many small ones cost little and a single one does not wait. A transaction that
+//! comes in several chunks is a commit of its own: what goes wrong with it concerns no other.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::encode::{self, Encoder};
+use super::gather::BATCH_BYTES;
+use super::progress::Window;
+use crate::change::{Chunk, ChunkEnd, Commit, Generation, Position, StateRecord};
+use crate::control::Done;
+use crate::sink::{self, Sink};
+use crate::source::channel::Receiver;
+
+/// Most commits handed to the sink and not yet durable. Two keep the disk busy: one is
+/// synced while the next collects.
+const MOST_IN_FLIGHT: usize = 2;
+
+/// Bytes of records with which a commit no longer waits for one in flight.
+const COMMIT_BYTES: usize = BATCH_BYTES;
+
+/// Most bytes of records handed to the sink and not yet durable.
+const MOST_BYTES_IN_FLIGHT: usize = 8 * BATCH_BYTES;
+
+/// How long a position that moved without any record may wait (DESIGN section 4).
+const POSITION_ONLY_AFTER: Duration = Duration::from_secs(1);
+
+/// What ends a pipeline early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The sink refused; open it again.
+    #[error(transparent)]
+    Sink(#[from] sink::Error),
+    /// A row could not be turned into a record.
+    #[error(transparent)]
+    Encode(#[from] encode::Error),
+    /// A chunk of an older session arrived: the source is not the one that was started.
+    #[error("a transaction of an older session of the source arrived")]
+    Generation,
+}
+
+/// See the head of this file.
+pub(crate) struct Pipeline<'a, S> {
+    sink: &'a mut S,
+    encoder: Encoder,
+    /// Of the session of the source that was started; other chunks are refused.
+    generation: Generation,
+    window: Window<(Position, Done)>,
+    /// Behind the last whole transaction that was decoded.
+    decoded: Position,
+    /// Whether `decoded` or `state` still have to be handed to the sink.
+    behind: bool,
+    state: Vec<StateRecord>,
+    /// Whether part of a transaction has been taken.
+    open: bool,
+    last_commit: Instant,
+}
+
+impl<'a, S: Sink> Pipeline<'a, S> {
+    /// A pipeline whose sink is open and stands at `position`.
+    pub(crate) fn new(
+        sink: &'a mut S,
+        encoder: Encoder,
+        generation: Generation,
+        position: Position,
+    ) -> Self {
+        Self {
+            sink,
+            encoder,
+            generation,
+            window: Window::default(),
+            decoded: position,
+            behind: false,
+            state: Vec::new(),
+            open: false,
+            last_commit: Instant::now(),
+        }
+    }
+
+    /// Runs until `shutdown`, or until the source is gone; then awaits what was committed.
+    /// `report` is given every position that became durable, in order.
+    pub(crate) async fn run(
+        mut self,
+        chunks: &mut Receiver,
+        shutdown: &CancellationToken,
+        mut report: impl FnMut(Position, Done),
+    ) -> Result<(), Error> {
+        loop {
+            let idle = self.last_commit + POSITION_ONLY_AFTER;
+            tokio::select! {
+                biased;
+                // Stop taking first; what was committed is awaited below.
+                () = shutdown.cancelled() => break,
+                // Free room before taking more.
+                position = self.window.next_durable() => {
+                    let (position, done) = position?;
+                    report(position, done);
+                    self.commit_records_if_due().await?;
+                }
+                // A full window is the back pressure: the channel fills, the source stops reading.
+                next = chunks.recv(), if self.has_room() => match next {
+                    Some(chunk) => {
+                        self.take(chunk).await?;
+                        self.commit_records_if_due().await?;
+                    }
+                    None => break,
+                },
+                () = tokio::time::sleep_until(idle), if self.behind && !self.open => {
+                    self.commit().await?;
+                }
+            }
+        }
+        // A transaction cut by the end is taken back: it comes again, whole.
+        self.take_back().await?;
+        if self.behind {
+            self.commit().await?;
+        }
+        while !self.window.is_empty() {
+            let (position, done) = self.window.next_durable().await?;
+            report(position, done);
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.window.bytes() < MOST_BYTES_IN_FLIGHT && self.encoder.bytes() < COMMIT_BYTES
+            || self.window.is_empty()
+    }
+
+    async fn take(&mut self, chunk: Chunk) -> Result<(), Error> {
+        if chunk.generation != self.generation {
+            return Err(Error::Generation);
+        }
+        if !self.open && self.behind && matches!(chunk.end, ChunkEnd::More) {
+            self.commit().await?;
+        }
+        match chunk.end {
+            ChunkEnd::More => {
+                self.open = true;
+                self.encoder.encode(&chunk.head, &chunk.changes)?;
+                self.hand_over().await
+            }
+            ChunkEnd::Commit(commit) => {
+                self.encoder.encode(&chunk.head, &chunk.changes)?;
+                self.encoder.end_transaction();
+                let staged = std::mem::take(&mut self.open);
+                self.whole(*commit);
+                if staged { self.commit().await } else { Ok(()) }
+            }
+            ChunkEnd::Abort => self.take_back().await,
+        }
+    }
+
+    fn whole(&mut self, commit: Commit) {
+        self.decoded.advance(&commit);
+        self.state.extend(commit.state);
+        self.behind = true;
+    }
+
+    /// Commits when there are records, and it pays: the disk is idle, or enough gathered.
+    async fn commit_records_if_due(&mut self) -> Result<(), Error> {
+        let any = self.encoder.bytes() > 0 || !self.state.is_empty();
+        let due = self.window.len() < MOST_IN_FLIGHT || self.encoder.bytes() >= COMMIT_BYTES;
+        if self.behind && !self.open && any && due { self.commit().await } else { Ok(()) }
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        let bytes = self.encoder.bytes();
+        self.hand_over().await?;
+        let state = std::mem::take(&mut self.state);
+        let receipt = self.sink.commit(&self.decoded, state).await?;
+        let done = self.encoder.take_done();
+        self.window.admit((self.decoded.clone(), done), bytes, receipt);
+        self.behind = false;
+        self.last_commit = Instant::now();
+        Ok(())
+    }
+
+    async fn hand_over(&mut self) -> Result<(), Error> {
+        for part in self.encoder.take() {
+            self.sink.append(part).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the open transaction back. Whole ones before it have been committed already.
+    async fn take_back(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.open) {
+            self.encoder.clear();
+            self.sink.abort().await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! The loop against a sink whose durability the test decides.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::change::{Change, EventPlace, StatementChange, StatementKind, TransactionHead};
+use crate::instance::plan::tests::publication;
+use crate::sink::scripted::Scripted;
+use crate::source::channel::{Sender, channel};
+
+const SESSION: Generation = Generation(1);
+
+fn statement(text: &str) -> Change {
+    Change::Statement(StatementChange {
+        kind: StatementKind::Query,
+        is_ddl: true,
+        schema: "db".to_owned(),
+        table: text.to_owned(),
+        sql: text.to_owned(),
+        place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+    })
+}
+
+fn chunk(text: &str, end: ChunkEnd) -> Chunk {
+    let changes = if text.is_empty() { Vec::new() } else { vec![statement(text)] };
+    Chunk { generation: SESSION, head: Arc::new(TransactionHead::default()), changes, end }
+}
+
+fn commit(text: &str, offset: u64) -> Chunk {
+    let commit = Commit {
+        file: "binlog.000001".into(),
+        offset,
+        file_created: 0,
+        event_time: 0,
+        gtid: None,
+        passed: Vec::new(),
+        state: Vec::new(),
+    };
+    chunk(text, ChunkEnd::Commit(Box::new(commit)))
+}
+
+fn start() -> Position {
+    Position {
+        file: "binlog.000001".into(),
+        offset: 4,
+        gtid_set: None,
+        server_uuid: "server".into(),
+        file_created: 0,
+        event_time: 0,
+    }
+}
+
+/// The statements in the values that a sink was given.
+fn texts(values: &[String]) -> Vec<String> {
+    let text = |value: &String| {
+        let json: serde_json::Value = serde_json::from_str(value).unwrap();
+        json["sql"].as_str().unwrap().to_owned()
+    };
+    values.iter().map(text).collect()
+}
+
+/// Offset and statements of each commit.
+fn committed(sink: &Scripted) -> Vec<(u64, Vec<String>)> {
+    sink.committed().iter().map(|(offset, values)| (*offset, texts(values))).collect()
+}
+
+struct Outcome {
+    /// The offsets that were reported durable.
+    reported: Vec<u64>,
+    result: Result<(), Error>,
+}
+
+/// Runs `chunks` through, with `script` beside it; the source stays connected until the
+/// script drops its sender.
+async fn run(
+    sink: &Scripted,
+    chunks: Vec<Chunk>,
+    script: impl AsyncFnOnce(Sender, CancellationToken),
+) -> Outcome {
+    let (sender, mut receiver) = channel(1 << 20);
+    for chunk in chunks {
+        sender.send(chunk, 0).await.unwrap();
+    }
+    let (shutdown, mut reported, mut own) = (CancellationToken::new(), Vec::new(), sink.clone());
+    let pipeline = Pipeline::new(&mut own, Encoder::new(publication()), SESSION, start());
+    let running =
+        pipeline.run(&mut receiver, &shutdown, |position, _| reported.push(position.offset));
+    let (result, ()) = tokio::join!(running, script(sender, shutdown.clone()));
+    Outcome { reported, result }
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_receipt_moves_nothing_before_an_earlier_one() {
+    let sink = Scripted::default();
+    let two = vec![commit("a", 10), commit("b", 20)];
+    let outcome = run(&sink, two, async |_sender, _shutdown| {
+        until(|| sink.waiting() == 2).await;
+        sink.settle(1, Ok(()));
+        tokio::task::yield_now().await;
+        sink.settle(0, Err(sink::Error::Fenced));
+    })
+    .await;
+    assert!(matches!(outcome.result, Err(Error::Sink(sink::Error::Fenced))));
+    assert!(outcome.reported.is_empty(), "{:?}", outcome.reported);
+}
+
+#[tokio::test(start_paused = true)]
+async fn transactions_gather_while_two_commits_are_on_their_way() {
+    let sink = Scripted::default();
+    let four = vec![commit("a", 10), commit("b", 20), commit("c", 30), commit("d", 40)];
+    let outcome = run(&sink, four, async |sender, _shutdown| {
+        until(|| sink.waiting() == 2).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(sink.commits(), 2);
+        sink.settle(0, Ok(()));
+        until(|| sink.commits() == 3).await;
+        drop(sender);
+        sink.settle(0, Ok(()));
+        sink.settle(0, Ok(()));
+    })
+    .await;
+    outcome.result.unwrap();
+    assert_eq!(outcome.reported, [10, 20, 40]);
+    let all = [(10, vec!["a".into()]), (20, vec!["b".into()]), (40, vec!["c".into(), "d".into()])];
+    assert_eq!(committed(&sink), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_commits_what_is_whole_and_awaits_it() {
+    let sink = Scripted::default();
+    let three = vec![commit("a", 10), commit("b", 20), commit("c", 30)];
+    let outcome = run(&sink, three, async |_sender, shutdown| {
+        until(|| sink.waiting() == 2).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        shutdown.cancel();
+        until(|| sink.waiting() == 3).await;
+        (0..3).for_each(|_| sink.settle(0, Ok(())));
+    })
+    .await;
+    outcome.result.unwrap();
+    assert_eq!(outcome.reported, [10, 20, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_ended_is_taken_back() {
+    let sink = Scripted::prompt();
+    let cut = vec![
+        chunk("lost", ChunkEnd::More),
+        chunk("", ChunkEnd::Abort),
+        chunk("first", ChunkEnd::More),
+        chunk("second", ChunkEnd::More),
+        commit("third", 10),
+        chunk("cut", ChunkEnd::More),
+        chunk("off", ChunkEnd::More),
+    ];
+    let outcome = run(&sink, cut, async |_sender, shutdown| {
+        until(|| texts(&sink.open_values()).contains(&"cut".to_owned())).await;
+        shutdown.cancel();
+    })
+    .await;
+    outcome.result.unwrap();
+    assert_eq!(outcome.reported, [10]);
+    let whole = vec!["first".to_owned(), "second".to_owned(), "third".to_owned()];
+    assert_eq!(committed(&sink), [(10, whole)]);
+    assert_eq!(sink.aborts(), 2);
+    assert!(sink.open_values().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_in_pieces_is_a_commit_of_its_own() {
+    let sink = Scripted::prompt();
+    let chunks = vec![
+        commit("small", 10),
+        chunk("large", ChunkEnd::More),
+        commit("end", 20),
+        commit("next", 30),
+    ];
+    let outcome = run(&sink, chunks, async |sender, _shutdown| drop(sender)).await;
+    outcome.result.unwrap();
+    let each = [
+        (10, vec!["small".into()]),
+        (20, vec!["large".into(), "end".into()]),
+        (30, vec!["next".into()]),
+    ];
+    assert_eq!(committed(&sink), each);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_without_records_waits_a_second() {
+    let sink = Scripted::prompt();
+    let begun = Instant::now();
+    let outcome = run(&sink, vec![commit("", 10), commit("", 20)], async |_sender, shutdown| {
+        until(|| sink.commits() == 1).await;
+        shutdown.cancel();
+    })
+    .await;
+    outcome.result.unwrap();
+    assert_eq!((outcome.reported, begun.elapsed()), (vec![20], POSITION_ONLY_AFTER));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_of_an_older_session_is_refused() {
+    let sink = Scripted::prompt();
+    let mut stale = commit("stale", 10);
+    stale.generation = Generation(0);
+    let outcome = run(&sink, vec![stale], async |_sender, _shutdown| {}).await;
+    assert!(matches!(outcome.result, Err(Error::Generation)));
+    assert_eq!(sink.commits(), 0);
+}

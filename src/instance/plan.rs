@@ -1,0 +1,88 @@
+//! What an instance runs by: its settings, each built into what applies it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::change::RowsKind;
+use crate::filter::FieldFilter;
+use crate::format::flat::FlatSettings;
+use crate::route::Router;
+use crate::source;
+
+/// Everything an instance needs to run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where the rows come from, and which tables of it.
+    pub source: Arc<source::Settings>,
+    /// What of them is published.
+    pub publication: Publication,
+    /// Whether TIMESTAMP values are written in the server's zone, not in that of
+    /// `publication`.
+    pub zone_of_server: bool,
+    /// Where a Canal left its position.
+    pub meta_dat: MetaDat,
+}
+
+/// Reads the `meta.dat` of a Canal, at the first start only.
+#[derive(Clone)]
+pub struct MetaDat(pub Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>);
+
+impl MetaDat {
+    /// The content; `None` if there is no such file.
+    pub(super) fn read(&self) -> Option<Vec<u8>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for MetaDat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetaDat")
+    }
+}
+
+/// What is published of the tables that pass the filter, and how. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Which columns are published.
+    pub fields: Arc<FieldFilter>,
+    /// Which topic and partition rows go to.
+    pub router: Arc<Router>,
+    /// How values are written.
+    pub format: FlatSettings,
+    /// Kinds of row changes that are not published.
+    pub dropped: Vec<RowsKind>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::format::Zone;
+    use crate::format::flat::{BinaryForm, LabelForm};
+    use crate::route::RouteSettings;
+
+    /// Publishes everything, each table to a topic of its name.
+    pub(crate) fn publication() -> Publication {
+        let routes = RouteSettings {
+            instance: "test".to_owned(),
+            template: "{schema}.{table}".to_owned(),
+            topic: None,
+            dynamic_topic: None,
+            partition: 0,
+            partition_hash: None,
+            partitions_num: None,
+            dynamic_topic_partition_num: None,
+            database_hash: true,
+        };
+        let format = FlatSettings {
+            labels: LabelForm::Number,
+            binary: BinaryForm::CodePoints,
+            zone: Zone::parse("+00:00").unwrap(),
+        };
+        Publication {
+            fields: Arc::new(FieldFilter::new("", "").unwrap()),
+            router: Arc::new(Router::new(&routes).unwrap()),
+            format,
+            dropped: Vec::new(),
+        }
+    }
+}

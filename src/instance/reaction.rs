@@ -1,0 +1,138 @@
+//! What each error of an instance leads to: one exhaustive table.
+
+use std::time::Duration;
+
+use super::pipeline;
+use crate::{schema, sink, source};
+
+/// What ended a session of an instance.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// The pipeline, or the sink behind it.
+    #[error(transparent)]
+    Pipeline(#[from] pipeline::Error),
+}
+
+impl From<sink::Error> for Error {
+    fn from(error: sink::Error) -> Self {
+        Self::Pipeline(pipeline::Error::Sink(error))
+    }
+}
+
+/// What to do about an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    /// Begin a new session after a while: it may pass by itself.
+    Retry,
+    /// The same, but it is known what for.
+    Wait,
+    /// Begin a new session once; if the same comes again, stop. What was read before it
+    /// becomes durable meanwhile.
+    RetryOnce {
+        /// What to do when it comes again.
+        advice: &'static str,
+    },
+    /// Do not go on by itself.
+    Stop {
+        /// What to do.
+        advice: &'static str,
+    },
+}
+
+/// The table.
+pub(crate) fn to(error: &Error) -> Reaction {
+    match error {
+        Error::Source(error) => to_source(error),
+        Error::Pipeline(error) => match error {
+            pipeline::Error::Sink(error) => to_sink(error),
+            pipeline::Error::Encode(_) => Reaction::RetryOnce {
+                advice: "the row event cannot be decoded: report it, or exclude the table",
+            },
+            pipeline::Error::Generation => Reaction::Retry,
+        },
+    }
+}
+
+fn to_source(error: &source::Error) -> Reaction {
+    use source::Error;
+    if error.is_passing() {
+        return Reaction::Retry;
+    }
+    match error {
+        Error::Mysql(_) => Reaction::Stop {
+            advice: "mend the account or its settings (canal.instance.dbUsername, \
+                     canal.instance.dbPassword, canal.instance.master.sslMode), then start again",
+        },
+        Error::Schema { source, .. } | Error::Capture(source) => match source {
+            schema::Error::Server(_) => Reaction::Retry,
+            _ => Reaction::RetryOnce { advice: "the message says what can be done" },
+        },
+        Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce {
+            advice: "look at the place with mysqlbinlog; the server's file may be damaged",
+        },
+        Error::Closed => Reaction::Retry,
+        Error::Unsupported { .. }
+        | Error::Statement { .. }
+        | Error::NoBinlog { .. }
+        | Error::Purged { .. }
+        | Error::GtidHole { .. }
+        | Error::Behind { .. }
+        | Error::OtherServer { .. }
+        | Error::Reset { .. }
+        | Error::Refused { .. }
+        | Error::Start(_)
+        | Error::Unfit(_) => Reaction::Stop { advice: "the message says what can be done" },
+    }
+}
+
+fn to_sink(error: &sink::Error) -> Reaction {
+    use sink::Error;
+    match error {
+        Error::Fenced => Reaction::Stop { advice: "another session of this instance runs" },
+        Error::Full => Reaction::Wait,
+        Error::Failed(_) => Reaction::Retry,
+        Error::Refused { .. } => Reaction::Stop {
+            advice: "raise the topic's limit, exclude the table, or route it elsewhere",
+        },
+    }
+}
+
+/// The pause before another try: doubled each time, up to half a minute.
+#[derive(Debug, Default)]
+pub(crate) struct BackOff {
+    tries: u32,
+}
+
+impl BackOff {
+    const FIRST: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    /// The next pause.
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = Self::FIRST.saturating_mul(1 << self.tries.min(6)).min(Self::LONGEST);
+        self.tries += 1;
+        pause
+    }
+
+    /// There was progress (not merely a connection): begin anew.
+    pub(crate) fn reset(&mut self) {
+        self.tries = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_half_a_minute_and_begin_anew_after_progress() {
+        let mut back_off = BackOff::default();
+        let pauses: Vec<u128> = (0..8).map(|_| back_off.next().as_millis()).collect();
+        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+        back_off.reset();
+        assert_eq!(back_off.next(), BackOff::FIRST);
+    }
+}

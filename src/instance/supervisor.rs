@@ -1,0 +1,199 @@
+//! The life of an instance: sessions one after the other, and what each end leads to.
+//!
+//! A session opens the sink, which says where to go on; starts the source there; and runs
+//! the pipeline between the two until either ends. Nothing is carried from one session to
+//! the next: what counts is in the sink.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument as _;
+
+use super::encode::Encoder;
+use super::pipeline::Pipeline;
+use super::reaction::{self, BackOff, Error, Reaction};
+use super::{Plan, Publication};
+use crate::change::Generation;
+use crate::clock;
+use crate::control::{InstanceState, Reporter};
+use crate::format::Zone;
+use crate::shutdown::Tasks;
+use crate::sink::Sink;
+use crate::source::{self, Before, Source, channel};
+use crate::telemetry;
+
+/// Bytes of binlog between source and pipeline.
+const CHANNEL_BYTES: u32 = 8 << 20;
+
+/// How often counters are shown.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs an instance until `tasks` is cancelled, or until it cannot go on by itself.
+pub async fn run<S: Sink>(plan: &Plan, mut sink: S, reporter: &Reporter, tasks: &Tasks) {
+    let span = telemetry::instance_span(reporter.name());
+    supervise(plan, &mut sink, reporter, tasks).instrument(span).await;
+}
+
+async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, tasks: &Tasks) {
+    let mut back_off = BackOff::default();
+    let mut last_failure = String::new();
+    for generation in (1..).map(Generation) {
+        let mut session = Session { plan, sink, reporter, tasks, generation, progressed: false };
+        let ended = Box::pin(session.run()).await;
+        if session.progressed {
+            back_off.reset();
+            last_failure.clear();
+        }
+        let Err(error) = ended else {
+            tracing::info!("stopped");
+            return;
+        };
+        let reason = error.to_string();
+        let repeated = reason == last_failure;
+        let state = match reaction::to(&error) {
+            Reaction::RetryOnce { advice } if repeated => stopped(reason.clone(), advice),
+            Reaction::Stop { advice } => stopped(reason.clone(), advice),
+            Reaction::Wait => InstanceState::Waiting { reason: reason.clone() },
+            Reaction::Retry | Reaction::RetryOnce { .. } => {
+                InstanceState::Retrying { reason: reason.clone() }
+            }
+        };
+        let stops = matches!(state, InstanceState::Stopped { .. });
+        reporter.state(state, clock::now_millis());
+        if stops {
+            tracing::error!("stopped: {reason}");
+            return;
+        }
+        let pause = back_off.next();
+        tracing::warn!(?pause, "trying again: {reason}");
+        last_failure = reason;
+        tokio::select! {
+            biased;
+            () = tasks.token().cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn stopped(reason: String, advice: &str) -> InstanceState {
+    InstanceState::Stopped { reason, advice: advice.to_owned() }
+}
+
+/// One session; see the head of this file.
+struct Session<'a, S> {
+    plan: &'a Plan,
+    sink: &'a mut S,
+    reporter: &'a Reporter,
+    tasks: &'a Tasks,
+    generation: Generation,
+    /// Whether anything became durable.
+    progressed: bool,
+}
+
+impl<S: Sink> Session<'_, S> {
+    async fn run(&mut self) -> Result<(), Error> {
+        let stop = self.tasks.token().clone();
+        let prepared = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            prepared = self.prepare() => prepared?,
+        };
+        let (mut source, publication) = prepared;
+        let position = source.reached().clone();
+        let progress = source.progress();
+
+        // Its own set: the source ends before, and also without, the instance.
+        let reading = self.tasks.child();
+        let (sender, mut receiver) = channel::channel(CHANNEL_BYTES);
+        let (generation, token) = (self.generation, reading.token().clone());
+        let source = reading.spawn(
+            "source",
+            async move { source.run(generation, &sender, &token).await }.in_current_span(),
+        );
+        let reporter = self.reporter;
+        let showing = reading.spawn("report", {
+            let (reporter, progress) = (reporter.clone(), Arc::clone(&progress));
+            let token = reading.token().clone();
+            async move { show(&reporter, &progress, &token).await }
+        });
+        let progressed = &mut self.progressed;
+        let pipeline = Pipeline::new(self.sink, Encoder::new(publication), generation, position);
+        let piped = pipeline
+            .run(&mut receiver, &stop, |position, done| {
+                *progressed = true;
+                let now = clock::now_millis();
+                let behind = now - i64::from(position.event_time) * 1000;
+                reporter.delay(if position.event_time == 0 {
+                    0
+                } else {
+                    behind.max(0).unsigned_abs()
+                });
+                reporter.durable(&position, done);
+            })
+            .await;
+        drop(receiver);
+        reading.cancel();
+        let read = source.await;
+        let _ = showing.await;
+        reading.join().await;
+        piped?;
+        match read {
+            // The pipeline has ended first, so nobody took the changes any more.
+            Ok(Ok(()) | Err(source::Error::Closed)) => Ok(()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(source::Error::Broken("the source's task panicked".to_owned()).into()),
+        }
+    }
+
+    /// Opens the sink, finds where to begin, and makes a first begin durable.
+    async fn prepare(&mut self) -> Result<(Source, Publication), Error> {
+        let committed = self.sink.open().await?;
+        let first_start = committed.position.is_none();
+        let before = Before {
+            position: committed.position,
+            state: committed.state,
+            meta_dat: if first_start { self.plan.meta_dat.read() } else { None },
+        };
+        let settings = source::Settings::clone(&self.plan.source);
+        let (source, first) = Box::pin(Source::prepare(settings, before)).await?;
+        if let Some(first) = first {
+            self.sink.commit(&first.position, first.state).await?.await?;
+        }
+        let mut publication = self.plan.publication.clone();
+        if self.plan.zone_of_server {
+            publication.format.zone = zone_of(&source);
+        }
+        Ok((source, publication))
+    }
+}
+
+/// The server's zone; UTC, said loudly, where this machine does not know it.
+fn zone_of(source: &Source) -> Zone {
+    let name = source.time_zone();
+    Zone::parse(name).unwrap_or_else(|error| {
+        tracing::warn!("{error}; TIMESTAMP values are written in UTC: set sluice.timezone");
+        Zone::UTC
+    })
+}
+
+/// Shows what the source counts, and that it runs as soon as the server sends.
+async fn show(
+    reporter: &Reporter,
+    progress: &source::Progress,
+    stop: &tokio_util::sync::CancellationToken,
+) {
+    let mut shown = 0;
+    loop {
+        let bytes = progress.counts().bytes;
+        if bytes > shown {
+            reporter.state(InstanceState::Running, clock::now_millis());
+            reporter.received(bytes - shown);
+            shown = bytes;
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(REPORT_EVERY) => {}
+        }
+    }
+}

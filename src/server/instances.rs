@@ -1,0 +1,124 @@
+//! The set of instances: which run, which were stopped, and how one becomes the other.
+//!
+//! A plan is what an instance runs by, with everything built that can fail to build; so a
+//! wrong setting is found before anything is stopped for it.
+
+use std::collections::BTreeMap;
+
+use crate::clock;
+use crate::config::{Changes, Problems, Settings};
+use crate::control::{Board, InstanceState};
+use crate::instance::{self, Plan};
+use crate::log::Log;
+use crate::shutdown::Tasks;
+use crate::sink::Embedded;
+
+/// What each instance runs by, by name. All problems of all instances come at once.
+pub(super) fn plans(settings: &Settings) -> Result<BTreeMap<String, Plan>, Problems> {
+    let mut plans = BTreeMap::new();
+    let mut problems = Problems::default();
+    for instance in &settings.instances {
+        match super::settings::plan(instance) {
+            Ok(plan) => {
+                plans.insert(instance.config.name.clone(), plan);
+            }
+            Err(found) => found.into_iter().for_each(|problem| problems.push(problem)),
+        }
+    }
+    if problems.has_errors() { Err(problems) } else { Ok(plans) }
+}
+
+/// See the head of this file.
+pub(super) struct Instances {
+    log: Log,
+    group: String,
+    board: Board,
+    plans: BTreeMap<String, Plan>,
+    running: BTreeMap<String, Tasks>,
+}
+
+impl Instances {
+    /// An empty set. `group` is the second word of internal topics' names.
+    pub(super) fn new(log: Log, group: String, board: Board) -> Self {
+        Self { log, group, board, plans: BTreeMap::new(), running: BTreeMap::new() }
+    }
+
+    /// Starts all of `plans`.
+    pub(super) fn start_all(&mut self, plans: BTreeMap<String, Plan>) {
+        self.plans = plans;
+        for name in self.plans.keys().cloned().collect::<Vec<_>>() {
+            self.launch(&name);
+        }
+    }
+
+    /// Starts a stopped instance; one that stopped by itself is started again.
+    pub(super) fn start(&mut self, name: &str) -> Result<(), String> {
+        self.known(name)?;
+        if self.running.get(name).is_some_and(|tasks| !tasks.is_empty()) {
+            return Err(format!("instance {name} is running"));
+        }
+        self.launch(name);
+        Ok(())
+    }
+
+    /// Stops an instance after what it has in hand.
+    pub(super) async fn stop(&mut self, name: &str) -> Result<(), String> {
+        self.known(name)?;
+        self.end(name).await;
+        let reason = "stopped on request".to_owned();
+        let state = InstanceState::Stopped { reason, advice: String::new() };
+        self.board.instance(name, clock::now_millis()).state(state, clock::now_millis());
+        Ok(())
+    }
+
+    /// Takes up changed settings: instances that did not change never notice.
+    pub(super) async fn change(&mut self, plans: BTreeMap<String, Plan>, changes: &Changes) {
+        for name in &changes.removed {
+            self.end(name).await;
+            self.board.remove(name);
+        }
+        for name in &changes.changed {
+            self.end(name).await;
+        }
+        self.plans = plans;
+        for name in changes.changed.iter().chain(&changes.added) {
+            self.launch(name);
+        }
+    }
+
+    /// Stops all, at the same time.
+    pub(super) async fn stop_all(&mut self) {
+        self.running.values().for_each(Tasks::cancel);
+        for name in self.running.keys().cloned().collect::<Vec<_>>() {
+            self.end(&name).await;
+        }
+    }
+
+    fn known(&self, name: &str) -> Result<(), String> {
+        if self.plans.contains_key(name) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.plans.keys().map(String::as_str).collect();
+        Err(format!("there is no instance {name}, only: {}", names.join(", ")))
+    }
+
+    fn launch(&mut self, name: &str) {
+        let Some(plan) = self.plans.get(name) else { return };
+        let reporter = self.board.instance(name, clock::now_millis());
+        let sink = Embedded::new(self.log.writer(name, &self.group));
+        let tasks = Tasks::new();
+        let own = tasks.clone();
+        let plan = plan.clone();
+        tasks.spawn("instance", async move { instance::run(&plan, sink, &reporter, &own).await });
+        self.running.insert(name.to_owned(), tasks);
+    }
+
+    async fn end(&mut self, name: &str) {
+        let Some(tasks) = self.running.remove(name) else { return };
+        tasks.cancel();
+        let panicked = tasks.join().await;
+        if !panicked.is_empty() {
+            tracing::error!(instance = name, ?panicked, "an instance panicked");
+        }
+    }
+}

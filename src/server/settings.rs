@@ -1,0 +1,98 @@
+//! What the process was configured with, handed to log and broker in their own words.
+
+mod plan;
+
+use std::collections::BTreeMap;
+
+use crate::broker::{BrokerSettings, Endpoint, GroupSettings};
+use crate::config::{BrokerConfig, CleanupPolicy, GroupConfig, Listener, LogConfig, TimestampType};
+use crate::log::LogSettings;
+
+pub use plan::plan;
+
+/// The log's settings.
+pub(super) fn log(config: &LogConfig) -> LogSettings {
+    LogSettings {
+        segment_bytes: u64::from(config.segment_bytes),
+        segment_ms: millis(config.segment_age),
+        retention_ms: config.retention.map(millis),
+        retention_bytes: config.retention_bytes,
+        retention_check_ms: millis(config.retention_check_interval).unsigned_abs(),
+        message_max_bytes: config.message_max_bytes as usize,
+        index_interval_bytes: u64::from(config.index_interval_bytes),
+        ..LogSettings::default()
+    }
+}
+
+/// The broker's settings.
+pub(super) fn broker(config: &BrokerConfig, log: &LogConfig) -> BrokerSettings {
+    BrokerSettings {
+        node_id: config.node_id,
+        auto_create_topics: config.auto_create_topics,
+        num_partitions: log.partitions,
+        delete_topics: config.delete_topics,
+        max_request_bytes: at_least_zero(config.request_max_bytes),
+        max_fetch_bytes: at_least_zero(config.fetch_max_bytes),
+        max_connections: at_least_zero(config.max_connections),
+        max_idle_ms: config.idle_timeout.map_or(u64::MAX, |idle| millis(idle).unsigned_abs()),
+        groups: groups(&config.group),
+        log_dir: log.dir.display().to_string(),
+        shown: shown(log),
+        ..BrokerSettings::default()
+    }
+}
+
+fn groups(config: &GroupConfig) -> GroupSettings {
+    GroupSettings {
+        initial_rebalance_delay_ms: millis(config.initial_rebalance_delay),
+        min_session_timeout_ms: clamped(config.min_session_timeout),
+        max_session_timeout_ms: clamped(config.max_session_timeout),
+        max_size: at_least_zero(config.max_size),
+        offsets_retention_ms: millis(config.offsets_retention),
+        retention_check_ms: millis(config.offsets_check_interval).unsigned_abs(),
+        offsets_partitions: config.offsets_partitions,
+        max_metadata_bytes: at_least_zero(config.metadata_max_bytes),
+    }
+}
+
+/// What DescribeConfigs shows as set.
+fn shown(log: &LogConfig) -> BTreeMap<String, String> {
+    let cleanup = match log.cleanup {
+        CleanupPolicy::Delete => "delete",
+        CleanupPolicy::Compact => "compact",
+        CleanupPolicy::CompactAndDelete => "compact,delete",
+    };
+    let timestamps = match log.timestamp_type {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
+    };
+    let retention = log.retention.map_or(-1, millis);
+    BTreeMap::from([
+        ("log.dirs".to_owned(), log.dir.display().to_string()),
+        ("num.partitions".to_owned(), log.partitions.to_string()),
+        ("log.segment.bytes".to_owned(), log.segment_bytes.to_string()),
+        ("log.retention.ms".to_owned(), retention.to_string()),
+        ("log.cleanup.policy".to_owned(), cleanup.to_owned()),
+        ("log.message.timestamp.type".to_owned(), timestamps.to_owned()),
+        ("message.max.bytes".to_owned(), log.message_max_bytes.to_string()),
+    ])
+}
+
+/// What clients of `listener` are told to connect to.
+pub(super) fn advertised(config: &BrokerConfig, listener: &Listener) -> Option<Endpoint> {
+    let advertised = config.advertised.iter().find(|one| one.name == listener.name)?;
+    let crate::config::Address { host, port } = advertised.address.clone();
+    Some(Endpoint { host, port })
+}
+
+fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn clamped(duration: std::time::Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
+fn at_least_zero(number: i32) -> usize {
+    usize::try_from(number).unwrap_or_default()
+}

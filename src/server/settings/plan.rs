@@ -1,0 +1,200 @@
+//! What an instance was configured with, built into a [`Plan`]. Whatever can be wrong is
+//! found here, all of it at once, each at the line where it stands.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::sync::Arc;
+
+use crate::change::{Flavor, GtidSet, RowsKind};
+use crate::config::{
+    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Instance, OnStatement, Problem,
+    RouteConfig, SourceConfig, TlsMode, TopicRule,
+};
+use crate::filter::{FieldFilter, TableFilter};
+use crate::format::Zone;
+use crate::format::flat::{self, FlatSettings, LabelForm};
+use crate::instance::{MetaDat, Plan, Publication};
+use crate::mysql::{self, Endpoint};
+use crate::route::{self, RouteSettings, Router};
+use crate::{schema, source};
+
+const FILTER: &str = "canal.instance.filter.regex";
+const FIELDS: &str = "canal.instance.filter.field";
+const GTID: &str = "canal.instance.master.gtid";
+const ZONE: &str = "sluice.timezone";
+
+/// Builds the plan of an instance, or says all that is wrong with its settings.
+pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
+    let config = &instance.config;
+    let mut problems = Vec::new();
+    let mut refuse = |key: &str, text: &dyn std::fmt::Display| {
+        problems.push(instance.refuse(key, text));
+    };
+    let filter = TableFilter::new(&config.filter.tables, &config.filter.black_tables);
+    let filter = filter.map_err(|errors| errors.iter().for_each(|error| refuse(FILTER, error)));
+    let fields = FieldFilter::new(&config.filter.fields, &config.filter.black_fields);
+    let fields = fields.map_err(|errors| errors.iter().for_each(|error| refuse(FIELDS, error)));
+    let router = Router::new(&routes(&config.name, &config.route));
+    let router =
+        router.map_err(|errors| errors.iter().for_each(|error| refuse(key_of(error), error)));
+    let zone = config.format.timezone.as_deref().map(Zone::parse).transpose();
+    let zone = zone.map_err(|error| refuse(ZONE, &error));
+    let gtid = config.source.server.start.gtid.as_deref().map(gtid_set).transpose();
+    let gtid = gtid.map_err(|error| refuse(GTID, &error));
+    let (Ok(filter), Ok(fields), Ok(router), Ok(zone), Ok(gtid)) =
+        (filter, fields, router, zone, gtid)
+    else {
+        return Err(problems);
+    };
+    let path = config.meta_dat.clone();
+    Ok(Plan {
+        source: Arc::new(source_settings(
+            &config.name,
+            &config.source,
+            &config.filter,
+            filter,
+            gtid,
+        )),
+        zone_of_server: zone.is_none(),
+        publication: Publication {
+            fields: Arc::new(fields),
+            router: Arc::new(router),
+            format: format(&config.format, zone.unwrap_or(Zone::UTC)),
+            dropped: dropped(&config.filter),
+        },
+        meta_dat: MetaDat(Arc::new(move || std::fs::read(&path).ok())),
+    })
+}
+
+fn source_settings(
+    name: &str,
+    config: &SourceConfig,
+    drops: &FilterConfig,
+    filter: TableFilter,
+    gtid_set: Option<GtidSet>,
+) -> source::Settings {
+    let server = &config.server;
+    let mut endpoint = Endpoint::new(
+        &server.address.host,
+        server.address.port,
+        &config.user,
+        config.password.reveal(),
+    );
+    endpoint.tls.mode = match server.tls {
+        TlsMode::Disabled => mysql::TlsMode::Disabled,
+        TlsMode::Preferred => mysql::TlsMode::Preferred,
+        TlsMode::Required => mysql::TlsMode::Required,
+    };
+    let ours = own_address(&server.address.host, server.address.port);
+    let server_id =
+        config.server_id.unwrap_or_else(|| SourceConfig::derived_server_id(name, ours.octets()));
+    let uuid = replica_uuid(name, server_id);
+    let mut settings = source::Settings::new(endpoint, server_id, uuid, filter);
+    settings.replica.heartbeat = config.heartbeat.period;
+    settings.replica.read_timeout = config.heartbeat.read_timeout;
+    settings.by_gtid = config.gtid;
+    settings.executed_text = config.gtid;
+    settings.start = source::StartAt {
+        file: server.start.file.clone(),
+        offset: server.start.offset,
+        timestamp: server.start.timestamp,
+        gtid_set,
+    };
+    settings.adopt = match config.adopt {
+        Adopt::Never => schema::Adopt::Never,
+        Adopt::Current => schema::Adopt::Current,
+    };
+    settings.statements = source::Statements {
+        ddl: !drops.drop_ddl,
+        dml: !drops.drop_dml,
+        dcl: !drops.drop_dcl,
+        dml_stops: config.on_statement == OnStatement::Stop,
+        rows_query: !drops.drop_dml,
+    };
+    settings.drop_unknown_tables = drops.drop_unknown_tables;
+    settings
+}
+
+/// The address that the server sees us under; loopback when there is no way to it, which
+/// connecting will tell better.
+fn own_address(host: &str, port: u16) -> Ipv4Addr {
+    let local = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        // No packet is sent: the kernel only chooses the way.
+        socket.connect((host, port))?;
+        socket.local_addr()
+    });
+    match local.map(|address| address.ip()) {
+        Ok(IpAddr::V4(address)) => address,
+        Ok(IpAddr::V6(_)) | Err(_) => Ipv4Addr::LOCALHOST,
+    }
+}
+
+/// Our UUID as a replica: the same at each start, since a server that meets it again drops
+/// the older connection at once instead of after its time-out.
+fn replica_uuid(name: &str, server_id: u32) -> String {
+    let mut bytes = [0; 16];
+    for (place, piece) in bytes.chunks_exact_mut(4).enumerate() {
+        let part = crc32c::crc32c(format!("{place} {server_id} {name}").as_bytes());
+        piece.copy_from_slice(&part.to_be_bytes());
+    }
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+fn gtid_set(text: &str) -> Result<GtidSet, crate::change::GtidError> {
+    // A MariaDB GTID is three numbers; MySQL's begin with a UUID.
+    let mariadb = GtidSet::parse(Flavor::MariaDb, text);
+    mariadb.or_else(|_| GtidSet::parse(Flavor::MySql, text))
+}
+
+fn routes(name: &str, config: &RouteConfig) -> RouteSettings {
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let (template, topic, dynamic_topic) = match &config.topic {
+        TopicRule::Template(template) => (template.clone(), None, None),
+        TopicRule::Canal { topic, dynamic } => (String::new(), some(topic), some(dynamic)),
+    };
+    RouteSettings {
+        instance: name.to_owned(),
+        template,
+        topic,
+        dynamic_topic,
+        partition: config.partition,
+        partition_hash: some(&config.partition_hash),
+        partitions_num: config.partitions,
+        dynamic_topic_partition_num: some(&config.topic_partitions),
+        database_hash: config.database_hash,
+    }
+}
+
+fn key_of(error: &route::Error) -> &'static str {
+    match error {
+        route::Error::Pattern { key, .. } | route::Error::Partitions { key, .. } => key,
+        route::Error::Partition(_) => "canal.mq.partition",
+        route::Error::Template(_) => "sluice.topic",
+    }
+}
+
+fn format(config: &FormatConfig, zone: Zone) -> FlatSettings {
+    FlatSettings {
+        labels: match config.enums {
+            EnumForm::Index => LabelForm::Number,
+            EnumForm::Label => LabelForm::Label,
+        },
+        binary: match config.binary {
+            BinaryForm::Latin1 => flat::BinaryForm::CodePoints,
+            BinaryForm::Base64 => flat::BinaryForm::Base64,
+            BinaryForm::Hex => flat::BinaryForm::Hex,
+        },
+        zone,
+    }
+}
+
+fn dropped(config: &FilterConfig) -> Vec<RowsKind> {
+    let of = |kind, drop: bool| (drop || config.drop_rows).then_some(kind);
+    [
+        of(RowsKind::Insert, config.drop_insert),
+        of(RowsKind::Update, config.drop_update),
+        of(RowsKind::Delete, config.drop_delete),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

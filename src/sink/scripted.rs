@@ -1,0 +1,120 @@
+//! A sink whose durability a test decides: receipts are settled by hand, in any order, and
+//! what was appended and committed can be looked at.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::oneshot;
+
+use super::{Committed, Error, Part, Receipt, Sink};
+use crate::change::{Position, StateRecord};
+
+/// See the head of this file. Clones are the same sink.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scripted {
+    script: Arc<Mutex<Script>>,
+}
+
+#[derive(Debug, Default)]
+struct Script {
+    receipts: Vec<oneshot::Sender<Result<(), Error>>>,
+    open: Vec<Part>,
+    commits: Vec<(Position, Vec<Part>)>,
+    aborts: usize,
+    /// Commits are durable at once.
+    prompt: bool,
+}
+
+impl Scripted {
+    /// A sink that makes everything durable at once.
+    pub(crate) fn prompt() -> Self {
+        let sink = Self::default();
+        sink.script().prompt = true;
+        sink
+    }
+
+    /// Settles the receipt at `place` among those that wait.
+    pub(crate) fn settle(&self, place: usize, how: Result<(), Error>) {
+        let receipt = self.script().receipts.remove(place);
+        receipt.send(how).expect("someone waits for the receipt");
+    }
+
+    /// How many receipts wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.script().receipts.len()
+    }
+
+    /// How many commits were handed in.
+    pub(crate) fn commits(&self) -> usize {
+        self.script().commits.len()
+    }
+
+    /// The offset and the values of each commit, in order.
+    pub(crate) fn committed(&self) -> Vec<(u64, Vec<String>)> {
+        let script = self.script();
+        script.commits.iter().map(|(position, parts)| (position.offset, values(parts))).collect()
+    }
+
+    /// The values of the open append.
+    pub(crate) fn open_values(&self) -> Vec<String> {
+        values(&self.script().open)
+    }
+
+    /// How often an open append was taken back.
+    pub(crate) fn aborts(&self) -> usize {
+        self.script().aborts
+    }
+
+    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.script.lock().expect("no test panics while it holds the script")
+    }
+}
+
+fn values(parts: &[Part]) -> Vec<String> {
+    let records = parts.iter().flat_map(|part| part.records.records());
+    records
+        .map(|record| {
+            let value = record.expect("built here").value.unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        })
+        .collect()
+}
+
+impl Sink for Scripted {
+    async fn open(&mut self) -> Result<Committed, Error> {
+        let script = self.script();
+        let position = script.commits.last().map(|(position, _)| position.clone());
+        Ok(Committed { position, ..Committed::default() })
+    }
+
+    async fn append(&mut self, part: Part) -> Result<(), Error> {
+        self.script().open.push(part);
+        Ok(())
+    }
+
+    async fn commit(
+        &mut self,
+        position: &Position,
+        _state: Vec<StateRecord>,
+    ) -> Result<Receipt, Error> {
+        let mut script = self.script();
+        let parts = std::mem::take(&mut script.open);
+        script.commits.push((position.clone(), parts));
+        if script.prompt {
+            return Ok(Box::pin(async { Ok(()) }));
+        }
+        let (settle, settled) = oneshot::channel();
+        script.receipts.push(settle);
+        Ok(Box::pin(async move { settled.await.unwrap_or(Err(Error::Fenced)) }))
+    }
+
+    async fn abort(&mut self) -> Result<(), Error> {
+        let mut script = self.script();
+        script.open.clear();
+        script.aborts += 1;
+        Ok(())
+    }
+
+    async fn publish_held(&mut self, _xid: &str) -> Result<(), Error> {
+        unreachable!("no XA here")
+    }
+}

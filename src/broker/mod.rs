@@ -21,6 +21,8 @@ mod dispatch;
 mod frame;
 mod group;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod versions;
 
 use std::io;

@@ -1,0 +1,474 @@
+//! The broker over a duplex pipe and a simulated disk: the quirks of the protocol as raw
+//! bytes, and every version of every API.
+
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{self, Peer};
+use super::versions::{Api, TABLE};
+use super::{Broker, BrokerSettings, Endpoint};
+use crate::disk::Simulated;
+use crate::log::{Log, LogSettings, NewTopic};
+use crate::record::BatchBuilder;
+use crate::shutdown::Tasks;
+
+/// A broker over a disk of its own.
+struct Node {
+    broker: Arc<Broker>,
+    tasks: Tasks,
+}
+
+impl Node {
+    async fn new() -> Self {
+        let mut settings = BrokerSettings::default();
+        settings.groups.initial_rebalance_delay_ms = 0;
+        settings.groups.offsets_partitions = 1;
+        let tasks = Tasks::new();
+        let disk = Arc::new(Simulated::new());
+        let log = Log::open(disk, LogSettings::default(), &tasks).await.unwrap();
+        Self { broker: Broker::open(log, settings, &tasks).await.unwrap(), tasks }
+    }
+
+    async fn topic(&self, name: &str, owner: Option<&str>, config: &[(&str, &str)]) {
+        let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let owner = owner.map(str::to_owned);
+        let new = NewTopic { name: name.to_owned(), partitions: 1, config, owner };
+        self.broker.log.create_topic(new).await.unwrap();
+    }
+
+    fn connect(&self) -> Client {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let endpoint = Endpoint { host: "broker.test".to_owned(), port: 9092 };
+        let peer = Peer { remote: "127.0.0.1:1".parse().unwrap(), endpoint };
+        let (broker, stop) = (Arc::clone(&self.broker), CancellationToken::new());
+        self.tasks.spawn("connection", async move {
+            let _ = connection::serve(far, peer, broker, stop).await;
+        });
+        Client { pipe: near, correlation: 0 }
+    }
+}
+
+struct Client {
+    pipe: DuplexStream,
+    correlation: i32,
+}
+
+impl Client {
+    async fn send_raw(&mut self, frame: &[u8]) {
+        self.pipe.write_i32(i32::try_from(frame.len()).unwrap()).await.unwrap();
+        self.pipe.write_all(frame).await.unwrap();
+    }
+
+    /// The next frame, or `None` when the broker has closed the connection.
+    async fn receive_raw(&mut self) -> Option<Bytes> {
+        let length = self.pipe.read_i32().await.ok()?;
+        let mut frame = vec![0; usize::try_from(length).unwrap()];
+        self.pipe.read_exact(&mut frame).await.ok()?;
+        Some(frame.into())
+    }
+
+    async fn send<R: Request>(&mut self, version: i16, request: &R) {
+        self.correlation += 1;
+        let mut frame = BytesMut::new();
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.correlation)
+            .with_client_id(Some(StrBytes::from_static_str("test")));
+        header.encode(&mut frame, R::header_version(version)).unwrap();
+        request.encode(&mut frame, version).unwrap();
+        self.send_raw(&frame).await;
+    }
+
+    async fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response
+    where
+        R::Response: Decodable,
+    {
+        self.send(version, request).await;
+        let frame = self.receive_raw().await;
+        let mut frame = frame.unwrap_or_else(|| panic!("key {} version {version}: closed", R::KEY));
+        let key = ApiKey::try_from(R::KEY).unwrap();
+        let header = ResponseHeader::decode(&mut frame, key.response_header_version(version));
+        assert_eq!(header.unwrap().correlation_id, self.correlation);
+        let answer = R::Response::decode(&mut frame, version);
+        let answer = answer.unwrap_or_else(|e| panic!("key {} version {version}: {e}", R::KEY));
+        assert!(!frame.has_remaining(), "key {} version {version}: bytes are left", R::KEY);
+        answer
+    }
+}
+
+fn name(text: &str) -> TopicName {
+    StrBytes::from_string(text.to_owned()).into()
+}
+
+fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    for value in values {
+        builder.push(None, Some(value.as_bytes()), &[]);
+    }
+    let mut batch = builder.finish();
+    batch.seal(1_000);
+    batch.into_bytes()
+}
+
+fn produce(topic: &str, acks: i16, records: Bytes) -> ProduceRequest {
+    let data = PartitionProduceData::default().with_records(Some(records));
+    let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
+    ProduceRequest::default().with_acks(acks).with_timeout_ms(1000).with_topic_data(vec![topic])
+}
+
+fn fetch(topic: &str, offset: i64, max_bytes: i32) -> FetchRequest {
+    let partition =
+        FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(max_bytes);
+    let topic = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
+    FetchRequest::default().with_max_bytes(max_bytes).with_min_bytes(1).with_topics(vec![topic])
+}
+
+async fn outcome(client: &mut Client, request: &ProduceRequest) -> (i16, i64) {
+    let answer = client.ask(8, request).await;
+    let partition = &answer.responses[0].partition_responses[0];
+    (partition.error_code, partition.base_offset)
+}
+
+#[tokio::test]
+async fn api_versions_answers_an_unknown_version_in_the_form_of_version_0() {
+    let mut client = Node::new().await.connect();
+    client.send_raw(&[0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff, 1, 2, 3]).await;
+    let answer = client.receive_raw().await.unwrap();
+    // correlation id, error 35, one entry: key 18, 0 to 4; no header tags
+    assert_eq!(answer[..], [0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4]);
+    let again = ApiVersionsRequest::default();
+    assert_eq!(client.ask(0, &again).await.error_code, 0, "the connection lives on");
+}
+
+#[tokio::test]
+async fn api_versions_has_no_tagged_fields_and_a_plain_header() {
+    let mut client = Node::new().await.connect();
+    let request = ApiVersionsRequest::default()
+        .with_client_software_name(StrBytes::from_static_str("librdkafka"))
+        .with_client_software_version(StrBytes::from_static_str("2.0.2"));
+    client.send(3, &request).await;
+    let answer = client.receive_raw().await.unwrap();
+    // correlation id, error, compact count, 7 bytes an entry (its empty tags included),
+    // throttle time, and an empty tag buffer
+    assert_eq!(answer.len(), 4 + 2 + 1 + 7 * TABLE.len() + 4 + 1);
+    assert_eq!(answer[answer.len() - 1], 0);
+    let nameless = client.ask(3, &ApiVersionsRequest::default()).await;
+    assert_eq!(nameless.error_code, ResponseError::InvalidRequest.code());
+}
+
+#[tokio::test]
+async fn an_unknown_key_or_version_closes_the_connection() {
+    for (key, version) in [(99_i16, 0_i16), (3, 99), (0, 2), (9, 0)] {
+        let mut client = Node::new().await.connect();
+        let mut frame = BytesMut::new();
+        frame.put_i16(key);
+        frame.put_i16(version);
+        frame.put_slice(&[0, 0, 0, 1, 0xff, 0xff]);
+        client.send_raw(&frame).await;
+        assert_eq!(client.receive_raw().await, None, "key {key} version {version}");
+    }
+}
+
+#[tokio::test]
+async fn arbitrary_bodies_close_only_their_own_connection() {
+    let node = Node::new().await;
+    let mut other = node.connect();
+    for served in TABLE {
+        let mut client = node.connect();
+        let mut frame = BytesMut::new();
+        frame.put_i16(served.key as i16);
+        frame.put_i16(served.max);
+        frame.put_slice(&[0, 0, 0, 1, 0xff, 0xff, 0, 3]); // then it ends
+        client.send_raw(&frame).await;
+        // Some bodies are whole by accident; none may take the broker down.
+        drop(client);
+    }
+    assert_eq!(other.ask(0, &ApiVersionsRequest::default()).await.error_code, 0);
+}
+
+#[tokio::test]
+async fn metadata_names_the_address_the_client_uses_and_makes_topics_that_are_asked_for() {
+    let node = Node::new().await;
+    let mut client = node.connect();
+    let topic = MetadataRequestTopic::default().with_name(Some(name("new")));
+    let mut request = MetadataRequest::default().with_topics(Some(vec![topic]));
+    request.allow_auto_topic_creation = false;
+    let absent = client.ask(9, &request).await;
+    assert_eq!(absent.topics[0].error_code, ResponseError::UnknownTopicOrPartition.code());
+    request.allow_auto_topic_creation = true;
+    let made = client.ask(12, &request).await;
+    assert_eq!((made.topics[0].error_code, made.topics[0].partitions.len()), (0, 1));
+    assert!(!made.topics[0].topic_id.is_nil());
+    assert_eq!(made.brokers[0].host.as_str(), "broker.test");
+    assert!(made.cluster_id.is_some());
+    let internal = MetadataRequestTopic::default().with_name(Some(name("__x")));
+    let refused =
+        client.ask(9, &MetadataRequest::default().with_topics(Some(vec![internal]))).await;
+    assert_ne!(refused.topics[0].error_code, 0);
+    let all = client.ask(9, &MetadataRequest::default().with_topics(None)).await;
+    assert!(all.topics.iter().any(|topic| topic.name == Some(name("new"))));
+}
+
+#[tokio::test]
+async fn records_come_back_byte_for_byte_but_for_their_offset() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect();
+    let sent = batch(&["a", "b"]);
+    assert_eq!(outcome(&mut client, &produce("t", -1, sent.clone())).await, (0, 0));
+    assert_eq!(outcome(&mut client, &produce("t", 1, sent.clone())).await, (0, 2));
+    // Offset 3 is the second record of the second batch: that whole batch comes.
+    let answer = client.ask(11, &fetch("t", 3, 1 << 20)).await;
+    let partition = &answer.responses[0].partitions[0];
+    let got = partition.records.clone().unwrap();
+    assert_eq!(got.len(), sent.len());
+    assert_eq!(got[..8], 2_i64.to_be_bytes());
+    assert_eq!(got[16..], sent[16..], "all from the magic on is as it was sent");
+    assert_eq!((partition.high_watermark, partition.log_start_offset), (4, 0));
+}
+
+#[tokio::test]
+async fn the_first_batch_is_sent_even_if_it_is_larger_than_asked_for() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect();
+    let sent = batch(&["a long value indeed"]);
+    outcome(&mut client, &produce("t", -1, sent.clone())).await;
+    outcome(&mut client, &produce("t", -1, sent.clone())).await;
+    let answer = client.ask(11, &fetch("t", 0, 1)).await;
+    assert_eq!(answer.responses[0].partitions[0].records.as_ref().unwrap().len(), sent.len());
+}
+
+#[tokio::test]
+async fn offsets_outside_the_log_are_told_at_once() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect();
+    for offset in [-1, 1] {
+        let request = fetch("t", offset, 1000).with_max_wait_ms(600_000);
+        let answer = client.ask(11, &request).await;
+        let code = answer.responses[0].partitions[0].error_code;
+        assert_eq!(code, ResponseError::OffsetOutOfRange.code());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_without_records_waits_for_them_or_its_time() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let (mut reader, mut writer) = (node.connect(), node.connect());
+    let begun = tokio::time::Instant::now();
+    let answer = reader.ask(11, &fetch("t", 0, 1000).with_max_wait_ms(500)).await;
+    assert!(answer.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
+    assert!(begun.elapsed().as_millis() >= 500);
+    reader.send(11, &fetch("t", 0, 1000).with_max_wait_ms(600_000)).await;
+    tokio::task::yield_now().await;
+    outcome(&mut writer, &produce("t", -1, batch(&["a"]))).await;
+    assert!(reader.receive_raw().await.is_some());
+    assert!(begun.elapsed().as_secs() < 600, "it was woken, not timed out");
+}
+
+#[tokio::test]
+async fn answers_come_in_the_order_of_the_requests() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect();
+    for _ in 0..5 {
+        client.send(8, &produce("t", -1, batch(&["a"]))).await;
+    }
+    client.send(9, &MetadataRequest::default()).await;
+    client.send(8, &produce("t", -1, batch(&["a"]))).await;
+    for correlation in 1..=7 {
+        let answer = client.receive_raw().await.unwrap();
+        assert_eq!(answer[..4], i32::to_be_bytes(correlation));
+    }
+}
+
+#[tokio::test]
+async fn with_acks_0_there_is_no_answer_and_an_error_closes() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect();
+    client.send(8, &produce("t", 0, batch(&["a"]))).await;
+    assert_eq!(client.ask(0, &ApiVersionsRequest::default()).await.error_code, 0);
+    client.send(8, &produce("absent", 0, batch(&["a"]))).await;
+    assert_eq!(client.receive_raw().await, None);
+}
+
+#[tokio::test]
+async fn what_is_not_one_sound_batch_is_refused() {
+    let node = Node::new().await;
+    node.topic("t", None, &[("max.message.bytes", "200")]).await;
+    node.topic("compacted", None, &[("cleanup.policy", "compact")]).await;
+    node.topic("owned", Some("example"), &[]).await;
+    let mut client = node.connect();
+    let good = batch(&["a"]);
+    let mut flipped = good.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mut old = good.to_vec();
+    old[16] = 1;
+    let two = [&good[..], &good[..]].concat();
+    let cut = good.slice(..good.len() - 1);
+    let big = "x".repeat(300);
+    for (topic, records, error) in [
+        ("t", flipped.into(), ResponseError::CorruptMessage),
+        ("t", cut, ResponseError::CorruptMessage),
+        ("t", old.into(), ResponseError::InvalidRecord),
+        ("t", two.into(), ResponseError::InvalidRecord),
+        ("t", batch(&[&big]), ResponseError::MessageTooLarge),
+        ("compacted", good.clone(), ResponseError::InvalidRecord),
+        ("owned", good.clone(), ResponseError::TopicAuthorizationFailed),
+        ("absent", good.clone(), ResponseError::UnknownTopicOrPartition),
+    ] {
+        assert_eq!(outcome(&mut client, &produce(topic, -1, records)).await.0, error.code());
+    }
+    let acks = outcome(&mut client, &produce("t", 2, good)).await.0;
+    assert_eq!(acks, ResponseError::InvalidRequiredAcks.code());
+}
+
+#[tokio::test]
+async fn times_find_records_and_not_only_batches() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect();
+    outcome(&mut client, &produce("t", -1, batch(&["a", "b"]))).await;
+    for (timestamp, found) in [
+        (-1, (2, -1)),
+        (-2, (0, -1)),
+        (-3, (0, 1000)),
+        (-4, (0, -1)),
+        (5, (0, 1000)),
+        (1001, (-1, -1)),
+    ] {
+        let partition = ListOffsetsPartition::default().with_timestamp(timestamp);
+        let topic =
+            ListOffsetsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
+        let answer = client.ask(8, &ListOffsetsRequest::default().with_topics(vec![topic])).await;
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!((partition.offset, partition.timestamp), found, "timestamp {timestamp}");
+    }
+}
+
+#[tokio::test]
+async fn a_replication_factor_above_1_is_refused_with_the_way_out() {
+    let mut client = Node::new().await.connect();
+    let mut topic = CreatableTopic::default().with_name(name("t")).with_num_partitions(-1);
+    for (factor, error) in [(3, 38), (0, 38), (-1, 0)] {
+        topic.replication_factor = factor;
+        let request = CreateTopicsRequest::default().with_topics(vec![topic.clone()]);
+        let answer = client.ask(7, &request).await;
+        assert_eq!(answer.topics[0].error_code, error);
+        if error != 0 {
+            let message = answer.topics[0].error_message.as_deref();
+            assert_eq!(message, Some("one broker here: use 1, or serverMode=kafka"));
+        }
+    }
+}
+
+/// Sends the default request of every version we serve; the answer must be readable.
+#[tokio::test]
+async fn every_version_of_every_api_is_dispatched_and_answered() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect();
+    macro_rules! ask {
+        ($version:expr, $request:ty) => {{
+            client.ask($version, &<$request>::default()).await;
+        }};
+    }
+    for served in TABLE {
+        for version in (served.min..=served.max).filter(|version| served.answers(*version)) {
+            match served.api {
+                Api::Produce => {
+                    client.ask(version, &produce("t", -1, batch(&["a"]))).await;
+                }
+                Api::Fetch => {
+                    let request = FetchRequest::default();
+                    client.ask(version, &request.with_max_wait_ms(0)).await;
+                }
+                Api::ListOffsets => ask!(version, ListOffsetsRequest),
+                Api::Metadata => {
+                    let answer = client
+                        .ask(version, &MetadataRequest::default().with_topics(Some(vec![])))
+                        .await;
+                    assert_eq!(answer.brokers.len(), 1);
+                }
+                Api::OffsetCommit => ask!(version, OffsetCommitRequest),
+                Api::OffsetFetch => ask!(version, OffsetFetchRequest),
+                Api::FindCoordinator => ask!(version, FindCoordinatorRequest),
+                Api::JoinGroup => ask!(version, JoinGroupRequest),
+                Api::Heartbeat => ask!(version, HeartbeatRequest),
+                Api::LeaveGroup => ask!(version, LeaveGroupRequest),
+                Api::SyncGroup => ask!(version, SyncGroupRequest),
+                Api::DescribeGroups => {
+                    let groups = vec![GroupId(StrBytes::from_static_str("g"))];
+                    let request = DescribeGroupsRequest::default().with_groups(groups);
+                    client.ask(version, &request).await;
+                }
+                Api::ListGroups => ask!(version, ListGroupsRequest),
+                Api::ApiVersions => ask!(version, ApiVersionsRequest),
+                Api::CreateTopics => {
+                    let topic = CreatableTopic::default()
+                        .with_name(name(&format!("made-{version}")))
+                        .with_num_partitions(1)
+                        .with_replication_factor(1);
+                    let request = CreateTopicsRequest::default().with_topics(vec![topic]);
+                    assert_eq!(client.ask(version, &request).await.topics[0].error_code, 0);
+                }
+                Api::DeleteTopics => ask!(version, DeleteTopicsRequest),
+                Api::DeleteRecords => ask!(version, DeleteRecordsRequest),
+                Api::InitProducerId => {
+                    let answer = client
+                        .ask(
+                            version,
+                            &InitProducerIdRequest::default()
+                                .with_transactional_id(None)
+                                .with_producer_id((-1).into())
+                                .with_producer_epoch(-1),
+                        )
+                        .await;
+                    assert_eq!((answer.error_code, answer.producer_epoch), (0, 0));
+                }
+                Api::OffsetForLeaderEpoch => ask!(version, OffsetForLeaderEpochRequest),
+                Api::DescribeAcls => {
+                    let answer = client.ask(version, &DescribeAclsRequest::default()).await;
+                    assert_eq!(answer.error_code, ResponseError::SecurityDisabled.code());
+                }
+                Api::CreateAcls => ask!(version, CreateAclsRequest),
+                Api::DeleteAcls => ask!(version, DeleteAclsRequest),
+                Api::DescribeConfigs => {
+                    let broker = describe_configs_request::DescribeConfigsResource::default()
+                        .with_resource_type(4)
+                        .with_resource_name(StrBytes::from_static_str("1"))
+                        .with_configuration_keys(None);
+                    let request = DescribeConfigsRequest::default()
+                        .with_resources(vec![broker])
+                        .with_include_synonyms(true);
+                    assert!(client.ask(version, &request).await.results[0].configs.len() > 10);
+                }
+                Api::AlterConfigs => ask!(version, AlterConfigsRequest),
+                Api::DescribeLogDirs => {
+                    let request = DescribeLogDirsRequest::default().with_topics(None);
+                    assert!(!client.ask(version, &request).await.results[0].topics.is_empty());
+                }
+                Api::CreatePartitions => ask!(version, CreatePartitionsRequest),
+                Api::DeleteGroups => ask!(version, DeleteGroupsRequest),
+                Api::IncrementalAlterConfigs => ask!(version, IncrementalAlterConfigsRequest),
+                Api::OffsetDelete => ask!(version, OffsetDeleteRequest),
+                Api::DescribeCluster => ask!(version, DescribeClusterRequest),
+            }
+        }
+    }
+}

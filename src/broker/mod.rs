@@ -21,8 +21,6 @@ mod dispatch;
 mod frame;
 mod group;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod versions;
 
 use std::io;

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -16,62 +15,33 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
-use sluice::broker::{self, BrokerSettings, Listener};
-use sluice::disk::Real;
-use sluice::log::{Log, LogSettings};
-use sluice::shutdown::Tasks;
 
-/// As the program has it: a length that lies is then an error, not the end of the process.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use crate::broker_node;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A broker in this process, on a port of its own.
+/// A broker, and the runtime it lives on.
 struct Node {
     runtime: tokio::runtime::Runtime,
-    tasks: Tasks,
-    log: Log,
-    running: tokio::task::JoinHandle<Result<(), broker::Error>>,
-    bootstrap: String,
+    node: broker_node::Node,
 }
 
 impl Node {
     fn start(folder: &Path) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let tasks = Tasks::new();
-        let (log, running, bootstrap) = runtime.block_on(async {
-            let disk = Arc::new(Real::new(folder).unwrap());
-            let log = Log::open(disk, LogSettings::default(), &tasks).await.unwrap();
-            let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let bootstrap = socket.local_addr().unwrap().to_string();
-            let mut settings = BrokerSettings { num_partitions: 4, ..BrokerSettings::default() };
-            settings.groups.initial_rebalance_delay_ms = 0;
-            settings.groups.offsets_partitions = 4;
-            let listeners = vec![Listener { socket, advertised: None }];
-            let (serving, broker_tasks) = (log.clone(), tasks.clone());
-            let running = tasks.spawn("broker", async move {
-                broker::run(listeners, serving, settings, &broker_tasks).await
-            });
-            (log, running, bootstrap)
-        });
-        Self { runtime, tasks, log, running, bootstrap }
+        let node = runtime.block_on(broker_node::Node::start(folder));
+        Self { runtime, node }
     }
 
-    /// Stops as the program does: clients first, then the log.
     fn stop(self) {
-        self.runtime.block_on(async {
-            self.tasks.cancel();
-            self.running.await.unwrap().unwrap();
-            self.log.close().await;
-            assert!(self.tasks.join().await.is_empty(), "a task panicked");
-        });
+        self.runtime.block_on(self.node.stop());
     }
 
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap);
+        config.set("bootstrap.servers", &self.node.address);
         config
     }
 
@@ -154,22 +124,31 @@ fn committed_offsets_outlive_the_broker() {
     node.produce("t", &[], &["a", "b", "c"]);
     let consumer = node.consumer("g");
     consumer.subscribe(&["t"]).unwrap();
-    assert_eq!(take(&consumer, 2), ["a", "b"]);
-    let position = consumer.position().unwrap();
-    let place = position.elements().into_iter().find(|p| p.offset() != Offset::Invalid).unwrap();
-    let mut commit = TopicPartitionList::new();
-    let mut line = commit.add_partition("t", place.partition());
-    line.set_offset(Offset::Offset(2)).unwrap();
-    line.set_metadata("remember this");
-    consumer.commit(&commit, CommitMode::Sync).unwrap();
+    assert_eq!(take(&consumer, 3), ["a", "b", "c"]);
+    // The lists hold on to the client's partitions: a consumer dropped before them hangs.
+    let partition = {
+        let position = consumer.position().unwrap();
+        let read = |place: &TopicPartitionListElem<'_>| place.offset() != Offset::Invalid;
+        position.elements().into_iter().find(read).unwrap().partition()
+    };
+    let place = || {
+        let mut list = TopicPartitionList::new();
+        let mut line = list.add_partition("t", partition);
+        line.set_offset(Offset::Offset(2)).unwrap();
+        line.set_metadata("remember this");
+        list
+    };
+    consumer.commit(&place(), CommitMode::Sync).unwrap();
     drop(consumer);
     node.stop();
 
     let node = Node::start(folder.path());
     let consumer = node.consumer("g");
-    let committed = consumer.committed_offsets(commit, LIMIT).unwrap();
-    let committed = &committed.elements()[0];
-    assert_eq!((committed.offset(), committed.metadata()), (Offset::Offset(2), "remember this"));
+    {
+        let committed = consumer.committed_offsets(place(), LIMIT).unwrap();
+        let line = &committed.elements()[0];
+        assert_eq!((line.offset(), line.metadata()), (Offset::Offset(2), "remember this"));
+    }
     consumer.subscribe(&["t"]).unwrap();
     assert_eq!(take(&consumer, 1), ["c"]);
     drop(consumer);
@@ -262,7 +241,7 @@ fn hostile_array_lengths_end_their_connection_and_nothing_else() {
     let produce_3 =
         [header(0, 3), vec![0xff, 0xff, 0, 1, 0, 0, 0, 9], vec![0x7f, 0xff, 0xff, 0xff]].concat();
     for hostile in [metadata_1, metadata_9, produce_3] {
-        let mut socket = TcpStream::connect(&node.bootstrap).unwrap();
+        let mut socket = TcpStream::connect(&node.node.address).unwrap();
         socket.set_read_timeout(Some(LIMIT)).unwrap();
         let length = u32::try_from(hostile.len()).unwrap().to_be_bytes();
         socket.write_all(&[&length[..], &hostile].concat()).unwrap();

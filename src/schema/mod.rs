@@ -38,6 +38,7 @@ use model::{Context, Database, Model, Read};
 use table::{Mismatch, Parts};
 
 pub use ddl::Message;
+pub use model::{ColumnDefinition, Definition};
 pub use place::Place;
 
 /// What of the source server decides how its statements are read and its types spelt.
@@ -209,6 +210,13 @@ impl Schema {
         }
         tracing::info!(tables = self.model.len(), at = %lo, "tables read from the source");
         Ok(lo)
+    }
+
+    /// What is known of a table: as it is at the place of the last statement applied,
+    /// else as it was read from the server.
+    pub fn definition(&self, name: &TableName) -> Option<&Definition> {
+        let entry = self.model.table(name)?;
+        entry.now.as_deref().or(entry.read.as_ref().map(|read| &*read.definition))
     }
 
     fn read(&self, definition: model::Definition, lo: Place, hi: Place) -> Read {

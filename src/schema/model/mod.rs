@@ -23,7 +23,8 @@ use super::Place;
 use super::ddl::{Body, CharsetChoice, Dialect, Effect};
 
 use definition::chosen;
-pub(crate) use definition::{ColumnDefinition, Definition, same};
+pub(crate) use definition::same;
+pub use definition::{ColumnDefinition, Definition};
 
 /// What is known of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,14 @@
 //! What a table looked like before a statement, and the statement, give what it looks like
 //! after: the model follows the binlog's own texts of a real server, and is compared with that
-//! server's information_schema after each.
+//! server's `information_schema` after each.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use sluice::change::{self, EventPlace, TableName};
-use sluice::mysql::{Endpoint, Session};
-use sluice::schema::{Adopt, Definition, Place, Schema, Statement};
+use sluice::change::{self, EventPlace, FileName, TableName};
+use sluice::mysql::{Endpoint, Row, Session};
+use sluice::schema::{Adopt, ColumnDefinition, Definition, Place, Schema, Statement};
 
-use crate::harness::servers::{run, try_run};
+use crate::harness::servers::run;
 use crate::harness::{self, Server};
 
 /// One a line; `--` before those that only one flavour knows.
@@ -28,11 +27,13 @@ ALTER TABLE t ADD COLUMN p INT FIRST, ADD COLUMN q INT FIRST, RENAME COLUMN c0 T
 ALTER TABLE t MODIFY COLUMN c2 BIGINT UNSIGNED NOT NULL FIRST, CHANGE COLUMN c0 neu VARCHAR(10) CHARACTER SET latin2 AFTER id
 ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (id, c2), ADD INDEX (id)
 ALTER TABLE t CHANGE id ident BIGINT NOT NULL AUTO_INCREMENT
-ALTER TABLE t DROP COLUMN c2
+-- mysql ALTER TABLE t DROP COLUMN c2
+-- mariadb ALTER TABLE t DROP COLUMN c2, DROP PRIMARY KEY, ADD PRIMARY KEY (ident)
 ALTER TABLE t DEFAULT CHARACTER SET utf8mb4, ADD COLUMN late TEXT
 ALTER TABLE t ENGINE=InnoDB COMMENT='a, comment' CHARSET=latin1, ADD COLUMN later VARCHAR(3)
 ALTER TABLE t ADD COLUMN g INT GENERATED ALWAYS AS (neu + 1) VIRTUAL, ADD h VARCHAR(5) AS (CONCAT(neu, 'x, y')) STORED
-ALTER TABLE t ALTER COLUMN neu SET DEFAULT 'x', ALTER INDEX k INVISIBLE
+-- mysql ALTER TABLE t ALTER COLUMN neu SET DEFAULT 'x', ALTER INDEX k INVISIBLE
+-- mariadb ALTER TABLE t ALTER COLUMN neu SET DEFAULT 'x', ALTER INDEX k IGNORED
 CREATE TABLE c (a TINYTEXT, b TEXT, c MEDIUMTEXT, e VARCHAR(100), f LONGTEXT, g CHAR(10), h ENUM('a'), k TEXT(100), l BLOB, m VARCHAR(5) CHARACTER SET binary) CHARACTER SET latin1
 ALTER TABLE c CONVERT TO CHARACTER SET utf8mb4, ADD COLUMN zz TEXT, ADD COLUMN yy TINYTEXT CHARACTER SET latin1
 ALTER TABLE c CONVERT TO CHARACTER SET latin1
@@ -49,9 +50,8 @@ ALTER TABLE k3 RENAME TO k4, ADD COLUMN another INT
 ALTER TABLE k4 RENAME AS k5
 CREATE TABLE `a-b``c` (`列` INT, `key` INT, `Quoted Col` INT, PRIMARY KEY (`key`)) ENGINE=InnoDB
 /*!40000 ALTER TABLE `a-b``c` DISABLE KEYS */
-/*!50003 ALTER TABLE `a-b``c` ADD invis INT /*!80023 INVISIBLE */ */
+/*!50003 ALTER TABLE `a-b``c` ADD invis INT */
 CREATE TABLE ch (a INT CHECK (a>0), b INT, c BINARY(16), CONSTRAINT cc CHECK (a<b), CONSTRAINT fkk FOREIGN KEY (b) REFERENCES k2 (a) ON DELETE CASCADE)
-ALTER TABLE ch DROP FOREIGN KEY fkk, DROP CONSTRAINT cc, ADD FULLTEXT INDEX ft (nothing)
 ALTER TABLE ch DROP FOREIGN KEY fkk
 CREATE TABLE part (id INT NOT NULL, d DATE NOT NULL, PRIMARY KEY (id, d)) PARTITION BY RANGE (YEAR(d)) (PARTITION p0 VALUES LESS THAN (2020), PARTITION p1 VALUES LESS THAN (2030))
 ALTER TABLE part ADD PARTITION (PARTITION p2 VALUES LESS THAN (2040))
@@ -114,13 +114,10 @@ async fn follow(server: &Server, flavor: &str) {
             Some(_) => continue,
             None => line,
         };
-        // Some are an error on one of the servers: then there is nothing to follow.
-        let _ = try_run(&mut source, statement).await;
+        run(&mut source, statement).await;
         place = replay(&mut session, &mut model, place).await;
 
-        let mut truth = Schema::new(description.clone(), Adopt::Never);
-        truth.capture_all(&mut session).await.unwrap();
-        for (name, expected) in tables(&mut session, &truth).await {
+        for (name, expected) in tables(&mut session).await {
             match model.definition(&name) {
                 Some(found) => assert_eq!(found, &expected, "{name} after {statement}"),
                 // The text does not tell: it is read again when rows come.
@@ -131,37 +128,44 @@ async fn follow(server: &Server, flavor: &str) {
     stale.sort();
     stale.dedup();
     assert!(stale.is_empty(), "no definition of {stale:?}");
+
+    let mut captured = Schema::new(description, Adopt::Never);
+    captured.capture_all(&mut session).await.unwrap();
+    for (name, expected) in tables(&mut session).await {
+        assert_eq!(captured.definition(&name), Some(&expected), "{name}, captured");
+    }
 }
 
-/// Applies what the binlog has from `place` on; the place behind it.
-async fn replay(session: &mut Session, model: &mut Schema, place: Place) -> Place {
-    let rows = session
-        .query(&format!("SHOW BINLOG EVENTS IN '{}' FROM {}", place.file, place.offset))
-        .await
-        .unwrap();
-    let mut end = place.offset;
-    for row in &rows {
-        end = row.number("End_log_pos").unwrap();
-        if row.text("Event_type") != Some("Query") {
-            continue;
+/// Applies what the binlog has from `place` on, over all files; the place behind it.
+async fn replay(session: &mut Session, model: &mut Schema, mut place: Place) -> Place {
+    loop {
+        let events = format!("SHOW BINLOG EVENTS IN '{}' FROM {}", place.file, place.offset);
+        let rows = session.query(&events).await.unwrap();
+        let mut next = None;
+        for row in &rows {
+            place.offset = row.number("End_log_pos").unwrap();
+            let info = row.text("Info").unwrap();
+            match row.text("Event_type").unwrap() {
+                "Rotate" => next = info.split(';').next(),
+                "Query" => apply(model, &place.file, row.number("Pos").unwrap(), info),
+                _ => {}
+            }
         }
-        let info = row.text("Info").unwrap();
-        let (schema, text) = match info.strip_prefix("use `schema_model`; ") {
-            Some(text) => ("schema_model", text),
-            None if info.starts_with("use `") => continue, // a neighbour's
-            None => ("", info),
-        };
-        let offset = row.number("Pos").unwrap();
-        let place = EventPlace { file: Arc::clone(&place.file), offset, time: 0 };
-        model.apply(&Statement {
-            text,
-            schema,
-            sql_mode: 0,
-            server_collation: None,
-            place: &place,
-        });
+        match next {
+            Some(file) => place = Place { file: file.into(), offset: 4 },
+            None => return place,
+        }
     }
-    Place { file: place.file, offset: end }
+}
+
+fn apply(model: &mut Schema, file: &FileName, offset: u64, info: &str) {
+    let (schema, text) = match info.strip_prefix("use `schema_model`; ") {
+        Some(text) => ("schema_model", text),
+        None if info.starts_with("use `") => return, // a neighbour's
+        None => ("", info),
+    };
+    let place = &EventPlace { file: file.clone(), offset, time: 0 };
+    model.apply(&Statement { text, schema, sql_mode: 0, server_collation: None, place });
 }
 
 async fn describe(session: &mut Session) -> sluice::schema::Server {
@@ -185,15 +189,41 @@ async fn describe(session: &mut Session) -> sluice::schema::Server {
     }
 }
 
-/// All tables of the database, as they were just read.
-async fn tables(session: &mut Session, truth: &Schema) -> BTreeMap<TableName, Definition> {
-    let rows = session
-        .query(
-            "SELECT table_name AS t FROM information_schema.tables \
-             WHERE table_schema = 'schema_model' AND table_type NOT LIKE '%VIEW'",
-        )
-        .await
-        .unwrap();
-    let names = rows.iter().map(|row| TableName::new("schema_model", row.text("t").unwrap()));
-    names.map(|name| (name.clone(), truth.definition(&name).unwrap().clone())).collect()
+/// All tables of the database, as `information_schema` has them. (Without joins, of which
+/// MariaDB 10.11 can die.)
+async fn tables(session: &mut Session) -> BTreeMap<TableName, Definition> {
+    let mut select = async |what: &str, of: &str, order: &str| {
+        let statement = format!(
+            "SELECT table_name AS t, {what} FROM information_schema.{of} ORDER BY table_name, {order}"
+        );
+        session.query(&statement).await.unwrap()
+    };
+    let mut found: BTreeMap<TableName, Definition> = BTreeMap::new();
+    let name = |row: &Row| TableName::new("schema_model", row.text("t").unwrap());
+    let here = "WHERE table_schema = 'schema_model'";
+    let of = format!("tables {here} AND table_type NOT LIKE '%VIEW'");
+    for row in select("table_collation AS c", &of, "1").await {
+        let charset = row.text("c").unwrap().split('_').next().map(newer_name);
+        found.insert(name(&row), Definition { charset, ..Definition::default() });
+    }
+    let of = format!("columns {here}");
+    let what = "column_name AS n, column_type AS y, character_set_name AS c";
+    for row in select(what, &of, "ordinal_position").await {
+        let Some(definition) = found.get_mut(&name(&row)) else { continue };
+        definition.columns.push(ColumnDefinition {
+            name: row.text("n").unwrap().to_owned(),
+            mysql_type: row.text("y").unwrap().to_owned(),
+            charset: row.text("c").filter(|charset| *charset != "binary").map(newer_name),
+        });
+    }
+    let of = format!("statistics {here} AND index_name = 'PRIMARY'");
+    for row in select("column_name AS n", &of, "seq_in_index").await {
+        found.get_mut(&name(&row)).unwrap().primary_key.push(row.text("n").unwrap().to_owned());
+    }
+    found
+}
+
+/// Servers before MySQL 8.0.30 and MariaDB 10.6 say `utf8`.
+fn newer_name(charset: &str) -> String {
+    if charset == "utf8" { "utf8mb3".to_owned() } else { charset.to_owned() }
 }

@@ -97,7 +97,9 @@ impl Definition {
         // `prepare_fields_and_keys`.
         for old in &self.columns {
             if alteration.dropped.iter().any(|(name, _)| same(name, &old.name)) {
-                in_key(&old.name).into_iter().for_each(|rank| key[rank] = None);
+                if let Some(rank) = in_key(&old.name) {
+                    key[rank] = None;
+                }
                 continue;
             }
             let change = pending.iter().position(|change| match &change.action {
@@ -124,7 +126,9 @@ impl Definition {
                 }
                 ColumnAction::Add { .. } => return None,
             };
-            in_key(&old.name).into_iter().for_each(|rank| key[rank] = Some(new.name.clone()));
+            if let Some(rank) = in_key(&old.name) {
+                key[rank] = Some(new.name.clone());
+            }
             if pending[change].place == ColumnPlace::Unsaid {
                 columns.push(new);
                 pending.remove(change);

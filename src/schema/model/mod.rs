@@ -231,7 +231,7 @@ impl Model {
                 self.set_database(name, None);
             }
             Effect::CreateTable { name, keep, body } => {
-                self.create_table(name, *keep, body, context)
+                self.create_table(name, *keep, body, context);
             }
             Effect::AlterTable { name, alteration } => {
                 let charset = self.database_charset(&name.schema);

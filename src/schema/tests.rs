@@ -1,7 +1,7 @@
 //! The face, without a server: history, rollback, versions, agreement with table maps.
 
 use super::*;
-use crate::binlog::{TableMapId, WireColumn, code};
+use crate::binlog::{TableMap, TableMapId, WireColumn, code};
 use crate::change::{ColumnType, StateTopic, StatementKind};
 
 fn server() -> Server {
@@ -216,6 +216,26 @@ fn a_change_the_model_cannot_carry_out_leaves_no_definition() {
         apply(&mut schema, 20, text);
         assert_eq!(columns(&schema, "t"), None, "{text}");
     }
+}
+
+#[test]
+fn lengths_beyond_all_bounds_do_no_harm() {
+    let mut schema = schema();
+    let most = u64::MAX;
+    apply(
+        &mut schema,
+        10,
+        &format!(
+            "CREATE TABLE t (a VARCHAR({most}), b TEXT({most}), c BIT({most}), d TIME({most}), e DECIMAL({most},{most}))"
+        ),
+    );
+    apply(&mut schema, 20, "CREATE TABLE u (a VARCHAR(5)) CHARSET latin1");
+    apply(
+        &mut schema,
+        30,
+        &format!("ALTER TABLE u ADD b VARCHAR({most}), CONVERT TO CHARSET utf8mb4"),
+    );
+    assert_eq!(columns(&schema, "u").unwrap(), "a varchar(5), b longtext");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::source;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Where the rows come from, and which tables of it.
-    pub source: Arc<source::Settings>,
+    pub source: source::Settings,
     /// What of them is published.
     pub publication: Publication,
     /// Whether TIMESTAMP values are written in the server's zone, not in that of

@@ -154,7 +154,7 @@ impl<S: Sink> Session<'_, S> {
             state: committed.state,
             meta_dat: if first_start { self.plan.meta_dat.read() } else { None },
         };
-        let settings = source::Settings::clone(&self.plan.source);
+        let settings = self.plan.source.clone();
         let (source, first) = Box::pin(Source::prepare(settings, before)).await?;
         if let Some(first) = first {
             self.sink.commit(&first.position, first.state).await?.await?;

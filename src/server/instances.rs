@@ -108,7 +108,8 @@ impl Instances {
         let sink = Embedded::new(self.log.writer(name, &self.group));
         let tasks = Tasks::new();
         let own = tasks.clone();
-        let plan = plan.clone();
+        let mut plan = plan.clone();
+        plan.source.replica.uuid = replica_uuid(self.log.cluster_id(), name);
         tasks.spawn("instance", async move { instance::run(&plan, sink, &reporter, &own).await });
         self.running.insert(name.to_owned(), tasks);
     }
@@ -121,4 +122,16 @@ impl Instances {
             tracing::error!(instance = name, ?panicked, "an instance panicked");
         }
     }
+}
+
+/// Our UUID as a replica, made once with the log and the same at each start: a server that
+/// meets it again drops the older connection at once instead of after its time-out. Two
+/// installations must differ in it, or the server drops the one for the other.
+fn replica_uuid(cluster: &str, instance: &str) -> String {
+    let mut bytes = [0; 16];
+    for (place, piece) in bytes.chunks_exact_mut(4).enumerate() {
+        let part = crc32c::crc32c(format!("{place} {cluster} {instance}").as_bytes());
+        piece.copy_from_slice(&part.to_be_bytes());
+    }
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }

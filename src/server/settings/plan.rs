@@ -47,13 +47,7 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
     };
     let path = config.meta_dat.clone();
     Ok(Plan {
-        source: Arc::new(source_settings(
-            &config.name,
-            &config.source,
-            &config.filter,
-            filter,
-            gtid,
-        )),
+        source: source_settings(&config.name, &config.source, &config.filter, filter, gtid),
         zone_of_server: zone.is_none(),
         publication: Publication {
             fields: Arc::new(fields),
@@ -87,8 +81,8 @@ fn source_settings(
     let ours = own_address(&server.address.host, server.address.port);
     let server_id =
         config.server_id.unwrap_or_else(|| SourceConfig::derived_server_id(name, ours.octets()));
-    let uuid = replica_uuid(name, server_id);
-    let mut settings = source::Settings::new(endpoint, server_id, uuid, filter);
+    // The UUID is that of the log, which is not open yet.
+    let mut settings = source::Settings::new(endpoint, server_id, String::new(), filter);
     settings.replica.heartbeat = config.heartbeat.period;
     settings.replica.read_timeout = config.heartbeat.read_timeout;
     settings.by_gtid = config.gtid;
@@ -126,17 +120,6 @@ fn own_address(host: &str, port: u16) -> Ipv4Addr {
         Ok(IpAddr::V4(address)) => address,
         Ok(IpAddr::V6(_)) | Err(_) => Ipv4Addr::LOCALHOST,
     }
-}
-
-/// Our UUID as a replica: the same at each start, since a server that meets it again drops
-/// the older connection at once instead of after its time-out.
-fn replica_uuid(name: &str, server_id: u32) -> String {
-    let mut bytes = [0; 16];
-    for (place, piece) in bytes.chunks_exact_mut(4).enumerate() {
-        let part = crc32c::crc32c(format!("{place} {server_id} {name}").as_bytes());
-        piece.copy_from_slice(&part.to_be_bytes());
-    }
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
 fn gtid_set(text: &str) -> Result<GtidSet, crate::change::GtidError> {

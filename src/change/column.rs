@@ -20,6 +20,7 @@ pub struct Column {
 /// `enum_field_types`, split where the same code holds two things.
 #[expect(missing_docs, reason = "what a field means is said of its variant")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the line of each variant tells of its fields")]
 pub enum ColumnType {
     /// TINYINT, 1 byte (code 1).
     Tiny { unsigned: bool },

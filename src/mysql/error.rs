@@ -98,7 +98,7 @@ pub enum Error {
     },
 }
 
-/// ER_MASTER_FATAL_ERROR_READING_BINLOG: the dump cannot go on where it was asked to.
+/// `ER_MASTER_FATAL_ERROR_READING_BINLOG`: the dump cannot go on where it was asked to.
 pub(crate) const ERROR_READING_BINLOG: u16 = 1236;
 
 impl Error {

@@ -3,13 +3,13 @@
 //! Names of variables and statements changed over the years (MySQL 8.0.26, 8.2, 8.4, 9.0;
 //! MariaDB 10.5), and forks differ: each is tried, and none is derived from a version.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Error, Session};
 use crate::change::{Flavor, GtidSet, TableName};
 
-/// ER_PARSE_ERROR: the server does not know the statement.
+/// `ER_PARSE_ERROR`: the server does not know the statement.
 const ER_PARSE_ERROR: u16 = 1064;
 
 /// A server, as it presents itself.
@@ -57,13 +57,10 @@ impl Probe {
             .collect();
         let version = variables.get("version").cloned().unwrap_or_default();
         let flavor = if version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
-        let uuid = match variables.get("server_uuid").filter(|uuid| !uuid.is_empty()) {
-            Some(uuid) => Arc::from(uuid.as_str()),
-            None => {
-                let id = variables.get("server_id").map_or("0", String::as_str);
-                Arc::from(format!("server-id:{id}"))
-            }
-        };
+        let uuid = variables.get("server_uuid").filter(|uuid| !uuid.is_empty());
+        let id = variables.get("server_id").map_or("0", String::as_str);
+        let uuid =
+            uuid.map_or_else(|| Arc::from(format!("server-id:{id}")), |u| Arc::from(u.as_str()));
         Ok(Self { flavor, version, uuid, variables })
     }
 
@@ -182,9 +179,9 @@ pub async fn replicas(session: &mut Session) -> Result<Vec<(u32, String)>, Error
 /// that can.
 pub async fn without_rollback(
     session: &mut Session,
-    tables: HashSet<TableName>,
-) -> Result<HashSet<TableName>, Error> {
-    let mut kept = HashSet::new();
+    tables: impl IntoIterator<Item = TableName>,
+) -> Result<Vec<TableName>, Error> {
+    let mut kept = Vec::new();
     for name in tables {
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "''");
         let rows = session
@@ -197,7 +194,7 @@ pub async fn without_rollback(
             ))
             .await?;
         if rows.first().and_then(|row| row.text_at(0)).is_some_and(|answer| answer != "YES") {
-            kept.insert(name);
+            kept.push(name);
         }
     }
     Ok(kept)

@@ -148,8 +148,8 @@ impl Error {
     /// Whether trying again may help without anybody doing anything.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Mysql(error) => error.is_passing(),
-            Self::Schema { source: schema::Error::Server(error), .. }
+            Self::Mysql(error)
+            | Self::Schema { source: schema::Error::Server(error), .. }
             | Self::Capture(schema::Error::Server(error)) => error.is_passing(),
             // A byte damaged on the way comes whole the next time.
             Self::Event { source: binlog::Error::Checksum, .. } | Self::Broken(_) => true,

@@ -14,6 +14,7 @@ mod tables;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -74,7 +75,11 @@ pub(super) struct Reader<'a> {
     idle: Idle,
     /// A format description was compared with the position's.
     is_same_file: bool,
-    /// When the clock was last read for `progress`.
+    /// Bytes received since the last chunk, dropped ones too: its slices may keep them alive.
+    unclaimed: usize,
+    /// When the last packet came.
+    now: Instant,
+    /// When `progress` was last told of one.
     heard: Instant,
 }
 
@@ -116,6 +121,8 @@ impl<'a> Reader<'a> {
             session: Some(session),
             idle: Idle::new(),
             is_same_file: false,
+            unclaimed: 0,
+            now: Instant::now(),
             heard: Instant::now(),
         }
     }
@@ -131,18 +138,22 @@ impl<'a> Reader<'a> {
         let outlet = Outlet { chunks, generation };
         let mut payload: Option<Payload> = None;
         loop {
-            // In this order: stopping; a position that waited for long enough; the server.
+            if stop.is_cancelled() {
+                return self.stop(outlet).await;
+            }
+            if self.idle.was_due(self.now) {
+                self.flush_idle(outlet).await?;
+            }
+            // The server first: the others were looked at above, and need no more than to end
+            // a wait.
             let incoming = tokio::select! {
                 biased;
-                () = stop.cancelled() => {
-                    self.flush_idle(outlet).await?;
-                    return Ok(Ended::Stopped);
-                }
+                incoming = dump.next() => incoming?,
+                () = stop.cancelled() => continue,
                 () = self.idle.is_due() => {
-                    self.flush_idle(outlet).await?;
+                    self.now = Instant::now();
                     continue;
                 }
-                incoming = dump.next() => incoming?,
             };
             let result = match incoming {
                 Incoming::Event(event) => {
@@ -166,11 +177,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Leaves the position of passed traffic behind, if somebody still takes it.
+    async fn stop(&mut self, outlet: Outlet<'_>) -> Result<Ended, Error> {
+        const GOODBYE: Duration = Duration::from_secs(1);
+        match tokio::time::timeout(GOODBYE, self.flush_idle(outlet)).await {
+            Ok(Ok(()) | Err(Error::Closed)) | Err(_) => Ok(Ended::Stopped),
+            Ok(Err(error)) => Err(error),
+        }
+    }
+
     fn received(&mut self, bytes: usize) {
         self.progress.packet(bytes);
-        let now = Instant::now();
-        if now.duration_since(self.heard).as_millis() >= 500 {
-            self.heard = now;
+        self.unclaimed += bytes;
+        self.now = Instant::now();
+        if self.now.duration_since(self.heard).as_millis() >= 500 {
+            self.heard = self.now;
             self.progress.heard(clock::now_millis());
         }
     }
@@ -250,19 +271,18 @@ impl<'a> Reader<'a> {
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
         const WHAT: &str = "TRANSACTION_PAYLOAD";
-        let mut payload = match arriving.take() {
-            Some(payload) => payload,
-            None => {
-                let header = EventHeader::parse(bytes).map_err(|e| self.odd(WHAT, e))?;
-                let place = self.advance(&header)?;
-                Payload {
-                    header,
-                    place,
-                    inflater: Inflater::default(),
-                    checksum: crc32fast::Hasher::new(),
-                    tail: Vec::new(),
-                    received: 0,
-                }
+        let mut payload = if let Some(payload) = arriving.take() {
+            payload
+        } else {
+            let header = EventHeader::parse(bytes).map_err(|e| self.odd(WHAT, e))?;
+            let place = self.advance(&header)?;
+            Payload {
+                header,
+                place,
+                inflater: Inflater::default(),
+                checksum: crc32fast::Hasher::new(),
+                tail: Vec::new(),
+                received: 0,
             }
         };
         let body = if payload.received == 0 { bytes.slice(HEADER_LENGTH..) } else { bytes.clone() };
@@ -327,7 +347,8 @@ impl<'a> Reader<'a> {
     async fn hand_over(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
         let Piece { head, changes, end, bytes, whole } = piece;
         let pinned = changes.iter().map(weight).sum();
-        let bytes = bytes.min(pinned);
+        let bytes = bytes.max(self.unclaimed).min(pinned);
+        self.unclaimed = 0;
         let mut position = None;
         let end = match end {
             End::More => ChunkEnd::More,
@@ -408,7 +429,8 @@ impl<'a> Reader<'a> {
             return Ok(tables);
         }
         let session = session(&mut self.session, self.settings).await?;
-        Ok(probe::without_rollback(session, tables).await.map_err(Error::from)?)
+        let kept = probe::without_rollback(session, tables).await.map_err(Error::from)?;
+        Ok(kept.into_iter().collect())
     }
 
     fn here(&self) -> String {
@@ -428,6 +450,12 @@ impl<'a> Reader<'a> {
 impl Payload {
     /// Runs the checksum over all but the last four bytes.
     fn check(&mut self, bytes: &[u8]) {
+        if let Some((covered, last)) = bytes.split_last_chunk::<4>() {
+            self.checksum.update(&self.tail);
+            self.checksum.update(covered);
+            self.tail = last.to_vec();
+            return;
+        }
         self.tail.extend_from_slice(bytes);
         let covered = self.tail.len().saturating_sub(4);
         self.checksum.update(self.tail.get(..covered).unwrap_or_default());

@@ -33,7 +33,7 @@ pub(crate) enum Until {
 pub(crate) struct Walked {
     /// The offset of a transaction boundary, or that asked for.
     pub(crate) offset: u64,
-    /// Header timestamp of the file's FORMAT_DESCRIPTION.
+    /// Header timestamp of the file's `FORMAT_DESCRIPTION`.
     pub(crate) created: u32,
     /// What was executed before it; `None` if the file does not begin with a set.
     pub(crate) gtid_set: Option<GtidSet>,
@@ -101,7 +101,7 @@ fn refused(error: mysql::Error, file: &str) -> Error {
     }
 }
 
-/// What holds before the first FORMAT_DESCRIPTION.
+/// What holds before the first `FORMAT_DESCRIPTION`.
 pub(crate) fn unknown_format(checksum: ChecksumAlgorithm, version: &str) -> FormatDescription {
     FormatDescription {
         binlog_version: 4,

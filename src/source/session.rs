@@ -67,21 +67,17 @@ impl Source {
         let probe = Probe::read(&mut session).await?;
         check::must_be_fit(&mut session, &probe, &settings).await?;
         let mut schema = Schema::new(server(&probe), settings.adopt);
-        let first = match before.position {
-            Some(position) => {
-                schema.restore(&before.state)?;
-                tracing::info!(%position, "goes on behind the committed position");
-                (position, None)
-            }
-            None => {
-                let meta_dat = before.meta_dat.as_deref();
-                let first = start::first(&settings, &mut session, &probe, meta_dat).await?;
-                tracing::warn!("{}", first.note);
-                schema.capture_all(&mut session).await?;
-                let append =
-                    FirstAppend { position: first.position.clone(), state: schema.commit()? };
-                (first.position, Some(append))
-            }
+        let first = if let Some(position) = before.position {
+            schema.restore(&before.state)?;
+            tracing::info!(%position, "goes on behind the committed position");
+            (position, None)
+        } else {
+            let meta_dat = before.meta_dat.as_deref();
+            let first = start::first(&settings, &mut session, &probe, meta_dat).await?;
+            tracing::warn!("{}", first.note);
+            schema.capture_all(&mut session).await?;
+            let append = FirstAppend { position: first.position.clone(), state: schema.commit()? };
+            (first.position, Some(append))
         };
         let (reached, append) = first;
         let time_zone = probe::time_zone(&mut session, &probe).await?;

@@ -81,7 +81,7 @@ impl Settings {
                 uuid,
                 heartbeat: Duration::from_secs(5),
                 read_timeout: Duration::from_secs(25),
-                first_event_timeout: Duration::from_secs(600),
+                first_event_timeout: Duration::from_mins(10),
             },
             by_gtid: false,
             executed_text: false,

@@ -1,5 +1,5 @@
 //! What is said to the server between login and dump: our settings of its session
-//! (binlog.md 1), COM_REGISTER_SLAVE, and the dump command itself (binlog.md 2).
+//! (binlog.md 1), `COM_REGISTER_SLAVE`, and the dump command itself (binlog.md 2).
 
 use mysql_common::packets::ComRegisterSlave;
 use mysql_common::proto::MySerialize as _;
@@ -18,7 +18,7 @@ const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 /// 8.0.26 on it is known for sure.
 const USE_HEARTBEAT_EVENT_V2: u16 = 2;
 const HEARTBEAT_V2_SINCE: (u16, u16, u16) = (8, 0, 26);
-/// MariaDB, the same bit: send ANNOTATE_ROWS events, the statements behind the rows.
+/// MariaDB, the same bit: send `ANNOTATE_ROWS` events, the statements behind the rows.
 const SEND_ANNOTATE_ROWS: u16 = 2;
 /// End at the end of the binlog instead of waiting for more.
 const NON_BLOCK: u16 = 1;

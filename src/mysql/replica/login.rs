@@ -23,7 +23,7 @@ use crate::mysql::error::is_denial;
 use crate::mysql::{Endpoint, Error, TlsMode};
 
 const MAX_PACKET: u32 = 1 << 30;
-/// utf8mb4_general_ci.
+/// `utf8mb4_general_ci`.
 const COLLATION: u8 = 45;
 
 /// What the greeting tells of the server.
@@ -65,7 +65,7 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     Ok((login.packets, greeting))
 }
 
-/// Without DEPRECATE_EOF: a dump ends with a classic EOF packet.
+/// Without `DEPRECATE_EOF`: a dump ends with a classic EOF packet.
 fn capabilities() -> CapabilityFlags {
     CapabilityFlags::CLIENT_LONG_PASSWORD
         | CapabilityFlags::CLIENT_PROTOCOL_41

@@ -4,7 +4,7 @@
 //! In: the bytes of a socket, read 256 KiB and more at a time into one growing buffer. Out:
 //! payloads, as slices of that buffer without a copy; those of several packets are joined
 //! in place, by moving what is behind a header over it as soon as the header is there.
-//! A TRANSACTION_PAYLOAD event is not joined but handed on as it arrives.
+//! A `TRANSACTION_PAYLOAD` event is not joined but handed on as it arrives.
 //!
 //! Always: memory grows with the bytes that arrived, not with the length announced; the
 //! sequence numbers have no gap (the cheapest proof that no byte was lost); each wait has
@@ -39,7 +39,7 @@ const EVENT: u8 = 0x00;
 pub(super) const ERROR: u8 = 0xFF;
 /// First byte of the end of the stream, in a payload shorter than nine bytes.
 pub(super) const END: u8 = 0xFE;
-/// Type code of TRANSACTION_PAYLOAD, at offset 4 of an event's header.
+/// Type code of `TRANSACTION_PAYLOAD`.
 const TRANSACTION_PAYLOAD: u8 = 40;
 
 /// What the server sends after a dump command.
@@ -47,8 +47,8 @@ const TRANSACTION_PAYLOAD: u8 = 40;
 pub enum Incoming {
     /// One whole event: header, body, checksum if the stream has them.
     Event(Bytes),
-    /// The next bytes of a TRANSACTION_PAYLOAD event, beginning with its header. All its
-    /// pieces come in a row.
+    /// The next bytes of a `TRANSACTION_PAYLOAD` event, the first with its whole header. All
+    /// its pieces come in a row.
     Piece {
         /// The bytes; empty only for a last piece.
         bytes: Bytes,
@@ -75,7 +75,7 @@ pub(super) struct Packets<S> {
     joined: usize,
     /// The packet whose bytes come next.
     packet: Option<Packet>,
-    /// Whether a TRANSACTION_PAYLOAD is being handed on.
+    /// Whether a `TRANSACTION_PAYLOAD` is being handed on.
     in_pieces: bool,
     sequence: u8,
     address: Arc<str>,
@@ -213,20 +213,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         }
     }
 
-    /// Looks at the next packet, without taking it, for a TRANSACTION_PAYLOAD event.
+    /// Looks at the next packet, without taking it, for a `TRANSACTION_PAYLOAD` event.
     async fn begins_payload(&mut self) -> Result<bool, Error> {
-        /// Status byte, timestamp, type.
-        const UP_TO_TYPE: usize = 6;
+        /// The status byte and a header, so that the first piece holds a whole one.
+        const LEAST: usize = 1 + 19;
+        /// Behind the status byte and the timestamp.
+        const TYPE: usize = 5;
         let packet = match self.packet {
             Some(packet) => packet,
             None => self.take_header().await?,
         };
-        if packet.left < UP_TO_TYPE {
+        if packet.left < LEAST {
             return Ok(false);
         }
-        self.fill(UP_TO_TYPE).await?;
+        self.fill(LEAST).await?;
         let status = self.buffer.first();
-        let event_type = self.buffer.get(UP_TO_TYPE - 1);
+        let event_type = self.buffer.get(TYPE);
         Ok((status, event_type) == (Some(&EVENT), Some(&TRANSACTION_PAYLOAD)))
     }
 
@@ -307,10 +309,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             return self.broken("an error without a number");
         };
         // `#` and five characters of SQL state, absent before the handshake is through.
-        let message = match rest {
-            [b'#', _, _, _, _, _, message @ ..] => message,
-            message => message,
-        };
+        let message = if rest.first() == Some(&b'#') { rest.get(6..) } else { Some(rest) };
+        let message = message.unwrap_or_default();
         Error::Server {
             address: self.address.to_string(),
             what: what.to_owned(),

@@ -122,7 +122,7 @@ fn settings() -> ReplicaSettings {
         uuid: "7f1c8e6a-0000-4000-8000-000000000001".to_owned(),
         heartbeat: Duration::from_secs(5),
         read_timeout: Duration::from_secs(25),
-        first_event_timeout: Duration::from_secs(300),
+        first_event_timeout: Duration::from_mins(5),
     }
 }
 
@@ -185,6 +185,25 @@ async fn a_compressed_transaction_comes_in_pieces_that_make_up_the_event() {
     let (_server, (joined, pieces)) = tokio::join!(sending, receiving);
     assert!(joined == packet[1..]);
     assert!(pieces > 3, "{pieces} pieces");
+}
+
+#[tokio::test]
+async fn the_first_piece_holds_the_whole_header_however_it_arrives() {
+    let (ours, mut server) = pipe();
+    let packet = event(40, &[7; 100]);
+    let length = u8::try_from(packet.len()).unwrap();
+    let bytes = [&[length, 0, 0, 0], packet.as_slice()].concat();
+    let sending = async move {
+        for byte in bytes {
+            server.stream.write_all(&[byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        server
+    };
+    let mut packets = reader(ours);
+    let (_server, first) = tokio::join!(sending, packets.next());
+    let Incoming::Piece { bytes, .. } = first.unwrap() else { panic!("no piece") };
+    assert!(bytes.len() >= 19, "{} bytes", bytes.len());
 }
 
 #[tokio::test]

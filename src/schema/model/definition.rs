@@ -14,28 +14,27 @@ use super::spelling;
 
 /// A table's columns and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Definition {
+pub(crate) struct Definition {
     /// In the order of the row image.
-    pub columns: Vec<ColumnDefinition>,
+    pub(crate) columns: Vec<ColumnDefinition>,
     /// The primary key's columns by name, in the order of the key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub primary_key: Vec<String>,
+    pub(crate) primary_key: Vec<String>,
     /// The default character set of columns to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub charset: Option<String>,
+    pub(crate) charset: Option<String>,
 }
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ColumnDefinition {
-    /// The name.
-    pub name: String,
+pub(crate) struct ColumnDefinition {
+    pub(crate) name: String,
     /// The type as the server spells it.
     #[serde(rename = "type")]
-    pub mysql_type: String,
+    pub(crate) mysql_type: String,
     /// The character set of text, ENUM and SET; `None` for all else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub charset: Option<String>,
+    pub(crate) charset: Option<String>,
 }
 
 /// Whether two names are those of one column: the server compares them without case.
@@ -97,9 +96,7 @@ impl Definition {
         // `prepare_fields_and_keys`.
         for old in &self.columns {
             if alteration.dropped.iter().any(|(name, _)| same(name, &old.name)) {
-                if let Some(rank) = in_key(&old.name) {
-                    key[rank] = None;
-                }
+                in_key(&old.name).into_iter().for_each(|rank| key[rank] = None);
                 continue;
             }
             let change = pending.iter().position(|change| match &change.action {
@@ -126,9 +123,7 @@ impl Definition {
                 }
                 ColumnAction::Add { .. } => return None,
             };
-            if let Some(rank) = in_key(&old.name) {
-                key[rank] = Some(new.name.clone());
-            }
+            in_key(&old.name).into_iter().for_each(|rank| key[rank] = Some(new.name.clone()));
             if pending[change].place == ColumnPlace::Unsaid {
                 columns.push(new);
                 pending.remove(change);

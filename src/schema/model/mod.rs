@@ -23,8 +23,7 @@ use super::Place;
 use super::ddl::{Body, CharsetChoice, Dialect, Effect};
 
 use definition::chosen;
-pub(crate) use definition::same;
-pub use definition::{ColumnDefinition, Definition};
+pub(crate) use definition::{ColumnDefinition, Definition, same};
 
 /// What is known of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,7 +230,7 @@ impl Model {
                 self.set_database(name, None);
             }
             Effect::CreateTable { name, keep, body } => {
-                self.create_table(name, *keep, body, context);
+                self.create_table(name, *keep, body, context)
             }
             Effect::AlterTable { name, alteration } => {
                 let charset = self.database_charset(&name.schema);

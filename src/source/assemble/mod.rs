@@ -175,11 +175,15 @@ impl Open {
     }
 }
 
+/// A GTID event that nothing has followed yet; anonymous without a GTID.
+#[derive(Debug)]
+struct Announced(Option<Gtid>);
+
 /// Assembles the events of one dump.
 #[derive(Debug)]
 pub(crate) struct Assembler {
     open: Option<Open>,
-    announced: Option<Option<Gtid>>,
+    announced: Option<Announced>,
     /// The executed set; only where heads have to carry its text.
     executed: Option<GtidSet>,
     taken_back: Vec<TakenBack>,
@@ -221,7 +225,7 @@ impl Assembler {
             Input::Begin => {
                 // MariaDB's GTID has opened already; XA START follows it.
                 if self.open.is_none() {
-                    let gtid = self.announced.take().flatten();
+                    let gtid = self.announced.take().and_then(|announced| announced.0);
                     self.begin(gtid, false, place.offset);
                 }
                 Ok(None)
@@ -268,15 +272,15 @@ impl Assembler {
         // belongs to the executed set; one that was cut by a crash does not.
         let former = match (self.open.take(), self.announced.take()) {
             (Some(open), _) => open.gone.map(|_| abort(&open)),
-            (None, Some(announced)) => {
-                self.begin(announced, false, place.offset);
+            (None, Some(Announced(gtid))) => {
+                self.begin(gtid, false, place.offset);
                 // It ended where this one begins.
                 self.commit_at(place.time, place.offset, behind)
             }
             (None, None) => None,
         };
         match form {
-            GtidForm::Announces => self.announced = Some(gtid),
+            GtidForm::Announces => self.announced = Some(Announced(gtid)),
             GtidForm::Opens => self.begin(gtid, false, place.offset),
             GtidForm::Standalone => self.begin(gtid, true, place.offset),
         }
@@ -285,7 +289,7 @@ impl Assembler {
 
     fn begin_announced(&mut self, place: &EventPlace) {
         if self.open.is_none()
-            && let Some(gtid) = self.announced.take()
+            && let Some(Announced(gtid)) = self.announced.take()
         {
             self.begin(gtid, true, place.offset);
         }
@@ -323,11 +327,13 @@ impl Assembler {
     ) -> Option<Piece> {
         let inside = self.open.as_ref().is_some_and(|open| !open.single);
         if self.open.is_none() {
-            let gtid = self.announced.take().flatten();
+            let gtid = self.announced.take().and_then(|announced| announced.0);
             self.begin(gtid, true, place.offset);
         }
         if let Some(open) = &mut self.open {
-            messages.into_iter().for_each(|message| open.push(Change::Statement(message), false));
+            for message in messages {
+                open.push(Change::Statement(message), false);
+            }
         }
         if inside { self.cut() } else { self.commit(place, behind) }
     }

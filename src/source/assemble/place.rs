@@ -57,12 +57,12 @@ impl Tracker {
         self.offset
     }
 
-    /// Header timestamp of the file's FORMAT_DESCRIPTION; 0 before it came.
+    /// Header timestamp of the file's `FORMAT_DESCRIPTION`; 0 before it came.
     pub(crate) fn created(&self) -> u32 {
         self.created
     }
 
-    /// FORMAT_DESCRIPTION came.
+    /// `FORMAT_DESCRIPTION` came.
     pub(crate) fn describe(&mut self, time: u32) {
         self.created = time;
     }

@@ -2,7 +2,7 @@
 //! something else, which is a statement for `schema` to read.
 //!
 //! The server writes these texts itself (`Query_log_event::starts_group` and its like,
-//! sql/log_event.cc), so their form is fixed; names are quoted as identifiers.
+//! `sql/log_event.cc`), so their form is fixed; names are quoted as identifiers.
 
 /// The part of a statement in its transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -299,12 +299,11 @@ impl Reader<'_> {
             return Ok(());
         }
         let map = TableMap::parse(&self.format, body).map_err(|e| self.odd(WHAT, e))?;
-        let found = match self.schema.lookup(&map, place) {
-            Some(table) => Ok(table),
-            None => {
-                let session = session(&mut self.session, self.settings).await?;
-                self.schema.resolve(session, &map, place).await
-            }
+        let found = if let Some(table) = self.schema.lookup(&map, place) {
+            Ok(table)
+        } else {
+            let session = session(&mut self.session, self.settings).await?;
+            self.schema.resolve(session, &map, place).await
         };
         let entry = match found {
             Ok(table) => Entry::Table(table),
@@ -312,7 +311,7 @@ impl Reader<'_> {
                 tracing::error!(table = %map.name, reason,
                     "THE ROWS OF A TABLE ARE DROPPED: its definition is not known \
                      (canal.instance.filter.table.error)");
-                Entry::Dropped
+                Entry::Unknown
             }
             Err(source) => return Err(Error::Schema { place: place.clone(), source }.into()),
         };
@@ -331,12 +330,16 @@ impl Reader<'_> {
         let event = RowsEvent::parse(&self.format, header.event_type, body)
             .map_err(|e| self.odd("a rows event", e))?;
         let ends_statement = event.ends_statement();
-        if event.is_dummy() {
-            return self.step(Input::PassedRows { ends_statement }, place, size, outlet).await;
-        }
+        let asked = if ends_statement { self.rows_query.take() } else { self.rows_query.clone() };
         let table = match self.tables.get(event.table) {
             Some(Entry::Table(table)) => Arc::clone(table),
-            Some(Entry::Dropped) => {
+            passed @ Some(Entry::Dropped | Entry::Unknown) => {
+                if matches!(passed, Some(Entry::Unknown)) {
+                    self.progress.dropped_rows();
+                }
+                return self.step(Input::PassedRows { ends_statement }, place, size, outlet).await;
+            }
+            None if event.is_dummy() => {
                 return self.step(Input::PassedRows { ends_statement }, place, size, outlet).await;
             }
             None => {
@@ -357,7 +360,8 @@ impl Reader<'_> {
             let (image, table) = (event.column_count, table.columns.len());
             return Err(self.odd("a rows event", crate::binlog::Error::Columns { image, table }));
         }
-        if let Some((sql, asked)) = self.rows_query.take() {
+        if let Some((sql, asked)) = asked {
+            self.rows_query = None;
             let statement = StatementChange {
                 kind: StatementKind::Query,
                 is_ddl: false,

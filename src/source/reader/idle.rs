@@ -57,6 +57,11 @@ impl Idle {
         });
     }
 
+    /// Whether the position has waited long enough at `now`.
+    pub(super) fn was_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
     /// Resolves when the position has waited long enough. Cancel safe.
     pub(super) async fn is_due(&self) {
         match self.due {

@@ -11,8 +11,10 @@ use crate::change::Table;
 /// What a table id stands for.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
-    /// The filter drops its rows, or its definition is not known and need not be.
+    /// The filter drops its rows.
     Dropped,
+    /// Its definition is not known, and the settings let its rows drop.
+    Unknown,
     /// Its rows are published.
     Table(Arc<Table>),
 }

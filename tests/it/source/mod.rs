@@ -99,11 +99,8 @@ impl Running {
     }
 
     async fn chunk(&mut self) -> Chunk {
-        match tokio::time::timeout(PATIENCE, self.chunks.recv()).await {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => panic!("the source ended"),
-            Err(_) => panic!("no chunk within {PATIENCE:?}"),
-        }
+        let chunk = tokio::time::timeout(PATIENCE, self.chunks.recv()).await;
+        chunk.expect("a chunk in time").expect("the source has not ended")
     }
 
     /// The next transaction, empty ones too.

@@ -1,4 +1,5 @@
-//! The thread that does for the appender what takes long: it writes checkpoints.
+//! The thread that does for the appender what takes long: it writes checkpoints and
+//! compacts.
 //!
 //! In: jobs, each with all it needs. Out: their outcomes, for which the appender looks between groups.
 //!
@@ -10,12 +11,22 @@ use std::sync::mpsc;
 
 use super::appender::Failure;
 use super::checkpoint::Checkpoint;
+use super::compaction::{CompactionJob, Replaced};
 use super::segment::Segment;
+use super::watermarks::Slot;
 use crate::disk::Disk;
 
 #[derive(Debug)]
 pub(super) enum Job {
     Checkpoint(CheckpointJob),
+    Compaction(CompactionJob),
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Checkpoint(CheckpointOutcome),
+    Compaction(Slot, Vec<Replaced>),
 }
 
 /// A checkpoint, and the segments to sync before it.
@@ -30,7 +41,7 @@ pub(super) struct CheckpointJob {
 
 /// What became of a checkpoint.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct CheckpointOutcome {
     /// The sequence it has passed.
     pub(super) result: Result<u64, Failure>,
     pub(super) dirty: Vec<Arc<Segment>>,
@@ -39,13 +50,13 @@ pub(super) struct Outcome {
 
 impl CheckpointJob {
     /// Syncs, and writes the checkpoint.
-    pub(super) fn carry_out(self, disk: &dyn Disk) -> Outcome {
+    pub(super) fn carry_out(self, disk: &dyn Disk) -> CheckpointOutcome {
         let result = self.sync().and_then(|()| {
             let written = self.checkpoint.write(disk);
             written.map_err(|error| Failure::refused("the checkpoint", &error))
         });
         let Self { checkpoint, dirty, sealed } = self;
-        Outcome { result: result.map(|()| checkpoint.sequence), dirty, sealed }
+        CheckpointOutcome { result: result.map(|()| checkpoint.sequence), dirty, sealed }
     }
 
     fn sync(&self) -> Result<(), Failure> {
@@ -69,10 +80,15 @@ fn of_segment(segment: &Segment, error: &io::Error) -> Failure {
 }
 
 /// Works until the appender is gone.
-pub(super) fn run(disk: &dyn Disk, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::Sender<Outcome>) {
+pub(super) fn run(
+    disk: &Arc<dyn Disk>,
+    jobs: &mpsc::Receiver<Job>,
+    outcomes: &mpsc::Sender<Outcome>,
+) {
     while let Ok(job) = jobs.recv() {
         let outcome = match job {
-            Job::Checkpoint(job) => job.carry_out(disk),
+            Job::Checkpoint(job) => Outcome::Checkpoint(job.carry_out(&**disk)),
+            Job::Compaction(job) => Outcome::Compaction(job.slot, job.carry_out(disk)),
         };
         if outcomes.send(outcome).is_err() {
             return;

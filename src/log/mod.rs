@@ -14,8 +14,10 @@
 //! [`Log::ends`] → [`Log::read`] → index → segment → whole batches below the end.
 
 mod appender;
+mod ballast;
 mod catalog;
 mod checkpoint;
+mod compaction;
 mod error;
 mod index;
 mod instance_writer;
@@ -156,7 +158,16 @@ impl Log {
                 std::io::ErrorKind::WouldBlock => OpenError::Locked,
                 _ => OpenError::Io { doing: "lock the log directory".to_owned(), source: error },
             })?;
-            recovery::open(&disk, settings).map(|opened| (opened, lock))
+            let opened = match recovery::open(&disk, settings.clone()) {
+                Err(OpenError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::StorageFull
+                        && ballast::give_up(&*disk) =>
+                {
+                    recovery::open(&disk, settings)
+                }
+                opened => opened,
+            };
+            opened.map(|opened| (opened, lock))
         });
         let stopped = |error: tokio::task::JoinError| OpenError::Unknown(error.to_string());
         let (Opened { shared, start, is_new }, lock) = opening.await.map_err(stopped)??;
@@ -174,7 +185,7 @@ impl Log {
         let (end, ended) = watch::channel(());
         tasks.spawn_blocking("append to the log", move || work(appender, lock, end));
         let disk = Arc::clone(&shared.disk);
-        tasks.spawn_blocking("keep the log", move || keeper::run(&*disk, &keeper, &outcomes));
+        tasks.spawn_blocking("keep the log", move || keeper::run(&disk, &keeper, &outcomes));
         Ok(Self(Arc::new(Inner { shared, tasks: tasks.clone(), ended })))
     }
 

@@ -23,7 +23,9 @@ pub(super) fn start(
     let mut total: u64 = segments.iter().map(|segment| segment.size).sum();
     let mut gone = 0;
     for segment in segments.iter().take(segments.len().saturating_sub(1)) {
-        let old = milliseconds.is_some_and(|keep| now - segment.largest_timestamp > keep);
+        // Records without timestamps have no age.
+        let dated = segment.largest_timestamp >= 0;
+        let old = milliseconds.is_some_and(|keep| now - segment.largest_timestamp > keep) && dated;
         let large = bytes.is_some_and(|keep| total - segment.size >= keep);
         if !(old || large) {
             break;

@@ -172,6 +172,13 @@ impl Segment {
         Ok(())
     }
 
+    /// Takes all that reading needs into memory, so that the files may be replaced.
+    pub(super) fn pin(&self) -> io::Result<()> {
+        self.load_index()?;
+        self.retire();
+        Ok(())
+    }
+
     /// Where to start looking for `offset`.
     pub(super) fn position(&self, offset: i64) -> io::Result<u64> {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);

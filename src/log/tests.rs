@@ -1,6 +1,10 @@
 //! The log as its users meet it: appended, read, reopened.
 
+mod cleaning;
 mod crash;
+mod model;
+mod producers;
+mod room;
 
 use std::sync::Arc;
 

@@ -30,7 +30,8 @@ impl Appender {
             return Ok(());
         }
         self.add_positions();
-        let result = if self.group.chunks.is_empty() { Ok(()) } else { self.make_durable() };
+        let result = if self.group.chunks.is_empty() { Ok(()) } else { self.carry_out() };
+        self.full = matches!(result, Err(Failure::Full));
         match &result {
             Ok(()) => self.publish(),
             Err(failure) => self.take_back(failure),
@@ -41,6 +42,29 @@ impl Appender {
             self.answer(answer, result.as_ref().err());
         }
         result
+    }
+
+    /// Makes the group durable. What frees room may use the ballast for it; all else waits
+    /// until the ballast is there again.
+    fn carry_out(&mut self) -> Result<(), Failure> {
+        if !self.frees_room() {
+            self.ballast.hold().map_err(|error| Failure::refused("the ballast", &error))?;
+            return self.make_durable();
+        }
+        match self.make_durable() {
+            Err(Failure::Full) if self.ballast.release() => self.make_durable(),
+            result => result,
+        }
+    }
+
+    /// Deletions, starts of partitions and offsets of groups: records of the program's own
+    /// topics, all of which are compacted.
+    fn frees_room(&self) -> bool {
+        let internal = |chunk: &Chunk| {
+            let own = self.tails[chunk.slot.0].topic.is_internal();
+            own && matches!(chunk.body, Body::Bytes(_))
+        };
+        self.group.chunks.iter().all(internal)
     }
 
     fn make_durable(&mut self) -> Result<(), Failure> {
@@ -203,6 +227,9 @@ impl Appender {
                     }
                     if let Some(last) = segments.last() {
                         self.sealed.push(last.clone());
+                        if tail.topic.config().compact {
+                            self.rolled.insert(*slot);
+                        }
                     }
                     segments.push(segment.clone());
                 });

@@ -14,7 +14,7 @@ mod session;
 mod tail;
 mod topics;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -27,12 +27,14 @@ use group::{Answer, Chunk, Content, Group, NewPosition};
 use session::Sessions;
 pub(super) use tail::Tail;
 
+use super::ballast::Ballast;
 use super::catalog::Definition;
 use super::checkpoint::Checkpoint;
+use super::compaction::{CompactionJob, Replaced};
 use super::error::{AppendError, OpenError, WriterError};
 use super::instance_writer::Commit;
 use super::journal::Journal;
-use super::keeper::{CheckpointJob, Job, Outcome};
+use super::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
 use super::queue::Request;
 use super::segment::Segment;
 use super::shared::Shared;
@@ -47,6 +49,9 @@ const GROUP_BYTES: usize = 8 << 20;
 
 /// How long the thread sleeps at most, so that checkpoints and retention are in time.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// On a full disk checkpoints come as often, at most.
+const FULL_RETRY_MS: i64 = 1000;
 
 /// A producer that was silent so long is forgotten: `producer.id.expiration.ms`.
 const PRODUCER_EXPIRATION_MS: i64 = 24 * 3600 * 1000;
@@ -130,6 +135,11 @@ pub(super) struct Appender {
     /// Segments that the next checkpoint has to sync, and those that are complete.
     dirty: Vec<Arc<Segment>>,
     sealed: Vec<Arc<Segment>>,
+    /// Partitions of compacted topics that were rolled, and those of the checkpoint that is
+    /// being written, with the base offset of the first segment that was not yet sealed.
+    rolled: BTreeSet<Slot>,
+    compactable: BTreeMap<Slot, i64>,
+    compacting: usize,
     /// What to remove once a checkpoint has passed the sequence.
     removals: VecDeque<(u64, Removal)>,
     since: Since,
@@ -137,6 +147,9 @@ pub(super) struct Appender {
     producer_ids: std::ops::Range<i64>,
     keeper: mpsc::Sender<Job>,
     outcomes: mpsc::Receiver<Outcome>,
+    ballast: Ballast,
+    /// The last group found no room.
+    full: bool,
     read_only: Option<String>,
 }
 
@@ -168,6 +181,7 @@ impl Appender {
     ) -> Self {
         let now = now_millis();
         let Start { journal, epoch, sequence, salt, tails, producer_ids } = start;
+        let ballast = Ballast::new(&shared.disk, shared.settings.ballast_bytes);
         Self {
             shared,
             journal,
@@ -180,12 +194,17 @@ impl Appender {
             sessions: Sessions::default(),
             dirty: Vec::new(),
             sealed: Vec::new(),
+            rolled: BTreeSet::new(),
+            compactable: BTreeMap::new(),
+            compacting: 0,
             removals: VecDeque::new(),
             since: Since { time: now, ..Since::default() },
             retained: now,
             producer_ids: producer_ids..producer_ids,
             keeper,
             outcomes,
+            ballast,
+            full: false,
             read_only: None,
         }
     }
@@ -348,8 +367,8 @@ impl Appender {
 
     /// What is due between groups: checkpoints and retention.
     fn keep_house(&mut self, now: i64) {
-        if let Ok(outcome) = self.outcomes.try_recv() {
-            self.passed(outcome);
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            self.take_outcome(outcome);
         }
         let settings = &self.shared.settings;
         let every = i64::try_from(settings.retention_check_ms).unwrap_or(i64::MAX);
@@ -361,7 +380,9 @@ impl Appender {
         let every = i64::try_from(settings.checkpoint_ms).unwrap_or(i64::MAX);
         let due = self.since.inline >= settings.checkpoint_inline_bytes
             || self.since.reference >= settings.checkpoint_reference_bytes
-            || (now - self.since.time >= every && self.has_changed());
+            || (now - self.since.time >= every && self.has_changed())
+            // A checkpoint gives files of the journal back.
+            || (self.full && now - self.since.time >= FULL_RETRY_MS && self.has_changed());
         if due && !self.since.running && self.read_only.is_none() {
             self.start_checkpoint(now);
         }
@@ -382,6 +403,10 @@ impl Appender {
     }
 
     fn checkpoint_job(&mut self, clean: bool) -> CheckpointJob {
+        let active = |slot: &Slot| self.tails[slot.0].active.as_ref().map(|one| one.base());
+        self.compactable =
+            self.rolled.iter().filter_map(|slot| active(slot).map(|base| (*slot, base))).collect();
+        self.rolled.clear();
         let partitions = self
             .tails
             .iter()
@@ -404,12 +429,21 @@ impl Appender {
         }
     }
 
+    fn take_outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Checkpoint(outcome) => self.passed(outcome),
+            Outcome::Compaction(slot, replaced) => self.compacted(slot, replaced),
+        }
+    }
+
     /// A checkpoint is durable, or failed.
-    fn passed(&mut self, outcome: Outcome) {
+    fn passed(&mut self, outcome: CheckpointOutcome) {
         self.since.running = false;
+        let compactable = std::mem::take(&mut self.compactable);
         match outcome.result {
             Ok(sequence) => {
                 self.remove_passed(sequence);
+                self.start_compactions(&compactable);
                 if let Err(error) = self.journal.passed(sequence) {
                     tracing::warn!(%error, "a file of the journal could not be used again");
                 }
@@ -422,8 +456,43 @@ impl Appender {
                 }
                 self.dirty.extend(outcome.dirty);
                 self.sealed.extend(outcome.sealed);
+                self.rolled.extend(compactable.into_keys());
+                if matches!(failure, Failure::Full) {
+                    self.ballast.release();
+                }
             }
         }
+    }
+
+    /// Of partitions that were rolled before the checkpoint, what was sealed then.
+    fn start_compactions(&mut self, compactable: &BTreeMap<Slot, i64>) {
+        let now = now_millis();
+        for (slot, before) in compactable {
+            let tail = &self.tails[slot.0];
+            let job = CompactionJob {
+                slot: *slot,
+                dir: tail.partition.dir.clone(),
+                segments: tail.partition.segments(),
+                before: *before,
+                tombstones_before: now - tail.topic.config().delete_retention_ms,
+                interval: self.shared.settings.index_interval_bytes,
+            };
+            if self.keeper.send(Job::Compaction(job)).is_ok() {
+                self.compacting += 1;
+            }
+        }
+    }
+
+    /// Puts compacted segments in their places.
+    fn compacted(&mut self, slot: Slot, replaced: Vec<Replaced>) {
+        self.compacting -= 1;
+        self.tails[slot.0].partition.change(|segments| {
+            for Replaced { old, new } in replaced {
+                if let Some(at) = segments.iter().position(|one| Arc::ptr_eq(one, &old)) {
+                    segments.splice(at..=at, new);
+                }
+            }
+        });
     }
 
     /// Nobody can say what is durable any more.
@@ -451,10 +520,9 @@ impl Appender {
     /// The last checkpoint: the next start has nothing to recover.
     fn close(mut self) {
         // The keeper must not replace the last checkpoint by an older one.
-        if self.since.running
-            && let Ok(outcome) = self.outcomes.recv()
-        {
-            self.passed(outcome);
+        while self.since.running || self.compacting > 0 {
+            let Ok(outcome) = self.outcomes.recv() else { break };
+            self.take_outcome(outcome);
         }
         if self.read_only.is_some() {
             return;

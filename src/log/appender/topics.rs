@@ -124,6 +124,11 @@ impl Appender {
             if let Err(error) = disk.rename(&partition.dir, &aside) {
                 tracing::warn!(%error, dir = partition.dir, "could not put a directory aside");
             }
+            // Its paths may soon be those of another topic.
+            let inside = format!("{}/", partition.dir);
+            self.removals.retain(|(_, removal)| {
+                !matches!(removal, Removal::Segment(stem) if stem.starts_with(&inside))
+            });
             self.removals.push_back((self.sequence, Removal::Dir(aside)));
             partition.change(Vec::clear);
         }

@@ -118,7 +118,12 @@ impl Journal {
             let spare = self.spares.iter().position(|file| fits(file, 0));
             let next = match spare {
                 Some(at) => self.spares.swap_remove(at),
-                None => self.make(length)?,
+                None => match self.make(length.max(self.wanted)) {
+                    Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                        self.make(length.max(self.smallest))?
+                    }
+                    made => made?,
+                },
             };
             self.retired.extend(self.current.replace(next));
             self.offset = 0;
@@ -127,8 +132,8 @@ impl Journal {
     }
 
     /// A new file, prewritten.
-    fn make(&mut self, least: u64) -> io::Result<JournalFile> {
-        let length = padded(self.wanted.max(least));
+    fn make(&mut self, length: u64) -> io::Result<JournalFile> {
+        let length = padded(length);
         let path = path(self.number + 1);
         let file = Arc::new(self.disk.open(&path, Mode::Create)?);
         if let Err(error) = prewrite(&file, length) {

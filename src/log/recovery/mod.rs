@@ -34,6 +34,9 @@ use super::topic::{METADATA_TOPIC, Topic, TopicConfig};
 use super::watermarks::Watermarks;
 use crate::disk::Disk;
 
+/// The ballast is larger than a file of the journal by so much: for the records themselves.
+const BALLAST_SLACK: u64 = 64 << 10;
+
 /// Where a problem is met while opening.
 pub(super) enum Problem {
     Io(io::Error),
@@ -118,7 +121,9 @@ fn fit(settings: &mut LogSettings, disk: &dyn Disk) -> Result<(), OpenError> {
     settings.journal_file_max = settings.journal_file_max.min(part(16));
     settings.internal_segment_bytes = settings.internal_segment_bytes.min(part(16));
     settings.checkpoint_inline_bytes = settings.checkpoint_inline_bytes.min(part(8));
-    settings.ballast_bytes = settings.ballast_bytes.min(part(32));
+    // What frees room may need a new file of the journal for it.
+    let least = settings.journal_file_min + BALLAST_SLACK;
+    settings.ballast_bytes = settings.ballast_bytes.min(part(32)).max(least);
     Ok(())
 }
 

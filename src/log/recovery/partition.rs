@@ -10,6 +10,7 @@ use super::Problem;
 use crate::disk::{Disk, File, Mode};
 use crate::log::appender::marker_of;
 use crate::log::checkpoint::PartitionState;
+use crate::log::index::times_path;
 use crate::log::journal::{Entry, Kind};
 use crate::log::producer::Producers;
 use crate::log::segment::{self, Segment, base_of, log_path, stem};
@@ -231,13 +232,15 @@ impl Recovering {
         if named.is_some() || length > size {
             file.sync()?;
         }
-        let loaded = is_active || named.is_some();
+        // A crash may have taken the index of a segment that was compacted.
+        let indexed = disk.open(&times_path(&stem(dir, base)), Mode::Read).is_ok();
+        let loaded = is_active || named.is_some() || !indexed;
         let interval = settings.index_interval_bytes;
         let segment = Segment::new(disk, dir, base, size, interval, !loaded);
         if loaded {
             segment.load_index()?;
         }
-        if !is_active && named.is_some() {
+        if !is_active && loaded {
             segment.sync(true)?;
             segment.close();
         }

@@ -1,0 +1,178 @@
+//! What goes: by retention, by deletion, by compaction; and what is found by time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{append, open, small, topic, values};
+use crate::disk::{Disk, Freeze, Simulated};
+use crate::log::{Log, LogSettings, NewTopic, ReadError};
+use crate::record::batches;
+use crate::shutdown::Tasks;
+
+fn quick() -> LogSettings {
+    LogSettings { checkpoint_ms: 50, retention_check_ms: 50, ..small() }
+}
+
+async fn open_quick(disk: &Simulated) -> (Log, Tasks) {
+    let tasks = Tasks::new();
+    (Log::open(Arc::new(disk.clone()), quick(), &tasks).await.unwrap(), tasks)
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..100 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never: {what}");
+}
+
+fn segments(disk: &Simulated, dir: &str) -> usize {
+    let entries = disk.list(dir).unwrap();
+    entries.iter().filter(|entry| entry.name.ends_with(".log")).count()
+}
+
+#[tokio::test]
+async fn retention_by_size_moves_the_start_and_deletes_files() {
+    let disk = Simulated::new();
+    let (log, tasks) = open_quick(&disk).await;
+    let config = BTreeMap::from([("retention.bytes".to_owned(), "8000".to_owned())]);
+    let new = NewTopic { name: "t".to_owned(), partitions: 1, config, owner: None };
+    let t = log.create_topic(new).await.unwrap();
+    for n in 0..30 {
+        append(&log, &t, 0, &[&format!("{n}{}", "x".repeat(1000))]).await;
+    }
+    until("only two or three segments are left", async || segments(&disk, "t-0") <= 4).await;
+    let ends = log.ends(&[(Arc::clone(&t), 0)]).pop().unwrap().unwrap();
+    assert!(ends.log_start > 0 && ends.high_watermark == 30, "{ends:?}");
+    let too_early = log.read(&t, 0, 0, 30, 1000, true).await;
+    assert!(matches!(too_early, Err(ReadError::OffsetOutOfRange { .. })));
+    assert_eq!(values(&log, "t", 0).await[0].0, ends.log_start);
+
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    let t = log.topic("t").unwrap();
+    assert_eq!(log.ends(&[(t, 0)]).pop().unwrap().unwrap(), ends, "a crash changes nothing");
+    drop(tasks);
+}
+
+#[tokio::test]
+async fn retention_by_time_keeps_what_is_young() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open_quick(&disk).await;
+    // The batches of these tests carry a timestamp of 1970.
+    let t = topic(&log, "old", 1).await;
+    let config =
+        BTreeMap::from([("message.timestamp.type".to_owned(), "LogAppendTime".to_owned())]);
+    let new = NewTopic { name: "young".to_owned(), partitions: 1, config, owner: None };
+    let young = log.create_topic(new).await.unwrap();
+    for n in 0..12 {
+        let value = format!("{n}{}", "x".repeat(1000));
+        append(&log, &t, 0, &[&value]).await;
+        assert!(append(&log, &young, 0, &[&value]).await.log_append_time.is_some());
+    }
+    until("the old segments are gone", async || segments(&disk, "old-0") == 1).await;
+    assert_eq!(values(&log, "young", 0).await.len(), 12);
+    for piece in log.read_all(&young, 0).await.unwrap() {
+        assert!(batches(&piece).all(|batch| batch.unwrap().head().has_append_time()));
+    }
+}
+
+#[tokio::test]
+async fn deleting_records_moves_the_start_durably() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    for n in 0..10 {
+        append(&log, &t, 0, &[&n.to_string()]).await;
+    }
+    assert_eq!(log.delete_records(&t, 0, 4).await, Ok(4));
+    assert_eq!(log.delete_records(&t, 0, 2).await, Ok(4), "it does not go back");
+    assert!(log.delete_records(&t, 0, 11).await.is_err(), "it does not go beyond the end");
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    let t = log.topic("t").unwrap();
+    assert_eq!(log.ends(&[(t, 0)]).pop().unwrap().unwrap().log_start, 4);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_is_gone_and_its_name_is_free() {
+    let disk = Simulated::new();
+    let (log, tasks) = open_quick(&disk).await;
+    let old = topic(&log, "t", 1).await;
+    append(&log, &old, 0, &["old"]).await;
+    log.delete_topic("t").await.unwrap();
+    assert!(log.read(&old, 0, 0, 1, 100, true).await.is_err());
+    let new = topic(&log, "t", 1).await;
+    assert_ne!(new.id(), old.id());
+    assert_eq!(append(&log, &new, 0, &["new"]).await.base_offset, 0);
+    let crashed = disk.crash(Freeze::Lose);
+    let (again, _tasks) = open(Arc::new(crashed)).await;
+    assert_eq!(values(&again, "t", 0).await, [(0, "new".to_owned())]);
+    let asides =
+        || disk.list("").unwrap().iter().filter(|one| one.name.ends_with("-delete")).count();
+    until("the files are deleted", async || asides() == 0).await;
+    drop(tasks);
+}
+
+#[tokio::test]
+async fn an_unknown_directory_is_set_aside() {
+    let disk = Simulated::new();
+    let (log, tasks) = open(Arc::new(disk.clone())).await;
+    log.close().await;
+    tasks.join().await;
+    disk.create_dir("foreign-7").unwrap();
+    open(Arc::new(disk.clone())).await;
+    let names: Vec<_> = disk.list("").unwrap().into_iter().map(|entry| entry.name).collect();
+    assert!(names.iter().any(|name| name.starts_with("foreign-7.")), "{names:?}");
+    assert!(!names.contains(&"foreign-7".to_owned()));
+}
+
+#[tokio::test]
+async fn compaction_keeps_the_newest_record_of_each_key_at_its_offset() {
+    let disk = Simulated::new();
+    let (log, tasks) = open_quick(&disk).await;
+    let mut writer = log.writer("example", "sluice");
+    writer.open().await.unwrap();
+    for n in 0..300 {
+        let position = Bytes::from(format!("{n}{}", "x".repeat(200)));
+        writer.commit(position, Vec::new()).await.unwrap().await.unwrap();
+    }
+    let dir = "__sluice.example.positions-0";
+    until("one or two segments are left", async || segments(&disk, dir) <= 2).await;
+    let name = "__sluice.example.positions";
+    until("few records are left", async || values(&log, name, 0).await.len() < 50).await;
+    assert_eq!(values(&log, name, 0).await.last().unwrap().0, 299);
+    drop((writer, log, tasks));
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    assert_eq!(values(&log, name, 0).await.last().unwrap().0, 299);
+    let restored = log.writer("example", "sluice").open().await.unwrap();
+    assert!(restored.position.unwrap().starts_with(b"299"));
+}
+
+#[tokio::test]
+async fn an_offset_is_found_by_time_in_any_segment() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    for n in 0..40 {
+        let mut builder = crate::record::BatchBuilder::default();
+        builder.push(None, Some(&[b'x'; 500]), &[]);
+        let mut batch = builder.finish();
+        batch.seal(1000 + n * 10);
+        let batch = batch.into_bytes();
+        let produce = crate::log::Produce { topic: Arc::clone(&t), partition: 0, batch };
+        log.append(vec![produce]).await.pop().unwrap().unwrap();
+    }
+    assert!(segments(&disk, "t-0") > 3);
+    for n in 0..40 {
+        for time in [1000 + n * 10, 1000 + n * 10 - 3] {
+            let found = log.offset_for_time(&t, 0, time, 40).await.unwrap();
+            assert_eq!(found, Some((n, 1000 + n * 10)), "time {time}");
+        }
+    }
+    assert_eq!(log.offset_for_time(&t, 0, 1391, 40).await.unwrap(), None);
+    assert_eq!(log.offset_for_time(&t, 0, 1390, 39).await.unwrap(), None, "behind the limit");
+}

@@ -1,0 +1,150 @@
+//! Idempotent producers and their transactions.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{open, small, topic};
+use crate::disk::{Freeze, Simulated};
+use crate::log::{AppendError, Appended, Ends, Log, Produce, Topic};
+use crate::record::{BatchBuilder, HEAD_LENGTH, Head};
+
+const TRANSACTIONAL: i16 = 1 << 4;
+const CONTROL: i16 = 1 << 5;
+
+/// A batch of `count` records of producer 7.
+fn sequenced(epoch: i16, sequence: i32, count: usize, attributes: i16) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    for _ in 0..count {
+        builder.push(None, Some(b"v"), &[]);
+    }
+    with_producer(builder, epoch, sequence, attributes)
+}
+
+/// The marker that ends the transaction of producer 7: 0 aborts, 1 commits.
+fn marker(epoch: i16, kind: u8) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    builder.push(Some(&[0, 0, 0, kind]), Some(&[0, 0, 0, 0, 0, 0]), &[]);
+    with_producer(builder, epoch, -1, TRANSACTIONAL | CONTROL)
+}
+
+fn with_producer(mut builder: BatchBuilder, epoch: i16, sequence: i32, attributes: i16) -> Bytes {
+    let mut bytes = builder.finish().as_bytes().to_vec();
+    let mut head = Head::parse(&bytes).unwrap();
+    head.producer_id = 7;
+    head.producer_epoch = epoch;
+    head.base_sequence = sequence;
+    head.attributes = attributes;
+    bytes[..HEAD_LENGTH].copy_from_slice(&head.to_bytes());
+    head.crc = crc32c::crc32c(&bytes[21..]);
+    bytes[..HEAD_LENGTH].copy_from_slice(&head.to_bytes());
+    Bytes::from(bytes)
+}
+
+async fn send(log: &Log, topic: &Arc<Topic>, batch: Bytes) -> Result<Appended, AppendError> {
+    let produce = Produce { topic: Arc::clone(topic), partition: 0, batch };
+    log.append(vec![produce]).await.pop().unwrap()
+}
+
+fn ends(log: &Log, topic: &Arc<Topic>) -> Ends {
+    log.ends(&[(Arc::clone(topic), 0)]).pop().unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_repeated_batch_is_answered_with_its_first_offset_even_after_a_crash() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    assert_eq!(send(&log, &t, sequenced(0, 5, 3, 0)).await.unwrap().base_offset, 0);
+    for n in 0..6 {
+        send(&log, &t, sequenced(0, 8 + n, 1, 0)).await.unwrap();
+    }
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    let t = log.topic("t").unwrap();
+    assert_eq!(send(&log, &t, sequenced(0, 11, 1, 0)).await.unwrap().base_offset, 6);
+    let gap = send(&log, &t, sequenced(0, 20, 1, 0)).await;
+    assert_eq!(gap, Err(AppendError::OutOfOrderSequence { producer_id: 7, got: 20, expected: 14 }));
+    assert!(send(&log, &t, sequenced(1, 3, 1, 0)).await.is_err(), "a new epoch begins at 0");
+    send(&log, &t, sequenced(1, 0, 1, 0)).await.unwrap();
+    let old = send(&log, &t, sequenced(0, 14, 1, 0)).await;
+    assert_eq!(old, Err(AppendError::InvalidProducerEpoch { producer_id: 7, got: 0, current: 1 }));
+    let known = log.producers(&t, 0).await.unwrap();
+    assert_eq!((known[0].producer_id, known[0].epoch, known[0].last_sequence), (7, 1, 0));
+}
+
+#[tokio::test]
+async fn sequences_wrap_to_zero() {
+    let (log, _tasks) = open(Arc::new(Simulated::new())).await;
+    let t = topic(&log, "t", 1).await;
+    send(&log, &t, sequenced(0, i32::MAX - 1, 3, 0)).await.unwrap();
+    send(&log, &t, sequenced(0, 1, 1, 0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_open_transaction_holds_the_last_stable_offset_until_its_marker() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    send(&log, &t, sequenced(0, 0, 2, TRANSACTIONAL)).await.unwrap();
+    super::append(&log, &t, 0, &["of another"]).await;
+    assert_eq!(ends(&log, &t), Ends { log_start: 0, high_watermark: 3, last_stable: 0 });
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    let t = log.topic("t").unwrap();
+    assert_eq!(ends(&log, &t).last_stable, 0, "a crash does not forget it");
+    let abort = Produce { topic: Arc::clone(&t), partition: 0, batch: marker(0, 0) };
+    log.append_atomic(vec![abort]).await.unwrap();
+    assert_eq!(ends(&log, &t), Ends { log_start: 0, high_watermark: 4, last_stable: 4 });
+    let aborted = log.aborted(&t, 0, 0, 4).unwrap();
+    assert_eq!(aborted.len(), 1);
+    assert_eq!(
+        (aborted[0].producer_id, aborted[0].first_offset, aborted[0].last_offset),
+        (7, 0, 3)
+    );
+    assert!(log.aborted(&t, 0, 4, 9).unwrap().is_empty());
+
+    send(&log, &t, sequenced(0, 2, 1, TRANSACTIONAL)).await.unwrap();
+    let commit = Produce { topic: Arc::clone(&t), partition: 0, batch: marker(0, 1) };
+    log.append_atomic(vec![commit]).await.unwrap();
+    assert_eq!(ends(&log, &t).last_stable, 6);
+    assert_eq!(log.aborted(&t, 0, 0, 9).unwrap().len(), 1, "a committed one is not aborted");
+}
+
+#[tokio::test]
+async fn an_atomic_append_with_one_bad_batch_appends_none() {
+    let (log, _tasks) = open(Arc::new(Simulated::new())).await;
+    let t = topic(&log, "t", 1).await;
+    let one = |partition| Produce { topic: Arc::clone(&t), partition, batch: super::batch(&["v"]) };
+    assert!(log.append_atomic(vec![one(0), one(1)]).await.is_err());
+    assert_eq!(ends(&log, &t).high_watermark, 0);
+    let large = small().message_max_bytes + 1;
+    let produce = Produce { batch: super::batch(&[&"x".repeat(large)]), ..one(0) };
+    let refused = log.append(vec![produce]).await.pop().unwrap();
+    assert!(matches!(refused, Err(AppendError::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn producer_ids_are_never_given_twice() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let first = log.new_producer_ids(1).await.unwrap();
+    assert_eq!(log.new_producer_ids(5).await.unwrap(), first + 1);
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    assert!(log.new_producer_ids(1).await.unwrap() >= first + 6);
+}
+
+#[tokio::test]
+async fn an_older_writer_of_an_instance_is_fenced() {
+    let (log, _tasks) = open(Arc::new(Simulated::new())).await;
+    let mut old = log.writer("example", "sluice");
+    old.open().await.unwrap();
+    let queued = old.commit(Bytes::from_static(b"1"), Vec::new()).await.unwrap();
+    let mut new = log.writer("example", "sluice");
+    let restored = new.open().await.unwrap();
+    assert_eq!(restored.position.as_deref(), Some(b"1".as_slice()), "what was queued counts");
+    queued.await.unwrap();
+    let late = old.commit(Bytes::from_static(b"2"), Vec::new()).await.unwrap().await;
+    assert!(matches!(late, Err(crate::log::WriterError::Fenced(_))));
+    new.commit(Bytes::from_static(b"3"), Vec::new()).await.unwrap().await.unwrap();
+    let mut other = log.writer("other", "sluice");
+    assert_eq!(other.open().await.unwrap().position, None, "each has its own");
+}

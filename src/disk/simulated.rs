@@ -207,6 +207,7 @@ impl Simulated {
     }
 
     /// The disk as the next process finds it after a crash now.
+    #[must_use]
     pub fn crash(&self, keep: Freeze) -> Self {
         let state = self.state();
         let mut random = match keep {
@@ -438,6 +439,7 @@ pub(super) struct File {
 }
 
 impl File {
+    #[expect(clippy::unnecessary_wraps, reason = "the same face as the real file")]
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.state();
         let bytes = &state.inodes[self.inode].seen;

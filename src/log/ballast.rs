@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::disk::{Disk, Mode};
 
 const PATH: &str = "ballast";
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 #[derive(Debug)]
 pub(super) struct Ballast {

@@ -25,12 +25,10 @@ struct OffsetEntry {
 }
 
 impl OffsetEntry {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is meant")]
     fn decode(bytes: [u8; OFFSET_ENTRY]) -> Self {
-        let [a, b, c, d, e, f, g, h] = bytes;
-        Self {
-            relative: u32::from_be_bytes([a, b, c, d]),
-            position: u32::from_be_bytes([e, f, g, h]),
-        }
+        let both = u64::from_be_bytes(bytes);
+        Self { relative: (both >> 32) as u32, position: both as u32 }
     }
 }
 
@@ -44,10 +42,10 @@ impl TimeEntry {
     const NONE: Self = Self { timestamp: -1, relative: 0 };
 
     fn decode(bytes: [u8; TIME_ENTRY]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+        let (timestamp, relative) = bytes.split_at(8);
         Self {
-            timestamp: i64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            relative: u32::from_be_bytes([i, j, k, l]),
+            timestamp: i64::from_be_bytes(timestamp.try_into().unwrap_or_default()),
+            relative: u32::from_be_bytes(relative.try_into().unwrap_or_default()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod crash;
 mod model;
 mod producers;
 mod room;
+mod speed;
 
 use std::sync::Arc;
 
@@ -96,10 +97,10 @@ async fn what_was_acknowledged_outlives_a_crash() {
     let (log, _tasks) = open(Arc::new(disk.clone())).await;
     let t = topic(&log, "t", 1).await;
     let mut expected = Vec::new();
-    for n in 0..500 {
-        let value = format!("{n}{}", "x".repeat(n % 300));
-        assert_eq!(append(&log, &t, 0, &[&value]).await.base_offset, n as i64);
-        expected.push((n as i64, value));
+    for n in 0..500_i32 {
+        let value = format!("{n}{}", "x".repeat(usize::try_from(n % 300).unwrap()));
+        assert_eq!(append(&log, &t, 0, &[&value]).await.base_offset, i64::from(n));
+        expected.push((i64::from(n), value));
     }
     let crashed = disk.crash(crate::disk::Freeze::Lose);
     let (log, _tasks) = open(Arc::new(crashed)).await;

@@ -39,7 +39,7 @@ impl Appender {
         let answers = std::mem::take(&mut self.group.answers);
         self.group.clear();
         for answer in answers {
-            self.answer(answer, result.as_ref().err());
+            reply(answer, result.as_ref().err());
         }
         result
     }
@@ -291,28 +291,29 @@ impl Appender {
             }
         }
     }
+}
 
-    fn answer(&self, answer: Answer, failure: Option<&Failure>) {
-        // Whoever does not wait any more does not miss the answer.
-        match answer {
-            Answer::Each(results, reply) => {
-                let results = match failure {
-                    None => results,
-                    Some(failure) => {
-                        let refuse = |result: Result<_, AppendError>| {
-                            result.and_then(|_| Err(failure.to_append()))
-                        };
-                        results.into_iter().map(refuse).collect()
-                    }
-                };
-                let _ = reply.send(results);
-            }
-            Answer::All(appended, reply) => {
-                let _ = reply.send(failure.map_or(Ok(appended), |why| Err(why.to_append())));
-            }
-            Answer::Commit(reply) => {
-                let _ = reply.send(failure.map_or(Ok(()), |why| Err(WriterError::from(why))));
-            }
+/// Tells who waits how the group went.
+fn reply(answer: Answer, failure: Option<&Failure>) {
+    // Whoever does not wait any more does not miss the answer.
+    match answer {
+        Answer::Each(results, reply) => {
+            let results = match failure {
+                None => results,
+                Some(failure) => {
+                    let refuse = |result: Result<_, AppendError>| {
+                        result.and_then(|_| Err(failure.to_append()))
+                    };
+                    results.into_iter().map(refuse).collect()
+                }
+            };
+            let _ = reply.send(results);
+        }
+        Answer::All(appended, reply) => {
+            let _ = reply.send(failure.map_or(Ok(appended), |why| Err(why.to_append())));
+        }
+        Answer::Commit(reply) => {
+            let _ = reply.send(failure.map_or(Ok(()), |why| Err(WriterError::from(why))));
         }
     }
 }

@@ -195,14 +195,12 @@ impl Group {
         let active = tail.active.as_ref().filter(|segment| {
             !is_full(segment, tail.position, size, tail.end + offsets, time, tail.topic.as_ref())
         });
-        let (segment, joined) = match active {
-            Some(segment) => (Arc::clone(segment), tail.chunk),
-            None => {
-                let interval = settings.index_interval_bytes;
-                let dir = &tail.partition.dir;
-                let segment = Segment::new(disk, dir, tail.end, 0, interval, false);
-                (Arc::new(segment), None)
-            }
+        let (segment, joined) = if let Some(segment) = active {
+            (Arc::clone(segment), tail.chunk)
+        } else {
+            let interval = settings.index_interval_bytes;
+            let segment = Segment::new(disk, &tail.partition.dir, tail.end, 0, interval, false);
+            (Arc::new(segment), None)
         };
         if let Some(at) = joined {
             return at;

@@ -20,7 +20,7 @@ const SPARES: usize = 2;
 const PAGE_BYTES: usize = 4 << 10;
 
 /// What files are prewritten with.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 #[derive(Debug)]
 struct JournalFile {

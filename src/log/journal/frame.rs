@@ -235,7 +235,7 @@ mod tests {
         let (.., bytes) = example();
         for bit in 0..bytes.len() * 8 {
             let mut wrong = bytes.clone();
-            wrong[bit / 8] ^= 1 << (bit % 8);
+            *wrong.get_mut(bit / 8).unwrap() ^= 1 << (bit % 8);
             assert_eq!(Frame::decode(77, &wrong), None, "bit {bit}");
         }
     }

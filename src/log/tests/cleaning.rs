@@ -33,7 +33,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 fn segments(disk: &Simulated, dir: &str) -> usize {
     let entries = disk.list(dir).unwrap();
-    entries.iter().filter(|entry| entry.name.ends_with(".log")).count()
+    entries.iter().filter(|entry| entry.name.rsplit_once('.').unwrap().1 == "log").count()
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Play {
         }
         let (bases, produces): (Vec<_>, Vec<_>) = produces.into_iter().unzip();
         for (base, result) in bases.into_iter().zip(self.log.append(produces).await) {
-            assert_eq!(result.unwrap().base_offset, base as i64);
+            assert_eq!(result.unwrap().base_offset, offset(base));
         }
     }
 
@@ -105,9 +105,9 @@ impl Play {
         let (start, all) = &mut partitions[at];
         let wanted = self.random.below(all.len() + 1);
         let number = i32::try_from(at).unwrap();
-        let got = self.log.delete_records(&topic, number, wanted as i64).await.unwrap();
+        let got = self.log.delete_records(&topic, number, offset(wanted)).await.unwrap();
         *start = wanted.max(*start);
-        assert_eq!(got, *start as i64);
+        assert_eq!(got, offset(*start));
     }
 
     async fn grow(&mut self) {
@@ -141,9 +141,10 @@ impl Play {
             for (number, (start, all)) in partitions.iter().enumerate() {
                 let mut found = values(&self.log, name, i32::try_from(number).unwrap()).await;
                 // Batches come whole, also those that begin before the start.
-                found.retain(|(offset, _)| *offset >= *start as i64);
+                found.retain(|(at, _)| *at >= offset(*start));
                 let kept = all.iter().enumerate().skip(*start);
-                let expected: Vec<_> = kept.map(|(at, value)| (at as i64, value.clone())).collect();
+                let expected: Vec<_> =
+                    kept.map(|(at, value)| (offset(at), value.clone())).collect();
                 // Without the values: they are long.
                 let offsets =
                     |all: &[(i64, String)]| all.iter().map(|one| one.0).collect::<Vec<_>>();
@@ -152,6 +153,10 @@ impl Play {
             }
         }
     }
+}
+
+fn offset(count: usize) -> i64 {
+    i64::try_from(count).unwrap()
 }
 
 async fn play(seed: u64) {

@@ -237,12 +237,18 @@ pub enum BinaryForm {
 impl SourceConfig {
     /// Our id as a replica where none is configured, by Canal's rule: the name's hash in
     /// the highest byte, then three bytes of our own address. Java's `String.hashCode`.
+    /// Unlike Canal's never a small number, such as servers are given: on loopback a name
+    /// whose hash is 0 there would get 1, MySQL's own default.
     pub fn derived_server_id(name: &str, address: [u8; 4]) -> u32 {
         let hash = name
             .encode_utf16()
             .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
         let [_, second, third, fourth] = address;
-        u32::from_be_bytes([hash.to_be_bytes()[3] & 0x7f, second, third, fourth])
+        let highest = match hash.to_be_bytes()[3] & 0x7f {
+            0 => 0x80,
+            highest => highest,
+        };
+        u32::from_be_bytes([highest, second, third, fourth])
     }
 }
 

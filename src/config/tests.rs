@@ -304,4 +304,5 @@ fn a_kraft_sample_file_of_apache_kafka_serves_its_plaintext_listener() {
 fn the_derived_server_id_is_canals() {
     // "example".hashCode() is -1322970774 in Java, 0xB125116A: the low byte is 0x6A.
     assert_eq!(SourceConfig::derived_server_id("example", [192, 168, 1, 2]), 0x6AA8_0102);
+    assert_eq!(SourceConfig::derived_server_id("big", [127, 0, 0, 1]), 0x8000_0001);
 }

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     BackQuote,
     /// The table's key, whatever the row image holds.
     TableKey,
+    /// ALTER VIEW: nothing, as for the other statements about views.
+    AlterView,
 }
 
 enum At {
@@ -46,12 +48,12 @@ enum At {
 
 use At::{Data, Old, PkNames, SqlType, Type};
 use Kind::{
-    BackQuote, BinaryCharset, FullScale, JsonValues, OldOfItsRow, OwnCharset, PaddedBinary,
-    ShortestDigits, TableKey, TypeSpelling,
+    AlterView, BackQuote, BinaryCharset, FullScale, JsonValues, OldOfItsRow, OwnCharset,
+    PaddedBinary, ShortestDigits, TableKey, TypeSpelling,
 };
 
 /// Every kind there is.
-pub(super) const ALL: [Kind; 10] = [
+pub(super) const ALL: [Kind; 11] = [
     OldOfItsRow,
     FullScale,
     ShortestDigits,
@@ -62,10 +64,13 @@ pub(super) const ALL: [Kind; 10] = [
     TypeSpelling,
     BackQuote,
     TableKey,
+    AlterView,
 ];
 
 /// Lines of the `.single.jsonl` files, and the texts of the members that differ.
 const MENDED: &[(&str, usize, Kind, At, &str)] = &[
+    ("types", 22, ShortestDigits, Data(0, "fu"), r#""1.1754944E-38""#),
+    ("types", 23, ShortestDigits, Data(0, "f"), r#""1.1754944E-38""#),
     ("types", 27, ShortestDigits, Data(0, "dp"), r#""2.0E23""#),
     ("types", 40, OwnCharset, Data(0, "l1c"), r#""café""#),
     ("types", 40, OwnCharset, Data(0, "l1v"), r#""ÄÖÜß€ÿ""#),
@@ -101,6 +106,9 @@ const MENDED: &[(&str, usize, Kind, At, &str)] = &[
     ("dml", 77, TableKey, PkNames, r#"["k1","k2"]"#),
 ];
 
+/// Lines that we do not write at all.
+const GONE: &[(&str, usize, Kind)] = &[("ddl", 110, AlterView)];
+
 /// The columns of `types` whose CHARACTER SET is binary, and what the server makes of them.
 const BINARY_CHARSET: &[(&str, &str)] = &[("cb", r#""binary(4)""#), ("tbin", r#""blob""#)];
 
@@ -131,8 +139,11 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("geometrycollection", "geomcollection"),
 ];
 
-/// Our text of the message in that line, and the kinds of its differences.
-pub(super) fn ours(set: &str, line: usize, canal: &str) -> (String, BTreeSet<Kind>) {
+/// Our text of the message in that line, if there is one, and the kinds of its differences.
+pub(super) fn ours(set: &str, line: usize, canal: &str) -> (Option<String>, BTreeSet<Kind>) {
+    if let Some((.., kind)) = GONE.iter().find(|one| one.0 == set && one.1 == line) {
+        return (None, BTreeSet::from([*kind]));
+    }
     let mut kinds = BTreeSet::new();
     let mut text = canal.to_owned();
     let mut apply = |kind: Kind, changed: String| {
@@ -151,8 +162,8 @@ pub(super) fn ours(set: &str, line: usize, canal: &str) -> (String, BTreeSet<Kin
     }
     now = apply(FullScale, with_full_scale(&now));
     now = apply(PaddedBinary, with_padding(&now));
-    apply(BackQuote, now.replace("``", "`"));
-    (text, kinds)
+    apply(BackQuote, with_plain_names(&now));
+    (Some(text), kinds)
 }
 
 fn replaced(message: &str, at: &At, value: &str) -> String {
@@ -241,6 +252,14 @@ fn with_full_scale(message: &str) -> String {
             _ => value.to_owned(),
         }
     })
+}
+
+/// Names of columns stand only in messages of rows; a statement keeps its quotes.
+fn with_plain_names(message: &str) -> String {
+    if member(message, "data") == "null" {
+        return message.to_owned();
+    }
+    message.replace("``", "`")
 }
 
 fn with_padding(message: &str) -> String {

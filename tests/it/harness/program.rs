@@ -128,13 +128,17 @@ impl Sluice {
         self.process = Some(Process::start("sluice", command));
     }
 
-    /// Waits until `/health` answers 200.
+    /// Waits until `/health` answers 200; panics at once when an instance has stopped.
     pub(crate) fn wait_until_ready(&mut self) {
         let port = self.metrics;
         let process = self.process.as_mut().expect("it was started");
         let ended = wait_for("sluice to be ready", READY, || match process.ended() {
             Some(status) => Some(Some(status)),
-            None => get(port, "/health").filter(|(status, _)| *status == 200).map(|_| None),
+            None => match get(port, "/health")? {
+                (200, _) => Some(None),
+                (_, body) if body.contains(r#""state":"stopped""#) => panic!("stopped: {body}"),
+                _ => None,
+            },
         });
         assert_eq!(ended, None, "sluice ended");
     }

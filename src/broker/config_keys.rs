@@ -1,4 +1,4 @@
-//! The settings that DescribeConfigs shows: Kafka's keys, types and defaults, and where a
+//! The settings that `DescribeConfigs` shows: Kafka's keys, types and defaults, and where a
 //! value comes from.
 //!
 //! In: what was set for a topic, and in `server.properties`. Out: every key with its value

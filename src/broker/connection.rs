@@ -95,8 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.event().await? {
                 Event::Answer(answer) => self.send(answer?).await?,
                 Event::Frame(Some(frame)) => self.take(frame).await?,
-                Event::Frame(None) => return self.drain().await,
-                Event::Stop => return self.drain().await,
+                Event::Frame(None) | Event::Stop => return self.drain().await,
             }
         }
     }

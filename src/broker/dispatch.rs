@@ -2,12 +2,12 @@
 //!
 //! In: a frame's bytes. Out: the answer in pieces, header included; nothing for a Produce
 //! with acks=0; or [`Refused`], which ends the connection. Always: a key or version that we
-//! do not serve closes the connection, as in Kafka; only ApiVersions answers it, in its
+//! do not serve closes the connection, as in Kafka; only `ApiVersions` answers it, in its
 //! version 0, so that a newer client can ask again.
 //!
 //! Request header v1: key i16, version i16, correlation id i32, client id nullable string
 //! (with an i16 length in v2 too), and in v2, for the flexible versions, tagged fields.
-//! Response header v0: correlation id; v1 adds tagged fields. ApiVersions is always v0.
+//! Response header v0: correlation id; v1 adds tagged fields. `ApiVersions` is always v0.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(crate) enum Refused {
 pub(crate) enum Request {
     /// One we serve.
     Served { served: &'static Served, call: Header, body: Bytes },
-    /// An ApiVersions of a version we do not know.
+    /// An `ApiVersions` of a version we do not know.
     NewerApiVersions { correlation: i32 },
 }
 

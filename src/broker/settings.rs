@@ -27,9 +27,9 @@ pub struct BrokerSettings {
     pub produce_to_owned: bool,
     /// Settings of the group coordinator.
     pub groups: GroupSettings,
-    /// `log.dirs`: what DescribeLogDirs names.
+    /// `log.dirs`: what `DescribeLogDirs` names.
     pub log_dir: String,
-    /// What was set in `server.properties`, by Kafka's key: DescribeConfigs shows these as
+    /// What was set in `server.properties`, by Kafka's key: `DescribeConfigs` shows these as
     /// set, and all others with their defaults. Must not hold secrets.
     pub shown: BTreeMap<String, String>,
 }

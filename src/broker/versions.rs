@@ -11,6 +11,7 @@
 use kafka_protocol::messages::ApiKey;
 
 /// An API we serve.
+#[expect(clippy::enum_variant_names, reason = "ApiVersions is the protocol's name")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
     Produce,

@@ -1,5 +1,5 @@
-//! DescribeAcls, CreateAcls, DeleteAcls (keys 29, 30, 31): there is no authorizer yet, and
-//! each says so with SECURITY_DISABLED, as Kafka without an authorizer does.
+//! `DescribeAcls`, `CreateAcls`, `DeleteAcls` (keys 29, 30, 31): there is no authorizer yet, and
+//! each says so with `SECURITY_DISABLED`, as Kafka without an authorizer does.
 //!
 //! Versions: 1 pattern types; 2 flexible; 3 as 2.
 

@@ -1,5 +1,5 @@
-//! AlterConfigs (key 33): replaces all settings of topics. (Old clients and tools use it;
-//! newer ones use IncrementalAlterConfigs.)
+//! `AlterConfigs` (key 33): replaces all settings of topics. (Old clients and tools use it;
+//! newer ones use `IncrementalAlterConfigs`.)
 //!
 //! Behaviour: what the request does not name goes back to its default. The settings of the
 //! broker are read from server.properties and cannot be changed here.

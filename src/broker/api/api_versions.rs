@@ -1,4 +1,4 @@
-//! ApiVersions (key 18): what we serve.
+//! `ApiVersions` (key 18): what we serve.
 //!
 //! Behaviour: answers the table of `versions`, without any feature. The answer carries **no
 //! tagged fields at all**: librdkafka before 2.2.0 skips one byte too few for each
@@ -6,8 +6,8 @@
 //! codec omits them.
 //!
 //! Versions: 0 plain; 1 throttle time; 3 flexible, with the client's name and version, which
-//! must look like names (INVALID_REQUEST otherwise); 4 as 3. The response header is v0 in
-//! all. A version above 4 is answered in the form of version 0 with UNSUPPORTED_VERSION and
+//! must look like names (`INVALID_REQUEST` otherwise); 4 as 3. The response header is v0 in
+//! all. A version above 4 is answered in the form of version 0 with `UNSUPPORTED_VERSION` and
 //! our range of this key (KIP-511), see [`unsupported`].
 
 use bytes::{BufMut, BytesMut};

@@ -1,4 +1,4 @@
-//! CreatePartitions (key 37): topics get more partitions.
+//! `CreatePartitions` (key 37): topics get more partitions.
 //!
 //! Behaviour: each topic has its own answer; the count must be higher than before, and an
 //! assignment by hand may only name this broker.

@@ -1,4 +1,4 @@
-//! CreateTopics (key 19): makes topics.
+//! `CreateTopics` (key 19): makes topics.
 //!
 //! Behaviour: per topic. -1 partitions means `num.partitions`; a replication factor of -1 or
 //! 1 is taken, any other refused: there is one broker. An assignment by hand may only name

@@ -1,4 +1,4 @@
-//! DeleteGroups (key 42): groups without members, and their offsets, go.
+//! `DeleteGroups` (key 42): groups without members, and their offsets, go.
 //!
 //! Versions: 2 flexible.
 

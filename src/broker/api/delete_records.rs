@@ -1,4 +1,4 @@
-//! DeleteRecords (key 21): moves the start of partitions up; -1 means to the end.
+//! `DeleteRecords` (key 21): moves the start of partitions up; -1 means to the end.
 //!
 //! Versions: 2 flexible.
 

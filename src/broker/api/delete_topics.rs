@@ -1,4 +1,4 @@
-//! DeleteTopics (key 20): topics go, with their records and the offsets of groups in them.
+//! `DeleteTopics` (key 20): topics go, with their records and the offsets of groups in them.
 //!
 //! Behaviour: per topic; refused for `__*` topics, and altogether with
 //! `delete.topic.enable=false`.

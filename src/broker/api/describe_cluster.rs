@@ -1,4 +1,4 @@
-//! DescribeCluster (key 60): the broker, as in Metadata but without topics.
+//! `DescribeCluster` (key 60): the broker, as in Metadata but without topics.
 //!
 //! Versions: 0; 1 asks for brokers or controllers: we are both, but list brokers only.
 

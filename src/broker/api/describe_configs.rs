@@ -1,4 +1,4 @@
-//! DescribeConfigs (key 32): the settings of topics and of the broker, with where each
+//! `DescribeConfigs` (key 32): the settings of topics and of the broker, with where each
 //! comes from. Never empty: tools read broker settings to learn what they talk to.
 //!
 //! Versions: 1 sources and synonyms; 3 types and documentation; 4 flexible.
@@ -50,13 +50,14 @@ fn shown(
 ) -> Result<Vec<Shown>, (ResponseError, String)> {
     let set = &broker.settings.shown;
     match asked.resource_type {
-        TOPIC => match broker.log.topic(&asked.resource_name) {
-            Some(topic) => Ok(config_keys::of_topic(topic.settings(), set)),
-            None => {
+        TOPIC => {
+            if let Some(topic) = broker.log.topic(&asked.resource_name) {
+                Ok(config_keys::of_topic(topic.settings(), set))
+            } else {
                 let message = format!("there is no topic {}", asked.resource_name);
                 Err((ResponseError::UnknownTopicOrPartition, message))
             }
-        },
+        }
         BROKER => {
             let own = broker.settings.node_id;
             // No name asks for the defaults of all brokers: none were set at run time.

@@ -1,4 +1,4 @@
-//! DescribeGroups (key 15): state, protocol and members of groups.
+//! `DescribeGroups` (key 15): state, protocol and members of groups.
 //!
 //! Behaviour: a group that is not there is "Dead", without an error, as in Kafka below
 //! version 6. Metadata and assignments are shown while the group is stable.

@@ -1,4 +1,4 @@
-//! DescribeLogDirs (key 35): how many bytes each partition takes on disk.
+//! `DescribeLogDirs` (key 35): how many bytes each partition takes on disk.
 //!
 //! Versions: 2 flexible; 3 error for the whole; 4 bytes of the volume (-1: not told).
 

@@ -6,7 +6,7 @@
 //! ends that were read at one moment: so a source transaction seen in one answer is whole
 //! in every later one. With less than `min_bytes` at hand it waits for publications, until
 //! `max_wait_ms` or the stop of the server. An error of any partition is told at once.
-//! read_committed is cut at the last stable offset and lists aborted transactions. There
+//! `read_committed` is cut at the last stable offset and lists aborted transactions. There
 //! are no fetch sessions: the answer's session id is 0, and clients send full fetches.
 //!
 //! Versions: 4 isolation level; 5 log start; 7 sessions; 9 leader epochs; 11 rack; 12
@@ -29,7 +29,7 @@ use crate::log::{Ends, ReadError, Topic};
 
 /// The first version that names topics by their ids.
 const IDS_SINCE: i16 = 13;
-/// The value of `isolation_level` for read_committed.
+/// The value of `isolation_level` for `read_committed`.
 const READ_COMMITTED: i8 = 1;
 
 /// What a request asks of one partition, found or refused.

@@ -46,7 +46,7 @@ pub(super) struct Part {
     pub(super) error: Option<ResponseError>,
     /// -1 each where there is no such partition.
     pub(super) ends: Ends,
-    /// Producer and first offset; `None` unless read_committed.
+    /// Producer and first offset; `None` unless `read_committed`.
     pub(super) aborted: Option<Vec<(i64, i64)>>,
     pub(super) records: Bytes,
 }
@@ -142,11 +142,14 @@ fn put_tags(out: &mut BytesMut, flexible: bool) {
 
 /// An unsigned varint: seven bits a byte, lowest first.
 fn put_varint(out: &mut BytesMut, mut value: usize) {
-    while value > 0x7f {
-        out.put_u8((value & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            return out.put_u8(low & 0x7f);
+        }
+        out.put_u8(low | 0x80);
     }
-    out.put_u8(value as u8);
 }
 
 #[cfg(test)]

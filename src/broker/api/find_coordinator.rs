@@ -1,8 +1,8 @@
-//! FindCoordinator (key 10): who coordinates a group. We do.
+//! `FindCoordinator` (key 10): who coordinates a group. We do.
 //!
 //! Behaviour: the answer for a group is ourselves. For a transaction (key type 1) it is
-//! TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which stops clients with a clear error instead of
-//! retrying: transactions are not served yet. Other key types are INVALID_REQUEST.
+//! `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, which stops clients with a clear error instead of
+//! retrying: transactions are not served yet. Other key types are `INVALID_REQUEST`.
 //!
 //! Versions: 0 groups only; 1 key types and error messages; 3 flexible; 4 several keys.
 

@@ -1,4 +1,4 @@
-//! IncrementalAlterConfigs (key 44): changes single settings of topics: SET, DELETE, and for
+//! `IncrementalAlterConfigs` (key 44): changes single settings of topics: SET, DELETE, and for
 //! lists (`cleanup.policy`) APPEND and SUBTRACT.
 //!
 //! Versions: 1 flexible.

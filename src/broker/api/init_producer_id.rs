@@ -1,10 +1,10 @@
-//! InitProducerId (key 22): an id for an idempotent producer. Every Java producer since 3.0
+//! `InitProducerId` (key 22): an id for an idempotent producer. Every Java producer since 3.0
 //! asks for one.
 //!
 //! Behaviour: ids are taken from durable blocks and never given twice. A producer that
 //! brings its id and epoch (it lost its place in a sequence) gets the next epoch of the same
 //! id, or a new id when the epochs are used up; an id of nobody gets a new one. A
-//! transactional id is refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
+//! transactional id is refused with `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`.
 //!
 //! Versions: 2 flexible; 3 id and epoch in the request; 4 as 3.
 

@@ -1,4 +1,4 @@
-//! JoinGroup (key 11): becomes a member, or stays one through a rebalance.
+//! `JoinGroup` (key 11): becomes a member, or stays one through a rebalance.
 //!
 //! Behaviour: held until all members have joined or the rebalance timeout is over; the rules
 //! are in `group::state`. Any protocol type passes.

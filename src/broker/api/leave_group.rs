@@ -1,4 +1,4 @@
-//! LeaveGroup (key 13): members go, and the others rebalance at once.
+//! `LeaveGroup` (key 13): members go, and the others rebalance at once.
 //!
 //! Versions: 0-2 one member, its error for the whole; 3 several, static ones too, each with
 //! its own error; 4 flexible; 5 reasons.

@@ -1,4 +1,4 @@
-//! ListGroups (key 16): all groups.
+//! `ListGroups` (key 16): all groups.
 //!
 //! Versions: 3 flexible; 4 filter by state, and states; 5 filter by type, and types: all
 //! groups are of type "classic".

@@ -1,6 +1,6 @@
-//! ListOffsets (key 2): offsets by time, and the ends of partitions.
+//! `ListOffsets` (key 2): offsets by time, and the ends of partitions.
 //!
-//! Behaviour: timestamp -1 is the end (the last stable offset for read_committed), -2 and
+//! Behaviour: timestamp -1 is the end (the last stable offset for `read_committed`), -2 and
 //! -4 the log start (nothing is in remote storage), -3 the newest timestamp and its record;
 //! any other is a time: the first *record* not older, or offset and timestamp -1 if there
 //! is none. All ends of one answer are of one moment. Records inside compressed batches are

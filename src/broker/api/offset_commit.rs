@@ -1,8 +1,8 @@
-//! OffsetCommit (key 8): stores offsets of a group.
+//! `OffsetCommit` (key 8): stores offsets of a group.
 //!
 //! Behaviour: durable before it is answered. A partition that is not there and metadata
 //! above the limit (4096 bytes) are errors of that partition only; who may commit at all is
-//! decided by `group::state`. Metadata comes back unchanged from OffsetFetch. The retention
+//! decided by `group::state`. Metadata comes back unchanged from `OffsetFetch`. The retention
 //! time of versions 2-4 is not obeyed, as in Kafka since 2.1: offsets live by the group.
 //!
 //! Versions: 5 no retention time; 6 leader epochs; 7 static members; 8 flexible.

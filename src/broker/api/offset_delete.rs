@@ -1,4 +1,4 @@
-//! OffsetDelete (key 47): single offsets of a group go, save those of topics that its
+//! `OffsetDelete` (key 47): single offsets of a group go, save those of topics that its
 //! members subscribe to. There is version 0 only.
 
 use std::collections::HashMap;

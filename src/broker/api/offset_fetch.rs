@@ -1,4 +1,4 @@
-//! OffsetFetch (key 9): the committed offsets of groups.
+//! `OffsetFetch` (key 9): the committed offsets of groups.
 //!
 //! Behaviour: without topics, all that the group has; a partition without a commit is told
 //! as offset -1, without an error. Offsets are stable as soon as they are seen: there are no

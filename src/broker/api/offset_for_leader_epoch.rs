@@ -1,4 +1,4 @@
-//! OffsetForLeaderEpoch (key 23): where an epoch of the leader ended. Clients ask it to find
+//! `OffsetForLeaderEpoch` (key 23): where an epoch of the leader ended. Clients ask it to find
 //! out whether a log was cut behind their back.
 //!
 //! Behaviour: there is one epoch, and it ends at the high watermark; of a later one we know

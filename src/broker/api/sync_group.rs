@@ -1,4 +1,4 @@
-//! SyncGroup (key 14): the leader brings the assignments, each member takes its own.
+//! `SyncGroup` (key 14): the leader brings the assignments, each member takes its own.
 //!
 //! Behaviour: held until the leader's assignments are durable.
 //!

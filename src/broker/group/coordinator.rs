@@ -6,7 +6,7 @@
 //! for all timers; one writing task a group, only while it has something to write, so that
 //! a group's records have one order and what gathers meanwhile goes out together.
 //!
-//! Always: an offset is seen by OffsetFetch only when it is durable. Dropping a request's
+//! Always: an offset is seen by `OffsetFetch` only when it is durable. Dropping a request's
 //! future leaves its ticket to be answered into nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +92,7 @@ enum Then {
     Offsets(Vec<(Place, Option<Commit>)>, oneshot::Sender<Done>),
 }
 
-/// A line of ListGroups.
+/// A line of `ListGroups`.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
     pub(crate) name: String,
@@ -100,7 +100,7 @@ pub(crate) struct Listed {
     pub(crate) state: &'static str,
 }
 
-/// A group as DescribeGroups shows it.
+/// A group as `DescribeGroups` shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
     pub(crate) state: &'static str,
@@ -325,7 +325,7 @@ impl Coordinator {
 
     // Steps.
 
-    /// Feeds one input and waits for its answer. Ends with NOT_COORDINATOR when the broker
+    /// Feeds one input and waits for its answer. Ends with `NOT_COORDINATOR` when the broker
     /// stops, so that clients ask elsewhere or again.
     async fn ask<T>(
         self: &Arc<Self>,

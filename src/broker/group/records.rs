@@ -184,6 +184,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
+#[expect(clippy::option_option, reason = "outside: readable at all; inside: null or text")]
 fn take_nullable(from: &mut &[u8]) -> Option<Option<String>> {
     let length = from.try_get_i16().ok()?;
     if length == -1 {

@@ -46,13 +46,13 @@ pub(crate) struct Identity {
 /// What happens to a group.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// A JoinGroup.
+    /// A `JoinGroup`.
     Join(Ticket, Box<Join>),
-    /// A SyncGroup.
+    /// A `SyncGroup`.
     Sync(Ticket, Sync),
     /// A Heartbeat of the given generation.
     Heartbeat(Ticket, Identity, i32),
-    /// A LeaveGroup.
+    /// A `LeaveGroup`.
     Leave(Ticket, Vec<Identity>),
     /// Asks whether this sender, at this generation, may commit offsets.
     Commit(Ticket, Identity, i32),
@@ -62,7 +62,7 @@ pub(crate) enum Input {
     Tick,
 }
 
-/// A JoinGroup request.
+/// A `JoinGroup` request.
 #[derive(Clone, Debug)]
 pub(crate) struct Join {
     pub(crate) identity: Identity,
@@ -81,7 +81,7 @@ pub(crate) struct Join {
     pub(crate) protocols: Vec<(String, Bytes)>,
 }
 
-/// A SyncGroup request.
+/// A `SyncGroup` request.
 #[derive(Clone, Debug)]
 pub(crate) struct Sync {
     pub(crate) identity: Identity,
@@ -95,19 +95,19 @@ pub(crate) struct Sync {
 /// What the owner of the group has to do.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// Answers a JoinGroup.
+    /// Answers a `JoinGroup`.
     Joined(Ticket, Joined),
-    /// Answers a SyncGroup.
+    /// Answers a `SyncGroup`.
     Synced(Ticket, Result<Synced, ResponseError>),
     /// Answers a Heartbeat or a Commit.
     Done(Ticket, Result<(), ResponseError>),
-    /// Answers a LeaveGroup, member by member.
+    /// Answers a `LeaveGroup`, member by member.
     Left(Ticket, Vec<Result<(), ResponseError>>),
     /// Make this durable, then say [`Input::Stored`].
     Store(StoreId, Snapshot),
 }
 
-/// The answer to a JoinGroup.
+/// The answer to a `JoinGroup`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Joined {
     pub(crate) error: Option<ResponseError>,
@@ -121,7 +121,7 @@ pub(crate) struct Joined {
     pub(crate) members: Vec<(String, Option<String>, Bytes)>,
 }
 
-/// The answer to a SyncGroup.
+/// The answer to a `SyncGroup`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Synced {
     pub(crate) protocol_type: Option<String>,
@@ -183,9 +183,9 @@ struct Member {
     rebalance_timeout_ms: i32,
     protocols: Vec<(String, Bytes)>,
     assignment: Bytes,
-    /// Its JoinGroup that waits.
+    /// Its `JoinGroup` that waits.
     joining: Option<Ticket>,
-    /// Its SyncGroup that waits.
+    /// Its `SyncGroup` that waits.
     syncing: Option<Ticket>,
     /// Never was in a generation. Only such a member can expire while it waits.
     is_new: bool,
@@ -214,7 +214,7 @@ pub(crate) struct Group {
     members: BTreeMap<String, Member>,
     /// Instance id to member id.
     statics: BTreeMap<String, String>,
-    /// Ids given out by MEMBER_ID_REQUIRED, and when they are forgotten.
+    /// Ids given out by `MEMBER_ID_REQUIRED`, and when they are forgotten.
     promised: BTreeMap<String, i64>,
     /// Members of this generation that have not asked for their assignment, and until when
     /// they may.
@@ -325,7 +325,7 @@ impl Group {
         self.phase == Phase::Empty && self.promised.is_empty()
     }
 
-    /// The state's name in DescribeGroups and ListGroups.
+    /// The state's name in `DescribeGroups` and `ListGroups`.
     pub(crate) fn state_name(&self) -> &'static str {
         match self.phase {
             Phase::Empty => "Empty",
@@ -335,7 +335,7 @@ impl Group {
         }
     }
 
-    /// What is stored, and what DescribeGroups shows.
+    /// What is stored, and what `DescribeGroups` shows.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let members = self.members.iter().map(|(id, member)| StoredMember {
             id: id.clone(),

@@ -205,7 +205,7 @@ impl Group {
                 joined.skip_assignment = true;
             } else if led {
                 // It must not assign: told of its former self as leader, it does not.
-                joined.leader = former.to_owned();
+                former.clone_into(&mut joined.leader);
                 joined.members.clear();
             }
             self.store(AfterStore::Answer(ticket, Box::new(joined)), outputs);

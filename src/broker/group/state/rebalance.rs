@@ -16,7 +16,7 @@ impl Group {
                 Some(Gathering { remaining_ms, somebody_came: false })
             }
             Phase::Completing => {
-                self.refuse_syncs(ResponseError::RebalanceInProgress, outputs);
+                self.refuse_syncs(now, ResponseError::RebalanceInProgress, outputs);
                 None
             }
             Phase::Stable => None,
@@ -90,8 +90,8 @@ impl Group {
     }
 
     fn gather_on(&mut self, now: i64, gathering: Gathering, outputs: &mut Vec<Output>) {
-        if gathering.somebody_came && gathering.remaining_ms > 0 {
-            let wait = self.initial_delay_ms.min(gathering.remaining_ms);
+        let wait = self.initial_delay_ms.min(gathering.remaining_ms);
+        if gathering.somebody_came && wait > 0 {
             let remaining_ms = gathering.remaining_ms - wait;
             let gathering = Some(Gathering { remaining_ms, somebody_came: false });
             self.phase = Phase::Preparing { until: now + wait, gathering };
@@ -199,15 +199,16 @@ impl Group {
         if self.phase != Phase::Completing || self.generation != generation {
             return;
         }
-        self.refuse_syncs(error, outputs);
+        self.refuse_syncs(now, error, outputs);
         self.prepare(now, outputs);
     }
 
-    /// Answers all waiting SyncGroups with an error, and takes back their assignments.
-    fn refuse_syncs(&mut self, error: ResponseError, outputs: &mut Vec<Output>) {
+    /// Answers all waiting `SyncGroups` with an error, and takes back their assignments.
+    fn refuse_syncs(&mut self, now: i64, error: ResponseError, outputs: &mut Vec<Output>) {
         for member in self.members.values_mut() {
             member.assignment = bytes::Bytes::new();
             if let Some(ticket) = member.syncing.take() {
+                member.stay(now); // it waited for us: its time begins anew
                 outputs.push(Output::Synced(ticket, Err(error)));
             }
         }

@@ -8,16 +8,16 @@
 //! Select priorities: an answer that is ready, the stop of the server, the next frame, the
 //! end of patience with a silent client.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{self, Refused};
@@ -119,16 +119,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let request = dispatch::open(frame)?;
         let produces = request.api() == Some(Api::Produce);
         let broker = Arc::clone(&self.broker);
+        let queued = Arc::new(Notify::new());
+        let (peer, stop) = (self.peer.clone(), self.stop.clone());
         let mut answering: Answering =
-            Box::pin(dispatch::answer(broker, self.peer.clone(), request, self.stop.clone()));
+            Box::pin(dispatch::answer(broker, peer, request, stop, Arc::clone(&queued)));
         if produces {
-            // Its first step hands the batches to the log; so the order of the requests is
-            // the order of the appends.
-            let first =
-                std::future::poll_fn(|context| Poll::Ready(answering.as_mut().poll(context)));
-            match first.await {
-                Poll::Ready(answer) => self.answers.push_back(Box::pin(std::future::ready(answer))),
-                Poll::Pending => self.answers.push_back(answering),
+            // The order of the requests is to be the order of the appends: the next frame is
+            // read only when this one's batches have their place.
+            tokio::select! {
+                biased;
+                answer = &mut answering => self.answers.push_back(Box::pin(ready(answer))),
+                () = queued.notified() => self.answers.push_back(answering),
             }
             return Ok(());
         }

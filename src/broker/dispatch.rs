@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes};
 use kafka_protocol::messages::{DescribeAclsRequest, RequestHeader};
 use kafka_protocol::protocol::{Decodable, Encodable};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
@@ -64,6 +65,9 @@ pub(crate) struct Call {
     pub(crate) peer: Peer,
     /// Ends waits when the server stops.
     pub(crate) stop: CancellationToken,
+    /// Told by Produce once its batches have their place in the log's order: the next
+    /// request of the connection may then follow.
+    pub(crate) queued: Arc<Notify>,
 }
 
 impl Request {
@@ -103,6 +107,7 @@ pub(crate) async fn answer(
     peer: Peer,
     request: Request,
     stop: CancellationToken,
+    queued: Arc<Notify>,
 ) -> Result<Option<Pieces>, Refused> {
     let (served, header, body) = match request {
         Request::Served { served, call, body } => (served, call, body),
@@ -114,7 +119,7 @@ pub(crate) async fn answer(
         }
     };
     let Header { version, correlation, client_id } = header;
-    let call = Call { api: served.api, version, client_id, peer, stop };
+    let call = Call { api: served.api, version, client_id, peer, stop, queued };
     let mut pieces = Pieces::default();
     pieces.encode().put_i32(correlation);
     if served.key.response_header_version(version) >= 1 {

@@ -284,18 +284,28 @@ impl Log {
     /// refused. A batch of a producer is checked against its last five. Dropping the
     /// future does not take back what is queued.
     pub async fn append(&self, batches: Vec<Produce>) -> Vec<Result<Appended, AppendError>> {
+        self.enqueue(batches).await.await
+    }
+
+    /// As [`Log::append`], in two steps: when this returns, the batches have their place
+    /// in the order of all appends; the future it gives resolves as `append` does.
+    pub async fn enqueue(
+        &self,
+        batches: Vec<Produce>,
+    ) -> impl Future<Output = Vec<Result<Appended, AppendError>>> + Send + use<> {
         let count = batches.len();
-        let refuse = |error: AppendError| vec![Err(error); count];
         let bytes = batches.iter().map(|one| one.batch.len()).sum();
-        let room = match self.shared().queue.room(bytes).await {
-            Ok(room) => room,
-            Err(error) => return refuse(error),
-        };
-        let (reply, answer) = oneshot::channel();
-        if let Err(error) = self.put(Request::Each(batches, reply, room)) {
-            return refuse(error);
+        let queued = self.shared().queue.room(bytes).await.and_then(|room| {
+            let (reply, answer) = oneshot::channel();
+            self.put(Request::Each(batches, reply, room)).map(|()| answer)
+        });
+        async move {
+            let refuse = |error: AppendError| vec![Err(error); count];
+            match queued {
+                Ok(answer) => answer.await.unwrap_or_else(|_| refuse(AppendError::Closed)),
+                Err(error) => refuse(error),
+            }
         }
-        answer.await.unwrap_or_else(|_| refuse(AppendError::Closed))
     }
 
     /// Appends batches together: all of them in one frame, or none. For coordinators

@@ -65,7 +65,9 @@ pub(crate) async fn answer(
         }
         judged.push((topic.name, partitions));
     }
-    let mut appended: VecDeque<_> = broker.log.append(batches).await.into();
+    let queued = broker.log.enqueue(batches).await;
+    call.queued.notify_one();
+    let mut appended: VecDeque<_> = queued.await.into();
     let mut worst = None;
     let mut responses = Vec::with_capacity(judged.len());
     for (name, partitions) in judged {

@@ -125,7 +125,9 @@ pub(crate) async fn answer(
     if served.key.response_header_version(version) >= 1 {
         pieces.encode().put_u8(0); // no tagged fields
     }
+    tracing::trace!(api = ?call.api, version, client = call.client_id, correlation, "request");
     let answered = route(&broker, &call, body, &mut pieces).await?;
+    tracing::trace!(api = ?call.api, correlation, answered, "answer");
     Ok(answered.then_some(pieces))
 }
 

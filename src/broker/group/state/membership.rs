@@ -261,7 +261,7 @@ impl Group {
         Ok(())
     }
 
-    fn is_storing_assignments(&self) -> bool {
+    pub(super) fn is_storing_assignments(&self) -> bool {
         let ours =
             |after: &AfterStore| matches!(after, AfterStore::Assign(of) if *of == self.generation);
         self.stores.values().any(ours)

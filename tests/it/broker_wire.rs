@@ -1,0 +1,488 @@
+//! The broker on the wire: the quirks of the protocol as raw bytes, and every version of
+//! every API.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
+use sluice::log::NewTopic;
+use sluice::record::BatchBuilder;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::broker_node;
+
+/// A broker, and the folder it lives in.
+struct Node {
+    node: broker_node::Node,
+    _folder: TempDir,
+}
+
+impl Node {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { node: broker_node::Node::start(folder.path()).await, _folder: folder }
+    }
+
+    async fn topic(&self, name: &str, owner: Option<&str>, config: &[(&str, &str)]) {
+        let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let owner = owner.map(str::to_owned);
+        let new = NewTopic { name: name.to_owned(), partitions: 1, config, owner };
+        self.node.log.create_topic(new).await.unwrap();
+    }
+
+    async fn connect(&self) -> Client {
+        let pipe = TcpStream::connect(&self.node.address).await.unwrap();
+        Client { pipe, correlation: 0 }
+    }
+
+    async fn stop(self) {
+        self.node.stop().await;
+    }
+}
+
+struct Client {
+    pipe: TcpStream,
+    correlation: i32,
+}
+
+impl Client {
+    async fn send_raw(&mut self, frame: &[u8]) {
+        self.pipe.write_i32(i32::try_from(frame.len()).unwrap()).await.unwrap();
+        self.pipe.write_all(frame).await.unwrap();
+    }
+
+    /// The next frame, or `None` when the broker has closed the connection.
+    async fn receive_raw(&mut self) -> Option<Bytes> {
+        let length = self.pipe.read_i32().await.ok()?;
+        let mut frame = vec![0; usize::try_from(length).unwrap()];
+        self.pipe.read_exact(&mut frame).await.ok()?;
+        Some(frame.into())
+    }
+
+    async fn send<R: Request>(&mut self, version: i16, request: &R) {
+        self.correlation += 1;
+        let mut frame = BytesMut::new();
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.correlation)
+            .with_client_id(Some(StrBytes::from_static_str("test")));
+        header.encode(&mut frame, R::header_version(version)).unwrap();
+        request.encode(&mut frame, version).unwrap();
+        self.send_raw(&frame).await;
+    }
+
+    async fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response
+    where
+        R::Response: Decodable,
+    {
+        self.send(version, request).await;
+        let frame = self.receive_raw().await;
+        let mut frame = frame.unwrap_or_else(|| panic!("key {} version {version}: closed", R::KEY));
+        let key = ApiKey::try_from(R::KEY).unwrap();
+        let header = ResponseHeader::decode(&mut frame, key.response_header_version(version));
+        assert_eq!(header.unwrap().correlation_id, self.correlation);
+        let answer = R::Response::decode(&mut frame, version);
+        let answer = answer.unwrap_or_else(|e| panic!("key {} version {version}: {e}", R::KEY));
+        assert!(!frame.has_remaining(), "key {} version {version}: bytes are left", R::KEY);
+        answer
+    }
+}
+
+fn name(text: &str) -> TopicName {
+    StrBytes::from_string(text.to_owned()).into()
+}
+
+fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    for value in values {
+        builder.push(None, Some(value.as_bytes()), &[]);
+    }
+    let mut batch = builder.finish();
+    batch.seal(1_000);
+    batch.into_bytes()
+}
+
+fn produce(topic: &str, acks: i16, records: Bytes) -> ProduceRequest {
+    let data = PartitionProduceData::default().with_records(Some(records));
+    let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
+    ProduceRequest::default().with_acks(acks).with_timeout_ms(1000).with_topic_data(vec![topic])
+}
+
+fn fetch(topic: &str, offset: i64, max_bytes: i32) -> FetchRequest {
+    let partition =
+        FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(max_bytes);
+    let topic = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
+    FetchRequest::default().with_max_bytes(max_bytes).with_min_bytes(1).with_topics(vec![topic])
+}
+
+async fn outcome(client: &mut Client, request: &ProduceRequest) -> (i16, i64) {
+    let answer = client.ask(8, request).await;
+    let partition = &answer.responses[0].partition_responses[0];
+    (partition.error_code, partition.base_offset)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn api_versions_answers_an_unknown_version_in_the_form_of_version_0() {
+    let node = Node::new().await;
+    let mut client = node.connect().await;
+    client.send_raw(&[0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff, 1, 2, 3]).await;
+    let answer = client.receive_raw().await.unwrap();
+    // correlation id, error 35, one entry: key 18, 0 to 4; no header tags
+    assert_eq!(answer[..], [0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4]);
+    let again = ApiVersionsRequest::default();
+    assert_eq!(client.ask(0, &again).await.error_code, 0, "the connection lives on");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn api_versions_has_no_tagged_fields_and_a_plain_header() {
+    let node = Node::new().await;
+    let mut client = node.connect().await;
+    let request = ApiVersionsRequest::default()
+        .with_client_software_name(StrBytes::from_static_str("librdkafka"))
+        .with_client_software_version(StrBytes::from_static_str("2.0.2"));
+    client.send(3, &request).await;
+    let answer = client.receive_raw().await.unwrap();
+    // correlation id, error, compact count, 7 bytes an entry (its empty tags included),
+    // throttle time, and an empty tag buffer
+    let served = client.ask(0, &ApiVersionsRequest::default()).await.api_keys.len();
+    assert_eq!(answer.len(), 4 + 2 + 1 + 7 * served + 4 + 1);
+    assert_eq!(answer[answer.len() - 1], 0);
+    let nameless = client.ask(3, &ApiVersionsRequest::default()).await;
+    assert_eq!(nameless.error_code, ResponseError::InvalidRequest.code());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_key_or_version_closes_the_connection() {
+    let node = Node::new().await;
+    for (key, version) in [(99_i16, 0_i16), (3, 99), (0, 2), (9, 0)] {
+        let node = Node::new().await;
+        let mut client = node.connect().await;
+        let mut frame = BytesMut::new();
+        frame.put_i16(key);
+        frame.put_i16(version);
+        frame.put_slice(&[0, 0, 0, 1, 0xff, 0xff]);
+        client.send_raw(&frame).await;
+        assert_eq!(client.receive_raw().await, None, "key {key} version {version}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arbitrary_bodies_close_only_their_own_connection() {
+    let node = Node::new().await;
+    let mut other = node.connect().await;
+    let served = other.ask(0, &ApiVersionsRequest::default()).await.api_keys;
+    for served in served {
+        let mut client = node.connect().await;
+        let mut frame = BytesMut::new();
+        frame.put_i16(served.api_key);
+        frame.put_i16(served.max_version);
+        frame.put_slice(&[0, 0, 0, 1, 0xff, 0xff, 0, 3]); // then it ends
+        client.send_raw(&frame).await;
+        // Some bodies are whole by accident; none may take the broker down.
+        drop(client);
+    }
+    assert_eq!(other.ask(0, &ApiVersionsRequest::default()).await.error_code, 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_names_the_address_the_client_uses_and_makes_topics_that_are_asked_for() {
+    let node = Node::new().await;
+    let mut client = node.connect().await;
+    let topic = MetadataRequestTopic::default().with_name(Some(name("new")));
+    let mut request = MetadataRequest::default().with_topics(Some(vec![topic]));
+    request.allow_auto_topic_creation = false;
+    let absent = client.ask(9, &request).await;
+    assert_eq!(absent.topics[0].error_code, ResponseError::UnknownTopicOrPartition.code());
+    request.allow_auto_topic_creation = true;
+    let made = client.ask(12, &request).await;
+    assert_eq!((made.topics[0].error_code, made.topics[0].partitions.len()), (0, 4));
+    assert!(!made.topics[0].topic_id.is_nil());
+    assert_eq!(made.brokers[0].host.as_str(), "127.0.0.1");
+    assert!(made.cluster_id.is_some());
+    let internal = MetadataRequestTopic::default().with_name(Some(name("__x")));
+    let refused =
+        client.ask(9, &MetadataRequest::default().with_topics(Some(vec![internal]))).await;
+    assert_ne!(refused.topics[0].error_code, 0);
+    let all = client.ask(9, &MetadataRequest::default().with_topics(None)).await;
+    assert!(all.topics.iter().any(|topic| topic.name == Some(name("new"))));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_come_back_byte_for_byte_but_for_their_offset() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect().await;
+    let sent = batch(&["a", "b"]);
+    assert_eq!(outcome(&mut client, &produce("t", -1, sent.clone())).await, (0, 0));
+    assert_eq!(outcome(&mut client, &produce("t", 1, sent.clone())).await, (0, 2));
+    // Offset 3 is the second record of the second batch: that whole batch comes.
+    let answer = client.ask(11, &fetch("t", 3, 1 << 20)).await;
+    let partition = &answer.responses[0].partitions[0];
+    let got = partition.records.clone().unwrap();
+    assert_eq!(got.len(), sent.len());
+    assert_eq!(got[..8], 2_i64.to_be_bytes());
+    assert_eq!(got[16..], sent[16..], "all from the magic on is as it was sent");
+    assert_eq!((partition.high_watermark, partition.log_start_offset), (4, 0));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_batch_is_sent_even_if_it_is_larger_than_asked_for() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect().await;
+    let sent = batch(&["a long value indeed"]);
+    outcome(&mut client, &produce("t", -1, sent.clone())).await;
+    outcome(&mut client, &produce("t", -1, sent.clone())).await;
+    let answer = client.ask(11, &fetch("t", 0, 1)).await;
+    assert_eq!(answer.responses[0].partitions[0].records.as_ref().unwrap().len(), sent.len());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_outside_the_log_are_told_at_once() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect().await;
+    for offset in [-1, 1] {
+        let request = fetch("t", offset, 1000).with_max_wait_ms(600_000);
+        let answer = client.ask(11, &request).await;
+        let code = answer.responses[0].partitions[0].error_code;
+        assert_eq!(code, ResponseError::OffsetOutOfRange.code());
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_without_records_waits_for_them_or_its_time() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let (mut reader, mut writer) = (node.connect().await, node.connect().await);
+    let begun = tokio::time::Instant::now();
+    let answer = reader.ask(11, &fetch("t", 0, 1000).with_max_wait_ms(50)).await;
+    assert!(answer.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
+    assert!(begun.elapsed().as_millis() >= 50);
+    reader.send(11, &fetch("t", 0, 1000).with_max_wait_ms(600_000)).await;
+    tokio::task::yield_now().await;
+    outcome(&mut writer, &produce("t", -1, batch(&["a"]))).await;
+    assert!(reader.receive_raw().await.is_some());
+    assert!(begun.elapsed().as_secs() < 600, "it was woken, not timed out");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_come_in_the_order_of_the_requests() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect().await;
+    for _ in 0..5 {
+        client.send(8, &produce("t", -1, batch(&["a"]))).await;
+    }
+    client.send(9, &MetadataRequest::default()).await;
+    client.send(8, &produce("t", -1, batch(&["a"]))).await;
+    for correlation in 1..=7 {
+        let answer = client.receive_raw().await.unwrap();
+        assert_eq!(answer[..4], i32::to_be_bytes(correlation));
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_acks_0_there_is_no_answer_and_an_error_closes() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect().await;
+    client.send(8, &produce("t", 0, batch(&["a"]))).await;
+    assert_eq!(client.ask(0, &ApiVersionsRequest::default()).await.error_code, 0);
+    client.send(8, &produce("absent", 0, batch(&["a"]))).await;
+    assert_eq!(client.receive_raw().await, None);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_one_sound_batch_is_refused() {
+    let node = Node::new().await;
+    node.topic("t", None, &[("max.message.bytes", "200")]).await;
+    node.topic("compacted", None, &[("cleanup.policy", "compact")]).await;
+    node.topic("owned", Some("example"), &[]).await;
+    let mut client = node.connect().await;
+    let good = batch(&["a"]);
+    let mut flipped = good.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mut old = good.to_vec();
+    old[16] = 1;
+    let two = [&good[..], &good[..]].concat();
+    let cut = good.slice(..good.len() - 1);
+    let big = "x".repeat(300);
+    for (topic, records, error) in [
+        ("t", flipped.into(), ResponseError::CorruptMessage),
+        ("t", cut, ResponseError::CorruptMessage),
+        ("t", old.into(), ResponseError::InvalidRecord),
+        ("t", two.into(), ResponseError::InvalidRecord),
+        ("t", batch(&[&big]), ResponseError::MessageTooLarge),
+        ("compacted", good.clone(), ResponseError::InvalidRecord),
+        ("owned", good.clone(), ResponseError::TopicAuthorizationFailed),
+        ("absent", good.clone(), ResponseError::UnknownTopicOrPartition),
+    ] {
+        assert_eq!(outcome(&mut client, &produce(topic, -1, records)).await.0, error.code());
+    }
+    let acks = outcome(&mut client, &produce("t", 2, good)).await.0;
+    assert_eq!(acks, ResponseError::InvalidRequiredAcks.code());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_find_records_and_not_only_batches() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect().await;
+    outcome(&mut client, &produce("t", -1, batch(&["a", "b"]))).await;
+    for (timestamp, found) in [
+        (-1, (2, -1)),
+        (-2, (0, -1)),
+        (-3, (0, 1000)),
+        (-4, (0, -1)),
+        (5, (0, 1000)),
+        (1001, (-1, -1)),
+    ] {
+        let partition = ListOffsetsPartition::default().with_timestamp(timestamp);
+        let topic =
+            ListOffsetsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
+        let answer = client.ask(8, &ListOffsetsRequest::default().with_topics(vec![topic])).await;
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!((partition.offset, partition.timestamp), found, "timestamp {timestamp}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replication_factor_above_1_is_refused_with_the_way_out() {
+    let node = Node::new().await;
+    let mut client = node.connect().await;
+    let mut topic = CreatableTopic::default().with_name(name("t")).with_num_partitions(-1);
+    for (factor, error) in [(3, 38), (0, 38), (-1, 0)] {
+        topic.replication_factor = factor;
+        let request = CreateTopicsRequest::default().with_topics(vec![topic.clone()]);
+        let answer = client.ask(7, &request).await;
+        assert_eq!(answer.topics[0].error_code, error);
+        if error != 0 {
+            let message = answer.topics[0].error_message.as_deref();
+            assert_eq!(message, Some("one broker here: use 1, or serverMode=kafka"));
+        }
+    }
+    node.stop().await;
+}
+
+/// Sends the default request of every version we serve; the answer must be readable.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_version_of_every_api_is_dispatched_and_answered() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let mut client = node.connect().await;
+    macro_rules! ask {
+        ($version:expr, $request:ty) => {{
+            client.ask($version, &<$request>::default()).await;
+        }};
+    }
+    for served in client.ask(0, &ApiVersionsRequest::default()).await.api_keys {
+        let key = ApiKey::try_from(served.api_key).unwrap();
+        // Produce is advertised from 0 for old librdkafka, and answered from 3.
+        let lowest = if key == ApiKey::Produce { 3 } else { served.min_version };
+        for version in lowest..=served.max_version {
+            match key {
+                ApiKey::Produce => {
+                    client.ask(version, &produce("t", -1, batch(&["a"]))).await;
+                }
+                ApiKey::Fetch => {
+                    let request = FetchRequest::default();
+                    client.ask(version, &request.with_max_wait_ms(0)).await;
+                }
+                ApiKey::ListOffsets => ask!(version, ListOffsetsRequest),
+                ApiKey::Metadata => {
+                    let answer = client
+                        .ask(version, &MetadataRequest::default().with_topics(Some(vec![])))
+                        .await;
+                    assert_eq!(answer.brokers.len(), 1);
+                }
+                ApiKey::OffsetCommit => ask!(version, OffsetCommitRequest),
+                ApiKey::OffsetFetch => ask!(version, OffsetFetchRequest),
+                ApiKey::FindCoordinator => ask!(version, FindCoordinatorRequest),
+                ApiKey::JoinGroup => ask!(version, JoinGroupRequest),
+                ApiKey::Heartbeat => ask!(version, HeartbeatRequest),
+                ApiKey::LeaveGroup => ask!(version, LeaveGroupRequest),
+                ApiKey::SyncGroup => ask!(version, SyncGroupRequest),
+                ApiKey::DescribeGroups => {
+                    let groups = vec![GroupId(StrBytes::from_static_str("g"))];
+                    let request = DescribeGroupsRequest::default().with_groups(groups);
+                    client.ask(version, &request).await;
+                }
+                ApiKey::ListGroups => ask!(version, ListGroupsRequest),
+                ApiKey::ApiVersions => ask!(version, ApiVersionsRequest),
+                ApiKey::CreateTopics => {
+                    let topic = CreatableTopic::default()
+                        .with_name(name(&format!("made-{version}")))
+                        .with_num_partitions(1)
+                        .with_replication_factor(1);
+                    let request = CreateTopicsRequest::default().with_topics(vec![topic]);
+                    assert_eq!(client.ask(version, &request).await.topics[0].error_code, 0);
+                }
+                ApiKey::DeleteTopics => ask!(version, DeleteTopicsRequest),
+                ApiKey::DeleteRecords => ask!(version, DeleteRecordsRequest),
+                ApiKey::InitProducerId => {
+                    let answer = client
+                        .ask(
+                            version,
+                            &InitProducerIdRequest::default()
+                                .with_transactional_id(None)
+                                .with_producer_id((-1).into())
+                                .with_producer_epoch(-1),
+                        )
+                        .await;
+                    assert_eq!((answer.error_code, answer.producer_epoch), (0, 0));
+                }
+                ApiKey::OffsetForLeaderEpoch => ask!(version, OffsetForLeaderEpochRequest),
+                ApiKey::DescribeAcls => {
+                    let answer = client.ask(version, &DescribeAclsRequest::default()).await;
+                    assert_eq!(answer.error_code, ResponseError::SecurityDisabled.code());
+                }
+                ApiKey::CreateAcls => ask!(version, CreateAclsRequest),
+                ApiKey::DeleteAcls => ask!(version, DeleteAclsRequest),
+                ApiKey::DescribeConfigs => {
+                    let broker = describe_configs_request::DescribeConfigsResource::default()
+                        .with_resource_type(4)
+                        .with_resource_name(StrBytes::from_static_str("1"))
+                        .with_configuration_keys(None);
+                    let request = DescribeConfigsRequest::default()
+                        .with_resources(vec![broker])
+                        .with_include_synonyms(true);
+                    assert!(client.ask(version, &request).await.results[0].configs.len() > 10);
+                }
+                ApiKey::AlterConfigs => ask!(version, AlterConfigsRequest),
+                ApiKey::DescribeLogDirs => {
+                    let request = DescribeLogDirsRequest::default().with_topics(None);
+                    assert!(!client.ask(version, &request).await.results[0].topics.is_empty());
+                }
+                ApiKey::CreatePartitions => ask!(version, CreatePartitionsRequest),
+                ApiKey::DeleteGroups => ask!(version, DeleteGroupsRequest),
+                ApiKey::IncrementalAlterConfigs => ask!(version, IncrementalAlterConfigsRequest),
+                ApiKey::OffsetDelete => ask!(version, OffsetDeleteRequest),
+                ApiKey::DescribeCluster => ask!(version, DescribeClusterRequest),
+                other => panic!("{other:?} is served, but this test has no request of it"),
+            }
+        }
+    }
+    node.stop().await;
+}

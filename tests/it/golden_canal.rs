@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{self, Record, Server, Sluice, topics};
 
-/// Sections of a script that are left to a later issue, by their headings, and the lines of
-/// `.single.jsonl` that come of them.
-const LEFT: &[(&str, &str, RangeInclusive<usize>)] = &[
-    ("dml", "-- partial JSON", 100..=103),
-    ("dml", "-- XA: one committed, one rolled back", 104..=108),
-];
+/// What is left to a later issue: the set, the part of its script that is not run (from the one
+/// text to before the other), and the lines of `.single.jsonl` that come of it.
+///
+/// An instance stops at the first of the two XA transactions here, and says so. What it will
+/// write is line 104 at the COMMIT, and nothing for the other three. That of line 108, committed
+/// in one phase, is one like any other.
+const LEFT: &[(&str, (&str, &str), RangeInclusive<usize>)] =
+    &[("dml", ("XA START 'x1'", "XA START 'x3'"), 104..=107)];
 
 /// A line of a recording.
 struct Line {
@@ -77,13 +79,13 @@ fn compare(set: &'static str) {
     drop_after(mysql, sluice);
 }
 
-/// The recorded SQL, without the sections that [`LEFT`] leaves out.
+/// The recorded SQL, without the parts that [`LEFT`] names.
 fn script(set: &str) -> String {
     let whole = std::fs::read_to_string(folder().join(format!("{set}.sql"))).unwrap();
-    LEFT.iter().filter(|left| left.0 == set).fold(whole, |script, (_, heading, _)| {
-        let (before, section) = script.split_once(heading).unwrap();
-        let next = section.find("\n-- ").unwrap();
-        format!("{before}{}", &section[next..])
+    LEFT.iter().filter(|left| left.0 == set).fold(whole, |script, (_, (from, to), _)| {
+        let (before, part) = script.split_once(from).unwrap();
+        let (_, behind) = part.split_once(to).unwrap();
+        format!("{before}{to}{behind}")
     })
 }
 

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::tables::Entry;
 use super::{Outlet, Reader, Stop, session};
 use crate::binlog::{
-    EventHeader, EventType, Fragment, GtidEvent, HEADER_LENGTH, Heartbeat, Policy, Query, Rotate,
-    RowsEvent, TableMap, XaPrepare, rows_query,
+    self, EventHeader, EventType, Fragment, GtidEvent, HEADER_LENGTH, Heartbeat, Policy, Query,
+    Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
 };
-use crate::change::{EventPlace, RowsChange, StatementChange, StatementKind};
+use crate::change::{EventPlace, RowsChange, StatementChange, StatementKind, Table};
 use crate::schema::{self, Applied, Message, Statement};
 use crate::source::Error;
 use crate::source::assemble::{GtidForm, Input, Verb};
@@ -349,17 +349,13 @@ impl Reader<'_> {
                 )));
             }
         };
-        if event.partial_json {
-            let reason = format!("a partial update of JSON in {}", table.name);
-            let advice = "partial updates are not supported yet: set binlog_row_value_options='' \
-                          for all sessions of the source, and exclude the table or \
-                          `sluice position set` behind this place";
-            return Err(unsupported(header, place, reason, advice));
-        }
         if event.column_count != table.columns.len() {
             let (image, table) = (event.column_count, table.columns.len());
-            return Err(self.odd("a rows event", crate::binlog::Error::Columns { image, table }));
+            return Err(self.odd("a rows event", binlog::Error::Columns { image, table }));
         }
+        let event = self.with_whole_documents(event, header, &table, place)?;
+        // What is kept may have grown beyond what was received.
+        let size = size.max(event.images.len());
         if let Some((sql, asked)) = asked {
             self.rows_query = None;
             let statement = StatementChange {
@@ -383,6 +379,23 @@ impl Reader<'_> {
         self.step(Input::Rows { change, ends_statement }, place, size, outlet).await
     }
 
+    /// The event as it would be without `binlog_row_value_options=PARTIAL_JSON`.
+    fn with_whole_documents(
+        &self,
+        event: RowsEvent,
+        header: &EventHeader,
+        table: &Table,
+        place: &EventPlace,
+    ) -> Result<RowsEvent, Stop> {
+        json::expand_partial(event, &table.columns).map_err(|error| match error {
+            binlog::Error::JsonDiff(_) => {
+                let reason = format!("table {}: {error}", table.name);
+                unsupported(header, place, reason, PARTIAL_ADVICE)
+            }
+            other => self.odd("a partial update of JSON", other),
+        })
+    }
+
     /// MariaDB 12.3 sends rows events above 1 GiB in pieces.
     async fn fragment(
         &mut self,
@@ -401,6 +414,9 @@ impl Reader<'_> {
     }
 }
 
+const PARTIAL_ADVICE: &str = "where sessions of the source set \
+     binlog_row_value_options='PARTIAL_JSON', binlog_row_image has to be FULL: set it so, copy \
+     the table anew and `sluice position set` behind this place";
 const STOP_ADVICE: &str = "going on would lose changes: copy the tables anew and \
      `sluice position set` behind this place";
 

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     BinaryCharset,
     /// Whole strings, and the server's own text of dates and opaque values, inside JSON.
     JsonValues,
+    /// The whole document, not the expression that makes it.
+    PartialJson,
     /// A type as the server spells it.
     TypeSpelling,
     /// A back quote of a column's name once.
@@ -49,11 +51,11 @@ enum At {
 use At::{Data, Old, PkNames, SqlType, Type};
 use Kind::{
     AlterView, BackQuote, BinaryCharset, FullScale, JsonValues, OldOfItsRow, OwnCharset,
-    PaddedBinary, ShortestDigits, TableKey, TypeSpelling,
+    PaddedBinary, PartialJson, ShortestDigits, TableKey, TypeSpelling,
 };
 
 /// Every kind there is.
-pub(super) const ALL: [Kind; 11] = [
+pub(super) const ALL: [Kind; 12] = [
     OldOfItsRow,
     FullScale,
     ShortestDigits,
@@ -61,6 +63,7 @@ pub(super) const ALL: [Kind; 11] = [
     PaddedBinary,
     BinaryCharset,
     JsonValues,
+    PartialJson,
     TypeSpelling,
     BackQuote,
     TableKey,
@@ -104,6 +107,27 @@ const MENDED: &[(&str, usize, Kind, At, &str)] = &[
     ("dml", 70, TableKey, PkNames, r#"["id"]"#),
     ("dml", 71, TableKey, PkNames, r#"["id"]"#),
     ("dml", 77, TableKey, PkNames, r#"["k1","k2"]"#),
+    (
+        "dml",
+        101,
+        PartialJson,
+        Data(0, "j"),
+        r#""{\"a\": 100, \"b\": [1, 2, 3], \"c\": \"some longer text that stays as it is\"}""#,
+    ),
+    (
+        "dml",
+        102,
+        PartialJson,
+        Data(0, "j"),
+        r#""{\"a\": 100, \"b\": [1, \"two\", 3], \"c\": \"some longer text that stays as it is\"}""#,
+    ),
+    (
+        "dml",
+        103,
+        PartialJson,
+        Data(0, "j"),
+        r#""{\"a\": 100, \"b\": [\"two\", 3], \"c\": \"some longer text that stays as it is\"}""#,
+    ),
 ];
 
 /// Lines that we do not write at all.

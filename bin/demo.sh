@@ -19,7 +19,8 @@ export SLUICE_HOME=$home
 # shellcheck source=bin/lib.sh
 . "$root/bin/lib.sh"
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+# A heading, bold on a terminal.
+say() { if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi; }
 
 once= docker= address=
 while [ $# -gt 0 ]; do
@@ -95,25 +96,20 @@ mysql_server() {
         GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'canal'@'%';" | "${sql[@]}"
 }
 
+# setting FILE KEY VALUE: prints the file with that value for the key.
+setting() { sed "s|^$2 *=.*|$2 = $3|" "$1"; }
+
 start_sluice() {
     broker=$(free_port 9092)
     metrics=$(free_port 11112)
     mkdir -p "$home/conf" "$home/instances/demo"
-    cp "$root/conf/canal.properties" "$root/conf/server.properties" "$home/conf/"
-    cat >>"$home/conf/canal.properties" <<CONF
-
-# Set by bin/demo.sh.
-canal.destinations = demo
-canal.metrics.pull.port = $metrics
-CONF
-    cat >>"$home/conf/server.properties" <<CONF
-
-# Set by bin/demo.sh.
-listeners = PLAINTEXT://127.0.0.1:$broker
-log.dirs = $home/data
-CONF
-    sed -e "s/^canal.instance.master.address *=.*/canal.instance.master.address = $host:$port/" \
-        "$root/instances/example/instance.properties" >"$home/instances/demo/instance.properties"
+    # The shipped files, with what this run needs in the place of what they say.
+    setting "$root/conf/canal.properties" canal.destinations demo |
+        setting - canal.metrics.pull.port "$metrics" >"$home/conf/canal.properties"
+    setting "$root/conf/server.properties" listeners "PLAINTEXT://127.0.0.1:$broker" |
+        setting - log.dirs "$home/data" >"$home/conf/server.properties"
+    setting "$root/instances/example/instance.properties" canal.instance.master.address "$host:$port" \
+        >"$home/instances/demo/instance.properties"
     # For scripts that go on from here.
     printf 'broker=%s\nmetrics=%s\nmysql_port=%s\n' "$broker" "$metrics" "$port" >"$home/ports"
     say "Starting sluice: its Kafka broker on port $broker, health and metrics on port $metrics"
@@ -121,7 +117,7 @@ CONF
 }
 
 # In a checkout cargo knows whether there is anything to build.
-if [ -e "$root/Cargo.toml" ]; then build; fi
+if [ -e "$root/Cargo.toml" ] && [ ! -e "$root/bin/sluice" ]; then build; fi
 stop_all
 rm -rf "$home"
 mkdir -p "$home"
@@ -131,12 +127,10 @@ start_sluice
 
 changes="CREATE DATABASE IF NOT EXISTS bigdata;
 USE bigdata;
-DROP TABLE IF EXISTS test;
-CREATE TABLE test (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(20), price DECIMAL(8,2));
+CREATE TABLE IF NOT EXISTS test (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(20), price DECIMAL(8,2));
 INSERT INTO test (name, price) VALUES ('apple', 1.20), ('pear', 2.50);
 UPDATE test SET price = price * 2 WHERE name = 'pear';
 DELETE FROM test WHERE name = 'apple';"
-if [ -n "$address" ]; then changes=${changes/DROP TABLE IF EXISTS test;/}; fi
 say 'Changing rows in MySQL:'
 echo "$changes"
 echo "$changes" | "${sql[@]}"

@@ -79,14 +79,14 @@ contains 'groups, reset by time' "apache +$topic +0 +0" \
 contains 'topics, list' "^$topic\$" "$(topics --list)"
 contains 'topics, describe' "Topic: $topic.*PartitionCount: 1.*ReplicationFactor: 1" "$(topics --describe --topic "$topic")"
 contains 'topics, create' 'Created topic interop' "$(topics --create --topic interop --partitions 3 --replication-factor 1)"
-contains 'topics, a second replica is refused' 'eplication factor' "$(topics --create --topic two --replication-factor 2 || true)"
+contains 'topics, a second replica is refused' 'InvalidReplicationFactor' "$(topics --create --topic two --replication-factor 2 || true)"
 seq 1 100 | "$kafka" org.apache.kafka.tools.ConsoleProducer --bootstrap-server "$server" --topic interop 2>"$work/producer.log"
 check 'console producer, and what it wrote' "$(seq 1 100)" \
     "$(topic=interop console --from-beginning --max-messages 100 | sort -n)"
 contains 'offsets by GetOffsetShell' "^$topic:0:$count\$" \
     "$("$kafka" org.apache.kafka.tools.GetOffsetShell --bootstrap-server "$server" --topic "$topic" 2>&1)"
-dump=$("$kafka" kafka.tools.DumpLogSegments --deep-iteration --print-data-log \
-    --files "$(echo "$root/.demo/data/$topic-0/"*0.log)" 2>&1)
+dump=$("$kafka" org.apache.kafka.tools.DumpLogSegments --deep-iteration --print-data-log \
+    --files "$(echo "$root/.demo/data/$topic-0/"*0.log)" 2>&1 || true)
 contains 'DumpLogSegments reads our segment' 'isvalid: true' "$dump"
 check 'DumpLogSegments finds each record' "$count" "$(grep -c '| offset:' <<<"$dump")"
 

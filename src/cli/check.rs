@@ -1,8 +1,10 @@
 //! `sluice check`: everything that must be true before starting, all that is not at once.
 //!
 //! Exit code 0 when the server can start, 1 when not. The instances' servers are probed by
-//! the instances themselves; here: the files, the directory of the log, the ports.
+//! the instances themselves; here: the files and, where no sluice runs, the directory of
+//! the log and the ports.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,10 +12,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::{Environment, Settings};
+use crate::disk::{Disk as _, Real};
 
-use super::Outcome;
+use super::health;
 use super::home::Home;
 use super::output::say;
+use super::{Outcome, small_runtime};
 
 /// Nothing may be said about it.
 #[derive(Debug, Args)]
@@ -34,7 +38,14 @@ pub(super) fn run(_: &Arguments, environment: &Environment) -> Outcome {
     for problem in settings.remarks.iter() {
         say(&problem.to_string())?;
     }
-    let failures = failures(&settings);
+    let running = small_runtime()?.block_on(health::client(&home).health());
+    let failures = match &running {
+        Ok(snapshot) => {
+            say(&format!("sluice is running (pid {})", snapshot.pid))?;
+            Vec::new()
+        }
+        Err(_) => failures(&settings),
+    };
     for failure in &failures {
         say(&format!("error: {failure}"))?;
     }
@@ -59,17 +70,15 @@ fn failures(settings: &Settings) -> Vec<String> {
     found
 }
 
-/// A directory that is not there yet is as good as the folder it will be made in.
+/// Takes the log's lock for a moment, which makes the directory where there is none.
 fn unwritable(directory: &Path) -> Option<String> {
-    let there = directory.ancestors().find(|folder| folder.exists())?;
-    let writable = rustix_access(there);
-    (!writable).then(|| {
-        format!("{} cannot be written: change its owner, or set log.dirs", there.display())
+    let taken = Real::new(directory).and_then(|disk| disk.lock().map(drop));
+    let error = taken.err()?;
+    let place = directory.display();
+    Some(match error.kind() {
+        ErrorKind::WouldBlock => format!("{place} is in use by another process"),
+        _ => format!("{place} cannot be written: {error}; change its owner, or set log.dirs"),
     })
-}
-
-fn rustix_access(folder: &Path) -> bool {
-    folder.metadata().is_ok_and(|metadata| !metadata.permissions().readonly())
 }
 
 fn occupied(host: Option<&str>, port: u16) -> Option<String> {

@@ -32,7 +32,10 @@ impl Stored {
         }
         let disk = Real::new(dir.clone()).with_context(|| format!("open {}", dir.display()))?;
         let tasks = Tasks::new();
-        let log = Log::open(Arc::new(disk), LogSettings::default(), &tasks)
+        // A look must not delete what the operator keeps longer than the default.
+        let keep =
+            LogSettings { retention_ms: None, retention_bytes: None, ..LogSettings::default() };
+        let log = Log::open(Arc::new(disk), keep, &tasks)
             .await
             .with_context(|| format!("open the log in {}", dir.display()))?;
         Ok(Self { settings, log, tasks })

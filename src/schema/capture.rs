@@ -19,7 +19,7 @@ const SYSTEM: &str = "'mysql','information_schema','performance_schema','sys'";
 /// Events a page of SHOW BINLOG EVENTS; a page has to come within the session's limit.
 const PAGE: usize = 5_000;
 
-/// ER_PARSE_ERROR: MySQL since 8.4 for the old statement, MariaDB for the new one.
+/// `ER_PARSE_ERROR`: MySQL since 8.4 for the old statement, MariaDB for the new one.
 const ER_PARSE_ERROR: u16 = 1064;
 
 /// Where the source's binlog ends now.
@@ -85,7 +85,8 @@ pub(crate) async fn tables(
             definition.columns.push(ColumnDefinition {
                 name: name.to_owned(),
                 mysql_type: mysql_type.to_owned(),
-                charset: row.text("c").map(canonical),
+                // MariaDB names the set of an ENUM of bytes, MySQL does not.
+                charset: row.text("c").filter(|charset| *charset != "binary").map(canonical),
             });
         }
     }

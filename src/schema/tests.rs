@@ -1,1 +1,251 @@
-//! The face, without a server: history, rollback, agreement with table maps.
+//! The face, without a server: history, rollback, versions, agreement with table maps.
+
+use super::*;
+use crate::binlog::{TableMap, TableMapId, WireColumn, code};
+use crate::change::{ColumnType, StateTopic, StatementKind};
+
+fn server() -> Server {
+    Server {
+        flavor: Flavor::MySql,
+        version: 90_704,
+        lower_case_table_names: 0,
+        charset: "utf8mb4".to_owned(),
+        uuid: "u1".into(),
+    }
+}
+
+fn at(offset: u64) -> EventPlace {
+    EventPlace { file: "binlog.000001".into(), offset, time: 0 }
+}
+
+fn apply(schema: &mut Schema, offset: u64, text: &str) -> Applied {
+    let place = at(offset);
+    schema.apply(&Statement {
+        text,
+        schema: "d",
+        sql_mode: 0,
+        server_collation: None,
+        place: &place,
+    })
+}
+
+/// A history that knows the database, so that text columns have a character set.
+fn schema() -> Schema {
+    let mut schema = Schema::new(server(), Adopt::Never);
+    apply(&mut schema, 4, "CREATE DATABASE d");
+    schema
+}
+
+fn columns(schema: &Schema, table: &str) -> Option<String> {
+    let definition = schema.definition(&TableName::new("d", table))?;
+    let columns = definition.columns.iter().map(|c| format!("{} {}", c.name, c.mysql_type));
+    Some(columns.collect::<Vec<_>>().join(", "))
+}
+
+fn wire(code: u8, meta: u16) -> WireColumn {
+    WireColumn { code, meta, ..WireColumn::default() }
+}
+
+fn map(columns: Vec<WireColumn>) -> TableMap {
+    let name = TableName::new("d", "t");
+    TableMap { id: TableMapId(1), name, columns, primary_key: Vec::new() }
+}
+
+#[test]
+fn a_restart_finds_the_model_of_the_last_commit() {
+    let mut schema = schema();
+    apply(&mut schema, 10, "CREATE TABLE t (id INT UNSIGNED PRIMARY KEY, e ENUM('a','b''c'))");
+    apply(&mut schema, 20, "CREATE TABLE gone (id INT)");
+    let mut kept = schema.commit().unwrap();
+    apply(&mut schema, 30, "DROP TABLE gone");
+    apply(&mut schema, 40, "ALTER TABLE t ADD v VARCHAR(5) AFTER id");
+    let later = schema.commit().unwrap();
+    assert_eq!(later.len(), 2, "one record a table touched");
+    assert!(later.iter().all(|record| record.topic == StateTopic::Schema));
+    kept.retain(|record| later.iter().all(|newer| newer.key != record.key));
+    kept.extend(later);
+
+    let mut restored = Schema::new(server(), Adopt::Never);
+    restored.restore(&kept).unwrap();
+    assert_eq!(
+        columns(&restored, "t").unwrap(),
+        "id int unsigned, v varchar(5), e enum('a','b''c')"
+    );
+    assert_eq!(columns(&restored, "gone"), None);
+    assert_eq!(restored.commit().unwrap(), Vec::new(), "nothing is new to the history");
+    apply(&mut restored, 50, "CREATE TABLE n (v CHAR(3))");
+    let name = TableName::new("d", "n");
+    let charset = restored.definition(&name).unwrap().columns[0].charset.clone();
+    assert_eq!(charset.as_deref(), Some("utf8mb4"), "the database's default was restored");
+}
+
+#[test]
+fn what_was_not_committed_can_be_taken_back() {
+    let mut schema = schema();
+    apply(&mut schema, 10, "CREATE TABLE t (id INT)");
+    schema.commit().unwrap();
+    let epoch = schema.epoch();
+    apply(&mut schema, 20, "ALTER TABLE t ADD a INT");
+    apply(&mut schema, 30, "RENAME TABLE t TO u");
+    schema.rollback();
+    assert_eq!(columns(&schema, "t").unwrap(), "id int");
+    assert_eq!(columns(&schema, "u"), None);
+    assert!(schema.epoch() > epoch);
+    assert_eq!(schema.commit().unwrap(), Vec::new());
+}
+
+#[test]
+fn a_swap_like_gh_osts_moves_both_definitions() {
+    let mut schema = schema();
+    apply(&mut schema, 10, "CREATE TABLE t (id INT)");
+    apply(&mut schema, 20, "CREATE TABLE `_t_gho` LIKE t");
+    apply(&mut schema, 30, "ALTER TABLE `d`.`_t_gho` ADD COLUMN email TEXT");
+    let applied = apply(&mut schema, 40, "RENAME TABLE t TO _t_del, _t_gho TO t");
+    assert_eq!(columns(&schema, "t").unwrap(), "id int, email text");
+    assert_eq!(columns(&schema, "_t_del").unwrap(), "id int");
+    assert_eq!(columns(&schema, "_t_gho"), None);
+    let message = applied.message.unwrap();
+    assert_eq!((message.kind, message.table.as_str()), (StatementKind::Rename, "_t_del"));
+}
+
+#[test]
+fn a_definition_is_used_only_if_the_rows_agree() {
+    let mut schema = schema();
+    apply(
+        &mut schema,
+        10,
+        "CREATE TABLE t (id INT UNSIGNED, v VARCHAR(5) CHARACTER SET latin1, PRIMARY KEY (id))",
+    );
+    let rows = map(vec![wire(code::LONG, 0), wire(code::VARCHAR, 5)]);
+    let table = schema.lookup(&rows, &at(20)).unwrap();
+    assert_eq!(table.columns[0].kind, ColumnType::Long { unsigned: true });
+    assert_eq!(
+        table.columns[1].kind,
+        ColumnType::VarChar { max_bytes: 5, charset: Charset::Latin1 }
+    );
+    assert_eq!(table.primary_key, [0]);
+    for other in [
+        map(vec![wire(code::LONG, 0)]),
+        map(vec![wire(code::VARCHAR, 5), wire(code::LONG, 0)]),
+        map(vec![wire(code::LONG, 0), wire(code::VARCHAR, 6)]),
+        map(vec![
+            WireColumn { unsigned: Some(false), ..wire(code::LONG, 0) },
+            wire(code::VARCHAR, 5),
+        ]),
+        map(vec![
+            wire(code::LONG, 0),
+            WireColumn { collation: Some(255), ..wire(code::VARCHAR, 5) },
+        ]),
+    ] {
+        assert_eq!(schema.lookup(&other, &at(20)), None, "{other:?}");
+    }
+    let again = schema.lookup(&rows, &at(30)).unwrap();
+    assert_eq!(again.version, table.version, "nothing changed");
+    apply(&mut schema, 40, "ALTER TABLE t RENAME COLUMN v TO w");
+    let renamed = schema.lookup(&rows, &at(50)).unwrap();
+    assert!(renamed.version > table.version);
+    assert_eq!(renamed.columns[1].name, "w");
+}
+
+#[test]
+fn full_metadata_beats_the_history_and_takes_its_types() {
+    let mut schema = schema();
+    apply(&mut schema, 10, "CREATE TABLE t (flag TINYINT(1), old INT)");
+    let named = |name: &str, code| WireColumn {
+        name: Some(name.to_owned()),
+        unsigned: Some(false),
+        ..wire(code, 0)
+    };
+    let rows = map(vec![named("flag", code::TINY), named("old", code::LONG)]);
+    let table = schema.lookup(&rows, &at(20)).unwrap();
+    assert_eq!(table.columns[0].mysql_type, "tinyint(1)");
+    let renamed = map(vec![named("flag", code::TINY), named("new", code::LONGLONG)]);
+    assert_eq!(schema.lookup(&renamed, &at(20)), None, "the server is asked once");
+    schema.derived.insert(renamed.name.clone());
+    let table = schema.lookup(&renamed, &at(20)).unwrap();
+    assert_eq!(table.columns[1].name, "new");
+    assert_eq!(table.columns[1].mysql_type, "bigint");
+}
+
+#[test]
+fn ddl_is_applied_to_what_was_read_only_behind_the_reading() {
+    let defined = |columns: &str| {
+        let mut schema = schema();
+        apply(&mut schema, 10, &format!("CREATE TABLE t ({columns})"));
+        schema.definition(&TableName::new("d", "t")).unwrap().clone()
+    };
+    let place = |offset| Place { file: "binlog.000001".into(), offset };
+    let read = || {
+        let mut schema = schema();
+        let read = schema.read(defined("id INT, a INT"), place(100), place(200));
+        schema.model.change(&TableName::new("d", "t"), |entry| entry.read = Some(read));
+        schema
+    };
+    let rows = map(vec![wire(code::LONG, 0), wire(code::LONG, 0)]);
+
+    let mut before = read();
+    apply(&mut before, 50, "ALTER TABLE t ADD a INT");
+    assert_eq!(before.lookup(&rows, &at(60)), None, "whether it was so then is not known");
+    assert!(before.lookup(&rows, &at(200)).is_some(), "it was in what was read");
+
+    let mut between = read();
+    apply(&mut between, 150, "ALTER TABLE t ADD a INT");
+    assert_eq!(between.lookup(&rows, &at(200)), None, "it may be in what was read or not");
+
+    let mut behind = read();
+    apply(&mut behind, 250, "ALTER TABLE t ADD b INT");
+    assert_eq!(columns(&behind, "t").unwrap(), "id int, a int, b int");
+
+    let mut elsewhere = read();
+    elsewhere.reconnected(Server { uuid: "u2".into(), ..server() }, &place(150));
+    assert_eq!(elsewhere.lookup(&rows, &at(300)), None, "places of two servers have no order");
+}
+
+#[test]
+fn a_change_the_model_cannot_carry_out_leaves_no_definition() {
+    for text in [
+        "ALTER TABLE t DROP COLUMN missing",
+        "ALTER TABLE t ADD id INT",
+        "ALTER TABLE t MODIFY missing INT",
+        "ALTER TABLE t ADD a INT AFTER missing",
+        "ALTER TABLE t ADD PRIMARY KEY (missing)",
+        "ALTER TABLE t SOMETHING NEW",
+    ] {
+        let mut schema = schema();
+        apply(&mut schema, 10, "CREATE TABLE t (id INT)");
+        apply(&mut schema, 20, text);
+        assert_eq!(columns(&schema, "t"), None, "{text}");
+    }
+}
+
+#[test]
+fn lengths_beyond_all_bounds_do_no_harm() {
+    let mut schema = schema();
+    let most = u64::MAX;
+    apply(
+        &mut schema,
+        10,
+        &format!(
+            "CREATE TABLE t (a VARCHAR({most}), b TEXT({most}), c BIT({most}), d TIME({most}), e DECIMAL({most},{most}))"
+        ),
+    );
+    apply(&mut schema, 20, "CREATE TABLE u (a VARCHAR(5)) CHARSET latin1");
+    apply(
+        &mut schema,
+        30,
+        &format!("ALTER TABLE u ADD b VARCHAR({most}), CONVERT TO CHARSET utf8mb4"),
+    );
+    assert_eq!(columns(&schema, "u").unwrap(), "a varchar(5), b longtext");
+}
+
+#[test]
+fn a_broken_record_is_named() {
+    let mut schema = Schema::new(server(), Adopt::Never);
+    let record = StateRecord {
+        topic: StateTopic::Schema,
+        key: bytes::Bytes::from_static(b"[\"d\",\"t\"]"),
+        value: Some(bytes::Bytes::from_static(b"{")),
+    };
+    let error = schema.restore(&[record]).unwrap_err().to_string();
+    assert!(error.contains("[\"d\",\"t\"]"), "{error}");
+}

@@ -2,7 +2,7 @@
 //! attributes decides how rows are read (sign, character set, key).
 //!
 //! Aliases by "Data Type Syntax" and "Using Data Types from Other Database Engines" of
-//! the MySQL manual; the results were compared with a server's information_schema.
+//! the MySQL manual; the results were compared with a server's own.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use super::Dialect;
@@ -49,11 +49,10 @@ fn data_type(cursor: &mut Cursor<'_>, dialect: &Dialect) -> Option<TypeText> {
             Base::BigInt
         }
         "float" | "float4" => Base::Float,
-        "double" => {
+        "double" | "float8" => {
             cursor.accept(&["precision"]);
             Base::Double
         }
-        "float8" => Base::Double,
         "real" if dialect.real_is_float() => Base::Float,
         "real" => Base::Double,
         "decimal" | "dec" | "numeric" | "fixed" => Base::Decimal,

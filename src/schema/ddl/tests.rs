@@ -1,5 +1,7 @@
 //! What the 71 statements of `tests/golden/ddl/statements.txt` mean, what real Canal
 //! publishes of a run over a real server, and that no text makes the reader fall.
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::format_push_string, reason = "descriptions are short")]
 
 use super::*;
 use crate::schema::ddl::effect::ColumnChange;

@@ -18,7 +18,7 @@ use super::Dialect;
 pub(crate) enum Token {
     /// A keyword or an identifier without quotes, or a number with its digits only.
     Word(String),
-    /// An identifier in back quotes, or in double quotes under ANSI_QUOTES.
+    /// An identifier in back quotes, or in double quotes under `ANSI_QUOTES`.
     Quoted(String),
     /// A string, its escapes undone.
     Text(String),

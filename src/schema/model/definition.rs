@@ -14,27 +14,28 @@ use super::spelling;
 
 /// A table's columns and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Definition {
+pub struct Definition {
     /// In the order of the row image.
-    pub(crate) columns: Vec<ColumnDefinition>,
+    pub columns: Vec<ColumnDefinition>,
     /// The primary key's columns by name, in the order of the key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) primary_key: Vec<String>,
+    pub primary_key: Vec<String>,
     /// The default character set of columns to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) charset: Option<String>,
+    pub charset: Option<String>,
 }
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ColumnDefinition {
-    pub(crate) name: String,
+pub struct ColumnDefinition {
+    /// The name.
+    pub name: String,
     /// The type as the server spells it.
     #[serde(rename = "type")]
-    pub(crate) mysql_type: String,
+    pub mysql_type: String,
     /// The character set of text, ENUM and SET; `None` for all else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) charset: Option<String>,
+    pub charset: Option<String>,
 }
 
 /// Whether two names are those of one column: the server compares them without case.
@@ -96,7 +97,9 @@ impl Definition {
         // `prepare_fields_and_keys`.
         for old in &self.columns {
             if alteration.dropped.iter().any(|(name, _)| same(name, &old.name)) {
-                in_key(&old.name).into_iter().for_each(|rank| key[rank] = None);
+                if let Some(rank) = in_key(&old.name) {
+                    key[rank] = None;
+                }
                 continue;
             }
             let change = pending.iter().position(|change| match &change.action {
@@ -123,7 +126,9 @@ impl Definition {
                 }
                 ColumnAction::Add { .. } => return None,
             };
-            in_key(&old.name).into_iter().for_each(|rank| key[rank] = Some(new.name.clone()));
+            if let Some(rank) = in_key(&old.name) {
+                key[rank] = Some(new.name.clone());
+            }
             if pending[change].place == ColumnPlace::Unsaid {
                 columns.push(new);
                 pending.remove(change);

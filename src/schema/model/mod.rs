@@ -23,7 +23,8 @@ use super::Place;
 use super::ddl::{Body, CharsetChoice, Dialect, Effect};
 
 use definition::chosen;
-pub(crate) use definition::{ColumnDefinition, Definition, same};
+pub(crate) use definition::same;
+pub use definition::{ColumnDefinition, Definition};
 
 /// What is known of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +231,7 @@ impl Model {
                 self.set_database(name, None);
             }
             Effect::CreateTable { name, keep, body } => {
-                self.create_table(name, *keep, body, context)
+                self.create_table(name, *keep, body, context);
             }
             Effect::AlterTable { name, alteration } => {
                 let charset = self.database_charset(&name.schema);

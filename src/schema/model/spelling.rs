@@ -60,8 +60,8 @@ fn spell(text: &TypeText, charset: &str, dialect: &Dialect) -> Option<String> {
         Base::Char if charset == "binary" => format!("binary({})", length.unwrap_or(1)),
         Base::Char => format!("char({})", length.unwrap_or(1)),
         Base::Binary => format!("binary({})", length.unwrap_or(1)),
-        Base::VarChar if length? * bytes_a_char > MAX_VARCHAR_BYTES => {
-            lob(charset, size_of(length? * bytes_a_char))
+        Base::VarChar if length?.saturating_mul(bytes_a_char) > MAX_VARCHAR_BYTES => {
+            lob(charset, size_of(length?.saturating_mul(bytes_a_char)))
         }
         Base::VarChar if charset == "binary" => format!("varbinary({})", length?),
         Base::VarChar => format!("varchar({})", length?),
@@ -202,7 +202,7 @@ pub(crate) fn converted(column: &ColumnDefinition, charset: &str) -> Option<Colu
             ("mediumtext", true) => "longtext".to_owned(),
             ("varchar", true) => {
                 let length: u64 = rest.trim_end_matches(')').parse().ok()?;
-                if length * max_bytes(charset) > MAX_VARCHAR_BYTES {
+                if length.saturating_mul(max_bytes(charset)) > MAX_VARCHAR_BYTES {
                     return None;
                 }
                 column.mysql_type.clone()

@@ -1,0 +1,193 @@
+//! From table maps to table versions: by the history, else by what the server says now,
+//! if nothing changed the table between the row and the reading.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::binlog::TableMap;
+use crate::change::{EventPlace, Table, TableName, TableVersion};
+use crate::mysql::{self, Session};
+
+use super::ddl::{self, Effect, Reading};
+use super::table::{self, Mismatch, Parts};
+use super::{Adopt, Error, Place, Schema, capture};
+
+/// Numbers the versions of tables over the whole process.
+static VERSIONS: AtomicU64 = AtomicU64::new(1);
+
+/// Statements of the source's binlog between two places, kept so that a stretch is read
+/// once, however many tables ask for it.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    from: Place,
+    to: Place,
+    changes: Vec<(Place, Reading)>,
+}
+
+impl Schema {
+    /// The table of a table map, as far as it is known without asking the server.
+    /// `None`: ask by [`Schema::resolve`].
+    pub fn lookup(&mut self, map: &TableMap, place: &EventPlace) -> Option<Arc<Table>> {
+        self.known(map, &Place::from(place)).ok()
+    }
+
+    /// The table of a table map, read from the server if need be.
+    pub async fn resolve(
+        &mut self,
+        session: &mut Session,
+        map: &TableMap,
+        place: &EventPlace,
+    ) -> Result<Arc<Table>, Error> {
+        let place = Place::from(place);
+        let reason = match self.known(map, &place) {
+            Ok(table) => return Ok(table),
+            Err(reason) => reason,
+        };
+        tracing::info!(table = %map.name, at = %place, reason, "reading the table from the source");
+        if table::is_full(map) {
+            self.read_types(session, &map.name).await?;
+            let known = self.known(map, &place);
+            return known.map_err(|reason| Error::Unknown {
+                table: map.name.clone(),
+                place,
+                reason,
+            });
+        }
+        self.read_table(session, &map.name).await?;
+        match self.adopt_read(session, map, &place).await? {
+            Ok(table) => Ok(table),
+            Err(reason) => Err(Error::Unknown { table: map.name.clone(), place, reason }),
+        }
+    }
+
+    /// Reads a table for no more than its types' texts: without it they are derived.
+    async fn read_types(&mut self, session: &mut Session, name: &TableName) -> Result<(), Error> {
+        match self.read_table(session, name).await {
+            Err(Error::Server(error @ mysql::Error::Server { .. })) => {
+                tracing::warn!(table = %name, %error, "the source does not show the table");
+            }
+            other => other?,
+        }
+        self.derived.insert(name.clone());
+        Ok(())
+    }
+
+    fn known(&mut self, map: &TableMap, place: &Place) -> Result<Arc<Table>, String> {
+        let uuid = Arc::clone(&self.server.uuid);
+        if self.model.table(&map.name).is_some_and(|entry| entry.read.is_some()) {
+            self.model.change(&map.name, |entry| {
+                entry.read.take_if(|read| read.server != uuid);
+                entry.settle(place);
+            });
+        }
+        let now = self.model.table(&map.name).and_then(|entry| entry.now.clone());
+        let parts = if table::is_full(map) {
+            let entry = self.model.table(&map.name);
+            let ahead = entry.and_then(|entry| entry.read.as_ref());
+            let ahead = ahead.map(|read| Arc::clone(&read.definition));
+            let parts = table::from_map(map, now.or(ahead).as_deref());
+            if parts.as_ref().is_ok_and(|parts| parts.derived) && !self.derived.contains(&map.name)
+            {
+                return Err("the history does not have its types' texts".to_owned());
+            }
+            parts
+        } else {
+            let now = now.ok_or("it is not in the history")?;
+            table::from_definition(map, &now)
+        };
+        let parts = parts.map_err(|mismatch: Mismatch| mismatch.to_string())?;
+        Ok(self.version(&map.name, parts))
+    }
+
+    /// Gives parts a version: the former one if nothing has changed.
+    fn version(&mut self, name: &TableName, parts: Parts) -> Arc<Table> {
+        if let Some(made) = self.made.get(name)
+            && made.columns == parts.columns
+            && made.primary_key == parts.primary_key
+        {
+            return Arc::clone(made);
+        }
+        let version = TableVersion(VERSIONS.fetch_add(1, Ordering::Relaxed));
+        if parts.derived {
+            tracing::warn!(table = %name, "no definition agrees with the binlog's metadata: mysqlType is derived from it");
+        }
+        let Parts { columns, primary_key, .. } = parts;
+        let made = Arc::new(Table { version, name: name.clone(), columns, primary_key });
+        self.made.insert(name.clone(), Arc::clone(&made));
+        made
+    }
+
+    /// Reads one table's definition into the model.
+    async fn read_table(&mut self, session: &mut Session, name: &TableName) -> Result<(), Error> {
+        let lo = capture::end(session).await?.ok_or(Error::NoBinlog)?;
+        let found = capture::tables(session, &name.schema, Some(&name.table)).await?;
+        let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
+        let definition = found.into_values().next();
+        let read = definition.map(|definition| self.read(definition, lo, hi));
+        self.model.change(name, |entry| entry.read = read);
+        Ok(())
+    }
+
+    /// Uses what was just read for a row older than it, if nothing changed in between.
+    async fn adopt_read(
+        &mut self,
+        session: &mut Session,
+        map: &TableMap,
+        place: &Place,
+    ) -> Result<Result<Arc<Table>, String>, Error> {
+        let entry = self.model.table(&map.name);
+        let Some(read) = entry.and_then(|entry| entry.read.clone()) else {
+            return Ok(Err("the source has no such table now, or does not show it".to_owned()));
+        };
+        let changed = self.changed_between(session, &map.name, place, &read.hi).await?;
+        if let Some(change) = changed {
+            if self.adopt == Adopt::Never {
+                return Ok(Err(format!("a statement changed it since, at {change}")));
+            }
+            tracing::error!(table = %map.name, at = %place, %change, "sluice.schema.adopt=current: rows are read by a definition that is newer than they are");
+        }
+        let definition = Arc::clone(&read.definition);
+        if let Err(mismatch) = table::from_definition(map, &definition) {
+            return Ok(Err(format!("as it is now, {mismatch}")));
+        }
+        self.model.change(&map.name, |entry| entry.now = Some(definition));
+        Ok(self.known(map, place))
+    }
+
+    /// The first statement from `from` up to `to` that may have changed the table.
+    async fn changed_between(
+        &mut self,
+        session: &mut Session,
+        name: &TableName,
+        from: &Place,
+        to: &Place,
+    ) -> Result<Option<Place>, Error> {
+        let mut scanned = match self.scanned.take() {
+            Some(scanned) if scanned.from <= *from && *from <= scanned.to => scanned,
+            Some(_) | None => Scanned { from: from.clone(), to: from.clone(), changes: Vec::new() },
+        };
+        if scanned.to < *to {
+            for logged in capture::statements(session, &scanned.to, to).await? {
+                // SHOW BINLOG EVENTS does not tell the sql_mode.
+                let reading = ddl::read(&logged.text, &logged.schema, &self.dialect(0));
+                if !reading.effects.is_empty() {
+                    scanned.changes.push((logged.place, reading));
+                }
+            }
+            scanned.to = to.clone();
+        }
+        scanned.changes.retain(|(place, _)| place >= from);
+        scanned.from = from.clone();
+        let wanted = self.model.fold(name);
+        let concerns = |reading: &Reading| {
+            reading.tables.iter().any(|table| self.model.fold(table) == wanted)
+                || reading.effects.iter().any(|effect| {
+                    matches!(effect, Effect::DropDatabase { name } if self.model.fold(&TableName::new(name.as_str(), "")).schema == wanted.schema)
+                })
+        };
+        let first = scanned.changes.iter().find(|(place, reading)| place < to && concerns(reading));
+        let first = first.map(|(place, _)| place.clone());
+        self.scanned = Some(scanned);
+        Ok(first)
+    }
+}

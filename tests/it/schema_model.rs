@@ -1,0 +1,229 @@
+//! What a table looked like before a statement, and the statement, give what it looks like
+//! after: the model follows the binlog's own texts of a real server, and is compared with that
+//! server's `information_schema` after each.
+
+use std::collections::BTreeMap;
+
+use sluice::change::{self, EventPlace, FileName, TableName};
+use sluice::mysql::{Endpoint, Row, Session};
+use sluice::schema::{Adopt, ColumnDefinition, Definition, Place, Schema, Statement};
+
+use crate::harness::servers::run;
+use crate::harness::{self, Server};
+
+/// One a line; `--` before those that only one flavour knows.
+const STATEMENTS: &str = "
+CREATE TABLE n (a1 TINYINT(1), a2 TINYINT(1) UNSIGNED, a3 TINYINT(1) ZEROFILL, a4 INT(5) ZEROFILL, a5 BOOL, a6 INT ZEROFILL, a7 MEDIUMINT ZEROFILL, a8 BIGINT ZEROFILL, a9 SMALLINT ZEROFILL, a10 TINYINT ZEROFILL, a11 TINYINT(2), a12 INT SIGNED, a13 INT1, a14 INT2, a15 INT3, a16 INT4, a17 INT8, a18 MIDDLEINT, a19 INTEGER(11))
+CREATE TABLE f (f1 FLOAT(10), f2 FLOAT(25), f3 FLOAT(7,3), f4 DOUBLE(7,3) UNSIGNED, f5 REAL, f6 DOUBLE PRECISION, f7 FLOAT4, f8 FLOAT8 ZEROFILL, f9 FLOAT ZEROFILL, f10 FLOAT UNSIGNED, d1 DECIMAL, d2 DEC(5), d3 NUMERIC(0), d4 FIXED(6,3) ZEROFILL, d5 DECIMAL(0,0) UNSIGNED, b1 BIT, b8 BIT(8))
+CREATE TABLE x (t1 TEXT(60), t2 TEXT(100), t3 TEXT(20000), t4 TEXT(5000000), b1 BLOB(255), b2 BLOB(256), b3 BLOB(70000), l1 LONG, l2 LONG VARBINARY, l3 LONG CHAR VARYING, l4 LONG VARCHAR, c1 CHAR BYTE, c2 VARCHAR(10) BYTE, c3 TEXT BYTE, c4 CHAR(4) CHARACTER SET binary, c5 VARCHAR(300) CHARACTER SET binary, c6 TINYTEXT CHARACTER SET binary, c7 ENUM('a ','b') CHARACTER SET binary)
+CREATE TABLE y (n1 NCHAR, n2 NATIONAL CHARACTER VARYING(4), n3 NCHAR VARYING(3), n4 NVARCHAR(3), n5 NATIONAL VARCHARACTER(3), n6 NCHAR VARCHARACTER(3), u1 CHAR(3) ASCII, u2 CHAR(3) UNICODE, u3 CHAR(3) BINARY, u4 VARCHAR(3) CHARACTER SET latin1 BINARY, u6 VARCHAR(9) COLLATE latin2_bin, u7 VARBINARY(3), u8 BINARY, u9 CHARACTER VARYING(5), u10 CHARACTER(2))
+CREATE TABLE z (y1 YEAR, ti TIME(0), ti3 TIME(3), dt DATETIME(6), ts TIMESTAMP, ts3 TIMESTAMP(3) NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3), dd DATE, g1 GEOMETRYCOLLECTION, g3 POINT, g4 MULTIPOLYGON, g5 GEOMETRY, j JSON)
+CREATE TABLE e (e1 ENUM('it''s','b\\\\c','x\\ny','q\"z  ',''), s1 SET('a','ü') CHARACTER SET utf8mb4)
+CREATE TABLE big (v1 VARCHAR(70000), v2 VARBINARY(70000), c0 CHAR(0), s SERIAL, v4 VARCHAR(20000) CHARACTER SET latin1)
+CREATE TABLE t (id BIGINT(20) UNSIGNED NOT NULL AUTO_INCREMENT COMMENT 'pk', name VARCHAR(64) CHARACTER SET utf8mb4 NOT NULL DEFAULT '' COMMENT 'it''s', st ENUM('a','b\\'c'), PRIMARY KEY (id), UNIQUE KEY uk (name(10)) USING BTREE, KEY k (st) COMMENT 'x') DEFAULT CHARSET=latin1
+ALTER TABLE t ADD COLUMN c1 INT NOT NULL DEFAULT 0 COMMENT 'x' AFTER id
+ALTER TABLE t ADD COLUMN c0 INT FIRST, ADD COLUMN (c2 INT, c3 VARCHAR(10)), DROP COLUMN c1
+ALTER TABLE t ADD COLUMN p INT FIRST, ADD COLUMN q INT FIRST, RENAME COLUMN c0 TO c2, RENAME COLUMN c2 TO c0, MODIFY c3 TEXT AFTER p
+ALTER TABLE t MODIFY COLUMN c2 BIGINT UNSIGNED NOT NULL FIRST, CHANGE COLUMN c0 neu VARCHAR(10) CHARACTER SET latin2 AFTER id
+ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (id, c2), ADD INDEX (id)
+ALTER TABLE t CHANGE id ident BIGINT NOT NULL AUTO_INCREMENT
+-- mysql ALTER TABLE t DROP COLUMN c2
+-- mariadb ALTER TABLE t DROP COLUMN c2, DROP PRIMARY KEY, ADD PRIMARY KEY (ident)
+ALTER TABLE t DEFAULT CHARACTER SET utf8mb4, ADD COLUMN late TEXT
+ALTER TABLE t ENGINE=InnoDB COMMENT='a, comment' CHARSET=latin1, ADD COLUMN later VARCHAR(3)
+ALTER TABLE t ADD COLUMN g INT GENERATED ALWAYS AS (neu + 1) VIRTUAL, ADD h VARCHAR(5) AS (CONCAT(neu, 'x, y')) STORED
+-- mysql ALTER TABLE t ALTER COLUMN neu SET DEFAULT 'x', ALTER INDEX k INVISIBLE
+-- mariadb ALTER TABLE t ALTER COLUMN neu SET DEFAULT 'x', ALTER INDEX k IGNORED
+CREATE TABLE c (a TINYTEXT, b TEXT, c MEDIUMTEXT, e VARCHAR(100), f LONGTEXT, g CHAR(10), h ENUM('a'), k TEXT(100), l BLOB, m VARCHAR(5) CHARACTER SET binary) CHARACTER SET latin1
+ALTER TABLE c CONVERT TO CHARACTER SET utf8mb4, ADD COLUMN zz TEXT, ADD COLUMN yy TINYTEXT CHARACTER SET latin1
+ALTER TABLE c CONVERT TO CHARACTER SET latin1
+CREATE TABLE d (a CHAR(4), b TEXT, c ENUM('x'), v VARCHAR(7)) CHARACTER SET latin1
+ALTER TABLE d CONVERT TO CHARACTER SET binary
+CREATE TABLE k (a INT KEY, b INT UNIQUE KEY, c INT UNIQUE)
+CREATE TABLE k2 LIKE k
+CREATE TABLE IF NOT EXISTS k2 (zzz INT)
+CREATE TABLE k3 (LIKE t)
+CREATE TABLE sel SELECT ident, neu FROM t
+CREATE TABLE sel2 (extra INT) SELECT a FROM k
+RENAME TABLE k TO stmp, k2 TO k, stmp TO k2
+ALTER TABLE k3 RENAME TO k4, ADD COLUMN another INT
+ALTER TABLE k4 RENAME AS k5
+CREATE TABLE `a-b``c` (`列` INT, `key` INT, `Quoted Col` INT, PRIMARY KEY (`key`)) ENGINE=InnoDB
+/*!40000 ALTER TABLE `a-b``c` DISABLE KEYS */
+/*!50003 ALTER TABLE `a-b``c` ADD invis INT */
+CREATE TABLE ch (a INT CHECK (a>0), b INT, c BINARY(16), CONSTRAINT cc CHECK (a<b), CONSTRAINT fkk FOREIGN KEY (b) REFERENCES k2 (a) ON DELETE CASCADE)
+ALTER TABLE ch DROP FOREIGN KEY fkk
+CREATE TABLE part (id INT NOT NULL, d DATE NOT NULL, PRIMARY KEY (id, d)) PARTITION BY RANGE (YEAR(d)) (PARTITION p0 VALUES LESS THAN (2020), PARTITION p1 VALUES LESS THAN (2030))
+ALTER TABLE part ADD PARTITION (PARTITION p2 VALUES LESS THAN (2040))
+ALTER TABLE part DROP PARTITION p0
+ALTER TABLE part TRUNCATE PARTITION p1
+ALTER TABLE part REMOVE PARTITIONING
+ALTER TABLE part ADD COLUMN after_it INT, ORDER BY id, d
+ALTER TABLE part DROP INDEX `PRIMARY`
+CREATE INDEX i ON part (id)
+CREATE UNIQUE INDEX ui ON part (id, d)
+DROP INDEX i ON part
+create /* gh-ost */ table `_t_ghc` (id bigint unsigned auto_increment, last_update timestamp not null DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP, hint varchar(64) charset ascii not null, value varchar(4096) charset ascii not null, primary key(id), unique key hint_uidx(hint)) auto_increment=256 comment='tracking_revision'
+/* leading comment */ ALTER TABLE k5 /* inner */ ADD COLUMN cmt INT COMMENT 'it''s; a \"comment\"' -- trailing
+ALTER DATABASE schema_model CHARACTER SET latin1
+CREATE TABLE latin (a VARCHAR(5), b TEXT)
+TRUNCATE TABLE latin
+DROP TABLE IF EXISTS not_there, latin
+CREATE VIEW v AS SELECT 1
+DROP VIEW v
+-- mysql CREATE TABLE vec (id INT PRIMARY KEY, v VECTOR, v3 VECTOR(3), p POINT SRID 4326, c INT CHECK (c < 10) NOT ENFORCED)
+-- mysql ALTER TABLE vec ADD COLUMN inv INT DEFAULT 42 INVISIBLE, ADD COLUMN geo GEOMCOLLECTION
+-- mysql CREATE TABLE fx (j JSON, id INT, KEY fx ((id + 1)), UNIQUE KEY fy ((CAST(j->'$.a' AS UNSIGNED))))
+-- mysql SET SESSION sql_generate_invisible_primary_key=1
+-- mysql CREATE TABLE gipk (a INT)
+-- mysql SET SESSION sql_generate_invisible_primary_key=0
+-- mariadb CREATE OR REPLACE TABLE k5 (id INT, u UUID, i6 INET6)
+-- mariadb ALTER TABLE k5 ADD COLUMN IF NOT EXISTS y INT, ADD COLUMN IF NOT EXISTS id INT, DROP COLUMN IF EXISTS x
+-- mariadb ALTER ONLINE TABLE k5 ADD COLUMN z INT
+";
+
+#[tokio::test]
+async fn the_model_follows_mysql() {
+    if let Some(server) = harness::servers::mysql() {
+        follow(server, "mysql").await;
+    }
+}
+
+#[tokio::test]
+async fn the_model_follows_mariadb() {
+    if let Some(server) = harness::servers::mariadb() {
+        follow(server, "mariadb").await;
+    }
+}
+
+async fn follow(server: &Server, flavor: &str) {
+    let mut source = server.database("schema_model").await;
+    run(&mut source, "SET SESSION sql_mode=''").await;
+    run(&mut source, "SET NAMES utf8mb4").await;
+    let mut session = Session::connect(&Endpoint::new(&server.host, server.port, "canal", "canal"))
+        .await
+        .unwrap();
+    let description = describe(&mut session).await;
+    let mut model = Schema::new(description.clone(), Adopt::Never);
+    let mut place = model.capture_all(&mut session).await.unwrap();
+
+    let mut stale = Vec::new();
+    for line in STATEMENTS.lines().filter(|line| !line.is_empty()) {
+        let statement = match line.strip_prefix("-- ").and_then(|rest| rest.split_once(' ')) {
+            Some((only, statement)) if only == flavor => statement,
+            Some(_) => continue,
+            None => line,
+        };
+        run(&mut source, statement).await;
+        place = replay(&mut session, &mut model, place).await;
+
+        for (name, expected) in tables(&mut session).await {
+            match model.definition(&name) {
+                Some(found) => assert_eq!(found, &expected, "{name} after {statement}"),
+                // The text does not tell: it is read again when rows come.
+                None => stale.push(name.table.to_string()),
+            }
+        }
+    }
+    stale.sort();
+    stale.dedup();
+    assert!(stale.is_empty(), "no definition of {stale:?}");
+
+    let mut captured = Schema::new(description, Adopt::Never);
+    captured.capture_all(&mut session).await.unwrap();
+    for (name, expected) in tables(&mut session).await {
+        assert_eq!(captured.definition(&name), Some(&expected), "{name}, captured");
+    }
+}
+
+/// Applies what the binlog has from `place` on, over all files; the place behind it.
+async fn replay(session: &mut Session, model: &mut Schema, mut place: Place) -> Place {
+    loop {
+        let events = format!("SHOW BINLOG EVENTS IN '{}' FROM {}", place.file, place.offset);
+        let rows = session.query(&events).await.unwrap();
+        let mut next = None;
+        for row in &rows {
+            place.offset = row.number("End_log_pos").unwrap();
+            let info = row.text("Info").unwrap();
+            match row.text("Event_type").unwrap() {
+                "Rotate" => next = info.split(';').next(),
+                "Query" => apply(model, &place.file, row.number("Pos").unwrap(), info),
+                _ => {}
+            }
+        }
+        match next {
+            Some(file) => place = Place { file: file.into(), offset: 4 },
+            None => return place,
+        }
+    }
+}
+
+fn apply(model: &mut Schema, file: &FileName, offset: u64, info: &str) {
+    let (schema, text) = match info.strip_prefix("use `schema_model`; ") {
+        Some(text) => ("schema_model", text),
+        None if info.starts_with("use `") => return, // a neighbour's
+        None => ("", info),
+    };
+    let place = &EventPlace { file: file.clone(), offset, time: 0 };
+    model.apply(&Statement { text, schema, sql_mode: 0, server_collation: None, place });
+}
+
+async fn describe(session: &mut Session) -> sluice::schema::Server {
+    let rows = session
+        .query("SELECT @@version AS v, @@lower_case_table_names AS l, @@character_set_server AS c")
+        .await
+        .unwrap();
+    let version = rows[0].text("v").unwrap();
+    let numbers: Vec<u32> =
+        version.split(['.', '-']).take(3).map(|part| part.parse().unwrap()).collect();
+    sluice::schema::Server {
+        flavor: if version.contains("MariaDB") {
+            change::Flavor::MariaDb
+        } else {
+            change::Flavor::MySql
+        },
+        version: numbers[0] * 10_000 + numbers[1] * 100 + numbers[2],
+        lower_case_table_names: rows[0].text("l").unwrap().parse().unwrap(),
+        charset: rows[0].text("c").unwrap().to_owned(),
+        uuid: "it".into(),
+    }
+}
+
+/// All tables of the database, as `information_schema` has them. (Without joins, of which
+/// MariaDB 10.11 can die.)
+async fn tables(session: &mut Session) -> BTreeMap<TableName, Definition> {
+    let mut select = async |what: &str, of: &str, order: &str| {
+        let statement = format!(
+            "SELECT table_name AS t, {what} FROM information_schema.{of} ORDER BY table_name, {order}"
+        );
+        session.query(&statement).await.unwrap()
+    };
+    let mut found: BTreeMap<TableName, Definition> = BTreeMap::new();
+    let name = |row: &Row| TableName::new("schema_model", row.text("t").unwrap());
+    let here = "WHERE table_schema = 'schema_model'";
+    let of = format!("tables {here} AND table_type NOT LIKE '%VIEW'");
+    for row in select("table_collation AS c", &of, "1").await {
+        let charset = row.text("c").unwrap().split('_').next().map(newer_name);
+        found.insert(name(&row), Definition { charset, ..Definition::default() });
+    }
+    let of = format!("columns {here}");
+    let what = "column_name AS n, column_type AS y, character_set_name AS c";
+    for row in select(what, &of, "ordinal_position").await {
+        let Some(definition) = found.get_mut(&name(&row)) else { continue };
+        definition.columns.push(ColumnDefinition {
+            name: row.text("n").unwrap().to_owned(),
+            mysql_type: row.text("y").unwrap().to_owned(),
+            charset: row.text("c").filter(|charset| *charset != "binary").map(newer_name),
+        });
+    }
+    let of = format!("statistics {here} AND index_name = 'PRIMARY'");
+    for row in select("column_name AS n", &of, "seq_in_index").await {
+        found.get_mut(&name(&row)).unwrap().primary_key.push(row.text("n").unwrap().to_owned());
+    }
+    found
+}
+
+/// Servers before MySQL 8.0.30 and MariaDB 10.6 say `utf8`.
+fn newer_name(charset: &str) -> String {
+    if charset == "utf8" { "utf8mb3".to_owned() } else { charset.to_owned() }
+}

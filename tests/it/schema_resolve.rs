@@ -1,0 +1,92 @@
+//! Rows whose table the history does not hold: the definition read from a real server is used
+//! only where nothing changed the table between the row and the reading.
+
+use sluice::binlog::{TableMap, TableMapId, WireColumn};
+use sluice::change::{EventPlace, Flavor, TableName};
+use sluice::mysql::{Endpoint, Session};
+use sluice::schema::{Adopt, Error, Schema};
+
+use crate::harness::servers::run;
+use crate::harness::{self, Server};
+
+const LONG: u8 = 3;
+
+/// A table map of MINIMAL metadata with so many INT columns.
+fn map(schema: &str, columns: usize) -> TableMap {
+    let column = WireColumn { code: LONG, nullable: true, ..WireColumn::default() };
+    TableMap {
+        id: TableMapId(1),
+        name: TableName::new(schema, "t"),
+        columns: vec![column; columns],
+        primary_key: Vec::new(),
+    }
+}
+
+async fn session(server: &Server) -> Session {
+    Session::connect(&Endpoint::new(&server.host, server.port, "canal", "canal")).await.unwrap()
+}
+
+fn schema(adopt: Adopt) -> Schema {
+    let server = sluice::schema::Server {
+        flavor: Flavor::MySql,
+        version: 90_704,
+        lower_case_table_names: 0,
+        charset: "utf8mb4".to_owned(),
+        uuid: "it".into(),
+    };
+    Schema::new(server, adopt)
+}
+
+/// The source's end: where the next event will stand.
+async fn end(session: &mut Session) -> EventPlace {
+    let rows = session.query("SHOW BINARY LOG STATUS").await.unwrap();
+    let offset = rows[0].number("Position").unwrap();
+    EventPlace { file: rows[0].text("File").unwrap().into(), offset, time: 0 }
+}
+
+#[tokio::test]
+async fn a_row_older_than_a_change_of_its_table_is_not_read_by_the_newer_definition() {
+    let Some(server) = harness::servers::mysql() else { return };
+    let mut source = server.database("schema_resolve").await;
+    let mut session = session(server).await;
+    run(&mut source, "CREATE TABLE t (a INT, b INT)").await;
+    run(&mut source, "CREATE TABLE other (a INT)").await;
+    let old = end(&mut session).await;
+    run(&mut source, "INSERT INTO t VALUES (1, 2); FLUSH BINARY LOGS").await;
+    run(&mut source, "ALTER TABLE other ADD b INT").await;
+
+    let rows = map("schema_resolve", 2);
+    let table = schema(Adopt::Never).resolve(&mut session, &rows, &old).await.unwrap();
+    assert_eq!(table.columns[1].name, "b", "no statement concerned it since");
+
+    run(&mut source, "ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a").await;
+    let error = schema(Adopt::Never).resolve(&mut session, &rows, &old).await.unwrap_err();
+    assert!(matches!(error, Error::Unknown { .. }), "{error}");
+    assert!(error.to_string().contains("changed it since"), "{error}");
+    assert!(error.to_string().contains("sluice.schema.adopt=current"), "{error}");
+
+    let new = end(&mut session).await;
+    let table = schema(Adopt::Never).resolve(&mut session, &rows, &new).await.unwrap();
+    assert_eq!(table.columns[0].name, "b");
+
+    let table = schema(Adopt::Current).resolve(&mut session, &rows, &old).await.unwrap();
+    assert_eq!(table.columns[0].name, "b", "wrong for these rows, as was asked for");
+}
+
+#[tokio::test]
+async fn a_table_that_is_gone_or_another_stops_with_the_reason() {
+    let Some(server) = harness::servers::mysql() else { return };
+    let mut source = server.database("schema_resolve_gone").await;
+    let mut session = session(server).await;
+    run(&mut source, "CREATE TABLE t (a INT, b INT)").await;
+    let place = end(&mut session).await;
+
+    let rows = map("schema_resolve_gone", 3);
+    let error = schema(Adopt::Never).resolve(&mut session, &rows, &place).await.unwrap_err();
+    assert!(error.to_string().contains("2 columns, the rows have 3"), "{error}");
+
+    run(&mut source, "DROP TABLE t").await;
+    let rows = map("schema_resolve_gone", 2);
+    let error = schema(Adopt::Never).resolve(&mut session, &rows, &place).await.unwrap_err();
+    assert!(error.to_string().contains("no such table"), "{error}");
+}

@@ -106,9 +106,13 @@ impl Segment {
         self.retired.load(Ordering::Acquire)
     }
 
-    /// Lets the file go; it is opened again when it is used.
+    /// Lets the file go; it is opened again when it is used. Not of a retired segment: its
+    /// name may be that of another file by then.
     pub(super) fn close(&self) {
-        *self.file.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_retired() {
+            *file = None;
+        }
     }
 
     /// Takes batches as committed, `size` being the bytes up to the end of the last.
@@ -172,11 +176,16 @@ impl Segment {
         Ok(())
     }
 
-    /// Takes all that reading needs into memory, so that the files may be replaced.
+    /// Retires it with all that reading needs in memory, so that the files may be replaced.
     pub(super) fn pin(&self) -> io::Result<()> {
-        self.load_index()?;
-        self.retire();
-        Ok(())
+        {
+            let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+            if file.is_none() {
+                *file = Some(Arc::new(self.disk.open(&self.path(), Mode::Read)?));
+            }
+            self.retire();
+        }
+        self.load_index()
     }
 
     /// Where to start looking for `offset`.

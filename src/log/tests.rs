@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::*;
 use crate::disk::{Disk, Real, Simulated};
 use crate::record::{BatchBuilder, batches};
+use crate::shutdown::Tasks;
 
 /// Segments, journal and staging so small that a short test meets their ends.
 fn small() -> LogSettings {
@@ -165,4 +166,37 @@ async fn a_large_transaction_is_staged_and_appears_at_once() {
     let crashed = disk.crash(crate::disk::Freeze::Lose);
     let (log, _tasks) = open(Arc::new(crashed)).await;
     assert_eq!(values(&log, "big", 0).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_snapshot_of_the_ends_ever_splits_a_transaction() {
+    let (log, tasks) = open(Arc::new(Simulated::new())).await;
+    let mut writer = log.writer("example", "sluice");
+    writer.open().await.unwrap();
+    let both = [topic(&log, "a", 1).await, topic(&log, "b", 1).await];
+    let all: Vec<_> = both.iter().map(|topic| (Arc::clone(topic), 0)).collect();
+    let reader = log.clone();
+    let looks = tasks.spawn("reader", async move {
+        let mut published = reader.published();
+        loop {
+            let ends: Vec<i64> =
+                reader.ends(&all).into_iter().map(|ends| ends.unwrap().high_watermark).collect();
+            assert_eq!(ends[0], ends[1]);
+            if ends[0] == 300 {
+                return;
+            }
+            published.changed().await.unwrap();
+        }
+    });
+    let mut last = None;
+    for _ in 0..300 {
+        for name in ["a", "b"] {
+            let mut builder = BatchBuilder::default();
+            builder.push(None, Some(b"row"), &[]);
+            writer.append(&Arc::from(name), 1, 0, builder.finish()).await.unwrap();
+        }
+        last = Some(writer.commit(Bytes::from_static(b"p"), Vec::new()).await.unwrap());
+    }
+    last.unwrap().await.unwrap();
+    looks.await.unwrap();
 }

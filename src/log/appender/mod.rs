@@ -7,34 +7,34 @@
 //! the queue. An operation (a change of topics, a fence) stands between two groups. What
 //! waits in the queue when the log is closed is still carried out.
 
+mod failure;
 mod flush;
 mod group;
+mod housekeeping;
 pub(super) mod operation;
 mod session;
 mod tail;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
+pub(super) use failure::Failure;
 pub(super) use group::marker_of;
-use group::{Answer, Chunk, Content, Group, NewPosition};
+use group::{Answer, Content, Group, NewPosition};
+use housekeeping::{Removal, Since};
 use session::Sessions;
 pub(super) use tail::Tail;
 
 use super::ballast::Ballast;
 use super::catalog::Definition;
-use super::checkpoint::Checkpoint;
-use super::compaction::{CompactionJob, Replaced};
 use super::error::{AppendError, OpenError, WriterError};
 use super::instance_writer::Commit;
 use super::journal::Journal;
-use super::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
+use super::keeper::{Job, Outcome};
 use super::queue::Request;
 use super::segment::Segment;
 use super::shared::Shared;
@@ -49,76 +49,6 @@ const GROUP_BYTES: usize = 8 << 20;
 
 /// How long the thread sleeps at most, so that checkpoints and retention are in time.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// On a full disk checkpoints come as often, at most.
-const FULL_RETRY_MS: i64 = 1000;
-
-/// A producer that was silent so long is forgotten: `producer.id.expiration.ms`.
-const PRODUCER_EXPIRATION_MS: i64 = 24 * 3600 * 1000;
-
-/// Behind the last checkpoint, in bytes and since when.
-#[derive(Debug, Default)]
-struct Since {
-    inline: u64,
-    reference: u64,
-    time: i64,
-    /// A checkpoint is being written.
-    running: bool,
-}
-
-/// Why a group was refused.
-#[derive(Clone, Debug)]
-pub(super) enum Failure {
-    /// There is no room; the log goes on.
-    Full,
-    /// The disk refused; the log goes on.
-    Refused(String),
-    /// Nobody can say what is durable: read-only from now on.
-    Lost(String),
-}
-
-impl Failure {
-    pub(super) fn refused(place: &str, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::Full,
-            _ => Self::Refused(format!("write to {place}: {error}")),
-        }
-    }
-
-    fn of_write(doing: &str, chunk: &Chunk, error: &io::Error) -> Self {
-        Self::refused(&format!("{doing} {}", chunk.segment.path()), error)
-    }
-
-    pub(super) fn of_sync(place: &str, error: &io::Error) -> Self {
-        let place = if place.is_empty() { "the log directory" } else { place };
-        Self::Lost(format!("sync {place}: {error}"))
-    }
-
-    fn to_append(&self) -> AppendError {
-        match self {
-            Self::Full => AppendError::Full,
-            Self::Refused(reason) => AppendError::Failed(reason.clone()),
-            Self::Lost(reason) => AppendError::ReadOnly(reason.clone()),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_append().fmt(f)
-    }
-}
-
-impl From<&Failure> for WriterError {
-    fn from(failure: &Failure) -> Self {
-        match failure {
-            Failure::Full => Self::Full,
-            Failure::Refused(_) | Failure::Lost(_) => Self::Failed(failure.to_string()),
-        }
-    }
-}
 
 /// See the head of this file.
 pub(super) struct Appender {
@@ -151,15 +81,6 @@ pub(super) struct Appender {
     /// The last group found no room.
     full: bool,
     read_only: Option<String>,
-}
-
-/// What is removed when nothing needs it any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Removal {
-    /// A segment, by its path without suffix.
-    Segment(String),
-    /// A directory.
-    Dir(String),
 }
 
 /// What an opened log starts its appender with.
@@ -363,181 +284,6 @@ impl Appender {
             self.group.add(tail, Content::Open(batch.finish()), now, disk, settings);
         }
         self.group.positions = positions;
-    }
-
-    /// What is due between groups: checkpoints and retention.
-    fn keep_house(&mut self, now: i64) {
-        while let Ok(outcome) = self.outcomes.try_recv() {
-            self.take_outcome(outcome);
-        }
-        let settings = &self.shared.settings;
-        let every = i64::try_from(settings.retention_check_ms).unwrap_or(i64::MAX);
-        if now - self.retained >= every {
-            self.retained = now;
-            self.retain(now);
-        }
-        let settings = &self.shared.settings;
-        let every = i64::try_from(settings.checkpoint_ms).unwrap_or(i64::MAX);
-        let due = self.since.inline >= settings.checkpoint_inline_bytes
-            || self.since.reference >= settings.checkpoint_reference_bytes
-            || (now - self.since.time >= every && self.has_changed())
-            // A checkpoint gives files of the journal back.
-            || (self.full && now - self.since.time >= FULL_RETRY_MS && self.has_changed());
-        if due && !self.since.running && self.read_only.is_none() {
-            self.start_checkpoint(now);
-        }
-    }
-
-    fn has_changed(&self) -> bool {
-        self.since.inline > 0 || !self.removals.is_empty() || !self.sealed.is_empty()
-    }
-
-    fn start_checkpoint(&mut self, now: i64) {
-        for tail in &mut self.tails {
-            tail.producers.expire(now - PRODUCER_EXPIRATION_MS);
-        }
-        let job = self.checkpoint_job(false);
-        self.since = Since { time: now, running: true, ..Since::default() };
-        // Without a keeper the log is being closed, which writes a checkpoint itself.
-        let _ = self.keeper.send(Job::Checkpoint(job));
-    }
-
-    fn checkpoint_job(&mut self, clean: bool) -> CheckpointJob {
-        let active = |slot: &Slot| self.tails[slot.0].active.as_ref().map(|one| one.base());
-        self.compactable =
-            self.rolled.iter().filter_map(|slot| active(slot).map(|base| (*slot, base))).collect();
-        self.rolled.clear();
-        let partitions = self
-            .tails
-            .iter()
-            .filter(|tail| tail.end > 0 && !tail.partition.is_deleted())
-            .map(Tail::state)
-            .collect();
-        for segment in &self.dirty {
-            segment.dirty.store(false, Ordering::Relaxed);
-        }
-        CheckpointJob {
-            checkpoint: Checkpoint {
-                epoch: self.epoch,
-                sequence: self.sequence,
-                salt: self.salt,
-                clean,
-                partitions,
-            },
-            dirty: std::mem::take(&mut self.dirty),
-            sealed: std::mem::take(&mut self.sealed),
-        }
-    }
-
-    fn take_outcome(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Checkpoint(outcome) => self.passed(outcome),
-            Outcome::Compaction(slot, replaced) => self.compacted(slot, replaced),
-        }
-    }
-
-    /// A checkpoint is durable, or failed.
-    fn passed(&mut self, outcome: CheckpointOutcome) {
-        self.since.running = false;
-        let compactable = std::mem::take(&mut self.compactable);
-        match outcome.result {
-            Ok(sequence) => {
-                self.remove_passed(sequence);
-                self.start_compactions(&compactable);
-                if let Err(error) = self.journal.passed(sequence) {
-                    tracing::warn!(%error, "a file of the journal could not be used again");
-                }
-            }
-            Err(Failure::Lost(reason)) => self.lose(reason),
-            Err(failure @ (Failure::Full | Failure::Refused(_))) => {
-                tracing::warn!(%failure, "no checkpoint could be written; the next is tried");
-                for segment in &outcome.dirty {
-                    segment.dirty.store(true, Ordering::Relaxed);
-                }
-                self.dirty.extend(outcome.dirty);
-                self.sealed.extend(outcome.sealed);
-                self.rolled.extend(compactable.into_keys());
-                if matches!(failure, Failure::Full) {
-                    self.ballast.release();
-                }
-            }
-        }
-    }
-
-    /// Of partitions that were rolled before the checkpoint, what was sealed then.
-    fn start_compactions(&mut self, compactable: &BTreeMap<Slot, i64>) {
-        let now = now_millis();
-        for (slot, before) in compactable {
-            let tail = &self.tails[slot.0];
-            let job = CompactionJob {
-                slot: *slot,
-                dir: tail.partition.dir.clone(),
-                segments: tail.partition.segments(),
-                before: *before,
-                tombstones_before: now - tail.topic.config().delete_retention_ms,
-                interval: self.shared.settings.index_interval_bytes,
-            };
-            if self.keeper.send(Job::Compaction(job)).is_ok() {
-                self.compacting += 1;
-            }
-        }
-    }
-
-    /// Puts compacted segments in their places.
-    fn compacted(&mut self, slot: Slot, replaced: Vec<Replaced>) {
-        self.compacting -= 1;
-        self.tails[slot.0].partition.change(|segments| {
-            for Replaced { old, new } in replaced {
-                if let Some(at) = segments.iter().position(|one| Arc::ptr_eq(one, &old)) {
-                    segments.splice(at..=at, new);
-                }
-            }
-        });
-    }
-
-    /// Nobody can say what is durable any more.
-    fn lose(&mut self, reason: String) {
-        if self.read_only.is_none() {
-            tracing::error!(reason, "the log is read-only until the process starts again");
-            self.read_only = Some(reason);
-        }
-    }
-
-    fn remove_passed(&mut self, sequence: u64) {
-        while self.removals.front().is_some_and(|(at, _)| *at <= sequence) {
-            let Some((_, removal)) = self.removals.pop_front() else { return };
-            let disk = &*self.shared.disk;
-            let removed = match &removal {
-                Removal::Segment(stem) => super::segment::remove(disk, stem),
-                Removal::Dir(dir) => disk.remove_dir(dir),
-            };
-            if let Err(error) = removed {
-                tracing::warn!(%error, ?removal, "could not remove; the next start does");
-            }
-        }
-    }
-
-    /// The last checkpoint: the next start has nothing to recover.
-    fn close(mut self) {
-        // The keeper must not replace the last checkpoint by an older one.
-        while self.since.running || self.compacting > 0 {
-            let Ok(outcome) = self.outcomes.recv() else { break };
-            self.take_outcome(outcome);
-        }
-        if self.read_only.is_some() {
-            return;
-        }
-        let outcome = self.checkpoint_job(true).carry_out(&*self.shared.disk);
-        match outcome.result {
-            Ok(sequence) => {
-                self.remove_passed(sequence);
-                if let Err(error) = self.journal.shrink() {
-                    tracing::warn!(%error, "the journal keeps its files");
-                }
-                tracing::info!(sequence, "closed the log");
-            }
-            Err(failure) => tracing::error!(%failure, "the next start has to recover the log"),
-        }
     }
 }
 

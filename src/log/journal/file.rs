@@ -13,9 +13,6 @@ use std::sync::Arc;
 use super::{DIR, PAGE, padded};
 use crate::disk::{Disk, File, Mode};
 
-/// How many files wait for use at most; more are removed.
-const SPARES: usize = 2;
-
 /// [`PAGE`] as a length of slices.
 const PAGE_BYTES: usize = 4 << 10;
 
@@ -37,6 +34,8 @@ pub(in crate::log) struct Journal {
     disk: Arc<dyn Disk>,
     smallest: u64,
     largest: u64,
+    /// How many bytes of files may wait for use; more are removed.
+    kept: u64,
     /// The length of the next new file.
     wanted: u64,
     number: u64,
@@ -61,12 +60,14 @@ impl Journal {
         disk: &Arc<dyn Disk>,
         smallest: u64,
         largest: u64,
+        kept: u64,
     ) -> io::Result<Self> {
         disk.create_dir(DIR)?;
         let mut journal = Self {
             disk: Arc::clone(disk),
             smallest,
             largest,
+            kept,
             wanted: smallest,
             number: 0,
             current: None,
@@ -115,9 +116,10 @@ impl Journal {
     fn room(&mut self, length: u64) -> io::Result<&mut JournalFile> {
         let fits = |file: &JournalFile, offset: u64| file.length >= offset + length;
         if !self.current.as_ref().is_some_and(|file| fits(file, self.offset)) {
-            let spare = self.spares.iter().position(|file| fits(file, 0));
+            // The smallest that will do: they stand in falling order.
+            let spare = self.spares.iter().rposition(|file| fits(file, 0));
             let next = match spare {
-                Some(at) => self.spares.swap_remove(at),
+                Some(at) => self.spares.remove(at),
                 None => match self.make(length.max(self.wanted)) {
                     Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                         self.make(length.max(self.smallest))?
@@ -157,19 +159,15 @@ impl Journal {
         Ok(())
     }
 
+    /// Keeps a file to use it again, the larger ones before the smaller ones.
     fn reuse(&mut self, file: JournalFile) -> io::Result<()> {
-        if self.spares.len() < SPARES && file.length >= self.smallest {
-            self.spares.push(file);
-            return Ok(());
+        self.spares.push(file);
+        self.spares.sort_unstable_by_key(|file| std::cmp::Reverse(file.length));
+        while self.spares.iter().map(|file| file.length).sum::<u64>() > self.kept {
+            let Some(surplus) = self.spares.pop() else { break };
+            self.disk.remove_file(&surplus.path)?;
         }
-        let smallest = self.spares.iter().enumerate().min_by_key(|(_, spare)| spare.length);
-        let surplus = match smallest {
-            Some((at, spare)) if spare.length < file.length => {
-                std::mem::replace(&mut self.spares[at], file)
-            }
-            _ => file,
-        };
-        self.disk.remove_file(&surplus.path)
+        Ok(())
     }
 
     /// Removes what a clean start does not need.

@@ -97,7 +97,10 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     };
     next.write(&**disk).map_err(doing("write the checkpoint"))?;
     clean_up(&**disk, &definitions, epoch).map_err(doing("clean up the log directory"))?;
-    let journal = Journal::new(disk, settings.journal_file_min, settings.journal_file_max)
+    let LogSettings { journal_file_min, journal_file_max, checkpoint_inline_bytes, .. } = settings;
+    // What comes between two checkpoints goes into files that were used before.
+    let kept = checkpoint_inline_bytes + journal_file_max;
+    let journal = Journal::new(disk, journal_file_min, journal_file_max, kept)
         .map_err(doing("open the journal"))?;
     let is_new = definitions.cluster.is_none();
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);

@@ -28,7 +28,7 @@ fn marker(epoch: i16, kind: u8) -> Bytes {
     with_producer(builder, epoch, -1, TRANSACTIONAL | CONTROL)
 }
 
-fn with_producer(mut builder: BatchBuilder, epoch: i16, sequence: i32, attributes: i16) -> Bytes {
+fn with_producer(builder: BatchBuilder, epoch: i16, sequence: i32, attributes: i16) -> Bytes {
     let mut bytes = builder.finish().as_bytes().to_vec();
     let mut head = Head::parse(&bytes).unwrap();
     head.producer_id = 7;

@@ -82,3 +82,39 @@ async fn rows_and_transactions_a_second() {
     std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
     log.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+#[expect(clippy::disallowed_methods, reason = "where to write is asked of the caller")]
+async fn opening_a_thousand_partitions() {
+    let dir = std::env::var("SLUICE_SPEED_DIR").unwrap() + "/thousand";
+    let disk = Arc::new(Real::new(&dir).unwrap());
+    let settings = LogSettings::default();
+    let tasks = Tasks::new();
+    let log = Log::open(disk.clone(), settings.clone(), &tasks).await.unwrap();
+    load(&log, "thousand", 20_000, 5, 10, 1000).await;
+    log.close().await;
+    tasks.join().await;
+    for round in 0..2 {
+        let start = Instant::now();
+        let tasks = Tasks::new();
+        let log = Log::open(disk.clone(), settings.clone(), &tasks).await.unwrap();
+        let line = format!("opened after a clean stop in {} ms\n", start.elapsed().as_millis());
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+        if round == 0 {
+            load(&log, "thousand", 20_000, 5, 10, 1000).await;
+            // As a kill leaves it: a copy of the files as they are now.
+            let copied =
+                std::process::Command::new("cp").args(["-r", &dir, &(dir.clone() + "2")]).status();
+            assert!(copied.unwrap().success());
+        }
+        log.close().await;
+        tasks.join().await;
+    }
+    let start = Instant::now();
+    let disk = Arc::new(Real::new(dir + "2").unwrap());
+    let log = Log::open(disk, settings, &Tasks::new()).await.unwrap();
+    let line = format!("opened after a kill in {} ms\n", start.elapsed().as_millis());
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+    log.close().await;
+}

@@ -8,7 +8,10 @@
 //! taken; they are taken in the order they were made, and after a failed one none is
 //! until the writer is opened again. The position is in the same frame as the records.
 
-use std::collections::{BTreeMap, HashMap};
+mod restore;
+mod topics;
+
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,18 +19,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::Log;
-use super::appender::POSITION_KEY;
-use super::appender::operation::Operation;
-use super::error::{AppendError, ReadError, TopicError, WriterError};
-use super::queue::Request;
-use super::staged::StagedPart;
-use super::topic::{NewTopic, Topic};
 use crate::clock::now_millis;
+use crate::log::Log;
+use crate::log::appender::operation::Operation;
+use crate::log::error::{AppendError, ReadError, WriterError};
+use crate::log::queue::Request;
+use crate::log::staged::StagedPart;
+use crate::log::topic::Topic;
 use crate::record::{Batch, BatchBuilder};
 
-/// What the topics that an instance writes take in one message.
-const MAX_MESSAGE_BYTES: usize = 64 << 20;
+pub use restore::Restored;
 
 /// Resolves when a commit is durable and can be read.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<(), WriterError>> + Send>>;
@@ -48,25 +49,25 @@ pub struct Writer {
 
 /// Which commit of which writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Session {
-    pub(super) instance: Arc<str>,
-    pub(super) epoch: u64,
-    pub(super) number: u64,
+pub(in crate::log) struct Session {
+    pub(in crate::log) instance: Arc<str>,
+    pub(in crate::log) epoch: u64,
+    pub(in crate::log) number: u64,
 }
 
 /// What the appender gets.
 #[derive(Debug)]
-pub(super) struct Commit {
-    pub(super) session: Session,
-    pub(super) parts: Vec<Part>,
-    pub(super) staged: Vec<StagedPart>,
-    pub(super) positions: Arc<Topic>,
-    pub(super) position: Bytes,
-    pub(super) state: Vec<(Arc<Topic>, Batch)>,
+pub(in crate::log) struct Commit {
+    pub(in crate::log) session: Session,
+    pub(in crate::log) parts: Vec<Part>,
+    pub(in crate::log) staged: Vec<StagedPart>,
+    pub(in crate::log) positions: Arc<Topic>,
+    pub(in crate::log) position: Bytes,
+    pub(in crate::log) state: Vec<(Arc<Topic>, Batch)>,
 }
 
 /// Records of one partition.
-pub(super) type Part = (Arc<Topic>, i32, Batch);
+pub(in crate::log) type Part = (Arc<Topic>, i32, Batch);
 
 #[derive(Debug, Default)]
 struct OpenAppend {
@@ -93,19 +94,6 @@ pub enum StateKind {
     Xa,
 }
 
-/// What an instance finds when it opens its writer.
-#[derive(Clone, Debug, Default)]
-pub struct Restored {
-    /// The last committed position; `None` before the first.
-    pub position: Option<Bytes>,
-    /// The newest record of each key of the schema topic that was not deleted: key and value.
-    pub schema: Vec<(Bytes, Bytes)>,
-    /// The keys of the XA topic that were not deleted, with the offsets of their newest
-    /// records, in the order of those. Their values may be large: [`Writer::held`] reads
-    /// them one by one.
-    pub held: Vec<(Bytes, i64)>,
-}
-
 /// A record that becomes durable with a position.
 #[derive(Clone, Debug)]
 pub struct StateWrite {
@@ -118,7 +106,7 @@ pub struct StateWrite {
 }
 
 impl Writer {
-    pub(super) fn new(log: Log, instance: &str, group: &str) -> Self {
+    pub(in crate::log) fn new(log: Log, instance: &str, group: &str) -> Self {
         Self {
             log,
             instance: Arc::from(instance),
@@ -145,44 +133,6 @@ impl Writer {
         let restored = self.restore(&positions, &schema, &xa).await?;
         self.internal = Some(Internal { positions, schema, xa });
         self.session = Some(session);
-        Ok(restored)
-    }
-
-    async fn restore(
-        &self,
-        positions: &Arc<Topic>,
-        schema: &Arc<Topic>,
-        xa: &Arc<Topic>,
-    ) -> Result<Restored, WriterError> {
-        let mut restored = Restored::default();
-        self.log
-            .each_record(positions, 0, |_, key, value| {
-                if key == POSITION_KEY {
-                    restored.position = value.map(Bytes::copy_from_slice);
-                }
-            })
-            .await?;
-        let mut newest = BTreeMap::new();
-        self.log
-            .each_record(schema, 0, |offset, key, value| {
-                let key = Bytes::copy_from_slice(key);
-                newest.insert(key, value.map(|value| (offset, Bytes::copy_from_slice(value))));
-            })
-            .await?;
-        let mut live: Vec<_> = newest
-            .into_iter()
-            .filter_map(|(key, value)| value.map(|value| (value.0, key, value.1)))
-            .collect();
-        live.sort_unstable_by_key(|(offset, ..)| *offset);
-        restored.schema = live.into_iter().map(|(_, key, value)| (key, value)).collect();
-        let mut held = BTreeMap::new();
-        self.log
-            .each_record(xa, 0, |offset, key, value| {
-                held.insert(Bytes::copy_from_slice(key), value.map(|_| offset));
-            })
-            .await?;
-        restored.held = held.into_iter().filter_map(|(key, at)| at.map(|at| (key, at))).collect();
-        restored.held.sort_unstable_by_key(|(_, offset)| *offset);
         Ok(restored)
     }
 
@@ -235,7 +185,7 @@ impl Writer {
             staged = writer
                 .blocking(move || {
                     let mut files = staged.iter().flat_map(|part| &part.files);
-                    files.try_for_each(super::staged::StagedFile::sync)?;
+                    files.try_for_each(crate::log::staged::StagedFile::sync)?;
                     Ok(staged)
                 })
                 .await?;
@@ -274,21 +224,6 @@ impl Writer {
         Ok(())
     }
 
-    /// The value of the XA record at an offset that [`Restored::held`] or an earlier
-    /// commit gave; `None` if there is none any more.
-    pub async fn held(&self, offset: i64) -> Result<Option<Bytes>, WriterError> {
-        let xa = self.state_topic(StateKind::Xa)?;
-        let mut found = None;
-        self.log
-            .each_record_of(&xa, 0, offset, offset + 1, |at, _, value| {
-                if at == offset {
-                    found = value.map(Bytes::copy_from_slice);
-                }
-            })
-            .await?;
-        Ok(found)
-    }
-
     fn internal(&self) -> Result<&Internal, WriterError> {
         self.internal.as_ref().ok_or_else(|| WriterError::Fenced(self.instance.to_string()))
     }
@@ -299,65 +234,6 @@ impl Writer {
             StateKind::Schema => schema,
             StateKind::Xa => xa,
         }))
-    }
-
-    async fn internal_topic(&self, what: &str) -> Result<Arc<Topic>, WriterError> {
-        let name = format!("__{}.{}.{what}", self.group, self.instance);
-        self.owned_topic(&name, 1, BTreeMap::new()).await
-    }
-
-    /// A topic of change records, found once and then remembered.
-    async fn change_topic(
-        &mut self,
-        name: &Arc<str>,
-        partitions: i32,
-    ) -> Result<Arc<Topic>, WriterError> {
-        if let Some(topic) = self.topics.get(name)
-            && topic.partitions() >= partitions
-        {
-            return Ok(Arc::clone(topic));
-        }
-        let max = MAX_MESSAGE_BYTES.to_string();
-        let config = BTreeMap::from([("max.message.bytes".to_owned(), max)]);
-        let topic = self.owned_topic(name, partitions, config).await?;
-        self.topics.insert(Arc::clone(name), Arc::clone(&topic));
-        Ok(topic)
-    }
-
-    /// Makes or adopts a topic: from now on the instance owns it.
-    async fn owned_topic(
-        &self,
-        name: &str,
-        partitions: i32,
-        config: BTreeMap<String, String>,
-    ) -> Result<Arc<Topic>, WriterError> {
-        let refuse = |error| refuse(name, error);
-        let owner = Some(self.instance.to_string());
-        let Some(mut topic) = self.log.topic(name) else {
-            let new = NewTopic { name: name.to_owned(), partitions, config, owner };
-            return self.log.create_topic(new).await.map_err(refuse);
-        };
-        match topic.owner() {
-            Some(other) if other != &*self.instance => {
-                let owner = other.to_owned();
-                return Err(refuse(TopicError::Owned { topic: name.to_owned(), owner }));
-            }
-            Some(_) => {}
-            None => {
-                topic = self.log.own_topic(name, owner).await.map_err(refuse)?;
-                let unset = |(key, _): &(String, String)| !topic.settings().contains_key(key);
-                let changes: Vec<_> = config.into_iter().filter(unset).collect();
-                if !changes.is_empty() {
-                    let changes = changes.into_iter().map(|(key, value)| (key, Some(value)));
-                    let changed = self.log.configure_topic(name, changes.collect()).await;
-                    topic = changed.map_err(refuse)?;
-                }
-            }
-        }
-        if topic.partitions() < partitions {
-            topic = self.log.grow_topic(name, partitions).await.map_err(refuse)?;
-        }
-        Ok(topic)
     }
 
     /// Adds a part, in memory or, beyond the limit, in a file.
@@ -445,13 +321,6 @@ fn state_batch(records: &[StateWrite]) -> Batch {
 
 fn closed() -> WriterError {
     WriterError::Failed(AppendError::Closed.to_string())
-}
-
-fn refuse(topic: &str, error: TopicError) -> WriterError {
-    match error {
-        TopicError::Append(error) => error.into(),
-        error => WriterError::Refused { topic: topic.to_owned(), reason: error.to_string() },
-    }
 }
 
 impl From<AppendError> for WriterError {

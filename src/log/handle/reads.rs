@@ -1,0 +1,184 @@
+//! The reading half of the handle: past the queue, from what is published.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::Log;
+use crate::log::error::ReadError;
+use crate::log::partition::Partition;
+use crate::log::reader::{self, Access, Span, Trouble};
+use crate::log::topic::Topic;
+use crate::log::{Aborted, Ends};
+use crate::record::batches;
+
+/// How much a scan over a partition reads at once.
+const SCAN_BYTES: usize = 1 << 20;
+
+impl Log {
+    /// What may be read of partitions, all at the same moment.
+    pub fn ends(&self, partitions: &[(Arc<Topic>, i32)]) -> Vec<Result<Ends, ReadError>> {
+        self.shared().watermarks.snapshot(|ends| {
+            let find = |(topic, number): &(Arc<Topic>, i32)| {
+                find(topic, *number).map(|partition| ends(partition.slot))
+            };
+            partitions.iter().map(find).collect()
+        })
+    }
+
+    /// Whole batches from the one that holds `offset`, as they are stored, below `limit`
+    /// (the high watermark or last stable offset that [`Log::ends`] gave). About
+    /// `max_bytes`; the first batch comes whole if `at_least_one`. Cancel safe.
+    pub async fn read(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        offset: i64,
+        limit: i64,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Bytes, ReadError> {
+        let found = find(topic, partition)?;
+        let Ends { log_start, high_watermark, .. } = self.shared().watermarks.get(found.slot);
+        if offset < log_start || offset > high_watermark {
+            let (start, end) = (log_start, high_watermark);
+            return Err(ReadError::OffsetOutOfRange { offset, start, end });
+        }
+        let span = Span { offset, limit: limit.min(high_watermark), max_bytes, at_least_one };
+        if offset >= span.limit {
+            return Ok(Bytes::new());
+        }
+        let interval = self.shared().settings.index_interval_bytes;
+        match reader::read(found, span, interval, Access::Cached) {
+            Err(Trouble { error, .. }) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            result => return result.map_err(|trouble| unreadable(trouble, offset)),
+        }
+        let found = Arc::clone(found);
+        let read = move || reader::read(&found, span, interval, Access::Any);
+        self.off_thread(read).await?.map_err(|trouble| unreadable(trouble, offset))
+    }
+
+    /// The aborted transactions that overlap `from..to`.
+    pub fn aborted(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<Aborted>, ReadError> {
+        Ok(find(topic, partition)?.aborted(from, to))
+    }
+
+    /// The first record below `limit` that is not older than `timestamp`: offset and
+    /// timestamp (of a compressed batch, those of its first record). Cancel safe.
+    pub async fn offset_for_time(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        timestamp: i64,
+        limit: i64,
+    ) -> Result<Option<(i64, i64)>, ReadError> {
+        let found = Arc::clone(find(topic, partition)?);
+        let start = self.shared().watermarks.get(found.slot).log_start;
+        let look = move || reader::offset_for_time(&found, start, timestamp, limit);
+        self.off_thread(look).await?.map_err(|trouble| unreadable(trouble, start))
+    }
+
+    /// Everything of a partition, in pieces of whole batches: to restore a coordinator.
+    pub async fn read_all(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
+        let mut pieces = Vec::new();
+        let mut offset = ends.log_start;
+        while offset < ends.high_watermark {
+            let limit = ends.high_watermark;
+            let piece = self.read(topic, partition, offset, limit, SCAN_BYTES, true).await?;
+            match batches(&piece).filter_map(Result::ok).last() {
+                Some(last) => offset = last.head().last_offset() + 1,
+                None => break,
+            }
+            pieces.push(piece);
+        }
+        Ok(pieces)
+    }
+
+    /// Shows each record of a partition with a key: offset, key, value. In order, a part
+    /// of them at a time.
+    pub(in crate::log) async fn each_record(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        visit: impl FnMut(i64, &[u8], Option<&[u8]>) + Send,
+    ) -> Result<(), ReadError> {
+        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
+        self.each_record_of(topic, partition, ends.log_start, ends.high_watermark, visit).await
+    }
+
+    pub(in crate::log) async fn each_record_of(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        mut offset: i64,
+        limit: i64,
+        mut visit: impl FnMut(i64, &[u8], Option<&[u8]>) + Send,
+    ) -> Result<(), ReadError> {
+        while offset < limit {
+            let piece = self.read(topic, partition, offset, limit, SCAN_BYTES, true).await?;
+            let mut next = None;
+            for batch in batches(&piece).map_while(Result::ok) {
+                next = Some(batch.head().last_offset() + 1);
+                for record in batch.records().map_while(Result::ok) {
+                    if let Some(key) = record.key {
+                        visit(record.offset, key, record.value);
+                    }
+                }
+            }
+            match next {
+                Some(next) => offset = next,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes the segments of a partition hold.
+    pub fn size(&self, topic: &Arc<Topic>, partition: i32) -> Result<u64, ReadError> {
+        let segments = find(topic, partition)?.segments();
+        Ok(segments.iter().map(|segment| segment.size()).sum())
+    }
+
+    /// Rises with each publication: what waits for records waits here.
+    pub fn published(&self) -> watch::Receiver<u64> {
+        self.shared().watermarks.watch()
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let done = self.tasks().spawn_blocking("read the log", work).await;
+        done.map_err(|error| ReadError::Io {
+            place: "the log".to_owned(),
+            source: std::io::Error::other(error),
+        })
+    }
+}
+
+fn find(topic: &Topic, number: i32) -> Result<&Arc<Partition>, ReadError> {
+    topic.partition(number).ok_or_else(|| ReadError::UnknownPartition {
+        topic: topic.name().to_string(),
+        partition: number,
+    })
+}
+
+fn unreadable(trouble: Trouble, offset: i64) -> ReadError {
+    let Trouble { place, error } = trouble;
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => ReadError::Damaged { place, offset },
+        _ => ReadError::Io { place, source: error },
+    }
+}

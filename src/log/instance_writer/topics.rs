@@ -1,0 +1,79 @@
+//! The topics that an instance writes: made, adopted, grown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Writer;
+use crate::log::error::{TopicError, WriterError};
+use crate::log::topic::{NewTopic, Topic};
+
+/// What the topics that an instance writes take in one message.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+impl Writer {
+    pub(super) async fn internal_topic(&self, what: &str) -> Result<Arc<Topic>, WriterError> {
+        let name = format!("__{}.{}.{what}", self.group, self.instance);
+        self.owned_topic(&name, 1, BTreeMap::new()).await
+    }
+
+    /// A topic of change records, found once and then remembered.
+    pub(super) async fn change_topic(
+        &mut self,
+        name: &Arc<str>,
+        partitions: i32,
+    ) -> Result<Arc<Topic>, WriterError> {
+        if let Some(topic) = self.topics.get(name)
+            && topic.partitions() >= partitions
+        {
+            return Ok(Arc::clone(topic));
+        }
+        let max = MAX_MESSAGE_BYTES.to_string();
+        let config = BTreeMap::from([("max.message.bytes".to_owned(), max)]);
+        let topic = self.owned_topic(name, partitions, config).await?;
+        self.topics.insert(Arc::clone(name), Arc::clone(&topic));
+        Ok(topic)
+    }
+
+    /// Makes or adopts a topic: from now on the instance owns it.
+    async fn owned_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        config: BTreeMap<String, String>,
+    ) -> Result<Arc<Topic>, WriterError> {
+        let refuse = |error| refuse(name, error);
+        let owner = Some(self.instance.to_string());
+        let Some(mut topic) = self.log.topic(name) else {
+            let new = NewTopic { name: name.to_owned(), partitions, config, owner };
+            return self.log.create_topic(new).await.map_err(refuse);
+        };
+        match topic.owner() {
+            Some(other) if other != &*self.instance => {
+                let owner = other.to_owned();
+                return Err(refuse(TopicError::Owned { topic: name.to_owned(), owner }));
+            }
+            Some(_) => {}
+            None => {
+                topic = self.log.own_topic(name, owner).await.map_err(refuse)?;
+                let unset = |(key, _): &(String, String)| !topic.settings().contains_key(key);
+                let changes: Vec<_> = config.into_iter().filter(unset).collect();
+                if !changes.is_empty() {
+                    let changes = changes.into_iter().map(|(key, value)| (key, Some(value)));
+                    let changed = self.log.configure_topic(name, changes.collect()).await;
+                    topic = changed.map_err(refuse)?;
+                }
+            }
+        }
+        if topic.partitions() < partitions {
+            topic = self.log.grow_topic(name, partitions).await.map_err(refuse)?;
+        }
+        Ok(topic)
+    }
+}
+
+fn refuse(topic: &str, error: TopicError) -> WriterError {
+    match error {
+        TopicError::Append(error) => error.into(),
+        error => WriterError::Refused { topic: topic.to_owned(), reason: error.to_string() },
+    }
+}

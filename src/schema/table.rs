@@ -2,7 +2,8 @@
 //! two do not belong together.
 //!
 //! FULL metadata decides names, signs, character sets, labels and the key, and the
-//! definition gives the types' text where it agrees. With less metadata the definition
+//! definition gives the types' text where it agrees, and says whether the key is a primary
+//! one. With less metadata the definition
 //! gives all, after each column was compared with the wire: count, type, length, sign,
 //! character set, as far as the wire tells them.
 //!
@@ -61,7 +62,13 @@ pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Resul
         );
         columns.push(Column { name, mysql_type, kind, labels: wire.labels.clone() });
     }
-    let mut primary_key: Vec<_> = map.primary_key.iter().map(|key| key.column).collect();
+    // Of a table without a primary key, the server's metadata names its first unique key that
+    // allows no NULL instead (`prepare_share`, sql/dd_table_share.cc): only a definition tells.
+    let is_unique_key = definition.is_some_and(|definition| {
+        !derived && definition.columns.len() == columns.len() && definition.primary_key.is_empty()
+    });
+    let named = if is_unique_key { &[][..] } else { &map.primary_key };
+    let mut primary_key: Vec<_> = named.iter().map(|key| key.column).collect();
     primary_key.sort_unstable();
     Ok(Parts { columns, primary_key, derived })
 }

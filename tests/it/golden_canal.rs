@@ -6,6 +6,7 @@
 //! other difference has a [`mended::Kind`], and the test computes the text it must have.
 
 mod mended;
+mod stops;
 mod surgery;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,15 @@ struct Line {
     value: String,
 }
 
+type Properties = &'static [(&'static str, &'static str)];
+
+const ONE_TOPIC: Properties = &[("canal.mq.topic", "canal_single")];
+const A_TOPIC_A_TABLE: Properties =
+    &[("canal.mq.topic", "canal_default"), ("canal.mq.dynamicTopic", r".*\..*")];
+
+/// The scripts, and the recordings of what they change.
+const SETS: [&str; 3] = ["types", "dml", "ddl"];
+
 #[test]
 fn types_are_written_as_canal_writes_them() {
     compare("types");
@@ -47,8 +57,7 @@ fn definitions_are_written_as_canal_writes_them() {
 
 #[test]
 fn each_kind_of_difference_is_met_in_the_recordings() {
-    let sets = ["types", "dml", "ddl"].into_iter();
-    let kinds = sets.flat_map(|set| {
+    let kinds = SETS.into_iter().flat_map(|set| {
         let recorded = recording(&format!("{set}.single.jsonl"));
         let numbered = recorded.into_iter().enumerate();
         numbered.flat_map(move |(at, line)| mended::ours(set, at + 1, &masked(&line.value)).1)
@@ -56,27 +65,50 @@ fn each_kind_of_difference_is_met_in_the_recordings() {
     assert_eq!(kinds.collect::<BTreeSet<_>>(), mended::ALL.into_iter().collect());
 }
 
+/// With FULL metadata, names, signs and character sets come from the table maps and not from the
+/// statements: nothing of it can be seen.
+#[test]
+fn the_servers_metadata_changes_no_byte() {
+    let Some(mysql) = harness::servers::private_mysql(&["--binlog-row-metadata=FULL"]) else {
+        return;
+    };
+    let sluice = publishing(&mysql, &[("single", ONE_TOPIC)]);
+    let mut all = Vec::new();
+    for set in SETS {
+        mysql.mysql_client("", &script(set));
+        all.extend(wanted(set, &recording(&format!("{set}.single.jsonl"))));
+    }
+    assert_same("all", &all, &read(&sluice, "canal_single", all.len()));
+    drop_after(mysql, sluice);
+}
+
 fn compare(set: &'static str) {
     let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
-    let mut sluice = Sluice::new();
-    let common = [
-        ("canal.instance.filter.regex", r".*\..*"),
-        ("canal.instance.filter.black.regex", r"mysql\.slave_.*"),
-    ];
-    let single = [&common[..], &[("canal.mq.topic", "canal_single")]].concat();
-    sluice.instance("single", &mysql, &single);
-    let each = [("canal.mq.topic", "canal_default"), ("canal.mq.dynamicTopic", r".*\..*")];
-    sluice.instance("each", &mysql, &[&common[..], &each].concat());
-    sluice.start();
+    let sluice = publishing(&mysql, &[("single", ONE_TOPIC), ("each", A_TOPIC_A_TABLE)]);
     mysql.mysql_client("", &script(set));
 
     let recorded = recording(&format!("{set}.single.jsonl"));
     let wanted = wanted(set, &recorded);
     let one_topic = read(&sluice, "canal_single", wanted.len());
     assert_same(set, &wanted, &one_topic);
+    assert_ids_do_not_fall(&one_topic);
 
     assert_topics(set, &sluice, &recorded);
     drop_after(mysql, sluice);
+}
+
+/// A running program with these instances.
+fn publishing(mysql: &Server, instances: &[(&str, Properties)]) -> Sluice {
+    let mut sluice = Sluice::new();
+    for (name, topics) in instances {
+        let common: Properties = &[
+            ("canal.instance.filter.regex", r".*\..*"),
+            ("canal.instance.filter.black.regex", r"mysql\.slave_.*"),
+        ];
+        sluice.instance(name, mysql, &[common, topics].concat());
+    }
+    sluice.start();
+    sluice
 }
 
 /// The recorded SQL, without the parts that [`LEFT`] names.
@@ -158,6 +190,11 @@ fn assert_same(set: &str, wanted: &[(usize, String)], got: &[Record]) {
     );
 }
 
+fn assert_ids_do_not_fall(records: &[Record]) {
+    let ids: Vec<u64> = records.iter().map(|one| one.json()["id"].as_u64().unwrap()).collect();
+    assert!(ids.is_sorted() && ids[0] > 0, "{ids:?}");
+}
+
 /// Each table's topic holds what Canal put there, in the same order.
 fn assert_topics(set: &'static str, sluice: &Sluice, single: &[Line]) {
     // The same message has the same differences in whichever topic it stands.
@@ -173,9 +210,12 @@ fn assert_topics(set: &'static str, sluice: &Sluice, single: &[Line]) {
             by_topic.entry(line.topic).or_default().push((number, ours));
         }
     }
-    for (topic, wanted) in by_topic {
-        assert_same(set, &wanted, &read(sluice, &topic, wanted.len()));
+    for (topic, wanted) in &by_topic {
+        assert_same(set, wanted, &read(sluice, topic, wanted.len()));
     }
+    let mut others = topics::list(&sluice.bootstrap());
+    others.retain(|topic, _| topic != "canal_single" && !by_topic.contains_key(topic));
+    assert!(others.is_empty(), "{set} also fills {others:?}");
 }
 
 /// Ends the program before its source, which it would otherwise try to reach again.

@@ -26,6 +26,7 @@ impl Tasks {
     }
 
     /// A set that is cancelled with this one, but joined by itself.
+    #[must_use]
     pub fn child(&self) -> Self {
         Self { token: self.token.child_token(), ..Self::default() }
     }

@@ -172,7 +172,7 @@ mod tests {
         for cut in 1..bytes.len() {
             let (mut near, mut far) = tokio::io::duplex(cut);
             let sent = bytes.clone();
-            let (_, frames) =
+            let ((), frames) =
                 tokio::join!(async move { far.write_all(&sent).await.unwrap() }, async move {
                     let mut inbox = Inbox::new(10);
                     let mut frames = Vec::new();

@@ -222,7 +222,11 @@ fn stop_on_signals() -> Result<CancellationToken, Error> {
             }
             if second {
                 tracing::error!("a second signal: ending at once");
-                #[expect(clippy::exit, reason = "asked for twice; nothing unacknowledged is lost")]
+                #[expect(
+                    clippy::exit,
+                    clippy::disallowed_methods,
+                    reason = "asked for twice; nothing unacknowledged is lost"
+                )]
                 std::process::exit(1);
             }
             tracing::info!("stopping");

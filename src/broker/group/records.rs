@@ -208,6 +208,8 @@ fn take_bytes(from: &mut &[u8]) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::indexing_slicing, reason = "a test may panic")]
+
     use super::*;
 
     /// Laid out by hand after `OffsetCommitKey.json` and `OffsetCommitValue.json`.

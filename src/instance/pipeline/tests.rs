@@ -199,10 +199,9 @@ async fn a_transaction_in_pieces_is_a_commit_of_its_own() {
 async fn a_position_without_records_waits_a_second() {
     let sink = Scripted::prompt();
     let outcome = run(&sink, vec![commit("", 10), commit("", 20)], async |_sender, shutdown| {
-        let instant = Duration::from_millis(1);
-        tokio::time::sleep(POSITION_ONLY_AFTER - instant).await;
+        tokio::time::sleep(POSITION_ONLY_AFTER / 2).await;
         assert_eq!(sink.commits(), 0);
-        tokio::time::sleep(2 * instant).await;
+        tokio::time::sleep(POSITION_ONLY_AFTER).await;
         assert_eq!(sink.commits(), 1);
         shutdown.cancel();
     })

@@ -1,4 +1,10 @@
 //! The group as its members see it: scenes of the protocol, and random lives from seeds.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a test may panic, and its random numbers are small"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -418,7 +424,7 @@ fn live(seed: u64) {
             client.members = joined.members.iter().map(|(id, ..)| id.clone()).collect();
             match joined.error {
                 None | Some(ResponseError::MemberIdRequired) => {
-                    client.id.clone_from(&joined.member)
+                    client.id.clone_from(&joined.member);
                 }
                 Some(ResponseError::RebalanceInProgress) => {}
                 Some(_) => client.id.clear(),

@@ -38,8 +38,13 @@ build() {
         die "The build failed; cargo says why above."
 }
 
-# Sets `binary`; a checkout that has none builds it.
+# Sets `binary`: the one SLUICE_BINARY names, else what is here; a checkout that has none builds it.
 find_binary() {
+    binary=${SLUICE_BINARY:-}
+    if [ -n "$binary" ]; then
+        [ -x "$binary" ] || die "SLUICE_BINARY names $binary, which is no program"
+        return 0
+    fi
     for binary in "$root/bin/sluice" "$root/target/release/sluice"; do
         [ ! -x "$binary" ] || return 0
     done

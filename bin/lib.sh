@@ -36,6 +36,12 @@ build() {
     echo "Building sluice; the first time it takes about 5 minutes on two cores." >&2
     (cd "$root" && CARGO_TARGET_DIR=$root/target cargo build --release --locked) ||
         die "The build failed; cargo says why above."
+    link_binary
+}
+
+# A checkout's binary can be called as an installation's is: bin/sluice.
+link_binary() {
+    ln -sfn ../target/release/sluice "$root/bin/sluice" 2>/dev/null || true
 }
 
 # Sets `binary`: the one SLUICE_BINARY names, else what is here; a checkout that has none builds it.
@@ -45,10 +51,14 @@ find_binary() {
         [ -x "$binary" ] || die "SLUICE_BINARY names $binary, which is no program"
         return 0
     fi
-    for binary in "$root/bin/sluice" "$root/target/release/sluice"; do
-        [ ! -x "$binary" ] || return 0
-    done
-    [ -e "$root/Cargo.toml" ] || die "There is no binary: $root/bin/sluice"
+    binary=$root/bin/sluice
+    [ ! -x "$binary" ] || return 0
+    binary=$root/target/release/sluice
+    if [ -x "$binary" ]; then
+        link_binary
+        return 0
+    fi
+    [ -e "$root/Cargo.toml" ] || die "There is no program $root/bin/sluice"
     build
     binary=$root/target/release/sluice
 }

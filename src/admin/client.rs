@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::control::Snapshot;
+use crate::control::{Place, Snapshot};
 
 /// Local and small: whoever does not answer in this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,30 +57,47 @@ impl Client {
 
     /// State and reason of everything.
     pub async fn health(&self) -> Result<Snapshot, Error> {
-        let (_, body) = self.ask(Method::GET, "/health").await?;
+        let (_, body) = self.ask(Method::GET, "/health", Bytes::new()).await?;
         serde_json::from_slice(&body).map_err(|error| self.strange(&error))
     }
 
     /// Stops an instance.
     pub async fn stop(&self, instance: &str) -> Result<(), Error> {
-        self.command(&format!("/instances/{instance}/stop")).await
+        self.command(Method::POST, &format!("/instances/{instance}/stop"), Bytes::new()).await
     }
 
     /// Starts a stopped instance.
     pub async fn start(&self, instance: &str) -> Result<(), Error> {
-        self.command(&format!("/instances/{instance}/start")).await
+        self.command(Method::POST, &format!("/instances/{instance}/start"), Bytes::new()).await
     }
 
-    async fn command(&self, path: &str) -> Result<(), Error> {
-        let (status, body) = self.ask(Method::POST, path).await?;
+    /// Makes a stopped instance go on from `place`.
+    pub async fn set_position(&self, instance: &str, place: &Place) -> Result<(), Error> {
+        let body = serde_json::to_vec(place).map_err(|error| self.strange(&error))?;
+        self.command(Method::PUT, &format!("/instances/{instance}/position"), body.into()).await
+    }
+
+    /// Makes a stopped instance begin anew.
+    pub async fn reset_position(&self, instance: &str) -> Result<(), Error> {
+        let path = format!("/instances/{instance}/position");
+        self.command(Method::DELETE, &path, Bytes::new()).await
+    }
+
+    async fn command(&self, method: Method, path: &str, body: Bytes) -> Result<(), Error> {
+        let (status, body) = self.ask(method, path, body).await?;
         if status == StatusCode::OK {
             return Ok(());
         }
         Err(Error::Refused(String::from_utf8_lossy(&body).into_owned()))
     }
 
-    async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
-        let exchange = self.exchange(method, path);
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let exchange = self.exchange(method, path, body);
         tokio::time::timeout(PATIENCE, exchange)
             .await
             .unwrap_or_else(|_| Err(self.strange(&"no answer in five seconds")))
@@ -88,7 +105,12 @@ impl Client {
 
     /// One request over a connection of its own; its two halves run side by side here, so
     /// that no task is left behind.
-    async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Error> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Error> {
         let stream = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|source| Error::Unreachable { port: self.port, source })?;
@@ -100,7 +122,7 @@ impl Client {
             .uri(path)
             .header("host", &self.host)
             .header("connection", "close")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|error| self.strange(&error))?;
         let answer = async {
             let response = sender.send_request(request).await?;

@@ -4,9 +4,14 @@
 //! GET  /health                      200 when everything is ready, else 503; JSON either way
 //! GET  /metrics                     text in the OpenMetrics format, as Prometheus reads it
 //! POST /instances/<name>/stop       ┐
-//! POST /instances/<name>/start      ├ 200, or 409 with the reason in plain text
+//! POST /instances/<name>/start      │
+//! PUT  /instances/<name>/position   ├ 200, or 409 with the reason in plain text
+//! DELETE /instances/<name>/position │
 //! POST /reload                      ┘
 //! ```
+//!
+//! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}` or
+//! `{"set": ..}`. Both commands on positions want the instance stopped.
 //!
 //! Holds no state: it reads the board and passes commands on. The commands of the binary
 //! ask it through [`client`].
@@ -17,14 +22,14 @@ mod metrics;
 use std::future::Future;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::net::TcpListener;
 
-use crate::control::{Board, Command, Commands};
+use crate::control::{Board, Command, Commands, Place};
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -49,6 +54,7 @@ pub async fn serve(
         .route("/metrics", get(metrics))
         .route("/instances/{name}/stop", post(stop_instance))
         .route("/instances/{name}/start", post(start_instance))
+        .route("/instances/{name}/position", put(set_position).delete(reset_position))
         .route("/reload", post(reload))
         .with_state(Shared { board, commands, extra });
     axum::serve(listener, router).with_graceful_shutdown(stop).await
@@ -76,6 +82,21 @@ async fn stop_instance(State(shared): State<Shared>, Path(instance): Path<String
 
 async fn start_instance(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
     obey(&shared, Command::Start { instance }).await
+}
+
+async fn set_position(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    body: Bytes,
+) -> Response {
+    match serde_json::from_slice::<Place>(&body) {
+        Ok(place) => obey(&shared, Command::SetPosition { instance, place }).await,
+        Err(error) => failure(StatusCode::BAD_REQUEST, error.to_string()),
+    }
+}
+
+async fn reset_position(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
+    obey(&shared, Command::ResetPosition { instance }).await
 }
 
 async fn reload(State(shared): State<Shared>) -> Response {

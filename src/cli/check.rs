@@ -1,8 +1,7 @@
 //! `sluice check`: everything that must be true before starting, all that is not at once.
 //!
-//! Exit code 0 when the server can start, 1 when not. The instances' servers are probed by
-//! the instances themselves; here: the files and, where no sluice runs, the directory of
-//! the log and the ports.
+//! Looked at: the files, the directory of the log, the ports, and each instance's MySQL
+//! server with the account. Exit code 0 when the server can start, 1 when not.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -11,8 +10,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{Environment, Settings};
-use crate::disk::{Disk as _, Real};
+use crate::config::{Environment, Instance, Settings};
+use crate::control::Snapshot;
+use crate::disk::{Disk as _, Real, may_write};
+use crate::server;
+use crate::source::{self, Severity};
 
 use super::health;
 use super::home::Home;
@@ -29,62 +31,115 @@ pub(super) fn run(_: &Arguments, environment: &Environment) -> Outcome {
     let settings = match home.settings() {
         Ok(settings) => settings,
         Err(problems) => {
-            for problem in problems.iter() {
-                say(&problem.to_string())?;
-            }
+            say(&problems.to_string())?;
             return Ok(ExitCode::FAILURE);
         }
     };
     for problem in settings.remarks.iter() {
         say(&problem.to_string())?;
     }
-    let running = small_runtime()?.block_on(health::client(&home).health());
-    let failures = match &running {
-        Ok(snapshot) => {
-            say(&format!("sluice is running (pid {})", snapshot.pid))?;
-            Vec::new()
-        }
-        Err(_) => failures(&settings),
+    let mut errors = 0;
+    let mut refuse = |text: &str| {
+        errors += 1;
+        say(&format!("error: {text}"))
     };
-    for failure in &failures {
-        say(&format!("error: {failure}"))?;
-    }
-    for instance in &settings.instances {
-        let source = &instance.config.source;
-        let name = &instance.config.name;
-        say(&format!("instance {name}: {} as {}", source.server.address, source.user))?;
-    }
-    if failures.is_empty() {
-        say("the configuration is right")?;
+    small_runtime()?.block_on(async {
+        let running = match health::running(&home).await {
+            Ok(running) => running,
+            // Said below: a port is in use.
+            Err(_) => None,
+        };
+        if let Some(snapshot) = &running {
+            say(&format!("sluice runs over this home (pid {})", snapshot.pid))?;
+        } else {
+            for failure in obstacles(&settings) {
+                refuse(&failure)?;
+            }
+        }
+        for instance in &settings.instances {
+            for failure in probe(instance, running.as_ref()).await? {
+                refuse(&failure)?;
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    if errors == 0 {
+        say("everything is ready")?;
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)
 }
 
-fn failures(settings: &Settings) -> Vec<String> {
+/// Says how an instance's server is, and returns what keeps the instance from running.
+async fn probe(instance: &Instance, running: Option<&Snapshot>) -> anyhow::Result<Vec<String>> {
+    let name = &instance.config.name;
+    let server = &instance.config.source.server.address;
+    let at = |text: &str| format!("instance {name}, {server}: {text}");
+    let plan = match server::plan(instance) {
+        Ok(plan) => plan,
+        Err(problems) => return Ok(problems.iter().map(ToString::to_string).collect()),
+    };
+    let mut settings = plan.source;
+    // A replica of ours that is connected is none that is in the way.
+    if let Some(snapshot) = running {
+        settings.replica.uuid = server::replica_uuid(&snapshot.cluster, name);
+    }
+    let findings = match source::check(&settings).await {
+        Ok(findings) => findings,
+        Err(error) => return Ok(vec![at(&error.to_string())]),
+    };
+    let mut errors = Vec::new();
+    for finding in findings {
+        match finding.severity {
+            Severity::Error => errors.push(at(&finding.text)),
+            Severity::Warning => say(&format!("warning: {}", at(&finding.text)))?,
+        }
+    }
+    if errors.is_empty() {
+        let user = &instance.config.source.user;
+        say(&at(&format!("can be read as {user}")))?;
+    }
+    Ok(errors)
+}
+
+/// What on this machine keeps the process from starting.
+fn obstacles(settings: &Settings) -> Vec<String> {
     let server = &settings.server;
     let mut found: Vec<String> = unwritable(&server.log.dir).into_iter().collect();
-    let ports = server.broker.listeners.iter().map(|one| (one.host.as_deref(), one.port));
-    let admin = (server.admin_host.as_deref(), server.admin_port);
-    found.extend(ports.chain([admin]).filter_map(|(host, port)| occupied(host, port)));
+    let listeners = server.broker.listeners.iter();
+    let ports = listeners.map(|one| (one.host.as_deref(), one.port, "listeners"));
+    let admin = (server.admin_host.as_deref(), server.admin_port, "canal.metrics.pull.port");
+    let all = ports.chain([admin]);
+    found.extend(all.filter_map(|(host, port, key)| occupied(host, port, key)));
     found
 }
 
-/// Takes the log's lock for a moment, which makes the directory where there is none.
+/// Takes the log's lock for a moment. A directory that is not there yet is as good as the
+/// folder it will be made in.
 fn unwritable(directory: &Path) -> Option<String> {
-    let taken = Real::new(directory).and_then(|disk| disk.lock().map(drop));
-    let error = taken.err()?;
+    let tried = if directory.exists() {
+        Real::new(directory).and_then(|disk| disk.lock().map(drop))
+    } else {
+        may_write(directory)
+    };
+    let error = tried.err()?;
     let place = directory.display();
     Some(match error.kind() {
-        ErrorKind::WouldBlock => format!("{place} is in use by another process"),
-        _ => format!("{place} cannot be written: {error}; change its owner, or set log.dirs"),
+        ErrorKind::WouldBlock => format!(
+            "another process has the log in {place}: stop it, or set log.dirs to a directory of \
+             its own"
+        ),
+        _ => format!(
+            "cannot use {place} (log.dirs): {error}; make it writable, or change the setting"
+        ),
     })
 }
 
-fn occupied(host: Option<&str>, port: u16) -> Option<String> {
+fn occupied(host: Option<&str>, port: u16, key: &str) -> Option<String> {
     let address = (host.unwrap_or("0.0.0.0"), port);
-    match TcpListener::bind(address) {
-        Ok(_) => None,
-        Err(error) => Some(format!("{}:{port} cannot be listened on: {error}", address.0)),
-    }
+    let error = TcpListener::bind(address).err()?;
+    let host = host.unwrap_or("*");
+    Some(format!(
+        "cannot listen on {host}:{port} ({key}): {error}; free the port, or change the setting"
+    ))
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::client::Connection;
@@ -16,6 +16,9 @@ pub(super) struct Connect {
     /// Brokers to begin with, host:port by comma [default: the listener of this home].
     #[arg(long, value_name = "HOST:PORT")]
     bootstrap_server: Option<String>,
+    /// What old commands named instead.
+    #[arg(long, hide = true, value_name = "HOST:PORT")]
+    zookeeper: Option<String>,
     /// A file with properties of a Kafka client (security.protocol and so on).
     #[arg(long, value_name = "FILE")]
     command_config: Option<PathBuf>,
@@ -29,6 +32,12 @@ impl Connect {
         file: Option<&PathBuf>,
         more: &[(String, String)],
     ) -> anyhow::Result<Connection> {
+        if self.zookeeper.is_some() {
+            bail!(
+                "there is no ZooKeeper: say --bootstrap-server {}",
+                self.bootstrap_server.clone().unwrap_or_else(|| own_listener(environment)),
+            );
+        }
         let bootstrap = match &self.bootstrap_server {
             Some(bootstrap) => bootstrap.clone(),
             None => own_listener(environment),

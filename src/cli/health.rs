@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::admin::client::{Client, Error};
@@ -63,7 +64,23 @@ pub(super) fn client(home: &Home) -> Client {
     }
 }
 
-/// Asks until all is ready, the time is over, or the process is gone. Answers of another
+/// The process that runs over this home, if one does.
+pub(super) async fn running(home: &Home) -> anyhow::Result<Option<Snapshot>> {
+    match client(home).health().await {
+        Ok(snapshot) if home.is(&snapshot.home) => Ok(Some(snapshot)),
+        Ok(other) => bail!(
+            "the sluice of {} (pid {}) answers on the port of this home: set \
+             canal.metrics.pull.port of {} to another",
+            other.home,
+            other.pid,
+            home.path.display(),
+        ),
+        Err(Error::Unreachable { .. }) => Ok(None),
+        Err(strange) => Err(strange).context("cannot tell whether sluice is running"),
+    }
+}
+
+/// Asks until waiting longer changes nothing, the time is over, or the process is gone. Answers of another
 /// process (one that has the port already) do not count.
 async fn wait(client: &Client, arguments: &Arguments) -> Result<Snapshot, Error> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(arguments.wait);
@@ -75,9 +92,9 @@ async fn wait(client: &Client, arguments: &Arguments) -> Result<Snapshot, Error>
             let text = format!("its port is in use by process {}", snapshot.pid);
             answer = Err(Error::Refused(text));
         }
-        let ready = answer.as_ref().is_ok_and(Snapshot::is_ready);
+        let settled = answer.as_ref().is_ok_and(Snapshot::is_settled);
         let gone = arguments.pid.is_some_and(|pid| !is_alive(pid));
-        if ready || gone || tokio::time::Instant::now() >= deadline {
+        if settled || gone || tokio::time::Instant::now() >= deadline {
             return answer;
         }
         tokio::time::sleep(PAUSE).await;

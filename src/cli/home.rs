@@ -64,6 +64,12 @@ impl Home {
         )
     }
 
+    /// Whether that is the path of this home, however it is spelt.
+    pub(super) fn is(&self, path: &str) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        real(Path::new(path)) == real(&self.path)
+    }
+
     /// A variable of the environment.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str)

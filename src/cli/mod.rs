@@ -10,6 +10,7 @@ mod consume;
 mod groups;
 mod health;
 mod home;
+mod instance;
 mod output;
 mod position;
 mod produce;
@@ -35,10 +36,12 @@ struct Arguments {
 enum Command {
     /// Run the server: the log, its broker and the instances.
     Run(run::Arguments),
-    /// Say whether everything is ready to run: configuration, directories, ports.
+    /// Say whether everything is ready to run: configuration, directories, ports, MySQL servers.
     Check(check::Arguments),
     /// Ask the running server how it is: 0 all ready, 1 nothing runs, 3 instances are not.
     Health(health::Arguments),
+    /// Stop or start one instance of the running server.
+    Instance(instance::Arguments),
     /// Show or change where an instance stands.
     Position(position::Arguments),
     /// Print the records of topics, with the options of kafka-console-consumer.
@@ -81,6 +84,7 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
         Command::Run(arguments) => run::run(arguments, environment),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Health(arguments) => health::run(&arguments, environment),
+        Command::Instance(arguments) => instance::run(&arguments, environment),
         Command::Position(arguments) => position::run(arguments, environment),
         Command::Consume(arguments) => consume::run(&arguments, environment),
         Command::Produce(arguments) => produce::run(&arguments, environment),

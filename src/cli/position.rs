@@ -1,18 +1,17 @@
 //! `sluice position`: where an instance stands, and moving it.
 //!
-//! `show` asks the running process, else reads the log under its lock. `set` and `reset`
-//! write into the log in the way the instance itself does, so they need the process
-//! stopped, and refuse otherwise with the command that stops it.
+//! Where a process runs it is asked, and moves the position itself; else the log is opened
+//! under its lock. `set` and `reset` need the instance stopped, not the process, and refuse
+//! otherwise with the command that stops it.
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use crate::admin::client::Error as AdminError;
 use crate::change::Position;
 use crate::config::Environment;
-use crate::control::InstanceStatus;
+use crate::control::{InstanceStatus, Place};
 
 use super::health;
 use super::home::Home;
@@ -20,15 +19,6 @@ use super::output::say;
 use super::{Outcome, small_runtime};
 
 mod stored;
-
-/// Where to go on.
-#[derive(Debug)]
-enum Place {
-    /// At an offset of a file.
-    File(String, u64),
-    /// Behind an executed GTID set.
-    Gtid(String),
-}
 
 /// What to do with it.
 #[derive(Debug, Args)]
@@ -72,39 +62,59 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
         match arguments.action {
             Action::Show { instance } => show(&home, instance.as_deref()).await,
             Action::Set { instance, file, offset, gtid } => {
-                ensure_stopped(&home).await?;
-                let place = match gtid {
-                    Some(gtid) => Place::Gtid(gtid),
-                    None => Place::File(file.unwrap_or_default(), offset),
+                let place = match (gtid, file) {
+                    (Some(set), _) => Place::Gtid { set },
+                    (None, file) => Place::File { file: file.unwrap_or_default(), offset },
                 };
-                let position = stored::set(&home, &instance, place).await?;
-                print(&instance, Some(&position))?;
-                Ok(ExitCode::SUCCESS)
+                set(&home, &instance, &place).await
             }
-            Action::Reset { instance } => {
-                ensure_stopped(&home).await?;
-                let has_canals = stored::reset(&home, &instance).await?;
-                let begins = if has_canals {
-                    "where Canal stopped (its meta.dat is there; without it, where the configuration says)"
-                } else {
-                    "where the configuration says, or at the server's current end"
-                };
-                say(&format!("{instance} begins {begins}"))?;
-                Ok(ExitCode::SUCCESS)
-            }
+            Action::Reset { instance } => reset(&home, &instance).await,
         }
     })
 }
 
+async fn set(home: &Home, instance: &str, place: &Place) -> Outcome {
+    if health::running(home).await?.is_some() {
+        health::client(home).set_position(instance, place).await?;
+        show(home, Some(instance)).await?;
+        say(&format!("bin/sluice instance start {instance} goes on from there"))?;
+    } else {
+        let position = stored::set(home, instance, place).await?;
+        print(instance, Some(&position))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reset(home: &Home, instance: &str) -> Outcome {
+    let running = health::running(home).await?.is_some();
+    if running {
+        health::client(home).reset_position(instance).await?;
+    } else {
+        stored::reset(home, instance).await?;
+    }
+    let settings = home.settings().ok();
+    let mut instances = settings.iter().flat_map(|settings| &settings.instances);
+    let found = instances.find(|one| one.config.name == instance);
+    let begins = if found.is_some_and(|one| one.config.meta_dat.exists()) {
+        "where Canal stopped (its meta.dat is there; without it, where the configuration says)"
+    } else {
+        "where the configuration says, or at the server's current end"
+    };
+    say(&format!("{instance} begins {begins}"))?;
+    if running {
+        say(&format!("bin/sluice instance start {instance} starts it"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn show(home: &Home, wanted: Option<&str>) -> Outcome {
-    let positions: Vec<(String, Option<Position>)> = match health::client(home).health().await {
-        Ok(snapshot) => snapshot
+    let positions: Vec<(String, Option<Position>)> = match health::running(home).await? {
+        Some(snapshot) => snapshot
             .instances
             .into_iter()
             .map(|InstanceStatus { name, progress, .. }| (name, progress.position))
             .collect(),
-        Err(AdminError::Unreachable { .. }) => stored::all(home).await?,
-        Err(other) => return Err(other.into()),
+        None => stored::all(home).await?,
     };
     let found: Vec<_> =
         positions.into_iter().filter(|(name, _)| wanted.is_none_or(|one| one == name)).collect();
@@ -125,16 +135,4 @@ fn print(name: &str, position: Option<&Position>) -> std::io::Result<()> {
         None => say(&format!("{name}: {position}"))?,
     }
     say(&format!("  server: {}", position.server_uuid))
-}
-
-async fn ensure_stopped(home: &Home) -> anyhow::Result<()> {
-    match health::client(home).health().await {
-        Err(AdminError::Unreachable { .. }) => Ok(()),
-        Ok(snapshot) => bail!(
-            "sluice is running (pid {}): stop it first with {}",
-            snapshot.pid,
-            home.path.join("bin").join("stop.sh").display(),
-        ),
-        Err(other) => Err(other).context("cannot tell whether sluice is running"),
-    }
 }

@@ -56,7 +56,7 @@ pub enum Error {
 }
 
 /// What a broker's refusal of a topic means.
-fn refusal(topic: &str, code: RDKafkaErrorCode) -> String {
+pub(super) fn refusal(topic: &str, code: RDKafkaErrorCode) -> String {
     match code {
         RDKafkaErrorCode::TopicAlreadyExists => format!("Topic '{topic}' already exists."),
         RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
@@ -74,6 +74,9 @@ fn refusal(topic: &str, code: RDKafkaErrorCode) -> String {
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::PolicyViolation => {
             format!("Topic '{topic}' is not open to this: it is internal, or an instance writes it")
         }
+        RDKafkaErrorCode::InvalidConfig => format!(
+            "Topic '{topic}': a --config names no setting of Apache Kafka's, or gives it a value it cannot have"
+        ),
         other => format!("Topic '{topic}': {other}"),
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
 
+use super::error::refusal;
 use super::{Connection, Error};
 
 /// A record to write.
@@ -38,9 +39,12 @@ impl ProducerContext for Failures {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
-        }
+        let Err((error, message)) = result else { return };
+        let reason = match error.rdkafka_error_code() {
+            Some(code) => refusal(message.topic(), code),
+            None => error.to_string(),
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
     }
 }
 

@@ -61,6 +61,8 @@ pub struct GroupConfig {
 pub struct LogConfig {
     /// Its directory: all state there is.
     pub dir: PathBuf,
+    /// Start over damage, losing what it hit.
+    pub accept_damage: bool,
     /// Partitions of a topic made without a number.
     pub partitions: i32,
     /// How long records are kept; none for ever.
@@ -160,6 +162,7 @@ impl LogConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             dir: directory(reader),
+            accept_damage: reader.flag("sluice.log.accept.damage"),
             partitions: reader.number("num.partitions"),
             retention: first_time(
                 reader,

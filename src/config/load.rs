@@ -350,6 +350,8 @@ fn silence(key: &Key, value: &str) -> Option<Severity> {
     match key.class {
         Class::Served => None,
         Class::NoEffect if family => Some(Severity::Note),
+        // Every canal.properties has them, whatever its serverMode.
+        Class::NotYet if key.name == "kafka.*" => Some(Severity::Note),
         Class::NotYet | Class::NoEffect => Some(Severity::Warning),
     }
 }

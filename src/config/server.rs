@@ -61,7 +61,7 @@ fn mode(reader: &mut Reader<'_>) -> ServerMode {
     match reader.word(KEY) {
         "tcp" => reader.warn(
             KEY,
-            "the protobuf port of mode tcp is not served yet: starting as embedded (changes go to the bundled log, port 9092)",
+            "the protobuf port of mode tcp is not served yet: starting as embedded (changes go to the bundled log, which Kafka clients read)",
         ),
         "kafka" => reader.refuse(
             KEY,

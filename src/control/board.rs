@@ -6,6 +6,7 @@
 //! across an await.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -24,6 +25,8 @@ pub struct Board {
 #[derive(Debug)]
 struct Shown {
     phase: Phase,
+    home: String,
+    cluster: String,
     listeners: Vec<String>,
     instances: BTreeMap<String, InstanceStatus>,
 }
@@ -39,6 +42,8 @@ impl Board {
     pub fn new() -> Self {
         let shown = Shown {
             phase: Phase::Starting { doing: "read the configuration".to_owned() },
+            home: String::new(),
+            cluster: String::new(),
             listeners: Vec::new(),
             instances: BTreeMap::new(),
         };
@@ -49,6 +54,16 @@ impl Board {
     pub fn phase(&self, phase: Phase) {
         self.lock().phase = phase;
         self.wake();
+    }
+
+    /// Shows whose process this is.
+    pub fn home(&self, home: &Path) {
+        self.lock().home = home.display().to_string();
+    }
+
+    /// Shows the id of the log's cluster.
+    pub fn cluster(&self, id: &str) {
+        id.clone_into(&mut self.lock().cluster);
     }
 
     /// Shows where Kafka clients connect.
@@ -70,6 +85,11 @@ impl Board {
         Reporter { board: self.clone(), name: name.into() }
     }
 
+    /// What an instance that is shown already reports through.
+    pub fn reporter(&self, name: &str) -> Reporter {
+        Reporter { board: self.clone(), name: name.into() }
+    }
+
     /// Takes an instance down: its folder is gone.
     pub fn remove(&self, name: &str) {
         self.lock().instances.remove(name);
@@ -82,6 +102,8 @@ impl Board {
         Snapshot {
             phase: shown.phase.clone(),
             pid: std::process::id(),
+            home: shown.home.clone(),
+            cluster: shown.cluster.clone(),
             listeners: shown.listeners.clone(),
             instances: shown.instances.values().cloned().collect(),
         }
@@ -144,6 +166,11 @@ impl Reporter {
             progress.bytes += done.bytes;
             progress.position = Some(position.clone());
         });
+    }
+
+    /// Shows where the instance stands; none: where the settings say, when it starts.
+    pub fn position(&self, position: Option<Position>) {
+        self.update(|status| status.progress.position = position);
     }
 
     /// Shows how far the durable position is behind the server.

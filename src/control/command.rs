@@ -3,7 +3,26 @@
 //! The asker holds [`Commands`]; the server takes [`Asked`] from the other end, one at a
 //! time, and answers each. A bounded queue of a few: these are an operator's clicks.
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+
+/// A place in the binlog that somebody names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Place {
+    /// At an offset of a file.
+    File {
+        /// The file.
+        file: String,
+        /// Between two transactions.
+        offset: u64,
+    },
+    /// Behind an executed GTID set.
+    Gtid {
+        /// In the server's own form.
+        set: String,
+    },
+}
 
 /// What may be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +34,18 @@ pub enum Command {
     },
     /// Start a stopped instance.
     Start {
+        /// Which.
+        instance: String,
+    },
+    /// Make a stopped instance go on from another place.
+    SetPosition {
+        /// Which.
+        instance: String,
+        /// From where.
+        place: Place,
+    },
+    /// Make a stopped instance begin as if it had never run.
+    ResetPosition {
         /// Which.
         instance: String,
     },

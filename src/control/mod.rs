@@ -10,5 +10,5 @@ mod command;
 mod status;
 
 pub use board::{Board, Done, Reporter};
-pub use command::{Asked, Command, Commands, commands};
+pub use command::{Asked, Command, Commands, Place, commands};
 pub use status::{InstanceState, InstanceStatus, Phase, Progress, Snapshot};

@@ -43,7 +43,7 @@ pub enum InstanceState {
     Stopped {
         /// Why.
         reason: String,
-        /// What to do; empty when it was stopped on request.
+        /// What to do; empty when the reason says it, or when it was stopped on request.
         advice: String,
     },
 }
@@ -122,6 +122,10 @@ pub struct Snapshot {
     pub phase: Phase,
     /// Its id with the system.
     pub pid: u32,
+    /// Its `SLUICE_HOME`: two homes may by mistake name the same port.
+    pub home: String,
+    /// The id of its log as a Kafka cluster; empty until the log is open.
+    pub cluster: String,
     /// Where Kafka clients connect, as `host:port`.
     pub listeners: Vec<String>,
     /// The instances, by name.
@@ -129,6 +133,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether nothing changes by itself any more: every instance runs or has stopped.
+    pub fn is_settled(&self) -> bool {
+        let settled = |one: &InstanceStatus| match one.state {
+            InstanceState::Running | InstanceState::Stopped { .. } => true,
+            InstanceState::Starting
+            | InstanceState::Retrying { .. }
+            | InstanceState::Waiting { .. } => false,
+        };
+        self.phase == Phase::Serving && self.instances.iter().all(settled)
+    }
+
     /// Whether everything is up and every instance is running.
     pub fn is_ready(&self) -> bool {
         let running = |one: &InstanceStatus| one.state == InstanceState::Running;

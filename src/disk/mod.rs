@@ -17,7 +17,7 @@ mod simulated;
 use std::fmt;
 use std::io;
 
-pub use real::Real;
+pub use real::{Real, may_write};
 pub use simulated::{Freeze, Simulated};
 
 /// A directory that holds durable bytes.

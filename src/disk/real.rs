@@ -9,9 +9,9 @@
 use std::fs;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
@@ -33,6 +33,15 @@ impl Real {
     fn at(&self, path: &str) -> PathBuf {
         if path.is_empty() { self.root.clone() } else { self.root.join(path) }
     }
+}
+
+/// Whether a directory can be written, or made where it is not there yet. Nothing is made.
+pub fn may_write(directory: &Path) -> io::Result<()> {
+    let there = directory.ancestors().find(|one| one.exists()).unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 impl Disk for Real {

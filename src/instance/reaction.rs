@@ -22,6 +22,9 @@ impl From<sink::Error> for Error {
     }
 }
 
+/// The advice for errors whose own words say what to do.
+const SAYS_IT: &str = "";
+
 /// What to do about an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
@@ -68,7 +71,7 @@ fn to_source(error: &source::Error) -> Reaction {
         },
         Error::Schema { source, .. } | Error::Capture(source) => match source {
             schema::Error::Server(_) => Reaction::Retry,
-            _ => Reaction::RetryOnce { advice: "the message says what can be done" },
+            _ => Reaction::RetryOnce { advice: SAYS_IT },
         },
         Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce {
             advice: "look at the place with mysqlbinlog; the server's file may be damaged",
@@ -84,7 +87,7 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::Reset { .. }
         | Error::Refused { .. }
         | Error::Start(_)
-        | Error::Unfit(_) => Reaction::Stop { advice: "the message says what can be done" },
+        | Error::Unfit(_) => Reaction::Stop { advice: SAYS_IT },
     }
 }
 

@@ -148,6 +148,7 @@ impl<S: Sink> Session<'_, S> {
     /// Opens the sink, finds where to begin, and makes a first begin durable.
     async fn prepare(&mut self) -> Result<(Source, Publication), Error> {
         let committed = self.sink.open().await?;
+        self.reporter.position(committed.position.clone());
         let first_start = committed.position.is_none();
         let before = Before {
             position: committed.position,
@@ -158,6 +159,7 @@ impl<S: Sink> Session<'_, S> {
         let (source, first) = Box::pin(Source::prepare(settings, before)).await?;
         if let Some(first) = first {
             self.sink.commit(&first.position, first.state).await?.await?;
+            self.reporter.position(Some(first.position));
         }
         let mut publication = self.plan.publication.clone();
         if self.plan.zone_of_server {

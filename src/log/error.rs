@@ -6,10 +6,13 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the log directory is in use by another process")]
+    #[error("another process has this log: stop it, or set log.dirs to a directory of its own")]
     Locked,
     /// Bytes that were durable are not as they were written.
-    #[error("the log is damaged: {0}; restore it from a copy, or start with log damage accepted")]
+    #[error(
+        "the log is damaged: {0}; put a copy of the directory in its place, or start once with \
+         SLUICE_LOG_ACCEPT_DAMAGE=true to lose what the damage hit"
+    )]
     Damaged(String),
     /// Written by something newer, or not by us.
     #[error("the log cannot be read: {0}")]

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use crate::clock;
 use crate::config::{Changes, Problems, Settings};
-use crate::control::{Board, InstanceState};
+use crate::control::{Board, InstanceState, Place};
 use crate::instance::{self, Plan};
 use crate::log::Log;
 use crate::shutdown::Tasks;
 use crate::sink::Embedded;
+
+use super::positions::Positions;
 
 /// What each instance runs by, by name. All problems of all instances come at once.
 pub(super) fn plans(settings: &Settings) -> Result<BTreeMap<String, Plan>, Problems> {
@@ -54,7 +56,7 @@ impl Instances {
     /// Starts a stopped instance; one that stopped by itself is started again.
     pub(super) fn start(&mut self, name: &str) -> Result<(), String> {
         self.known(name)?;
-        if self.running.get(name).is_some_and(|tasks| !tasks.is_empty()) {
+        if self.is_running(name) {
             return Err(format!("instance {name} is running"));
         }
         self.launch(name);
@@ -67,7 +69,24 @@ impl Instances {
         self.end(name).await;
         let reason = "stopped on request".to_owned();
         let state = InstanceState::Stopped { reason, advice: String::new() };
-        self.board.instance(name, clock::now_millis()).state(state, clock::now_millis());
+        self.board.reporter(name).state(state, clock::now_millis());
+        Ok(())
+    }
+
+    /// Makes a stopped instance go on from `place` when it is started.
+    pub(super) async fn set_position(&self, name: &str, place: &Place) -> Result<(), String> {
+        self.must_be_stopped(name)?;
+        let position =
+            self.positions().set(name, place).await.map_err(|error| error.to_string())?;
+        self.board.reporter(name).position(Some(position));
+        Ok(())
+    }
+
+    /// Makes a stopped instance begin anew when it is started.
+    pub(super) async fn reset_position(&self, name: &str) -> Result<(), String> {
+        self.must_be_stopped(name)?;
+        self.positions().reset(name).await.map_err(|error| error.to_string())?;
+        self.board.reporter(name).position(None);
         Ok(())
     }
 
@@ -92,6 +111,24 @@ impl Instances {
         for name in self.running.keys().cloned().collect::<Vec<_>>() {
             self.end(&name).await;
         }
+    }
+
+    fn positions(&self) -> Positions<'_> {
+        Positions { log: &self.log, group: &self.group }
+    }
+
+    fn is_running(&self, name: &str) -> bool {
+        self.running.get(name).is_some_and(|tasks| !tasks.is_empty())
+    }
+
+    fn must_be_stopped(&self, name: &str) -> Result<(), String> {
+        self.known(name)?;
+        if self.is_running(name) {
+            return Err(format!(
+                "instance {name} is running: stop it first with `bin/sluice instance stop {name}`"
+            ));
+        }
+        Ok(())
     }
 
     fn known(&self, name: &str) -> Result<(), String> {
@@ -127,7 +164,7 @@ impl Instances {
 /// Our UUID as a replica, made once with the log and the same at each start: a server that
 /// meets it again drops the older connection at once instead of after its time-out. Two
 /// installations must differ in it, or the server drops the one for the other.
-fn replica_uuid(cluster: &str, instance: &str) -> String {
+pub fn replica_uuid(cluster: &str, instance: &str) -> String {
     let mut bytes = [0; 16];
     for (place, piece) in bytes.chunks_exact_mut(4).enumerate() {
         let part = crc32c::crc32c(format!("{place} {cluster} {instance}").as_bytes());

@@ -9,10 +9,14 @@
 //! Stop: instances drain → broker finishes the requests in hand → log closed → admin.
 
 mod instances;
+mod positions;
 mod settings;
 
+pub use instances::replica_uuid;
+pub use positions::{Error as PositionError, Positions};
 pub use settings::plan;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,30 +53,38 @@ pub struct Start {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A port is taken, or its address is not ours.
-    #[error("cannot listen on {address} ({key}): {source}; free the port or change the setting")]
+    #[error("cannot listen on {address} ({key}): {reason}; free the port, or change the setting")]
     Listen {
         /// The address.
         address: String,
         /// The setting it comes from.
         key: &'static str,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The directory of the log cannot be made or written.
-    #[error("cannot use {dir} (log.dirs): {source}; make it writable or change the setting")]
+    #[error("cannot use {dir} (log.dirs): {reason}; make it writable, or change the setting")]
     Directory {
         /// The directory.
         dir: String,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The log cannot be opened.
-    #[error("cannot open the log in {dir}: {source}")]
+    #[error("cannot open the log in {dir} (log.dirs): {reason}")]
     Log {
         /// The directory.
         dir: String,
         /// Why.
-        source: OpenError,
+        reason: OpenError,
+    },
+    /// There is no room for the log.
+    #[error("no room on the disk of {dir} (log.dirs): {reason}; make room, or change the setting")]
+    Full {
+        /// The directory.
+        dir: String,
+        /// What the system said.
+        reason: std::io::Error,
     },
     /// The broker cannot start.
     #[error("cannot start the broker: {0}")]
@@ -95,6 +107,7 @@ pub async fn run(start: Start) -> Result<(), Error> {
 
     let tasks = Tasks::new();
     let board = Board::new();
+    board.home(&settings.home);
     board.listeners(addresses(&listeners));
     let (ask, asked) = commands();
     // The admin port answers to the end, so that a stop can be watched.
@@ -107,6 +120,7 @@ pub async fn run(start: Start) -> Result<(), Error> {
 
     board.phase(Phase::Starting { doing: "recover the log".to_owned() });
     let log = open_log(&settings, &tasks).await?;
+    board.cluster(log.cluster_id());
     let broker_tasks = tasks.child();
     let broker_settings = settings::broker(&settings.server.broker, &settings.server.log);
     let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
@@ -168,6 +182,12 @@ async fn serve(
                 let done = match command {
                     Command::Stop { instance } => instances.stop(&instance).await,
                     Command::Start { instance } => instances.start(&instance),
+                    Command::SetPosition { instance, place } => {
+                        instances.set_position(&instance, &place).await
+                    }
+                    Command::ResetPosition { instance } => {
+                        instances.reset_position(&instance).await
+                    }
                     Command::Reload => take_up(instances, &mut settings, reload).await,
                 };
                 let _ = answer.send(done);
@@ -257,16 +277,16 @@ async fn bind(host: Option<&str>, port: u16, key: &'static str) -> Result<TcpLis
         Some(host) => TcpListener::bind((host, port)).await,
         None => match TcpListener::bind(SocketAddr::from(([0_u16; 8], port))).await {
             // A machine without IPv6.
-            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+            Err(error) if error.kind() != ErrorKind::AddrInUse => {
                 TcpListener::bind(SocketAddr::from(([0_u8; 4], port))).await
             }
             bound => bound,
         },
     };
-    bound.map_err(|source| Error::Listen {
+    bound.map_err(|reason| Error::Listen {
         address: format!("{}:{port}", host.unwrap_or("*")),
         key,
-        source,
+        reason,
     })
 }
 
@@ -289,7 +309,12 @@ async fn open_log(settings: &Settings, tasks: &Tasks) -> Result<Log, Error> {
     let config = &settings.server.log;
     let dir = config.dir.display().to_string();
     let disk =
-        Real::new(&config.dir).map_err(|source| Error::Directory { dir: dir.clone(), source })?;
+        Real::new(&config.dir).map_err(|reason| Error::Directory { dir: dir.clone(), reason })?;
     let log = Log::open(Arc::new(disk), settings::log(config), tasks).await;
-    log.map_err(|source| Error::Log { dir, source })
+    log.map_err(|error| match error {
+        OpenError::Io { source: reason, .. } if reason.kind() == ErrorKind::StorageFull => {
+            Error::Full { dir, reason }
+        }
+        reason => Error::Log { dir, reason },
+    })
 }

@@ -20,6 +20,7 @@ pub(super) fn log(config: &LogConfig) -> LogSettings {
         retention_check_ms: millis(config.retention_check_interval).unsigned_abs(),
         message_max_bytes: config.message_max_bytes as usize,
         index_interval_bytes: u64::from(config.index_interval_bytes),
+        accept_damage: config.accept_damage,
         ..LogSettings::default()
     }
 }

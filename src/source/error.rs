@@ -63,9 +63,9 @@ pub enum Error {
     },
     /// The binlog file of the position is gone.
     #[error(
-        "the source no longer has {file}, where the position {position} stands; it has {has}. \
-         What was written between is lost to this instance: `sluice position reset` starts \
-         anew, after copying what is missing"
+        "the source has purged {file}, where the position {position} stands; it has {has}: what \
+         was written between cannot be read any more; copy it another way, then let \
+         `bin/sluice position reset` begin anew"
     )]
     Purged {
         /// The file.
@@ -77,8 +77,8 @@ pub enum Error {
     },
     /// Transactions that we lack are in no binlog any more.
     #[error(
-        "the source has purged transactions that were not read yet ({missing}); \
-         `sluice position reset` starts anew, after copying what is missing"
+        "the source has purged transactions that were not read yet ({missing}): copy what they \
+         changed another way, then let `bin/sluice position reset` begin anew"
     )]
     GtidHole {
         /// Which.
@@ -96,7 +96,7 @@ pub enum Error {
     /// Another server, and nothing that tells our place on it.
     #[error(
         "the position {position} is of the server {was}, this is {is}, and there is no GTID set \
-         to find the place by; `sluice position set` names a place on this server"
+         to find the place by; `bin/sluice position set` names a place on this server"
     )]
     OtherServer {
         /// The position.
@@ -110,7 +110,7 @@ pub enum Error {
     #[error(
         "{file} is not the file that the position {position} was in (it was made at \
          {made}, not at {expected}): the binlogs of the source were reset; \
-         `sluice position reset` starts anew"
+         `bin/sluice position reset` begins anew"
     )]
     Reset {
         /// The file.
@@ -125,7 +125,8 @@ pub enum Error {
     /// The server refuses to dump from where it was asked to.
     #[error(
         "the source refuses to send its binlog from {position}: {message}; if the place is no \
-         transaction boundary or is gone, `sluice position reset` starts anew"
+         transaction boundary or is gone, `bin/sluice position set` names another, and `bin/sluice \
+         position reset` begins anew"
     )]
     Refused {
         /// From where.

@@ -51,6 +51,13 @@ pub(super) const KEYS: &[Key] = &[
         "the directory of the log, all state there is; relative paths count from SLUICE_HOME",
     ),
     served(HERE, "log.dir", Kind::Path, "data", "older name of log.dirs"),
+    served(
+        HERE,
+        "sluice.log.accept.damage",
+        Kind::Flag,
+        "false",
+        "start over a damaged log, losing what the damage hit; meant for one start",
+    ),
     served(HERE, "num.partitions", COUNT, "1", "partitions of a topic made without a number"),
     served(HERE, "default.replication.factor", ONE, "1", "one broker here: 1"),
     served(HERE, "offsets.topic.replication.factor", ONE, "1", "one broker here: 1"),

@@ -247,9 +247,7 @@ impl Appender {
         for (topic, partition) in places.chain([(&positions, 0)]) {
             if topic.partition(partition).is_none() {
                 self.sessions.break_off(&session.instance);
-                let topic = topic.name().to_string();
-                let reason = format!("it was deleted, or never had partition {partition}");
-                return Err(WriterError::Refused { topic, reason });
+                return Err(WriterError::without(topic, partition));
             }
         }
         self.sessions.admit(&session)?;

@@ -244,8 +244,7 @@ impl Writer {
         records: Batch,
     ) -> Result<(), WriterError> {
         if topic.partition(partition).is_none() {
-            let reason = format!("it was deleted, or never had partition {partition}");
-            return Err(WriterError::Refused { topic: topic.name().to_string(), reason });
+            return Err(WriterError::without(&topic, partition));
         }
         self.open.bytes += records.len();
         self.open.parts.push((topic, partition, records));
@@ -321,6 +320,18 @@ fn state_batch(records: &[StateWrite]) -> Batch {
 
 fn closed() -> WriterError {
     WriterError::Failed(AppendError::Closed.to_string())
+}
+
+impl WriterError {
+    /// A topic that was deleted comes back when the writer is opened again.
+    pub(in crate::log) fn without(topic: &Topic, partition: i32) -> Self {
+        let name = topic.name();
+        if partition < topic.partitions() {
+            return Self::Failed(format!("topic {name} was deleted while it was written"));
+        }
+        let reason = format!("it never had partition {partition}");
+        Self::Refused { topic: name.to_string(), reason }
+    }
 }
 
 impl From<AppendError> for WriterError {

@@ -25,6 +25,44 @@ pub(crate) fn command(program: &Path) -> Command {
     command
 }
 
+/// The same program with a file system of `mib` MiB of its own mounted on `folder`, seen by
+/// nobody else; full already, if so wanted.
+pub(crate) fn command_on_small_disk(
+    program: &Path,
+    folder: &Path,
+    mib: u32,
+    full: bool,
+) -> Command {
+    let folder = folder.display();
+    let fill =
+        if full { format!("head -c {mib}M /dev/zero >{folder}/filler") } else { "true".to_owned() };
+    let script = format!(
+        "mount -t tmpfs -o size={mib}m none {folder} && {fill}
+        exec setpriv --pdeathsig KILL -- {} \"$@\"",
+        program.display()
+    );
+    let mut command = private_mounts();
+    command.args(["sh", "-c", &script, "sh"]);
+    command
+}
+
+/// Whether [`command_on_small_disk`] works here.
+pub(crate) fn may_mount() -> bool {
+    let folder = tempfile::TempDir::with_prefix("sluice-mount-").unwrap();
+    let script = format!("mount -t tmpfs none {}", folder.path().display());
+    let output = private_mounts().args(["sh", "-c", &script]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+fn private_mounts() -> Command {
+    let mut command = Command::new("unshare");
+    command.arg("--mount");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command
+}
+
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
 
 fn starter() -> &'static mpsc::Sender<Order> {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
+use std::io::{Read, Seek as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,6 +31,8 @@ pub(crate) struct Sluice {
     canal: Properties,
     server: Properties,
     instances: BTreeMap<String, Properties>,
+    /// The size of a file system of its own for its log, and whether that begins full.
+    disk: Option<(u32, bool)>,
     process: Option<Process>,
     runs: usize,
 }
@@ -55,6 +57,7 @@ impl Sluice {
             canal: Properties::new(),
             server: Properties::new(),
             instances: BTreeMap::new(),
+            disk: None,
             process: None,
             runs: 0,
         };
@@ -96,6 +99,18 @@ impl Sluice {
         self.server.insert(key.to_owned(), value.to_owned());
     }
 
+    /// Gives its log a file system of so many MiB, which ends with the process.
+    pub(crate) fn on_small_disk(&mut self, mib: u32, full: bool) {
+        self.disk = Some((mib, full));
+    }
+
+    /// A path inside the home as the running process sees it.
+    pub(crate) fn seen_by_process(&self, name: &str) -> PathBuf {
+        let id = self.process.as_ref().expect("it runs").id();
+        let path = self.folder(name);
+        Path::new("/proc").join(id.to_string()).join("root").join(path.strip_prefix("/").unwrap())
+    }
+
     /// A path inside the home.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
@@ -118,7 +133,15 @@ impl Sluice {
         self.write_properties();
         self.runs += 1;
         let log = std::fs::File::create(self.folder(&format!("run-{}.log", self.runs))).unwrap();
-        let mut command = process::command(Path::new(env!("CARGO_BIN_EXE_sluice")));
+        let program = Path::new(env!("CARGO_BIN_EXE_sluice"));
+        let mut command = match self.disk {
+            None => process::command(program),
+            Some((mib, full)) => {
+                let data = self.folder("data");
+                std::fs::create_dir_all(&data).unwrap();
+                process::command_on_small_disk(program, &data, mib, full)
+            }
+        };
         command
             .arg("run")
             .env("SLUICE_HOME", self.home.path())
@@ -154,14 +177,68 @@ impl Sluice {
     /// Runs another of its commands over the same home.
     pub(crate) fn command(&self, arguments: &[&str]) -> Ended {
         self.write_properties();
-        let output = Command::new(env!("CARGO_BIN_EXE_sluice"))
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(arguments);
+        self.ended(command, "")
+    }
+
+    /// Runs a script of `bin/` over the same home. What a script leaves running dies with
+    /// this value, or with the test process.
+    pub(crate) fn script(&self, name: &str, arguments: &[&str]) -> Ended {
+        self.script_with_input(name, arguments, "")
+    }
+
+    /// The same with a standard input.
+    pub(crate) fn script_with_input(&self, name: &str, arguments: &[&str], input: &str) -> Ended {
+        self.write_properties();
+        if name.contains("start") {
+            self.watch_pid_file();
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bin").join(name);
+        let mut command = Command::new(script);
+        command.args(arguments).env("SLUICE_BINARY", env!("CARGO_BIN_EXE_sluice"));
+        self.ended(command, input)
+    }
+
+    fn ended(&self, mut command: Command, input: &str) -> Ended {
+        let output = tempfile::tempfile().unwrap();
+        // A file and no pipe: a pipe ends only with what a script leaves running.
+        command
             .env("SLUICE_HOME", self.home.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        Ended { code: output.status.code(), said: String::from_utf8_lossy(&said).into_owned() }
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output.try_clone().unwrap());
+        let mut child = command.spawn().unwrap();
+        // A command that fails at once reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let code = child.wait().unwrap().code();
+        let mut said = String::new();
+        let mut output = output;
+        output.rewind().unwrap();
+        output.read_to_string(&mut said).unwrap();
+        Ended { code, said }
+    }
+
+    /// Kills what `sluice.pid` names once the test process is gone.
+    fn watch_pid_file(&self) {
+        let watch = format!(
+            "(while kill -0 {} && [ -e {home} ]; do sleep 1; done; \
+              [ ! -e {home}/sluice.pid ] || kill -9 $(cat {home}/sluice.pid)) >/dev/null 2>&1 &",
+            std::process::id(),
+            home = self.home.path().display(),
+        );
+        let watcher = Command::new("setsid").args(["sh", "-c", &watch]).status();
+        assert!(watcher.unwrap().success(), "watch what a script starts");
+    }
+
+    /// Moves the file of an instance to where Canal has it, with more properties.
+    pub(crate) fn in_canals_place(&mut self, name: &str, properties: &[(&str, &str)]) {
+        let mut all = self.instances.remove(name).expect("the instance");
+        for (key, value) in properties {
+            all.insert((*key).to_owned(), (*value).to_owned());
+        }
+        write(&self.folder(&format!("conf/{name}/instance.properties")), &all);
+        self.canal("canal.destinations", name);
     }
 
     /// kill -9.
@@ -224,6 +301,12 @@ impl Sluice {
 
 impl Drop for Sluice {
     fn drop(&mut self) {
+        // Left by a script of a test that failed.
+        if let Ok(pid) = std::fs::read_to_string(self.folder("sluice.pid"))
+            && std::thread::panicking()
+        {
+            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+        }
         if std::thread::panicking() {
             // Shown by the test runner beside the failure.
             println!("sluice said:\n{}", self.said());

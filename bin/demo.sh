@@ -68,14 +68,14 @@ mysql_server() {
         sql=("$(command -v mysql || echo "$servers/mysql/bin/mysql")" -h "$host" -P "$port" -u "$user")
     elif [ -n "$docker" ]; then
         command -v docker >/dev/null || die '--docker wants docker, which is not here'
-        port=$(free_port 33060)
+        port=$(free_port 13306)
         say "Starting MySQL in Docker on port $port"
         docker run --detach --publish "127.0.0.1:$port:3306" --env MYSQL_ALLOW_EMPTY_PASSWORD=yes mysql:9 >"$home/container"
         sql=(docker exec -i "$(cat "$home/container")" mysql -h 127.0.0.1 -u root)
     else
         [ -e "$servers/mysql/.complete" ] || say 'Fetching a MySQL server (60 MB; it is unpacked, not installed)'
         "$root/tests/servers/fetch-mysql.sh" "$servers/mysql"
-        port=$(free_port 33060)
+        port=$(free_port 13306)
         say "Starting MySQL with row binlogs on port $port"
         cp -r "$servers/mysql/data" "$home/mysql"
         local as=()
@@ -116,8 +116,10 @@ start_sluice() {
     "$root/bin/startup.sh"
 }
 
-# In a checkout cargo knows whether there is anything to build.
-if [ -e "$root/Cargo.toml" ] && [ ! -e "$root/bin/sluice" ]; then build; fi
+# In a checkout cargo knows whether there is anything to build; bin/sluice is a link then, or absent.
+if [ -e "$root/Cargo.toml" ] && [ -z "${SLUICE_BINARY:-}" ]; then
+    if [ -L "$root/bin/sluice" ] || [ ! -e "$root/bin/sluice" ]; then build; fi
+fi
 stop_all
 rm -rf "$home"
 mkdir -p "$home"

@@ -25,6 +25,9 @@ use crate::telemetry;
 /// Bytes of binlog between source and pipeline.
 const CHANNEL_BYTES: u32 = 8 << 20;
 
+/// What is waited for may come at any time, and nobody is disturbed by looking.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// How often counters are shown.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
@@ -37,8 +40,10 @@ pub async fn run<S: Sink>(plan: &Plan, mut sink: S, reporter: &Reporter, tasks: 
 async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, tasks: &Tasks) {
     let mut back_off = BackOff::default();
     let mut last_failure = String::new();
+    let mut waits = false;
     for generation in (1..).map(Generation) {
-        let mut session = Session { plan, sink, reporter, tasks, generation, progressed: false };
+        let mut session =
+            Session { plan, sink, reporter, tasks, generation, waits, progressed: false };
         let ended = Box::pin(session.run()).await;
         if session.progressed {
             back_off.reset();
@@ -59,12 +64,16 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
             }
         };
         let stops = matches!(state, InstanceState::Stopped { .. });
+        waits = matches!(state, InstanceState::Waiting { .. });
         reporter.state(state, clock::now_millis());
         if stops {
             tracing::error!("stopped: {reason}");
             return;
         }
-        let pause = back_off.next();
+        let mut pause = back_off.next();
+        if waits {
+            pause = pause.min(LONGEST_WAIT);
+        }
         tracing::warn!(?pause, "trying again: {reason}");
         last_failure = reason;
         tokio::select! {
@@ -86,6 +95,9 @@ struct Session<'a, S> {
     reporter: &'a Reporter,
     tasks: &'a Tasks,
     generation: Generation,
+    /// Whether the sink could take nothing the last time; only its taking something shows
+    /// that it can again.
+    waits: bool,
     /// Whether anything became durable.
     progressed: bool,
 }
@@ -113,8 +125,8 @@ impl<S: Sink> Session<'_, S> {
         let reporter = self.reporter;
         let showing = reading.spawn("report", {
             let (reporter, progress) = (reporter.clone(), Arc::clone(&progress));
-            let token = reading.token().clone();
-            async move { show(&reporter, &progress, &token).await }
+            let (waits, token) = (self.waits, reading.token().clone());
+            async move { show(&reporter, &progress, waits, &token).await }
         });
         let progressed = &mut self.progressed;
         let pipeline = Pipeline::new(self.sink, Encoder::new(publication), generation, position);
@@ -129,6 +141,7 @@ impl<S: Sink> Session<'_, S> {
                     behind.max(0).unsigned_abs()
                 });
                 reporter.durable(&position, done);
+                reporter.state(InstanceState::Running, now);
             })
             .await;
         drop(receiver);
@@ -178,17 +191,21 @@ fn zone_of(source: &Source) -> Zone {
     })
 }
 
-/// Shows what the source counts, and that it runs as soon as the server sends.
+/// Shows what the source counts, and that it runs as soon as the server sends; unless the
+/// sink has to show first that it takes something.
 async fn show(
     reporter: &Reporter,
     progress: &source::Progress,
+    waits: bool,
     stop: &tokio_util::sync::CancellationToken,
 ) {
     let mut shown = 0;
     loop {
         let bytes = progress.counts().bytes;
         if bytes > shown {
-            reporter.state(InstanceState::Running, clock::now_millis());
+            if !waits {
+                reporter.state(InstanceState::Running, clock::now_millis());
+            }
             reporter.received(bytes - shown);
             shown = bytes;
         }

@@ -21,8 +21,10 @@ const TITLE: &str = "sluice checkpoint 1 ";
 /// The state of the log behind one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checkpoint {
-    /// The epoch of the process that goes on from here.
+    /// No frame behind it has a lower epoch.
     pub(super) epoch: u64,
+    /// The epoch of the newest process; that of the next is one more.
+    pub(super) raised: u64,
     /// The sequence of the last frame that is in it.
     pub(super) sequence: u64,
     /// What the CRCs of frames begin with.

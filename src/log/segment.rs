@@ -160,10 +160,12 @@ impl Segment {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let from = index.load(&*self.disk, &self.stem, size)?;
         let file = self.file()?;
-        walk(&file, 0, size, |_, head| {
+        let mut first = [0; HEAD_LENGTH];
+        if file.read_at(&mut first, 0)? == HEAD_LENGTH
+            && let Ok(head) = Head::parse(&first)
+        {
             self.first_append.store(head.max_timestamp, Ordering::Relaxed);
-            false
-        })?;
+        }
         walk(&file, from, size, |position, head| {
             index.note(Mark {
                 position,

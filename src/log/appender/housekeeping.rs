@@ -35,7 +35,7 @@ pub(super) struct Since {
 
 /// What is removed when nothing needs it any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Removal {
+pub(in crate::log) enum Removal {
     /// A segment, by its path without suffix.
     Segment(String),
     /// A directory.
@@ -120,6 +120,7 @@ impl Appender {
         CheckpointJob {
             checkpoint: Checkpoint {
                 epoch: self.epoch,
+                raised: self.epoch,
                 sequence: self.sequence,
                 salt: self.salt,
                 clean,

@@ -25,7 +25,8 @@ use std::time::Duration;
 pub(super) use failure::Failure;
 pub(super) use group::marker_of;
 use group::{Answer, Content, Group, NewPosition};
-use housekeeping::{Removal, Since};
+pub(super) use housekeeping::Removal;
+use housekeeping::Since;
 use session::Sessions;
 pub(super) use tail::Tail;
 
@@ -91,6 +92,20 @@ pub(super) struct Start {
     pub(super) salt: u32,
     pub(super) tails: Vec<Tail>,
     pub(super) producer_ids: i64,
+    /// Bytes of frames that were recovered, and what the next checkpoint has to do for them.
+    pub(super) inline: u64,
+    pub(super) pending: Pending,
+}
+
+/// What waits for a checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Segments to sync.
+    pub(super) dirty: Vec<Arc<Segment>>,
+    /// Segments that are complete.
+    pub(super) sealed: Vec<Arc<Segment>>,
+    /// What to remove when it has passed.
+    pub(super) removals: Vec<Removal>,
 }
 
 impl Appender {
@@ -101,7 +116,8 @@ impl Appender {
         outcomes: mpsc::Receiver<Outcome>,
     ) -> Self {
         let now = now_millis();
-        let Start { journal, epoch, sequence, salt, tails, producer_ids } = start;
+        let Pending { dirty, sealed, removals } = start.pending;
+        let Start { journal, epoch, sequence, salt, tails, producer_ids, inline, .. } = start;
         let ballast = Ballast::new(&shared.disk, shared.settings.ballast_bytes);
         Self {
             shared,
@@ -113,13 +129,13 @@ impl Appender {
             group: Group::default(),
             frame: Vec::new(),
             sessions: Sessions::default(),
-            dirty: Vec::new(),
-            sealed: Vec::new(),
+            dirty,
+            sealed,
             rolled: BTreeSet::new(),
             compactable: BTreeMap::new(),
             compacting: 0,
-            removals: VecDeque::new(),
-            since: Since { time: now, ..Since::default() },
+            removals: removals.into_iter().map(|removal| (sequence, removal)).collect(),
+            since: Since { time: now, inline, ..Since::default() },
             retained: now,
             producer_ids: producer_ids..producer_ids,
             keeper,

@@ -55,12 +55,14 @@ pub(in crate::log) enum WriteError {
 }
 
 impl Journal {
-    /// Takes over the files that are there, none of which holds a frame that counts.
+    /// Takes over the files that are there. Those of `in_use` hold frames that no checkpoint
+    /// has passed, and are synced: a process that was killed may have left them to the system.
     pub(in crate::log) fn new(
         disk: &Arc<dyn Disk>,
         smallest: u64,
         largest: u64,
         kept: u64,
+        in_use: &[(String, u64)],
     ) -> io::Result<Self> {
         disk.create_dir(DIR)?;
         let mut journal = Self {
@@ -79,8 +81,15 @@ impl Journal {
             journal.number = journal.number.max(number);
             let file = Arc::new(disk.open(&path, Mode::Write)?);
             let length = file.len()? / PAGE * PAGE;
-            journal.reuse(JournalFile { path, file, length, last: 0 })?;
+            match in_use.iter().find(|(used, _)| *used == path) {
+                Some((_, last)) => {
+                    file.sync()?;
+                    journal.retired.push_back(JournalFile { path, file, length, last: *last });
+                }
+                None => journal.reuse(JournalFile { path, file, length, last: 0 })?,
+            }
         }
+        journal.retired.make_contiguous().sort_unstable_by_key(|file| file.last);
         disk.sync_dir("")?;
         Ok(journal)
     }

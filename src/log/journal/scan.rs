@@ -46,7 +46,11 @@ pub(in crate::log) fn scan(
     for (_, path) in files(disk)? {
         let file = Arc::new(disk.open(&path, Mode::Read)?);
         scan_file(&file, &path, salt, |frame, place| {
-            if frame.epoch >= epoch && frame.sequence > sequence {
+            let newest = |other: &Place| other.epoch <= place.epoch;
+            if frame.epoch >= epoch
+                && frame.sequence > sequence
+                && found.get(&frame.sequence).is_none_or(newest)
+            {
                 found.insert(frame.sequence, place);
             }
         })?;
@@ -59,7 +63,9 @@ pub(in crate::log) fn scan(
         places.push(place);
     }
     let missing = sequence + 1 + places.len() as u64;
-    let proof = found.iter().find(|(_, place)| place.durable >= missing);
+    // Frames of an older process are behind what a newer one wrote over.
+    let newest = places.last().map_or(epoch, |last| last.epoch);
+    let proof = found.iter().find(|(_, place)| place.epoch >= newest && place.durable >= missing);
     let damage = proof.map(|(sequence, place)| {
         let Place { path, offset, .. } = place;
         format!(
@@ -74,6 +80,28 @@ impl Found {
     /// The sequence of the last frame; that of the checkpoint if there is none.
     pub(in crate::log) fn last(&self) -> u64 {
         self.first + self.places.len() as u64 - 1
+    }
+
+    /// Whether there is none.
+    pub(in crate::log) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// How many bytes they have.
+    pub(in crate::log) fn bytes(&self) -> u64 {
+        self.places.iter().map(|place| place.length as u64).sum()
+    }
+
+    /// The files they are in, each with the last sequence in it, in order.
+    pub(in crate::log) fn files(&self) -> Vec<(String, u64)> {
+        let mut files: Vec<(String, u64)> = Vec::new();
+        for (sequence, place) in (self.first..).zip(&self.places) {
+            match files.iter_mut().find(|(path, _)| *path == place.path) {
+                Some((_, last)) => *last = sequence,
+                None => files.push((place.path.clone(), sequence)),
+            }
+        }
+        files
     }
 
     /// Shows every frame's entries with their inline bytes, in order.

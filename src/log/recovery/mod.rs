@@ -3,8 +3,10 @@
 //! One path: from the last checkpoint, apply each whole frame that follows (inline: the
 //! segment gets those bytes; reference: it must hold them; staged: the rename is made
 //! again), then cut every partition to its committed end and rebuild what indexes lack.
-//! After a clean stop there are no frames. At the end a checkpoint raises the epoch,
-//! durably, before this process writes its first frame.
+//! After a clean stop there are no frames. Nothing of that has to be durable at once: the
+//! frames stay in the journal until a checkpoint has synced what they say, which is the
+//! appender's business as ever. Only the epoch is raised, durably, before this process
+//! writes its first frame.
 //!
 //! What holds: bytes that were durable and are not as they were are reported with their
 //! place, and not passed unless the operator says so. A directory that nobody knows is
@@ -12,7 +14,7 @@
 
 mod partition;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -21,11 +23,12 @@ use uuid::Uuid;
 
 use partition::Recovering;
 
-use super::appender::{Start, Tail};
+use super::appender::{Pending, Start, Tail};
 use super::catalog::{Catalog, Definitions, METADATA_ID, TopicRecord};
 use super::checkpoint::Checkpoint;
 use super::error::OpenError;
 use super::journal::{self, Found, Journal};
+use super::keeper::CheckpointJob;
 use super::partition::{Partition, dir};
 use super::settings::LogSettings;
 use super::shared::Shared;
@@ -69,50 +72,57 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         let Checkpoint { salt, epoch, sequence, .. } = checkpoint;
         Some(journal::scan(&**disk, salt, epoch, sequence).map_err(doing("scan the journal"))?)
     };
+    let mut damaged = false;
     if let Some(damage) = found.as_ref().and_then(|found| found.damage.as_ref()) {
-        refuse_damage(damage, &settings)?;
+        damaged = refuse_damage(damage, &settings)?;
     }
     let mut partitions = from_checkpoint(&checkpoint);
-    let definitions = read_metadata(disk, &settings, found.as_ref(), &mut partitions)?;
+    let definitions =
+        read_metadata(disk, &settings, found.as_ref(), &mut partitions, &mut damaged)?;
     let others = names(&definitions, |id| id != METADATA_ID);
-    replay(disk, &settings, found.as_ref(), &others, &mut partitions)?;
+    damaged |= replay(disk, &settings, found.as_ref(), &others, &mut partitions)?;
 
-    let epoch = checkpoint.epoch + 1;
     let watermarks = Watermarks::new();
     let mut catalog = Catalog::default();
+    let mut opening =
+        Opening { disk, settings: &settings, watermarks: &watermarks, pending: Pending::default() };
     let mut tails = Vec::new();
     for (name, record) in definitions.topics() {
-        let (topic, more) =
-            open_topic(disk, &settings, &watermarks, &definitions, &mut partitions, name, record)?;
+        let (topic, more) = opening.topic(&definitions, &mut partitions, name, record)?;
         tails.extend(more);
         catalog.insert(topic);
     }
-    let sequence = found.as_ref().map_or(checkpoint.sequence, Found::last);
-    let next = Checkpoint {
-        epoch,
-        sequence,
-        salt: checkpoint.salt,
-        clean: false,
-        partitions: tails.iter().filter(|tail| tail.end > 0).map(Tail::state).collect(),
-    };
-    next.write(&**disk).map_err(doing("write the checkpoint"))?;
+    let mut pending = opening.pending;
+    let mut next = Checkpoint { raised: checkpoint.raised + 1, clean: false, ..checkpoint };
+    let (mut in_use, mut inline) = (Vec::new(), 0);
+    match found.filter(|found| !found.is_empty()) {
+        Some(found) if damaged => {
+            // What lies behind the damage must never be taken for frames of ours.
+            next.partitions = tails.iter().filter(|tail| tail.end > 0).map(Tail::state).collect();
+            next = settle(disk, next, found.last(), &mut pending)?;
+        }
+        Some(found) => {
+            next.write(&**disk).map_err(doing("write the checkpoint"))?;
+            (in_use, inline) = (found.files(), found.bytes());
+            next.sequence = found.last();
+        }
+        None => {
+            next.epoch = next.raised;
+            next.write(&**disk).map_err(doing("write the checkpoint"))?;
+        }
+    }
+    let Checkpoint { raised: epoch, sequence, salt, .. } = next;
     clean_up(&**disk, &definitions, epoch).map_err(doing("clean up the log directory"))?;
     let LogSettings { journal_file_min, journal_file_max, checkpoint_inline_bytes, .. } = settings;
     // What comes between two checkpoints goes into files that were used before.
     let kept = checkpoint_inline_bytes + journal_file_max;
-    let journal = Journal::new(disk, journal_file_min, journal_file_max, kept)
+    let journal = Journal::new(disk, journal_file_min, journal_file_max, kept, &in_use)
         .map_err(doing("open the journal"))?;
     let is_new = definitions.cluster.is_none();
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
     let shared = Shared::new(Arc::clone(disk), settings, watermarks, catalog, epoch, cluster);
-    let start = Start {
-        journal,
-        epoch,
-        sequence,
-        salt: checkpoint.salt,
-        tails,
-        producer_ids: definitions.producer_ids,
-    };
+    let producer_ids = definitions.producer_ids;
+    let start = Start { journal, epoch, sequence, salt, tails, producer_ids, inline, pending };
     Ok(Opened { shared, start, is_new })
 }
 
@@ -166,10 +176,11 @@ fn read_metadata(
     settings: &LogSettings,
     found: Option<&Found>,
     partitions: &mut Partitions,
+    damaged: &mut bool,
 ) -> Result<Definitions, OpenError> {
     let mut definitions = Definitions::default();
     let own = names(&definitions, |id| id == METADATA_ID);
-    replay(disk, settings, found, &own, partitions)?;
+    *damaged |= replay(disk, settings, found, &own, partitions)?;
     let key = (METADATA_ID, 0);
     let Some(recovering) = partitions.get_mut(&key) else { return Ok(definitions) };
     let stored = recovering
@@ -178,7 +189,9 @@ fn read_metadata(
     let read = definitions.read(&stored.into_iter().map(Bytes::from).collect::<Vec<_>>());
     match read {
         Ok(()) => {}
-        Err(error) => refuse_damage(&format!("the metadata topic: {error}"), settings)?,
+        Err(error) => {
+            *damaged |= refuse_damage(&format!("the metadata topic: {error}"), settings)?;
+        }
     }
     Ok(definitions)
 }
@@ -190,15 +203,15 @@ fn names(definitions: &Definitions, wanted: impl Fn(Uuid) -> bool) -> HashMap<Uu
 }
 
 /// Applies the frames' entries of the topics in `names`. Those of others are of topics
-/// that were deleted later, or have their own turn.
+/// that were deleted later, or have their own turn. True if damage ended it.
 fn replay(
     disk: &Arc<dyn Disk>,
     settings: &LogSettings,
     found: Option<&Found>,
     names: &HashMap<Uuid, String>,
     partitions: &mut Partitions,
-) -> Result<(), OpenError> {
-    let Some(found) = found else { return Ok(()) };
+) -> Result<bool, OpenError> {
+    let Some(found) = found else { return Ok(false) };
     let replayed = found.replay(|entry, bytes| {
         let Some(name) = names.get(&entry.topic) else { return Ok(()) };
         let key = (entry.topic, entry.partition);
@@ -206,53 +219,77 @@ fn replay(
         recovering.apply(&**disk, &dir(name, entry.partition), entry, bytes)
     });
     match replayed {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(false),
         Err(Problem::Io(error)) => Err(doing("apply the journal")(error)),
         Err(Problem::Damage(damage)) => refuse_damage(&damage, settings),
     }
 }
 
-/// One topic with its partitions cut to their committed ends.
-fn open_topic(
+/// Makes durable what was recovered, with a checkpoint that lets no older frame count.
+fn settle(
     disk: &Arc<dyn Disk>,
-    settings: &LogSettings,
-    watermarks: &Watermarks,
-    definitions: &Definitions,
-    partitions: &mut Partitions,
-    name: &str,
-    record: TopicRecord,
-) -> Result<(Arc<Topic>, Vec<Tail>), OpenError> {
-    // A setting that a newer version allowed must not keep the log from opening.
-    let config = TopicConfig::resolve(name, &record.config, settings).or_else(|error| {
-        tracing::warn!(topic = name, %error, "a setting of a topic is not understood");
-        TopicConfig::resolve(name, &std::collections::BTreeMap::new(), settings)
-    });
-    let config = config.map_err(|error| OpenError::Unknown(error.to_string()))?;
-    let mut opened = Vec::new();
-    for number in 0..record.partitions {
-        let key = (record.id, number);
-        let mut recovering = partitions.remove(&key).unwrap_or_else(|| Recovering::empty(key));
-        let start = definitions.starts.get(&key).copied().unwrap_or(0);
-        recovering.raise_start(start);
-        let segments = match recovering.cut(disk, &dir(name, number), settings) {
-            Ok(segments) => segments,
-            Err(Problem::Io(error)) => {
-                return Err(doing(&format!("open partition {}", dir(name, number)))(error));
-            }
-            Err(Problem::Damage(damage)) => return Err(OpenError::Damaged(damage)),
-        };
-        let slot = watermarks.add(recovering.ends());
-        let aborted = std::mem::take(&mut recovering.aborted);
-        let partition = Partition::new(name, number, slot, segments.clone(), aborted);
-        opened.push((Arc::new(partition), recovering, segments.last().cloned()));
+    checkpoint: Checkpoint,
+    sequence: u64,
+    pending: &mut Pending,
+) -> Result<Checkpoint, OpenError> {
+    let checkpoint = Checkpoint { epoch: checkpoint.raised, sequence, ..checkpoint };
+    let Pending { dirty, sealed, .. } = std::mem::take(pending);
+    let job = CheckpointJob { checkpoint: checkpoint.clone(), dirty, sealed };
+    match job.carry_out(&**disk).result {
+        Ok(_) => Ok(checkpoint),
+        Err(failure) => Err(doing("write the checkpoint")(io::Error::other(failure.to_string()))),
     }
-    let all = opened.iter().map(|(partition, ..)| Arc::clone(partition)).collect();
-    let topic = Arc::new(Topic::new(name, record, config, all));
-    let tail = |(partition, recovering, active): (Arc<Partition>, Recovering, _)| {
-        Tail::new(Arc::clone(&topic), partition, &recovering.state, active, recovering.producers)
-    };
-    let tails = opened.into_iter().map(tail).collect();
-    Ok((topic, tails))
+}
+
+/// What opening the topics needs, and collects.
+struct Opening<'a> {
+    disk: &'a Arc<dyn Disk>,
+    settings: &'a LogSettings,
+    watermarks: &'a Watermarks,
+    pending: Pending,
+}
+
+impl Opening<'_> {
+    /// One topic with its partitions cut to their committed ends.
+    fn topic(
+        &mut self,
+        definitions: &Definitions,
+        partitions: &mut Partitions,
+        name: &str,
+        record: TopicRecord,
+    ) -> Result<(Arc<Topic>, Vec<Tail>), OpenError> {
+        let settings = self.settings;
+        // A setting that a newer version allowed must not keep the log from opening.
+        let config = TopicConfig::resolve(name, &record.config, settings).or_else(|error| {
+            tracing::warn!(topic = name, %error, "a setting of a topic is not understood");
+            TopicConfig::resolve(name, &BTreeMap::new(), settings)
+        });
+        let config = config.map_err(|error| OpenError::Unknown(error.to_string()))?;
+        let mut opened = Vec::new();
+        for number in 0..record.partitions {
+            let key = (record.id, number);
+            let mut recovering = partitions.remove(&key).unwrap_or_else(|| Recovering::empty(key));
+            recovering.raise_start(definitions.starts.get(&key).copied().unwrap_or(0));
+            let dir = dir(name, number);
+            let segments = recovering.cut(self.disk, &dir, settings, &mut self.pending);
+            let segments = segments.map_err(|problem| match problem {
+                Problem::Io(error) => doing(&format!("open partition {dir}"))(error),
+                Problem::Damage(damage) => OpenError::Damaged(damage),
+            })?;
+            let slot = self.watermarks.add(recovering.ends());
+            let aborted = std::mem::take(&mut recovering.aborted);
+            let partition = Partition::new(name, number, slot, segments.clone(), aborted);
+            opened.push((Arc::new(partition), recovering, segments.last().cloned()));
+        }
+        let all = opened.iter().map(|(partition, ..)| Arc::clone(partition)).collect();
+        let topic = Arc::new(Topic::new(name, record, config, all));
+        let tail = |(partition, recovering, active): (Arc<Partition>, Recovering, _)| {
+            let Recovering { state, producers, .. } = recovering;
+            Tail::new(Arc::clone(&topic), partition, &state, active, producers)
+        };
+        let tails = opened.into_iter().map(tail).collect();
+        Ok((topic, tails))
+    }
 }
 
 /// Removes what no frame names, and sets aside what nobody knows.
@@ -283,10 +320,11 @@ fn is_partition(name: &str) -> bool {
     })
 }
 
-fn refuse_damage(damage: &str, settings: &LogSettings) -> Result<(), OpenError> {
+/// Passes damage only if that is what the operator wants: then it answers true.
+fn refuse_damage(damage: &str, settings: &LogSettings) -> Result<bool, OpenError> {
     if settings.accept_damage {
         tracing::error!(damage, "goes on behind damage, as it was told to");
-        Ok(())
+        Ok(true)
     } else {
         Err(OpenError::Damaged(damage.to_owned()))
     }

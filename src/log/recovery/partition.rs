@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
 use super::Problem;
 use crate::disk::{Disk, File, Mode};
-use crate::log::appender::marker_of;
+use crate::log::appender::{Pending, Removal, marker_of};
 use crate::log::checkpoint::PartitionState;
 use crate::log::index::times_path;
 use crate::log::journal::{Entry, Kind};
@@ -175,34 +176,33 @@ impl Recovering {
         Ok(pieces)
     }
 
-    /// Cuts the files to what is committed, makes it durable, and opens the segments.
+    /// Cuts the files to what is committed, and opens the segments. Nothing of it has to be
+    /// durable yet: the frames are kept until a checkpoint has synced it.
     pub(super) fn cut(
         &mut self,
         disk: &Arc<dyn Disk>,
         dir: &str,
         settings: &LogSettings,
+        pending: &mut Pending,
     ) -> Result<Vec<Arc<Segment>>, Problem> {
         self.open = None;
         let PartitionState { start, end, segment: active, position, .. } = self.state;
         let mut segments = Vec::new();
         let all = bases(&**disk, dir)?;
         for (at, base) in all.iter().enumerate() {
-            let behind = *base > active || end == 0;
-            let before = all.get(at + 1).is_some_and(|next| *next <= start && *next <= active);
-            if behind || before {
+            if *base > active || end == 0 {
                 segment::remove(&**disk, &stem(dir, *base))?;
-                continue;
+            } else if all.get(at + 1).is_some_and(|next| *next <= start && *next <= active) {
+                // Frames may name it.
+                pending.removals.push(Removal::Segment(stem(dir, *base)));
+            } else {
+                segments.push(self.cut_segment(disk, dir, *base, settings, pending)?);
             }
-            segments.push(self.cut_segment(disk, dir, *base, settings)?);
         }
         let found = segments.last().map(|segment| segment.base());
         if end > 0 && position > 0 && found != Some(active) {
             let path = log_path(&stem(dir, active));
             return Err(Problem::Damage(format!("{path} is missing")));
-        }
-        if !self.named.is_empty() {
-            disk.sync_dir(dir)?;
-            disk.sync_dir("")?;
         }
         Ok(segments)
     }
@@ -213,6 +213,7 @@ impl Recovering {
         dir: &str,
         base: i64,
         settings: &LogSettings,
+        pending: &mut Pending,
     ) -> Result<Arc<Segment>, Problem> {
         let path = log_path(&stem(dir, base));
         let is_active = base == self.state.segment;
@@ -229,22 +230,22 @@ impl Recovering {
         if length > size {
             file.set_len(size)?;
         }
-        if named.is_some() || length > size {
-            file.sync()?;
-        }
         // A crash may have taken the index of a segment that was compacted.
-        let indexed = disk.open(&times_path(&stem(dir, base)), Mode::Read).is_ok();
+        let indexed = is_active || disk.open(&times_path(&stem(dir, base)), Mode::Read).is_ok();
         let loaded = is_active || named.is_some() || !indexed;
         let interval = settings.index_interval_bytes;
-        let segment = Segment::new(disk, dir, base, size, interval, !loaded);
+        let segment = Arc::new(Segment::new(disk, dir, base, size, interval, !loaded));
         if loaded {
             segment.load_index()?;
-        }
-        if !is_active && loaded {
-            segment.sync(true)?;
             segment.close();
         }
-        Ok(Arc::new(segment))
+        if !is_active && loaded {
+            pending.sealed.push(Arc::clone(&segment));
+        } else if named.is_some() {
+            segment.dirty.store(true, Ordering::Relaxed);
+            pending.dirty.push(Arc::clone(&segment));
+        }
+        Ok(segment)
     }
 }
 

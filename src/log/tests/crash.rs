@@ -167,6 +167,16 @@ async fn check(crashed: &Simulated, before: &Run, what: &str) {
     tasks.join().await;
 }
 
+/// The disk as another crash leaves it, right behind the recovery from the first.
+async fn crash_again(crashed: &Simulated) -> Simulated {
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(crashed.clone()), small(), &tasks).await;
+    let twice = crashed.crash(Freeze::Lose);
+    drop(log);
+    tasks.join().await;
+    twice
+}
+
 fn long() -> bool {
     #[expect(clippy::disallowed_methods, reason = "how long to test is asked of the caller")]
     std::env::var("SLUICE_TEST_LONG").is_ok()
@@ -183,7 +193,12 @@ async fn a_crash_at_any_sync_keeps_a_prefix_of_whole_transactions() {
         let disk = Simulated::new();
         disk.freeze_at_sync(n);
         let before = session(&disk).await.unwrap_or_default();
-        check(&disk.crash(Freeze::Lose), &before, &format!("lost behind sync {n}")).await;
+        if n % 4 == 0 || long() {
+            let twice = crash_again(&disk.crash(Freeze::Lose)).await;
+            check(&twice, &before, &format!("twice behind sync {n}")).await;
+        }
+        let crashed = disk.crash(Freeze::Lose);
+        check(&crashed, &before, &format!("lost behind sync {n}")).await;
         for tear in 0..tears {
             let seed = n * 1000 + tear;
             let what = format!("torn behind sync {n} with seed {seed}");

@@ -14,6 +14,9 @@ pub enum Error {
     /// The pipeline, or the sink behind it.
     #[error(transparent)]
     Pipeline(#[from] pipeline::Error),
+    /// A fault of this program.
+    #[error("a session of the instance panicked: {0}")]
+    Panicked(String),
 }
 
 impl From<sink::Error> for Error {
@@ -56,6 +59,9 @@ pub(crate) fn to(error: &Error) -> Reaction {
             },
             pipeline::Error::Generation => Reaction::Retry,
         },
+        Error::Panicked(_) => {
+            Reaction::RetryOnce { advice: "report it, with the log and what the source wrote" }
+        }
     }
 }
 
@@ -65,6 +71,10 @@ fn to_source(error: &source::Error) -> Reaction {
         return Reaction::Retry;
     }
     match error {
+        // A server that goes away during the handshake looks like one that cannot do it.
+        Error::Mysql(error) if error.is_of_tls() => Reaction::RetryOnce {
+            advice: "mend the certificates or canal.instance.master.sslMode, then start again",
+        },
         Error::Mysql(_) => Reaction::Stop {
             advice: "mend the account or its settings (canal.instance.dbUsername, \
                      canal.instance.dbPassword, canal.instance.master.sslMode), then start again",

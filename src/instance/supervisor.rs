@@ -4,9 +4,12 @@
 //! the pipeline between the two until either ends. Nothing is carried from one session to
 //! the next: what counts is in the sink.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::encode::Encoder;
@@ -44,7 +47,8 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
     for generation in (1..).map(Generation) {
         let mut session =
             Session { plan, sink, reporter, tasks, generation, waits, progressed: false };
-        let ended = Box::pin(session.run()).await;
+        let ended = AssertUnwindSafe(Box::pin(session.run())).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|panic| Err(Error::Panicked(words_of(&*panic))));
         if session.progressed {
             back_off.reset();
             last_failure.clear();
@@ -84,6 +88,13 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
     }
 }
 
+/// What a panic says, if it says a text.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "without a word".to_owned())
+}
+
 fn stopped(reason: String, advice: &str) -> InstanceState {
     InstanceState::Stopped { reason, advice: advice.to_owned() }
 }
@@ -116,6 +127,7 @@ impl<S: Sink> Session<'_, S> {
 
         // Its own set: the source ends before, and also without, the instance.
         let reading = self.tasks.child();
+        let _ended = reading.token().clone().drop_guard();
         let (sender, mut receiver) = channel::channel(CHANNEL_BYTES);
         let (generation, token) = (self.generation, reading.token().clone());
         let source = reading.spawn(
@@ -154,7 +166,7 @@ impl<S: Sink> Session<'_, S> {
             // The pipeline has ended first, so nobody took the changes any more.
             Ok(Ok(()) | Err(source::Error::Closed)) => Ok(()),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(source::Error::Broken("the source's task panicked".to_owned()).into()),
+            Err(error) => Err(Error::Panicked(error.to_string())),
         }
     }
 

@@ -129,16 +129,36 @@ impl Error {
             Self::Denied { .. } | Self::Tls { .. } | Self::Authentication { .. } => false,
         }
     }
+
+    /// Whether encryption failed: for good, or because the server went away meanwhile.
+    pub fn is_of_tls(&self) -> bool {
+        matches!(self, Self::Tls { .. })
+    }
 }
 
 /// Server errors that go away: too many connections (1040, 1203), shutdown in progress
-/// (1053), lock wait (1205), deadlock (1213), query killed (1317), no connection to spare
-/// for the user (1226), connection killed (1927 MariaDB, 3169 MySQL), a slave with the same
-/// uuid took over and such `server is in offline mode` (3032).
+/// (1053, 1080), lock wait (1205), deadlock (1213), query killed (1317), no connection to spare
+/// for the user (1226), connection killed (1927 MariaDB, 3169 MySQL), a statement took too long
+/// (1969 MariaDB, 3024 MySQL), a slave with the same uuid took over and such `server is in
+/// offline mode` (3032), not available (3168), the session was idle for too long (4031: since
+/// 8.0.24 the answer to the next statement is this error, not a closed connection).
 fn passes(code: u16) -> bool {
     matches!(
         code,
-        1040 | 1053 | 1158..=1161 | 1203 | 1205 | 1213 | 1226 | 1317 | 1927 | 3032 | 3169
+        1040 | 1053 | 1080 | 1158
+            ..=1161
+                | 1203
+                | 1205
+                | 1213
+                | 1226
+                | 1317
+                | 1927
+                | 1969
+                | 3024
+                | 3032
+                | 3168
+                | 3169
+                | 4031
     )
 }
 

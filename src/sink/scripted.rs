@@ -54,6 +54,21 @@ impl Scripted {
         script.commits.iter().map(|(position, parts)| (position.offset, values(parts))).collect()
     }
 
+    /// That header of each committed record, by topic within each commit.
+    pub(crate) fn headers(&self, name: &str) -> Vec<String> {
+        let script = self.script();
+        let parts = script.commits.iter().flat_map(|(_, parts)| parts);
+        let records = parts.flat_map(|part| part.records.records());
+        records
+            .map(|record| {
+                let mut headers = record.expect("built here").headers;
+                let header = headers.find(|(found, _)| *found == name.as_bytes());
+                let (_, value) = header.expect("each has it");
+                String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+            })
+            .collect()
+    }
+
     /// The values of the open append.
     pub(crate) fn open_values(&self) -> Vec<String> {
         values(&self.script().open)

@@ -20,7 +20,7 @@ use crate::change::{Chunk, ChunkEnd, Generation, Position, StateRecord, Transact
 use crate::mysql;
 use crate::mysql::Session;
 use crate::mysql::probe::{self, Probe};
-use crate::mysql::replica::{DumpFrom, Replica};
+use crate::mysql::replica::{Dump, DumpFrom, Replica};
 use crate::schema::{self, Place, Schema};
 
 /// What the sink had committed, and what a Canal left behind.
@@ -139,6 +139,37 @@ impl Source {
         chunks: &Sender,
         stop: &CancellationToken,
     ) -> Result<Ended, Error> {
+        let joined = tokio::select! {
+            biased;
+            // A server that does not answer must not hold up the end.
+            () = stop.cancelled() => return Ok(Ended::Stopped),
+            joined = self.join() => joined?,
+        };
+        let Joined { dump, session, tracker, checksums, version } = joined;
+        let executed = self.settings.executed_text.then(|| self.reached.gtid_set.clone());
+        let mut reader = Reader::new(
+            &self.settings,
+            &mut self.schema,
+            &mut self.reached,
+            &self.progress,
+            Assembler::new(executed.flatten(), self.taken_back.clone()),
+            tracker,
+            session,
+            (checksums, version),
+        );
+        match reader.read(dump, generation, chunks, stop).await {
+            Err(Error::Mysql(error)) if error.code() == Some(mysql::ERROR_READING_BINLOG) => {
+                Err(Error::Refused {
+                    position: Box::new(self.reached.clone()),
+                    message: error.to_string(),
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// Looks at the server, and asks it for its binlog from where this stands.
+    async fn join(&mut self) -> Result<Joined, Error> {
         let mut session = Session::connect(&self.settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
         check::must_be_fit(&mut session, &probe, &self.settings).await?;
@@ -162,27 +193,17 @@ impl Source {
             self.reached.server_uuid = Arc::clone(&probe.uuid);
             self.reached.file_created = 0;
         }
-        let executed = self.settings.executed_text.then(|| self.reached.gtid_set.clone());
-        let mut reader = Reader::new(
-            &self.settings,
-            &mut self.schema,
-            &mut self.reached,
-            &self.progress,
-            Assembler::new(executed.flatten(), self.taken_back.clone()),
-            tracker,
-            session,
-            (checksums, version),
-        );
-        match reader.read(dump, generation, chunks, stop).await {
-            Err(Error::Mysql(error)) if error.code() == Some(mysql::ERROR_READING_BINLOG) => {
-                Err(Error::Refused {
-                    position: Box::new(self.reached.clone()),
-                    message: error.to_string(),
-                })
-            }
-            other => other,
-        }
+        Ok(Joined { dump, session, tracker, checksums, version })
     }
+}
+
+/// A server that was asked for its binlog.
+struct Joined {
+    dump: Dump,
+    session: Session,
+    tracker: Tracker,
+    checksums: bool,
+    version: String,
 }
 
 async fn abort(generation: Generation, chunks: &Sender) -> Result<(), Error> {

@@ -1,67 +1,174 @@
 //! Exactly once, whatever is killed.
 //!
-//! A load of random transactions over several tables runs against a real server; meanwhile sluice
-//! is killed (-9) at random moments and started again, or its connections are killed, or mysqld
-//! is. Afterwards every committed row change is in its table's topic once and in order, what the
-//! headers say of each transaction is whole, and a client that read all along saw what is there
-//! now, and never a part of a transaction without the rest.
+//! A load of random transactions over several tables, some of them large, and of changes of those
+//! tables runs against a real server; meanwhile sluice is killed (-9) at random moments and
+//! started again, or its connections are killed, or the server is. Afterwards every committed row
+//! change is in its table's topic once and in order, every ALTER once and between the right rows,
+//! and what the headers say of each transaction is whole. Two clients read all along: what they
+//! saw is there now, and neither ever had a part of a transaction without the rest.
 //!
 //! The short form kills a few times; `SLUICE_CRASH_KILLS=20` is the long one. The seed is printed;
 //! `SLUICE_CRASH_SEED` repeats the random choices (not the timing).
 
+mod fetcher;
 mod judgement;
 mod load;
 mod watcher;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::harness::{self, Server, Sluice, say};
+use crate::harness::{self, Server, Sluice, say, topics, wait_for};
+use fetcher::Fetcher;
 use load::{Load, Random};
 use watcher::Watcher;
 
 const DATABASE: &str = "crash";
+const FILTER: (&str, &str) = ("canal.instance.filter.regex", r"crash\..*");
+
+/// Where sluice stands in the source's binlog.
+#[derive(Clone, Copy)]
+enum By {
+    File,
+    Gtid,
+}
 
 #[test]
 fn killed_at_any_moment_it_publishes_each_change_once_and_in_order() {
     let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
-    under_load(&mysql, |sluice, random| {
-        sluice.kill();
-        // Sometimes it is killed again while it is still recovering.
-        sluice.launch();
-        if random.below(3) > 0 {
-            sluice.wait_until_ready();
-        }
-    });
+    under_load(&mysql, By::File, kill_or_stop);
+}
+
+#[test]
+fn killed_and_going_on_by_gtid_it_publishes_each_change_once_and_in_order() {
+    let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
+    under_load(&mysql, By::Gtid, kill_or_stop);
 }
 
 #[test]
 fn on_mariadb_too_it_publishes_each_change_once_and_in_order() {
     let Some(mariadb) = harness::servers::private_mariadb(&[]) else { return };
-    under_load(&mariadb, |sluice, _| {
-        sluice.kill();
-        sluice.start();
-    });
+    under_load(&mariadb, By::File, kill_or_stop);
 }
 
 #[test]
 fn with_its_connections_killed_it_publishes_each_change_once_and_in_order() {
     let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
-    under_load(&mysql, |_, _| mysql.mysql_client("", KILL_CONNECTIONS));
+    under_load(&mysql, By::File, |_, _| mysql.mysql_client("", KILL_CONNECTIONS));
 }
 
 #[test]
 fn with_mysqld_killed_and_started_again_it_publishes_each_change_once_and_in_order() {
     let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
-    under_load(&mysql, |_, random| {
-        if random.below(3) > 0 {
-            mysql.kill();
+    under_load(&mysql, By::File, |_, random| restart(&mysql, random));
+}
+
+#[test]
+fn with_mariadbd_killed_and_started_again_it_publishes_each_change_once_and_in_order() {
+    let Some(mariadb) = harness::servers::private_mariadb(&[]) else { return };
+    under_load(&mariadb, By::Gtid, |_, random| {
+        if random.below(2) > 0 {
+            mariadb.mysql_client("", KILL_CONNECTIONS);
         } else {
-            mysql.stop();
+            restart(&mariadb, random);
         }
-        std::thread::sleep(Duration::from_millis(random.below(500)));
-        mysql.start();
     });
+}
+
+/// Stopped or killed while a large transaction is on its way, it leaves nothing of it behind, and
+/// publishes it whole when it is started again.
+#[test]
+fn cut_in_the_middle_of_a_large_transaction_it_begins_it_again() {
+    const ROWS: usize = 1500;
+    let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
+    mysql.mysql_client(
+        "",
+        "CREATE DATABASE crash; CREATE TABLE crash.big (id INT PRIMARY KEY, pad TEXT);
+         CREATE TABLE crash.seen (id INT PRIMARY KEY);",
+    );
+    let mut sluice = Sluice::with_instance("big", &mysql, &[FILTER]);
+    sluice.start();
+    mysql.mysql_client("crash", "INSERT INTO seen VALUES (0)");
+    assert_eq!(topics::read_at_least(&sluice.bootstrap(), "crash.seen", 1).len(), 1);
+    let staged = sluice.folder("data/staged");
+    let is_staging =
+        || std::fs::read_dir(&staged).is_ok_and(|mut files| files.next().is_some()).then_some(());
+    for round in 1..=4 {
+        let first = round * ROWS;
+        mysql.mysql_client(
+            "crash",
+            &format!(
+                "SET SESSION cte_max_recursion_depth = 100000; BEGIN; INSERT INTO seen VALUES ({round});
+                 INSERT INTO big WITH RECURSIVE n (i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n
+                 WHERE i < {first} + {ROWS} - 1) SELECT i, REPEAT('x', 20000) FROM n; COMMIT",
+            ),
+        );
+        wait_for("a staged file", Duration::from_mins(1), is_staging);
+        let begun = Instant::now();
+        if round % 2 == 0 {
+            sluice.kill();
+        } else {
+            sluice.stop();
+            assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+            assert_eq!(is_staging(), None, "it left a staged file behind");
+        }
+        sluice.start();
+        let seen = topics::read_at_least(&sluice.bootstrap(), "crash.seen", 1 + round);
+        assert_eq!(seen.len(), 1 + round);
+        let big = topics::read(&sluice.bootstrap(), "crash.big");
+        let rows = big.iter().map(|one| one.value.matches(r#"{"id":""#).count());
+        assert_eq!(rows.sum::<usize>(), round * ROWS, "round {round}");
+        assert_eq!(is_staging(), None, "a staged file is left");
+    }
+    sluice.stop();
+}
+
+/// Neither while it reads nor while it connects does a stop wait for the server.
+#[test]
+fn a_server_that_does_not_answer_does_not_hold_up_a_stop() {
+    let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
+    let mut sluice = Sluice::with_instance("silent", &mysql, &[]);
+    sluice.start();
+    for is_connected in [true, false] {
+        mysql.signal("STOP");
+        if !is_connected {
+            sluice.launch();
+            wait_for("the admin port", Duration::from_secs(20), || sluice.health());
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let begun = Instant::now();
+        sluice.stop();
+        assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+        mysql.signal("CONT");
+    }
+}
+
+/// Often -9, now and then an orderly end.
+fn kill_or_stop(sluice: &mut Sluice, random: &mut Random) {
+    if random.below(4) > 0 {
+        sluice.kill();
+    } else {
+        sluice.stop();
+    }
+    sluice.launch();
+    // Sometimes it is killed again while it is still recovering.
+    if random.below(3) > 0 {
+        sluice.wait_until_ready();
+    } else {
+        std::thread::sleep(Duration::from_millis(random.below(300)));
+        sluice.kill();
+        sluice.start();
+    }
+}
+
+fn restart(server: &Server, random: &mut Random) {
+    if random.below(3) > 0 {
+        server.kill();
+    } else {
+        server.stop();
+    }
+    std::thread::sleep(Duration::from_millis(random.below(500)));
+    server.start();
 }
 
 /// The judge judged: without sluice, what the load says it committed is what the source has.
@@ -76,11 +183,11 @@ fn the_account_of_the_load_is_what_the_source_has() {
         mysql.start();
     }
     let committed = load.stop();
-    let counts: Vec<usize> = committed.values().map(Vec::len).collect();
+    let counts: Vec<usize> = committed.workers.values().map(Vec::len).collect();
     assert!(counts.iter().all(|&count| count > 20), "the load has hardly worked: {counts:?}");
     for table in load::TABLES {
         let mut rows = BTreeMap::new();
-        for change in committed.values().flatten().flatten().filter(|one| one.table == table) {
+        for change in committed.changes().filter(|one| one.table == table) {
             rows.remove(&change.id);
             if change.kind != "DELETE" {
                 rows.insert(change.id, change.mark.clone());
@@ -100,7 +207,7 @@ SET @kill = CONCAT('KILL ', @one); PREPARE kill_one FROM @kill; EXECUTE kill_one
 ";
 
 /// Runs the load, strikes at random moments, and judges what was published.
-fn under_load(server: &Server, mut strike: impl FnMut(&mut Sluice, &mut Random)) {
+fn under_load(server: &Server, by: By, mut strike: impl FnMut(&mut Sluice, &mut Random)) {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seed = number("SLUICE_CRASH_SEED").unwrap_or_else(Random::any_seed);
     let strikes = number("SLUICE_CRASH_KILLS").unwrap_or(3);
@@ -108,12 +215,16 @@ fn under_load(server: &Server, mut strike: impl FnMut(&mut Sluice, &mut Random))
     let mut random = Random::new(seed);
 
     load::prepare(server);
-    let filter = format!(r"{DATABASE}\..*");
-    let only_ours = [("canal.instance.filter.regex", filter.as_str())];
-    let mut sluice = Sluice::with_instance("crash", server, &only_ours);
+    let gtidon = match by {
+        By::File => "false",
+        By::Gtid => "true",
+    };
+    let properties = [FILTER, ("canal.instance.gtidon", gtidon)];
+    let mut sluice = Sluice::with_instance("crash", server, &properties);
     sluice.start();
     let load = Load::start(server, seed);
     let watcher = Watcher::start(&sluice.bootstrap());
+    let fetcher = Fetcher::start(&sluice.bootstrap());
     for _ in 0..strikes {
         std::thread::sleep(Duration::from_millis(500 + random.below(2000)));
         strike(&mut sluice, &mut random);
@@ -124,10 +235,22 @@ fn under_load(server: &Server, mut strike: impl FnMut(&mut Sluice, &mut Random))
 
     let published = judgement::drained(&sluice.bootstrap(), &committed);
     let watched = watcher.stop(&published);
+    let fetched = fetcher.stop(&published);
+    let records: usize = published.values().map(Vec::len).sum();
+    say(&format!(
+        "{} transactions and {} ALTERs in {records} records; the watcher looked {} times, the \
+         fetcher had {} answers with records",
+        committed.transactions(),
+        committed.ddl.len(),
+        watched.looks.len(),
+        fetched.judged,
+    ));
     judgement::each_change_once_and_in_order(&committed, &published);
+    judgement::each_alter_once_and_between_its_rows(&committed, &published);
     judgement::headers_number_each_transaction(&published);
     judgement::replayed_it_is_the_source(server, &published);
     judgement::seen_is_what_is_there(&watched, &published);
     judgement::never_a_part_of_a_transaction(&watched, &published);
+    judgement::each_answer_ended_between_transactions(&fetched, &published);
     sluice.stop();
 }

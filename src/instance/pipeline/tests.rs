@@ -177,6 +177,60 @@ async fn what_was_not_ended_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_ends_within_a_transaction_leaves_nothing_of_it() {
+    let sink = Scripted::prompt();
+    let cut = vec![commit("whole", 10), chunk("cut", ChunkEnd::More), chunk("off", ChunkEnd::More)];
+    let outcome = run(&sink, cut, async |sender, _shutdown| drop(sender)).await;
+    outcome.result.unwrap();
+    assert_eq!(outcome.reported, [10]);
+    assert_eq!(committed(&sink), [(10, vec!["whole".to_owned()])]);
+    assert_eq!(sink.aborts(), 1);
+    assert!(sink.open_values().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_after_an_abort_are_numbered_anew() {
+    let sink = Scripted::prompt();
+    let again = vec![
+        chunk("first", ChunkEnd::More),
+        chunk("second", ChunkEnd::More),
+        chunk("", ChunkEnd::Abort),
+        chunk("first", ChunkEnd::More),
+        commit("second", 10),
+    ];
+    let outcome = run(&sink, again, async |sender, _shutdown| drop(sender)).await;
+    outcome.result.unwrap();
+    assert_eq!(sink.headers("tx"), ["0", "1/end"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_commit_ends_the_pipeline_with_its_reason_though_later_ones_are_fenced() {
+    let sink = Scripted::default();
+    let three = vec![commit("a", 10), commit("b", 20), commit("c", 30)];
+    let outcome = run(&sink, three, async |_sender, _shutdown| {
+        until(|| sink.waiting() == 2).await;
+        sink.settle(1, Err(sink::Error::Fenced));
+        sink.settle(0, Err(sink::Error::Full));
+    })
+    .await;
+    assert!(matches!(outcome.result, Err(Error::Sink(sink::Error::Full))));
+    assert!(outcome.reported.is_empty(), "{:?}", outcome.reported);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_without_records_is_committed_at_the_end_and_before_a_large_transaction() {
+    let sink = Scripted::prompt();
+    let chunks = vec![commit("", 10), chunk("large", ChunkEnd::More), commit("end", 20)];
+    let ended = run(&sink, chunks, async |sender, _shutdown| {
+        sender.send(commit("", 30), 0).await.unwrap();
+        drop(sender);
+    })
+    .await;
+    ended.result.unwrap();
+    assert_eq!(ended.reported, [10, 20, 30]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_transaction_in_pieces_is_a_commit_of_its_own() {
     let sink = Scripted::prompt();
     let chunks = vec![

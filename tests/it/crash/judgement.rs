@@ -1,9 +1,11 @@
 //! What was published, held against what was committed and what was seen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use super::DATABASE;
+use super::fetcher::Fetched;
 use super::load::{Change, Committed, KEYS, TABLES, rows_of};
 use super::watcher::Watched;
 use crate::harness::{Record, Server, topics};
@@ -11,29 +13,99 @@ use crate::harness::{Record, Server, topics};
 /// All records, by topic.
 pub(super) type Published = BTreeMap<String, Vec<Record>>;
 
-const DRAIN: Duration = Duration::from_mins(1);
+/// How long nothing may come while more is awaited.
+pub(super) const STANDSTILL: Duration = Duration::from_mins(1);
 
-fn topic(table: &str) -> String {
+pub(super) fn topic(table: &str) -> String {
     format!("{DATABASE}.{table}")
 }
 
-fn tables() -> impl Iterator<Item = &'static str> {
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
     TABLES.into_iter().chain(["ledger"])
 }
 
-/// Waits until as many changes are published as were committed, and a moment longer for what
-/// should not come.
-pub(super) fn drained(bootstrap: &str, committed: &Committed) -> Published {
-    let awaited = committed.values().flatten().map(Vec::len).sum::<usize>();
-    let begun = Instant::now();
-    let read = || -> Published {
-        tables().map(|table| (topic(table), topics::read(bootstrap, &topic(table)))).collect()
-    };
-    while read().values().flatten().flat_map(changes).count() < awaited && begun.elapsed() < DRAIN {
-        std::thread::sleep(Duration::from_millis(200));
+/// A record's place among those of its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tx {
+    number: usize,
+    end: bool,
+}
+
+impl Tx {
+    /// Of the value of the header `tx`.
+    pub(super) fn parse(text: &str) -> Self {
+        let (number, end) = match text.strip_suffix("/end") {
+            Some(number) => (number, true),
+            None => (text, false),
+        };
+        Self { number: number.parse().unwrap(), end }
     }
-    std::thread::sleep(Duration::from_millis(300));
-    read()
+
+    /// Whether these are all records of a transaction.
+    pub(super) fn are_whole(seen: &BTreeSet<Self>) -> bool {
+        seen.last().is_some_and(|last| last.end && last.number + 1 == seen.len())
+    }
+}
+
+impl fmt::Display for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.number, if self.end { "/end" } else { "" })
+    }
+}
+
+/// Waits until as much is published as was committed, and a moment longer for what should not
+/// come.
+pub(super) fn drained(bootstrap: &str, committed: &Committed) -> Published {
+    let read = || -> Published {
+        let records = |table| topics::read(bootstrap, &topic(table)).into_iter().map(shortened);
+        tables().map(|table| (topic(table), records(table).collect())).collect()
+    };
+    // Each transaction has one message there. A slow machine may take as long as it goes on.
+    let (mut seen, mut moved) = (0, Instant::now());
+    while seen < committed.transactions() && moved.elapsed() < STANDSTILL {
+        std::thread::sleep(Duration::from_millis(200));
+        let ledger = topics::read(bootstrap, &topic("ledger")).len();
+        if ledger > seen {
+            (seen, moved) = (ledger, Instant::now());
+        }
+    }
+    loop {
+        std::thread::sleep(Duration::from_millis(500));
+        let published = read();
+        let alters = published.values().flatten().filter(|one| is_ddl(one)).count();
+        if alters >= committed.ddl.len() || moved.elapsed() > STANDSTILL {
+            return published;
+        }
+    }
+}
+
+/// The record with long runs of the filling `x` replaced by their lengths; compared by blocks,
+/// since they are most of all bytes.
+pub(super) fn shortened(mut record: Record) -> Record {
+    const BLOCK: [u8; 1000] = [b'x'; 1000];
+    let bytes = record.value.as_bytes();
+    let (mut short, mut kept, mut at) = (String::new(), 0, 0);
+    while at < bytes.len() {
+        if !bytes[at..].starts_with(&BLOCK) {
+            at += BLOCK.len();
+            continue;
+        }
+        let before = bytes[kept..at].iter().rev().take_while(|byte| **byte == b'x').count();
+        let from = at - before;
+        while bytes[at..].starts_with(&BLOCK) {
+            at += BLOCK.len();
+        }
+        at += bytes[at..].iter().take_while(|byte| **byte == b'x').count();
+        let _ = write!(short, "{}({})", &record.value[kept..from], at - from);
+        kept = at;
+    }
+    short.push_str(&record.value[kept..]);
+    record.value = short;
+    record
+}
+
+fn is_ddl(record: &Record) -> bool {
+    record.json()["isDdl"].as_bool().unwrap()
 }
 
 /// The row changes of a message.
@@ -43,6 +115,7 @@ fn changes(record: &Record) -> Vec<Change> {
         "INSERT" => "INSERT",
         "UPDATE" => "UPDATE",
         "DELETE" => "DELETE",
+        "ALTER" => return Vec::new(),
         other => panic!("a message of type {other} in {record:?}"),
     };
     let table = json["table"].as_str().unwrap();
@@ -70,7 +143,7 @@ fn worker_of(change: &Change) -> u64 {
 pub(super) fn each_change_once_and_in_order(committed: &Committed, published: &Published) {
     for table in tables() {
         let all: Vec<Change> = published[&topic(table)].iter().flat_map(changes).collect();
-        for (worker, transactions) in committed {
+        for (worker, transactions) in &committed.workers {
             let wanted = transactions.iter().flatten().filter(|change| change.table == table);
             let got = all.iter().filter(|change| worker_of(change) == *worker);
             let (wanted, got): (Vec<_>, Vec<_>) = (wanted.collect(), got.collect());
@@ -86,34 +159,56 @@ pub(super) fn each_change_once_and_in_order(committed: &Committed, published: &P
                 got.get(at),
             );
         }
-        let workers = committed.values().flatten().flatten().filter(|one| one.table == table);
+        let workers = committed.changes().filter(|one| one.table == table);
         assert_eq!(all.len(), workers.count(), "{table} holds changes of nobody");
+    }
+}
+
+/// Each ALTER is there once and in order, and the rows have the columns of the table as it was
+/// when they were changed.
+pub(super) fn each_alter_once_and_between_its_rows(committed: &Committed, published: &Published) {
+    for table in TABLES {
+        let mut alters = committed.ddl.iter().filter(|ddl| ddl.table == table);
+        let mut columns = BTreeSet::from(["id", "mark", "pad"].map(str::to_owned));
+        for record in &published[&topic(table)] {
+            let json = record.json();
+            if is_ddl(record) {
+                let alter = alters.next();
+                let sql = alter.map(|alter| alter.sql.as_str());
+                assert_eq!(json["sql"].as_str(), sql, "the next ALTER in {record:?}");
+                let alter = alter.unwrap();
+                if alter.adds {
+                    columns.insert(alter.column.clone());
+                } else {
+                    columns.remove(&alter.column);
+                }
+            } else {
+                let names = |json: &serde_json::Value| -> BTreeSet<String> {
+                    json.as_object().unwrap().keys().cloned().collect()
+                };
+                assert_eq!(names(&json["mysqlType"]), columns, "the columns in {record:?}");
+                assert_eq!(names(&json["data"][0]), columns, "the columns in {record:?}");
+            }
+        }
+        assert_eq!(alters.next(), None, "an ALTER of {table} was not published");
     }
 }
 
 /// Each transaction's `tx` headers count from 0 without holes over all topics, the last says
 /// `end`, and in each topic transactions stand in the source's order.
 pub(super) fn headers_number_each_transaction(published: &Published) {
-    let mut numbers: BTreeMap<&str, BTreeSet<(usize, bool)>> = BTreeMap::new();
+    let mut transactions: BTreeMap<&str, BTreeSet<Tx>> = BTreeMap::new();
     for (topic, records) in published {
         let order: Vec<u64> = records.iter().map(sequence).collect();
         assert!(order.is_sorted(), "{topic} is not in the order of the source's GTIDs");
-        for record in records {
-            let tx = &record.headers["tx"];
-            let (number, end) = match tx.strip_suffix("/end") {
-                Some(number) => (number, true),
-                None => (tx.as_str(), false),
-            };
-            let fresh = numbers
-                .entry(&record.headers["gtid"])
-                .or_default()
-                .insert((number.parse().unwrap(), end));
-            assert!(fresh, "two records with tx {tx} of {}", record.headers["gtid"]);
+        for Record { headers, .. } in records {
+            let (gtid, tx) = (&headers["gtid"], Tx::parse(&headers["tx"]));
+            let fresh = transactions.entry(gtid).or_default().insert(tx);
+            assert!(fresh, "two records with tx {tx} of {gtid}");
         }
     }
-    for (gtid, numbers) in numbers {
-        let wanted: BTreeSet<_> = (0..numbers.len()).map(|n| (n, n + 1 == numbers.len())).collect();
-        assert_eq!(numbers, wanted, "the tx headers of {gtid}");
+    for (gtid, seen) in transactions {
+        assert!(Tx::are_whole(&seen), "the tx headers of {gtid}: {seen:?}");
     }
 }
 
@@ -171,4 +266,15 @@ pub(super) fn never_a_part_of_a_transaction(watched: &Watched, published: &Publi
         checked = look.seen;
     }
     assert!(checked > 0, "the client never compared what it saw with the ends");
+}
+
+/// No answer to a request for all topics ended within a transaction, and together they had all.
+pub(super) fn each_answer_ended_between_transactions(fetched: &Fetched, published: &Published) {
+    let first: Vec<_> = fetched.partial.iter().take(5).collect();
+    assert!(first.is_empty(), "{} answers did not, the first: {first:#?}", fetched.partial.len());
+    for (topic, records) in published {
+        let seen = fetched.next.get(topic).copied();
+        assert_eq!(seen, Some(i64::try_from(records.len()).unwrap()), "records fetched of {topic}");
+    }
+    assert!(fetched.judged > 0, "no answer had records");
 }

@@ -2,23 +2,27 @@
 //!
 //! Each worker has rows and a connection of its own, so its transactions have one order. The
 //! first statement of each transaction inserts `(worker, number)` into `ledger`: by it a worker
-//! whose COMMIT was not answered learns afterwards what became of it.
+//! whose COMMIT was not answered learns afterwards what became of it. Now and then a transaction
+//! is large (it is staged). Beside them one thread adds columns to the tables and drops them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
 use super::DATABASE;
 use crate::harness::Server;
-use crate::harness::servers::try_run;
+use crate::harness::servers::{Connector, try_run};
 
 pub(super) const TABLES: [&str; 3] = ["orders", "items", "stock"];
 const WORKERS: u64 = 3;
+/// The first worker has a large transaction so often, of rows of this size.
+const LARGE_EVERY: Duration = Duration::from_secs(3);
+const LARGE_ROW: u64 = 1_500_000;
 /// How many ids of each table a worker draws from.
 pub(super) const KEYS: u64 = 40;
 
@@ -55,18 +59,43 @@ pub(super) struct Change {
     pub(super) mark: String,
 }
 
-/// The committed transactions of each worker, in the order it committed them.
-pub(super) type Committed = BTreeMap<u64, Vec<Vec<Change>>>;
+/// A change of a table that took effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ddl {
+    pub(super) table: &'static str,
+    pub(super) sql: String,
+    /// The column that it added or dropped.
+    pub(super) column: String,
+    pub(super) adds: bool,
+}
+
+/// What took effect.
+pub(super) struct Committed {
+    /// The transactions of each worker, in the order it committed them.
+    pub(super) workers: BTreeMap<u64, Vec<Vec<Change>>>,
+    pub(super) ddl: Vec<Ddl>,
+}
+
+impl Committed {
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.workers.values().flatten().flatten()
+    }
+
+    pub(super) fn transactions(&self) -> usize {
+        self.workers.values().map(Vec::len).sum()
+    }
+}
 
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<(u64, Vec<Vec<Change>>)>>,
+    ddl: JoinHandle<Vec<Ddl>>,
 }
 
 /// Makes the tables.
 pub(super) fn prepare(server: &Server) {
     let tables = TABLES.map(|table| {
-        format!("CREATE TABLE {table} (id INT PRIMARY KEY, mark VARCHAR(40), pad TEXT);")
+        format!("CREATE TABLE {table} (id INT PRIMARY KEY, mark VARCHAR(40), pad MEDIUMTEXT);")
     });
     let script = format!(
         "CREATE DATABASE {DATABASE}; USE {DATABASE};
@@ -79,6 +108,18 @@ pub(super) fn prepare(server: &Server) {
 impl Load {
     pub(super) fn start(server: &Server, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let ddl = {
+            let mut alterer = Alterer {
+                connector: server.connector(),
+                random: Random::new(seed ^ 0xdd1),
+                done: Vec::new(),
+            };
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                runtime().block_on(alterer.work(&stop));
+                alterer.done
+            })
+        };
         let workers = (0..WORKERS).map(|worker| {
             let connector = server.connector();
             let stop = Arc::clone(&stop);
@@ -89,28 +130,32 @@ impl Load {
                     random: Random::new(seed ^ (worker + 1) << 32),
                     rows: BTreeMap::new(),
                     committed: Vec::new(),
+                    large: Instant::now(),
                 };
                 runtime().block_on(worker.work(&stop));
                 (worker.name, worker.committed)
             })
         });
-        Self { workers: workers.collect(), stop }
+        Self { workers: workers.collect(), stop, ddl }
     }
 
     /// Ends the load; answers what it committed.
     pub(super) fn stop(self) -> Committed {
         self.stop.store(true, Ordering::Relaxed);
-        self.workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        let workers = self.workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+        Committed { workers, ddl: self.ddl.join().unwrap() }
     }
 }
 
 struct Worker {
     name: u64,
-    connector: crate::harness::servers::Connector,
+    connector: Connector,
     random: Random,
     /// The marks of its rows, by table and id.
     rows: BTreeMap<(usize, u64), String>,
     committed: Vec<Vec<Change>>,
+    /// When it last had a large transaction.
+    large: Instant,
 }
 
 impl Worker {
@@ -123,13 +168,13 @@ impl Worker {
             let (statements, changes, rows) = self.transaction(number);
             let mut open = match connection.take() {
                 Some(open) => open,
-                None => self.connect().await,
+                None => connect(&self.connector).await,
             };
             let committed = if let Ok(committed) = self.commit(&mut open, &statements).await {
                 committed
             } else {
                 // Its fate is unknown until it is asked for over another connection.
-                open = self.connect().await;
+                open = connect(&self.connector).await;
                 self.is_in_ledger(&mut open, number).await
             };
             connection = Some(open);
@@ -155,20 +200,28 @@ impl Worker {
             id: number,
             mark: format!("{}-{number}", self.name),
         }];
-        for step in 0..=self.random.below(8) {
+        let (mut steps, mut least) = (self.random.below(8), 0);
+        if self.name == 0 && self.large.elapsed() > LARGE_EVERY {
+            self.large = Instant::now();
+            (steps, least) = (8, LARGE_ROW);
+        }
+        for step in 0..=steps {
             let at = usize::try_from(self.random.below(3)).unwrap();
             let id = self.name * KEYS + self.random.below(KEYS);
             let table = TABLES[at];
-            let (now, pad) = (mark(step), self.random.below(400));
+            let (now, pad) = (mark(step), least + self.random.below(400));
             let kind = match rows.get(&(at, id)) {
                 None => {
                     statements.push(format!(
-                        "INSERT INTO {table} VALUES ({id}, '{now}', REPEAT('x', {pad}))"
+                        "INSERT INTO {table} (id, mark, pad) \
+                         VALUES ({id}, '{now}', REPEAT('x', {pad}))"
                     ));
                     "INSERT"
                 }
                 Some(_) if self.random.below(3) > 0 => {
-                    statements.push(format!("UPDATE {table} SET mark = '{now}' WHERE id = {id}"));
+                    statements.push(format!(
+                        "UPDATE {table} SET mark = '{now}', pad = REPEAT('x', {pad}) WHERE id = {id}"
+                    ));
                     "UPDATE"
                 }
                 Some(before) => {
@@ -200,17 +253,6 @@ impl Worker {
         Ok(kept)
     }
 
-    async fn connect(&self) -> MySqlConnection {
-        loop {
-            if let Ok(mut connection) = self.connector.connect().await
-                && try_run(&mut connection, &format!("USE {DATABASE}")).await.is_ok()
-            {
-                return connection;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     /// Whether that transaction was committed. Inserting the same key waits for one whose
     /// connection is lost and whose end is open; reading would not.
     async fn is_in_ledger(&self, connection: &mut MySqlConnection, number: u64) -> bool {
@@ -229,7 +271,80 @@ impl Worker {
             .await;
             match asked {
                 Ok(there) => return there,
-                Err(_) => *connection = self.connect().await,
+                Err(_) => *connection = connect(&self.connector).await,
+            }
+        }
+    }
+}
+
+/// A connection that uses the database, as soon as the server lets it.
+async fn connect(connector: &Connector) -> MySqlConnection {
+    loop {
+        if let Ok(mut connection) = connector.connect().await
+            && try_run(&mut connection, &format!("USE {DATABASE}")).await.is_ok()
+        {
+            return connection;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Adds columns and drops them.
+struct Alterer {
+    connector: Connector,
+    random: Random,
+    done: Vec<Ddl>,
+}
+
+impl Alterer {
+    async fn work(&mut self, stop: &AtomicBool) {
+        let mut connection = connect(&self.connector).await;
+        for number in 1.. {
+            tokio::time::sleep(Duration::from_millis(100 + self.random.below(600))).await;
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let ddl = self.draw(number);
+            let done = match try_run(&mut connection, &ddl.sql).await {
+                Ok(()) => true,
+                Err(_) => {
+                    let there = self.is_there(&mut connection, &ddl).await;
+                    there == ddl.adds
+                }
+            };
+            if done {
+                self.done.push(ddl);
+            }
+        }
+    }
+
+    /// Drops the column that the table has beside its own, or adds one.
+    fn draw(&mut self, number: u64) -> Ddl {
+        let table = TABLES[usize::try_from(self.random.below(3)).unwrap()];
+        let last = self.done.iter().rfind(|ddl| ddl.table == table);
+        if let Some(Ddl { column, .. }) = last.filter(|ddl| ddl.adds) {
+            let sql = format!("ALTER TABLE {table} DROP COLUMN {column}");
+            return Ddl { table, sql, column: column.clone(), adds: false };
+        }
+        let column = format!("c{number}");
+        let place = ["", " FIRST", " AFTER mark"][usize::try_from(self.random.below(3)).unwrap()];
+        let sql =
+            format!("ALTER TABLE {table} ADD COLUMN {column} INT NOT NULL DEFAULT {number}{place}");
+        Ddl { table, sql, column, adds: true }
+    }
+
+    /// Whether the table has that column; asked over a new connection until it is answered.
+    async fn is_there(&self, connection: &mut MySqlConnection, ddl: &Ddl) -> bool {
+        let Ddl { table, column, .. } = ddl;
+        let query = format!(
+            "SELECT 1 FROM information_schema.columns WHERE table_schema = '{DATABASE}' \
+             AND table_name = '{table}' AND column_name = '{column}'"
+        );
+        loop {
+            *connection = connect(&self.connector).await;
+            let rows = sqlx::query(AssertSqlSafe(query.clone())).fetch_all(&mut *connection).await;
+            if let Ok(rows) = rows {
+                return !rows.is_empty();
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::DATABASE;
-use super::judgement::Published;
+use super::judgement::{Published, STANDSTILL, shortened};
 use crate::harness::{Record, topics};
 
 /// What a client saw.
@@ -30,8 +30,8 @@ pub(super) struct Look {
 }
 
 pub(super) struct Watcher {
-    /// How many records are enough; the load is over and the topics' ends are known.
-    enough: Arc<AtomicBool>,
+    /// How many records are enough: known when the load is over.
+    enough: Arc<AtomicUsize>,
     thread: JoinHandle<Watched>,
 }
 
@@ -39,7 +39,7 @@ const ASK: Duration = Duration::from_millis(30);
 
 impl Watcher {
     pub(super) fn start(bootstrap: &str) -> Self {
-        let enough = Arc::new(AtomicBool::new(false));
+        let enough = Arc::new(AtomicUsize::new(usize::MAX));
         let told = Arc::clone(&enough);
         let consumer: BaseConsumer = topics::client(bootstrap);
         let thread = std::thread::spawn(move || watch(&consumer, &told));
@@ -48,25 +48,28 @@ impl Watcher {
 
     /// Lets it read to the end of what is published.
     pub(super) fn stop(self, published: &Published) -> Watched {
-        // It polls while it waits, so a short time is ample for what is already there.
-        let records: usize = published.values().map(Vec::len).sum();
-        std::thread::sleep(Duration::from_millis(1000 + records as u64 / 10));
-        self.enough.store(true, Ordering::Relaxed);
+        self.enough.store(published.values().map(Vec::len).sum(), Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
-fn watch(consumer: &BaseConsumer, enough: &AtomicBool) -> Watched {
+fn watch(consumer: &BaseConsumer, enough: &AtomicUsize) -> Watched {
     let mut watched = Watched::default();
+    let mut moved = Instant::now();
     let mut known = Vec::new();
     let mut asked = Instant::now();
-    while !enough.load(Ordering::Relaxed) {
+    let awaits = |seen: usize, moved: Instant| {
+        let enough = enough.load(Ordering::Relaxed);
+        seen < enough && (enough == usize::MAX || moved.elapsed() < STANDSTILL)
+    };
+    while awaits(watched.records.len(), moved) {
         if known.len() < 1 + super::load::TABLES.len() {
             assign_new(consumer, &mut known);
         }
         // Errors are the broker's absence; the client library connects again.
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(20)) {
-            watched.records.push(Record::of(&message));
+            watched.records.push(shortened(Record::of(&message)));
+            moved = Instant::now();
         }
         if asked.elapsed() > ASK {
             look(consumer, &known, &mut watched);

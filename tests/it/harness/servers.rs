@@ -287,6 +287,17 @@ impl Server {
         }
     }
 
+    /// Lets it do nothing more (`STOP`), or go on (`CONT`).
+    pub(crate) fn signal(&self, signal: &str) {
+        match &*self.own().lock().unwrap() {
+            Own::Process { process, .. } => process.as_ref().unwrap().signal(signal),
+            Own::Container { name } => {
+                let signal = format!("--signal={signal}");
+                succeed(Command::new("docker").args(["kill", &signal, name]), name);
+            }
+        }
+    }
+
     /// An orderly end.
     pub(crate) fn stop(&self) {
         match &mut *self.own().lock().unwrap() {

@@ -17,7 +17,7 @@ mod simulated;
 use std::fmt;
 use std::io;
 
-pub use real::{Real, may_write};
+pub use real::{Real, may_write, raise_open_file_limit};
 pub use simulated::{Freeze, Simulated};
 
 /// A directory that holds durable bytes.

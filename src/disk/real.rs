@@ -16,6 +16,17 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
 
+/// Lets the process open as many files as the system allows it, and returns how many: a
+/// log of a thousand partitions has thousands open, and the usual limit is 1,024.
+pub fn raise_open_file_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(_) => current,
+    }
+}
+
 /// The disk under a directory.
 #[derive(Debug)]
 pub struct Real {

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker;
 use crate::config::{Problems, Settings};
 use crate::control::{Asked, Board, Command, Phase, commands};
-use crate::disk::Real;
+use crate::disk::{Real, raise_open_file_limit};
 use crate::log::{Log, OpenError};
 use crate::shutdown::Tasks;
 
@@ -101,6 +101,7 @@ pub enum Error {
 pub async fn run(start: Start) -> Result<(), Error> {
     let Start { settings, reload } = start;
     let stop = stop_on_signals()?;
+    tracing::info!(open_files = ?raise_open_file_limit(), "limit of open files");
     let plans = instances::plans(&settings).map_err(Error::Settings)?;
     let admin_socket = bind_admin(&settings).await?;
     let listeners = bind_broker(&settings).await?;

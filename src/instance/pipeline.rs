@@ -110,13 +110,13 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 position = self.window.next_durable() => {
                     let (position, done) = position?;
                     report(position, done);
-                    self.commit_records_if_due().await?;
+                    self.commit_records_if_due(chunks.has_more()).await?;
                 }
                 // A full window is the back pressure: the channel fills, the source stops reading.
                 next = chunks.recv(), if self.has_room() => match next {
                     Some(chunk) => {
                         self.take(chunk).await?;
-                        self.commit_records_if_due().await?;
+                        self.commit_records_if_due(chunks.has_more()).await?;
                     }
                     None => break,
                 },
@@ -172,10 +172,12 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         self.behind = true;
     }
 
-    /// Commits when there are records, and it pays: the disk is idle, or enough gathered.
-    async fn commit_records_if_due(&mut self) -> Result<(), Error> {
+    /// Commits when there are records, and it pays: the disk is idle and no more are at
+    /// hand, or enough gathered.
+    async fn commit_records_if_due(&mut self, more: bool) -> Result<(), Error> {
         let any = self.encoder.bytes() > 0 || !self.state.is_empty();
-        let due = self.window.len() < MOST_IN_FLIGHT || self.encoder.bytes() >= COMMIT_BYTES;
+        let is_idle = self.window.len() < MOST_IN_FLIGHT && !more;
+        let due = is_idle || self.encoder.bytes() >= COMMIT_BYTES;
         if self.behind && !self.open && any && due { self.commit().await } else { Ok(()) }
     }
 

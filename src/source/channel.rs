@@ -1,9 +1,10 @@
 //! The channel between a source and its instance, bounded in bytes.
 //!
-//! In: chunks with what they keep in memory. Out: the chunks, in order. Always: what lies in
-//! the channel weighs no more than the bound, or is a single chunk that weighs more: so a
-//! chunk of any size passes, and a full channel is all the back pressure there is. What a
-//! chunk weighs is the bytes that were received for it, kept or not: its slices keep the
+//! In: chunks with what they keep in memory, one or several in a parcel: waking the other
+//! side costs more than a small transaction does. Out: the chunks, in order. Always: what
+//! lies in the channel weighs no more than the bound, or is a single parcel that weighs more:
+//! so a chunk of any size passes, and a full channel is all the back pressure there is. What
+//! a chunk weighs is the bytes that were received for it, kept or not: its slices keep the
 //! buffers they point into.
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ const LEAST_WEIGHT: usize = 512;
 /// Where a source puts chunks.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    chunks: mpsc::UnboundedSender<Weighed>,
+    parcels: mpsc::UnboundedSender<Parcel>,
     room: Arc<Semaphore>,
     bound: u32,
 }
@@ -26,12 +27,14 @@ pub struct Sender {
 /// Where an instance takes them.
 #[derive(Debug)]
 pub struct Receiver {
-    chunks: mpsc::UnboundedReceiver<Weighed>,
+    parcels: mpsc::UnboundedReceiver<Parcel>,
+    /// What is left of the parcel that was opened last.
+    at_hand: std::vec::IntoIter<Chunk>,
 }
 
 #[derive(Debug)]
-struct Weighed {
-    chunk: Chunk,
+struct Parcel {
+    chunks: Vec<Chunk>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -44,30 +47,47 @@ pub struct Closed;
 pub fn channel(bound: u32) -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let room = Arc::new(Semaphore::new(bound as usize));
-    (Sender { chunks: sender, room, bound }, Receiver { chunks: receiver })
+    let at_hand = Vec::new().into_iter();
+    (Sender { parcels: sender, room, bound }, Receiver { parcels: receiver, at_hand })
 }
 
 impl Sender {
     /// Puts a chunk in that keeps `bytes` in memory, when there is room for it. Cancel safe:
     /// given up, the chunk was not put in.
     pub async fn send(&self, chunk: Chunk, bytes: usize) -> Result<(), Closed> {
-        let weight = u32::try_from(bytes.max(LEAST_WEIGHT)).unwrap_or(u32::MAX).min(self.bound);
+        self.send_all(vec![chunk], bytes).await
+    }
+
+    /// As [`Sender::send`], for chunks that together keep `bytes` in memory.
+    pub async fn send_all(&self, chunks: Vec<Chunk>, bytes: usize) -> Result<(), Closed> {
+        let bytes = bytes.max(LEAST_WEIGHT * chunks.len());
+        let weight = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bound);
         tokio::select! {
             biased;
-            () = self.chunks.closed() => Err(Closed),
+            () = self.parcels.closed() => Err(Closed),
             room = Arc::clone(&self.room).acquire_many_owned(weight) => {
                 let room = room.map_err(|_| Closed)?;
-                self.chunks.send(Weighed { chunk, _room: room }).map_err(|_| Closed)
+                self.parcels.send(Parcel { chunks, _room: room }).map_err(|_| Closed)
             }
         }
     }
 }
 
 impl Receiver {
-    /// The next chunk; `None` when the source is gone. Cancel safe. The room of a chunk is
-    /// free again as soon as it is taken.
+    /// The next chunk; `None` when the source is gone. Cancel safe. The room of a parcel is
+    /// free again as soon as it is opened.
     pub async fn recv(&mut self) -> Option<Chunk> {
-        self.chunks.recv().await.map(|weighed| weighed.chunk)
+        loop {
+            if let Some(chunk) = self.at_hand.next() {
+                return Some(chunk);
+            }
+            self.at_hand = self.parcels.recv().await?.chunks.into_iter();
+        }
+    }
+
+    /// Whether the next chunk is certain to come without waiting.
+    pub fn has_more(&self) -> bool {
+        self.at_hand.len() > 0
     }
 }
 
@@ -107,6 +127,18 @@ mod tests {
         assert!(!has_room(&sender, 0).await);
         receiver.recv().await.unwrap();
         assert!(has_room(&sender, 0).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_parcel_comes_chunk_by_chunk_and_frees_its_room_at_once() {
+        let (sender, mut receiver) = channel(10_000);
+        sender.send_all(vec![chunk(1), chunk(2)], 6_000).await.unwrap();
+        assert!(!has_room(&sender, 6_000).await);
+        assert_eq!(receiver.recv().await.unwrap().generation, Generation(1));
+        assert!(receiver.has_more());
+        assert!(has_room(&sender, 6_000).await);
+        assert_eq!(receiver.recv().await.unwrap().generation, Generation(2));
+        assert!(!receiver.has_more());
     }
 
     #[tokio::test]

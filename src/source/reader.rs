@@ -50,6 +50,9 @@ pub(super) enum Ended {
     TakenBack(Box<TakenBack>),
 }
 
+/// As many bytes of small chunks go over the channel together, if they come at once.
+const PARCEL_BYTES: usize = 64 * 1024;
+
 /// Where chunks go.
 #[derive(Clone, Copy)]
 struct Outlet<'a> {
@@ -77,6 +80,8 @@ pub(super) struct Reader<'a> {
     is_same_file: bool,
     /// Bytes received since the last chunk, dropped ones too: its slices may keep them alive.
     unclaimed: usize,
+    /// Chunks that were handed over, and leave with the next parcel, and what they weigh.
+    parcel: (Vec<Chunk>, usize),
     /// When the last packet came.
     now: Instant,
     /// When `progress` was last told of one.
@@ -122,6 +127,7 @@ impl<'a> Reader<'a> {
             idle: Idle::new(),
             is_same_file: false,
             unclaimed: 0,
+            parcel: (Vec::new(), 0),
             now: Instant::now(),
             heard: Instant::now(),
         }
@@ -130,19 +136,36 @@ impl<'a> Reader<'a> {
     /// Reads until `stop`, an error, or something that has to be read again.
     pub(super) async fn read(
         &mut self,
-        mut dump: Dump,
+        dump: Dump,
         generation: Generation,
         chunks: &Sender,
         stop: &CancellationToken,
     ) -> Result<Ended, Error> {
         let outlet = Outlet { chunks, generation };
+        let ended = self.read_on(dump, outlet, stop).await;
+        // What was handed over goes out, however the reading ended.
+        match ended {
+            Ok(Ended::Stopped) => self.stop(outlet).await,
+            Ok(Ended::TakenBack(_)) | Err(_) => self.send_parcel(outlet).await.and(ended),
+        }
+    }
+
+    async fn read_on(
+        &mut self,
+        mut dump: Dump,
+        outlet: Outlet<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Ended, Error> {
         let mut payload: Option<Payload> = None;
         loop {
             if stop.is_cancelled() {
-                return self.stop(outlet).await;
+                return Ok(Ended::Stopped);
             }
             if self.idle.was_due(self.now) {
                 self.flush_idle(outlet).await?;
+            }
+            if !dump.has_next() {
+                self.send_parcel(outlet).await?;
             }
             // The server first: the others were looked at above, and need no more than to end
             // a wait.
@@ -180,7 +203,11 @@ impl<'a> Reader<'a> {
     /// Leaves the position of passed traffic behind, if somebody still takes it.
     async fn stop(&mut self, outlet: Outlet<'_>) -> Result<Ended, Error> {
         const GOODBYE: Duration = Duration::from_secs(1);
-        match tokio::time::timeout(GOODBYE, self.flush_idle(outlet)).await {
+        let goodbye = async {
+            self.flush_idle(outlet).await?;
+            self.send_parcel(outlet).await
+        };
+        match tokio::time::timeout(GOODBYE, goodbye).await {
             Ok(Ok(()) | Err(Error::Closed)) | Err(_) => Ok(Ended::Stopped),
             Ok(Err(error)) => Err(error),
         }
@@ -369,11 +396,27 @@ impl<'a> Reader<'a> {
             }
         };
         let chunk = Chunk { generation: outlet.generation, head, changes, end };
-        outlet.chunks.send(chunk, bytes).await.map_err(|_| Error::Closed)?;
         if let Some(commit) = position {
             self.reached.advance(&commit);
         }
+        self.post(chunk, bytes, outlet).await
+    }
+
+    async fn post(&mut self, chunk: Chunk, bytes: usize, outlet: Outlet<'_>) -> Result<(), Stop> {
+        self.parcel.0.push(chunk);
+        self.parcel.1 += bytes;
+        if self.parcel.1 >= PARCEL_BYTES {
+            self.send_parcel(outlet).await?;
+        }
         Ok(())
+    }
+
+    async fn send_parcel(&mut self, outlet: Outlet<'_>) -> Result<(), Error> {
+        if self.parcel.0.is_empty() {
+            return Ok(());
+        }
+        let (chunks, bytes) = std::mem::take(&mut self.parcel);
+        outlet.chunks.send_all(chunks, bytes).await.map_err(|_| Error::Closed)
     }
 
     /// Hands over the position behind what had nothing to publish.
@@ -390,8 +433,8 @@ impl<'a> Reader<'a> {
             changes: Vec::new(),
             end: ChunkEnd::Commit(Box::new(commit.clone())),
         };
-        outlet.chunks.send(chunk, 0).await.map_err(|_| Error::Closed)?;
         self.reached.advance(&commit);
+        self.parcel.0.push(chunk);
         Ok(())
     }
 

@@ -134,6 +134,22 @@ async fn transactions_gather_while_two_commits_are_on_their_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn transactions_that_come_together_are_committed_together() {
+    let sink = Scripted::default();
+    let outcome = run(&sink, Vec::new(), async |sender, _shutdown| {
+        let three = vec![commit("a", 10), commit("b", 20), commit("c", 30)];
+        sender.send_all(three, 0).await.unwrap();
+        until(|| sink.commits() == 1).await;
+        drop(sender);
+        sink.settle(0, Ok(()));
+    })
+    .await;
+    outcome.result.unwrap();
+    let all = [(30, vec!["a".into(), "b".into(), "c".into()])];
+    assert_eq!(committed(&sink), all);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_commits_what_is_whole_and_awaits_it() {
     let sink = Scripted::default();
     let three = vec![commit("a", 10), commit("b", 20), commit("c", 30)];

@@ -192,6 +192,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dump<S> {
         Ok(incoming)
     }
 
+    /// Whether [`Dump::next`] would answer without waiting.
+    pub fn has_next(&self) -> bool {
+        self.packets.has_next()
+    }
+
     /// `host:port` of the server.
     pub fn address(&self) -> &str {
         self.packets.address()

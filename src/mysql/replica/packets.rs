@@ -187,6 +187,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         }
     }
 
+    /// Whether the next payload lies in the buffer, so that taking it would not wait.
+    pub(super) fn has_next(&self) -> bool {
+        match (self.packet, self.buffer.first_chunk()) {
+            (Some(packet), _) => packet.left <= self.buffer.len(),
+            (None, Some(&[a, b, c, _])) => {
+                HEADER + u32::from_le_bytes([a, b, c, 0]) as usize <= self.buffer.len()
+            }
+            (None, None) => false,
+        }
+    }
+
     /// What the server sends next of a dump. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Incoming, Error> {
         if self.in_pieces {

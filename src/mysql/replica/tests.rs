@@ -154,6 +154,20 @@ async fn an_event_over_several_packets_is_joined_whole() {
 }
 
 #[tokio::test]
+async fn what_comes_next_is_known_to_be_there_only_when_it_is_whole() {
+    let (ours, mut server) = pipe();
+    let mut packets = reader(ours);
+    server.send(&event(2, b"one")).await;
+    server.send(&event(2, b"two")).await;
+    server.stream.write_all(&[9, 0, 0, 2, 0]).await.unwrap();
+    assert!(!packets.has_next());
+    packets.next().await.unwrap();
+    assert!(packets.has_next());
+    packets.next().await.unwrap();
+    assert!(!packets.has_next(), "eight bytes are missing");
+}
+
+#[tokio::test]
 async fn a_compressed_transaction_comes_in_pieces_that_make_up_the_event() {
     let (ours, mut server) = pipe();
     let body: Vec<u8> = (0..LONGEST + 5000).map(|byte| u8::try_from(byte % 251).unwrap()).collect();

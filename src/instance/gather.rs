@@ -20,6 +20,9 @@ use crate::sink::Part;
 /// Bytes at which a partition's batch is cut (DESIGN section 5); one record may pass it.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
+/// Room for the record that passes [`BATCH_BYTES`], so that the buffer need not grow for it.
+const LAST_RECORD: usize = BATCH_BYTES / 16;
+
 /// Where messages of one topic and partition gather. Found once per table version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(usize);
@@ -48,7 +51,7 @@ struct Place {
     partitions: i32,
     /// Only while there are records: an idle table costs no memory.
     builder: Option<BatchBuilder>,
-    /// Bytes of the last batch: a guess at the next.
+    /// A little more than the last batch had: a guess at the next.
     last: usize,
 }
 
@@ -82,7 +85,7 @@ impl Gathering {
         if home.builder.is_none() {
             self.used.push(slot);
         }
-        let capacity = home.last.min(BATCH_BYTES);
+        let capacity = home.last.min(BATCH_BYTES + LAST_RECORD);
         let builder = home.builder.get_or_insert_with(|| BatchBuilder::with_capacity(capacity));
         let before = builder.len();
         builder.open(None, write)?;
@@ -157,7 +160,7 @@ impl Place {
 
     fn finish(&mut self) -> Option<Part> {
         let builder = self.builder.take()?;
-        self.last = builder.len();
+        self.last = builder.len() + builder.len() / 16;
         Some(Part {
             topic: Arc::clone(&self.topic),
             partition: self.partition,

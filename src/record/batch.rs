@@ -68,6 +68,11 @@ impl Batch {
     }
 
     /// The batch as it is stored, without a copy.
+    pub fn into_vec(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The batch as it is stored, without a copy.
     pub fn into_bytes(self) -> Bytes {
         Bytes::from(self.bytes)
     }

@@ -148,8 +148,14 @@ impl Group {
         let head = match content {
             Content::Open(mut batch) => {
                 batch.seal(time);
-                bytes.extend_from_slice(batch.as_bytes());
-                *batch.head()
+                let head = *batch.head();
+                if bytes.is_empty() && size > KEPT_BUFFER / 2 {
+                    // Large, and often all there is: not copied.
+                    self.buffers.push(std::mem::replace(bytes, batch.into_vec()));
+                } else {
+                    bytes.extend_from_slice(batch.as_bytes());
+                }
+                head
             }
             Content::Stored(stored, mut head) => {
                 bytes.extend_from_slice(&stored);

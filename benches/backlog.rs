@@ -4,11 +4,12 @@
 //! - one million rows as sysbench makes them (about 190 bytes a row in the binlog), and
 //! - 200,000 transactions of one such row,
 //!
-//! and for each starts `sluice` at the backlog's begin and measures until `/health` says that all
-//! rows are durable. Beside each it prints how long merely receiving the same events takes (our
+//! each behind the position where `sluice` was stopped before, and measures from its next start
+//! until `/health` says that all rows are durable. Beside each it prints how long merely receiving the same events takes (our
 //! replica connection, which throws them away) and how long merely writing and syncing as many
-//! bytes as the log then holds takes, so that a rate can be told from the machine it was measured
-//! on. `SLUICE_BENCH_ROWS` and `SLUICE_BENCH_TRANSACTIONS` change the sizes.
+//! bytes as the log then holds takes, and the time of draining as a multiple of both, so that a
+//! rate can be told from the machine it was measured on. The targets are for two cores that
+//! nobody else uses, with less than 128 MB resident. `SLUICE_BENCH_ROWS` and `SLUICE_BENCH_TRANSACTIONS` change the sizes.
 
 #![expect(
     clippy::unwrap_used,
@@ -51,9 +52,10 @@ fn main() {
         let mut source = server.database("bench").await;
         prepare(&mut source).await;
         let bulk = format!("CALL bulk({rows})");
-        measure(&server, &mut source, "rows of a bulk load", &bulk, rows).await;
+        measure(&server, &mut source, "rows of a bulk load", &bulk, rows, 300_000).await;
         let single = format!("CALL singles({transactions})");
-        measure(&server, &mut source, "single-row transactions", &single, transactions).await;
+        measure(&server, &mut source, "single-row transactions", &single, transactions, 60_000)
+            .await;
     });
 }
 
@@ -98,9 +100,20 @@ async fn place(source: &mut MySqlConnection) -> Place {
     Place { file: row.get(0), offset: row.get(1) }
 }
 
-/// Fills a backlog by `fill`, drains it, and prints what that took.
-async fn measure(server: &Server, source: &mut MySqlConnection, what: &str, fill: &str, rows: u64) {
-    println!("\n{rows} {what}: filling");
+/// Fills a backlog by `fill`, drains it, and prints what that took; `target` is in rows a second.
+async fn measure(
+    server: &Server,
+    source: &mut MySqlConnection,
+    what: &str,
+    fill: &str,
+    rows: u64,
+    target: u64,
+) {
+    println!("\n{rows} {what}, to drain at {target} a second: filling");
+    let mut sluice =
+        Sluice::with_instance("bench", server, &[("canal.instance.filter.regex", r"bench\..*")]);
+    sluice.start();
+    sluice.stop();
     let begin = place(source).await;
     run(source, fill).await;
     let end = place(source).await;
@@ -108,7 +121,7 @@ async fn measure(server: &Server, source: &mut MySqlConnection, what: &str, fill
     let bytes = end.offset - begin.offset;
     println!("  backlog   {} MB of binlog, {} bytes a row", bytes >> 20, bytes / rows);
 
-    let drained = drain(server, &begin, rows);
+    let drained = drain(&mut sluice, rows);
     report("drained", rows, bytes, drained.took);
     println!(
         "            {:.1} s of CPU, {} MB resident at most, ready after {:.2?}, {} MB in the log",
@@ -117,8 +130,15 @@ async fn measure(server: &Server, source: &mut MySqlConnection, what: &str, fill
         drained.ready,
         drained.log >> 20,
     );
-    report("received", rows, bytes, receive(server, &begin, &end).await);
-    report("written", rows, drained.log, write(drained.log));
+    let received = receive(server, &begin, &end).await;
+    report("received", rows, bytes, received);
+    let written = write(drained.log);
+    report("written", rows, drained.log, written);
+    println!(
+        "            drained in {:.1} times as long as received, {:.1} times as long as written",
+        drained.took.div_duration_f64(received),
+        drained.took.div_duration_f64(written),
+    );
 }
 
 fn report(verb: &str, rows: u64, bytes: u64, took: Duration) {
@@ -141,13 +161,7 @@ struct Drained {
 }
 
 /// From the start of the process until all rows are durable.
-fn drain(server: &Server, begin: &Place, rows: u64) -> Drained {
-    let properties = [
-        ("canal.instance.filter.regex", r"bench\..*"),
-        ("canal.instance.master.journal.name", begin.file.as_str()),
-        ("canal.instance.master.position", &begin.offset.to_string()),
-    ];
-    let mut sluice = Sluice::with_instance("bench", server, &properties);
+fn drain(sluice: &mut Sluice, rows: u64) -> Drained {
     let begun = Instant::now();
     sluice.launch();
     let mut ready = None;

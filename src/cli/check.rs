@@ -44,11 +44,8 @@ pub(super) fn run(_: &Arguments, environment: &Environment) -> Outcome {
         say(&format!("error: {text}"))
     };
     small_runtime()?.block_on(async {
-        let running = match health::running(&home).await {
-            Ok(running) => running,
-            // Said below: a port is in use.
-            Err(_) => None,
-        };
+        // Of a process of another home on our port is told below: the port is in use.
+        let running = health::running(&home).await.unwrap_or_default();
         if let Some(snapshot) = &running {
             say(&format!("sluice runs over this home (pid {})", snapshot.pid))?;
         } else {

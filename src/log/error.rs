@@ -14,6 +14,12 @@ pub enum OpenError {
          SLUICE_LOG_ACCEPT_DAMAGE=true to lose what the damage hit"
     )]
     Damaged(String),
+    /// The same of a segment or of the checkpoint, and nothing tells what to go on with.
+    #[error(
+        "the log is damaged: {0}; put a copy of the directory in its place, or set log.dirs to \
+         an empty one to begin anew"
+    )]
+    Torn(String),
     /// Written by something newer, or not by us.
     #[error("the log cannot be read: {0}")]
     Unknown(String),

@@ -142,7 +142,7 @@ fn fit(settings: &mut LogSettings, disk: &dyn Disk) -> Result<(), OpenError> {
 
 fn read_checkpoint(disk: &dyn Disk) -> Result<Checkpoint, OpenError> {
     let found = Checkpoint::read(disk).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => OpenError::Damaged(format!("the checkpoint: {error}")),
+        io::ErrorKind::InvalidData => OpenError::Torn(format!("the checkpoint: {error}")),
         _ => doing("read the checkpoint")(error),
     })?;
     if let Some(checkpoint) = found {
@@ -274,7 +274,7 @@ impl Opening<'_> {
             let segments = recovering.cut(self.disk, &dir, settings, &mut self.pending);
             let segments = segments.map_err(|problem| match problem {
                 Problem::Io(error) => doing(&format!("open partition {dir}"))(error),
-                Problem::Damage(damage) => OpenError::Damaged(damage),
+                Problem::Damage(damage) => OpenError::Torn(damage),
             })?;
             let slot = self.watermarks.add(recovering.ends());
             let aborted = std::mem::take(&mut recovering.aborted);

@@ -201,7 +201,7 @@ impl Sluice {
     }
 
     fn ended(&self, mut command: Command, input: &str) -> Ended {
-        let output = tempfile::tempfile().unwrap();
+        let mut output = tempfile::tempfile().unwrap();
         // A file and no pipe: a pipe ends only with what a script leaves running.
         command
             .env("SLUICE_HOME", self.home.path())
@@ -213,7 +213,6 @@ impl Sluice {
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let code = child.wait().unwrap().code();
         let mut said = String::new();
-        let mut output = output;
         output.rewind().unwrap();
         output.read_to_string(&mut said).unwrap();
         Ended { code, said }

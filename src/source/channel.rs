@@ -13,8 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::change::Chunk;
 
-/// A chunk weighs at least this, so that many small ones are bounded too.
-const LEAST_WEIGHT: usize = 512;
+/// What a chunk takes beside the bytes it keeps: its list of changes, what is known of its
+/// transaction, its commit. Of a small one it is more than the bytes.
+const OWN_WEIGHT: usize = 1024;
 
 /// Where a source puts chunks.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ impl Sender {
 
     /// As [`Sender::send`], for chunks that together keep `bytes` in memory.
     pub async fn send_all(&self, chunks: Vec<Chunk>, bytes: usize) -> Result<(), Closed> {
-        let bytes = bytes.max(LEAST_WEIGHT * chunks.len());
+        let bytes = bytes + OWN_WEIGHT * chunks.len();
         let weight = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bound);
         tokio::select! {
             biased;

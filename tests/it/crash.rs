@@ -183,8 +183,8 @@ fn the_account_of_the_load_is_what_the_source_has() {
         mysql.start();
     }
     let committed = load.stop();
-    let counts: Vec<usize> = committed.workers.values().map(Vec::len).collect();
-    assert!(counts.iter().all(|&count| count > 20), "the load has hardly worked: {counts:?}");
+    let transactions = committed.transactions();
+    assert!(transactions > 20, "the load has hardly worked: {transactions} transactions");
     for table in load::TABLES {
         let mut rows = BTreeMap::new();
         for change in committed.changes().filter(|one| one.table == table) {

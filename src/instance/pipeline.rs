@@ -35,7 +35,7 @@ const MOST_IN_FLIGHT: usize = 2;
 const COMMIT_BYTES: usize = BATCH_BYTES;
 
 /// Most bytes of records handed to the sink and not yet durable.
-const MOST_BYTES_IN_FLIGHT: usize = 8 * BATCH_BYTES;
+const MOST_BYTES_IN_FLIGHT: usize = 4 * BATCH_BYTES;
 
 /// How long a position that moved without any record may wait (DESIGN section 4).
 const POSITION_ONLY_AFTER: Duration = Duration::from_secs(1);

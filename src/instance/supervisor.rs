@@ -26,7 +26,7 @@ use crate::source::{self, Before, Source, channel};
 use crate::telemetry;
 
 /// Bytes of binlog between source and pipeline.
-const CHANNEL_BYTES: u32 = 8 << 20;
+const CHANNEL_BYTES: u32 = 4 << 20;
 
 /// What is waited for may come at any time, and nobody is disturbed by looking.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);

@@ -172,9 +172,10 @@ fn a_canal_folder_works_as_it_is() {
     assert_eq!(example.config.meta_dat, Path::new("/home/conf/example/meta.dat"));
     let said = home.problems();
     let warnings: Vec<_> = said.iter().filter(|text| text.contains(": warning: ")).collect();
-    assert_eq!(warnings.len(), 2, "{said:#?}");
+    assert_eq!(warnings.len(), 1, "{said:#?}");
     assert!(warnings[0].contains("canal.properties:6: warning: canal.serverMode"), "{said:#?}");
-    assert!(warnings[1].contains("kafka.bootstrap.servers has no effect"), "{said:#?}");
+    let noted = |text: &String| text.contains("note: kafka.bootstrap.servers has no effect");
+    assert!(said.iter().any(noted), "{said:#?}");
 }
 
 #[test]

@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
                 return Ok(Ended::Stopped);
             }
             if self.idle.was_due(self.now) {
-                self.flush_idle(outlet).await?;
+                self.flush_idle(outlet);
             }
             if !dump.has_next() {
                 self.send_parcel(outlet).await?;
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
     async fn stop(&mut self, outlet: Outlet<'_>) -> Result<Ended, Error> {
         const GOODBYE: Duration = Duration::from_secs(1);
         let goodbye = async {
-            self.flush_idle(outlet).await?;
+            self.flush_idle(outlet);
             self.send_parcel(outlet).await
         };
         match tokio::time::timeout(GOODBYE, goodbye).await {
@@ -420,12 +420,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Hands over the position behind what had nothing to publish.
-    async fn flush_idle(&mut self, outlet: Outlet<'_>) -> Result<(), Error> {
-        let Some(commit) = self.idle.take() else { return Ok(()) };
+    fn flush_idle(&mut self, outlet: Outlet<'_>) {
+        let Some(commit) = self.idle.take() else { return };
         // A transaction is open: its own commit takes the passed GTIDs along.
         if !self.assembler.is_between() {
             self.idle.put_back(commit);
-            return Ok(());
+            return;
         }
         let chunk = Chunk {
             generation: outlet.generation,
@@ -435,7 +435,6 @@ impl<'a> Reader<'a> {
         };
         self.reached.advance(&commit);
         self.parcel.0.push(chunk);
-        Ok(())
     }
 
     /// Between transactions, the source stands behind what it has read.

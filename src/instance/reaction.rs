@@ -67,10 +67,12 @@ pub(crate) fn to(error: &Error) -> Reaction {
 
 fn to_source(error: &source::Error) -> Reaction {
     use source::Error;
-    if error.is_passing() {
-        return Reaction::Retry;
-    }
     match error {
+        // A byte damaged on the way comes whole the next time; one damaged in the file does not.
+        Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce {
+            advice: "look at the place with mysqlbinlog; the server's file may be damaged",
+        },
+        error if error.is_passing() => Reaction::Retry,
         // A server that goes away during the handshake looks like one that cannot do it.
         Error::Mysql(error) if error.is_of_tls() => Reaction::RetryOnce {
             advice: "mend the certificates or canal.instance.master.sslMode, then start again",
@@ -82,9 +84,6 @@ fn to_source(error: &source::Error) -> Reaction {
         Error::Schema { source, .. } | Error::Capture(source) => match source {
             schema::Error::Server(_) => Reaction::Retry,
             _ => Reaction::RetryOnce { advice: SAYS_IT },
-        },
-        Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce {
-            advice: "look at the place with mysqlbinlog; the server's file may be damaged",
         },
         Error::Closed => Reaction::Retry,
         Error::Unsupported { .. }

@@ -4,12 +4,13 @@
 //! - one million rows as sysbench makes them (about 190 bytes a row in the binlog), and
 //! - 200,000 transactions of one such row,
 //!
-//! each behind the position where `sluice` was stopped before, and measures from its next start
-//! until `/health` says that all rows are durable. Beside each it prints how long merely receiving the same events takes (our
-//! replica connection, which throws them away) and how long merely writing and syncing as many
-//! bytes as the log then holds takes, and the time of draining as a multiple of both, so that a
-//! rate can be told from the machine it was measured on. The targets are for two cores that
-//! nobody else uses, with less than 128 MB resident. `SLUICE_BENCH_ROWS` and `SLUICE_BENCH_TRANSACTIONS` change the sizes.
+//! each behind the position where `sluice` was stopped before, and measures from its next
+//! start until `/health` says that all rows are durable. Beside each it prints how long merely
+//! receiving the same events takes (our replica connection, which throws them away) and how
+//! long merely writing and syncing as many bytes as the log then holds takes, and the time of
+//! draining as a multiple of both, so that a rate can be told from the machine it was measured
+//! on. The targets are for two cores that nobody else uses, with less than 128 MB resident.
+//! `SLUICE_BENCH_ROWS` and `SLUICE_BENCH_TRANSACTIONS` change the sizes.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! A directory of the operating system.
 //!
-//! Owns: the translation of [`Disk`](super::Disk) to system calls. `sync` is `fdatasync`,
+//! Owns: the translation of [`Disk`] to system calls. `sync` is `fdatasync`,
 //! which also makes a changed length durable; the lock is an advisory `flock` on the file
 //! `.lock`, as in Apache Kafka, so it ends with the process however that ends.
 

@@ -2,8 +2,9 @@
 //! mends (README prints that list).
 //!
 //! In: a [`RowsChange`](crate::change::RowsChange) and a [`FlatPlan`] of its table version,
-//! or a [`StatementChange`]. Out: one message, appended to a vector. One rows event is one
-//! message, or with a partition hash one for each partition ([`Rows::Chosen`]).
+//! or a [`StatementChange`](crate::change::StatementChange). Out: one message, appended to
+//! a vector. One rows event is one message, or with a partition hash one for each partition
+//! ([`Rows::Chosen`]).
 //!
 //! Format: no blanks, members in alphabetical order, columns in table order, every value a
 //! string or null:

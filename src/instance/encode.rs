@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::Publication;
 use super::gather::{Gathering, Slot};
-use crate::change::{Change, RowsChange, StatementChange, TableVersion, TransactionHead};
+use crate::change::{
+    Change, EventPlace, RowsChange, StatementChange, Table, TableVersion, TransactionHead,
+};
 use crate::clock;
 use crate::control::Done;
 use crate::format::flat::{self, FlatPlan, Rows, Stamp, Workspace};
@@ -128,21 +130,19 @@ impl Encoder {
             offset: change.place.offset,
             source,
         };
-        if !self.tables.contains_key(&change.table.version) {
-            self.prepare(change);
+        if self.tables.len() >= MOST_TABLES && !self.tables.contains_key(&change.table.version) {
+            self.tables.clear();
         }
-        let Some(table) = self.tables.get_mut(&change.table.version) else { return Ok(()) };
+        let table = self
+            .tables
+            .entry(change.table.version)
+            .or_insert_with(|| TablePlan::new(&self.publication, &change.table));
         let mut message = Message {
             gathering: &mut self.gathering,
             work: &mut self.work,
             done: &mut self.done,
             head,
-            stamp: Stamp {
-                id: self.id,
-                es: i64::from(change.place.time) * 1000,
-                gtid: head.executed.as_deref().unwrap_or_default(),
-                ts: now,
-            },
+            stamp: stamp(self.id, head, &change.place, now),
         };
         match &table.rule {
             PartitionRule::Fixed(partition) => {
@@ -163,39 +163,23 @@ impl Encoder {
         }
     }
 
-    fn prepare(&mut self, change: &RowsChange) {
-        if self.tables.len() >= MOST_TABLES {
-            self.tables.clear();
-        }
-        let shown = self.publication.fields.columns(&change.table);
-        let route = self.publication.router.route(&change.table, &shown);
-        say_if_renamed(route.renamed_from.as_deref(), &route.topic);
-        let plan = TablePlan {
-            flat: FlatPlan::new(Arc::clone(&change.table), &shown, &self.publication.format),
-            topic: route.topic,
-            partitions: route.partitions,
-            rule: settled(route.rule),
-            slots: Vec::new(),
-        };
-        self.tables.insert(change.table.version, plan);
-    }
-
     fn statement(&mut self, head: &TransactionHead, statement: &StatementChange, now: i64) {
         let to = self.publication.router.statement(&statement.schema, &statement.table);
         say_if_renamed(to.renamed_from.as_deref(), &to.topic);
         let slot = self.gathering.slot(&to.topic, to.partition, to.partitions);
-        let stamp = Stamp {
-            id: self.id,
-            es: i64::from(statement.place.time) * 1000,
-            gtid: head.executed.as_deref().unwrap_or_default(),
-            ts: now,
-        };
+        let stamp = stamp(self.id, head, &statement.place, now);
         let Ok(()) = self.gathering.message(slot, &statement.place, head.gtid.as_ref(), |out| {
             flat::write_statement(statement, &stamp, out);
             Ok::<(), std::convert::Infallible>(())
         });
         self.done.messages += 1;
     }
+}
+
+/// What a message of the event at `place` says beside its rows or its statement.
+fn stamp<'a>(id: u64, head: &'a TransactionHead, place: &EventPlace, now: i64) -> Stamp<'a> {
+    let gtid = head.executed.as_deref().unwrap_or_default();
+    Stamp { id, es: i64::from(place.time) * 1000, gtid, ts: now }
 }
 
 /// What all messages of one event share.
@@ -232,6 +216,19 @@ impl Message<'_> {
 }
 
 impl TablePlan {
+    fn new(publication: &Publication, table: &Arc<Table>) -> Self {
+        let shown = publication.fields.columns(table);
+        let route = publication.router.route(table, &shown);
+        say_if_renamed(route.renamed_from.as_deref(), &route.topic);
+        Self {
+            flat: FlatPlan::new(Arc::clone(table), &shown, &publication.format),
+            topic: route.topic,
+            partitions: route.partitions,
+            rule: route.rule,
+            slots: Vec::new(),
+        }
+    }
+
     fn slot(&mut self, partition: i32, gathering: &mut Gathering) -> Slot {
         let place = usize::try_from(partition).unwrap_or_default();
         if self.slots.len() <= place {
@@ -268,16 +265,6 @@ impl Scatter {
             self.by_partition[place].push(row);
         }
         Ok(())
-    }
-}
-
-/// A hash over no column (the key of a table without one) is the same for every row.
-fn settled(rule: PartitionRule) -> PartitionRule {
-    match rule {
-        PartitionRule::Columns(rule) if rule.columns().is_empty() => {
-            PartitionRule::Fixed(rule.row().partition())
-        }
-        rule => rule,
     }
 }
 

@@ -87,17 +87,7 @@ impl Producers {
     pub(super) fn appended(&mut self, head: &Head, base: i64, now: i64) -> Option<Known> {
         let producer = head.producer_id;
         let before = self.known.get(&producer).cloned();
-        let known = self.known.entry(producer).or_insert_with(|| Known {
-            epoch: head.producer_epoch,
-            batches: VecDeque::new(),
-            last_timestamp: now,
-            open: None,
-        });
-        if known.epoch != head.producer_epoch {
-            known.epoch = head.producer_epoch;
-            known.batches.clear();
-        }
-        known.last_timestamp = now;
+        let known = heard(&mut self.known, head, now);
         known.batches.push_back(Remembered {
             first_sequence: head.base_sequence,
             last_sequence: last_sequence(head),
@@ -124,17 +114,7 @@ impl Producers {
     ) -> (Option<Known>, Option<Aborted>) {
         let producer_id = head.producer_id;
         let before = self.known.get(&producer_id).cloned();
-        let known = self.known.entry(producer_id).or_insert_with(|| Known {
-            epoch: head.producer_epoch,
-            batches: VecDeque::new(),
-            last_timestamp: now,
-            open: None,
-        });
-        if known.epoch != head.producer_epoch {
-            known.epoch = head.producer_epoch;
-            known.batches.clear();
-        }
-        known.last_timestamp = now;
+        let known = heard(&mut self.known, head, now);
         let Some(first_offset) = known.open.take() else { return (before, None) };
         self.open.remove(&(first_offset, producer_id));
         let aborted = Aborted { producer_id, first_offset, last_offset: base };
@@ -185,6 +165,23 @@ impl Producers {
         };
         self.known.iter().map(describe).collect()
     }
+}
+
+/// What is known of the producer of a batch, which was just heard; a new epoch forgets the
+/// batches of the one before.
+fn heard<'a>(known: &'a mut HashMap<i64, Known>, head: &Head, now: i64) -> &'a mut Known {
+    let known = known.entry(head.producer_id).or_insert_with(|| Known {
+        epoch: head.producer_epoch,
+        batches: VecDeque::new(),
+        last_timestamp: now,
+        open: None,
+    });
+    if known.epoch != head.producer_epoch {
+        known.epoch = head.producer_epoch;
+        known.batches.clear();
+    }
+    known.last_timestamp = now;
+    known
 }
 
 fn last_sequence(head: &Head) -> i32 {

@@ -62,6 +62,17 @@ impl FormatDescription {
         self.post_header_lengths.get(place).copied()
     }
 
+    /// What holds before the first description has come.
+    pub(crate) fn expected(server_version: &str, checksums: bool) -> Self {
+        Self {
+            binlog_version: 4,
+            server_version: server_version.to_owned(),
+            created: 0,
+            post_header_lengths: Vec::new(),
+            checksum: if checksums { ChecksumAlgorithm::Crc32 } else { ChecksumAlgorithm::Off },
+        }
+    }
+
     /// Whether MariaDB wrote the file.
     pub fn is_mariadb(&self) -> bool {
         self.server_version.contains("MariaDB")

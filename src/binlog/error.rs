@@ -1,5 +1,7 @@
 //! What can be wrong with the bytes of an event. Who reads it adds file, offset and table.
 
+use crate::change::FileName;
+
 /// Why bytes are no event, or hold what is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -26,6 +28,21 @@ pub enum Error {
     NotUtf8 {
         /// What was read.
         what: &'static str,
+    },
+    /// An event does not begin where the one before ended.
+    #[error(
+        "an event of {size} bytes at {file}:{offset} says that it ends at {log_pos}: events are \
+         missing before it"
+    )]
+    Gap {
+        /// The binlog file.
+        file: FileName,
+        /// Where the event before ended.
+        offset: u64,
+        /// The event's length in bytes.
+        size: u32,
+        /// Where it says that it ends, modulo 4 GiB.
+        log_pos: u32,
     },
     /// The CRC-32 of an event does not fit its bytes.
     #[error("the checksum of an event does not match its bytes: they were damaged on the way")]

@@ -6,6 +6,9 @@
 use std::io;
 use std::time::Duration;
 
+use crate::binlog;
+use crate::change::FileName;
+
 /// Why something asked of a server did not work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -88,6 +91,16 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
+    /// An event of the binlog that cannot be read.
+    #[error("cannot read the event at {file}:{offset} of the binlog: {source}")]
+    Event {
+        /// The binlog file.
+        file: FileName,
+        /// Where the event stands.
+        offset: u64,
+        /// What is wrong with it.
+        source: binlog::Error,
+    },
     /// What came is not what the protocol says.
     #[error("{address} broke the protocol: {reason}")]
     Protocol {
@@ -112,6 +125,7 @@ impl Error {
             | Self::Ended { .. }
             | Self::Tls { .. }
             | Self::Authentication { .. }
+            | Self::Event { .. }
             | Self::Protocol { .. } => None,
         }
     }
@@ -126,7 +140,10 @@ impl Error {
             // A byte lost or doubled on the way: a new connection begins clean.
             | Self::Protocol { .. } => true,
             Self::Server { code, .. } => passes(*code),
-            Self::Denied { .. } | Self::Tls { .. } | Self::Authentication { .. } => false,
+            Self::Denied { .. }
+            | Self::Tls { .. }
+            | Self::Authentication { .. }
+            | Self::Event { .. } => false,
         }
     }
 

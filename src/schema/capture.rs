@@ -2,22 +2,20 @@
 //!
 //! In: a query session. Out: what `information_schema` says of columns, primary keys and
 //! default character sets, with the places `lo` and `hi`; and, for rows older than that,
-//! the statements between two places of the binlog, by SHOW BINLOG EVENTS.
+//! the statements between two places of the binlog, by a scan of it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::binlog::{EventType, Query};
 use crate::change::TableName;
-use crate::mysql::{self, Row, Session};
+use crate::mysql::{self, Row, Scan, Session};
 
-use super::Place;
 use super::model::{ColumnDefinition, Definition};
+use super::{Origin, Place};
 
 /// Databases of the server's own; their tables are read when rows of them come.
 const SYSTEM: &str = "'mysql','information_schema','performance_schema','sys'";
-
-/// Events a page of SHOW BINLOG EVENTS; a page has to come within the session's limit.
-const PAGE: usize = 5_000;
 
 /// `ER_PARSE_ERROR`: MySQL since 8.4 for the old statement, MariaDB for the new one.
 const ER_PARSE_ERROR: u16 = 1064;
@@ -103,93 +101,37 @@ pub(crate) async fn tables(
     Ok(found)
 }
 
-/// A statement of the binlog, as SHOW BINLOG EVENTS prints it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Logged {
-    pub(crate) place: Place,
-    /// The default database of its session.
-    pub(crate) schema: String,
-    pub(crate) text: String,
-}
-
-/// The statements of all QUERY events from `from` up to `to`, without the BEGIN of each
-/// transaction: a long backlog has millions. Does not wait for more.
+/// Passes each statement of the binlog from `from` up to `to` to `each`, with its place, but
+/// for the BEGIN of transactions: a long backlog has millions. Does not wait for more.
+///
+/// What is inside compressed transactions is passed over: the server compresses rows only.
 pub(crate) async fn statements(
-    session: &mut Session,
+    origin: &Origin<'_>,
     from: &Place,
     to: &Place,
-) -> Result<Vec<Logged>, mysql::Error> {
-    let mut found = Vec::new();
-    let mut at = from.clone();
-    let files = session.query("SHOW BINARY LOGS").await?;
-    let files = files.iter().filter_map(|row| row.text("Log_name")).map(str::to_owned);
-    for file in files.collect::<Vec<_>>() {
-        let start = Place { file: Arc::from(file), offset: 4 };
-        if start.file != at.file {
-            if start < at || start > *to {
-                continue;
-            }
-            at = start;
-        }
-        read_file(session, &mut at, to, &mut found).await?;
-    }
-    Ok(found)
-}
-
-/// Reads from `at` to the end of its file or to `to`.
-async fn read_file(
-    session: &mut Session,
-    at: &mut Place,
-    to: &Place,
-    found: &mut Vec<Logged>,
+    mut each: impl FnMut(Place, &Query<'_>),
 ) -> Result<(), mysql::Error> {
-    while *at < *to {
-        let page = session
-            .query(&format!(
-                "SHOW BINLOG EVENTS IN {} FROM {} LIMIT {PAGE}",
-                quote(&at.file),
-                at.offset
-            ))
-            .await?;
-        for row in &page {
-            let begin = Place { file: at.file.clone(), offset: row.number("Pos").unwrap_or(0) };
-            if begin >= *to {
-                return Ok(());
-            }
-            let is_query = row.text("Event_type").is_some_and(|kind| kind.starts_with("Query"));
-            if let Some(info) = row.text("Info").filter(|_| is_query) {
-                let (schema, text) = split_use(info);
-                if text == "BEGIN" {
-                    continue;
-                }
-                found.push(Logged { place: begin, schema, text: text.to_owned() });
-            }
+    let (file, offset) = (Arc::clone(&from.file), from.offset);
+    let mut scan = Scan::open(origin.endpoint, origin.replica, file, offset).await?;
+    while let Some(event) = scan.next().await? {
+        let place = Place::from(&event.place);
+        if place >= *to {
+            break;
         }
-        let end = page.last().and_then(|row| row.number("End_log_pos"));
-        match end.filter(|end| page.len() == PAGE && *end > at.offset) {
-            Some(end) => at.offset = end,
-            None => return Ok(()),
+        let kind = event.header.event_type;
+        if place < *from || !matches!(kind, EventType::Query | EventType::QueryCompressed) {
+            continue;
+        }
+        let query = Query::parse(kind, &event.body).map_err(|source| mysql::Error::Event {
+            file: Arc::clone(&place.file),
+            offset: place.offset,
+            source,
+        })?;
+        if query.text != "BEGIN" {
+            each(place, &query);
         }
     }
     Ok(())
-}
-
-/// Takes ``use `db`; `` off a text.
-fn split_use(info: &str) -> (String, &str) {
-    let split = || {
-        let rest = info.strip_prefix("use `")?;
-        let mut end = 0;
-        loop {
-            end += rest.get(end..)?.find('`')?;
-            if rest.get(end + 1..)?.starts_with('`') {
-                end += 2;
-                continue;
-            }
-            let text = rest.get(end + 1..)?.strip_prefix(';')?;
-            return Some((rest.get(..end)?.replace("``", "`"), text.trim_start()));
-        }
-    };
-    split().unwrap_or_else(|| (String::new(), info))
 }
 
 /// A string literal; the sessions that read metadata have `sql_mode=''`.
@@ -199,17 +141,4 @@ fn quote(text: &str) -> String {
 
 fn canonical(charset: &str) -> String {
     if charset == "utf8" { "utf8mb3".to_owned() } else { charset.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_database_is_split_from_the_text() {
-        let split = |info| split_use(info);
-        assert_eq!(split("use `a``b`; DROP TABLE t"), ("a`b".to_owned(), "DROP TABLE t"));
-        assert_eq!(split("use `a; DROP"), (String::new(), "use `a; DROP"));
-        assert_eq!(split("BEGIN"), (String::new(), "BEGIN"));
-    }
 }

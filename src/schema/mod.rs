@@ -30,7 +30,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::change::{Charset, EventPlace, Flavor, StateRecord, Table, TableName};
-use crate::mysql::{self, Session};
+use crate::mysql::replica::ReplicaSettings;
+use crate::mysql::{self, Endpoint, Session};
 
 use ddl::{Dialect, Effect, Reading};
 use model::{Context, Database, Model, Read};
@@ -53,6 +54,17 @@ pub struct Server {
     pub charset: String,
     /// As [`crate::change::Position::server_uuid`]: places of two servers have no order.
     pub uuid: Arc<str>,
+}
+
+/// How to ask the source server: for definitions, and for the statements since some place.
+#[derive(Debug)]
+pub struct Origin<'a> {
+    /// A query session.
+    pub session: &'a mut Session,
+    /// Where another connection goes, to read the binlog.
+    pub endpoint: &'a Endpoint,
+    /// How patient such a connection is. (It is no replica.)
+    pub replica: &'a ReplicaSettings,
 }
 
 /// What to do with rows older than any definition that is known.

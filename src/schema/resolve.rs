@@ -10,7 +10,7 @@ use crate::mysql::{self, Session};
 
 use super::ddl::{self, Effect, Reading};
 use super::table::{self, Mismatch, Parts};
-use super::{Adopt, Error, Place, Schema, capture};
+use super::{Adopt, Error, Origin, Place, Schema, capture};
 
 /// Numbers the versions of tables over the whole process.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
@@ -34,7 +34,7 @@ impl Schema {
     /// The table of a table map, read from the server if need be.
     pub async fn resolve(
         &mut self,
-        session: &mut Session,
+        origin: &mut Origin<'_>,
         map: &TableMap,
         place: &EventPlace,
     ) -> Result<Arc<Table>, Error> {
@@ -45,7 +45,7 @@ impl Schema {
         };
         tracing::info!(table = %map.name, at = %place, reason, "reading the table from the source");
         if table::is_full(map) {
-            self.read_types(session, &map.name).await?;
+            self.read_types(origin.session, &map.name).await?;
             let known = self.known(map, &place);
             return known.map_err(|reason| Error::Unknown {
                 table: map.name.clone(),
@@ -53,8 +53,8 @@ impl Schema {
                 reason,
             });
         }
-        self.read_table(session, &map.name).await?;
-        match self.adopt_read(session, map, &place).await? {
+        self.read_table(origin.session, &map.name).await?;
+        match self.adopt_read(origin, map, &place).await? {
             Ok(table) => Ok(table),
             Err(reason) => Err(Error::Unknown { table: map.name.clone(), place, reason }),
         }
@@ -131,7 +131,7 @@ impl Schema {
     /// Uses what was just read for a row older than it, if nothing changed in between.
     async fn adopt_read(
         &mut self,
-        session: &mut Session,
+        origin: &Origin<'_>,
         map: &TableMap,
         place: &Place,
     ) -> Result<Result<Arc<Table>, String>, Error> {
@@ -139,7 +139,7 @@ impl Schema {
         let Some(read) = entry.and_then(|entry| entry.read.clone()) else {
             return Ok(Err("the source has no such table now, or does not show it".to_owned()));
         };
-        let changed = self.changed_between(session, &map.name, place, &read.hi).await?;
+        let changed = self.changed_between(origin, &map.name, place, &read.hi).await?;
         if let Some(change) = changed {
             if self.adopt == Adopt::Never {
                 return Ok(Err(format!("a statement changed it since, at {change}")));
@@ -157,7 +157,7 @@ impl Schema {
     /// The first statement from `from` up to `to` that may have changed the table.
     async fn changed_between(
         &mut self,
-        session: &mut Session,
+        origin: &Origin<'_>,
         name: &TableName,
         from: &Place,
         to: &Place,
@@ -167,13 +167,15 @@ impl Schema {
             Some(_) | None => Scanned { from: from.clone(), to: from.clone(), changes: Vec::new() },
         };
         if scanned.to < *to {
-            for logged in capture::statements(session, &scanned.to, to).await? {
-                // SHOW BINLOG EVENTS does not tell the sql_mode.
-                let reading = ddl::read(&logged.text, &logged.schema, &self.dialect(0));
+            tracing::info!(from = %scanned.to, %to, "looking in the binlog for statements that changed tables");
+            capture::statements(origin, &scanned.to, to, |place, query| {
+                let dialect = self.dialect(query.status.sql_mode.unwrap_or(0));
+                let reading = ddl::read(&query.text, query.schema, &dialect);
                 if !reading.effects.is_empty() {
-                    scanned.changes.push((logged.place, reading));
+                    scanned.changes.push((place, reading));
                 }
-            }
+            })
+            .await?;
             scanned.to = to.clone();
         }
         scanned.changes.retain(|(place, _)| place >= from);

@@ -22,13 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::idle::Idle;
 use self::tables::Tables;
-use super::assemble::{Assembler, End, Extent, Fault, Input, Piece, TakenBack, Tracker};
+use super::assemble::{Assembler, End, Fault, Input, Piece, TakenBack};
 use super::channel::Sender;
 use super::progress::Progress;
-use super::{Error, Settings, scan};
+use super::{Error, Settings};
 use crate::binlog::payload::Inflater;
 use crate::binlog::{
-    ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments, HEADER_LENGTH,
+    ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments, HEADER_LENGTH, Tracker,
 };
 use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, Position, TableName};
 use crate::clock;
@@ -111,7 +111,6 @@ impl<'a> Reader<'a> {
         session: Session,
         (checksums, version): (bool, String),
     ) -> Self {
-        let checksum = if checksums { ChecksumAlgorithm::Crc32 } else { ChecksumAlgorithm::Off };
         Self {
             settings,
             schema,
@@ -119,7 +118,7 @@ impl<'a> Reader<'a> {
             progress,
             assembler,
             tracker,
-            format: scan::unknown_format(checksum, &version),
+            format: FormatDescription::expected(&version, checksums),
             tables: Tables::default(),
             fragments: Fragments::default(),
             rows_query: None,
@@ -450,18 +449,7 @@ impl<'a> Reader<'a> {
     }
 
     fn advance(&mut self, header: &EventHeader) -> Result<EventPlace, Stop> {
-        let is_heartbeat =
-            matches!(header.event_type, EventType::Heartbeat | EventType::HeartbeatV2);
-        let extent = Extent {
-            time: header.timestamp,
-            size: header.event_size,
-            log_pos: header.log_pos,
-            // The description in a dump that begins within its file is a copy.
-            artificial: header.is_artificial()
-                || is_heartbeat
-                || (header.event_type == EventType::FormatDescription && header.log_pos == 0),
-        };
-        Ok(self.tracker.advance(extent)?)
+        self.tracker.advance(header).map_err(|gap| Stop::broken(gap.to_string()))
     }
 
     /// Tables of the open transaction whose engine cannot roll back.
@@ -549,7 +537,6 @@ impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::TakenBack(range) => Self::TakenBack(range),
-            Fault::Gap { .. } => Self::broken(fault.to_string()),
             Fault::Outside { .. } => Self::from(Error::Start(fault.to_string())),
         }
     }

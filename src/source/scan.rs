@@ -1,5 +1,4 @@
-//! Walks one binlog file over a dump that ends with the file: to a place or a time, counting
-//! the GTIDs on the way.
+//! Walks one binlog file: to a place or a time, counting the GTIDs on the way.
 //!
 //! Of each event only the header and the GTID are looked at, so it is as fast as the network;
 //! still it is a whole file, so it is done once in an instance's life.
@@ -7,17 +6,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::assemble::{Extent, Tracker, Verb};
+use super::assemble::Verb;
 use super::{Error, Settings};
-use crate::binlog::{
-    ChecksumAlgorithm, EventHeader, EventType, FormatDescription, GtidEvent, HEADER_LENGTH, Query,
-    previous_gtids,
-};
-use crate::change::{EventPlace, GtidSet};
-use crate::mysql;
-use crate::mysql::replica::{DumpFrom, Incoming, Replica};
+use crate::binlog::{self, EventType, FIRST_EVENT, GtidEvent, Query, previous_gtids};
+use crate::change::GtidSet;
+use crate::mysql::{self, Scan, Scanned};
 
 /// How far to walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,54 +35,29 @@ pub(crate) struct Walked {
 }
 
 struct Walk {
-    tracker: Tracker,
-    format: FormatDescription,
     until: Until,
-    gtid_set: Option<GtidSet>,
-    /// The head of the file has been passed.
-    in_body: bool,
+    walked: Walked,
     /// A GTID event has come, so QUERY BEGIN begins nothing.
     has_gtids: bool,
-    time: u32,
 }
 
 /// Walks `file` from its begin.
 pub(crate) async fn walk(settings: &Settings, file: &str, until: Until) -> Result<Walked, Error> {
-    let replica = Replica::connect(&settings.endpoint, settings.replica.clone()).await?;
-    let checksum =
-        if replica.has_checksums() { ChecksumAlgorithm::Crc32 } else { ChecksumAlgorithm::Off };
     let file: Arc<str> = Arc::from(file);
-    let mut walk = Walk {
-        tracker: Tracker::by_file(Arc::clone(&file), 4),
-        format: unknown_format(checksum, replica.version()),
-        until,
-        gtid_set: None,
-        in_body: false,
-        has_gtids: false,
-        time: 0,
-    };
-    let from = DumpFrom::File { file: Arc::clone(&file), offset: 4 };
-    let mut dump = replica.scan(&from).await?;
-    // The first piece of a compressed transaction holds its header, and nothing else is wanted.
-    let mut payload: Option<Bytes> = None;
-    loop {
-        let done = match dump.next().await.map_err(|error| refused(error, &file))? {
-            Incoming::Event(event) => walk.event(&event)?,
-            Incoming::Piece { bytes, last } => {
-                let head = payload.take().unwrap_or(bytes);
-                if last {
-                    walk.payload(&head)?
-                } else {
-                    payload = Some(head);
-                    ControlFlow::Continue(())
-                }
-            }
-            Incoming::End => ControlFlow::Break(()),
-        };
-        if done.is_break() {
-            return Ok(walk.end());
+    let mut scan =
+        Scan::open(&settings.endpoint, &settings.replica, Arc::clone(&file), FIRST_EVENT).await?;
+    let walked = Walked { offset: FIRST_EVENT, created: 0, gtid_set: None, time: 0 };
+    let mut walk = Walk { until, walked, has_gtids: false };
+    while let Some(event) = scan.next().await.map_err(|error| refused(error, &file))? {
+        // A file that ends in a crash has no ROTATE: the next one just begins.
+        if event.header.event_type == EventType::Rotate || event.place.file != file {
+            break;
+        }
+        if walk.event(&event)?.is_break() {
+            break;
         }
     }
+    Ok(walk.walked)
 }
 
 fn refused(error: mysql::Error, file: &str) -> Error {
@@ -101,125 +69,71 @@ fn refused(error: mysql::Error, file: &str) -> Error {
     }
 }
 
-/// What holds before the first `FORMAT_DESCRIPTION`.
-pub(crate) fn unknown_format(checksum: ChecksumAlgorithm, version: &str) -> FormatDescription {
-    FormatDescription {
-        binlog_version: 4,
-        server_version: version.to_owned(),
-        created: 0,
-        post_header_lengths: Vec::new(),
-        checksum,
-    }
-}
-
 impl Walk {
-    fn event(&mut self, event: &Bytes) -> Result<ControlFlow<()>, Error> {
-        let header = EventHeader::parse(event).map_err(|source| self.odd("an event", source))?;
-        if header.event_type == EventType::FormatDescription {
-            let body = event.get(HEADER_LENGTH..).unwrap_or_default();
-            self.format = FormatDescription::parse(body)
-                .map_err(|source| self.odd("FORMAT_DESCRIPTION", source))?;
-            self.tracker.describe(header.timestamp);
-            self.advance(&header)?;
-            return Ok(ControlFlow::Continue(()));
-        }
-        if header.event_type == EventType::Rotate {
-            // The first names our file; another one that the file has ended.
-            let other = self.in_body && !header.is_artificial();
-            return Ok(if other { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
-        }
-        let stripped =
-            self.format.checksum.strip(event).map_err(|source| self.odd("an event", source))?;
-        let body = stripped.get(HEADER_LENGTH..).unwrap_or_default();
-        if header.event_type == EventType::PreviousGtids {
-            let set = previous_gtids(body).map_err(|source| self.odd("PREVIOUS_GTIDS", source))?;
-            self.gtid_set = Some(set);
-            self.advance(&header)?;
-            return Ok(ControlFlow::Continue(()));
-        }
-        if header.event_type == EventType::GtidList {
-            self.advance(&header)?;
-            return Ok(ControlFlow::Continue(()));
-        }
-        self.in_body = true;
-        self.body(&header, body)
-    }
-
-    fn payload(&mut self, head: &Bytes) -> Result<ControlFlow<()>, Error> {
-        let header =
-            EventHeader::parse(head).map_err(|source| self.odd("TRANSACTION_PAYLOAD", source))?;
-        self.body(&header, &[])
-    }
-
-    fn body(&mut self, header: &EventHeader, body: &[u8]) -> Result<ControlFlow<()>, Error> {
-        if matches!(header.event_type, EventType::Heartbeat | EventType::HeartbeatV2) {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let begins = self.begins(header, body);
-        if self.is_there(header, begins) {
-            return Ok(ControlFlow::Break(()));
-        }
-        if matches!(
-            header.event_type,
-            EventType::Gtid | EventType::GtidTagged | EventType::AnonymousGtid
-        ) {
-            self.has_gtids = true;
-            let event =
-                GtidEvent::parse(header, body).map_err(|source| self.odd("GTID", source))?;
-            if let (Some(set), Some(gtid)) = (&mut self.gtid_set, &event.gtid) {
-                set.insert(gtid);
+    fn event(&mut self, event: &Scanned) -> Result<ControlFlow<()>, Error> {
+        match event.header.event_type {
+            EventType::FormatDescription => self.walked.created = event.header.timestamp,
+            EventType::PreviousGtids => {
+                let set = previous_gtids(&event.body);
+                self.walked.gtid_set = Some(set.map_err(|e| odd(event, "PREVIOUS_GTIDS", e))?);
+            }
+            // MariaDB's server is asked for the set of a place.
+            EventType::GtidList => {}
+            _ => {
+                let begins = self.begins(event);
+                if self.is_there(event, begins) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                self.count(event)?;
             }
         }
-        self.advance(header)?;
+        self.walked.offset = event.place.offset + u64::from(event.header.event_size);
+        if event.header.timestamp != 0 {
+            self.walked.time = event.header.timestamp;
+        }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn begins(&self, header: &EventHeader, body: &[u8]) -> bool {
-        match header.event_type {
+    fn begins(&self, event: &Scanned) -> bool {
+        match event.header.event_type {
             EventType::Gtid
             | EventType::GtidTagged
             | EventType::AnonymousGtid
             | EventType::MariaDbGtid => true,
-            EventType::Query if !self.has_gtids => Query::parse(header.event_type, body)
-                .is_ok_and(|query| Verb::of(&query.text) == Verb::Begin),
+            EventType::Query if !self.has_gtids => {
+                Query::parse(event.header.event_type, &event.body)
+                    .is_ok_and(|query| Verb::of(&query.text) == Verb::Begin)
+            }
             _ => false,
         }
     }
 
     /// Whether the event that comes is the first behind the place looked for.
-    fn is_there(&self, header: &EventHeader, begins: bool) -> bool {
+    fn is_there(&self, event: &Scanned, begins: bool) -> bool {
         match self.until {
-            Until::Offset(offset) => self.tracker.offset() >= offset,
-            Until::Time(time) => begins && header.timestamp >= time,
+            Until::Offset(offset) => event.place.offset >= offset,
+            Until::Time(time) => begins && event.header.timestamp >= time,
         }
     }
 
-    fn advance(&mut self, header: &EventHeader) -> Result<(), Error> {
-        let extent = Extent {
-            time: header.timestamp,
-            size: header.event_size,
-            log_pos: header.log_pos,
-            artificial: header.is_artificial(),
-        };
-        self.tracker.advance(extent).map_err(|fault| Error::Broken(fault.to_string()))?;
-        if header.timestamp != 0 {
-            self.time = header.timestamp;
+    /// Adds the GTID of a transaction that is passed.
+    fn count(&mut self, event: &Scanned) -> Result<(), Error> {
+        if !matches!(
+            event.header.event_type,
+            EventType::Gtid | EventType::GtidTagged | EventType::AnonymousGtid
+        ) {
+            return Ok(());
+        }
+        self.has_gtids = true;
+        let gtid =
+            GtidEvent::parse(&event.header, &event.body).map_err(|e| odd(event, "GTID", e))?;
+        if let (Some(set), Some(gtid)) = (&mut self.walked.gtid_set, &gtid.gtid) {
+            set.insert(gtid);
         }
         Ok(())
     }
+}
 
-    fn end(self) -> Walked {
-        let offset = self.tracker.offset();
-        let created = self.tracker.created();
-        Walked { offset, created, gtid_set: self.gtid_set, time: self.time }
-    }
-
-    fn odd(&self, what: &str, source: crate::binlog::Error) -> Error {
-        let place = EventPlace {
-            file: Arc::clone(self.tracker.file()),
-            offset: self.tracker.offset(),
-            time: self.time,
-        };
-        Error::Event { place, what: what.to_owned(), source }
-    }
+fn odd(event: &Scanned, what: &str, source: binlog::Error) -> Error {
+    Error::Event { place: event.place.clone(), what: what.to_owned(), source }
 }

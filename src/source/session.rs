@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::assemble::{Assembler, TakenBack, Tracker};
+use super::assemble::{Assembler, TakenBack};
 use super::channel::Sender;
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
 use super::{Error, Settings, check, start};
+use crate::binlog::Tracker;
 use crate::change::{Chunk, ChunkEnd, Generation, Position, StateRecord, TransactionHead};
 use crate::mysql;
 use crate::mysql::Session;

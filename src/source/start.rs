@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
-use super::assemble::FIRST_EVENT;
 use super::scan::{self, Until};
 use super::{Error, Settings, meta_dat};
+use crate::binlog::FIRST_EVENT;
 use crate::change::{Flavor, GtidSet, Position};
 use crate::mysql::Session;
 use crate::mysql::probe::{self, BinlogFile, Probe};

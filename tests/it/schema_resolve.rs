@@ -1,10 +1,13 @@
 //! Rows whose table the history does not hold: the definition read from a real server is used
 //! only where nothing changed the table between the row and the reading.
 
+use std::time::Duration;
+
 use sluice::binlog::{TableMap, TableMapId, WireColumn};
 use sluice::change::{EventPlace, Flavor, TableName};
+use sluice::mysql::replica::ReplicaSettings;
 use sluice::mysql::{Endpoint, Session};
-use sluice::schema::{Adopt, Error, Schema};
+use sluice::schema::{Adopt, Error, Origin, Schema};
 
 use crate::harness::servers::run;
 use crate::harness::{self, Server};
@@ -22,8 +25,32 @@ fn map(schema: &str, columns: usize) -> TableMap {
     }
 }
 
-async fn session(server: &Server) -> Session {
-    Session::connect(&Endpoint::new(&server.host, server.port, "canal", "canal")).await.unwrap()
+/// Our ways to ask a server.
+struct Asking {
+    session: Session,
+    endpoint: Endpoint,
+    replica: ReplicaSettings,
+}
+
+impl Asking {
+    async fn of(server: &Server) -> Self {
+        let endpoint = Endpoint::new(&server.host, server.port, "canal", "canal");
+        let session = Session::connect(&endpoint).await.unwrap();
+        let patience = Duration::from_mins(1);
+        let replica = ReplicaSettings {
+            server_id: 7,
+            uuid: "7f1c8e6a-0000-4000-8000-000000000007".to_owned(),
+            heartbeat: patience / 4,
+            read_timeout: patience,
+            first_event_timeout: patience,
+        };
+        Self { session, endpoint, replica }
+    }
+
+    fn origin(&mut self) -> Origin<'_> {
+        let Self { session, endpoint, replica } = self;
+        Origin { session, endpoint, replica }
+    }
 }
 
 fn schema(adopt: Adopt) -> Schema {
@@ -48,28 +75,28 @@ async fn end(session: &mut Session) -> EventPlace {
 async fn a_row_older_than_a_change_of_its_table_is_not_read_by_the_newer_definition() {
     let Some(server) = harness::servers::mysql() else { return };
     let mut source = server.database("schema_resolve").await;
-    let mut session = session(server).await;
+    let mut asking = Asking::of(server).await;
     run(&mut source, "CREATE TABLE t (a INT, b INT)").await;
     run(&mut source, "CREATE TABLE other (a INT)").await;
-    let old = end(&mut session).await;
+    let old = end(&mut asking.session).await;
     run(&mut source, "INSERT INTO t VALUES (1, 2); FLUSH BINARY LOGS").await;
     run(&mut source, "ALTER TABLE other ADD b INT").await;
 
     let rows = map("schema_resolve", 2);
-    let table = schema(Adopt::Never).resolve(&mut session, &rows, &old).await.unwrap();
+    let table = schema(Adopt::Never).resolve(&mut asking.origin(), &rows, &old).await.unwrap();
     assert_eq!(table.columns[1].name, "b", "no statement concerned it since");
 
     run(&mut source, "ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a").await;
-    let error = schema(Adopt::Never).resolve(&mut session, &rows, &old).await.unwrap_err();
+    let error = schema(Adopt::Never).resolve(&mut asking.origin(), &rows, &old).await.unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }), "{error}");
     assert!(error.to_string().contains("changed it since"), "{error}");
     assert!(error.to_string().contains("sluice.schema.adopt=current"), "{error}");
 
-    let new = end(&mut session).await;
-    let table = schema(Adopt::Never).resolve(&mut session, &rows, &new).await.unwrap();
+    let new = end(&mut asking.session).await;
+    let table = schema(Adopt::Never).resolve(&mut asking.origin(), &rows, &new).await.unwrap();
     assert_eq!(table.columns[0].name, "b");
 
-    let table = schema(Adopt::Current).resolve(&mut session, &rows, &old).await.unwrap();
+    let table = schema(Adopt::Current).resolve(&mut asking.origin(), &rows, &old).await.unwrap();
     assert_eq!(table.columns[0].name, "b", "wrong for these rows, as was asked for");
 }
 
@@ -77,16 +104,18 @@ async fn a_row_older_than_a_change_of_its_table_is_not_read_by_the_newer_definit
 async fn a_table_that_is_gone_or_another_stops_with_the_reason() {
     let Some(server) = harness::servers::mysql() else { return };
     let mut source = server.database("schema_resolve_gone").await;
-    let mut session = session(server).await;
+    let mut asking = Asking::of(server).await;
     run(&mut source, "CREATE TABLE t (a INT, b INT)").await;
-    let place = end(&mut session).await;
+    let place = end(&mut asking.session).await;
 
     let rows = map("schema_resolve_gone", 3);
-    let error = schema(Adopt::Never).resolve(&mut session, &rows, &place).await.unwrap_err();
+    let error =
+        schema(Adopt::Never).resolve(&mut asking.origin(), &rows, &place).await.unwrap_err();
     assert!(error.to_string().contains("2 columns, the rows have 3"), "{error}");
 
     run(&mut source, "DROP TABLE t").await;
     let rows = map("schema_resolve_gone", 2);
-    let error = schema(Adopt::Never).resolve(&mut session, &rows, &place).await.unwrap_err();
+    let error =
+        schema(Adopt::Never).resolve(&mut asking.origin(), &rows, &place).await.unwrap_err();
     assert!(error.to_string().contains("no such table"), "{error}");
 }

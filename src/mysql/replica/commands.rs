@@ -40,10 +40,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
             format!(
                 "SET @source_heartbeat_period = {heartbeat}, @master_heartbeat_period = {heartbeat}"
             ),
-            format!("SET @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"),
             // The server drops a replica that reads slowly during a large transaction.
             "SET wait_timeout = 7200, net_write_timeout = 7200, net_read_timeout = 7200".to_owned(),
         ];
+        if !uuid.is_empty() {
+            settings.push(format!("SET @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"));
+        }
         if self.is_mariadb() {
             // Without it GTID events come as dummy QUERY events.
             settings.push("SET @mariadb_slave_capability = 4".to_owned());
@@ -53,6 +55,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
         }
         let checksum = self.ask("SELECT @master_binlog_checksum").await?;
         self.checksums = checksum.is_some_and(|algorithm| algorithm == b"CRC32");
+        if self.settings.server_id == 0 {
+            return Ok(());
+        }
         let mut register = Vec::new();
         ComRegisterSlave::new(self.settings.server_id)
             .with_user(&endpoint.user.as_bytes()[..endpoint.user.len().min(255)])

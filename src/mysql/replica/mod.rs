@@ -34,9 +34,11 @@ use crate::change::GtidSet;
 /// How we present ourselves, and how patient we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaSettings {
-    /// Our server id: unlike that of the source and of each other replica.
+    /// Our server id: unlike that of the source and of each other replica. 0: no replica at
+    /// all, but a reader that the server neither lists nor drops for another.
     pub server_id: u32,
-    /// Our UUID, made once and kept: a server that meets it again drops the older dump.
+    /// Our UUID, made once and kept: a server that meets it again drops the older dump. Empty
+    /// for a reader that is no replica.
     pub uuid: String,
     /// After how much silence the server shall say that it is alive.
     pub heartbeat: Duration,

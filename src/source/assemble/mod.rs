@@ -15,7 +15,6 @@
 //! chunk is handed over while it comes; if rows that have gone out are taken back later,
 //! [`Fault::TakenBack`] says so, and the transaction is read again knowing that.
 
-mod place;
 #[cfg(test)]
 mod tests;
 mod verb;
@@ -23,9 +22,9 @@ mod verb;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-pub(crate) use place::{Extent, FIRST_EVENT, Tracker};
 pub(crate) use verb::Verb;
 
+use crate::binlog::Tracker;
 use crate::change::{
     Change, Commit, EventPlace, FileName, Gtid, GtidSet, RowsChange, StatementChange, Table,
     TableName, TransactionHead,
@@ -118,11 +117,6 @@ impl TakenBack {
 /// Why the events make no transaction.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    #[error(
-        "an event of {size} bytes at {file}:{offset} says that it ends at {log_pos}: events are \
-         missing before it"
-    )]
-    Gap { file: FileName, offset: u64, size: u32, log_pos: u32 },
     #[error(
         "rows at {file}:{offset} stand in no transaction: the start position is no transaction \
          boundary"

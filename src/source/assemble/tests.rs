@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::binlog::{EventHeader, EventType};
 use crate::change::{ColumnSet, Flavor, RowsKind, StatementKind, TableVersion};
 
 /// Feeds events one after the other; each takes 100 bytes of the file.
@@ -41,8 +42,15 @@ impl Script {
     }
 
     fn try_step(&mut self, input: Input) -> Result<(), Fault> {
-        let extent = Extent { time: 7, size: 100, log_pos: 0, artificial: false };
-        let place = self.tracker.advance(extent)?;
+        let header = EventHeader {
+            timestamp: 7,
+            event_type: EventType::Xid,
+            server_id: 1,
+            event_size: 100,
+            log_pos: 0,
+            flags: 0,
+        };
+        let place = self.tracker.advance(&header).unwrap();
         self.pieces.extend(self.assembler.step(input, &place, self.size, &self.tracker)?);
         Ok(())
     }

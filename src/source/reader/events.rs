@@ -11,9 +11,9 @@ use crate::binlog::{
     Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
 };
 use crate::change::{EventPlace, RowsChange, StatementChange, StatementKind, Table};
-use crate::schema::{self, Applied, Message, Statement};
-use crate::source::Error;
+use crate::schema::{self, Applied, Message, Origin, Statement};
 use crate::source::assemble::{GtidForm, Input, Verb};
+use crate::source::{Error, Settings};
 
 const XA: &str = "an XA transaction that is not committed at once";
 const XA_ADVICE: &str = "XA transactions are not supported yet: leave this one out by \
@@ -303,7 +303,9 @@ impl Reader<'_> {
             Ok(table)
         } else {
             let session = session(&mut self.session, self.settings).await?;
-            self.schema.resolve(session, &map, place).await
+            let Settings { endpoint, replica, .. } = self.settings;
+            let mut origin = Origin { session, endpoint, replica };
+            self.schema.resolve(&mut origin, &map, place).await
         };
         let entry = match found {
             Ok(table) => Entry::Table(table),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::binlog::Tracker;
 use crate::change::{Commit, Gtid};
-use crate::source::assemble::Tracker;
 
 /// How long a position may wait for traffic that takes it along.
 const WAIT: Duration = Duration::from_secs(1);

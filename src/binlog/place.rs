@@ -5,26 +5,15 @@
 //! behind events that stand in the file (artificial ones do not); in a dump by file each
 //! event begins where the one before ended, else events were lost. (binlog.md 3, 8)
 
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
+
 use std::sync::Arc;
 
-use super::Fault;
+use super::{Error, EventHeader, EventType};
 use crate::change::{EventPlace, FileName};
 
 /// Offset of the first event of a file, behind its magic number.
 pub(crate) const FIRST_EVENT: u64 = 4;
-
-/// What of an event's header decides its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
-    /// Header timestamp.
-    pub(crate) time: u32,
-    /// Length of the whole event.
-    pub(crate) size: u32,
-    /// End offset modulo 4 GiB; 0 where the server does not say.
-    pub(crate) log_pos: u32,
-    /// Made by the dump thread, or a copy of what stands elsewhere: it has no place.
-    pub(crate) artificial: bool,
-}
 
 /// Follows the offsets of one dump.
 #[derive(Clone, Debug)]
@@ -90,28 +79,39 @@ impl Tracker {
     }
 
     /// Moves behind an event; where it stood.
-    pub(crate) fn advance(&mut self, extent: Extent) -> Result<EventPlace, Fault> {
-        let size = u64::from(extent.size);
-        let place = |offset| EventPlace { file: Arc::clone(&self.file), offset, time: extent.time };
-        if extent.artificial {
+    pub(crate) fn advance(&mut self, header: &EventHeader) -> Result<EventPlace, Error> {
+        let size = u64::from(header.event_size);
+        let place =
+            |offset| EventPlace { file: Arc::clone(&self.file), offset, time: header.timestamp };
+        if !stands_in_file(header) {
             return Ok(place(self.offset));
         }
         let expected = self.offset + size;
-        let end = if extent.log_pos == 0 || low(expected) == extent.log_pos {
+        let end = if header.log_pos == 0 || low(expected) == header.log_pos {
             expected
         } else if self.leaves_out {
-            widen(extent.log_pos, expected)
+            widen(header.log_pos, expected)
         } else {
-            return Err(Fault::Gap {
+            return Err(Error::Gap {
                 file: Arc::clone(&self.file),
                 offset: self.offset,
-                size: extent.size,
-                log_pos: extent.log_pos,
+                size: header.event_size,
+                log_pos: header.log_pos,
             });
         };
-        let place = place(end - size);
+        let place = place(end.saturating_sub(size));
         self.offset = end;
         Ok(place)
+    }
+}
+
+/// Whether the event is a part of the file: not made by the dump thread, nor, as the
+/// description in a dump that begins within its file, a copy of what stands elsewhere.
+fn stands_in_file(header: &EventHeader) -> bool {
+    match header.event_type {
+        EventType::Heartbeat | EventType::HeartbeatV2 => false,
+        EventType::FormatDescription if header.log_pos == 0 => false,
+        _ => !header.is_artificial(),
     }
 }
 
@@ -132,14 +132,21 @@ fn widen(log_pos: u32, least: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn event(size: u32, log_pos: u32) -> Extent {
-        Extent { time: 7, size, log_pos, artificial: false }
+    fn event(event_size: u32, log_pos: u32) -> EventHeader {
+        EventHeader {
+            timestamp: 7,
+            event_type: EventType::Xid,
+            server_id: 1,
+            event_size,
+            log_pos,
+            flags: 0,
+        }
     }
 
     #[test]
     fn offsets_go_on_beyond_4_gib() {
         let mut tracker = Tracker::by_file(Arc::from("b.000001"), u64::from(u32::MAX) - 50);
-        let place = tracker.advance(event(100, 49)).unwrap();
+        let place = tracker.advance(&event(100, 49)).unwrap();
         assert_eq!(place.offset, u64::from(u32::MAX) - 50);
         assert_eq!(tracker.offset(), (1 << 32) + 49);
     }
@@ -148,15 +155,15 @@ mod tests {
     fn events_without_a_position_are_counted() {
         // MariaDB 11.4 writes 0 on all but the last of a group.
         let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
-        tracker.advance(event(40, 0)).unwrap();
-        assert_eq!(tracker.advance(event(60, 0)).unwrap().offset, 1040);
-        assert_eq!(tracker.advance(event(31, 1131)).unwrap().offset, 1100);
+        tracker.advance(&event(40, 0)).unwrap();
+        assert_eq!(tracker.advance(&event(60, 0)).unwrap().offset, 1040);
+        assert_eq!(tracker.advance(&event(31, 1131)).unwrap().offset, 1100);
     }
 
     #[test]
     fn a_missing_event_is_noticed_in_a_dump_by_file() {
         let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
-        let fault = tracker.advance(event(40, 1100)).unwrap_err();
+        let fault = tracker.advance(&event(40, 1100)).unwrap_err();
         assert!(fault.to_string().contains("b.000001:1000"), "{fault}");
     }
 
@@ -164,8 +171,8 @@ mod tests {
     fn a_dump_by_gtid_may_leave_events_out() {
         let mut tracker = Tracker::by_gtid(Arc::from("b.000001"));
         assert!(tracker.rotate("b.000001"), "its place was unknown");
-        tracker.advance(event(122, 126)).unwrap();
-        assert_eq!(tracker.advance(event(80, 5000)).unwrap().offset, 4920);
+        tracker.advance(&event(122, 126)).unwrap();
+        assert_eq!(tracker.advance(&event(80, 5000)).unwrap().offset, 4920);
     }
 
     #[test]
@@ -180,8 +187,7 @@ mod tests {
     #[test]
     fn artificial_events_have_no_length() {
         let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
-        let artificial = Extent { time: 0, size: 44, log_pos: 0, artificial: true };
-        tracker.advance(artificial).unwrap();
+        tracker.advance(&EventHeader { timestamp: 0, ..event(44, 0) }).unwrap();
         assert_eq!(tracker.offset(), 1000);
     }
 }

@@ -63,6 +63,13 @@ pub struct Changes {
     pub needs_restart: bool,
 }
 
+impl Changes {
+    /// Whether any instance is concerned.
+    pub fn has_instances(&self) -> bool {
+        !(self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty())
+    }
+}
+
 impl Settings {
     /// What leads from `self` to `new`.
     pub fn changes(&self, new: &Self) -> Changes {

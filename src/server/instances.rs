@@ -136,7 +136,8 @@ impl Instances {
             return Ok(());
         }
         let names: Vec<&str> = self.plans.keys().map(String::as_str).collect();
-        Err(format!("there is no instance {name}, only: {}", names.join(", ")))
+        let known = if names.is_empty() { "none at all".to_owned() } else { names.join(", ") };
+        Err(format!("there is no instance {name}; there is {known}"))
     }
 
     fn launch(&mut self, name: &str) {

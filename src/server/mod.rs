@@ -207,8 +207,8 @@ async fn serve(
     }
 }
 
-/// Starts, stops and restarts what the files say now; if anything in them is wrong,
-/// nothing changes.
+/// Starts, stops and restarts the instances as the files say now; if anything in them is
+/// wrong, nothing changes. What only a restart applies is left as it was, and told.
 async fn take_up(
     instances: &mut Instances,
     settings: &mut Settings,
@@ -216,15 +216,14 @@ async fn take_up(
 ) -> Result<(), String> {
     let new = reload().map_err(|problems| problems.to_string())?;
     let changes = settings.changes(&new);
+    if changes.has_instances() {
+        let plans = instances::plans(&new).map_err(|problems| problems.to_string())?;
+        instances.change(plans, &changes).await;
+        settings.instances = new.instances;
+    }
     if changes.needs_restart {
         return Err("settings of the server itself changed: restart sluice to apply them".into());
     }
-    if changes.added.is_empty() && changes.changed.is_empty() && changes.removed.is_empty() {
-        return Ok(());
-    }
-    let plans = instances::plans(&new).map_err(|problems| problems.to_string())?;
-    instances.change(plans, &changes).await;
-    *settings = new;
     Ok(())
 }
 

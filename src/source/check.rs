@@ -35,20 +35,20 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
-/// Fails with all errors at once; warnings go to the log.
+/// Fails with all errors at once; else what there is to be warned of.
 pub(crate) async fn must_be_fit(
     session: &mut Session,
     probe: &Probe,
     settings: &Settings,
-) -> Result<(), Error> {
-    let mut errors = Vec::new();
+) -> Result<Vec<String>, Error> {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for finding in look(session, probe, settings).await? {
         match finding.severity {
             Severity::Error => errors.push(finding.text),
-            Severity::Warning => tracing::warn!("{}", finding.text),
+            Severity::Warning => warnings.push(finding.text),
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(Error::Unfit(errors)) }
+    if errors.is_empty() { Ok(warnings) } else { Err(Error::Unfit(errors)) }
 }
 
 async fn look(
@@ -102,7 +102,14 @@ fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
         )));
     }
     let image = value("binlog_row_image");
-    if !image.is_empty() && image != "FULL" {
+    let has_whole_images = image.is_empty() || image == "FULL";
+    if value("binlog_row_value_options").contains("PARTIAL_JSON") && !has_whole_images {
+        found.push(error(format!(
+            "binlog_row_value_options has PARTIAL_JSON on the source and binlog_row_image is \
+             {image}: a part of a document cannot be made whole without what was before; SET GLOBAL \
+             binlog_row_image = 'FULL' there"
+        )));
+    } else if !has_whole_images {
         found.push(warning(format!(
             "binlog_row_image is {image} on the source: messages lack the columns that the images \
              lack"
@@ -112,16 +119,6 @@ fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
         found.push(warning(
             "binlog_row_metadata is not FULL on the source: rows older than a table's known \
              definition may stop the instance; SET GLOBAL binlog_row_metadata = 'FULL' there"
-                .to_owned(),
-        ));
-    }
-    if probe
-        .variable("binlog_row_value_options")
-        .is_some_and(|value| value.contains("PARTIAL_JSON"))
-    {
-        found.push(error(
-            "binlog_row_value_options has PARTIAL_JSON on the source, which is not supported yet: \
-             SET GLOBAL binlog_row_value_options = '' there"
                 .to_owned(),
         ));
     }

@@ -66,6 +66,7 @@ impl Source {
     ) -> Result<(Self, Option<FirstAppend>), Error> {
         let mut session = Session::connect(&settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
+        // What it warns of is said when the dump begins, right behind this.
         check::must_be_fit(&mut session, &probe, &settings).await?;
         let mut schema = Schema::new(server(&probe), settings.adopt);
         let first = if let Some(position) = before.position {
@@ -173,7 +174,9 @@ impl Source {
     async fn join(&mut self) -> Result<Joined, Error> {
         let mut session = Session::connect(&self.settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
-        check::must_be_fit(&mut session, &probe, &self.settings).await?;
+        for warning in check::must_be_fit(&mut session, &probe, &self.settings).await? {
+            tracing::warn!("{warning}");
+        }
         let from = start::resume(&self.settings, &mut session, &probe, &self.reached).await?;
         let place = Place { file: Arc::clone(&self.reached.file), offset: self.reached.offset };
         self.schema.reconnected(server(&probe), &place);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluice::change::{GtidSet, Position};
-use sluice::source::{Before, Error, Settings, Source, StartAt};
+use sluice::source::{Before, Error, Settings, Severity, Source, StartAt};
 
 use super::{Running, ask, settings};
 use crate::harness::Server;
@@ -182,4 +182,23 @@ async fn rows_older_than_the_capture_are_read_without_losing_the_dump() {
         }
         source.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partial_json_is_fit_only_with_whole_row_images() {
+    let options = ["--binlog-row-value-options=PARTIAL_JSON"];
+    let Some(server) = servers::private_mysql(&options) else { return };
+    let mut admin = server.database("partial").await;
+    run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY, j JSON)").await;
+    run(&mut admin, r#"INSERT INTO t VALUES (1, '{"a": "aaaaaaaa", "b": 1}')"#).await;
+    let mut source = Running::start(settings(&server, "partial"), Before::default()).await;
+    run(&mut admin, "UPDATE t SET j = JSON_SET(j, '$.b', 2)").await;
+    assert_eq!(source.next().await.told(), ["~t"]);
+    source.stop().await;
+
+    run(&mut admin, "SET GLOBAL binlog_row_image = MINIMAL").await;
+    let findings = sluice::source::check(&settings(&server, "partial")).await.unwrap();
+    let error = findings.iter().find(|finding| finding.severity == Severity::Error);
+    let text = &error.expect("an error").text;
+    assert!(text.contains("SET GLOBAL binlog_row_image = 'FULL'"), "{text}");
 }

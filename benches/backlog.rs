@@ -5,7 +5,9 @@
 //! - 200,000 transactions of one such row,
 //!
 //! each behind the position where `sluice` was stopped before, and measures from its next
-//! start until `/health` says that all rows are durable. Beside each it prints how long merely
+//! start until `/health` says that all rows are durable. The transactions are then drained once
+//! more by an instance that starts for the first time, at a position before them: with MINIMAL
+//! metadata it has to look through the binlog first. Beside each it prints how long merely
 //! receiving the same events takes (our replica connection, which throws them away) and how
 //! long merely writing and syncing as many bytes as the log then holds takes, and the time of
 //! draining as a multiple of both, so that a rate can be told from the machine it was measured
@@ -55,8 +57,11 @@ fn main() {
         let bulk = format!("CALL bulk({rows})");
         measure(&server, &mut source, "rows of a bulk load", &bulk, rows, 300_000).await;
         let single = format!("CALL singles({transactions})");
-        measure(&server, &mut source, "single-row transactions", &single, transactions, 60_000)
-            .await;
+        let begin =
+            measure(&server, &mut source, "single-row transactions", &single, transactions, 60_000)
+                .await;
+        let bytes = place(&mut source).await.offset - begin.offset;
+        first_start(&server, &begin, bytes, transactions);
     });
 }
 
@@ -102,6 +107,7 @@ async fn place(source: &mut MySqlConnection) -> Place {
 }
 
 /// Fills a backlog by `fill`, drains it, and prints what that took; `target` is in rows a second.
+/// Where the backlog begins.
 async fn measure(
     server: &Server,
     source: &mut MySqlConnection,
@@ -109,7 +115,7 @@ async fn measure(
     fill: &str,
     rows: u64,
     target: u64,
-) {
+) -> Place {
     println!("\n{rows} {what}, to drain at {target} a second: filling");
     let mut sluice =
         Sluice::with_instance("bench", server, &[("canal.instance.filter.regex", r"bench\..*")]);
@@ -123,14 +129,7 @@ async fn measure(
     println!("  backlog   {} MB of binlog, {} bytes a row", bytes >> 20, bytes / rows);
 
     let drained = drain(&mut sluice, rows);
-    report("drained", rows, bytes, drained.took);
-    println!(
-        "            {:.1} s of CPU, {} MB resident at most, ready after {:.2?}, {} MB in the log",
-        drained.cpu.as_secs_f64(),
-        drained.memory >> 20,
-        drained.ready,
-        drained.log >> 20,
-    );
+    drained.report(rows, bytes);
     let received = receive(server, &begin, &end).await;
     report("received", rows, bytes, received);
     let written = write(drained.log);
@@ -140,6 +139,20 @@ async fn measure(
         drained.took.div_duration_f64(received),
         drained.took.div_duration_f64(written),
     );
+    begin
+}
+
+/// Drains a backlog by an instance that has never run.
+fn first_start(server: &Server, begin: &Place, bytes: u64, rows: u64) {
+    println!("\nthe same, by an instance that starts for the first time");
+    let offset = begin.offset.to_string();
+    let settings = [
+        ("canal.instance.filter.regex", r"bench\..*"),
+        ("canal.instance.master.journal.name", &begin.file),
+        ("canal.instance.master.position", &offset),
+    ];
+    let drained = drain(&mut Sluice::with_instance("first", server, &settings), rows);
+    drained.report(rows, bytes);
 }
 
 fn report(verb: &str, rows: u64, bytes: u64, took: Duration) {
@@ -159,6 +172,19 @@ struct Drained {
     cpu: Duration,
     memory: u64,
     log: u64,
+}
+
+impl Drained {
+    fn report(&self, rows: u64, bytes: u64) {
+        report("drained", rows, bytes, self.took);
+        println!(
+            "            {:.1} s of CPU, {} MB resident at most, ready after {:.2?}, {} MB in the log",
+            self.cpu.as_secs_f64(),
+            self.memory >> 20,
+            self.ready,
+            self.log >> 20,
+        );
+    }
 }
 
 /// From the start of the process until all rows are durable.

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::Address;
 use super::keys;
-use super::listener::Address;
 use super::problem::{Place, Problem};
 use super::reader::Reader;
 use super::secret::Secret;

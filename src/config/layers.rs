@@ -7,13 +7,16 @@
 //! (`CANAL_MQ_TOPIC`); for Kafka's keys to that form behind `KAFKA_` too, as in the
 //! images of Apache Kafka, and to it alone where the key is one word.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::keys::{self, Home};
-use super::load::Environment;
 use super::problem::{Place, Problem, Problems};
 use super::properties::{self, Entry};
+
+/// Environment variables.
+pub type Environment = BTreeMap<String, String>;
 
 /// How deep placeholders may refer to each other; more is a circle.
 const DEEPEST: usize = 32;

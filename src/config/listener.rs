@@ -1,49 +1,7 @@
-//! Addresses: of the source, and of the listeners in Kafka's notation.
+//! The broker's listeners, in Kafka's notation.
 
-use std::fmt;
-
+use super::address::Address;
 use super::reader::Reader;
-
-/// `host:port`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Address {
-    /// A name or an address; IPv6 without its brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl Address {
-    /// Reads `host:port`, `host`, `[::1]:port`; without a port it is `default_port`.
-    pub fn parse(text: &str, default_port: u16) -> Option<Self> {
-        let (host, port) = match text.strip_prefix('[') {
-            Some(bracketed) => {
-                let (host, rest) = bracketed.split_once(']')?;
-                (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
-            }
-            None => match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            },
-        };
-        let port = match port {
-            Some(port) => port.parse().ok()?,
-            None => default_port,
-        };
-        let legal = !host.is_empty() && !host.contains([' ', '/']);
-        legal.then(|| Self { host: host.to_owned(), port })
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
 
 /// An address that clients connect to, in plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,26 +105,4 @@ fn parse_listener(text: &str) -> Option<Listener> {
 fn protocol_of<'a>(name: &str, map: &'a [String]) -> Option<&'a str> {
     let pairs = map.iter().filter_map(|pair| pair.split_once(':'));
     pairs.into_iter().find(|(listener, _)| listener.eq_ignore_ascii_case(name)).map(|(_, p)| p)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_all_kinds_are_read_and_written_back() {
-        for (text, host, port) in [
-            ("db1:3307", "db1", 3307),
-            ("127.0.0.1", "127.0.0.1", 3306),
-            ("[::1]:3306", "::1", 3306),
-            ("[fe80::1]", "fe80::1", 3306),
-        ] {
-            let address = Address::parse(text, 3306).unwrap();
-            assert_eq!((&*address.host, address.port), (host, port));
-            assert_eq!(Address::parse(&address.to_string(), 0), Some(address));
-        }
-        for wrong in ["", ":3306", "db1:port", "db1:99999", "[::1", "::1", "mysql://db1:1"] {
-            assert_eq!(Address::parse(wrong, 3306), None, "{wrong}");
-        }
-    }
 }

@@ -13,14 +13,11 @@ use std::path::{Path, PathBuf};
 
 use super::instance::Instance;
 use super::keys::{self, Class, Home, Key};
-use super::layers::{self, Layers, PropertyFile};
+use super::layers::{self, Environment, Layers, PropertyFile};
 use super::nearest::nearest;
 use super::problem::{Place, Problem, Problems, Severity};
 use super::reader::Reader;
 use super::server::ServerConfig;
-
-/// Environment variables.
-pub type Environment = BTreeMap<String, String>;
 
 /// How the caller reads files.
 #[derive(Clone, Copy)]

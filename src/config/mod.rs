@@ -13,6 +13,7 @@
 //! file, line and the nearest known key; a wrong value is an error; all errors of all
 //! files come together; a password is a [`Secret`] from the moment it is read.
 
+mod address;
 mod broker;
 mod instance;
 mod keys;
@@ -29,14 +30,16 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use address::Address;
 pub use broker::{BrokerConfig, CleanupPolicy, GroupConfig, LogConfig, TimestampType};
 pub use instance::{
     Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Heartbeat, Instance, InstanceConfig,
     OnStatement, RouteConfig, SourceConfig, SourceServer, StartAt, TlsMode, TopicRule,
 };
 pub use keys::{Class, Home, KEYS, Key, Kind};
-pub use listener::{Address, Advertised, Listener};
-pub use load::{Changes, Environment, Files, ListFolders, ReadFile, Settings, load};
+pub use layers::Environment;
+pub use listener::{Advertised, Listener};
+pub use load::{Changes, Files, ListFolders, ReadFile, Settings, load};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use properties::properties;
 pub use secret::Secret;

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::address::Address;
 use super::keys::{self, Key, Kind};
 use super::layers::{Found, Layers};
-use super::listener::Address;
 use super::problem::{Place, Problem, Problems};
 use super::secret::Secret;
 

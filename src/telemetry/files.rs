@@ -19,6 +19,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// The span that names an instance (see [`super::instance_span`]).
 const INSTANCE_SPAN: &str = "instance";
 
+/// How many lines may wait for a file's thread. Their places are made at once: 32 KiB a file.
+const WAITING_LINES: usize = 1024;
+
 /// Writes what is pending when it is dropped.
 #[derive(Debug, Default)]
 pub struct FlushLogs {
@@ -74,7 +77,10 @@ impl LogFiles {
             .filename_prefix(name)
             .build(folder)
             .ok()?;
-        let (writer, worker) = NonBlockingBuilder::default().lossy(false).finish(file);
+        let (writer, worker) = NonBlockingBuilder::default()
+            .lossy(false)
+            .buffered_lines_limit(WAITING_LINES)
+            .finish(file);
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
         Some(writer)
     }

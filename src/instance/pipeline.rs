@@ -40,6 +40,10 @@ const MOST_BYTES_IN_FLIGHT: usize = 4 * BATCH_BYTES;
 /// How long a position that moved without any record may wait (DESIGN section 4).
 const POSITION_ONLY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long the source may take to hand over what it has when all is to stop: the position
+/// behind filtered traffic comes last of all.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// What ends a pipeline early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -92,20 +96,24 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         }
     }
 
-    /// Runs until `shutdown`, or until the source is gone; then awaits what was committed.
-    /// `report` is given every position that became durable, in order.
+    /// Runs until the source is gone, which has to follow `shutdown` soon; then awaits what
+    /// was committed. `report` is given every position that became durable, in order.
     pub(crate) async fn run(
         mut self,
         chunks: &mut Receiver,
         shutdown: &CancellationToken,
         mut report: impl FnMut(Position, Done),
     ) -> Result<(), Error> {
+        let mut end = None;
         loop {
             let idle = self.last_commit + POSITION_ONLY_AFTER;
             tokio::select! {
                 biased;
-                // Stop taking first; what was committed is awaited below.
-                () = shutdown.cancelled() => break,
+                // A source that does not end is not waited for; what was committed is, below.
+                () = at(end), if end.is_some() => break,
+                () = shutdown.cancelled(), if end.is_none() => {
+                    end = Some(Instant::now() + GOODBYE);
+                }
                 // Free room before taking more.
                 position = self.window.next_durable() => {
                     let (position, done) = position?;
@@ -207,6 +215,14 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             self.sink.abort().await?;
         }
         Ok(())
+    }
+}
+
+/// Resolves at a time, if there is one.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{self, Server, Sluice, say, topics, wait_for};
 use fetcher::Fetcher;
 use load::{Load, Random};
+use sqlx::Row as _;
 use watcher::Watcher;
 
 const DATABASE: &str = "crash";
@@ -141,6 +142,31 @@ fn a_server_that_does_not_answer_does_not_hold_up_a_stop() {
         assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
         mysql.signal("CONT");
     }
+}
+
+/// What the filter drops moves the position, and an orderly end stores how far, at once.
+#[tokio::test]
+async fn a_stop_stores_the_position_behind_filtered_traffic() {
+    let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
+    let mut source = mysql.database("filtered").await;
+    harness::servers::run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let mut sluice = Sluice::with_instance("idle", &mysql, &[FILTER]);
+    sluice.start();
+    for round in 0..3 {
+        let insert = format!("INSERT INTO t VALUES ({round})");
+        harness::servers::run(&mut source, &insert).await;
+        let status = sqlx::query("SHOW BINARY LOG STATUS").fetch_one(&mut source).await.unwrap();
+        let (file, offset): (String, u64) = (status.get(0), status.get(1));
+        // On its way to sluice, but not for a second.
+        std::thread::sleep(Duration::from_millis(200));
+        sluice.stop();
+        let shown = sluice.command(&["position", "show", "idle"]).said;
+        for part in [file, offset.to_string()] {
+            assert!(shown.contains(&part), "{part} is not the stored position:\n{shown}");
+        }
+        sluice.start();
+    }
+    sluice.stop();
 }
 
 /// Often -9, now and then an orderly end.

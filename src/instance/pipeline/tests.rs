@@ -153,12 +153,13 @@ async fn transactions_that_come_together_are_committed_together() {
 async fn shutdown_commits_what_is_whole_and_awaits_it() {
     let sink = Scripted::default();
     let three = vec![commit("a", 10), commit("b", 20), commit("c", 30)];
-    let outcome = run(&sink, three, async |_sender, shutdown| {
+    let outcome = run(&sink, three, async |sender, shutdown| {
         until(|| sink.waiting() == 2).await;
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
         shutdown.cancel();
+        drop(sender);
         until(|| sink.waiting() == 3).await;
         (0..3).for_each(|_| sink.settle(0, Ok(())));
     })
@@ -278,6 +279,34 @@ async fn a_position_without_records_waits_a_second() {
     .await;
     outcome.result.unwrap();
     assert_eq!(outcome.reported, [20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_source_leaves_behind_when_all_stops_is_committed() {
+    let sink = Scripted::prompt();
+    let outcome = run(&sink, vec![commit("row", 10)], async |sender, shutdown| {
+        until(|| sink.commits() == 1).await;
+        shutdown.cancel();
+        tokio::time::sleep(GOODBYE / 2).await;
+        sender.send(commit("", 20), 0).await.unwrap();
+    })
+    .await;
+    outcome.result.unwrap();
+    assert_eq!(outcome.reported, [10, 20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_does_not_end_does_not_hold_up_a_stop() {
+    let sink = Scripted::prompt();
+    let outcome = run(&sink, vec![commit("row", 10)], async |sender, shutdown| {
+        until(|| sink.commits() == 1).await;
+        shutdown.cancel();
+        tokio::time::sleep(GOODBYE * 2).await;
+        assert!(sender.send(commit("", 20), 0).await.is_ok(), "the receiver is the test's");
+    })
+    .await;
+    outcome.result.unwrap();
+    assert_eq!(outcome.reported, [10]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -195,21 +195,27 @@ fn first_not_older(
     if segment.size() == 0 || segment.largest_timestamp()? < timestamp {
         return Ok(None);
     }
-    let from = segment.position(segment.offset_before(timestamp)?.max(start))?;
+    let mut from = segment.position(segment.offset_before(timestamp)?.max(start))?;
     let file = segment.file()?;
-    let mut found = None;
-    walk(&file, from, segment.size(), |position, head| {
-        if head.base_offset >= limit {
-            return false;
+    loop {
+        let mut found = None;
+        walk(&file, from, segment.size(), |position, head| {
+            if head.base_offset >= limit {
+                return false;
+            }
+            if head.max_timestamp >= timestamp && head.last_offset() >= start && !head.is_control()
+            {
+                found = Some((position, *head));
+                return false;
+            }
+            true
+        })?;
+        let Some((position, head)) = found else { return Ok(None) };
+        if let Some(found) = record_not_older(&file, position, &head, start, timestamp)? {
+            return Ok(Some(found));
         }
-        if head.max_timestamp >= timestamp && head.last_offset() >= start {
-            found = Some((position, *head));
-            return false;
-        }
-        true
-    })?;
-    let Some((position, head)) = found else { return Ok(None) };
-    Ok(Some(record_not_older(&file, position, &head, start, timestamp)?))
+        from = position + head.size() as u64;
+    }
 }
 
 /// The record within a batch; its first one where the records cannot be looked into.
@@ -219,16 +225,15 @@ fn record_not_older(
     head: &Head,
     start: i64,
     timestamp: i64,
-) -> io::Result<(i64, i64)> {
-    let whole = (head.base_offset.max(start), head.max_timestamp);
-    if head.base_timestamp >= timestamp || head.has_append_time() {
-        let first = if head.has_append_time() { head.max_timestamp } else { head.base_timestamp };
-        return Ok((whole.0, first));
-    }
+) -> io::Result<Option<(i64, i64)>> {
     let mut bytes = vec![0; head.size()];
     file.read_exact_at(&mut bytes, position)?;
-    let Ok(batch) = BatchView::parse_stored(&bytes) else { return Err(damaged()) };
+    let batch = BatchView::parse_stored(&bytes).map_err(|_| damaged())?;
+    let Ok(plain) = batch.uncompressed() else {
+        return Ok(Some((head.base_offset.max(start), head.max_timestamp)));
+    };
+    let batch = BatchView::parse_stored(&plain).map_err(|_| damaged())?;
     let mut records = batch.records().map_while(Result::ok);
     let found = records.find(|one| one.timestamp >= timestamp && one.offset >= start);
-    Ok(found.map_or(whole, |record| (record.offset, record.timestamp)))
+    Ok(found.map(|record| (record.offset, record.timestamp)))
 }

@@ -169,6 +169,13 @@ impl Head {
         }
     }
 
+    /// The head of the same batch when its records take `bytes` uncompressed bytes. The CRC
+    /// is no longer that of the batch.
+    pub(super) fn without_compression(&self, bytes: usize) -> Self {
+        let length = i32::try_from(HEAD_LENGTH - UNCOUNTED + bytes).unwrap_or(i32::MAX);
+        Self { attributes: self.attributes & !COMPRESSION_MASK, length, ..*self }
+    }
+
     /// Whether every record has the timestamp of the append, which is `max_timestamp`.
     pub fn has_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0

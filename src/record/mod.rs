@@ -4,7 +4,8 @@
 //! In: keys, values and headers ([`BatchBuilder`]), or bytes of batches from a client or a
 //! segment ([`BatchView`], [`batches`]). Out: the same bytes, never re-encoded: a base
 //! offset and a leader epoch are written into the head in place, which the CRC does not
-//! cover. Pure.
+//! cover. Who has to look into compressed records asks for a copy that is
+//! [uncompressed](BatchView::uncompressed). Pure.
 //!
 //! Always holds: what [`BatchView`] hands out has been checked against its lengths; what
 //! [`BatchBuilder`] builds has shortest varints and no compression.
@@ -27,6 +28,7 @@
 mod batch;
 mod builder;
 mod head;
+mod inflate;
 mod varint;
 mod view;
 
@@ -71,9 +73,17 @@ pub enum Error {
         /// Offset of the last record from the base offset, as the head says.
         last_offset_delta: i32,
     },
-    /// The records are compressed; only whole batches of them are passed on.
+    /// The records are compressed: they have to be inflated first.
     #[error("records are compressed with {0:?} and cannot be read here")]
     Compressed(Compression),
+    /// The compressed records cannot be inflated.
+    #[error("records compressed with {compression:?} cannot be inflated: {reason}")]
+    Inflate {
+        /// How they are compressed.
+        compression: Compression,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A record's lengths do not fit the bytes.
     #[error("record {index} of the batch is malformed: {reason}")]
     Record {

@@ -1,5 +1,8 @@
 //! The codec against `kafka-protocol`'s as a second opinion, and against broken bytes.
 
+use std::borrow::Cow;
+use std::io::Read as _;
+
 use kafka_protocol::records::{Record as TheirRecord, RecordBatchDecoder};
 use proptest::prelude::*;
 
@@ -254,5 +257,68 @@ proptest! {
         for batch in batches(&bytes) {
             let _ = batch.map(|view| view.records().count());
         }
+    }
+}
+
+/// What producers have compressed: 50 records each, in one batch.
+const COMPRESSED: [(Compression, &[u8]); 6] = [
+    (Compression::Gzip, include_bytes!("../../tests/golden/record/java-4.3-gzip.batch")),
+    (Compression::Snappy, include_bytes!("../../tests/golden/record/java-4.3-snappy.batch")),
+    (Compression::Snappy, include_bytes!("../../tests/golden/record/librdkafka-snappy.batch")),
+    (Compression::Lz4, include_bytes!("../../tests/golden/record/java-4.3-lz4.batch")),
+    (Compression::Lz4, include_bytes!("../../tests/golden/record/librdkafka-lz4.batch")),
+    (Compression::Zstd, include_bytes!("../../tests/golden/record/java-4.3-zstd.batch")),
+];
+
+#[test]
+fn what_producers_compress_is_inflated_at_the_same_offsets_and_times() {
+    let expected: Vec<_> = (1..=50).map(|n| format!("value number {n}").into_bytes()).collect();
+    for (compression, bytes) in COMPRESSED {
+        let packed = BatchView::parse(bytes).unwrap();
+        assert_eq!(packed.head().compression(), compression);
+        let plain = packed.uncompressed().unwrap();
+        let plain = BatchView::parse(&plain).unwrap();
+        let records: Vec<_> = plain.records().map(Result::unwrap).collect();
+        let values: Vec<_> = records.iter().map(|record| record.value.unwrap()).collect();
+        assert_eq!(values, expected, "{compression:?}");
+        assert_eq!(plain.head().compression(), Compression::None);
+        assert_eq!(records[0].offset, packed.head().base_offset);
+        assert_eq!(records[49].offset, packed.head().last_offset());
+        let latest = records.iter().map(|record| record.timestamp).max().unwrap();
+        assert_eq!(latest, packed.head().max_timestamp, "{compression:?}");
+    }
+}
+
+#[test]
+fn cut_or_changed_compressed_bytes_are_errors_and_never_panics() {
+    for (compression, bytes) in COMPRESSED {
+        for end in HEAD_LENGTH..bytes.len() {
+            let head = i32::try_from(end - 12).unwrap().to_be_bytes();
+            let cut = patched(&bytes[..end], 8, &head);
+            let plain = BatchView::parse(&cut).unwrap().uncompressed().map(Cow::into_owned);
+            let whole = plain.is_ok_and(|plain| {
+                BatchView::parse(&plain).unwrap().records().flatten().count() == 50
+            });
+            // LZ4 and xerial streams may lack their end mark
+            assert!(!whole || bytes.len() - end <= 8, "{compression:?} cut at {end}");
+        }
+        for place in HEAD_LENGTH..bytes.len() {
+            let changed = patched(bytes, place, &[bytes[place] ^ 0xff]);
+            let _ = BatchView::parse(&changed).unwrap().uncompressed();
+        }
+    }
+}
+
+#[test]
+fn records_that_inflate_without_end_are_refused() {
+    let zeros = zstd::encode_all(std::io::repeat(0).take(65 * 1024 * 1024), 1).unwrap();
+    let block = [&[0x80, 0x80, 0x80, 0x80, 0x04][..], &[0; 16]].concat(); // claims 1 GiB
+    for (codec, packed) in [(4_i16, zeros), (2, block)] {
+        let head = BatchView::parse(COMPRESSED[0].1).unwrap().head().to_bytes();
+        let mut bytes = [&head[..], &packed].concat();
+        let length = i32::try_from(bytes.len() - 12).unwrap().to_be_bytes();
+        bytes = patched(&patched(&bytes, 8, &length), 21, &codec.to_be_bytes());
+        let refused = BatchView::parse(&bytes).unwrap().uncompressed().unwrap_err();
+        assert!(refused.to_string().contains("more than"), "{refused}");
     }
 }

@@ -118,6 +118,33 @@ fn every_compression_and_idempotence_comes_back_in_order_with_its_headers() {
 }
 
 #[test]
+fn an_offset_is_found_by_time_inside_a_batch_of_every_compression() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path());
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = format!("codec-{codec}");
+        let mut config = node.config();
+        config.set("compression.codec", codec).set("linger.ms", "300");
+        let producer: ThreadedProducer<DefaultProducerContext> = config.create().unwrap();
+        for n in 0..500 {
+            let record = BaseRecord::<str, str>::to(&topic).partition(0).payload("same for all");
+            producer.send(record.timestamp(1_000_000 + n)).unwrap();
+        }
+        producer.flush(LIMIT).unwrap();
+        let consumer = node.consumer("asks");
+        let offset_at = |time: i64| {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic, 0, Offset::Offset(time)).unwrap();
+            let found = consumer.offsets_for_times(list, LIMIT).unwrap();
+            found.elements()[0].offset()
+        };
+        assert_eq!(offset_at(1_000_250), Offset::Offset(250), "{codec}");
+        assert_eq!(offset_at(1_000_500), Offset::End, "{codec}");
+    }
+    node.stop();
+}
+
+#[test]
 fn committed_offsets_outlive_the_broker() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path());

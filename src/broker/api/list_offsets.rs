@@ -3,8 +3,7 @@
 //! Behaviour: timestamp -1 is the end (the last stable offset for `read_committed`), -2 and
 //! -4 the log start (nothing is in remote storage), -3 the newest timestamp and its record;
 //! any other is a time: the first *record* not older, or offset and timestamp -1 if there
-//! is none. All ends of one answer are of one moment. Records inside compressed batches are
-//! not looked at: there the batch's first offset is given.
+//! is none. All ends of one answer are of one moment.
 //!
 //! Versions: 1 one offset a partition; 2 isolation level; 4 leader epochs; 6 flexible; 7
 //! timestamp -3; 8 timestamp -4.
@@ -21,7 +20,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use crate::broker::dispatch::Call;
 use crate::broker::{Broker, access};
 use crate::log::{Ends, ReadError, Topic};
-use crate::record::{self, BatchView};
+use crate::record;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -30,11 +29,10 @@ const EARLIEST_LOCAL: i64 = -4;
 const READ_COMMITTED: i8 = 1;
 /// The first version that carries leader epochs.
 const EPOCHS_SINCE: i16 = 4;
-/// How much is read at a time to find a record by its time.
-const SCAN_BYTES: usize = 256 * 1024;
-
-/// Offset and timestamp; -1 each is "none".
+/// Offset and timestamp.
 type Found = (i64, i64);
+/// There is no such record.
+const NOWHERE: Found = (-1, -1);
 
 pub(crate) async fn answer(
     broker: &Broker,
@@ -107,37 +105,22 @@ impl Place<'_> {
     /// The first record that is not older than `timestamp`.
     async fn first_since(&self, timestamp: i64) -> Result<Found, ReadError> {
         let log = &self.broker.log;
-        let near = log.offset_for_time(self.topic, self.partition, timestamp, self.limit).await?;
-        // The index is as fine as its entries: look at the records from there on.
-        let Some((mut offset, _)) = near else { return Ok((-1, -1)) };
-        while offset < self.limit {
-            let bytes =
-                log.read(self.topic, self.partition, offset, self.limit, SCAN_BYTES, true).await?;
-            let mut last = offset;
-            for batch in record::batches(&bytes) {
-                let Ok(batch) = batch else { break };
-                if let Some(found) = in_batch(&batch, timestamp) {
-                    return Ok(found);
-                }
-                last = batch.head().last_offset();
-            }
-            offset = offset.max(last) + 1;
-        }
-        Ok((-1, -1))
+        let found = log.offset_for_time(self.topic, self.partition, timestamp, self.limit).await?;
+        Ok(found.unwrap_or(NOWHERE))
     }
 
     /// The record with the newest timestamp, the first of several: from the last batch,
     /// which is nearly always it, to ever newer ones until there is none.
     async fn newest(&self) -> Result<Found, ReadError> {
         if self.limit <= self.ends.log_start {
-            return Ok((-1, -1));
+            return Ok(NOWHERE);
         }
         let log = &self.broker.log;
         let tail =
             log.read(self.topic, self.partition, self.limit - 1, self.limit, 1, true).await?;
         let stamps = record::batches(&tail).filter_map(Result::ok);
         let Some(mut newest) = stamps.map(|batch| batch.head().max_timestamp).max() else {
-            return Ok((-1, -1));
+            return Ok(NOWHERE);
         };
         loop {
             match self.first_since(newest.saturating_add(1)).await? {
@@ -147,24 +130,6 @@ impl Place<'_> {
             }
         }
     }
-}
-
-/// The first record of the batch that is not older than `timestamp`.
-fn in_batch(batch: &BatchView<'_>, timestamp: i64) -> Option<Found> {
-    let head = batch.head();
-    if head.max_timestamp < timestamp || head.is_control() {
-        return None;
-    }
-    for record in batch.records() {
-        match record {
-            Ok(record) if record.timestamp >= timestamp => {
-                return Some((record.offset, record.timestamp));
-            }
-            Ok(_) => {}
-            Err(_) => return Some((head.base_offset, head.max_timestamp)), // compressed
-        }
-    }
-    None
 }
 
 fn tell(

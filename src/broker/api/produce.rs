@@ -133,7 +133,7 @@ fn judge(
         let error = AppendError::TooLarge { size: batch.len(), max };
         return Err(Fault::new(ResponseError::MessageTooLarge, error.to_string()));
     }
-    if topic.config().compact && head.compression() == Compression::None {
+    if topic.config().compact {
         check_keys(&view)?;
     }
     Ok(Produce { topic, partition: data.index, batch })
@@ -148,13 +148,16 @@ fn malformed(error: &record::Error) -> Fault {
         | record::Error::Magic(_)
         | record::Error::Count { .. }
         | record::Error::Compressed(_)
+        | record::Error::Inflate { .. }
         | record::Error::Record { .. } => ResponseError::InvalidRecord,
     };
     Fault::new(code, error.to_string())
 }
 
-/// Compaction needs keys. (Inside compressed batches they are not looked for.)
+/// Compaction needs keys.
 fn check_keys(view: &BatchView<'_>) -> Result<(), Fault> {
+    let plain = view.uncompressed().map_err(|error| malformed(&error))?;
+    let view = BatchView::parse_stored(&plain).map_err(|error| malformed(&error))?;
     let mut keyless = Vec::new();
     for (place, record) in (0_i32..).zip(view.records()) {
         if record.map_err(|error| malformed(&error))?.key.is_none() {

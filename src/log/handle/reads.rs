@@ -71,7 +71,7 @@ impl Log {
     }
 
     /// The first record below `limit` that is not older than `timestamp`: offset and
-    /// timestamp (of a compressed batch, those of its first record). Cancel safe.
+    /// timestamp. Cancel safe.
     pub async fn offset_for_time(
         &self,
         topic: &Arc<Topic>,

@@ -3,7 +3,6 @@
 //! Plain data, made by whoever reads the configuration. `Debug` never shows the password.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A server and the account to use there.
@@ -17,8 +16,8 @@ pub struct Endpoint {
     pub user: String,
     /// Its password; empty for none.
     pub password: String,
-    /// Whether and how to encrypt.
-    pub tls: Tls,
+    /// Whether to encrypt.
+    pub tls: TlsMode,
     /// Bounds connecting, TLS and authentication together.
     pub connect_timeout: Duration,
     /// Bounds each statement of a query session.
@@ -29,48 +28,17 @@ pub struct Endpoint {
     pub ask_for_public_key: bool,
 }
 
-/// Encryption of a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// How much of it is demanded.
-    pub mode: TlsMode,
-    /// PEM file of the authorities to trust beside the system's.
-    pub authorities: Option<PathBuf>,
-}
-
-/// The modes of MySQL's own `--ssl-mode`, which Canal uses too.
+/// How much encryption is demanded: the modes of MySQL's own `--ssl-mode` that look at no
+/// certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsMode {
-    /// Never.
+    /// None.
     #[default]
     Disabled,
-    /// If the server can; its certificate is not looked at.
+    /// If the server can.
     Preferred,
-    /// Always; the certificate is not looked at.
+    /// Always.
     Required,
-    /// Always, and a trusted authority signed the certificate.
-    VerifyCa,
-    /// Always, a trusted authority signed it, and it names the host.
-    VerifyIdentity,
-}
-
-impl TlsMode {
-    /// Reads the names of Canal's `sslMode`, in any case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_uppercase().as_str() {
-            "DISABLED" => Self::Disabled,
-            "PREFERRED" => Self::Preferred,
-            "REQUIRED" => Self::Required,
-            "VERIFY_CA" => Self::VerifyCa,
-            "VERIFY_IDENTITY" => Self::VerifyIdentity,
-            _ => return None,
-        })
-    }
-
-    /// Whether the certificate has to come from a trusted authority.
-    pub(crate) fn verifies_authority(self) -> bool {
-        matches!(self, Self::VerifyCa | Self::VerifyIdentity)
-    }
 }
 
 impl Endpoint {
@@ -81,7 +49,7 @@ impl Endpoint {
             port,
             user: user.to_owned(),
             password: password.to_owned(),
-            tls: Tls::default(),
+            tls: TlsMode::default(),
             connect_timeout: Duration::from_secs(10),
             query_timeout: Duration::from_secs(30),
             ask_for_public_key: true,
@@ -113,12 +81,5 @@ mod tests {
         let text = format!("{:?}", Endpoint::new("db1", 3306, "canal", "s3cret"));
         assert!(text.contains("db1:3306") && text.contains("canal"), "{text}");
         assert!(!text.contains("s3cret"), "{text}");
-    }
-
-    #[test]
-    fn canal_names_of_tls_modes_are_read_in_any_case() {
-        assert_eq!(TlsMode::from_name("verify_ca"), Some(TlsMode::VerifyCa));
-        assert_eq!(TlsMode::from_name("PREFERRED"), Some(TlsMode::Preferred));
-        assert_eq!(TlsMode::from_name("on"), None);
     }
 }

@@ -11,7 +11,7 @@ pub mod replica;
 mod scan;
 mod session;
 
-pub use endpoint::{Endpoint, Tls, TlsMode};
+pub use endpoint::{Endpoint, TlsMode};
 pub(crate) use error::ERROR_READING_BINLOG;
 pub use error::Error;
 pub(crate) use scan::{Scan, Scanned};

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Error, Session};
-use crate::change::{Flavor, GtidSet, TableName};
+use super::{Error, Row, Session};
+use crate::change::{FileName, Flavor, GtidSet, TableName};
 
 /// `ER_PARSE_ERROR`: the server does not know the statement.
 const ER_PARSE_ERROR: u16 = 1064;
@@ -107,12 +107,10 @@ pub async fn time_zone(session: &mut Session, probe: &Probe) -> Result<String, E
 
 /// Where the binlog ends; `None` if the server writes none.
 pub async fn binlog_end(session: &mut Session, probe: &Probe) -> Result<Option<BinlogEnd>, Error> {
-    let rows = first_known(session, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"]).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let (Some(file), Some(offset)) = (row.text("File"), row.number("Position")) else {
+    let rows = binlog_status(session).await?;
+    let Some((row, (file, offset))) = rows.first().and_then(|row| Some((row, place(row)?))) else {
         return Ok(None);
     };
-    let (file, offset) = (Arc::from(file), offset);
     let gtid_set = match probe.flavor {
         _ if !probe.has_gtids() => None,
         Flavor::MySql => {
@@ -122,6 +120,19 @@ pub async fn binlog_end(session: &mut Session, probe: &Probe) -> Result<Option<B
         Flavor::MariaDb => gtid_at(session, &file, offset).await?,
     };
     Ok(Some(BinlogEnd { file, offset, gtid_set }))
+}
+
+/// The file that is being written, and its length; `None` if the server writes no binlog.
+pub(crate) async fn binlog_place(session: &mut Session) -> Result<Option<(FileName, u64)>, Error> {
+    Ok(binlog_status(session).await?.first().and_then(place))
+}
+
+async fn binlog_status(session: &mut Session) -> Result<Vec<Row>, Error> {
+    first_known(session, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"]).await
+}
+
+fn place(status: &Row) -> Option<(FileName, u64)> {
+    Some((Arc::from(status.text("File")?), status.number("Position")?))
 }
 
 /// MariaDB: the GTIDs executed up to a place that is a transaction boundary.
@@ -201,7 +212,7 @@ pub async fn without_rollback(
 }
 
 /// The answer to the first of the statements that the server knows.
-async fn first_known(session: &mut Session, statements: &[&str]) -> Result<Vec<super::Row>, Error> {
+async fn first_known(session: &mut Session, statements: &[&str]) -> Result<Vec<Row>, Error> {
     let mut last = None;
     for statement in statements {
         match session.query(statement).await {

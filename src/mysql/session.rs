@@ -78,7 +78,7 @@ impl Row {
 impl Session {
     /// Connects, authenticates, and makes the session fit for reading metadata.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, Error> {
-        let mode = endpoint.tls.mode;
+        let mode = endpoint.tls;
         let conn = match Self::open(endpoint, mode != TlsMode::Disabled).await {
             Err(Error::Tls { .. }) if mode == TlsMode::Preferred => {
                 Self::open(endpoint, false).await?
@@ -185,13 +185,11 @@ impl Session {
 }
 
 fn options(endpoint: &Endpoint, encrypted: bool) -> OptsBuilder {
+    // No mode that is served looks at certificates.
     let tls = encrypted.then(|| {
-        let mode = endpoint.tls.mode;
-        let authorities = endpoint.tls.authorities.iter().cloned().map(Into::into).collect();
         SslOpts::default()
-            .with_root_certs(authorities)
-            .with_danger_accept_invalid_certs(!mode.verifies_authority())
-            .with_danger_skip_domain_validation(mode != TlsMode::VerifyIdentity)
+            .with_danger_accept_invalid_certs(true)
+            .with_danger_skip_domain_validation(true)
     });
     OptsBuilder::default()
         .ip_or_hostname(endpoint.host.clone())

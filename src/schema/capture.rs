@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::binlog::{EventType, Query};
 use crate::change::TableName;
-use crate::mysql::{self, Row, Scan, Session};
+use crate::mysql::{self, Row, Scan, Session, probe};
 
 use super::model::{ColumnDefinition, Definition};
 use super::{Origin, Place};
@@ -17,21 +17,10 @@ use super::{Origin, Place};
 /// Databases of the server's own; their tables are read when rows of them come.
 const SYSTEM: &str = "'mysql','information_schema','performance_schema','sys'";
 
-/// `ER_PARSE_ERROR`: MySQL since 8.4 for the old statement, MariaDB for the new one.
-const ER_PARSE_ERROR: u16 = 1064;
-
 /// Where the source's binlog ends now.
 pub(crate) async fn end(session: &mut Session) -> Result<Option<Place>, mysql::Error> {
-    let rows = match session.query("SHOW BINARY LOG STATUS").await {
-        Err(error) if error.code() == Some(ER_PARSE_ERROR) => {
-            session.query("SHOW MASTER STATUS").await?
-        }
-        other => other?,
-    };
-    Ok(rows.first().and_then(|row| {
-        let file = Arc::from(row.text("File")?);
-        Some(Place { file, offset: row.number("Position")? })
-    }))
+    let place = probe::binlog_place(session).await?;
+    Ok(place.map(|(file, offset)| Place { file, offset }))
 }
 
 /// The databases, each with its default character set.

@@ -48,11 +48,11 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let greeting = read_greeting(&payload).ok_or_else(|| packets.broken("an odd greeting"))?;
     let mut encrypted = false;
-    if endpoint.tls.mode != TlsMode::Disabled {
+    if endpoint.tls != TlsMode::Disabled {
         if greeting.capabilities.contains(CapabilityFlags::CLIENT_SSL) {
             packets = encrypt(packets, endpoint).await?;
             encrypted = true;
-        } else if endpoint.tls.mode != TlsMode::Preferred {
+        } else if endpoint.tls != TlsMode::Preferred {
             return Err(Error::Tls {
                 address: endpoint.address(),
                 reason: "the server does not offer it; set sslMode to DISABLED, or TLS up there"

@@ -407,7 +407,7 @@ async fn demanded_encryption_that_the_server_lacks_is_an_error() {
         server
     };
     let mut endpoint = account();
-    endpoint.tls.mode = crate::mysql::TlsMode::Required;
+    endpoint.tls = crate::mysql::TlsMode::Required;
     let (_server, replica) = tokio::join!(script, Replica::over(ours, &endpoint, settings()));
     assert!(matches!(replica.err().unwrap(), Error::Tls { .. }));
 }

@@ -73,7 +73,7 @@ fn source_settings(
         &config.user,
         config.password.reveal(),
     );
-    endpoint.tls.mode = match server.tls {
+    endpoint.tls = match server.tls {
         TlsMode::Disabled => mysql::TlsMode::Disabled,
         TlsMode::Preferred => mysql::TlsMode::Preferred,
         TlsMode::Required => mysql::TlsMode::Required,

@@ -16,7 +16,7 @@ async fn accounts_are_let_in_with_and_without_tls_whatever_the_cache_knows() {
         run(&mut admin, "FLUSH PRIVILEGES").await;
         for _ in 0..2 {
             let mut wanted = settings(server, "login");
-            wanted.endpoint.tls.mode = mode;
+            wanted.endpoint.tls = mode;
             let mut source = Running::start(wanted, Before::default()).await;
             run(&mut admin, "INSERT INTO t VALUES ()").await;
             assert_eq!(source.next().await.told(), ["+t"], "{mode:?}");

@@ -72,6 +72,21 @@ const NUMBERS: &[Number] = &[
     ("sluice_instance_received_bytes", "Bytes of binlog received", true, |one| {
         one.progress.received_bytes
     }),
+    ("sluice_instance_skipped_events", "Binlog events left out as harmless", true, |one| {
+        one.progress.skipped_events
+    }),
+    (
+        "sluice_instance_dropped_rows_events",
+        "Rows events dropped because their table has no definition",
+        true,
+        |one| one.progress.dropped_rows_events,
+    ),
+    (
+        "sluice_instance_heard_milliseconds",
+        "When the server was last heard, since 1970",
+        false,
+        |one| one.progress.heard_ms,
+    ),
     ("sluice_instance_rows", "Rows made durable", true, |one| one.progress.rows),
     ("sluice_instance_messages", "Messages made durable", true, |one| one.progress.messages),
     ("sluice_instance_message_bytes", "Bytes of messages made durable", true, |one| {

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Error};
 use super::*;
-use crate::control::{Done, InstanceState, Phase, commands};
+use crate::control::{Done, InstanceState, Phase, Received, commands};
 use crate::shutdown::Tasks;
 
 struct Running {
@@ -63,6 +63,7 @@ async fn metrics_have_canals_names_and_ours() {
     let done = Done { transactions: 2, rows: 30, messages: 3, bytes: 900 };
     let position = r#"{"file":"binlog.000007","offset":4711,"server_uuid":"u","file_created":1,"event_time":2}"#;
     reporter.durable(&serde_json::from_str(position).unwrap(), done);
+    reporter.received(Received { dropped_rows_events: 5, ..Received::default() });
     let (status, body) = raw(running.port, "/metrics").await;
     assert_eq!(status, 200);
     for line in [
@@ -71,6 +72,7 @@ async fn metrics_have_canals_names_and_ours() {
         r#"sluice_instance_rows_total{destination="example"} 30"#,
         r#"sluice_instance_state{destination="example",state="running"} 1"#,
         r#"sluice_instance_position{destination="example",file="binlog.000007"} 4711"#,
+        r#"sluice_instance_dropped_rows_events_total{destination="example"} 5"#,
         "sluice_serving 0",
         "# EOF",
     ] {

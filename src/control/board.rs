@@ -152,8 +152,14 @@ impl Reporter {
     }
 
     /// Counts what was received of the binlog.
-    pub fn received(&self, bytes: u64) {
-        self.update(|status| status.progress.received_bytes += bytes);
+    pub fn received(&self, received: Received) {
+        self.update(|status| {
+            let progress = &mut status.progress;
+            progress.received_bytes += received.bytes;
+            progress.skipped_events += received.skipped_events;
+            progress.dropped_rows_events += received.dropped_rows_events;
+            progress.heard_ms = received.heard_ms;
+        });
     }
 
     /// Counts what became durable, up to `position`.
@@ -184,6 +190,19 @@ impl Reporter {
     }
 }
 
+/// What came of the binlog since the last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes.
+    pub bytes: u64,
+    /// Events left out as harmless.
+    pub skipped_events: u64,
+    /// Rows events dropped for want of a definition.
+    pub dropped_rows_events: u64,
+    /// When the server was last heard, in milliseconds since 1970.
+    pub heard_ms: u64,
+}
+
 /// What a commit added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
@@ -206,7 +225,7 @@ mod tests {
         let board = Board::new();
         let reporter = board.instance("a", 1);
         let mut changes = board.changes();
-        reporter.received(7);
+        reporter.received(Received { bytes: 7, ..Received::default() });
         assert!(!changes.has_changed().unwrap());
         reporter.state(InstanceState::Running, 2);
         assert!(changes.has_changed().unwrap());

@@ -9,6 +9,6 @@ mod board;
 mod command;
 mod status;
 
-pub use board::{Board, Done, Reporter};
+pub use board::{Board, Done, Received, Reporter};
 pub use command::{Asked, Command, Commands, Place, commands};
 pub use status::{InstanceState, InstanceStatus, Phase, Progress, Snapshot};

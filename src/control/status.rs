@@ -85,6 +85,13 @@ impl InstanceState {
 pub struct Progress {
     /// Bytes of binlog received.
     pub received_bytes: u64,
+    /// When the server was last heard, in milliseconds since 1970.
+    pub heard_ms: u64,
+    /// Events of the binlog left out as harmless.
+    pub skipped_events: u64,
+    /// Rows events dropped because their table has no definition
+    /// (`canal.instance.filter.table.error`).
+    pub dropped_rows_events: u64,
     /// Transactions made durable.
     pub transactions: u64,
     /// Rows made durable.

@@ -37,12 +37,22 @@ const COMMIT_BYTES: usize = BATCH_BYTES;
 /// Most bytes of records handed to the sink and not yet durable.
 const MOST_BYTES_IN_FLIGHT: usize = 4 * BATCH_BYTES;
 
-/// How long a position that moved without any record may wait (DESIGN section 4).
-const POSITION_ONLY_AFTER: Duration = Duration::from_secs(1);
+/// How long a position that moved without any record may wait (DESIGN section 4), and after
+/// how long without anything new the pipeline counts as idle.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the source may take to hand over what it has when all is to stop: the position
 /// behind filtered traffic comes last of all.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a pipeline tells whoever watches.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Everything up to this position is durable, of which this much is new.
+    Durable(Position, Done),
+    /// Everything that has come is durable, and nothing has come for a while.
+    Idle,
+}
 
 /// What ends a pipeline early.
 #[derive(Debug, thiserror::Error)]
@@ -97,16 +107,18 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     }
 
     /// Runs until the source is gone, which has to follow `shutdown` soon; then awaits what
-    /// was committed. `report` is given every position that became durable, in order.
+    /// was committed. `report` is told every position that became durable, in order.
     pub(crate) async fn run(
         mut self,
         chunks: &mut Receiver,
         shutdown: &CancellationToken,
-        mut report: impl FnMut(Position, Done),
+        mut report: impl FnMut(News),
     ) -> Result<(), Error> {
         let mut end = None;
+        let mut told_idle = false;
         loop {
-            let idle = self.last_commit + POSITION_ONLY_AFTER;
+            let idle = self.last_commit + IDLE_AFTER;
+            let is_at_rest = !self.open && self.window.is_empty();
             tokio::select! {
                 biased;
                 // A source that does not end is not waited for; what was committed is, below.
@@ -117,7 +129,8 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 // Free room before taking more.
                 position = self.window.next_durable() => {
                     let (position, done) = position?;
-                    report(position, done);
+                    report(News::Durable(position, done));
+                    told_idle = false;
                     self.commit_records_if_due(chunks.has_more()).await?;
                 }
                 // A full window is the back pressure: the channel fills, the source stops reading.
@@ -131,6 +144,10 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 () = tokio::time::sleep_until(idle), if self.behind && !self.open => {
                     self.commit().await?;
                 }
+                () = tokio::time::sleep_until(idle), if is_at_rest && !told_idle => {
+                    report(News::Idle);
+                    told_idle = true;
+                }
             }
         }
         // A transaction cut by the end is taken back: it comes again, whole.
@@ -140,7 +157,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         }
         while !self.window.is_empty() {
             let (position, done) = self.window.next_durable().await?;
-            report(position, done);
+            report(News::Durable(position, done));
         }
         Ok(())
     }

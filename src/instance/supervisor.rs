@@ -13,16 +13,16 @@ use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::encode::Encoder;
-use super::pipeline::Pipeline;
+use super::pipeline::{News, Pipeline};
 use super::reaction::{self, BackOff, Error, Reaction};
 use super::{Plan, Publication};
 use crate::change::Generation;
 use crate::clock;
-use crate::control::{InstanceState, Reporter};
+use crate::control::{InstanceState, Received, Reporter};
 use crate::format::Zone;
 use crate::shutdown::Tasks;
 use crate::sink::Sink;
-use crate::source::{self, Before, Source, channel};
+use crate::source::{self, Before, Counts, Source, channel};
 use crate::telemetry;
 
 /// Bytes of binlog between source and pipeline.
@@ -143,17 +143,15 @@ impl<S: Sink> Session<'_, S> {
         let progressed = &mut self.progressed;
         let pipeline = Pipeline::new(self.sink, Encoder::new(publication), generation, position);
         let piped = pipeline
-            .run(&mut receiver, &stop, |position, done| {
-                *progressed = true;
-                let now = clock::now_millis();
-                let behind = now - i64::from(position.event_time) * 1000;
-                reporter.delay(if position.event_time == 0 {
-                    0
-                } else {
-                    behind.max(0).unsigned_abs()
-                });
-                reporter.durable(&position, done);
-                reporter.state(InstanceState::Running, now);
+            .run(&mut receiver, &stop, |news| match news {
+                News::Durable(position, done) => {
+                    *progressed = true;
+                    let now = clock::now_millis();
+                    reporter.delay(age(position.event_time, now));
+                    reporter.durable(&position, done);
+                    reporter.state(InstanceState::Running, now);
+                }
+                News::Idle => reporter.delay(0),
             })
             .await;
         drop(receiver);
@@ -194,6 +192,12 @@ impl<S: Sink> Session<'_, S> {
     }
 }
 
+/// How old what was written at `event_time` (seconds since 1970) is, in milliseconds; 0 where
+/// that is not known.
+fn age(event_time: u32, now: i64) -> u64 {
+    if event_time == 0 { 0 } else { (now - i64::from(event_time) * 1000).max(0).unsigned_abs() }
+}
+
 /// The server's zone; UTC, said loudly, where this machine does not know it.
 fn zone_of(source: &Source) -> Zone {
     let name = source.time_zone();
@@ -211,15 +215,20 @@ async fn show(
     waits: bool,
     stop: &tokio_util::sync::CancellationToken,
 ) {
-    let mut shown = 0;
+    let mut shown = Counts::default();
     loop {
-        let bytes = progress.counts().bytes;
-        if bytes > shown {
+        let counts = progress.counts();
+        if counts.bytes > shown.bytes {
             if !waits {
                 reporter.state(InstanceState::Running, clock::now_millis());
             }
-            reporter.received(bytes - shown);
-            shown = bytes;
+            reporter.received(Received {
+                bytes: counts.bytes - shown.bytes,
+                skipped_events: counts.skipped_events - shown.skipped_events,
+                dropped_rows_events: counts.dropped_rows_events - shown.dropped_rows_events,
+                heard_ms: counts.last_packet,
+            });
+            shown = counts;
         }
         tokio::select! {
             biased;

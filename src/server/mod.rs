@@ -101,7 +101,9 @@ pub enum Error {
 pub async fn run(start: Start) -> Result<(), Error> {
     let Start { settings, reload } = start;
     let stop = stop_on_signals()?;
-    tracing::info!(open_files = ?raise_open_file_limit(), "limit of open files");
+    if let Some(files) = raise_open_file_limit() {
+        tracing::info!(files, "limit of open files");
+    }
     let plans = instances::plans(&settings).map_err(Error::Settings)?;
     let admin_socket = bind_admin(&settings).await?;
     let listeners = bind_broker(&settings).await?;

@@ -27,8 +27,7 @@ impl Sink for Embedded {
         let restored = self.writer.open().await?;
         let position = restored.position.as_deref().map(read_position).transpose()?;
         let state = restored.schema.into_iter().map(schema_record).collect();
-        let held = restored.held.iter().map(|(xid, _)| String::from_utf8_lossy(xid).into_owned());
-        Ok(Committed { position, state, held: held.collect() })
+        Ok(Committed { position, state })
     }
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {
@@ -50,11 +49,6 @@ impl Sink for Embedded {
 
     async fn abort(&mut self) -> Result<(), Error> {
         self.writer.abort().await.map_err(Error::from)
-    }
-
-    async fn publish_held(&mut self, xid: &str) -> Result<(), Error> {
-        // The source stops at an XA PREPARE, so that no branch is held.
-        Err(Error::Failed(format!("no XA branch {xid} is held")))
     }
 }
 

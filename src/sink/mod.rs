@@ -1,7 +1,7 @@
-//! Where the records of an instance go: the five verbs, and what they promise.
+//! Where the records of an instance go: the four verbs, and what they promise. (The fifth of
+//! DESIGN, publishing a held XA branch, comes with XA transactions.)
 //!
-//! A sink holds all the state there is: rows, source position, schema history, held XA
-//! branches. What one [`Sink::commit`] ends becomes durable, and then visible, together
+//! A sink holds all the state there is: rows, source position, schema history. What one [`Sink::commit`] ends becomes durable, and then visible, together
 //! or not at all.
 
 mod embedded;
@@ -38,8 +38,6 @@ pub struct Committed {
     pub position: Option<Position>,
     /// The newest record of each key that was not deleted.
     pub state: Vec<StateRecord>,
-    /// The held XA branches, by xid.
-    pub held: Vec<String>,
 }
 
 /// Why a verb failed. After any error the sink refuses all until it is opened again.
@@ -96,7 +94,4 @@ pub trait Sink: Send {
 
     /// Takes the open append back, if there is one.
     fn abort(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
-
-    /// Streams the held branch `xid` into the open append.
-    fn publish_held(&mut self, xid: &str) -> impl Future<Output = Result<(), Error>> + Send;
 }

@@ -128,8 +128,4 @@ impl Sink for Scripted {
         script.aborts += 1;
         Ok(())
     }
-
-    async fn publish_held(&mut self, _xid: &str) -> Result<(), Error> {
-        unreachable!("no XA here")
-    }
 }

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What a source has done since it was prepared. Each only rises, but for `last_packet`.
 #[derive(Debug, Default)]
 pub struct Progress {
-    events: AtomicU64,
     bytes: AtomicU64,
-    transactions: AtomicU64,
     skipped_events: AtomicU64,
     dropped_rows_events: AtomicU64,
     last_packet: AtomicU64,
@@ -16,12 +14,8 @@ pub struct Progress {
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Events received, those inside compressed transactions too.
-    pub events: u64,
     /// Bytes received.
     pub bytes: u64,
-    /// Transactions passed, published or not.
-    pub transactions: u64,
     /// Events left out as harmless.
     pub skipped_events: u64,
     /// Rows events of tables without a definition that the settings let drop.
@@ -35,9 +29,7 @@ impl Progress {
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
-            events: read(&self.events),
             bytes: read(&self.bytes),
-            transactions: read(&self.transactions),
             skipped_events: read(&self.skipped_events),
             dropped_rows_events: read(&self.dropped_rows_events),
             last_packet: read(&self.last_packet),
@@ -51,14 +43,6 @@ impl Progress {
     /// Once a second at most: the clock is not asked for each packet.
     pub(super) fn heard(&self, now_millis: i64) {
         self.last_packet.store(u64::try_from(now_millis).unwrap_or(0), Ordering::Relaxed);
-    }
-
-    pub(super) fn event(&self) {
-        self.events.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn transaction(&self) {
-        self.transactions.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn skipped(&self) {

@@ -383,7 +383,6 @@ impl<'a> Reader<'a> {
                 ChunkEnd::Abort
             }
             End::Commit(mut commit) => {
-                self.progress.transaction();
                 commit.state = self.schema.commit().map_err(Error::from)?;
                 if whole && changes.is_empty() && commit.state.is_empty() {
                     self.idle.pass(commit);

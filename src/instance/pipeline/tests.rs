@@ -67,6 +67,8 @@ fn committed(sink: &Scripted) -> Vec<(u64, Vec<String>)> {
 struct Outcome {
     /// The offsets that were reported durable.
     reported: Vec<u64>,
+    /// How often it was told that nothing is outstanding.
+    idle: usize,
     result: Result<(), Error>,
 }
 
@@ -82,11 +84,14 @@ async fn run(
         sender.send(chunk, 0).await.unwrap();
     }
     let (shutdown, mut reported, mut own) = (CancellationToken::new(), Vec::new(), sink.clone());
+    let mut idle = 0;
     let pipeline = Pipeline::new(&mut own, Encoder::new(publication()), SESSION, start());
-    let running =
-        pipeline.run(&mut receiver, &shutdown, |position, _| reported.push(position.offset));
+    let running = pipeline.run(&mut receiver, &shutdown, |news| match news {
+        News::Durable(position, _) => reported.push(position.offset),
+        News::Idle => {}
+    });
     let (result, ()) = tokio::join!(running, script(sender, shutdown.clone()));
-    Outcome { reported, result }
+    Outcome { reported, idle, result }
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
@@ -270,15 +275,29 @@ async fn a_transaction_in_pieces_is_a_commit_of_its_own() {
 async fn a_position_without_records_waits_a_second() {
     let sink = Scripted::prompt();
     let outcome = run(&sink, vec![commit("", 10), commit("", 20)], async |_sender, shutdown| {
-        tokio::time::sleep(POSITION_ONLY_AFTER / 2).await;
+        tokio::time::sleep(IDLE_AFTER / 2).await;
         assert_eq!(sink.commits(), 0);
-        tokio::time::sleep(POSITION_ONLY_AFTER).await;
+        tokio::time::sleep(IDLE_AFTER).await;
         assert_eq!(sink.commits(), 1);
         shutdown.cancel();
     })
     .await;
     outcome.result.unwrap();
     assert_eq!(outcome.reported, [20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_outstanding_is_told_once_and_not_while_anything_is() {
+    let sink = Scripted::default();
+    let outcome = run(&sink, vec![commit("row", 10)], async |_sender, shutdown| {
+        tokio::time::sleep(10 * IDLE_AFTER).await;
+        sink.settle(0, Ok(()));
+        tokio::time::sleep(10 * IDLE_AFTER).await;
+        shutdown.cancel();
+    })
+    .await;
+    outcome.result.unwrap();
+    assert_eq!((outcome.reported, outcome.idle), (vec![10], 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,7 +30,6 @@ impl Reader<'_> {
         size: usize,
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
-        self.progress.event();
         match header.policy() {
             Policy::Apply => {}
             Policy::Skip(reason) => {

@@ -1,8 +1,8 @@
 //! Where the records of an instance go: the four verbs, and what they promise. (The fifth of
 //! DESIGN, publishing a held XA branch, comes with XA transactions.)
 //!
-//! A sink holds all the state there is: rows, source position, schema history. What one [`Sink::commit`] ends becomes durable, and then visible, together
-//! or not at all.
+//! A sink holds all the state there is: rows, source position, schema history. What one
+//! [`Sink::commit`] ends becomes durable, and then visible, together or not at all.
 
 mod embedded;
 #[cfg(test)]

@@ -88,7 +88,7 @@ async fn run(
     let pipeline = Pipeline::new(&mut own, Encoder::new(publication()), SESSION, start());
     let running = pipeline.run(&mut receiver, &shutdown, |news| match news {
         News::Durable(position, _) => reported.push(position.offset),
-        News::Idle => {}
+        News::Idle => idle += 1,
     });
     let (result, ()) = tokio::join!(running, script(sender, shutdown.clone()));
     Outcome { reported, idle, result }

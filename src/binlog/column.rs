@@ -118,7 +118,8 @@ pub(crate) const fn is_character(code: u8, mariadb: bool) -> bool {
         | code::TINY_BLOB
         | code::MEDIUM_BLOB
         | code::LONG_BLOB
-        | code::BLOB => true,
+        | code::BLOB
+        | code::VECTOR => true,
         code::GEOMETRY | code::BLOB_COMPRESSED | code::VARCHAR_COMPRESSED => mariadb,
         _ => false,
     }

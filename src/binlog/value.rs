@@ -4,6 +4,7 @@
 
 use super::cursor::{big_endian, little_endian};
 use super::decimal::Decimal;
+use super::plugin_type::PluginValue;
 use super::temporal::{Date, DateTime, Time, Timestamp};
 use super::{Error, compressed};
 use crate::change::{Charset, ColumnType};
@@ -61,6 +62,8 @@ pub enum Value<'a> {
     Geometry(&'a [u8]),
     /// VECTOR: 32-bit floats, little-endian.
     Vector(&'a [u8]),
+    /// UUID, INET4, INET6.
+    Plugin(PluginValue),
     /// A cell of a COMPRESSED column of MariaDB.
     Compressed(Compressed<'a>),
 }
@@ -115,6 +118,7 @@ pub(crate) fn prefix_length(kind: ColumnType) -> usize {
         | ColumnType::VarChar { max_bytes, .. }
         | ColumnType::VarBinary { max_bytes }
         | ColumnType::CompressedVarChar { max_bytes, .. } => 1 + usize::from(max_bytes > 255),
+        ColumnType::Plugin(_) => 1,
         ColumnType::Text { length_bytes, .. }
         | ColumnType::Blob { length_bytes }
         | ColumnType::CompressedText { length_bytes, .. }
@@ -240,6 +244,7 @@ impl<'a> Value<'a> {
             ColumnType::Json { .. } => Self::Json(body(kind)?),
             ColumnType::Geometry { .. } => Self::Geometry(body(kind)?),
             ColumnType::Vector { .. } => Self::Vector(body(kind)?),
+            ColumnType::Plugin(plugin) => Self::Plugin(PluginValue::new(plugin, body(kind)?)),
         })
     }
 }

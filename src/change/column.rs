@@ -82,4 +82,17 @@ pub enum ColumnType {
     Geometry { length_bytes: u8 },
     /// VECTOR: 32-bit floats, little-endian (code 242).
     Vector { length_bytes: u8 },
+    /// A type of a MariaDB plug-in, stored as BINARY (code 254).
+    Plugin(PluginType),
+}
+
+/// Types of MariaDB that the wire does not tell from BINARY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginType {
+    /// UUID, 16 bytes.
+    Uuid,
+    /// INET4, 4 bytes.
+    Inet4,
+    /// INET6, 16 bytes.
+    Inet6,
 }

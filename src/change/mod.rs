@@ -13,7 +13,7 @@ mod table;
 mod transaction;
 
 pub use charset::Charset;
-pub use column::{Column, ColumnType};
+pub use column::{Column, ColumnType, PluginType};
 pub use gtid::{Flavor, Gtid, GtidError, GtidSet, Interval, MariaDbGtids, MySqlGtids, Sid};
 pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
 pub use position::{FileName, Position};

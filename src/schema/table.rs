@@ -11,9 +11,9 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use crate::binlog::{self, TableMap, WireColumn, column_type};
-use crate::change::{Charset, Column};
+use crate::change::{Charset, Column, ColumnType, PluginType};
 
-use super::model::{ColumnDefinition, Definition, same};
+use super::model::{ColumnDefinition, Definition, quoted, same};
 
 /// What a [`crate::change::Table`] is made of.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Resul
             same(&defined.name, &name) && fits(wire, defined).is_ok() && labels_fit(wire, defined)
         });
         derived |= defined.is_none();
+        let kind = defined.map_or(kind, |defined| with_plugin(kind, &defined.mysql_type));
         let mysql_type = defined.map_or_else(
             || derive(wire, wire.unsigned.unwrap_or(false), charset.unwrap_or(Charset::Binary)),
             |defined| defined.mysql_type.clone(),
@@ -71,6 +72,16 @@ pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Resul
     let mut primary_key: Vec<_> = named.iter().map(|key| key.column).collect();
     primary_key.sort_unstable();
     Ok(Parts { columns, primary_key, derived })
+}
+
+/// A type that the wire does not tell from BINARY.
+fn with_plugin(kind: ColumnType, mysql_type: &str) -> ColumnType {
+    match (kind, mysql_type) {
+        (ColumnType::Binary { length: 16 }, "uuid") => ColumnType::Plugin(PluginType::Uuid),
+        (ColumnType::Binary { length: 16 }, "inet6") => ColumnType::Plugin(PluginType::Inet6),
+        (ColumnType::Binary { length: 4 }, "inet4") => ColumnType::Plugin(PluginType::Inet4),
+        _ => kind,
+    }
 }
 
 fn labels_fit(wire: &WireColumn, defined: &ColumnDefinition) -> bool {
@@ -92,7 +103,7 @@ pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result
         columns.push(Column {
             name: defined.name.clone(),
             mysql_type: defined.mysql_type.clone(),
-            kind: column_type(wire, unsigned, charset)?,
+            kind: with_plugin(column_type(wire, unsigned, charset)?, &defined.mysql_type),
             labels: labels(&defined.mysql_type),
         });
     }
@@ -213,13 +224,6 @@ fn derive(wire: &WireColumn, unsigned: bool, charset: Charset) -> String {
             .map_or("vector".to_owned(), |dimensions| format!("vector({dimensions})")),
         other => format!("type {other}"),
     }
-}
-
-fn quoted(labels: &[String]) -> String {
-    let quoted = labels.iter().map(|label| {
-        format!("'{}'", label.replace('\\', "\\\\").replace('\'', "''").replace('\n', "\\n"))
-    });
-    quoted.collect::<Vec<_>>().join(",")
 }
 
 /// `Field::geometry_type` of the servers.

@@ -18,9 +18,9 @@ mod watcher;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::harness::{self, Server, Sluice, say, topics, wait_for};
+use crate::harness::{self, Random, Server, Sluice, say, topics, wait_for};
 use fetcher::Fetcher;
-use load::{Load, Random};
+use load::Load;
 use sqlx::Row as _;
 use watcher::Watcher;
 

@@ -88,6 +88,7 @@ fn print(value: Value<'_>) -> String {
                 return format!("crc {}", crc32fast::hash(&out));
             }
         }
+        Value::Plugin(value) => value.write(&mut out),
         Value::Compressed(cell) => {
             let mut bytes = Vec::new();
             cell.inflate(&mut bytes).unwrap();

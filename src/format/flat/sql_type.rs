@@ -73,7 +73,8 @@ impl SqlType {
             | ColumnType::DateTime { .. }
             | ColumnType::OldTimestamp
             | ColumnType::Timestamp { .. } => TIMESTAMP,
-            ColumnType::Char { .. } => CHAR,
+            // by its wire type, and the text of the server
+            ColumnType::Char { .. } | ColumnType::Plugin(_) => CHAR,
             ColumnType::CompressedVarChar { charset: Charset::Binary, .. }
             | ColumnType::CompressedText { charset: Charset::Binary, .. }
             | ColumnType::Binary { .. }

@@ -73,6 +73,7 @@ impl FlatPlan {
                 return Ok(Content::Free);
             }
             Value::Vector(floats) => put_vector(floats, out),
+            Value::Plugin(value) => value.write(out),
             Value::Compressed(compressed) => {
                 // MariaDB's compressed columns are the only values that are copied first
                 let mut bytes = Vec::new();

@@ -185,6 +185,9 @@ fn attributes(cursor: &mut Cursor<'_>, column: &mut ColumnText) -> Option<Column
             place = ColumnPlace::First;
         } else if cursor.accept(&["after"]) {
             place = ColumnPlace::After(cursor.name()?);
+        } else if cursor.is_word("partition") {
+            // Needs no comma before it, and comes last: ADD c INT PARTITION BY KEY (id)
+            while cursor.next().is_some() {}
         } else {
             skip_attribute(cursor);
         }
@@ -203,7 +206,12 @@ fn skip_attribute(cursor: &mut Cursor<'_>) {
         if introduced {
             cursor.next();
         }
-        cursor.skip_one();
+        // Nothing follows it in ON DELETE SET DEFAULT.
+        if !cursor.is_clause_end() {
+            cursor.skip_one();
+        }
+    } else if cursor.accept_any(&["column_format", "storage"]) {
+        cursor.next(); // FIXED, DISK, DEFAULT
     } else if cursor.accept(&["constraint"]) {
         if !cursor.is_word("check") {
             cursor.next();

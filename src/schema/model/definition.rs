@@ -141,8 +141,10 @@ impl Definition {
         for change in pending {
             match &change.action {
                 ColumnAction::Add { column, keep } => {
-                    let there = columns.iter().any(|old| same(&old.name, &column.name));
-                    if there && *keep {
+                    // There before, or by an earlier clause (`handle_if_exists_options`,
+                    // sql/sql_table.cc of MariaDB).
+                    let added = columns.iter().any(|other| same(&other.name, &column.name));
+                    if *keep && (added || !missing(&column.name)) {
                         continue;
                     }
                     insert(&mut columns, text(column)?, &change.place)?;

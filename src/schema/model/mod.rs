@@ -25,6 +25,7 @@ use super::ddl::{Body, CharsetChoice, Dialect, Effect};
 use definition::chosen;
 pub(crate) use definition::same;
 pub use definition::{ColumnDefinition, Definition};
+pub(crate) use spelling::quoted;
 
 /// What is known of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

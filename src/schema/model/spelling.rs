@@ -75,8 +75,8 @@ fn spell(text: &TypeText, charset: &str, dialect: &Dialect) -> Option<String> {
             lob("binary", size_of(length?))
         }
         Base::Blob(size) => lob("binary", size),
-        Base::Enum => labels("enum", &text.labels, charset),
-        Base::Set => labels("set", &text.labels, charset),
+        Base::Enum => format!("enum({})", quoted(&trimmed(&text.labels, charset))),
+        Base::Set => format!("set({})", quoted(&trimmed(&text.labels, charset))),
         Base::Json if dialect.is_mariadb() => "longtext".to_owned(),
         Base::Json => "json".to_owned(),
         Base::Vector => format!("vector({})", length.unwrap_or(2048)),
@@ -146,14 +146,21 @@ fn lob(charset: &str, size: LobSize) -> String {
     format!("{prefix}{}", if charset == "binary" { "blob" } else { "text" })
 }
 
-/// Labels lose trailing spaces, and are quoted as `append_unescaped` does it, whatever
-/// the SQL mode.
-fn labels(name: &str, labels: &[String], charset: &str) -> String {
-    let mut spelt = format!("{name}(");
+/// Labels lose trailing spaces.
+fn trimmed<'a>(labels: &'a [String], charset: &str) -> Vec<&'a str> {
+    let trim = |label: &'a String| match charset {
+        "binary" => label.as_str(),
+        _ => label.trim_end_matches(' '),
+    };
+    labels.iter().map(trim).collect()
+}
+
+/// Labels as `append_unescaped` quotes them, whatever the SQL mode.
+pub(crate) fn quoted(labels: &[impl AsRef<str>]) -> String {
+    let mut spelt = String::new();
     for (place, label) in labels.iter().enumerate() {
-        let label = if charset == "binary" { label } else { label.trim_end_matches(' ') };
         spelt.push_str(if place == 0 { "'" } else { ",'" });
-        for letter in label.chars() {
+        for letter in label.as_ref().chars() {
             match letter {
                 '\0' => spelt.push_str("\\0"),
                 '\n' => spelt.push_str("\\n"),
@@ -165,7 +172,6 @@ fn labels(name: &str, labels: &[String], charset: &str) -> String {
         }
         spelt.push('\'');
     }
-    spelt.push(')');
     spelt
 }
 

@@ -15,8 +15,8 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
 use super::DATABASE;
-use crate::harness::Server;
 use crate::harness::servers::{Connector, try_run};
+use crate::harness::{Random, Server};
 
 pub(super) const TABLES: [&str; 3] = ["orders", "items", "stock"];
 const WORKERS: u64 = 3;
@@ -25,29 +25,6 @@ const LARGE_EVERY: Duration = Duration::from_secs(3);
 const LARGE_ROW: u64 = 1_500_000;
 /// How many ids of each table a worker draws from.
 pub(super) const KEYS: u64 = 40;
-
-/// A repeatable source of choices (`SplitMix64`, <https://prng.di.unimi.it/splitmix64.c>).
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) fn any_seed() -> u64 {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        u64::from(now.subsec_nanos()) ^ now.as_secs() << 20
-    }
-
-    /// A number below `bound`.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 /// A row change: table, INSERT, UPDATE or DELETE, the row's id, and its mark after the change
 /// (before it, for a DELETE). Marks are unique, so a change is.

@@ -8,10 +8,12 @@
 
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod random;
 pub(crate) mod servers;
 pub(crate) mod topics;
 
 pub(crate) use program::Sluice;
+pub(crate) use random::Random;
 pub(crate) use servers::Server;
 pub(crate) use topics::Record;
 

@@ -194,8 +194,12 @@ impl Server {
         let data = run_folder().join(format!("{}-{port}", flavor.word()));
         let copied = Command::new("cp").arg("-r").arg(programs.join("data")).arg(&data).status();
         assert!(copied.unwrap().success(), "copy a data directory to {}", data.display());
+        // A starting MariaDB removes the temporary tables that it finds, its neighbours' too.
+        let temporary = data.with_extension("tmp");
+        std::fs::create_dir_all(&temporary).unwrap();
         let mut all: Vec<String> = vec![
             format!("--datadir={}", data.display()),
+            format!("--tmpdir={}", temporary.display()),
             format!("--port={port}"),
             // Relative to the data directory: a socket's path must be short.
             "--socket=server.sock".to_owned(),

@@ -3,7 +3,8 @@
 //!
 //! In: what was set for a topic, and in `server.properties`. Out: every key with its value
 //! and source. A topic's value comes from the topic, else from the broker's key of the same
-//! meaning, else from the default. Judging values is the log's affair.
+//! meaning, else from the default; a broker's value that is the default is shown as that,
+//! so that tools list what is special. Judging values is the log's affair.
 
 use std::collections::BTreeMap;
 
@@ -152,10 +153,8 @@ pub(crate) fn of_topic(
     let shown = TOPIC_KEYS.iter().map(|(key, kind, default, synonym)| {
         let (value, source) = if let Some(value) = set.get(*key) {
             (value.clone(), Source::Topic)
-        } else if let Some(value) = synonym.and_then(|synonym| broker.get(synonym)) {
-            (value.clone(), Source::Broker)
         } else {
-            ((*default).to_owned(), Source::Default)
+            of_broker_or_default(synonym.and_then(|synonym| broker.get(synonym)), default)
         };
         Shown { key, value, default, source, kind: *kind, read_only: false, synonym: *synonym }
     });
@@ -165,10 +164,7 @@ pub(crate) fn of_topic(
 /// All settings of the broker.
 pub(crate) fn of_broker(node_id: i32, set: &BTreeMap<String, String>) -> Vec<Shown> {
     let shown = BROKER_KEYS.iter().map(|(key, kind, default, synonym)| {
-        let (value, source) = match set.get(*key) {
-            Some(value) => (value.clone(), Source::Broker),
-            None => ((*default).to_owned(), Source::Default),
-        };
+        let (value, source) = of_broker_or_default(set.get(*key), default);
         Shown { key, value, default, source, kind: *kind, read_only: true, synonym: *synonym }
     });
     // Kafka shows both names of it.
@@ -182,6 +178,14 @@ pub(crate) fn of_broker(node_id: i32, set: &BTreeMap<String, String>) -> Vec<Sho
         synonym: None,
     });
     shown.chain(ids).collect()
+}
+
+/// The broker's value, unless it is the default.
+fn of_broker_or_default(broker: Option<&String>, default: &str) -> (String, Source) {
+    match broker {
+        Some(value) if value != default => (value.clone(), Source::Broker),
+        Some(_) | None => (default.to_owned(), Source::Default),
+    }
 }
 
 /// Whether topics have a setting of this name.
@@ -208,6 +212,8 @@ mod tests {
         let (none, broker) = (BTreeMap::new(), one("log.retention.ms", "2"));
         assert_eq!(retention(&none, &none), ("604800000".to_owned(), Source::Default));
         assert_eq!(retention(&none, &broker), ("2".to_owned(), Source::Broker));
+        let same = one("log.retention.ms", "604800000");
+        assert_eq!(retention(&none, &same), ("604800000".to_owned(), Source::Default));
         assert_eq!(retention(&one("retention.ms", "1"), &broker), ("1".to_owned(), Source::Topic));
     }
 

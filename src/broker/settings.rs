@@ -29,8 +29,8 @@ pub struct BrokerSettings {
     pub groups: GroupSettings,
     /// `log.dirs`: what `DescribeLogDirs` names.
     pub log_dir: String,
-    /// What was set in `server.properties`, by Kafka's key: `DescribeConfigs` shows these as
-    /// set, and all others with their defaults. Must not hold secrets.
+    /// What `server.properties` settles, by Kafka's key: `DescribeConfigs` shows as set what
+    /// of these is not the default, and all others with their defaults. Must not hold secrets.
     pub shown: BTreeMap<String, String>,
 }
 

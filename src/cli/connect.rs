@@ -9,6 +9,7 @@ use crate::client::Connection;
 use crate::config::{self, Environment};
 
 use super::home::Home;
+use super::output::complain;
 
 /// How to reach a cluster.
 #[derive(Debug, Args)]
@@ -46,16 +47,23 @@ impl Connect {
         for file in [self.command_config.as_ref(), file].into_iter().flatten() {
             let bytes = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
             for (name, value) in config::properties(&bytes) {
-                connection.set(&name, &value);
+                set(&mut connection, &name, &value);
             }
         }
         for (name, value) in more {
-            connection.set(name, value);
+            set(&mut connection, name, value);
         }
         if let Some(bootstrap) = &self.bootstrap_server {
             connection.set("bootstrap.servers", bootstrap);
         }
         Ok(connection)
+    }
+}
+
+/// A property that nothing knows is ignored, as Kafka's tools do, but not in silence.
+fn set(connection: &mut Connection, name: &str, value: &str) {
+    if !connection.set(name, value) {
+        complain(&format!("WARN: the property {name} is not known here and is ignored"));
     }
 }
 

@@ -1,12 +1,13 @@
 //! `sluice groups`: kafka-consumer-groups.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use jiff::{Span, Timestamp};
 
-use crate::client::{Error, GroupDescription, Groups, OffsetRow, Target};
+use crate::client::{Error, GroupDescription, Groups, OffsetChange, OffsetRow, Target};
 use crate::clock;
 use crate::config::Environment;
 
@@ -16,9 +17,10 @@ use super::{Outcome, small_runtime};
 
 /// Kafka's options.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("action").required(true).args(["list", "describe", "delete", "reset_offsets"]))]
+#[command(group = ArgGroup::new("action").required(true).args(["list", "describe", "delete", "reset_offsets", "delete_offsets"]))]
 #[command(group = ArgGroup::new("target").args([
     "to_earliest", "to_latest", "to_current", "to_offset", "shift_by", "to_datetime", "by_duration",
+    "from_file",
 ]))]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of Kafka's")]
 pub(super) struct Arguments {
@@ -36,6 +38,9 @@ pub(super) struct Arguments {
     /// Move the offsets of a group that has no members.
     #[arg(long)]
     reset_offsets: bool,
+    /// Not there; --delete forgets a whole group.
+    #[arg(long, hide = true)]
+    delete_offsets: bool,
     /// The group; may be repeated.
     #[arg(long)]
     group: Vec<String>,
@@ -81,6 +86,15 @@ pub(super) struct Arguments {
     /// So long ago: `PnDTnHnMnS`.
     #[arg(long)]
     by_duration: Option<String>,
+    /// To what a file says, as --export writes it: lines of topic,partition,offset.
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
+    /// Print the new offsets for --from-file.
+    #[arg(long)]
+    export: bool,
+    /// How long to wait for the group; every request has a limit of its own here.
+    #[arg(long, hide = true, value_name = "MS")]
+    timeout: Option<u64>,
     /// Show what would be done, which is the default.
     #[arg(long, conflicts_with = "execute")]
     dry_run: bool,
@@ -88,6 +102,39 @@ pub(super) struct Arguments {
     #[arg(long)]
     execute: bool,
 }
+
+/// A column's name, and its width at least.
+type Column = (&'static str, usize);
+
+const OFFSET_COLUMNS: &[Column] = &[
+    ("GROUP", 15),
+    ("TOPIC", 15),
+    ("PARTITION", 10),
+    ("CURRENT-OFFSET", 15),
+    ("LOG-END-OFFSET", 15),
+    ("LAG", 15),
+    ("CONSUMER-ID", 15),
+    ("HOST", 15),
+    ("CLIENT-ID", 0),
+];
+/// The last one only with --verbose.
+const MEMBER_COLUMNS: &[Column] = &[
+    ("GROUP", 15),
+    ("CONSUMER-ID", 15),
+    ("HOST", 15),
+    ("CLIENT-ID", 15),
+    ("#PARTITIONS", 15),
+    ("ASSIGNMENT", 0),
+];
+const STATE_COLUMNS: &[Column] = &[
+    ("GROUP", 15),
+    ("COORDINATOR (ID)", 25),
+    ("ASSIGNMENT-STRATEGY", 20),
+    ("STATE", 20),
+    ("#MEMBERS", 0),
+];
+const RESET_COLUMNS: &[Column] =
+    &[("GROUP", 15), ("TOPIC", 15), ("PARTITION", 10), ("NEW-OFFSET", 0)];
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
     let connection = arguments.connect.to(environment, None, &[])?;
@@ -98,6 +145,10 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
         describe(&groups, arguments)
     } else if arguments.delete {
         delete(&groups, arguments)
+    } else if arguments.delete_offsets {
+        bail!(
+            "--delete-offsets is not there: --delete forgets all offsets of a group, and --reset-offsets moves them"
+        )
     } else {
         reset(&groups, arguments)
     }
@@ -112,12 +163,13 @@ fn list(groups: &Groups, arguments: &Arguments) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     };
     let wanted: Vec<&str> = wanted.split(',').filter(|word| !word.is_empty()).collect();
-    say(&format!("{:<30} {}", "GROUP", "STATE"))?;
+    let mut rows = Vec::new();
     for group in groups {
         if wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(&group.state)) {
-            say(&format!("{:<30} {}", group.name, group.state))?;
+            rows.push(vec![group.name, group.state]);
         }
     }
+    print(&[("GROUP", 25), ("STATE", 0)], &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -141,12 +193,12 @@ fn describe(groups: &Groups, arguments: &Arguments) -> Outcome {
             other => other?,
         };
         if description.group.members.is_empty() {
-            say(&format!("\nConsumer group '{name}' has no active members."))?;
+            complain(&format!("\nConsumer group '{name}' has no active members."));
         }
         if arguments.members {
             members(&description, arguments.verbose)?;
         } else if arguments.state.is_some() {
-            state(&description)?;
+            state(&description, &groups.coordinator()?)?;
         } else {
             offsets(&description)?;
         }
@@ -155,21 +207,7 @@ fn describe(groups: &Groups, arguments: &Arguments) -> Outcome {
 }
 
 fn offsets(description: &GroupDescription) -> anyhow::Result<()> {
-    let mut rows = vec![
-        [
-            "GROUP",
-            "TOPIC",
-            "PARTITION",
-            "CURRENT-OFFSET",
-            "LOG-END-OFFSET",
-            "LAG",
-            "CONSUMER-ID",
-            "HOST",
-            "CLIENT-ID",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    ];
+    let mut rows = Vec::new();
     for row in &description.offsets {
         let member = description.group.members.iter().find(|member| {
             member.assignment.get(&row.topic).is_some_and(|all| all.contains(&row.partition))
@@ -187,7 +225,7 @@ fn offsets(description: &GroupDescription) -> anyhow::Result<()> {
             member.map_or_else(dash, |member| member.client.clone()),
         ]);
     }
-    table(&rows)
+    table(OFFSET_COLUMNS, &rows)
 }
 
 fn lag(row: &OffsetRow) -> Option<i64> {
@@ -195,11 +233,8 @@ fn lag(row: &OffsetRow) -> Option<i64> {
 }
 
 fn members(description: &GroupDescription, verbose: bool) -> anyhow::Result<()> {
-    let mut head = ["GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"].to_vec();
-    if verbose {
-        head.push("ASSIGNMENT");
-    }
-    let mut rows = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    let columns = if verbose { MEMBER_COLUMNS } else { &MEMBER_COLUMNS[..5] };
+    let mut rows = Vec::new();
     for member in &description.group.members {
         let count: usize = member.assignment.values().map(Vec::len).sum();
         let mut row = vec![
@@ -218,31 +253,39 @@ fn members(description: &GroupDescription, verbose: bool) -> anyhow::Result<()> 
         }
         rows.push(row);
     }
-    table(&rows)
+    table(columns, &rows)
 }
 
-fn state(description: &GroupDescription) -> anyhow::Result<()> {
+fn state(description: &GroupDescription, coordinator: &str) -> anyhow::Result<()> {
     let group = &description.group;
-    table(&[
-        ["GROUP", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"].map(str::to_owned).to_vec(),
-        vec![
-            group.name.clone(),
-            group.assignor.clone(),
-            group.state.clone(),
-            group.members.len().to_string(),
-        ],
-    ])
+    let assignor = if group.assignor.is_empty() { "-" } else { &group.assignor };
+    let row = vec![
+        group.name.clone(),
+        coordinator.to_owned(),
+        assignor.to_owned(),
+        group.state.clone(),
+        group.members.len().to_string(),
+    ];
+    table(STATE_COLUMNS, &[row])
 }
 
-/// Kafka's form: an empty line, then columns as wide as their widest cell.
-fn table(rows: &[Vec<String>]) -> anyhow::Result<()> {
+/// Kafka's form of a table: an empty line before it.
+fn table(columns: &[Column], rows: &[Vec<String>]) -> anyhow::Result<()> {
     say("")?;
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        say(&cells.collect::<Vec<_>>().join(" "))?;
+    print(columns, rows)
+}
+
+/// Columns as wide as their widest cell, and as Kafka's tool has them at least.
+fn print(columns: &[Column], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let head = columns.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+    let lines = || std::iter::once(&head).chain(rows);
+    let width = |(column, (_, least)): (usize, &Column)| {
+        lines().map(|line| line[column].len()).max().unwrap_or(0).max(*least)
+    };
+    let widths: Vec<usize> = columns.iter().enumerate().map(width).collect();
+    for line in lines() {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        say(cells.collect::<Vec<_>>().join(" ").trim_end())?;
     }
     Ok(())
 }
@@ -274,15 +317,10 @@ fn delete(groups: &Groups, arguments: &Arguments) -> Outcome {
 }
 
 fn reset(groups: &Groups, arguments: &Arguments) -> Outcome {
-    let target = target(arguments)?;
-    if arguments.topic.is_empty() && !arguments.all_topics {
-        bail!("one of --topic and --all-topics is needed");
-    }
-    let topics = arguments.topic.iter().map(|text| topic(text)).collect::<Result<Vec<_>, _>>()?;
-    let mut rows = vec![["GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"].map(str::to_owned).to_vec()];
+    let mut rows = Vec::new();
     for name in names(groups, arguments)? {
         groups.ensure_inactive(&name).context("Error")?;
-        let changes = groups.plan(&name, &topics, target)?;
+        let changes = changes(groups, &name, arguments)?;
         if arguments.execute && !changes.is_empty() {
             groups.move_to(&name, &changes)?;
         }
@@ -295,11 +333,55 @@ fn reset(groups: &Groups, arguments: &Arguments) -> Outcome {
             ]
         }));
     }
-    if !arguments.execute {
+    if !arguments.execute && !arguments.dry_run && !arguments.export {
         complain("WARN: No action will be performed as the --execute option is missing.");
     }
-    table(&rows)?;
+    if arguments.export {
+        // With several groups each line says whose it is, as --from-file then expects.
+        let one = arguments.group.len() == 1;
+        for row in rows {
+            say(&row[usize::from(one)..].join(","))?;
+        }
+    } else {
+        table(RESET_COLUMNS, &rows)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where a group is to go.
+fn changes(
+    groups: &Groups,
+    group: &str,
+    arguments: &Arguments,
+) -> anyhow::Result<Vec<OffsetChange>> {
+    if let Some(file) = &arguments.from_file {
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let mut changes = Vec::new();
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let (of, change) = planned(line)
+                .with_context(|| format!("`{line}` is no [group,]topic,partition,offset"))?;
+            if of.is_none_or(|of| of == group) {
+                changes.push(change);
+            }
+        }
+        return Ok(groups.within(changes)?);
+    }
+    let target = target(arguments)?;
+    if arguments.topic.is_empty() && !arguments.all_topics {
+        bail!("one of --topic and --all-topics is needed");
+    }
+    let topics = arguments.topic.iter().map(|text| topic(text)).collect::<Result<Vec<_>, _>>()?;
+    Ok(groups.plan(group, &topics, target)?)
+}
+
+/// A line that --export wrote, with the group if it names one.
+fn planned(line: &str) -> Option<(Option<&str>, OffsetChange)> {
+    let mut fields = line.split(',').map(|field| field.trim().trim_matches('"')).rev();
+    let offset = fields.next()?.parse().ok()?;
+    let partition = fields.next()?.parse().ok()?;
+    let topic = fields.next()?.to_owned();
+    Some((fields.next(), OffsetChange { topic, partition, offset }))
 }
 
 fn target(arguments: &Arguments) -> anyhow::Result<Target> {
@@ -328,7 +410,7 @@ fn target(arguments: &Arguments) -> anyhow::Result<Target> {
         return Ok(Target::Time(then.timestamp().as_millisecond()));
     }
     bail!(
-        "say where to: --to-earliest, --to-latest, --to-current, --to-offset, --shift-by, --to-datetime or --by-duration"
+        "say where to: --to-earliest, --to-latest, --to-current, --to-offset, --shift-by, --to-datetime, --by-duration or --from-file"
     )
 }
 
@@ -360,6 +442,15 @@ mod tests {
         assert_eq!(datetime("2024-05-01T08:00:00.123").unwrap(), 1_714_550_400_123);
         assert_eq!(datetime("2024-05-01T10:00:00.123+02:00").unwrap(), 1_714_550_400_123);
         assert!(datetime("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_plan_names_its_group_or_not() {
+        let change = OffsetChange { topic: "t".to_owned(), partition: 1, offset: 7 };
+        assert_eq!(planned("t,1,7"), Some((None, change.clone())));
+        assert_eq!(planned("\"g\",\"t\", 1, 7"), Some((Some("g"), change)));
+        assert_eq!(planned("1,7"), None);
+        assert_eq!(planned("t,x,7"), None);
     }
 
     #[test]

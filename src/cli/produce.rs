@@ -46,6 +46,56 @@ pub(super) struct Arguments {
     /// Wait for each record before reading the next line.
     #[arg(long)]
     sync: bool,
+    #[command(flatten)]
+    tuning: Tuning,
+}
+
+/// What Kafka's tool has options for beside `--producer-property`. Its limits of memory
+/// and sockets are librdkafka's own affair here.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tuning")]
+struct Tuning {
+    /// Send a batch when it has so many bytes.
+    #[arg(long)]
+    batch_size: Option<String>,
+    /// Send a batch after so many milliseconds at the latest.
+    #[arg(long, value_name = "MS")]
+    timeout: Option<String>,
+    /// How long a request may take.
+    #[arg(long, value_name = "MS")]
+    request_timeout_ms: Option<String>,
+    /// How often a record is tried again.
+    #[arg(long)]
+    message_send_max_retries: Option<String>,
+    /// How long to wait before that.
+    #[arg(long, value_name = "MS")]
+    retry_backoff_ms: Option<String>,
+    /// How old knowledge of the topic may be.
+    #[arg(long, value_name = "MS")]
+    metadata_expiry_ms: Option<String>,
+    #[arg(long, hide = true)]
+    max_block_ms: Option<String>,
+    #[arg(long, hide = true)]
+    max_memory_bytes: Option<String>,
+    #[arg(long, hide = true)]
+    max_partition_memory_bytes: Option<String>,
+    #[arg(long, hide = true)]
+    socket_buffer_size: Option<String>,
+}
+
+impl Tuning {
+    /// The same as properties of the producer.
+    fn properties(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let properties = [
+            ("batch.size", &self.batch_size),
+            ("linger.ms", &self.timeout),
+            ("request.timeout.ms", &self.request_timeout_ms),
+            ("retries", &self.message_send_max_retries),
+            ("retry.backoff.ms", &self.retry_backoff_ms),
+            ("metadata.max.age.ms", &self.metadata_expiry_ms),
+        ];
+        properties.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
@@ -56,11 +106,13 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
     add("bootstrap.servers", &arguments.broker_list);
     add("compression.type", &arguments.compression_codec);
     add("acks", &arguments.request_required_acks);
+    let tuning = arguments.tuning.properties();
+    more.extend(tuning.map(|(name, value)| (name.to_owned(), value.clone())));
     more.extend(arguments.producer_property.iter().cloned());
     let file = arguments.producer_config.as_ref();
     let connection = arguments.connect.to(environment, file, &more)?;
     let producer = Producer::new(&connection, &arguments.topic)?;
-    let reader = Reader::of(&arguments.property)?;
+    let reader = Reader::of(&arguments.property);
     let stdin = io::stdin();
     let prompt = stdin.is_terminal();
     let mut failed = false;
@@ -115,7 +167,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn of(properties: &[(String, String)]) -> anyhow::Result<Self> {
+    fn of(properties: &[(String, String)]) -> Self {
         let mut reader = Self {
             parse_key: false,
             parse_headers: false,
@@ -137,10 +189,11 @@ impl Reader {
                 "headers.separator" => reader.headers_separator.clone_from(text),
                 "headers.key.separator" => reader.headers_key_separator.clone_from(text),
                 "null.marker" => reader.null_marker = Some(text.clone()),
-                other => bail!("unknown property {other}"),
+                // Kafka's reader says nothing at all.
+                other => complain(&format!("WARN: there is no property {other}: it is ignored")),
             }
         }
-        Ok(reader)
+        reader
     }
 
     fn read(&self, line: &[u8], number: u64) -> Result<Produced, String> {
@@ -211,7 +264,7 @@ mod tests {
 
     fn read(properties: &[&str], line: &str) -> Result<Produced, String> {
         let properties: Vec<_> = properties.iter().map(|text| pair(text).unwrap()).collect();
-        Reader::of(&properties).unwrap().read(line.as_bytes(), 3)
+        Reader::of(&properties).read(line.as_bytes(), 3)
     }
 
     #[test]

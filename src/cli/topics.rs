@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use regex::Regex;
 
-use crate::client::{NewTopic, TopicDescription, Topics};
+use crate::client::{NewTopic, PartitionDescription, TopicDescription, Topics};
 use crate::config::Environment;
 
 use super::connect::Connect;
@@ -60,6 +60,12 @@ pub(super) struct Arguments {
     /// Describe only topics with settings of their own.
     #[arg(long)]
     topics_with_overrides: bool,
+    /// Describe only partitions that lack copies.
+    #[arg(long, alias = "under-min-isr-partitions", alias = "at-min-isr-partitions")]
+    under_replicated_partitions: bool,
+    /// Describe only partitions that nobody serves.
+    #[arg(long)]
+    unavailable_partitions: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
@@ -89,6 +95,9 @@ async fn create(topics: &Topics, arguments: &Arguments) -> anyhow::Result<()> {
             "WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') could collide. To avoid issues it is best to use either, but not both.",
         )?;
     }
+    if arguments.partitions.is_some_and(|partitions| partitions < 1) {
+        bail!("The partitions must be greater than 0");
+    }
     if arguments.if_not_exists && topics.list()?.iter().any(|topic| topic.name == name) {
         return Ok(());
     }
@@ -116,12 +125,26 @@ async fn describe(topics: &Topics, arguments: &Arguments) -> anyhow::Result<()> 
         if arguments.topics_with_overrides && topic.configs.is_empty() {
             continue;
         }
-        print(&topic)?;
+        if arguments.under_replicated_partitions || arguments.unavailable_partitions {
+            topic.partitions.retain(|one| ails(one, arguments));
+            print_partitions(&topic)?;
+            continue;
+        }
+        print_topic(&topic)?;
+        if !arguments.topics_with_overrides {
+            print_partitions(&topic)?;
+        }
     }
     Ok(())
 }
 
-fn print(topic: &TopicDescription) -> std::io::Result<()> {
+/// Whether the partition has what is looked for.
+fn ails(partition: &PartitionDescription, arguments: &Arguments) -> bool {
+    (arguments.under_replicated_partitions && partition.in_sync.len() < partition.replicas.len())
+        || (arguments.unavailable_partitions && partition.leader == -1)
+}
+
+fn print_topic(topic: &TopicDescription) -> std::io::Result<()> {
     let configs: Vec<String> =
         topic.configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
     say(&format!(
@@ -130,7 +153,10 @@ fn print(topic: &TopicDescription) -> std::io::Result<()> {
         topic.partitions.len(),
         topic.partitions.first().map_or(0, |one| one.replicas.len()),
         configs.join(","),
-    ))?;
+    ))
+}
+
+fn print_partitions(topic: &TopicDescription) -> std::io::Result<()> {
     for partition in &topic.partitions {
         let leader = match partition.leader {
             -1 => "none".to_owned(),

@@ -166,6 +166,25 @@ impl Groups {
         Ok(changes)
     }
 
+    /// The same moves, brought within what there is.
+    pub fn within(&self, mut changes: Vec<OffsetChange>) -> Result<Vec<OffsetChange>, Error> {
+        for change in &mut changes {
+            let (start, end) = self.watermarks(&change.topic, change.partition)?;
+            change.offset = change.offset.clamp(start, end);
+        }
+        Ok(changes)
+    }
+
+    /// Who coordinates the groups, as `host:port (id)`: told where there is one broker only.
+    pub fn coordinator(&self) -> Result<String, Error> {
+        let metadata =
+            self.consumer.fetch_metadata(None, PATIENCE).map_err(|error| self.reached(error))?;
+        Ok(match metadata.brokers() {
+            [one] => format!("{}:{}  ({})", one.host(), one.port(), one.id()),
+            _ => "-".to_owned(),
+        })
+    }
+
     /// Moves a group that has no members.
     pub fn move_to(&self, name: &str, changes: &[OffsetChange]) -> Result<(), Error> {
         let mut list = TopicPartitionList::new();

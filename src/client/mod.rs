@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 pub use consume::{From, Record, Selection, Stamp, consume};
 pub use error::Error;
@@ -48,8 +50,9 @@ impl Connection {
         Self { properties: properties.into_iter().collect() }
     }
 
-    /// Sets a property of the Java clients.
-    pub fn set(&mut self, name: &str, value: &str) {
+    /// Sets a property of the Java clients. False if nothing here knows it; it then counts
+    /// for nothing, as with those.
+    pub fn set(&mut self, name: &str, value: &str) -> bool {
         match name {
             // Bytes are bytes here; records are counted by the caller; there are no Java classes.
             "key.serializer"
@@ -58,6 +61,10 @@ impl Connection {
             | "value.deserializer"
             | "max.poll.records"
             | "default.api.timeout.ms"
+            | "metadata.max.idle.ms"
+            | "client.dns.lookup"
+            | "interceptor.classes"
+            | "metric.reporters"
             | "metrics.recording.level"
             | "key.deserializer.encoding"
             | "value.deserializer.encoding" => {}
@@ -81,8 +88,10 @@ impl Connection {
                     }
                 }
             }
+            _ if !is_known(name, value) => return false,
             _ => self.put(name, value),
         }
+        true
     }
 
     fn put(&mut self, name: &str, value: &str) {
@@ -111,6 +120,13 @@ impl Connection {
     }
 }
 
+/// Whether librdkafka has a property of this name. A wrong value is told when it is used.
+fn is_known(name: &str, value: &str) -> bool {
+    let tried = ClientConfig::new().set(name, value).create_native_config();
+    let unknown = RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
+    !matches!(tried, Err(KafkaError::ClientConfig(result, ..)) if result == unknown)
+}
+
 /// The value of `name="value"` in a line of a Java login module.
 fn jaas_option(line: &str, name: &str) -> Option<String> {
     let (_, rest) = line.split_once(&format!("{name}="))?;
@@ -129,7 +145,7 @@ mod translation {
     #[test]
     fn properties_of_the_java_clients_are_translated() {
         let mut connection = Connection::new("a:1");
-        connection.set("sasl.mechanism", "SCRAM-SHA-256");
+        assert!(connection.set("sasl.mechanism", "SCRAM-SHA-256"));
         connection.set(
             "sasl.jaas.config",
             "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"alice\" password=\"a b;c\";",
@@ -141,5 +157,13 @@ mod translation {
         assert_eq!(get("sasl.password"), Some("a b;c"));
         assert_eq!(get("sasl.mechanism"), Some("SCRAM-SHA-256"));
         assert_eq!(get("key.deserializer"), None);
+    }
+
+    #[test]
+    fn an_unknown_property_is_told_and_left_out() {
+        let mut connection = Connection::new("a:1");
+        assert!(!connection.set("no.such.property", "1"));
+        assert!(connection.config().create_native_config().is_ok());
+        assert!(connection.set("linger.ms", "5") && connection.set("max.poll.records", "5"));
     }
 }

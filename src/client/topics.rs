@@ -33,7 +33,7 @@ pub struct TopicDescription {
     pub name: String,
     /// Its partitions, by number.
     pub partitions: Vec<PartitionDescription>,
-    /// Settings that are its own.
+    /// Settings that are not the defaults.
     pub configs: BTreeMap<String, String>,
 }
 
@@ -86,7 +86,7 @@ impl Topics {
         Ok(topics)
     }
 
-    /// Adds a topic's own settings to its description.
+    /// Adds a topic's settings to its description, without those that are defaults.
     pub async fn describe(&self, topic: &mut TopicDescription) -> Result<(), Error> {
         let resource = ResourceSpecifier::Topic(&topic.name);
         let answers = self
@@ -97,11 +97,11 @@ impl Topics {
         for answer in answers {
             let resource =
                 answer.map_err(|code| Error::Topic { topic: topic.name.clone(), code })?;
-            let own = resource
-                .entries
-                .into_iter()
-                .filter(|entry| matches!(entry.source, ConfigSource::DynamicTopic));
-            topic.configs.extend(own.map(|entry| (entry.name, entry.value.unwrap_or_default())));
+            let told = resource.entries.into_iter().filter(|entry| {
+                // As Kafka's tool: what server.properties settles is told too.
+                !matches!(entry.source, ConfigSource::Default | ConfigSource::Unknown)
+            });
+            topic.configs.extend(told.map(|entry| (entry.name, entry.value.unwrap_or_default())));
         }
         Ok(())
     }

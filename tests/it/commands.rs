@@ -159,9 +159,38 @@ fn lines_go_in_and_come_out_and_a_group_can_be_moved() {
     let moved = ["--reset-offsets", "--group", "g", "--topic", "lines", "--to-offset", "1"];
     let planned = groups(&moved);
     assert_ended(&planned, 0, &["No action will be performed"]);
-    assert_ended(&groups(&[&moved[..], &["--execute"]].concat()), 0, &["g     lines 0         1"]);
+    let row = "g               lines           0          1\n";
+    assert_ended(&groups(&[&moved[..], &["--execute"]].concat()), 0, &[row]);
     let rest = consume(&["--group", "g", "--max-messages", "2", "--timeout-ms", "20000"]);
     assert_ended(&rest, 0, &["b\nc\n"]);
     assert_ended(&groups(&["--describe", "--group", "nobody"]), 1, &["does not exist"]);
+    let plan = sluice.folder("plan.csv");
+    std::fs::write(&plan, "\"lines\",0,2\n").unwrap();
+    let from_file = ["--reset-offsets", "--group", "g", "--from-file", plan.to_str().unwrap()];
+    assert_ended(&groups(&[&from_file[..], &["--export"]].concat()), 0, &["lines,0,2\n"]);
+    sluice.stop();
+}
+
+#[test]
+fn what_kafkas_tools_accept_and_need_not_know_is_no_error() {
+    let mut sluice = Sluice::new();
+    sluice.start();
+    let bootstrap = sluice.bootstrap();
+    let to = ["--bootstrap-server", &bootstrap, "--topic", "t"];
+    let told = ["--producer-property", "no.such=1", "--property", "no.such=1", "--timeout", "5"];
+    let tuned = ["--batch-size", "100", "--max-block-ms", "9000", "--request-timeout-ms", "9000"];
+    let all = [&to[..], &told, &tuned].concat();
+    let producer = sluice.script_with_input("kafka-console-producer.sh", &all, "a\n");
+    assert_ended(&producer, 0, &["the property no.such is not known here and is ignored"]);
+    let string = "org.apache.kafka.common.serialization.StringDeserializer";
+    let told = ["--value-deserializer", string, "--property", "print.epoch=true"];
+    let all = [&to[..], &told, &["--from-beginning", "--max-messages", "1"]].concat();
+    assert_ended(&sluice.script("kafka-console-consumer.sh", &all), 0, &["a\n"]);
+    let both = [&to[..], &["--partition", "0", "--offset", "0", "--from-beginning"]].concat();
+    assert_ended(&sluice.script("kafka-console-consumer.sh", &both), 1, &["cannot be used with"]);
+    let ailing = [&to[..], &["--describe", "--under-replicated-partitions"]].concat();
+    let described = sluice.script("kafka-topics.sh", &ailing);
+    assert_ended(&described, 0, &[]);
+    assert!(!described.said.contains("Partition:"), "{}", described.said);
     sluice.stop();
 }

@@ -17,7 +17,10 @@ use crate::control::{InstanceState, InstanceStatus, Phase, Snapshot};
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The whole page.
-pub(super) fn text(snapshot: &Snapshot, extra: fn(&mut Registry)) -> Result<String, fmt::Error> {
+pub(super) fn text(
+    snapshot: &Snapshot,
+    extra: &dyn Fn(&mut Registry),
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Instances(snapshot.clone())));
     extra(&mut registry);

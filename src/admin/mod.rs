@@ -20,6 +20,7 @@ pub mod client;
 mod metrics;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -27,6 +28,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post, put};
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::control::{Board, Command, Commands, Place};
@@ -36,17 +38,18 @@ use crate::control::{Board, Command, Commands, Place};
 struct Shared {
     board: Board,
     commands: Commands,
-    extra: fn(&mut prometheus_client::registry::Registry),
+    extra: Extra,
 }
 
+/// Adds to the metrics what other parts of the process count.
+pub type Extra = Arc<dyn Fn(&mut Registry) + Send + Sync>;
+
 /// Serves on a bound socket until `stop` resolves, then finishes the requests in hand.
-///
-/// `extra` adds to the metrics what other parts of the process count.
 pub async fn serve(
     listener: TcpListener,
     board: Board,
     commands: Commands,
-    extra: fn(&mut prometheus_client::registry::Registry),
+    extra: Extra,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let router = Router::new()
@@ -70,7 +73,7 @@ async fn health(State(shared): State<Shared>) -> Response {
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
-    match metrics::text(&shared.board.snapshot(), shared.extra) {
+    match metrics::text(&shared.board.snapshot(), &*shared.extra) {
         Ok(text) => response(StatusCode::OK, metrics::CONTENT_TYPE, text.into_bytes()),
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }

@@ -22,7 +22,7 @@ async fn running() -> Running {
     let tasks = Tasks::new();
     let (commands, asked) = commands();
     let stop: CancellationToken = tasks.token().clone();
-    let served = serve(listener, board.clone(), commands, |_| {}, stop.cancelled_owned());
+    let served = serve(listener, board.clone(), commands, Arc::new(|_| {}), stop.cancelled_owned());
     tasks.spawn("admin", served);
     Running { board, client: Client::new(None, port), port, tasks, asked }
 }

@@ -9,6 +9,7 @@
 //! Stop: instances drain → broker finishes the requests in hand → log closed → admin.
 
 mod instances;
+mod metrics;
 mod positions;
 mod settings;
 
@@ -18,22 +19,24 @@ pub use settings::plan;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker;
 use crate::config::{Problems, Settings};
 use crate::control::{Asked, Board, Command, Phase, commands};
 use crate::disk::{Real, raise_open_file_limit};
 use crate::log::{Log, OpenError};
 use crate::shutdown::Tasks;
+use crate::{admin, broker};
 
 use instances::Instances;
+use metrics::LogMetrics;
 
 /// How long a stop may take before what is left is abandoned; it was not acknowledged.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -116,14 +119,21 @@ pub async fn run(start: Start) -> Result<(), Error> {
     // The admin port answers to the end, so that a stop can be watched.
     let admin_tasks = Tasks::new();
     let admin_stop = admin_tasks.token().clone().cancelled_owned();
-    admin_tasks.spawn(
-        "admin",
-        crate::admin::serve(admin_socket, board.clone(), ask, |_registry| {}, admin_stop),
-    );
+    let opened = Arc::new(OnceLock::<Log>::new());
+    let extra = {
+        let opened = Arc::clone(&opened);
+        Arc::new(move |registry: &mut Registry| {
+            if let Some(log) = opened.get() {
+                registry.register_collector(Box::new(LogMetrics(log.clone())));
+            }
+        })
+    };
+    admin_tasks.spawn("admin", admin::serve(admin_socket, board.clone(), ask, extra, admin_stop));
 
     board.phase(Phase::Starting { doing: "recover the log".to_owned() });
     let log = open_log(&settings, &tasks).await?;
     board.cluster(log.cluster_id());
+    let _ = opened.set(log.clone()); // nobody else sets it
     let broker_tasks = tasks.child();
     let broker_settings = settings::broker(&settings.server.broker, &settings.server.log);
     let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;

@@ -1,0 +1,72 @@
+//! The metrics of the log: what each partition holds, asked at each question.
+//!
+//! In: the log, once it is open; before that there is nothing to tell. Out: families
+//! `sluice_log_*`, labelled as Kafka's own metrics are.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::log::{Ends, Log, Topic};
+
+/// Asks a log.
+#[derive(Debug)]
+pub(super) struct LogMetrics(pub(super) Log);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Partition {
+    topic: String,
+    partition: i32,
+}
+
+/// A number of a partition: name, help, and where it is found.
+type Number = (&'static str, &'static str, fn(&Held) -> i64);
+
+const NUMBERS: &[Number] = &[
+    ("sluice_log_start_offset", "The oldest offset", |held| held.ends.log_start),
+    ("sluice_log_end_offset", "The offset of the next record", |held| held.ends.high_watermark),
+    ("sluice_log_size_bytes", "Bytes of its segments", |held| held.bytes),
+];
+
+/// What a partition holds.
+struct Held {
+    label: Partition,
+    ends: Ends,
+    bytes: i64,
+}
+
+impl Collector for LogMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let held = self.held();
+        for (name, help, number) in NUMBERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for one in &held {
+                ConstGauge::new(number(one)).encode(family.encode_family(&one.label)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LogMetrics {
+    /// All partitions, at one moment. One that is deleted meanwhile is left out.
+    fn held(&self) -> Vec<Held> {
+        let numbers =
+            |topic: Arc<Topic>| (0..topic.partitions()).map(move |n| (Arc::clone(&topic), n));
+        let partitions: Vec<_> = self.0.topics().into_iter().flat_map(numbers).collect();
+        let ends = self.0.ends(&partitions);
+        let held = partitions.iter().zip(ends).filter_map(|((topic, partition), ends)| {
+            let bytes = self.0.size(topic, *partition).ok()?;
+            Some(Held {
+                label: Partition { topic: topic.name().to_string(), partition: *partition },
+                ends: ends.ok()?,
+                bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+            })
+        });
+        held.collect()
+    }
+}

@@ -53,11 +53,12 @@ pub(super) enum Ended {
 /// As many bytes of small chunks go over the channel together, if they come at once.
 const PARCEL_BYTES: usize = 64 * 1024;
 
-/// Where chunks go.
+/// Where chunks go, and what ends it.
 #[derive(Clone, Copy)]
 struct Outlet<'a> {
     chunks: &'a Sender,
     generation: Generation,
+    stop: &'a CancellationToken,
 }
 
 /// The state of one dump.
@@ -140,8 +141,8 @@ impl<'a> Reader<'a> {
         chunks: &Sender,
         stop: &CancellationToken,
     ) -> Result<Ended, Error> {
-        let outlet = Outlet { chunks, generation };
-        let ended = self.read_on(dump, outlet, stop).await;
+        let outlet = Outlet { chunks, generation, stop };
+        let ended = self.read_on(dump, outlet).await;
         // What was handed over goes out, however the reading ended.
         match ended {
             Ok(Ended::Stopped) => self.stop(outlet).await,
@@ -149,15 +150,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    async fn read_on(
-        &mut self,
-        mut dump: Dump,
-        outlet: Outlet<'_>,
-        stop: &CancellationToken,
-    ) -> Result<Ended, Error> {
+    async fn read_on(&mut self, mut dump: Dump, outlet: Outlet<'_>) -> Result<Ended, Error> {
         let mut payload: Option<Payload> = None;
         loop {
-            if stop.is_cancelled() {
+            if outlet.stop.is_cancelled() {
                 return Ok(Ended::Stopped);
             }
             if self.idle.was_due(self.now) {
@@ -171,7 +167,7 @@ impl<'a> Reader<'a> {
             let incoming = tokio::select! {
                 biased;
                 incoming = dump.next() => incoming?,
-                () = stop.cancelled() => continue,
+                () = outlet.stop.cancelled() => continue,
                 () = self.idle.is_due() => {
                     self.now = Instant::now();
                     continue;
@@ -193,6 +189,7 @@ impl<'a> Reader<'a> {
             };
             match result {
                 Ok(()) => {}
+                Err(Stop::Asked) => return Ok(Ended::Stopped),
                 Err(Stop::TakenBack(range)) => return Ok(Ended::TakenBack(range)),
                 Err(Stop::Error(error)) => return Err(*error),
             }
@@ -516,6 +513,7 @@ async fn session<'s>(
 /// Why an event ends the reading. Boxed: it stands in the result of each event.
 #[derive(Debug)]
 enum Stop {
+    Asked,
     TakenBack(Box<TakenBack>),
     Error(Box<Error>),
 }

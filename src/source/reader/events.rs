@@ -67,7 +67,7 @@ impl Reader<'_> {
                 }
                 self.step(Input::Commit, place, size, outlet).await
             }
-            EventType::TableMap => self.table_map(&body, place).await,
+            EventType::TableMap => self.table_map(&body, place, outlet).await,
             EventType::WriteRowsV1
             | EventType::UpdateRowsV1
             | EventType::DeleteRowsV1
@@ -285,7 +285,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn table_map(&mut self, body: &Bytes, place: &EventPlace) -> Result<(), Stop> {
+    async fn table_map(
+        &mut self,
+        body: &Bytes,
+        place: &EventPlace,
+        outlet: Outlet<'_>,
+    ) -> Result<(), Stop> {
         const WHAT: &str = "TABLE_MAP";
         let (id, schema, table) =
             TableMap::peek(&self.format, body).map_err(|e| self.odd(WHAT, e))?;
@@ -304,7 +309,12 @@ impl Reader<'_> {
             let session = session(&mut self.session, self.settings).await?;
             let Settings { endpoint, replica, .. } = self.settings;
             let mut origin = Origin { session, endpoint, replica };
-            self.schema.resolve(&mut origin, &map, place).await
+            // It may have to look through a long binlog.
+            tokio::select! {
+                biased;
+                () = outlet.stop.cancelled() => return Err(Stop::Asked),
+                found = self.schema.resolve(&mut origin, &map, place) => found,
+            }
         };
         let entry = match found {
             Ok(table) => Entry::Table(table),

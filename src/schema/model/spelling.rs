@@ -13,6 +13,9 @@ use super::ColumnDefinition;
 /// server makes a TEXT of a longer one.
 const MAX_VARCHAR_BYTES: u64 = 65_535;
 
+/// How MariaDB marks a compressed column (`Field_varstring_compressed::sql_type`, sql/field.cc).
+const COMPRESSED: &str = " /*M!100301 COMPRESSED*/";
+
 /// What the server makes of a column's type; `charset` is the table's default, if it is
 /// known. `None`: the text does not tell.
 pub(crate) fn column(
@@ -29,7 +32,10 @@ pub(crate) fn column(
     };
     let charset = if is_text { Some(charset?) } else { None };
     let charset = if is_mariadb_json(text, dialect) { Some("utf8mb4") } else { charset };
-    let mysql_type = spell(text, charset.unwrap_or("binary"), dialect)?;
+    let mut mysql_type = spell(text, charset.unwrap_or("binary"), dialect)?;
+    if text.compressed {
+        mysql_type.push_str(COMPRESSED);
+    }
     let charset = charset.filter(|charset| *charset != "binary").map(str::to_owned);
     Some(ColumnDefinition { name: name.to_owned(), mysql_type, charset })
 }
@@ -39,9 +45,6 @@ fn is_mariadb_json(text: &TypeText, dialect: &Dialect) -> bool {
 }
 
 fn spell(text: &TypeText, charset: &str, dialect: &Dialect) -> Option<String> {
-    if text.compressed {
-        return None; // MariaDB spells it by its own version
-    }
     let bytes_a_char = max_bytes(charset);
     let length = text.length;
     Some(match text.base {
@@ -189,33 +192,31 @@ pub(crate) fn max_bytes(charset: &str) -> u64 {
 /// as many characters. `None`: the text does not tell.
 pub(crate) fn converted(column: &ColumnDefinition, charset: &str) -> Option<ColumnDefinition> {
     let Some(old) = column.charset.as_deref() else { return Some(column.clone()) };
+    if column.mysql_type.ends_with(COMPRESSED) {
+        return None;
+    }
     let grows = max_bytes(charset) > max_bytes(old);
     let (name, rest) = column.mysql_type.split_once('(').unwrap_or((&column.mysql_type, ""));
-    let is_label = matches!(name, "enum" | "set");
-    let mysql_type = if charset == "binary" && !is_label {
-        if max_bytes(old) > 1 {
-            return None;
-        }
-        column
-            .mysql_type
-            .replace("varchar", "varbinary")
-            .replace("char", "binary")
-            .replace("text", "blob")
-    } else {
-        match (name, grows) {
-            ("tinytext", true) => "text".to_owned(),
-            ("text", true) => "mediumtext".to_owned(),
-            ("mediumtext", true) => "longtext".to_owned(),
-            ("varchar", true) => {
-                let length: u64 = rest.trim_end_matches(')').parse().ok()?;
-                if length.saturating_mul(max_bytes(charset)) > MAX_VARCHAR_BYTES {
-                    return None;
-                }
-                column.mysql_type.clone()
+    let mysql_type = match (name, grows) {
+        ("enum" | "set", _) => column.mysql_type.clone(),
+        _ if charset == "binary" => as_bytes(&column.mysql_type),
+        ("tinytext", true) => "text".to_owned(),
+        ("text", true) => "mediumtext".to_owned(),
+        ("mediumtext", true) => "longtext".to_owned(),
+        ("varchar", true) => {
+            let length: u64 = rest.split(')').next()?.parse().ok()?;
+            match length.saturating_mul(max_bytes(charset)) {
+                fits if fits <= MAX_VARCHAR_BYTES => column.mysql_type.clone(),
+                bytes => lob(charset, size_of(bytes)),
             }
-            _ => column.mysql_type.clone(),
         }
+        _ => column.mysql_type.clone(),
     };
     let charset = (charset != "binary").then(|| charset.to_owned());
     Some(ColumnDefinition { name: column.name.clone(), mysql_type, charset })
+}
+
+/// The type of bytes of the same length.
+fn as_bytes(text: &str) -> String {
+    text.replace("varchar", "varbinary").replace("char", "binary").replace("text", "blob")
 }

@@ -1,0 +1,83 @@
+//! Time: groups are ticked when they are due, and offsets expire.
+//!
+//! One task for all groups; a group that comes to have an earlier deadline wakes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Coordinator, Groups};
+use crate::broker::group::state::Input;
+use crate::broker::group::{Place, offsets, records};
+use crate::clock;
+
+impl Coordinator {
+    /// Ticks each group when its time is up, and lets old offsets go. Priorities: stop, an
+    /// earlier deadline, retention, the nearest deadline.
+    pub(super) async fn keep_time(self: Arc<Self>) {
+        let check = Duration::from_millis(self.settings.retention_check_ms.max(1));
+        let mut retention = tokio::time::interval_at(self.started + check, check);
+        loop {
+            let next = self.lock().due.first().map(|(due, _)| *due);
+            let wait = next.map_or(check, |due| {
+                Duration::from_millis(u64::try_from(due - self.now()).unwrap_or(0))
+            });
+            tokio::select! {
+                biased;
+                () = self.tasks.token().cancelled() => return,
+                () = self.earlier.notified() => {}
+                _ = retention.tick() => self.expire_offsets().await,
+                () = tokio::time::sleep(wait) => self.tick(),
+            }
+        }
+    }
+
+    fn tick(self: &Arc<Self>) {
+        let (now, mut groups) = (self.now(), self.lock());
+        let names: Vec<String> = groups
+            .due
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .map(|(_, name)| name.clone())
+            .collect();
+        for name in names {
+            self.step(&mut groups, &name, Input::Tick);
+        }
+    }
+
+    async fn expire_offsets(self: &Arc<Self>) {
+        let (now, keep) = (clock::now_millis(), self.settings.offsets_retention_ms);
+        let expired: Vec<(String, Vec<Place>, bool)> = {
+            let groups = self.lock();
+            let idle = groups.by_name.iter().filter(|(_, held)| held.group.is_empty());
+            let expired = idle.map(|(name, held)| {
+                let places = offsets::expired(&held.offsets, held.empty_since, now, keep);
+                let all = places.len() == held.offsets.len();
+                (name.clone(), places, all)
+            });
+            expired.filter(|(_, places, all)| *all || !places.is_empty()).collect()
+        };
+        for (name, places, all) in expired {
+            tracing::info!(group = name, offsets = places.len(), "committed offsets expired");
+            let changes = places.into_iter().map(|place| (place, None)).collect();
+            let group = all.then(|| (records::group_key(&name), None));
+            let written = self.write_offsets(&name, changes, group.into_iter().collect()).await;
+            if written.is_ok() && all {
+                self.forget(&name);
+            }
+        }
+    }
+}
+
+impl Groups {
+    /// Brings the deadline of a group up to date.
+    pub(super) fn reschedule(&mut self, name: &str) {
+        let Some(held) = self.by_name.get_mut(name) else { return };
+        let due = held.group.deadline();
+        if let Some(old) = std::mem::replace(&mut held.due, due) {
+            self.due.remove(&(old, name.to_owned()));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, name.to_owned()));
+        }
+    }
+}

@@ -111,6 +111,14 @@ impl Collector for Instances {
             serving.metric_type(),
         )?;
         serving.encode(to)?;
+        let damage = ConstGauge::new(i64::try_from(snapshot.damage.len()).unwrap_or(i64::MAX));
+        let to = encoder.encode_descriptor(
+            "sluice_log_damaged_segments",
+            "Segments in which a batch is not as it was written",
+            None,
+            damage.metric_type(),
+        )?;
+        damage.encode(to)?;
         for (name, help, rises, number) in NUMBERS {
             self.number(&mut encoder, name, help, *rises, *number)?;
         }

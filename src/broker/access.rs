@@ -89,7 +89,12 @@ pub(crate) fn of_read(error: &ReadError) -> ResponseError {
     match error {
         ReadError::UnknownPartition { .. } => ResponseError::UnknownTopicOrPartition,
         ReadError::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
-        ReadError::Damaged { .. } | ReadError::Io { .. } => {
+        // Clients try again after a storage error; of this one they tell.
+        ReadError::Damaged { .. } => {
+            tracing::error!(%error, "a client could not read");
+            ResponseError::CorruptMessage
+        }
+        ReadError::Io { .. } => {
             tracing::error!(%error, "a client could not read");
             ResponseError::KafkaStorageError
         }

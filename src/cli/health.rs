@@ -135,5 +135,8 @@ fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
         }
         say(&line)?;
     }
+    for damage in &snapshot.damage {
+        say(&format!("  the log is damaged: {damage}"))?;
+    }
     Ok(())
 }

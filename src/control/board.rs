@@ -29,6 +29,7 @@ struct Shown {
     cluster: String,
     listeners: Vec<String>,
     instances: BTreeMap<String, InstanceStatus>,
+    damage: Vec<String>,
 }
 
 impl Default for Board {
@@ -46,6 +47,7 @@ impl Board {
             cluster: String::new(),
             listeners: Vec::new(),
             instances: BTreeMap::new(),
+            damage: Vec::new(),
         };
         Self { shown: Arc::new(Mutex::new(shown)), changed: Arc::new(watch::Sender::new(0)) }
     }
@@ -69,6 +71,12 @@ impl Board {
     /// Shows where Kafka clients connect.
     pub fn listeners(&self, listeners: Vec<String>) {
         self.lock().listeners = listeners;
+        self.wake();
+    }
+
+    /// Shows what of the log was found damaged.
+    pub fn damage(&self, found: Vec<String>) {
+        self.lock().damage = found;
         self.wake();
     }
 
@@ -106,6 +114,7 @@ impl Board {
             cluster: shown.cluster.clone(),
             listeners: shown.listeners.clone(),
             instances: shown.instances.values().cloned().collect(),
+            damage: shown.damage.clone(),
         }
     }
 

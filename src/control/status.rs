@@ -137,6 +137,9 @@ pub struct Snapshot {
     pub listeners: Vec<String>,
     /// The instances, by name.
     pub instances: Vec<InstanceStatus>,
+    /// What is stored in the log and was found damaged: file and byte.
+    #[serde(default)]
+    pub damage: Vec<String>,
 }
 
 impl Snapshot {

@@ -51,6 +51,9 @@ pub(super) struct PartitionState {
     pub(super) position: u64,
     /// The largest time of append.
     pub(super) last_time: i64,
+    /// Base offset and committed bytes of each of its segments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) segments: Vec<(i64, u64)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) producers: Vec<(i64, Known)>,
     /// Aborted transactions: producer, first and last offset.

@@ -10,8 +10,8 @@ pub enum OpenError {
     Locked,
     /// Bytes that were durable are not as they were written.
     #[error(
-        "the log is damaged: {0}; put a copy of the directory in its place, or start once with \
-         SLUICE_LOG_ACCEPT_DAMAGE=true to lose what the damage hit"
+        "the log is damaged: {0}; put a copy of the directory in its place, or start with \
+         SLUICE_LOG_ACCEPT_DAMAGE=true to go on without what the damage hit"
     )]
     Damaged(String),
     /// The same of a segment or of the checkpoint, and nothing tells what to go on with.
@@ -151,10 +151,10 @@ pub enum ReadError {
         /// Behind the last.
         end: i64,
     },
-    /// What is stored is not a batch.
-    #[error("{place}: stored bytes are damaged at offset {offset}")]
+    /// What is stored is not what was written.
+    #[error("offset {offset} cannot be read: the log is damaged: {place}")]
     Damaged {
-        /// The file.
+        /// The file, and the byte in it.
         place: String,
         /// The offset that was looked for.
         offset: i64,

@@ -11,9 +11,11 @@
 //! segment's base u32, position of the batch u32. `.timeindex`: largest timestamp so far
 //! i64, last offset of the batch that has it, relative, u32.
 
+use std::collections::VecDeque;
 use std::io;
 
 use crate::disk::{Disk, File, Mode};
+use crate::record::Head;
 
 const OFFSET_ENTRY: usize = 8;
 const TIME_ENTRY: usize = 12;
@@ -59,6 +61,55 @@ pub(super) struct Mark {
     pub(super) max_timestamp: i64,
 }
 
+impl Mark {
+    /// What a stored head says.
+    pub(super) fn of(position: u64, head: &Head) -> Self {
+        Self {
+            position,
+            size: head.size() as u64,
+            last_offset: head.last_offset(),
+            max_timestamp: head.max_timestamp,
+        }
+    }
+}
+
+/// The entries that stand in the files, to be compared with the batches in their order.
+#[derive(Debug)]
+pub(super) struct Stored {
+    base: i64,
+    offsets: VecDeque<OffsetEntry>,
+    times: VecDeque<TimeEntry>,
+    /// Whether there were entries by offset, and whether there ought to be.
+    any: bool,
+    needed: bool,
+    last_time: i64,
+    largest: i64,
+    interval: u64,
+    wrong: bool,
+}
+
+impl Stored {
+    pub(super) fn compare(&mut self, mark: Mark) {
+        let relative = u32::try_from(mark.last_offset - self.base).unwrap_or(u32::MAX);
+        self.largest = self.largest.max(mark.max_timestamp);
+        self.needed |= mark.position > self.interval + mark.size;
+        if let Some(entry) = self.offsets.pop_front_if(|entry| entry.relative == relative) {
+            self.wrong |= u64::from(entry.position) != mark.position;
+        }
+        if let Some(entry) = self.times.pop_front_if(|entry| entry.relative == relative) {
+            self.wrong |= entry.timestamp != mark.max_timestamp;
+        }
+    }
+
+    /// Whether each entry was borne out by a batch. `whole`: all batches were shown, and
+    /// the last entry by time has to have the largest.
+    pub(super) fn fits(&self, whole: bool) -> bool {
+        let times = self.times.is_empty() && self.last_time == self.largest;
+        let all = self.offsets.is_empty() && times;
+        !self.wrong && (all || !whole) && (self.any || !self.needed)
+    }
+}
+
 /// The indexes of the segment that begins at `base`.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -98,7 +149,7 @@ impl Index {
     /// Reads the entries of batches below `position` back, and says from where on batches
     /// are to be noted. What does not look like an index of this segment is left out.
     pub(super) fn load(&mut self, disk: &dyn Disk, stem: &str, position: u64) -> io::Result<u64> {
-        *self = Self::new(self.base, self.interval);
+        self.clear();
         let mut last: Option<OffsetEntry> = None;
         for chunk in read_all(disk, &offsets_path(stem))?.as_chunks().0 {
             let entry = OffsetEntry::decode(*chunk);
@@ -183,8 +234,45 @@ impl Index {
         }
     }
 
-    /// Where to start looking for `offset`: the start of a batch that is not behind it.
-    pub(super) fn position(&self, disk: &dyn Disk, stem: &str, offset: i64) -> io::Result<u64> {
+    /// Forgets all entries; files that there are will be written over.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.base, self.interval);
+    }
+
+    /// Whether the entries are searched on disk.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.unloaded
+    }
+
+    /// The entries that stand in the files.
+    pub(super) fn stored(&self, disk: &dyn Disk, stem: &str) -> io::Result<Stored> {
+        let offsets = read_all(disk, &offsets_path(stem))?;
+        let times = read_all(disk, &times_path(stem))?;
+        let times = times.as_chunks().0.iter().map(|entry| TimeEntry::decode(*entry));
+        let times: VecDeque<_> = times.collect();
+        let offsets = offsets.as_chunks().0.iter().map(|entry| OffsetEntry::decode(*entry));
+        let offsets: VecDeque<_> = offsets.collect();
+        Ok(Stored {
+            base: self.base,
+            any: !offsets.is_empty(),
+            needed: false,
+            last_time: times.back().map_or(-1, |entry| entry.timestamp),
+            largest: -1,
+            interval: self.interval,
+            wrong: false,
+            offsets,
+            times,
+        })
+    }
+
+    /// Where to start looking for `offset`: the start of a batch that is not behind it, and
+    /// the last offset of that batch. `None`: at the front.
+    pub(super) fn position(
+        &self,
+        disk: &dyn Disk,
+        stem: &str,
+        offset: i64,
+    ) -> io::Result<Option<(u64, i64)>> {
         let relative = u32::try_from((offset - self.base).max(0)).unwrap_or(u32::MAX);
         // An entry has the last offset of its batch: equal is early enough.
         let found = if self.unloaded {
@@ -195,7 +283,9 @@ impl Index {
             let behind = self.offsets.partition_point(|entry| entry.relative <= relative);
             behind.checked_sub(1).map(|at| self.offsets[at])
         };
-        Ok(found.map_or(0, |entry| u64::from(entry.position)))
+        let place =
+            |entry: OffsetEntry| (u64::from(entry.position), self.base + i64::from(entry.relative));
+        Ok(found.map(place))
     }
 
     /// The offset from which on to look for the first batch that is not older than

@@ -18,6 +18,7 @@ mod ballast;
 mod catalog;
 mod checkpoint;
 mod compaction;
+mod damage;
 mod error;
 mod handle;
 mod index;

@@ -93,6 +93,11 @@ impl Queue {
         !(into.is_empty() && waiting.closed)
     }
 
+    /// Whether it takes no more requests.
+    pub(super) fn is_closed(&self) -> bool {
+        self.room.is_closed()
+    }
+
     /// Takes no more requests; what waits is still carried out.
     pub(super) fn close(&self) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;

@@ -5,17 +5,20 @@
 //! segment, cut at batch boundaries below the limit.
 //!
 //! What holds: bytes behind the limit are read but never looked at: the appender may be
-//! writing them.
+//! writing them. What comes from the disk, or was there before this process, is handed out
+//! only if its checksum is right.
 
+use std::cmp::Ordering;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::partition::Partition;
-use super::segment::{Segment, walk};
+use super::segment::{Segment, damaged, walk};
 use crate::disk::File;
-use crate::record::{BatchView, HEAD_LENGTH, Head};
+use crate::record::{BatchView, HEAD_LENGTH, Head, batches};
 
 /// From where the bytes may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(super) enum Access {
 pub(super) struct Span {
     pub(super) offset: i64,
     pub(super) limit: i64,
+    /// The high watermark: no stored batch has an offset behind it.
+    pub(super) end: i64,
     pub(super) max_bytes: usize,
     pub(super) at_least_one: bool,
 }
@@ -51,21 +56,25 @@ pub(super) fn read(
 ) -> Result<Bytes, Trouble> {
     let mut segment = partition.segment_of(span.offset);
     while let Some(current) = segment {
-        let found = read_segment(&current, span, interval, access)
+        let next = partition.segment_after(current.base());
+        let bound = next.as_ref().map_or(span.end, |next| next.base());
+        let found = read_segment(&current, span, bound, interval, access)
             .map_err(|error| Trouble { place: current.path(), error })?;
         if let Some(bytes) = found {
             return Ok(bytes);
         }
         // Compaction may have taken the last batches of a segment.
-        segment = partition.segment_after(current.base());
+        segment = next;
     }
     Ok(Bytes::new())
 }
 
-/// `None` if the segment has no batch at the offset or behind it.
+/// `None` if the segment, whose offsets are below `bound`, has no batch at the offset or
+/// behind it.
 fn read_segment(
     segment: &Segment,
     span: Span,
+    bound: i64,
     interval: u64,
     access: Access,
 ) -> io::Result<Option<Bytes>> {
@@ -82,25 +91,46 @@ fn read_segment(
         let left = usize::try_from(size.saturating_sub(position)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; wanted.min(left)];
         fill(&file, &mut bytes, position, access)?;
-        match cut(&bytes, span)? {
-            Cut::Whole { from, to } => return Ok(Some(Bytes::from(bytes).slice(from..to))),
+        // What is being appended is whole, and may be ahead of the high watermark.
+        let bound = if position < segment.found() { bound } else { i64::MAX };
+        match cut(&bytes, span, bound).map_err(|at| damaged(position + at as u64))? {
+            Cut::Whole { from, to } => {
+                let believed = access == Access::Cached && position >= segment.found();
+                let to = if believed { to } else { sound(segment, position, &bytes, from..to)? };
+                return Ok(Some(Bytes::from(bytes).slice(from..to)));
+            }
             Cut::End => return Ok(Some(Bytes::new())),
             Cut::Longer { at, size: needed } => {
-                let more = needed > bytes.len();
                 position += at as u64;
                 if position + needed as u64 > size {
-                    return if at == 0 && !more { Err(damaged()) } else { Ok(None) };
+                    return Err(damaged(position));
                 }
                 wanted = needed.max(wanted);
-                if at == 0 && !more {
-                    return Err(damaged());
+            }
+            Cut::Behind { at } => {
+                let begun = position;
+                position += at as u64;
+                match position.cmp(&size) {
+                    Ordering::Equal => return Ok(None),
+                    Ordering::Less if at > 0 => {}
+                    Ordering::Less | Ordering::Greater => return Err(damaged(begun)),
                 }
             }
-            Cut::Behind { at } if position + at as u64 >= size => return Ok(None),
-            Cut::Behind { at: 0 } => return Err(damaged()),
-            Cut::Behind { at } => position += at as u64,
         }
     }
+}
+
+/// How far the batches in `range` are as they were written; the first one has to be.
+fn sound(segment: &Segment, position: u64, bytes: &[u8], range: Range<usize>) -> io::Result<usize> {
+    let Range { start, end } = range;
+    let mut at = start;
+    for batch in batches(&bytes[start..end]).map_while(Result::ok) {
+        if segment.is_damaged_at(position + at as u64) {
+            break;
+        }
+        at += batch.as_bytes().len();
+    }
+    if at > start { Ok(at) } else { Err(damaged(position + at as u64)) }
 }
 
 /// What a buffer of batches holds of a span.
@@ -115,12 +145,23 @@ enum Cut {
     Behind { at: usize },
 }
 
-fn cut(bytes: &[u8], span: Span) -> io::Result<Cut> {
-    let mut at = 0;
+/// Fails with the place where no batch of offsets in order and below `bound` begins.
+fn cut(bytes: &[u8], span: Span, bound: i64) -> Result<Cut, usize> {
+    let (mut before, mut at) = (0, 0);
     let mut from = None;
     let mut next = i64::MIN;
     while next < span.limit && bytes.len() - at >= HEAD_LENGTH {
-        let head = Head::parse(&bytes[at..]).map_err(|_| damaged())?;
+        let head = Head::parse(&bytes[at..]);
+        // No checksum covers offsets: of two batches that do not follow each other either
+        // may have the wrong one.
+        let good = if head.is_ok() { before } else { at };
+        let follows = |head: &Head| head.base_offset >= next && head.last_offset() < bound;
+        let Some(head) = head.ok().filter(follows) else {
+            return match from {
+                Some(from) if from < good => Ok(Cut::Whole { from, to: good }),
+                _ => Err(good),
+            };
+        };
         if head.base_offset >= span.limit {
             return Ok(from.map_or(Cut::End, |from| Cut::Whole { from, to: at }));
         }
@@ -144,6 +185,7 @@ fn cut(bytes: &[u8], span: Span) -> io::Result<Cut> {
             None | Some(_) => {}
         }
         next = head.last_offset() + 1;
+        before = at;
         at = end;
     }
     Ok(match from {
@@ -159,10 +201,6 @@ fn fill(file: &File, bytes: &mut [u8], position: u64, access: Access) -> io::Res
         Access::Any => file.read_at(bytes, position)?,
     };
     if read == bytes.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
-fn damaged() -> io::Error {
-    io::ErrorKind::InvalidData.into()
 }
 
 /// The first record below `limit` that is not older than `timestamp`: offset and
@@ -228,11 +266,11 @@ fn record_not_older(
 ) -> io::Result<Option<(i64, i64)>> {
     let mut bytes = vec![0; head.size()];
     file.read_exact_at(&mut bytes, position)?;
-    let batch = BatchView::parse_stored(&bytes).map_err(|_| damaged())?;
+    let batch = BatchView::parse_stored(&bytes).map_err(|_| damaged(position))?;
     let Ok(plain) = batch.uncompressed() else {
         return Ok(Some((head.base_offset.max(start), head.max_timestamp)));
     };
-    let batch = BatchView::parse_stored(&plain).map_err(|_| damaged())?;
+    let batch = BatchView::parse_stored(&plain).map_err(|_| damaged(position))?;
     let mut records = batch.records().map_while(Result::ok);
     let found = records.find(|one| one.timestamp >= timestamp && one.offset >= start);
     Ok(found.map(|record| (record.offset, record.timestamp)))

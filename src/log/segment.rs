@@ -3,7 +3,8 @@
 //! Owns: the file `<20 digits of the base offset>.log`, opened when first used. Batches
 //! lie back to back from its first byte; what lies behind `size` is not committed.
 //!
-//! What holds: bytes below `size` never change while the log is open.
+//! What holds: bytes below `size` never change while the log is open. Those below `found`
+//! were there before this process: they are not believed unseen (`reader`, `damage`).
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -22,6 +23,10 @@ pub(super) struct Segment {
     stem: String,
     base: i64,
     size: AtomicU64,
+    /// What of it was there when it was opened.
+    found: u64,
+    /// The first place where no batch is as it was written.
+    damaged: AtomicU64,
     /// When its first batch was appended; 0 for one that is not known.
     pub(super) first_append: AtomicI64,
     /// Whether the next checkpoint has to sync it.
@@ -49,6 +54,8 @@ impl Segment {
             stem: stem(dir, base),
             base,
             size: AtomicU64::new(size),
+            found: size,
+            damaged: AtomicU64::new(u64::MAX),
             first_append: AtomicI64::new(0),
             dirty: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -64,6 +71,21 @@ impl Segment {
     /// Committed bytes.
     pub(super) fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
+    }
+
+    /// The bytes of it that were there before this process, or before compaction wrote it.
+    pub(super) fn found(&self) -> u64 {
+        self.found
+    }
+
+    /// Remembers the first place that is damaged. False if one is known already.
+    pub(super) fn mark_damaged(&self, position: u64) -> bool {
+        self.damaged.swap(position, Ordering::AcqRel) == u64::MAX
+    }
+
+    /// Whether the batch at `position` is known to be damaged.
+    pub(super) fn is_damaged_at(&self, position: u64) -> bool {
+        self.damaged.load(Ordering::Acquire) == position
     }
 
     pub(super) fn path(&self) -> String {
@@ -158,7 +180,6 @@ impl Segment {
     pub(super) fn load_index(&self) -> io::Result<()> {
         let size = self.size();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let from = index.load(&*self.disk, &self.stem, size)?;
         let file = self.file()?;
         let mut first = [0; HEAD_LENGTH];
         if file.read_at(&mut first, 0)? == HEAD_LENGTH
@@ -166,15 +187,49 @@ impl Segment {
         {
             self.first_append.store(head.max_timestamp, Ordering::Relaxed);
         }
-        walk(&file, from, size, |position, head| {
-            index.note(Mark {
-                position,
-                size: head.size() as u64,
-                last_offset: head.last_offset(),
-                max_timestamp: head.max_timestamp,
-            });
-            true
-        })?;
+        let from = index.load(&*self.disk, &self.stem, size)?;
+        if note_all(&mut index, &file, from, size)? == size {
+            return Ok(());
+        }
+        // What was read back may be what is wrong.
+        index.clear();
+        match note_all(&mut index, &file, 0, size)? {
+            end if end == size => Ok(()),
+            end => Err(damaged(end)),
+        }
+    }
+
+    /// Makes the index again if it does not fit the batches. True if it did not.
+    pub(super) fn mend_index(&self) -> io::Result<bool> {
+        {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            let file = self.file()?;
+            let mut stored = index.stored(&*self.disk, &self.stem)?;
+            walk(&file, 0, self.found, |position, head| {
+                stored.compare(Mark::of(position, head));
+                true
+            })?;
+            if stored.fits(self.found == self.size()) {
+                return Ok(false);
+            }
+        }
+        self.remake_index()?;
+        Ok(true)
+    }
+
+    fn remake_index(&self) -> io::Result<()> {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let sealed = index.is_on_disk();
+        index.clear();
+        let (file, size) = (self.file()?, self.size());
+        match note_all(&mut index, &file, 0, size)? {
+            end if end == size => {}
+            end => return Err(damaged(end)),
+        }
+        index.write(&*self.disk, &self.stem, sealed)?;
+        if sealed {
+            index.unload();
+        }
         Ok(())
     }
 
@@ -190,10 +245,30 @@ impl Segment {
         self.load_index()
     }
 
-    /// Where to start looking for `offset`.
+    /// Where to start looking for `offset`: at a batch that is not behind it. An entry of the
+    /// index that no batch bears out shows that the index is damaged; it is made again.
     pub(super) fn position(&self, offset: i64) -> io::Result<u64> {
+        if let Some(position) = self.indexed(offset)? {
+            return Ok(position);
+        }
+        tracing::warn!(path = self.path(), "an index was damaged, and is made again");
+        self.remake_index()?;
+        Ok(self.indexed(offset)?.unwrap_or(0))
+    }
+
+    /// `None` if the index is damaged.
+    fn indexed(&self, offset: i64) -> io::Result<Option<u64>> {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        index.position(&*self.disk, &self.stem, offset)
+        let Some((position, last)) = index.position(&*self.disk, &self.stem, offset)? else {
+            return Ok(Some(0));
+        };
+        if position >= self.found && !index.is_on_disk() {
+            return Ok(Some(position));
+        }
+        let mut head = [0; HEAD_LENGTH];
+        let read = self.file()?.read_at(&mut head, position)?;
+        let head = Head::parse(&head[..read]);
+        Ok(head.is_ok_and(|head| head.last_offset() == last).then_some(position))
     }
 
     /// The offset from which on to look for `timestamp`.
@@ -207,6 +282,30 @@ impl Segment {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         index.largest_timestamp(&*self.disk, &self.stem)
     }
+}
+
+/// Notes the batches from `from` on, and returns where those end that follow each other.
+fn note_all(index: &mut Index, file: &File, from: u64, size: u64) -> io::Result<u64> {
+    let mut next = i64::MIN;
+    let mut wrong = None;
+    let end = walk(file, from, size, |position, head| {
+        if head.base_offset < next {
+            wrong = Some(position);
+            return false;
+        }
+        next = head.last_offset() + 1;
+        index.note(Mark::of(position, head));
+        true
+    })?;
+    Ok(wrong.unwrap_or(end))
+}
+
+/// The error of a place in a segment where no batch is.
+pub(super) fn damaged(position: u64) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the batch at byte {position} is not as it was written"),
+    )
 }
 
 /// The path of a segment without its suffix.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::catalog::Catalog;
+use super::damage::Findings;
 use super::queue::Queue;
 use super::settings::LogSettings;
 use super::staged::StagedNumbers;
@@ -17,6 +18,7 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) staged: StagedNumbers,
     pub(super) cluster: String,
+    pub(super) findings: Findings,
     catalog: RwLock<Catalog>,
 }
 
@@ -28,6 +30,7 @@ impl Shared {
         catalog: Catalog,
         epoch: u64,
         cluster: String,
+        findings: Findings,
     ) -> Self {
         Self {
             disk,
@@ -36,6 +39,7 @@ impl Shared {
             settings,
             staged: StagedNumbers::of(epoch),
             cluster,
+            findings,
             catalog: RwLock::new(catalog),
         }
     }

@@ -2,6 +2,7 @@
 
 mod cleaning;
 mod crash;
+mod damage;
 mod model;
 mod producers;
 mod room;

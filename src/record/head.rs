@@ -8,7 +8,7 @@ pub const HEAD_LENGTH: usize = 61;
 /// Bytes that the length in the head does not count: base offset and the length itself.
 pub(super) const UNCOUNTED: usize = 12;
 /// The CRC covers everything from here.
-pub(super) const CRC_START: usize = 21;
+pub const CRC_START: usize = 21;
 /// Producer id, epoch and sequence of a producer that is not idempotent.
 const NO_PRODUCER: i64 = -1;
 

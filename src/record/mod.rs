@@ -34,7 +34,7 @@ mod view;
 
 pub use batch::Batch;
 pub use builder::{BatchBuilder, OpenRecord};
-pub use head::{Compression, HEAD_LENGTH, Head, set_base_offset, set_leader_epoch};
+pub use head::{CRC_START, Compression, HEAD_LENGTH, Head, set_base_offset, set_leader_epoch};
 pub use view::{BatchView, Batches, Headers, RecordView, Records, batches};
 
 /// Why bytes are no record batch.

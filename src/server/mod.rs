@@ -25,7 +25,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Problems, Settings};
@@ -134,6 +134,8 @@ pub async fn run(start: Start) -> Result<(), Error> {
     let log = open_log(&settings, &tasks).await?;
     board.cluster(log.cluster_id());
     let _ = opened.set(log.clone()); // nobody else sets it
+    let stopped = tasks.token().clone();
+    tasks.spawn("show damage", show_damage(log.damage(), board.clone(), stopped));
     let broker_tasks = tasks.child();
     let broker_settings = settings::broker(&settings.server.broker, &settings.server.log);
     let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
@@ -168,6 +170,24 @@ pub async fn run(start: Start) -> Result<(), Error> {
     admin_tasks.cancel();
     admin_tasks.join().await;
     Ok(())
+}
+
+/// Shows what of the log is found damaged, when it is.
+async fn show_damage(
+    mut found: watch::Receiver<Vec<String>>,
+    board: Board,
+    stopped: CancellationToken,
+) {
+    loop {
+        board.damage(found.borrow_and_update().clone());
+        tokio::select! {
+            biased;
+            () = stopped.cancelled() => return,
+            changed = found.changed() => if changed.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// Carries out commands, and looks at the instance folders now and then, until `stop`.

@@ -3,6 +3,9 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+
 use crate::harness::servers::{mysql, private_mysql, run};
 use crate::harness::{Server, Sluice, topics, wait_for};
 
@@ -145,14 +148,40 @@ async fn a_damaged_segment_is_reported_with_its_place() {
     sluice.start();
     run(&mut source, "INSERT INTO t VALUES (1)").await;
     topics::read_at_least(&sluice.bootstrap(), "damage.t", 1);
+    run(&mut source, "INSERT INTO t VALUES (2)").await;
+    topics::read_at_least(&sluice.bootstrap(), "damage.t", 2);
     sluice.stop();
 
     let segment = sluice.folder("data/damage.t-0/00000000000000000000.log");
-    let file = std::fs::OpenOptions::new().write(true).open(&segment).unwrap();
-    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    let whole = std::fs::read(&segment).unwrap();
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    for damaged in [&whole[..whole.len() - 1], &flipped] {
+        std::fs::write(&segment, damaged).unwrap();
+        let ended = sluice.run_to_its_end();
+        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        assert!(ended.said.contains("damage.t-0/00000000000000000000.log"), "{}", ended.said);
+        assert!(ended.said.contains("put a copy of the directory in its place"), "{}", ended.said);
+    }
 
-    let ended = sluice.run_to_its_end();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
-    assert!(ended.said.contains("damage.t-0/00000000000000000000.log"), "{}", ended.said);
-    assert!(ended.said.contains("put a copy of the directory in its place"), "{}", ended.said);
+    // Told to pass the damage, it serves what is whole, and shows what is not.
+    sluice.broker("sluice.log.accept.damage", "true");
+    sluice.start();
+    let (_, health) = sluice.health().unwrap();
+    assert!(health.contains("damage.t-0/00000000000000000000.log: the batch at byte"), "{health}");
+    let (_, metrics) = sluice.metrics().unwrap();
+    assert!(metrics.contains("sluice_log_damaged_segments 1"), "{metrics}");
+    let consumer: BaseConsumer = topics::client(&sluice.bootstrap());
+    let mut from_the_begin = TopicPartitionList::new();
+    from_the_begin.add_partition_offset("damage.t", 0, Offset::Offset(0)).unwrap();
+    consumer.assign(&from_the_begin).unwrap();
+    let first = consumer.poll(SOON).expect("a record").unwrap();
+    assert_eq!(first.offset(), 0);
+    assert!(consumer.poll(SOON).expect("an answer").is_err(), "the damaged batch was served");
+    sluice.stop();
+
+    std::fs::write(&segment, whole).unwrap();
+    sluice.start();
+    assert_eq!(topics::read(&sluice.bootstrap(), "damage.t").len(), 2, "nothing is lost");
+    sluice.stop();
 }

@@ -135,6 +135,12 @@ impl Tail {
             segment: self.active.as_ref().map_or(self.end, |segment| segment.base()),
             position: self.position,
             last_time: self.last_time,
+            segments: self
+                .partition
+                .segments()
+                .iter()
+                .map(|one| (one.base(), one.size()))
+                .collect(),
             producers: self.producers.known().map(|(id, known)| (id, known.clone())).collect(),
             aborted: aborted.into_iter().map(plain).collect(),
         }

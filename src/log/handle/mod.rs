@@ -21,7 +21,7 @@ use super::recovery::{self, Opened};
 use super::settings::LogSettings;
 use super::shared::Shared;
 use super::topic::{NewTopic, Topic};
-use super::{Appended, Produce, Producer, ballast, catalog, keeper};
+use super::{Appended, Produce, Producer, ballast, catalog, damage, keeper};
 use crate::disk::{Disk, Lock};
 use crate::shutdown::Tasks;
 
@@ -86,6 +86,8 @@ impl Log {
         tasks.spawn_blocking("append to the log", move || work(appender, lock, end));
         let disk = Arc::clone(&shared.disk);
         tasks.spawn_blocking("keep the log", move || keeper::run(&disk, &keeper, &outcomes));
+        let looking = Arc::clone(&shared);
+        tasks.spawn_blocking("look for damage in the log", move || damage::look_at_all(&looking));
         Ok(Self(Arc::new(Inner { shared, tasks: tasks.clone(), ended })))
     }
 
@@ -121,6 +123,11 @@ impl Log {
         let (reply, answer) = oneshot::channel();
         self.operate(operation(reply))?;
         answer.await.unwrap_or_else(|_| Err(AppendError::Closed.into()))
+    }
+
+    /// What was found damaged of what is stored, each with file and byte.
+    pub fn damage(&self) -> watch::Receiver<Vec<String>> {
+        self.shared().findings.watch()
     }
 
     /// The id of this cluster of one.

@@ -45,7 +45,8 @@ impl Log {
             let (start, end) = (log_start, high_watermark);
             return Err(ReadError::OffsetOutOfRange { offset, start, end });
         }
-        let span = Span { offset, limit: limit.min(high_watermark), max_bytes, at_least_one };
+        let (limit, end) = (limit.min(high_watermark), high_watermark);
+        let span = Span { offset, limit, end, max_bytes, at_least_one };
         if offset >= span.limit {
             return Ok(Bytes::new());
         }
@@ -178,7 +179,9 @@ fn find(topic: &Topic, number: i32) -> Result<&Arc<Partition>, ReadError> {
 fn unreadable(trouble: Trouble, offset: i64) -> ReadError {
     let Trouble { place, error } = trouble;
     match error.kind() {
-        std::io::ErrorKind::InvalidData => ReadError::Damaged { place, offset },
+        std::io::ErrorKind::InvalidData => {
+            ReadError::Damaged { place: format!("{place}: {error}"), offset }
+        }
         _ => ReadError::Io { place, source: error },
     }
 }

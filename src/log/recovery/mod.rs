@@ -26,10 +26,12 @@ use partition::Recovering;
 use super::appender::{Pending, Start, Tail};
 use super::catalog::{Catalog, Definitions, METADATA_ID, TopicRecord};
 use super::checkpoint::Checkpoint;
+use super::damage::{Budget, Damage, Findings};
 use super::error::OpenError;
 use super::journal::{self, Found, Journal};
 use super::keeper::CheckpointJob;
 use super::partition::{Partition, dir};
+use super::segment::Segment;
 use super::settings::LogSettings;
 use super::shared::Shared;
 use super::staged;
@@ -84,15 +86,21 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
 
     let watermarks = Watermarks::new();
     let mut catalog = Catalog::default();
-    let mut opening =
-        Opening { disk, settings: &settings, watermarks: &watermarks, pending: Pending::default() };
+    let mut opening = Opening {
+        disk,
+        settings: &settings,
+        watermarks: &watermarks,
+        pending: Pending::default(),
+        budget: Budget::default(),
+        found: Vec::new(),
+    };
     let mut tails = Vec::new();
     for (name, record) in definitions.topics() {
         let (topic, more) = opening.topic(&definitions, &mut partitions, name, record)?;
         tails.extend(more);
         catalog.insert(topic);
     }
-    let mut pending = opening.pending;
+    let Opening { mut pending, found: findings, .. } = opening;
     let mut next = Checkpoint { raised: checkpoint.raised + 1, clean: false, ..checkpoint };
     let (mut in_use, mut inline) = (Vec::new(), 0);
     match found.filter(|found| !found.is_empty()) {
@@ -120,7 +128,9 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         .map_err(doing("open the journal"))?;
     let is_new = definitions.cluster.is_none();
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
-    let shared = Shared::new(Arc::clone(disk), settings, watermarks, catalog, epoch, cluster);
+    let findings = Findings::new(&findings);
+    let disk = Arc::clone(disk);
+    let shared = Shared::new(disk, settings, watermarks, catalog, epoch, cluster, findings);
     let producer_ids = definitions.producer_ids;
     let start = Start { journal, epoch, sequence, salt, tails, producer_ids, inline, pending };
     Ok(Opened { shared, start, is_new })
@@ -154,8 +164,8 @@ fn read_checkpoint(disk: &dyn Disk) -> Result<Checkpoint, OpenError> {
         return Err(OpenError::Unknown(reason.to_owned()));
     }
     if let Some(entry) = entries.iter().find(|entry| entry.is_dir && is_partition(&entry.name)) {
-        return Err(OpenError::Unknown(format!(
-            "there is a directory {} but no checkpoint",
+        return Err(OpenError::Torn(format!(
+            "the checkpoint is missing, though there is a directory {}",
             entry.name
         )));
     }
@@ -182,10 +192,9 @@ fn read_metadata(
     let own = names(&definitions, |id| id == METADATA_ID);
     *damaged |= replay(disk, settings, found, &own, partitions)?;
     let key = (METADATA_ID, 0);
-    let Some(recovering) = partitions.get_mut(&key) else { return Ok(definitions) };
-    let stored = recovering
-        .read_all(&**disk, &dir(METADATA_TOPIC, 0))
-        .map_err(doing("read the metadata topic"))?;
+    let Some(recovering) = partitions.get(&key) else { return Ok(definitions) };
+    let stored = recovering.read_all(&**disk, &dir(METADATA_TOPIC, 0));
+    let stored = stored.map_err(|problem| of_problem(problem, "read the metadata topic"))?;
     let read = definitions.read(&stored.into_iter().map(Bytes::from).collect::<Vec<_>>());
     match read {
         Ok(()) => {}
@@ -247,6 +256,9 @@ struct Opening<'a> {
     settings: &'a LogSettings,
     watermarks: &'a Watermarks,
     pending: Pending,
+    budget: Budget,
+    /// Damage that the operator wants passed.
+    found: Vec<Damage>,
 }
 
 impl Opening<'_> {
@@ -272,10 +284,14 @@ impl Opening<'_> {
             recovering.raise_start(definitions.starts.get(&key).copied().unwrap_or(0));
             let dir = dir(name, number);
             let segments = recovering.cut(self.disk, &dir, settings, &mut self.pending);
-            let segments = segments.map_err(|problem| match problem {
-                Problem::Io(error) => doing(&format!("open partition {dir}"))(error),
-                Problem::Damage(damage) => OpenError::Torn(damage),
-            })?;
+            let segments = segments
+                .map_err(|problem| of_problem(problem, &format!("open partition {dir}")))?;
+            if let Some(lacking) = recovering.lacking().filter(|_| !config.compact) {
+                refuse_damage(lacking, settings)?;
+            }
+            if let Some(newest) = segments.last() {
+                self.look(newest, recovering.state.end)?;
+            }
             let slot = self.watermarks.add(recovering.ends());
             let aborted = std::mem::take(&mut recovering.aborted);
             let partition = Partition::new(name, number, slot, segments.clone(), aborted);
@@ -289,6 +305,17 @@ impl Opening<'_> {
         };
         let tails = opened.into_iter().map(tail).collect();
         Ok((topic, tails))
+    }
+
+    /// Looks at a segment, if that takes no time.
+    fn look(&mut self, segment: &Segment, end: i64) -> Result<(), OpenError> {
+        let found = self.budget.look(segment, end).map_err(doing("look at a segment"))?;
+        if let Some(damage) = found {
+            refuse_damage(&damage.to_string(), self.settings)?;
+            segment.mark_damaged(damage.position);
+            self.found.push(damage);
+        }
+        Ok(())
     }
 }
 
@@ -327,6 +354,14 @@ fn refuse_damage(damage: &str, settings: &LogSettings) -> Result<bool, OpenError
         Ok(true)
     } else {
         Err(OpenError::Damaged(damage.to_owned()))
+    }
+}
+
+/// Of damage that nothing tells a way past.
+fn of_problem(problem: Problem, what: &str) -> OpenError {
+    match problem {
+        Problem::Io(error) => doing(what)(error),
+        Problem::Damage(damage) => OpenError::Torn(damage),
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Recovering {
     pub(super) aborted: Vec<Aborted>,
     /// Committed bytes of the segments that frames have named.
     named: BTreeMap<i64, u64>,
+    /// The first thing that is lost, as the checkpoint tells.
+    lacking: Option<String>,
     /// The segment that was written last.
     open: Option<(i64, File)>,
 }
@@ -44,7 +46,7 @@ impl Recovering {
             });
         let aborted = aborted.collect();
         let state = PartitionState { producers: Vec::new(), aborted: Vec::new(), ..state.clone() };
-        Self { state, producers, aborted, named: BTreeMap::new(), open: None }
+        Self { state, producers, aborted, named: BTreeMap::new(), lacking: None, open: None }
     }
 
     pub(super) fn empty((topic, partition): (Uuid, i32)) -> Self {
@@ -157,18 +159,23 @@ impl Recovering {
     }
 
     /// The committed bytes of all segments: for the metadata topic, before it is opened.
-    pub(super) fn read_all(&mut self, disk: &dyn Disk, dir: &str) -> io::Result<Vec<Vec<u8>>> {
+    pub(super) fn read_all(&self, disk: &dyn Disk, dir: &str) -> Result<Vec<Vec<u8>>, Problem> {
         let mut pieces = Vec::new();
         for base in bases(disk, dir)? {
             if base > self.state.segment {
                 break;
             }
-            let file = disk.open(&log_path(&stem(dir, base)), Mode::Read)?;
+            let path = log_path(&stem(dir, base));
+            let file = disk.open(&path, Mode::Read).map_err(|error| missing(error, &path))?;
+            let there = file.len()?;
             let length = match self.named.get(&base) {
                 Some(size) => *size,
                 None if base == self.state.segment => self.state.position,
-                None => file.len()?,
+                None => there,
             };
+            if there < length {
+                return Err(too_short(&path, there, length));
+            }
             let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
             file.read_exact_at(&mut bytes, 0)?;
             pieces.push(bytes);
@@ -189,6 +196,7 @@ impl Recovering {
         let PartitionState { start, end, segment: active, position, .. } = self.state;
         let mut segments = Vec::new();
         let all = bases(&**disk, dir)?;
+        self.note_missing(dir, &all);
         for (at, base) in all.iter().enumerate() {
             if *base > active || end == 0 {
                 segment::remove(&**disk, &stem(dir, *base))?;
@@ -207,8 +215,25 @@ impl Recovering {
         Ok(segments)
     }
 
+    /// What the checkpoint knew, nobody removed, and is not there. Compaction removes on its
+    /// own: to be asked of other topics only.
+    pub(super) fn lacking(&self) -> Option<&str> {
+        self.lacking.as_deref()
+    }
+
+    /// Looks for a segment that the checkpoint knew and that is not there.
+    fn note_missing(&mut self, dir: &str, all: &[i64]) {
+        let PartitionState { start, segments: known, .. } = &self.state;
+        let needed = |at: usize| known.get(at + 1).is_none_or(|(next, _)| next > start);
+        let missing =
+            known.iter().enumerate().find(|(at, (base, _))| needed(*at) && !all.contains(base));
+        if let Some((_, (base, _))) = missing {
+            self.lacking = Some(format!("{} is missing", log_path(&stem(dir, *base))));
+        }
+    }
+
     fn cut_segment(
-        &self,
+        &mut self,
         disk: &Arc<dyn Disk>,
         dir: &str,
         base: i64,
@@ -223,9 +248,11 @@ impl Recovering {
         let length = file.len()?;
         let size = committed.unwrap_or(length);
         if length < size {
-            return Err(Problem::Damage(format!(
-                "{path} has {length} bytes, of {size} that were written"
-            )));
+            return Err(too_short(&path, length, size));
+        }
+        let known = self.state.segments.iter().find(|(known, _)| *known == base);
+        if let Some((_, written)) = known.filter(|(_, written)| size < *written) {
+            self.lacking.get_or_insert_with(|| shorter(&path, size, *written));
         }
         if length > size {
             file.set_len(size)?;
@@ -236,7 +263,10 @@ impl Recovering {
         let interval = settings.index_interval_bytes;
         let segment = Arc::new(Segment::new(disk, dir, base, size, interval, !loaded));
         if loaded {
-            segment.load_index()?;
+            segment.load_index().map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => Problem::Damage(format!("{path}: {error}")),
+                _ => Problem::Io(error),
+            })?;
             segment.close();
         }
         if !is_active && loaded {
@@ -262,12 +292,17 @@ fn rename_staged(disk: &dyn Disk, dir: &str, entry: &Entry, path: &str) -> Resul
     }
     let length = disk.open(path, Mode::Read).map_err(|error| missing(error, path))?.len()?;
     if length < entry.length {
-        return Err(Problem::Damage(format!(
-            "{path} has {length} bytes, of {} that were written",
-            entry.length
-        )));
+        return Err(too_short(path, length, entry.length));
     }
     Ok(())
+}
+
+fn too_short(path: &str, length: u64, written: u64) -> Problem {
+    Problem::Damage(shorter(path, length, written))
+}
+
+fn shorter(path: &str, length: u64, written: u64) -> String {
+    format!("{path} has {length} bytes, of {written} that were written")
 }
 
 fn missing(error: io::Error, path: &str) -> Problem {

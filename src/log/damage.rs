@@ -1,0 +1,217 @@
+//! Looks for damage in what was stored before this process.
+//!
+//! In: the segments that the log was opened with. Out: [`Findings`]: each is told in the log
+//! once, and listed for whoever watches.
+//!
+//! What holds: batches are read and never changed; the indexes of a segment that do not fit
+//! its batches are made again. A start looks at the newest segment of each partition, as far
+//! as that takes no time, and refuses damage; all the others are looked at behind it, slowly,
+//! while the log is in use. Independently of both, a reader is never given a stored batch
+//! whose checksum is wrong (`reader`).
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::partition::Partition;
+use super::segment::Segment;
+use super::shared::Shared;
+use crate::disk::File;
+use crate::record::{BatchView, CRC_START, Head};
+
+/// How much is read at once.
+const PIECE: usize = 256 << 10;
+
+/// A start looks at so many bytes at most, and in so many files.
+const START_BYTES: u64 = 16 << 20;
+const START_FILES: usize = 256;
+
+/// After each piece the look behind the start rests: 64 MiB a second at most.
+const REST: Duration = Duration::from_millis(4);
+
+/// A place where no whole batch is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    pub(super) path: String,
+    pub(super) position: u64,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, position } = self;
+        write!(f, "{path}: the batch at byte {position} is not as it was written")
+    }
+}
+
+/// What was found, oldest first.
+#[derive(Debug)]
+pub(super) struct Findings(watch::Sender<Vec<String>>);
+
+impl Findings {
+    pub(super) fn new(found: &[Damage]) -> Self {
+        let findings = Self(watch::Sender::new(Vec::new()));
+        for damage in found {
+            findings.report(damage);
+        }
+        findings
+    }
+
+    fn report(&self, damage: &Damage) {
+        tracing::error!(
+            "the log is damaged: {damage}; who reads there is refused; put a copy of the file in \
+             its place while the program is stopped"
+        );
+        self.0.send_modify(|all| all.push(damage.to_string()));
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Vec<String>> {
+        self.0.subscribe()
+    }
+}
+
+/// What a start may still look at.
+#[derive(Debug)]
+pub(super) struct Budget {
+    bytes: u64,
+    files: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bytes: START_BYTES, files: START_FILES }
+    }
+}
+
+impl Budget {
+    /// Looks at a segment whose offsets are below `end`, if it may.
+    pub(super) fn look(&mut self, segment: &Segment, end: i64) -> io::Result<Option<Damage>> {
+        let size = segment.found();
+        if size > self.bytes || self.files == 0 {
+            return Ok(None);
+        }
+        self.bytes -= size;
+        self.files -= 1;
+        let found = first_damage(segment, end, || true);
+        segment.close();
+        found
+    }
+}
+
+/// Looks at everything that was there when the log was opened, until it is closed.
+pub(super) fn look_at_all(shared: &Shared) {
+    for topic in shared.catalog(super::catalog::Catalog::all) {
+        for partition in topic.all_partitions() {
+            if !look_at_partition(shared, partition) {
+                return;
+            }
+        }
+    }
+}
+
+/// False once the log is closed.
+fn look_at_partition(shared: &Shared, partition: &Partition) -> bool {
+    let segments = partition.segments();
+    let high_watermark = shared.watermarks.get(partition.slot).high_watermark;
+    for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.found() > 0) {
+        let end = segments.get(at + 1).map_or(high_watermark, |next| next.base());
+        let go_on = || {
+            std::thread::sleep(REST);
+            !shared.queue.is_closed()
+        };
+        let found = first_damage(segment, end, go_on);
+        if shared.queue.is_closed() {
+            return false;
+        }
+        look_at_outcome(shared, segment, found);
+        segment.close();
+    }
+    true
+}
+
+fn look_at_outcome(shared: &Shared, segment: &Arc<Segment>, found: io::Result<Option<Damage>>) {
+    // Its name may be that of another file by now.
+    if segment.is_retired() {
+        return;
+    }
+    match found {
+        Ok(Some(damage)) if segment.mark_damaged(damage.position) => {
+            shared.findings.report(&damage);
+        }
+        Ok(Some(_)) => {}
+        Ok(None) => match segment.mend_index() {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!(path = segment.path(), "an index was damaged, and was made again");
+            }
+            Err(error) => tracing::warn!(%error, path = segment.path(), "cannot read an index"),
+        },
+        Err(error) => tracing::error!(%error, path = segment.path(), "cannot read a segment"),
+    }
+}
+
+/// The first place, of what was there when the log was opened, where no batch is as it was
+/// written: by its checksum, and by its offsets, which that does not cover. `go_on` is asked
+/// at each piece.
+fn first_damage(
+    segment: &Segment,
+    end: i64,
+    mut go_on: impl FnMut() -> bool,
+) -> io::Result<Option<Damage>> {
+    let file = segment.file()?;
+    let size = segment.found();
+    let (mut position, mut next) = (0, segment.base());
+    let mut before = 0;
+    let damage = |position| Ok(Some(Damage { path: segment.path(), position }));
+    let mut piece = vec![0; PIECE];
+    while position < size && go_on() {
+        let length = usize::try_from(size - position).map_or(PIECE, |left| left.min(PIECE));
+        let read = file.read_at(&mut piece[..length], position)?;
+        let mut at = 0;
+        while let Some(head) = whole_batch(&piece[at..read]) {
+            if head.base_offset < next || head.last_offset() >= end {
+                // Its offset is wrong, or that of the one before.
+                return damage(before);
+            }
+            next = head.last_offset() + 1;
+            before = position + at as u64;
+            at += head.size();
+        }
+        if at == 0 {
+            // Longer than the piece, or damaged.
+            let Ok(head) = Head::parse(&piece[..read]) else { return damage(position) };
+            let fits = head.size() > length && position + head.size() as u64 <= size;
+            if !fits || !has_checksum(&file, position, &head, &mut piece)? {
+                return damage(position);
+            }
+            if head.base_offset < next || head.last_offset() >= end {
+                return damage(before);
+            }
+            next = head.last_offset() + 1;
+            before = position;
+            at = head.size();
+        }
+        position += at as u64;
+    }
+    Ok(None)
+}
+
+/// The head of the batch at the front of `bytes`, if all of it is there and whole.
+fn whole_batch(bytes: &[u8]) -> Option<Head> {
+    BatchView::parse_stored(bytes).ok().map(|batch| *batch.head())
+}
+
+/// Whether a batch that is larger than `piece` has the checksum that its head says.
+fn has_checksum(file: &File, position: u64, head: &Head, piece: &mut [u8]) -> io::Result<bool> {
+    let mut crc = 0;
+    let mut at = CRC_START;
+    while at < head.size() {
+        let part = piece.len().min(head.size() - at);
+        file.read_exact_at(&mut piece[..part], position + at as u64)?;
+        crc = crc32c::crc32c_append(crc, &piece[..part]);
+        at += part;
+    }
+    Ok(crc == head.crc)
+}

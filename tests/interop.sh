@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Other people's programs against a running sluice: Apache Kafka's own tools, kcat, kafka-python.
+# Other people's programs against a running sluice: Apache Kafka's own tools, kcat, kafka-python,
+# and kafkajs where npm is.
 #
 # tests/interop.sh: runs bin/demo.sh, which publishes the rows of bigdata.test, and then reads
 # them with each client from the beginning, in groups, from committed offsets and by timestamp;
@@ -140,6 +141,60 @@ for record in consumer:
     print(record.value.decode())
 PY
 )"
+
+if command -v npm >/dev/null && npm install --silent --prefix "$work/node" kafkajs@2.2.4 >"$work/npm.log" 2>&1; then
+    echo '== kafkajs'
+    # kafkajs COUNT: as a member of a group, the next COUNT values.
+    kafkajs() {
+        NODE_PATH=$work/node/node_modules KAFKAJS_NO_PARTITIONER_WARNING=1 timeout 60 \
+            node - "$server" "$topic" "$@" 2>"$work/node.log" <<'JS' || tail -5 "$work/node.log"
+const { Kafka, logLevel } = require('kafkajs')
+const [server, topic, count] = process.argv.slice(2)
+const kafka = new Kafka({ clientId: 'interop', brokers: [server], logLevel: logLevel.ERROR })
+const consumer = kafka.consumer({ groupId: 'kafkajs' })
+let left = Number(count)
+const done = (async () => {
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await new Promise((resolve) => consumer.run({
+    autoCommit: false,
+    eachMessage: async ({ topic, partition, message }) => {
+      if (left === 0) return
+      console.log(message.value.toString())
+      await consumer.commitOffsets([{ topic, partition, offset: String(Number(message.offset) + 1) }])
+      if (--left === 0) resolve()
+    },
+  }))
+  await consumer.disconnect()
+})()
+done.catch((error) => { console.error(error); process.exit(1) })
+JS
+    }
+    check 'kafkajs, in a group' "$first" "$(kafkajs 2)"
+    check 'kafkajs, the group goes on' "$rest" "$(kafkajs $((count - 2)))"
+    check 'kafkajs, compressed, idempotent, and found by time' 'gzip 500' "$(
+        NODE_PATH=$work/node/node_modules KAFKAJS_NO_PARTITIONER_WARNING=1 timeout 60 node - "$server" 2>"$work/node.log" <<'JS'
+const { Kafka, CompressionTypes, logLevel } = require('kafkajs')
+const kafka = new Kafka({ clientId: 'interop', brokers: [process.argv[2]], logLevel: logLevel.ERROR })
+const run = async () => {
+  const [admin, topic] = [kafka.admin(), 'interop-kafkajs']
+  await admin.connect()
+  await admin.createTopics({ topics: [{ topic, numPartitions: 1 }] })
+  const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  const messages = [...Array(1000).keys()].map((n) => ({ value: `value ${n}`, timestamp: String(1000000 + n) }))
+  await producer.send({ topic, compression: CompressionTypes.GZIP, messages })
+  const [{ offset }] = await admin.fetchTopicOffsetsByTimestamp(topic, 1000500)
+  console.log('gzip', offset)
+  await producer.disconnect()
+  await admin.disconnect()
+}
+run().catch((error) => { console.error(error); process.exit(1) })
+JS
+    )"
+else
+    echo 'not run: kafkajs (npm is missing, or cannot install it)'
+fi
 
 echo "interop: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -51,23 +51,30 @@ pub(crate) async fn tables(
     let name = |row: &Row| Some(TableName::new(schema, row.text("t")?));
     let rows = session
         .query(&format!(
-            "SELECT table_name AS t, table_collation AS c FROM information_schema.tables \
+            "SELECT table_name AS t, table_collation AS c, table_type AS k \
+             FROM information_schema.tables \
              WHERE {which} AND table_type NOT LIKE '%VIEW'"
         ))
         .await?;
     for row in &rows {
         let charset = row.text("c").and_then(|collation| collation.split('_').next());
-        let definition = Definition { charset: charset.map(canonical), ..Definition::default() };
+        let definition = Definition {
+            charset: charset.map(canonical),
+            versioned: row.text("k") == Some("SYSTEM VERSIONED"),
+            ..Definition::default()
+        };
         found.extend(name(row).map(|name| (name, definition)));
     }
     let rows = session
         .query(&format!(
-            "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c \
-             FROM information_schema.columns WHERE {which} ORDER BY table_name, ordinal_position"
+            "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c, \
+             generation_expression AS g FROM information_schema.columns WHERE {which} ORDER BY table_name, ordinal_position"
         ))
         .await?;
     for row in &rows {
         let Some(definition) = name(row).and_then(|name| found.get_mut(&name)) else { continue };
+        // MariaDB shows the columns of its system versioning that the statement named.
+        definition.versioned &= row.text("g") != Some("ROW START");
         if let (Some(name), Some(mysql_type)) = (row.text("n"), row.text("y")) {
             definition.columns.push(ColumnDefinition {
                 name: name.to_owned(),

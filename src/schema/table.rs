@@ -44,6 +44,8 @@ pub(crate) fn is_full(map: &TableMap) -> bool {
 
 /// Joins a map with FULL metadata and a definition that may be missing or wrong.
 pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Result<Parts, Mismatch> {
+    let definition = definition.map(Definition::of_rows);
+    let definition = definition.as_deref();
     let mut derived = false;
     let mut columns = Vec::with_capacity(map.columns.len());
     for (place, wire) in map.columns.iter().enumerate() {
@@ -90,6 +92,7 @@ fn labels_fit(wire: &WireColumn, defined: &ColumnDefinition) -> bool {
 
 /// Joins a map that says little and a definition, which must agree.
 pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result<Parts, Mismatch> {
+    let definition = definition.of_rows();
     if definition.columns.len() != map.columns.len() {
         return Err(Mismatch::Count {
             definition: definition.columns.len(),

@@ -131,6 +131,10 @@ CREATE TABLE tem (z INT)
 -- mysql ALTER TABLE gipk DROP COLUMN i1, ALGORITHM=INSTANT
 -- mysql ALTER TABLE vec ALTER CHECK vec_chk_1 ENFORCED, ADD last INT
 -- mysql ALTER TABLE vec ALTER COLUMN inv SET VISIBLE, ALTER c SET DEFAULT (3), ADD last2 INT
+-- mariadb CREATE TABLE ver (a INT PRIMARY KEY, b INT) WITH SYSTEM VERSIONING CHARACTER SET latin1
+-- mariadb CREATE TABLE ver2 LIKE ver
+-- mariadb ALTER TABLE ver2 DROP SYSTEM VERSIONING
+-- mariadb ALTER TABLE ver2 ADD SYSTEM VERSIONING, ADD c INT AFTER a
 -- mariadb CREATE TABLE mm (a INT, b VARCHAR(10), c TEXT, PRIMARY KEY (a))
 -- mariadb ALTER TABLE IF EXISTS mm WAIT 5 RENAME COLUMN IF EXISTS b TO bb, CHANGE COLUMN IF EXISTS zz zzz INT, MODIFY COLUMN IF EXISTS c LONGTEXT, DROP INDEX IF EXISTS nope, ADD INDEX IF NOT EXISTS ia (a)
 -- mariadb ALTER TABLE mm ADD COLUMN IF NOT EXISTS n1 INT AFTER a, ADD COLUMN IF NOT EXISTS a BIGINT, ADD COLUMN n2 INT INVISIBLE DEFAULT 3
@@ -263,9 +267,10 @@ async fn tables(session: &mut Session) -> BTreeMap<TableName, Definition> {
     let name = |row: &Row| TableName::new("schema_model", row.text("t").unwrap());
     let here = "WHERE table_schema = 'schema_model'";
     let of = format!("tables {here} AND table_type NOT LIKE '%VIEW'");
-    for row in select("table_collation AS c", &of, "1").await {
+    for row in select("table_collation AS c, table_type AS k", &of, "1").await {
         let charset = row.text("c").unwrap().split('_').next().map(newer_name);
-        found.insert(name(&row), Definition { charset, ..Definition::default() });
+        let versioned = row.text("k") == Some("SYSTEM VERSIONED");
+        found.insert(name(&row), Definition { charset, versioned, ..Definition::default() });
     }
     let of = format!("columns {here}");
     let what = "column_name AS n, column_type AS y, character_set_name AS c";

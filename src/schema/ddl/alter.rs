@@ -7,7 +7,7 @@ use crate::change::{StatementKind, TableName};
 
 use super::Reader;
 use super::column::{charset, choose, column};
-use super::effect::{Alteration, ColumnAction, ColumnChange, ColumnPlace, Effect};
+use super::effect::{Alteration, ColumnAction, ColumnChange, ColumnPlace, Effect, Versioning};
 use super::key::{Key, key};
 
 /// First words of clauses that leave every column as it was, table options among them.
@@ -202,13 +202,15 @@ impl Reader<'_> {
                 Some(Key::Index) => return (Some(()), Some(StatementKind::CreateIndex)),
                 // Canal takes no notice of these: the next clause names the statement.
                 Some(Key::Constraint) => return (Some(()), None),
+                Some(Key::SystemTime) => return (None, Some(StatementKind::Alter)),
                 None => {}
             }
             if self.cursor.accept(&["partition"]) {
                 return (Some(()), Some(StatementKind::Alter));
             }
             if self.cursor.accept(&["system", "versioning"]) {
-                return (None, Some(StatementKind::Alter));
+                alteration.versioning = Some(Versioning::Hidden);
+                return (Some(()), Some(StatementKind::Alter));
             }
         }
         let keep = self.cursor.accept(&["if", "not", "exists"]);
@@ -222,6 +224,7 @@ impl Reader<'_> {
             match if list { key(&mut self.cursor) } else { None } {
                 Some(Key::Primary(columns)) => alteration.primary_key = Some(columns),
                 Some(Key::Index | Key::Constraint) => {}
+                Some(Key::SystemTime) => return None,
                 None => {
                     let (column, place) = column(&mut self.cursor, self.dialect)?;
                     if column.is_key {
@@ -260,7 +263,8 @@ impl Reader<'_> {
             return (Some(()), alter);
         }
         if self.cursor.accept(&["system", "versioning"]) {
-            return (None, alter);
+            alteration.versioning = Some(Versioning::Visible);
+            return (Some(()), alter);
         }
         self.cursor.accept(&["column"]);
         let lenient = self.cursor.accept(&["if", "exists"]);

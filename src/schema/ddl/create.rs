@@ -5,9 +5,15 @@ use crate::change::{StatementKind, TableName};
 
 use super::Reader;
 use super::column::{charset, choose, column};
-use super::effect::{Body, CharsetChoice, ColumnText, Effect};
+use super::effect::{Body, CharsetChoice, ColumnText, Effect, Versioning};
 use super::key::{Key, key};
 use super::token::Token;
+
+/// The table that a sequence of MariaDB is (`sequence_structure`, sql/sql_sequence.cc).
+const SEQUENCE: &str = "CREATE TABLE sequence (next_not_cached_value BIGINT(21), \
+    minimum_value BIGINT(21), maximum_value BIGINT(21), start_value BIGINT(21), \
+    increment BIGINT(21), cache_size BIGINT(21) UNSIGNED, cycle_option TINYINT(1) UNSIGNED, \
+    cycle_count BIGINT(21))";
 
 /// Words that may stand between CREATE and what is created.
 const MODIFIERS: &[&str] =
@@ -27,11 +33,20 @@ impl Reader<'_> {
         } else if self.cursor.accept_any(&["database", "schema"]) {
             self.create_database();
         } else if self.cursor.accept(&["sequence"]) {
-            // MariaDB: a table of fixed columns, whose one row changes are logged.
-            self.cursor.accept(&["if", "not", "exists"]);
-            if let Some(name) = self.table_name() {
-                self.effect(Effect::Stale { name });
-            }
+            self.create_sequence();
+        }
+    }
+
+    /// A table of one row, whose changes are logged.
+    fn create_sequence(&mut self) {
+        let keep = self.cursor.accept(&["if", "not", "exists"]);
+        let Some(name) = self.table_name() else { return };
+        if self.cursor.is_word("as") {
+            return self.effect(Effect::Stale { name }); // of another type than BIGINT
+        }
+        let columns = super::read(SEQUENCE, "", self.dialect).effects.pop();
+        if let Some(Effect::CreateTable { body, .. }) = columns {
+            self.effect(Effect::CreateTable { name, keep, body });
         }
     }
 
@@ -88,7 +103,9 @@ impl Reader<'_> {
         }
         let Some((columns, primary_key)) = self.elements() else { return Body::Unknown };
         match self.table_options() {
-            Some(charset) => Body::Columns { columns, primary_key, charset },
+            Some((charset, versioning)) => {
+                Body::Columns { columns, primary_key, charset, versioning }
+            }
             None => Body::Unknown,
         }
     }
@@ -101,6 +118,8 @@ impl Reader<'_> {
             match key(&mut self.cursor) {
                 Some(Key::Primary(names)) => primary_key = names,
                 Some(Key::Index | Key::Constraint) => {}
+                // Its columns become part of the key by rules of the server's own.
+                Some(Key::SystemTime) => return None,
                 None => {
                     let (column, _) = column(&mut self.cursor, self.dialect)?;
                     if column.is_key {
@@ -118,10 +137,15 @@ impl Reader<'_> {
         }
     }
 
-    /// What follows the list. `None`: more columns come from a query or versioning.
-    fn table_options(&mut self) -> Option<CharsetChoice> {
+    /// What follows the list. `None`: more columns come from a query.
+    fn table_options(&mut self) -> Option<(CharsetChoice, Versioning)> {
         let mut chosen = CharsetChoice::Unsaid;
-        while let Some(token) = self.cursor.peek() {
+        let mut versioning = Versioning::Visible;
+        loop {
+            if self.cursor.accept(&["with", "system", "versioning"]) {
+                versioning = Versioning::Hidden;
+            }
+            let Some(token) = self.cursor.peek() else { return Some((chosen, versioning)) };
             let more_columns = match token {
                 Token::Word(word) => ["as", "select", "values", "table", "with"]
                     .iter()
@@ -137,7 +161,6 @@ impl Reader<'_> {
                 None => self.cursor.skip_one(),
             }
         }
-        Some(chosen)
     }
 
     /// Names a table that something other than this statement's own changes.

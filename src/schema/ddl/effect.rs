@@ -55,11 +55,26 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     /// The list of the statement.
-    Columns { columns: Vec<ColumnText>, primary_key: Vec<String>, charset: CharsetChoice },
+    Columns {
+        columns: Vec<ColumnText>,
+        primary_key: Vec<String>,
+        charset: CharsetChoice,
+        versioning: Versioning,
+    },
     /// LIKE another table.
     Like(TableName),
     /// A SELECT, or what could not be read.
     Unknown,
+}
+
+/// MariaDB's WITH SYSTEM VERSIONING.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Versioning {
+    /// None, or by columns that the statement names (PERIOD FOR SYSTEM_TIME).
+    #[default]
+    Visible,
+    /// By two columns behind all others that nobody sees but in rows.
+    Hidden,
 }
 
 /// What one ALTER TABLE asks for. The server does all of it at once, by the names from
@@ -78,6 +93,8 @@ pub(crate) struct Alteration {
     pub(crate) convert: Option<CharsetChoice>,
     /// The default for columns to come.
     pub(crate) charset: CharsetChoice,
+    /// ADD or DROP SYSTEM VERSIONING.
+    pub(crate) versioning: Option<Versioning>,
 }
 
 /// One column of an ALTER TABLE.

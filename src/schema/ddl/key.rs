@@ -12,6 +12,8 @@ pub(super) enum Key {
     Index,
     /// FOREIGN KEY, CHECK, PERIOD.
     Constraint,
+    /// PERIOD FOR SYSTEM_TIME.
+    SystemTime,
 }
 
 /// Reads a key definition up to the end of its clause, if one begins here.
@@ -32,6 +34,8 @@ pub(super) fn key(cursor: &mut Cursor<'_>) -> Option<Key> {
         || cursor.accept(&["vector", "key"])
     {
         Key::Index
+    } else if cursor.accept(&["period", "for", "system_time"]) {
+        Key::SystemTime
     } else if named
         || cursor.accept(&["foreign", "key"])
         || cursor.accept(&["check"])

@@ -26,7 +26,7 @@ use crate::change::{Flavor, StatementKind, TableName};
 pub use effect::Message;
 pub(crate) use effect::{
     Alteration, Base, Body, CharsetChoice, ColumnAction, ColumnPlace, ColumnText, Effect, LobSize,
-    Reading, TypeText,
+    Reading, TypeText, Versioning,
 };
 
 use cursor::Cursor;

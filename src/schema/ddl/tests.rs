@@ -30,10 +30,15 @@ fn describe(effect: &Effect) -> String {
         Effect::DropDatabase { name } => format!("drop database {name}"),
         Effect::CreateTable { name, keep, body } => {
             let body = match body {
-                Body::Columns { columns, primary_key, charset } => {
+                Body::Columns { columns, primary_key, charset, versioning } => {
                     let columns: Vec<_> = columns.iter().map(column_of).collect();
                     let key = primary_key.join(",");
-                    format!("({}) key({key}){}", columns.join(", "), charset_of(charset))
+                    let versioned = match versioning {
+                        Versioning::Visible => "",
+                        Versioning::Hidden => " versioned",
+                    };
+                    let charset = charset_of(charset);
+                    format!("({}) key({key}){charset}{versioned}", columns.join(", "))
                 }
                 Body::Like(other) => format!("like {other}"),
                 Body::Unknown => "?".to_owned(),
@@ -162,7 +167,12 @@ const MEANINGS: &[(usize, &[&str])] = &[
         ],
     ),
     (44, &["create d.v (id Int, e Vector(3)) key(id)"]),
-    (45, &["create d.m ?"]), // versioning adds columns
+    (
+        45,
+        &[
+            "create d.m (id Int, i6 Plain(\"inet6\"), u Plain(\"uuid\"), x Int, c Text(Plain)) key() versioned",
+        ],
+    ),
     (46, &["create d.m2 (id Int) key()"]),
     (47, &["alter d.m drop x if there add y Int unless there"]),
     (48, &["alter d.t add z Int"]),

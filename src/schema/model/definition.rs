@@ -4,10 +4,12 @@
 //! out on it (a column that is not there) proves that the definition is not the table's:
 //! then there is none, rather than a wrong one.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::schema::ddl::{
-    Alteration, CharsetChoice, ColumnAction, ColumnPlace, ColumnText, Dialect,
+    Alteration, CharsetChoice, ColumnAction, ColumnPlace, ColumnText, Dialect, Versioning,
 };
 
 use super::spelling;
@@ -23,6 +25,9 @@ pub struct Definition {
     /// The default character set of columns to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charset: Option<String>,
+    /// MariaDB keeps its former rows by two more columns, which it shows in rows only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub versioned: bool,
 }
 
 /// A column.
@@ -43,7 +48,28 @@ pub(crate) fn same(left: &str, right: &str) -> bool {
     left == right || left.to_lowercase() == right.to_lowercase()
 }
 
+/// The columns of a versioned table that only its rows show (`vers_create_sys_field`,
+/// sql/handler.cc of MariaDB); the second is part of the primary key.
+const HIDDEN: [&str; 2] = ["row_start", "row_end"];
+
 impl Definition {
+    /// As its rows have it.
+    pub(crate) fn of_rows(&self) -> Cow<'_, Self> {
+        if !self.versioned {
+            return Cow::Borrowed(self);
+        }
+        let mut whole = self.clone();
+        whole.columns.extend(HIDDEN.map(|name| ColumnDefinition {
+            name: name.to_owned(),
+            mysql_type: "timestamp(6)".to_owned(),
+            charset: None,
+        }));
+        if !whole.primary_key.is_empty() {
+            whole.primary_key.push(HIDDEN[1].to_owned());
+        }
+        Cow::Owned(whole)
+    }
+
     /// What CREATE TABLE makes; `database` is the default of the table's database.
     pub(crate) fn create(
         columns: &[ColumnText],
@@ -59,7 +85,8 @@ impl Definition {
                 spelling::column(&column.name, &column.data_type, charset.as_deref(), dialect)
             })
             .collect::<Option<Vec<_>>>()?;
-        let definition = Self { columns, primary_key: primary_key.to_vec(), charset };
+        let primary_key = primary_key.to_vec();
+        let definition = Self { columns, primary_key, charset, versioned: false };
         definition.is_sound().then_some(definition)
     }
 
@@ -164,7 +191,14 @@ impl Definition {
             None if alteration.drop_primary_key => Vec::new(),
             None => key.into_iter().flatten().collect(),
         };
-        let definition = Self { columns, primary_key, charset };
+        let versioned = match alteration.versioning {
+            None => self.versioned,
+            Some(Versioning::Hidden) if !self.versioned => true,
+            Some(Versioning::Visible) if self.versioned => false,
+            // By columns that it shows: which of them are in the key is not known here.
+            Some(_) => return None,
+        };
+        let definition = Self { columns, primary_key, charset, versioned };
         definition.is_sound().then_some(definition)
     }
 

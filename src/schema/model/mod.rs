@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::TableName;
 
 use super::Place;
-use super::ddl::{Body, CharsetChoice, Dialect, Effect};
+use super::ddl::{Body, CharsetChoice, Dialect, Effect, Versioning};
 
 use definition::chosen;
 pub(crate) use definition::same;
@@ -271,14 +271,17 @@ impl Model {
     fn create_table(&mut self, name: &TableName, keep: bool, body: &Body, context: &Context<'_>) {
         let database = self.database_charset(&name.schema);
         let new = match body {
-            Body::Columns { columns, primary_key, charset } => Definition::create(
-                columns,
-                primary_key,
-                charset,
-                database.as_deref(),
-                context.dialect,
-            )
-            .map(Arc::new),
+            Body::Columns { columns, primary_key, charset, versioning } => {
+                let definition = Definition::create(
+                    columns,
+                    primary_key,
+                    charset,
+                    database.as_deref(),
+                    context.dialect,
+                );
+                let is_hidden = *versioning == Versioning::Hidden;
+                definition.map(|one| Arc::new(Definition { versioned: is_hidden, ..one }))
+            }
             Body::Like(other) => {
                 self.change(other, |entry| entry.settle(context.place));
                 self.table(other).and_then(|entry| entry.now.clone())

@@ -202,7 +202,7 @@ impl Reader<'_> {
                 Some(Key::Index) => return (Some(()), Some(StatementKind::CreateIndex)),
                 // Canal takes no notice of these: the next clause names the statement.
                 Some(Key::Constraint) => return (Some(()), None),
-                Some(Key::SystemTime) => return (None, Some(StatementKind::Alter)),
+                Some(Key::SystemPeriod) => return (None, Some(StatementKind::Alter)),
                 None => {}
             }
             if self.cursor.accept(&["partition"]) {
@@ -224,7 +224,7 @@ impl Reader<'_> {
             match if list { key(&mut self.cursor) } else { None } {
                 Some(Key::Primary(columns)) => alteration.primary_key = Some(columns),
                 Some(Key::Index | Key::Constraint) => {}
-                Some(Key::SystemTime) => return None,
+                Some(Key::SystemPeriod) => return None,
                 None => {
                     let (column, place) = column(&mut self.cursor, self.dialect)?;
                     if column.is_key {

@@ -119,7 +119,7 @@ impl Reader<'_> {
                 Some(Key::Primary(names)) => primary_key = names,
                 Some(Key::Index | Key::Constraint) => {}
                 // Its columns become part of the key by rules of the server's own.
-                Some(Key::SystemTime) => return None,
+                Some(Key::SystemPeriod) => return None,
                 None => {
                     let (column, _) = column(&mut self.cursor, self.dialect)?;
                     if column.is_key {

@@ -13,7 +13,7 @@ pub(super) enum Key {
     /// FOREIGN KEY, CHECK, PERIOD.
     Constraint,
     /// PERIOD FOR SYSTEM_TIME.
-    SystemTime,
+    SystemPeriod,
 }
 
 /// Reads a key definition up to the end of its clause, if one begins here.
@@ -35,7 +35,7 @@ pub(super) fn key(cursor: &mut Cursor<'_>) -> Option<Key> {
     {
         Key::Index
     } else if cursor.accept(&["period", "for", "system_time"]) {
-        Key::SystemTime
+        Key::SystemPeriod
     } else if named
         || cursor.accept(&["foreign", "key"])
         || cursor.accept(&["check"])

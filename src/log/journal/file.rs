@@ -208,6 +208,17 @@ fn path(number: u64) -> String {
     format!("{DIR}/{number:020}.journal")
 }
 
+/// Removes the files that are not in use: for a disk that has no room to apply the frames of
+/// those that are. A crash may have brought back files that were removed.
+pub(in crate::log) fn remove_unused(disk: &dyn Disk, in_use: &[(String, u64)]) -> io::Result<()> {
+    for (_, path) in files(disk)? {
+        if in_use.iter().all(|(used, _)| *used != path) {
+            disk.remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Numbers and paths of the files there are.
 pub(super) fn files(disk: &dyn Disk) -> io::Result<Vec<(u64, String)>> {
     let entries = disk.list(DIR)?;

@@ -11,7 +11,7 @@ mod file;
 mod frame;
 mod scan;
 
-pub(super) use file::{Journal, WriteError};
+pub(super) use file::{Journal, WriteError, remove_unused};
 pub(super) use frame::{Entry, Frame, Kind};
 pub(super) use scan::{Found, scan};
 

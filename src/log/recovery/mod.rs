@@ -78,6 +78,12 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     if let Some(damage) = found.as_ref().and_then(|found| found.damage.as_ref()) {
         damaged = refuse_damage(damage, &settings)?;
     }
+    if let Some(found) = &found
+        && disk.space().map_err(doing("ask for the room on the disk"))?.free
+            < settings.ballast_bytes * 2
+    {
+        journal::remove_unused(&**disk, &found.files()).map_err(doing("make room"))?;
+    }
     let mut partitions = from_checkpoint(&checkpoint);
     let definitions =
         read_metadata(disk, &settings, found.as_ref(), &mut partitions, &mut damaged)?;

@@ -5,7 +5,6 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::io::Write as _;
-use std::net::Ipv4Addr;
 
 use crate::change::PluginType;
 
@@ -32,7 +31,7 @@ impl PluginValue {
             PluginType::Uuid => write_uuid(self.bytes, out),
             PluginType::Inet4 => {
                 let [a, b, c, d, ..] = self.bytes;
-                display(Ipv4Addr::new(a, b, c, d), out);
+                display(format_args!("{a}.{b}.{c}.{d}"), out);
             }
             PluginType::Inet6 => write_inet6(self.bytes, out),
         }
@@ -76,7 +75,7 @@ fn write_inet6(bytes: [u8; 16], out: &mut Vec<u8>) {
             place += length;
         } else if with_inet4 && place == 6 {
             let [.., a, b, c, d] = bytes;
-            display(Ipv4Addr::new(a, b, c, d), out);
+            display(format_args!("{a}.{b}.{c}.{d}"), out);
             return;
         } else {
             display(format_args!("{word:x}"), out);
@@ -99,4 +98,35 @@ fn longest_gap(words: &[u16]) -> (usize, usize) {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(kind: PluginType, stored: &[u8]) -> String {
+        let mut out = Vec::new();
+        PluginValue::new(kind, stored).write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Rules of `Inet6::to_string`; whole columns are compared with a server by tests/it/tables.
+    #[test]
+    fn addresses_are_printed_as_the_server_prints_them() {
+        assert_eq!(text(PluginType::Inet4, &[10, 0, 7]), "10.0.7.0");
+        assert_eq!(text(PluginType::Inet6, &[]), "::");
+        assert_eq!(text(PluginType::Inet6, &[0x20, 0x01, 0x0d, 0xb8]), "2001:db8::");
+        let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 1, 2, 3, 4];
+        assert_eq!(text(PluginType::Inet6, &mapped), "::ffff:1.2.3.4");
+        let one_zero = [0, 1, 0, 0, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7];
+        assert_eq!(text(PluginType::Inet6, &one_zero), "1::2:3:4:5:6:7");
+    }
+
+    #[test]
+    fn a_uuid_with_a_time_in_it_is_put_back_in_order() {
+        let stored = [6, 7, 8, 9, 10, 11, 0x80, 5, 0x11, 4, 2, 3, 0xd0, 0xd1, 0xd2, 0xd3];
+        assert_eq!(text(PluginType::Uuid, &stored), "d0d1d2d3-0203-1104-8005-060708090a0b");
+        let plain = [0xd0, 0xd1, 0xd2, 0xd3, 2, 3, 0x71, 4, 0x80, 5, 6, 7, 8, 9, 10, 11];
+        assert_eq!(text(PluginType::Uuid, &plain), "d0d1d2d3-0203-7104-8005-060708090a0b");
+    }
 }

@@ -6,7 +6,7 @@
 //! What holds:
 //! - one thread (`appender`) owns every append; what one group appends is durable by one
 //!   journal frame, and published under one lock, together or not at all;
-//! - what a crash can take back is never shown to a reader;
+//! - what a crash can take back is never shown to a reader, nor what was damaged on disk;
 //! - a failed sync makes the log read-only until the process starts again.
 //!
 //! The way of an append: [`Log::append`] or [`Writer::commit`] → queue → `appender`

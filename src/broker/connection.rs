@@ -9,7 +9,6 @@
 //! end of patience with a silent client.
 
 use std::future::{Future, ready};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +19,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{self, Refused};
+use super::Broker;
+use super::call::{Peer, Refused};
+use super::dispatch;
 use super::frame::{self, Inbox, Pieces};
 use super::versions::Api;
-use super::{Broker, Endpoint};
 
 /// Produce requests of one connection that may wait for the log at once. Java and
 /// librdkafka send five at most.
@@ -33,14 +33,6 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 type Answer = Result<Option<Pieces>, Refused>;
 type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-/// Who is at the other end, and which of our addresses it found us by.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) remote: SocketAddr,
-    /// The address we tell this client to use.
-    pub(crate) endpoint: Endpoint,
-}
 
 /// Why a connection ended before the client closed it.
 #[derive(Debug, thiserror::Error)]

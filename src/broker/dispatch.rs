@@ -14,30 +14,15 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use kafka_protocol::messages::{DescribeAclsRequest, RequestHeader};
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::Decodable;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
 use super::api;
-use super::connection::Peer;
+use super::call::{Answered, Call, Peer, Refused};
 use super::frame::Pieces;
 use super::versions::{self, Api, Served};
-
-/// Why a request gets no answer and its connection is closed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
-    #[error("request shorter than its header")]
-    NoHeader,
-    #[error("unknown API key {key} or version {version}")]
-    Unserved { key: i16, version: i16 },
-    #[error("request of {api:?} version {version} cannot be read: {reason}")]
-    Unreadable { api: Api, version: i16, reason: String },
-    #[error("answer of {api:?} version {version} cannot be written: {reason}")]
-    Unwritable { api: Api, version: i16, reason: String },
-    #[error("a produce request with acks=0 failed: {0}")]
-    Unacknowledged(String),
-}
 
 /// A request whose header was read.
 #[derive(Debug)]
@@ -54,20 +39,6 @@ pub(crate) struct Header {
     pub(crate) version: i16,
     pub(crate) correlation: i32,
     pub(crate) client_id: String,
-}
-
-/// All that an API knows of a request beside its body.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) api: Api,
-    pub(crate) version: i16,
-    pub(crate) client_id: String,
-    pub(crate) peer: Peer,
-    /// Ends waits when the server stops.
-    pub(crate) stop: CancellationToken,
-    /// Told by Produce once its batches have their place in the log's order: the next
-    /// request of the connection may then follow.
-    pub(crate) queued: Arc<Notify>,
 }
 
 impl Request {
@@ -130,9 +101,6 @@ pub(crate) async fn answer(
     tracing::trace!(api = ?call.api, correlation, answered, "answer");
     Ok(answered.then_some(pieces))
 }
-
-/// Whether there is an answer to send.
-type Answered = Result<bool, Refused>;
 
 async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces) -> Answered {
     match call.api {
@@ -217,26 +185,5 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
         Api::DescribeCluster => {
             call.write(out, &api::describe_cluster::answer(broker, call, &call.read(body)?))
         }
-    }
-}
-
-impl Call {
-    /// Decodes the body of this request.
-    pub(crate) fn read<T: Decodable>(&self, mut body: Bytes) -> Result<T, Refused> {
-        T::decode(&mut body, self.version).map_err(|error| Refused::Unreadable {
-            api: self.api,
-            version: self.version,
-            reason: error.to_string(),
-        })
-    }
-
-    /// Encodes the body of its answer.
-    pub(crate) fn write<T: Encodable>(&self, out: &mut Pieces, answer: &T) -> Answered {
-        answer.encode(out.encode(), self.version).map_err(|error| Refused::Unwritable {
-            api: self.api,
-            version: self.version,
-            reason: error.to_string(),
-        })?;
-        Ok(true)
     }
 }

@@ -15,6 +15,7 @@
 
 mod access;
 mod api;
+mod call;
 mod config_keys;
 mod connection;
 mod dispatch;
@@ -35,7 +36,7 @@ use crate::log::{Log, ReadError};
 use crate::shutdown::Tasks;
 
 use api::init_producer_id::ProducerIds;
-use connection::Peer;
+use call::Peer;
 use group::Coordinator;
 
 pub use settings::{BrokerSettings, GroupSettings};

@@ -15,7 +15,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 use crate::broker::versions;
 
 /// The first version in which clients say what they are.

@@ -17,8 +17,8 @@ use kafka_protocol::messages::create_topics_response::{
 };
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
+use crate::broker::call::Call;
 use crate::broker::config_keys::{self, Shown};
-use crate::broker::dispatch::Call;
 use crate::broker::{Broker, access};
 use crate::log::{NewTopic, Topic, TopicError};
 

@@ -13,7 +13,7 @@ use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 use crate::broker::{Broker, access};
 
 /// The first version that also takes ids.

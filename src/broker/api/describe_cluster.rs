@@ -9,7 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::metadata::CLUSTER_OPERATIONS;
 use crate::broker::Broker;
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 
 const BROKERS: i8 = 1;
 

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, Gr
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 
 /// READ, DELETE, DESCRIBE as bits: what Kafka without an authorizer answers for a group.
 const OPERATIONS: i32 = 0b1_0100_1000;

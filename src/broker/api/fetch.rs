@@ -22,7 +22,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use tokio::time::Instant;
 
 use super::fetch_answer::{self, Part, Section};
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 use crate::broker::frame::Pieces;
 use crate::broker::{Broker, access};
 use crate::log::{Ends, ReadError, Topic};

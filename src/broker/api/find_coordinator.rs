@@ -12,7 +12,7 @@ use kafka_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;

@@ -16,7 +16,7 @@ use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 use crate::broker::group::state::{Identity, Join, Joined};
 
 const ID_FIRST_SINCE: i16 = 4;

@@ -10,7 +10,7 @@ use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 use crate::broker::group::state::Identity;
 use crate::broker::{Broker, access};
 

@@ -17,7 +17,7 @@ use kafka_protocol::messages::list_offsets_response::{
 };
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 use crate::broker::{Broker, access};
 use crate::log::{Ends, ReadError, Topic};
 use crate::record;

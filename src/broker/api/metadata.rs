@@ -19,7 +19,7 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 use crate::broker::{Broker, access};
 use crate::log::{NewTopic, Topic, TopicError};
 

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
-use crate::broker::dispatch::Call;
+use crate::broker::call::Call;
 use crate::broker::group::{Commit, Place};
 
 /// The first version with several groups.

@@ -19,7 +19,7 @@ use kafka_protocol::messages::produce_response::{
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::broker::dispatch::{Call, Refused};
+use crate::broker::call::{Call, Refused};
 use crate::broker::{Broker, access};
 use crate::log::{AppendError, Appended, Produce};
 use crate::record::{self, BatchView, Compression};

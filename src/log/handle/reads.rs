@@ -113,20 +113,10 @@ impl Log {
         &self,
         topic: &Arc<Topic>,
         partition: i32,
-        visit: impl FnMut(i64, &[u8], Option<&[u8]>) + Send,
-    ) -> Result<(), ReadError> {
-        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
-        self.each_record_of(topic, partition, ends.log_start, ends.high_watermark, visit).await
-    }
-
-    pub(in crate::log) async fn each_record_of(
-        &self,
-        topic: &Arc<Topic>,
-        partition: i32,
-        mut offset: i64,
-        limit: i64,
         mut visit: impl FnMut(i64, &[u8], Option<&[u8]>) + Send,
     ) -> Result<(), ReadError> {
+        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
+        let (mut offset, limit) = (ends.log_start, ends.high_watermark);
         while offset < limit {
             let piece = self.read(topic, partition, offset, limit, SCAN_BYTES, true).await?;
             let mut next = None;

@@ -130,7 +130,7 @@ impl Writer {
         let positions = self.internal_topic("positions").await?;
         let schema = self.internal_topic("schema").await?;
         let xa = self.internal_topic("xa").await?;
-        let restored = self.restore(&positions, &schema, &xa).await?;
+        let restored = self.restore(&positions, &schema).await?;
         self.internal = Some(Internal { positions, schema, xa });
         self.session = Some(session);
         Ok(restored)
@@ -155,18 +155,6 @@ impl Writer {
             return Err(WriterError::Refused { topic, reason });
         }
         writer.add(topic, partition, records).await?;
-        session.give_back();
-        Ok(())
-    }
-
-    /// Adds a state record to the open append, before the others of its commit: for those
-    /// that together may be too large for the memory, as held XA branches are.
-    pub async fn append_state(&mut self, record: StateWrite) -> Result<(), WriterError> {
-        let session = Guard::take(self)?;
-        let writer = &mut *session.writer;
-        let topic = writer.state_topic(record.kind)?;
-        let batch = state_batch(std::slice::from_ref(&record));
-        writer.add(topic, 0, batch).await?;
         session.give_back();
         Ok(())
     }

@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use sqlx::MySqlConnection;
 
+use crate::harness::message::Message;
 use crate::harness::servers::{self, Flavor, run, try_run};
 use crate::harness::{Server, Sluice, say, topics, wait_for};
-use fold::{Message, differences};
+use fold::differences;
 use snapshot::Snapshot;
 use workload::{Images, Published, Workload};
 

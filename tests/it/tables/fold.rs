@@ -4,69 +4,11 @@
 //! type, a key or a number of a type that the server does not have) is a failure that names it.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, MapAccess, Visitor};
+use crate::harness::message::{Members, Message};
 
 use super::snapshot::{Column, Row, Snapshot, Table};
 use super::workload::{Images, Published};
-
-/// A flat message.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Message {
-    pub(super) data: Option<Vec<Members<Option<String>>>>,
-    pub(super) database: String,
-    is_ddl: bool,
-    mysql_type: Option<Members<String>>,
-    old: Option<Vec<Members<Option<String>>>>,
-    pk_names: Option<Vec<String>>,
-    pub(super) sql: String,
-    sql_type: Option<Members<i64>>,
-    pub(super) table: String,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-/// The members of an object in their order, none twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Members<T>(pub(super) Vec<(String, T)>);
-
-impl<T> Members<T> {
-    fn get(&self, name: &str) -> Option<&T> {
-        self.0.iter().find_map(|(one, value)| (one == name).then_some(value))
-    }
-
-    fn names(&self) -> Vec<&str> {
-        self.0.iter().map(|(name, _)| name.as_str()).collect()
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct InOrder<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
-            type Value = Members<T>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<T>, A::Error> {
-                let mut all: Vec<(String, T)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, T>()? {
-                    if all.iter().any(|(one, _)| *one == name) {
-                        return Err(de::Error::custom(format!("{name} twice")));
-                    }
-                    all.push((name, value));
-                }
-                Ok(Members(all))
-            }
-        }
-        from.deserialize_map(InOrder(std::marker::PhantomData))
-    }
-}
 
 /// Applies the message of a statement, which must be the one awaited, behind which the tables
 /// are as `after` has them.

@@ -16,10 +16,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::topic::{METADATA_TOPIC, Topic};
+use super::topic::{METADATA_TOPIC, Topic, TopicRecord};
 use crate::record::{Batch, BatchBuilder, batches};
 
 /// The id of `__sluice_metadata`: the one that Kafka gives its own metadata topic
@@ -67,18 +66,6 @@ impl Catalog {
             .values()
             .find(|topic| topic.name().as_ref() != name && plain(topic.name()) == wanted)
     }
-}
-
-/// A topic as its record has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct TopicRecord {
-    #[serde(with = "super::topic::id_text")]
-    pub(super) id: Uuid,
-    pub(super) partitions: i32,
-    #[serde(default)]
-    pub(super) config: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(super) owner: Option<String>,
 }
 
 /// One of the log's own metadata records.

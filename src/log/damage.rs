@@ -1,7 +1,6 @@
 //! Looks for damage in what was stored before this process.
 //!
-//! In: the segments that the log was opened with. Out: [`Findings`]: each is told in the log
-//! once, and listed for whoever watches.
+//! In: the segments that the log was opened with. Out: [findings](super::findings).
 //!
 //! What holds: batches are read and never changed; the indexes of a segment that do not fit
 //! its batches are made again. A start looks at the newest segment of each partition, as far
@@ -9,13 +8,11 @@
 //! while the log is in use. Independently of both, a reader is never given a stored batch
 //! whose checksum is wrong (`reader`).
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
+use super::findings::Damage;
 use super::partition::Partition;
 use super::segment::Segment;
 use super::shared::Shared;
@@ -31,46 +28,6 @@ const START_FILES: usize = 256;
 
 /// After each piece the look behind the start rests: 64 MiB a second at most.
 const REST: Duration = Duration::from_millis(4);
-
-/// A place where no whole batch is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Damage {
-    pub(super) path: String,
-    pub(super) position: u64,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, position } = self;
-        write!(f, "{path}: the batch at byte {position} is not as it was written")
-    }
-}
-
-/// What was found, oldest first.
-#[derive(Debug)]
-pub(super) struct Findings(watch::Sender<Vec<String>>);
-
-impl Findings {
-    pub(super) fn new(found: &[Damage]) -> Self {
-        let findings = Self(watch::Sender::new(Vec::new()));
-        for damage in found {
-            findings.report(damage);
-        }
-        findings
-    }
-
-    fn report(&self, damage: &Damage) {
-        tracing::error!(
-            "the log is damaged: {damage}; who reads there is refused; put a copy of the file in \
-             its place while the program is stopped"
-        );
-        self.0.send_modify(|all| all.push(damage.to_string()));
-    }
-
-    pub(super) fn watch(&self) -> watch::Receiver<Vec<String>> {
-        self.0.subscribe()
-    }
-}
 
 /// What a start may still look at.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use super::appender::Failure;
+use super::appender::failure::Failure;
 use super::checkpoint::Checkpoint;
 use super::compaction::{CompactionJob, Replaced};
 use super::segment::Segment;

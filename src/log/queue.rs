@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::appender::operation::Operation;
+use super::commit::Commit;
 use super::error::{AppendError, WriterError};
-use super::instance_writer::Commit;
 use super::{Appended, Produce};
 
 /// Room is counted in these.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::catalog::Catalog;
-use super::damage::Findings;
+use super::findings::Findings;
 use super::queue::Queue;
 use super::settings::LogSettings;
 use super::staged::StagedNumbers;

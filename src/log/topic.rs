@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::catalog::TopicRecord;
 use super::error::TopicError;
 use super::partition::Partition;
 use super::settings::LogSettings;
@@ -30,6 +30,18 @@ pub struct NewTopic {
     pub config: BTreeMap<String, String>,
     /// The instance that writes it.
     pub owner: Option<String>,
+}
+
+/// A topic as its record in [`METADATA_TOPIC`] has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TopicRecord {
+    #[serde(with = "id_text")]
+    pub(super) id: Uuid,
+    pub(super) partitions: i32,
+    #[serde(default)]
+    pub(super) config: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) owner: Option<String>,
 }
 
 /// A topic as it was at one moment.

@@ -7,7 +7,7 @@
 //! the queue. An operation (a change of topics, a fence) stands between two groups. What
 //! waits in the queue when the log is closed is still carried out.
 
-mod failure;
+pub(super) mod failure;
 mod flush;
 mod group;
 mod housekeeping;
@@ -32,8 +32,8 @@ pub(super) use tail::Tail;
 
 use super::ballast::Ballast;
 use super::catalog::Definition;
+use super::commit::Commit;
 use super::error::{AppendError, OpenError, WriterError};
-use super::instance_writer::Commit;
 use super::journal::Journal;
 use super::keeper::{Job, Outcome};
 use super::queue::Request;

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use super::{Appender, Failure};
 use crate::log::Producer;
 use crate::log::catalog::Definition;
+use crate::log::commit::Session;
 use crate::log::error::{AppendError, TopicError, WriterError};
-use crate::log::instance_writer::Session;
 use crate::log::topic::{NewTopic, Topic};
 
 /// Producer ids are made durable in blocks of this size, as in Kafka

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::log::commit::Session;
 use crate::log::error::WriterError;
-use crate::log::instance_writer::Session;
 
 #[derive(Debug, Default)]
 pub(super) struct Sessions(HashMap<Arc<str>, State>);

@@ -12,14 +12,14 @@ use super::operation::Change;
 use super::{Appender, Failure, Removal, Tail};
 use crate::clock::now_millis;
 use crate::log::Ends;
-use crate::log::catalog::{Definition, METADATA_ID, TopicRecord};
+use crate::log::catalog::{Definition, METADATA_ID};
 use crate::log::checkpoint::PartitionState;
 use crate::log::error::TopicError;
 use crate::log::partition::Partition;
 use crate::log::producer::Producers;
 use crate::log::retention;
 use crate::log::shared::Shared;
-use crate::log::topic::{NewTopic, Topic, TopicConfig, check_name};
+use crate::log::topic::{NewTopic, Topic, TopicConfig, TopicRecord, check_name};
 use crate::log::watermarks::Slot;
 
 /// As many as a topic may have: each costs a directory.

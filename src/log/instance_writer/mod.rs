@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use crate::clock::now_millis;
 use crate::log::Log;
 use crate::log::appender::operation::Operation;
+use crate::log::commit::{Commit, Part, Session};
 use crate::log::error::{AppendError, ReadError, WriterError};
 use crate::log::queue::Request;
 use crate::log::staged::StagedPart;
@@ -46,28 +47,6 @@ pub struct Writer {
     topics: HashMap<Arc<str>, Arc<Topic>>,
     open: OpenAppend,
 }
-
-/// Which commit of which writer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::log) struct Session {
-    pub(in crate::log) instance: Arc<str>,
-    pub(in crate::log) epoch: u64,
-    pub(in crate::log) number: u64,
-}
-
-/// What the appender gets.
-#[derive(Debug)]
-pub(in crate::log) struct Commit {
-    pub(in crate::log) session: Session,
-    pub(in crate::log) parts: Vec<Part>,
-    pub(in crate::log) staged: Vec<StagedPart>,
-    pub(in crate::log) positions: Arc<Topic>,
-    pub(in crate::log) position: Bytes,
-    pub(in crate::log) state: Vec<(Arc<Topic>, Batch)>,
-}
-
-/// Records of one partition.
-pub(in crate::log) type Part = (Arc<Topic>, i32, Batch);
 
 #[derive(Debug, Default)]
 struct OpenAppend {

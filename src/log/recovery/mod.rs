@@ -24,10 +24,11 @@ use uuid::Uuid;
 use partition::Recovering;
 
 use super::appender::{Pending, Start, Tail};
-use super::catalog::{Catalog, Definitions, METADATA_ID, TopicRecord};
+use super::catalog::{Catalog, Definitions, METADATA_ID};
 use super::checkpoint::Checkpoint;
-use super::damage::{Budget, Damage, Findings};
+use super::damage::Budget;
 use super::error::OpenError;
+use super::findings::{Damage, Findings};
 use super::journal::{self, Found, Journal};
 use super::keeper::CheckpointJob;
 use super::partition::{Partition, dir};
@@ -35,7 +36,7 @@ use super::segment::Segment;
 use super::settings::LogSettings;
 use super::shared::Shared;
 use super::staged;
-use super::topic::{METADATA_TOPIC, Topic, TopicConfig};
+use super::topic::{METADATA_TOPIC, Topic, TopicConfig, TopicRecord};
 use super::watermarks::Watermarks;
 use crate::disk::Disk;
 

@@ -6,7 +6,6 @@ mod damage;
 mod model;
 mod producers;
 mod room;
-mod speed;
 
 use std::sync::Arc;
 

@@ -25,8 +25,8 @@ use crate::change::{Flavor, StatementKind, TableName};
 
 pub use effect::Message;
 pub(crate) use effect::{
-    Alteration, Base, Body, CharsetChoice, ColumnAction, ColumnPlace, ColumnText, Effect, LobSize,
-    Reading, TypeText, Versioning,
+    Alteration, Base, Body, CharsetChoice, ColumnAction, ColumnChange, ColumnPlace, ColumnText,
+    Effect, LobSize, Reading, TypeText, Versioning,
 };
 
 use cursor::Cursor;

@@ -1,16 +1,12 @@
-//! One table's definition, and what CREATE and ALTER TABLE make of it.
+//! One table's definition, and what CREATE TABLE makes of it.
 //!
-//! Holds only what decides how rows are read and named. A change that cannot be carried
-//! out on it (a column that is not there) proves that the definition is not the table's:
-//! then there is none, rather than a wrong one.
+//! Holds only what decides how rows are read and named.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::ddl::{
-    Alteration, CharsetChoice, ColumnAction, ColumnPlace, ColumnText, Dialect, Versioning,
-};
+use crate::schema::ddl::{CharsetChoice, ColumnText, Dialect};
 
 use super::spelling;
 
@@ -90,139 +86,12 @@ impl Definition {
         definition.is_sound().then_some(definition)
     }
 
-    /// What ALTER TABLE makes of it.
-    pub(crate) fn alter(
-        &self,
-        alteration: &Alteration,
-        database: Option<&str>,
-        dialect: &Dialect,
-    ) -> Option<Self> {
-        let charset = chosen(&alteration.charset, self.charset.as_deref(), database);
-        let convert = match &alteration.convert {
-            Some(choice) => Some(chosen(choice, None, database)?),
-            None => None,
-        };
-        // By the names of before, so that two columns of the key can swap theirs.
-        let mut key = self.primary_key.iter().cloned().map(Some).collect::<Vec<_>>();
-        let in_key = |old: &str| self.primary_key.iter().position(|name| same(name, old));
-        let mut columns = Vec::new();
-        let mut pending = alteration.columns.iter().collect::<Vec<_>>();
-        let text = |column: &ColumnText| -> Option<ColumnDefinition> {
-            let new =
-                spelling::column(&column.name, &column.data_type, charset.as_deref(), dialect)?;
-            Some(match (&convert, &new.charset) {
-                // New columns are not widened, unlike those that hold text already.
-                (Some(charset), Some(_)) => {
-                    ColumnDefinition { charset: Some(charset.clone()), ..new }
-                }
-                _ => new,
-            })
-        };
-
-        // The old columns in their order: dropped, changed in place, or as they were.
-        // Those that get a new place come with the added ones, as in the server's
-        // `prepare_fields_and_keys`.
-        for old in &self.columns {
-            if alteration.dropped.iter().any(|(name, _)| same(name, &old.name)) {
-                if let Some(rank) = in_key(&old.name) {
-                    key[rank] = None;
-                }
-                continue;
-            }
-            let change = pending.iter().position(|change| match &change.action {
-                ColumnAction::Add { .. } => false,
-                ColumnAction::Change { old: name, .. } | ColumnAction::Rename { old: name, .. } => {
-                    same(name, &old.name)
-                }
-            });
-            let Some(change) = change else {
-                columns.push(match &convert {
-                    Some(charset) => spelling::converted(old, charset)?,
-                    None => old.clone(),
-                });
-                continue;
-            };
-            let new = match &pending[change].action {
-                ColumnAction::Change { column, .. } => text(column)?,
-                ColumnAction::Rename { new, .. } => {
-                    let kept = match &convert {
-                        Some(charset) => spelling::converted(old, charset)?,
-                        None => old.clone(),
-                    };
-                    ColumnDefinition { name: new.clone(), ..kept }
-                }
-                ColumnAction::Add { .. } => return None,
-            };
-            if let Some(rank) = in_key(&old.name) {
-                key[rank] = Some(new.name.clone());
-            }
-            if pending[change].place == ColumnPlace::Unsaid {
-                columns.push(new);
-                pending.remove(change);
-            }
-        }
-        let missing = |name: &String| !self.columns.iter().any(|column| same(&column.name, name));
-        if alteration.dropped.iter().any(|(name, lenient)| !lenient && missing(name)) {
-            return None;
-        }
-        for change in pending {
-            match &change.action {
-                ColumnAction::Add { column, keep } => {
-                    // There before, or by an earlier clause (`handle_if_exists_options`,
-                    // sql/sql_table.cc of MariaDB).
-                    let added = columns.iter().any(|other| same(&other.name, &column.name));
-                    if *keep && (added || !missing(&column.name)) {
-                        continue;
-                    }
-                    insert(&mut columns, text(column)?, &change.place)?;
-                }
-                ColumnAction::Change { old, column, lenient } => {
-                    if !missing(old) {
-                        insert(&mut columns, text(column)?, &change.place)?;
-                    } else if !lenient {
-                        return None;
-                    }
-                }
-                ColumnAction::Rename { .. } => return None,
-            }
-        }
-        let primary_key = match &alteration.primary_key {
-            Some(new) => new.clone(),
-            None if alteration.drop_primary_key => Vec::new(),
-            None => key.into_iter().flatten().collect(),
-        };
-        let versioned = match alteration.versioning {
-            None => self.versioned,
-            Some(Versioning::Hidden) if !self.versioned => true,
-            Some(Versioning::Visible) if self.versioned => false,
-            // By columns that it shows: which of them are in the key is not known here.
-            Some(_) => return None,
-        };
-        let definition = Self { columns, primary_key, charset, versioned };
-        definition.is_sound().then_some(definition)
-    }
-
     /// No name twice, and a key of columns that are there.
-    fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         let mut seen = std::collections::HashSet::new();
         let unique = self.columns.iter().all(|column| seen.insert(column.name.to_lowercase()));
         unique && self.primary_key.iter().all(|name| seen.contains(&name.to_lowercase()))
     }
-}
-
-/// Puts a column where it is to stand.
-fn insert(
-    columns: &mut Vec<ColumnDefinition>,
-    column: ColumnDefinition,
-    place: &ColumnPlace,
-) -> Option<()> {
-    let index = match place {
-        ColumnPlace::Unsaid => columns.len(),
-        ColumnPlace::First => 0,
-        ColumnPlace::After(name) => columns.iter().position(|old| same(&old.name, name))? + 1,
-    };
-    columns.insert(index, column);
-    Some(())
 }
 
 /// What a choice comes to: `unsaid` if it says nothing, the database's if DEFAULT.

@@ -9,6 +9,7 @@
 //! Changes since the last commit can be taken back, and become the state records of the
 //! next: see [`Model::commit`].
 
+mod alter;
 mod definition;
 mod spelling;
 

@@ -1,4 +1,4 @@
-//! Events about the binlog itself: format description, rotate, heartbeats, incidents, xids.
+//! Events about the binlog itself: format description, rotate, heartbeats.
 //!
 //! Bodies are what stands between header and checksum; only the format description takes its
 //! checksum along, because it alone says whether there is one.
@@ -150,30 +150,4 @@ impl<'a> Heartbeat<'a> {
 fn file_name(mut cursor: Cursor<'_>) -> Result<&str, Error> {
     let name = cursor.text(cursor.len())?;
     Ok(name.trim_end_matches('\0'))
-}
-
-/// INCIDENT: something happened that the binlog does not hold. Body: kind u16, then a text
-/// with one byte of length.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incident {
-    /// 1 is `LOST_EVENTS`.
-    pub kind: u16,
-    /// What the server says of it.
-    pub message: String,
-}
-
-impl Incident {
-    /// Reads the body.
-    pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let mut cursor = Cursor::new("INCIDENT", body);
-        let kind = cursor.u16()?;
-        let length = cursor.u8().unwrap_or(0);
-        let message = cursor.take(usize::from(length).min(cursor.len()))?;
-        Ok(Self { kind, message: String::from_utf8_lossy(message).into_owned() })
-    }
-}
-
-/// XID: the number of a committed transaction of a storage engine.
-pub fn parse_xid(body: &[u8]) -> Result<u64, Error> {
-    Cursor::new("XID", body).u64()
 }

@@ -48,11 +48,6 @@ impl<'a> Decimal<'a> {
         Ok(Self { precision, scale, bytes })
     }
 
-    /// Digits behind the point.
-    pub fn scale(&self) -> u8 {
-        self.scale
-    }
-
     /// Whether it has a minus.
     pub fn is_negative(&self) -> bool {
         self.bytes.first().is_some_and(|first| first & 0x80 == 0)

@@ -32,14 +32,10 @@ pub struct EventHeader {
 impl EventHeader {
     /// The file was not closed (format descriptions only).
     pub const IN_USE: u16 = 0x01;
-    /// The statement is about a temporary table.
-    pub const THREAD_SPECIFIC: u16 = 0x04;
     /// Made by the dump thread; it stands in no file.
     pub const ARTIFICIAL: u16 = 0x20;
     /// Who does not know the type may leave it out.
     pub const IGNORABLE: u16 = 0x80;
-    /// MariaDB: written under `skip_replication`.
-    pub const SKIP_REPLICATION: u16 = 0x8000;
 
     /// Reads the header at the front of an event.
     pub fn parse(event: &[u8]) -> Result<Self, Error> {

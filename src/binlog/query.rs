@@ -38,12 +38,8 @@ pub struct Status {
     pub sql_mode: Option<u64>,
     /// Collation of `character_set_client`: the statement is in it.
     pub client: Option<u16>,
-    /// `collation_connection`.
-    pub connection: Option<u16>,
     /// `collation_server`.
     pub server: Option<u16>,
-    /// `collation_database`, where it is not the server's.
-    pub database: Option<u16>,
     /// The engine's transaction of an atomic DDL statement.
     pub ddl_xid: Option<u64>,
 }
@@ -114,7 +110,7 @@ impl Status {
             }
             4 => {
                 self.client = Some(cursor.u16()?);
-                self.connection = Some(cursor.u16()?);
+                cursor.u16()?; // collation_connection
                 self.server = Some(cursor.u16()?);
             }
             // time zone, catalog
@@ -122,9 +118,8 @@ impl Status {
                 let length = usize::from(cursor.u8()?);
                 cursor.take(length)?;
             }
-            // lc_time, default collation of utf8mb4
-            7 | 18 => drop(cursor.take(2)?),
-            8 => self.database = Some(cursor.u16()?),
+            // lc_time, collation_database, default collation of utf8mb4
+            7 | 8 | 18 => drop(cursor.take(2)?),
             // table map for update
             9 => drop(cursor.take(8)?),
             // invoker: user and host
@@ -165,9 +160,4 @@ pub fn rows_query(body: &[u8]) -> Result<Cow<'_, str>, Error> {
     let mut cursor = Cursor::new("ROWS_QUERY", body);
     cursor.u8()?;
     Ok(String::from_utf8_lossy(cursor.rest()))
-}
-
-/// MariaDB's `ANNOTATE_ROWS`: the statement.
-pub fn annotate_rows(body: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(body)
 }

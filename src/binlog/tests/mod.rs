@@ -300,8 +300,6 @@ proptest! {
         for event_type in [EventType::Heartbeat, EventType::HeartbeatV2] {
             let _ = Heartbeat::parse(&EventHeader { event_type, ..header }, &body);
         }
-        let _ = Incident::parse(&body);
-        let _ = parse_xid(&body);
         for event_type in
             [EventType::Gtid, EventType::AnonymousGtid, EventType::GtidTagged, EventType::MariaDbGtid]
         {

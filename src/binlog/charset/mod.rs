@@ -96,6 +96,21 @@ pub fn borrow_utf8(charset: Charset, bytes: &[u8]) -> Option<&str> {
     }
 }
 
+/// Whether the set has a code for the character. Those of several bytes other than Unicode's
+/// are taken to have all.
+pub fn holds(charset: Charset, letter: char) -> bool {
+    let code_point = u32::from(letter);
+    let is_of = |table: &[u16]| table.iter().any(|mapped| u32::from(*mapped) == code_point);
+    match reading(charset) {
+        Reading::Utf8 => charset != Charset::Utf8Mb3 || code_point <= 0xffff,
+        Reading::Ascii => letter.is_ascii(),
+        Reading::High(table) => letter.is_ascii() || is_of(table),
+        Reading::Low(table) => is_of(table),
+        Reading::Utf16 { pairs, .. } => pairs || code_point <= 0xffff,
+        Reading::MultiByte(_) | Reading::Utf32 => true,
+    }
+}
+
 /// Appends the text as UTF-8; says how many U+FFFD stand for bytes that mean nothing.
 #[inline]
 pub fn to_utf8(charset: Charset, bytes: &[u8], out: &mut Vec<u8>) -> usize {

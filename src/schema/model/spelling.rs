@@ -5,6 +5,8 @@
 //! length of a TEXT counts characters), and the server (display widths are gone since
 //! MySQL 8.0.19, save `tinyint(1)` and those of ZEROFILL). Each rule was read off a server.
 
+use crate::binlog::charset;
+use crate::change::Charset;
 use crate::schema::ddl::{Base, CharsetChoice, Dialect, LobSize, TypeText};
 
 use super::ColumnDefinition;
@@ -78,8 +80,8 @@ fn spell(text: &TypeText, charset: &str, dialect: &Dialect) -> Option<String> {
             lob("binary", size_of(length?))
         }
         Base::Blob(size) => lob("binary", size),
-        Base::Enum => format!("enum({})", quoted(&trimmed(&text.labels, charset))),
-        Base::Set => format!("set({})", quoted(&trimmed(&text.labels, charset))),
+        Base::Enum => format!("enum({})", quoted(&stored(&text.labels, charset))),
+        Base::Set => format!("set({})", quoted(&stored(&text.labels, charset))),
         Base::Json if dialect.is_mariadb() => "longtext".to_owned(),
         Base::Json => "json".to_owned(),
         Base::Vector => format!("vector({})", length.unwrap_or(2048)),
@@ -149,13 +151,16 @@ fn lob(charset: &str, size: LobSize) -> String {
     format!("{prefix}{}", if charset == "binary" { "blob" } else { "text" })
 }
 
-/// Labels lose trailing spaces.
-fn trimmed<'a>(labels: &'a [String], charset: &str) -> Vec<&'a str> {
-    let trim = |label: &'a String| match charset {
-        "binary" => label.as_str(),
-        _ => label.trim_end_matches(' '),
+/// Labels lose trailing spaces, and have a `?` for each character that their set lacks
+/// (`prepare_set_and_enum_fields`, sql/sql_table.cc).
+fn stored(labels: &[String], charset: &str) -> Vec<String> {
+    let set = Charset::from_name(charset).unwrap_or(Charset::Utf8Mb4);
+    let store = |label: &String| {
+        let label = if set == Charset::Binary { label } else { label.trim_end_matches(' ') };
+        let held = |letter| if charset::holds(set, letter) { letter } else { '?' };
+        label.chars().map(held).collect()
     };
-    labels.iter().map(trim).collect()
+    labels.iter().map(store).collect()
 }
 
 /// Labels as `append_unescaped` quotes them, whatever the SQL mode.
@@ -178,14 +183,9 @@ pub(crate) fn quoted(labels: &[impl AsRef<str>]) -> String {
     spelt
 }
 
-/// The most bytes of one character (`mbmaxlen`).
-pub(crate) fn max_bytes(charset: &str) -> u64 {
-    match charset {
-        "utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030" => 4,
-        "utf8mb3" | "utf8" | "ujis" | "eucjpms" => 3,
-        "ucs2" | "big5" | "gbk" | "gb2312" | "sjis" | "cp932" | "euckr" => 2,
-        _ => 1,
-    }
+/// The most bytes of one character.
+fn max_bytes(charset: &str) -> u64 {
+    Charset::from_name(charset).map_or(1, |charset| u64::from(charset.max_char_bytes()))
 }
 
 /// What CONVERT TO CHARACTER SET makes of a column that has one: a TEXT keeps room for

@@ -89,8 +89,7 @@ impl TableMap {
         body: &'a [u8],
     ) -> Result<(TableMapId, &'a str, &'a str), Error> {
         let mut cursor = Cursor::new("TABLE_MAP", body);
-        let head = read_head(format, &mut cursor)?;
-        Ok(head)
+        read_head(format, &mut cursor)
     }
 
     /// Reads the body.

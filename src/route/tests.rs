@@ -107,7 +107,7 @@ fn topics_and_partitions_are_those_of_canals_own_code() {
             assert_eq!(line["database"], case["database"]);
             let (topic, messages) = route_case(&router, case);
             let theirs = line["topic"].as_str().unwrap();
-            // Kafka refuses what Canal asks for here; see flat-decisions
+            // Kafka refuses what Canal asks for here; see the README, "Compatibility with Canal"
             let (legal, renamed) = topic::legal(theirs);
             mended += usize::from(renamed);
             assert_eq!(topic, legal, "{label}");

@@ -1,5 +1,5 @@
-//! Canal's flat JSON message, byte for byte, save for what `reference/flat-decisions`
-//! mends (README prints that list).
+//! Canal's flat JSON message, byte for byte, save for what the README mends ("Compatibility
+//! with Canal").
 //!
 //! In: a [`RowsChange`](crate::change::RowsChange) and a [`FlatPlan`] of its table version,
 //! or a [`StatementChange`](crate::change::StatementChange). Out: one message, appended to

@@ -58,8 +58,8 @@ impl FlatPlan {
             })
             .collect();
         let visible = || columns.iter().filter(|column| column.shown);
-        let key = table.primary_key.iter().filter_map(|index| table.columns.get(*index));
-        let key = key.filter(|column| shown.iter().any(|s| table.columns.get(*s) == Some(*column)));
+        let key = table.primary_key.iter().filter(|index| shown.contains(index));
+        let key = key.filter_map(|index| table.columns.get(*index));
         let key: Vec<Vec<u8>> = key.map(|column| string(&column.name)).collect();
         let key = if key.is_empty() { b"null".to_vec() } else { list(&key) };
         let (mut mysql_types, mut sql_types) = (Vec::new(), Vec::new());

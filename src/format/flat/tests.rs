@@ -1,5 +1,5 @@
-//! Canal's messages: whole ones against golden/canal, values against images made by hand,
-//! and each line of flat-decisions that is this module's.
+//! Canal's messages: whole ones against tests/golden/canal, values against images made by hand,
+//! and each line of the README's "Compatibility with Canal" that is this module's.
 
 mod golden;
 mod values;

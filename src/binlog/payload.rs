@@ -9,7 +9,7 @@
 //! whole. Memory is bounded by the largest inner event, the decoder's window (128 MiB at most,
 //! as zstd limits it; 2 MiB at the server's default level) and a buffer.
 //!
-//! ```ignore
+//! ```text
 //! let mut inflater = Inflater::default();
 //! for piece in pieces {
 //!     inflater.push(piece, |event| take(event))?;

@@ -93,10 +93,10 @@ impl Encoder {
         Ok(())
     }
 
-    /// The transaction at hand is whole.
+    /// The transaction at hand is whole. One without messages is none: the position moves.
     pub(crate) fn end_transaction(&mut self) {
-        self.gathering.end_transaction();
-        self.done.transactions += 1;
+        let messages = self.gathering.end_transaction();
+        self.done.transactions += u64::from(messages > 0);
     }
 
     /// Forgets what was not taken.

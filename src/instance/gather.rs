@@ -98,10 +98,11 @@ impl Gathering {
         Ok(())
     }
 
-    /// The transaction is whole: its last message learns that it is the last.
-    pub(crate) fn end_transaction(&mut self) {
+    /// The transaction is whole: its last message learns that it is the last. How many there
+    /// were.
+    pub(crate) fn end_transaction(&mut self) -> u64 {
         self.close(true);
-        self.messages = 0;
+        std::mem::take(&mut self.messages)
     }
 
     /// Forgets everything gathered and not taken, with the transaction at hand.

@@ -69,6 +69,8 @@ struct Outcome {
     reported: Vec<u64>,
     /// How often it was told that nothing is outstanding.
     idle: usize,
+    /// How many transactions were told to be durable.
+    transactions: u64,
     result: Result<(), Error>,
 }
 
@@ -84,14 +86,17 @@ async fn run(
         sender.send(chunk, 0).await.unwrap();
     }
     let (shutdown, mut reported, mut own) = (CancellationToken::new(), Vec::new(), sink.clone());
-    let mut idle = 0;
+    let (mut idle, mut transactions) = (0, 0);
     let pipeline = Pipeline::new(&mut own, Encoder::new(publication()), SESSION, start());
     let running = pipeline.run(&mut receiver, &shutdown, |news| match news {
-        News::Durable(position, _) => reported.push(position.offset),
+        News::Durable(position, done) => {
+            reported.push(position.offset);
+            transactions += done.transactions;
+        }
         News::Idle => idle += 1,
     });
     let (result, ()) = tokio::join!(running, script(sender, shutdown.clone()));
-    Outcome { reported, idle, result }
+    Outcome { reported, idle, transactions, result }
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
@@ -283,7 +288,7 @@ async fn a_position_without_records_waits_a_second() {
     })
     .await;
     outcome.result.unwrap();
-    assert_eq!(outcome.reported, [20]);
+    assert_eq!((outcome.reported, outcome.transactions), (vec![20], 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,7 +302,8 @@ async fn nothing_outstanding_is_told_once_and_not_while_anything_is() {
     })
     .await;
     outcome.result.unwrap();
-    assert_eq!((outcome.reported, outcome.idle), (vec![10], 1));
+    assert_eq!((outcome.reported, outcome.transactions), (vec![10], 1));
+    assert_eq!(outcome.idle, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,6 +64,16 @@ impl EventHeader {
         self.has(Self::ARTIFICIAL) || (self.timestamp == 0 && self.log_pos == 0)
     }
 
+    /// Whether the event is a part of the file: not made by the dump thread, nor, as the
+    /// description in a dump that begins within its file, a copy of what stands elsewhere.
+    pub(crate) fn stands_in_file(&self) -> bool {
+        match self.event_type {
+            EventType::Heartbeat | EventType::HeartbeatV2 => false,
+            EventType::FormatDescription if self.log_pos == 0 => false,
+            _ => !self.is_artificial(),
+        }
+    }
+
     /// What to do with the event.
     pub fn policy(&self) -> Policy {
         match self.event_type.policy() {

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Error, EventHeader, EventType};
+use super::{Error, EventHeader};
 use crate::change::{EventPlace, FileName};
 
 /// Offset of the first event of a file, behind its magic number.
@@ -83,7 +83,7 @@ impl Tracker {
         let size = u64::from(header.event_size);
         let place =
             |offset| EventPlace { file: Arc::clone(&self.file), offset, time: header.timestamp };
-        if !stands_in_file(header) {
+        if !header.stands_in_file() {
             return Ok(place(self.offset));
         }
         let expected = self.offset + size;
@@ -105,16 +105,6 @@ impl Tracker {
     }
 }
 
-/// Whether the event is a part of the file: not made by the dump thread, nor, as the
-/// description in a dump that begins within its file, a copy of what stands elsewhere.
-fn stands_in_file(header: &EventHeader) -> bool {
-    match header.event_type {
-        EventType::Heartbeat | EventType::HeartbeatV2 => false,
-        EventType::FormatDescription if header.log_pos == 0 => false,
-        _ => !header.is_artificial(),
-    }
-}
-
 /// The lower 32 bits, as headers have them.
 #[expect(clippy::cast_possible_truncation, reason = "the cut is what headers do")]
 fn low(offset: u64) -> u32 {
@@ -131,6 +121,7 @@ fn widen(log_pos: u32, least: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binlog::EventType;
 
     fn event(event_size: u32, log_pos: u32) -> EventHeader {
         EventHeader {

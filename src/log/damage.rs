@@ -119,8 +119,8 @@ fn first_damage(
 ) -> io::Result<Option<Damage>> {
     let file = segment.file()?;
     let size = segment.found();
-    let (mut position, mut next) = (0, segment.base());
-    let mut before = 0;
+    let mut position = 0;
+    let mut order = Order { next: segment.base(), end, last: 0 };
     let damage = |position| Ok(Some(Damage { path: segment.path(), position }));
     let mut piece = vec![0; PIECE];
     while position < size && go_on() {
@@ -128,12 +128,9 @@ fn first_damage(
         let read = file.read_at(&mut piece[..length], position)?;
         let mut at = 0;
         while let Some(head) = whole_batch(&piece[at..read]) {
-            if head.base_offset < next || head.last_offset() >= end {
-                // Its offset is wrong, or that of the one before.
-                return damage(before);
+            if !order.takes(position + at as u64, &head) {
+                return damage(order.last);
             }
-            next = head.last_offset() + 1;
-            before = position + at as u64;
             at += head.size();
         }
         if at == 0 {
@@ -143,16 +140,35 @@ fn first_damage(
             if !fits || !has_checksum(&file, position, &head, &mut piece)? {
                 return damage(position);
             }
-            if head.base_offset < next || head.last_offset() >= end {
-                return damage(before);
+            if !order.takes(position, &head) {
+                return damage(order.last);
             }
-            next = head.last_offset() + 1;
-            before = position;
             at = head.size();
         }
         position += at as u64;
     }
     Ok(None)
+}
+
+/// The offsets of the batches of a segment, which no checksum covers.
+struct Order {
+    /// Where the next batch may begin.
+    next: i64,
+    /// What no offset reaches.
+    end: i64,
+    /// The position of the last batch that was taken.
+    last: u64,
+}
+
+impl Order {
+    /// Takes the batch at `position`; false if its offset is wrong, or that of the last one.
+    fn takes(&mut self, position: u64, head: &Head) -> bool {
+        if head.base_offset < self.next || head.last_offset() >= self.end {
+            return false;
+        }
+        (self.next, self.last) = (head.last_offset() + 1, position);
+        true
+    }
 }
 
 /// The head of the batch at the front of `bytes`, if all of it is there and whole.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use tokio::sync::watch;
 
+use super::segment::damaged;
+
 /// A place where no whole batch is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Damage {
@@ -14,7 +16,7 @@ pub(super) struct Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, position } = self;
-        write!(f, "{path}: the batch at byte {position} is not as it was written")
+        write!(f, "{path}: {}", damaged(*position))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Error, Row, Session};
+use super::{Error, Row, Session, quote};
 use crate::change::{FileName, Flavor, GtidSet, TableName};
 
 /// `ER_PARSE_ERROR`: the server does not know the statement.
@@ -141,8 +141,7 @@ pub async fn gtid_at(
     file: &str,
     offset: u64,
 ) -> Result<Option<GtidSet>, Error> {
-    let file = file.replace('\'', "''");
-    let rows = session.query(&format!("SELECT BINLOG_GTID_POS('{file}', {offset})")).await?;
+    let rows = session.query(&format!("SELECT BINLOG_GTID_POS({}, {offset})", quote(file))).await?;
     let text = rows.first().and_then(|row| row.text_at(0));
     Ok(text.and_then(|text| GtidSet::parse(Flavor::MariaDb, text).ok()))
 }
@@ -194,14 +193,13 @@ pub async fn without_rollback(
 ) -> Result<Vec<TableName>, Error> {
     let mut kept = Vec::new();
     for name in tables {
-        let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "''");
         let rows = session
             .query(&format!(
                 "SELECT e.TRANSACTIONS FROM information_schema.TABLES t \
                  JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE \
-                 WHERE t.TABLE_SCHEMA = '{}' AND t.TABLE_NAME = '{}'",
-                quoted(&name.schema),
-                quoted(&name.table)
+                 WHERE t.TABLE_SCHEMA = {} AND t.TABLE_NAME = {}",
+                quote(&name.schema),
+                quote(&name.table)
             ))
             .await?;
         if rows.first().and_then(|row| row.text_at(0)).is_some_and(|answer| answer != "YES") {

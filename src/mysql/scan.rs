@@ -96,10 +96,7 @@ impl Scan {
             let rotate = Rotate::parse(&body).map_err(|e| self.odd(e))?;
             self.tracker.rotate(rotate.file);
         }
-        let is_heartbeat =
-            matches!(header.event_type, EventType::Heartbeat | EventType::HeartbeatV2);
-        let told = is_heartbeat || header.is_artificial();
-        Ok((!told).then_some(Scanned { header, place, body }))
+        Ok(header.stands_in_file().then_some(Scanned { header, place, body }))
     }
 
     fn odd(&self, source: binlog::Error) -> Error {

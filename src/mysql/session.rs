@@ -250,6 +250,11 @@ fn translate(
     }
 }
 
+/// A string literal; every session has `sql_mode=''`.
+pub(crate) fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
 /// Statements can be long; a message needs their beginning.
 fn shorten(statement: &str) -> String {
     const LONGEST: usize = 80;

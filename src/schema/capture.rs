@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::binlog::{EventType, Query};
 use crate::change::TableName;
-use crate::mysql::{self, Row, Scan, Session, probe};
+use crate::mysql::{self, Row, Scan, Session, probe, quote};
 
 use super::model::{ColumnDefinition, Definition};
 use super::{Origin, Place};
@@ -128,11 +128,6 @@ pub(crate) async fn statements(
         }
     }
     Ok(())
-}
-
-/// A string literal; the sessions that read metadata have `sql_mode=''`.
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 fn canonical(charset: &str) -> String {

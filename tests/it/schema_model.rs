@@ -147,6 +147,18 @@ CREATE TABLE tem (z INT)
 -- mariadb CREATE OR REPLACE TABLE k5 (id INT, u UUID, i6 INET6)
 -- mariadb ALTER TABLE k5 ADD COLUMN IF NOT EXISTS y INT, ADD COLUMN IF NOT EXISTS id INT, DROP COLUMN IF EXISTS x
 -- mariadb ALTER ONLINE TABLE k5 ADD COLUMN z INT
+/* from src/*.sql */ CREATE TABLE cm (id INT PRIMARY KEY, a INT, b INT)
+/* a /* b */ ALTER TABLE cm RENAME COLUMN a TO b, RENAME COLUMN b TO a
+ALTER TABLE cm /*!999999 ADD x1 INT, /* ADD x2 INT, */ ADD x3 INT, */ ADD x4 INT /**/ AFTER /*/ id */ b
+/*!50503 ALTER TABLE cm /*!50503 ADD x5 INT */ AFTER id
+-- mysql ALTER TABLE cm /*!080000 ADD x6 INT, */ /*!100100 ADD x7 INT, */ /*M! ADD x8 INT, */ ADD x9 INT
+-- mariadb ALTER TABLE cm /*!080000 ADD x6 INT, */ /*!100100 ADD x7 INT, */ /*M! ADD x8 INT, */ /*!050000ADD x9 INT, */ ADD x10 INT
+create\u{b}table\u{b}vt\u{c}(id\tint\u{b}primary\u{b}key,\u{b}a\u{b}int,\rb\u{b}int)
+alter\u{b}table\u{b}vt\u{b}rename\u{b}column\u{b}a\u{b}to\u{b}b,\u{b}rename\u{b}column\u{b}b\u{b}to\u{b}a
+-- mariadb CREATE TABLE qc (qc.id INT PRIMARY KEY, .qc INT, schema_model.qc.foo INT, `bar` INT)
+-- mariadb ALTER TABLE qc DROP qc.foo
+-- mariadb ALTER TABLE qc ADD qc.baz INT FIRST, CHANGE schema_model.qc.bar qc.bar2 BIGINT, MODIFY COLUMN qc . qc BIGINT AFTER bar2
+-- mariadb ALTER TABLE qc DROP COLUMN IF EXISTS qc.bar2, ADD COLUMN IF NOT EXISTS (qc.c INT, d INT), ALTER qc.c SET DEFAULT 3
 ";
 
 #[tokio::test]

@@ -268,7 +268,7 @@ impl Reader<'_> {
         }
         self.cursor.accept(&["column"]);
         let lenient = self.cursor.accept(&["if", "exists"]);
-        let read = self.cursor.name().map(|name| alteration.dropped.push((name, lenient)));
+        let read = self.cursor.column_name().map(|name| alteration.dropped.push((name, lenient)));
         (read, alter)
     }
 
@@ -276,7 +276,7 @@ impl Reader<'_> {
     fn change(&mut self, alteration: &mut Alteration, renames: bool) -> Option<()> {
         self.cursor.accept(&["column"]);
         let lenient = self.cursor.accept(&["if", "exists"]);
-        let old = if renames { Some(self.cursor.name()?) } else { None };
+        let old = if renames { Some(self.cursor.column_name()?) } else { None };
         let (column, place) = column(&mut self.cursor, self.dialect)?;
         if column.is_key {
             alteration.primary_key = Some(vec![column.name.clone()]);
@@ -289,11 +289,11 @@ impl Reader<'_> {
 
     fn rename_column(&mut self, alteration: &mut Alteration) -> Option<()> {
         self.cursor.accept(&["if", "exists"]);
-        let old = self.cursor.name()?;
+        let old = self.cursor.column_name()?;
         if !self.cursor.accept(&["to"]) {
             return None;
         }
-        let action = ColumnAction::Rename { old, new: self.cursor.name()? };
+        let action = ColumnAction::Rename { old, new: self.cursor.column_name()? };
         alteration.columns.push(ColumnChange { action, place: ColumnPlace::Unsaid });
         Some(())
     }

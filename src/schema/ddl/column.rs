@@ -15,7 +15,7 @@ pub(super) fn column(
     cursor: &mut Cursor<'_>,
     dialect: &Dialect,
 ) -> Option<(ColumnText, ColumnPlace)> {
-    let name = cursor.name()?;
+    let name = cursor.column_name()?;
     let data_type = data_type(cursor, dialect)?;
     let mut column = ColumnText { name, data_type, is_key: false };
     let place = attributes(cursor, &mut column)?;
@@ -184,7 +184,7 @@ fn attributes(cursor: &mut Cursor<'_>, column: &mut ColumnText) -> Option<Column
         } else if cursor.accept(&["first"]) {
             place = ColumnPlace::First;
         } else if cursor.accept(&["after"]) {
-            place = ColumnPlace::After(cursor.name()?);
+            place = ColumnPlace::After(cursor.column_name()?);
         } else if cursor.is_word("partition") {
             // Needs no comma before it, and comes last: ADD c INT PARTITION BY KEY (id)
             while cursor.next().is_some() {}

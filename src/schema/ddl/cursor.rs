@@ -88,6 +88,17 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A column's name. MariaDB, and MySQL before 8.0, take it with its table and database
+    /// (`field_ident`, sql/sql_yacc.yy).
+    pub(super) fn column_name(&mut self) -> Option<String> {
+        self.accept_symbol('.');
+        let mut name = self.name()?;
+        while self.accept_symbol('.') {
+            name = self.name()?;
+        }
+        Some(name)
+    }
+
     /// An identifier or a string: where the grammar takes either, as for charsets.
     pub(super) fn name_or_text(&mut self) -> Option<String> {
         if let Some(Token::Text(text)) = self.peek() {

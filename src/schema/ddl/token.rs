@@ -33,14 +33,14 @@ pub(crate) enum Token {
 pub(super) struct Lexer<'a> {
     text: &'a str,
     at: usize,
-    /// How many executed comments are open.
-    executed: usize,
+    /// An executed comment is open: the next `*/` closes it, and all that were begun in it.
+    executed: bool,
     dialect: &'a Dialect,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str, dialect: &'a Dialect) -> Self {
-        Self { text, at: 0, executed: 0, dialect }
+        Self { text, at: 0, executed: false, dialect }
     }
 
     /// The next token, or `None` at the end of the text.
@@ -66,14 +66,14 @@ impl<'a> Lexer<'a> {
     fn skip_blank(&mut self) {
         loop {
             let rest = self.rest();
-            let trimmed = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
+            let trimmed = rest.trim_start_matches(is_blank);
             self.at += rest.len() - trimmed.len();
             if trimmed.starts_with('#') || is_dash_comment(trimmed) {
                 self.at += trimmed.find('\n').map_or(trimmed.len(), |end| end + 1);
             } else if trimmed.starts_with("/*") {
                 self.comment();
-            } else if self.executed > 0 && trimmed.starts_with("*/") {
-                self.executed -= 1;
+            } else if self.executed && trimmed.starts_with("*/") {
+                self.executed = false;
                 self.at += 2;
             } else {
                 return;
@@ -81,7 +81,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Steps into an executed comment, or over any other.
+    /// Steps into an executed comment, or over any other (`MY_LEX_LONG_COMMENT`,
+    /// sql/sql_lex.cc of both servers).
     fn comment(&mut self) {
         let rest = self.rest();
         let (head, ours) = match rest.as_bytes() {
@@ -89,18 +90,30 @@ impl<'a> Lexer<'a> {
             [_, _, b'M', b'!', ..] => (4, self.dialect.is_mariadb()),
             _ => (2, false),
         };
-        if ours {
-            let digits = rest.get(head..).unwrap_or("");
-            let count = digits.bytes().take(6).take_while(u8::is_ascii_digit).count();
-            let version = digits.get(..count).filter(|_| count >= 5);
-            let version = version.and_then(|digits| digits.parse().ok());
-            if version.is_none_or(|version| self.executes(head, version)) {
-                self.executed += 1;
-                self.at += head + if version.is_some() { count } else { 0 };
-                return;
-            }
+        if !ours {
+            self.at += comment_length(rest, false);
+            return;
         }
-        self.at += comment_length(rest);
+        let digits = self.version_digits(rest.get(head..).unwrap_or(""));
+        let version = rest.get(head..head + digits).and_then(|digits| digits.parse().ok());
+        if version.is_none_or(|version| self.executes(head, version)) {
+            self.executed = true;
+            self.at += head + digits;
+        } else {
+            self.at += comment_length(rest, true);
+        }
+    }
+
+    /// How many digits of a version `text` begins with; 0 if it is none. A sixth digit is part
+    /// of it in MariaDB, in MySQL only before a blank.
+    fn version_digits(&self, text: &str) -> usize {
+        let count = text.bytes().take(6).take_while(u8::is_ascii_digit).count();
+        let sixth = self.dialect.is_mariadb() || text.chars().nth(6).is_some_and(is_blank);
+        match count {
+            6 if sixth => 6,
+            5 | 6 => 5,
+            _ => 0,
+        }
     }
 
     /// MariaDB skips what is meant for the MySQL versions it has never been.
@@ -171,23 +184,30 @@ fn is_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '_' | '$') || !letter.is_ascii()
 }
 
+/// What separates words: the ASCII part of `my_isspace`, with the vertical tab, and the NUL that
+/// may stand at the end.
+fn is_blank(letter: char) -> bool {
+    matches!(letter, '\t'..='\r' | ' ' | '\0')
+}
+
 /// `--` begins a comment only before a blank, a control character or the end.
 fn is_dash_comment(text: &str) -> bool {
     text.strip_prefix("--").is_some_and(|rest| {
-        rest.bytes().next().is_none_or(|next| next.is_ascii_whitespace() || next.is_ascii_control())
+        rest.chars().next().is_none_or(|next| is_blank(next) || next.is_ascii_control())
     })
 }
 
-/// Length of the comment that `text` begins with, with those nested in it.
-fn comment_length(text: &str) -> usize {
-    let mut depth = 0_usize;
-    let mut at = 0;
+/// Length of the comment that `text` begins with. It ends at the first `*/`; one that would be
+/// executed by another version may hold one more comment (`consume_comment`, sql/sql_lex.cc).
+fn comment_length(text: &str, may_hold_one: bool) -> usize {
     let bytes = text.as_bytes();
+    let mut at = 2;
     while let Some(pair) = bytes.get(at..at + 2) {
         match pair {
-            b"/*" => (depth, at) = (depth + 1, at + 2),
-            b"*/" if depth <= 1 => return at + 2,
-            b"*/" => (depth, at) = (depth - 1, at + 2),
+            b"*/" => return at + 2,
+            b"/*" if may_hold_one => {
+                at += comment_length(text.get(at..).unwrap_or(""), false);
+            }
             _ => at += 1,
         }
     }
@@ -229,17 +249,41 @@ mod tests {
         assert_eq!(words(r"'a\' b", &plain), r"'a\' b");
     }
 
+    /// Each was tried on a MySQL 9.7 and a MariaDB 10.11 server.
     #[test]
     fn comments_are_skipped_and_executed_ones_are_not() {
-        let text =
-            "/*!50003 a (b /*!80023 c */ ) */ /* d /* e */ f */ g -- h\n# i\n--j /*!990000 k */";
-        assert_eq!(words(text, &mysql()), "a ( b c ) g - - j");
         let mariadb = Dialect { flavor: Flavor::MariaDb, version: 101_106, sql_mode: 0 };
-        assert_eq!(
-            words("/*M!100301 a */ /*!80000 b */ /*! c */ /*!50503 d */", &mariadb),
-            "a c d"
-        );
-        assert_eq!(words("/*M!100301 a */ b", &mysql()), "b");
+        for (text, on_mysql, on_mariadb) in [
+            ("/* a /* b */ c", "c", "c"),
+            ("a /* from src/*.sql */ b /**/ c /*/ d */ e", "a b c e", "a b c e"),
+            ("a -- b\n# c\n--d --\u{1} e\n--\u{b}f\ng --", "a - - d g", "a - - d g"),
+            ("/*!50003 a (b /*!50023 c */ ) d", "a ( b c ) d", "a ( b c ) d"),
+            ("/*!50003 a /* b */ c */ d", "a c d", "a c d"),
+            ("/*!50003 a -- */\n b */ c", "a b c", "a b c"),
+            ("a /*!999999 b /* c */ d */ e", "a e", "a e"),
+            ("a /*!999999 b /* c /* d */ e */ f", "a f", "a f"),
+            ("a /* 999999 b (* c *) d */ e", "a e", "a e"),
+            ("a /*!99999 b */ c", "a c", "a c"),
+            ("a /*!50503b */ c", "a b c", "a b c"),
+            ("/*! a */ b", "a b", "a b"),
+            ("/*!9999 a */ b", "9999 a b", "9999 a b"),
+            ("/*!80000 a */ b", "a b", "b"),
+            ("/*!080000 a */ b", "a b", "b"),
+            ("/*!050000, a */ b", "0 , a b", ", a b"),
+            ("/*!100100 a */ b", "b", "a b"),
+            ("/*M!100301 a */ b", "b", "a b"),
+            ("/*M! a */ b", "b", "a b"),
+        ] {
+            assert_eq!(words(text, &mysql()), on_mysql, "{text}");
+            assert_eq!(words(text, &mariadb), on_mariadb, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_blank_of_the_server_separates_words() {
+        let text = "a\tb\nc\u{b}d\u{c}e\rf g\0";
+        assert_eq!(words(text, &mysql()), "a b c d e f g");
+        assert_eq!(words("a\u{a0}b c\u{3000}d", &mysql()), "a\u{a0}b c\u{3000}d", "letters");
     }
 
     #[test]

@@ -24,17 +24,6 @@ pub struct Probe {
     variables: BTreeMap<String, String>,
 }
 
-/// Where the binlog ends, all from one answer of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BinlogEnd {
-    /// The file that is being written.
-    pub file: Arc<str>,
-    /// Its length.
-    pub offset: u64,
-    /// What was executed up to there; `None` where the server does not say.
-    pub gtid_set: Option<GtidSet>,
-}
-
 /// A binlog file that the server still has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BinlogFile {
@@ -105,23 +94,6 @@ pub async fn time_zone(session: &mut Session, probe: &Probe) -> Result<String, E
     Ok(if text.starts_with('-') { text.to_owned() } else { format!("+{text}") })
 }
 
-/// Where the binlog ends; `None` if the server writes none.
-pub async fn binlog_end(session: &mut Session, probe: &Probe) -> Result<Option<BinlogEnd>, Error> {
-    let rows = binlog_status(session).await?;
-    let Some((row, (file, offset))) = rows.first().and_then(|row| Some((row, place(row)?))) else {
-        return Ok(None);
-    };
-    let gtid_set = match probe.flavor {
-        _ if !probe.has_gtids() => None,
-        Flavor::MySql => {
-            let text = row.text("Executed_Gtid_Set").unwrap_or_default();
-            GtidSet::parse(Flavor::MySql, text).ok()
-        }
-        Flavor::MariaDb => gtid_at(session, &file, offset).await?,
-    };
-    Ok(Some(BinlogEnd { file, offset, gtid_set }))
-}
-
 /// The file that is being written, and its length; `None` if the server writes no binlog.
 pub(crate) async fn binlog_place(session: &mut Session) -> Result<Option<(FileName, u64)>, Error> {
     Ok(binlog_status(session).await?.first().and_then(place))
@@ -133,17 +105,6 @@ async fn binlog_status(session: &mut Session) -> Result<Vec<Row>, Error> {
 
 fn place(status: &Row) -> Option<(FileName, u64)> {
     Some((Arc::from(status.text("File")?), status.number("Position")?))
-}
-
-/// MariaDB: the GTIDs executed up to a place that is a transaction boundary.
-pub async fn gtid_at(
-    session: &mut Session,
-    file: &str,
-    offset: u64,
-) -> Result<Option<GtidSet>, Error> {
-    let rows = session.query(&format!("SELECT BINLOG_GTID_POS({}, {offset})", quote(file))).await?;
-    let text = rows.first().and_then(|row| row.text_at(0));
-    Ok(text.and_then(|text| GtidSet::parse(Flavor::MariaDb, text).ok()))
 }
 
 /// The binlog files, oldest first.

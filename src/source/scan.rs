@@ -2,14 +2,19 @@
 //!
 //! Of each event only the header and the GTID are looked at, so it is as fast as the network;
 //! still it is a whole file, so it is done once in an instance's life.
+//!
+//! It is the one place where an offset and a GTID set are paired. What the server itself says
+//! does not do: the set beside the offset in SHOW BINARY LOG STATUS is what was *committed* when
+//! it was asked, and transactions are in the binlog before that
+//! (`MYSQL_BIN_LOG::ordered_commit`, `sql/binlog.cc`).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::assemble::Verb;
 use super::{Error, Settings};
-use crate::binlog::{self, EventType, FIRST_EVENT, GtidEvent, Query, previous_gtids};
-use crate::change::GtidSet;
+use crate::binlog::{self, EventType, FIRST_EVENT, GtidEvent, Query, gtid_list, previous_gtids};
+use crate::change::{Gtid, GtidSet};
 use crate::mysql::{self, Scan, Scanned};
 
 /// How far to walk.
@@ -24,21 +29,50 @@ pub(crate) enum Until {
 /// Where a walk ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Walked {
-    /// The offset of a transaction boundary, or that asked for.
+    /// A transaction boundary: the place asked for, or the begin of the transaction that it
+    /// is in; before it, if the file does not reach so far yet.
     pub(crate) offset: u64,
     /// Header timestamp of the file's `FORMAT_DESCRIPTION`.
     pub(crate) created: u32,
-    /// What was executed before it; `None` if the file does not begin with a set.
+    /// What was executed before `offset`; `None` if the file does not begin with a set.
     pub(crate) gtid_set: Option<GtidSet>,
     /// Header timestamp of the last event before it.
     pub(crate) time: u32,
+    /// How the place asked for lies to `offset`.
+    pub(crate) asked: Asked,
+}
+
+/// What is at the offset that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A boundary of transactions, or the first event behind a GTID: Canal notes the BEGIN.
+    Boundary,
+    /// The middle of a transaction.
+    Inside,
+    /// The middle of an event; the next one begins there.
+    InEvent(u64),
+    /// The server has not written so far, or does not send it yet.
+    Beyond,
 }
 
 struct Walk {
     until: Until,
     walked: Walked,
+    /// Where the head of the file ends.
+    head: u64,
     /// A GTID event has come, so QUERY BEGIN begins nothing.
     has_gtids: bool,
+    /// The transaction that is being walked through: it counts when it is behind.
+    open: Option<Begun>,
+}
+
+struct Begun {
+    offset: u64,
+    gtid: Option<Gtid>,
+    /// Header timestamp of the last event before it.
+    time: u32,
+    /// Where its first event behind the GTID stands.
+    first: u64,
 }
 
 /// Walks `file` from its begin.
@@ -46,18 +80,17 @@ pub(crate) async fn walk(settings: &Settings, file: &str, until: Until) -> Resul
     let file: Arc<str> = Arc::from(file);
     let mut scan =
         Scan::open(&settings.endpoint, &settings.replica, Arc::clone(&file), FIRST_EVENT).await?;
-    let walked = Walked { offset: FIRST_EVENT, created: 0, gtid_set: None, time: 0 };
-    let mut walk = Walk { until, walked, has_gtids: false };
+    let mut walk = Walk::new(until);
     while let Some(event) = scan.next().await.map_err(|error| refused(error, &file))? {
         // A file that ends in a crash has no ROTATE: the next one just begins.
         if event.header.event_type == EventType::Rotate || event.place.file != file {
             break;
         }
         if walk.event(&event)?.is_break() {
-            break;
+            return Ok(walk.walked);
         }
     }
-    Ok(walk.walked)
+    Ok(walk.ended())
 }
 
 fn refused(error: mysql::Error, file: &str) -> Error {
@@ -70,6 +103,17 @@ fn refused(error: mysql::Error, file: &str) -> Error {
 }
 
 impl Walk {
+    fn new(until: Until) -> Self {
+        let walked = Walked {
+            offset: FIRST_EVENT,
+            created: 0,
+            gtid_set: None,
+            time: 0,
+            asked: Asked::Boundary,
+        };
+        Self { until, walked, head: FIRST_EVENT, has_gtids: false, open: None }
+    }
+
     fn event(&mut self, event: &Scanned) -> Result<ControlFlow<()>, Error> {
         match event.header.event_type {
             EventType::FormatDescription => self.walked.created = event.header.timestamp,
@@ -77,14 +121,25 @@ impl Walk {
                 let set = previous_gtids(&event.body);
                 self.walked.gtid_set = Some(set.map_err(|e| odd(event, "PREVIOUS_GTIDS", e))?);
             }
-            // MariaDB's server is asked for the set of a place.
-            EventType::GtidList => {}
+            EventType::GtidList => {
+                let set = gtid_list(&event.body);
+                self.walked.gtid_set = Some(set.map_err(|e| odd(event, "GTID_LIST", e))?);
+            }
             _ => {
+                if self.head == FIRST_EVENT {
+                    self.head = event.place.offset;
+                }
                 let begins = self.begins(event);
+                if begins || is_between(event.header.event_type) {
+                    self.close();
+                }
                 if self.is_there(event, begins) {
+                    self.arrive(event.place.offset);
                     return Ok(ControlFlow::Break(()));
                 }
-                self.count(event)?;
+                if begins {
+                    self.begin(event)?;
+                }
             }
         }
         self.walked.offset = event.place.offset + u64::from(event.header.event_size);
@@ -116,22 +171,67 @@ impl Walk {
         }
     }
 
-    /// Adds the GTID of a transaction that is passed.
-    fn count(&mut self, event: &Scanned) -> Result<(), Error> {
-        if !matches!(
-            event.header.event_type,
-            EventType::Gtid | EventType::GtidTagged | EventType::AnonymousGtid
-        ) {
-            return Ok(());
-        }
-        self.has_gtids = true;
-        let gtid =
-            GtidEvent::parse(&event.header, &event.body).map_err(|e| odd(event, "GTID", e))?;
-        if let (Some(set), Some(gtid)) = (&mut self.walked.gtid_set, &gtid.gtid) {
-            set.insert(gtid);
-        }
+    fn begin(&mut self, event: &Scanned) -> Result<(), Error> {
+        let gtid = if event.header.event_type == EventType::Query {
+            None
+        } else {
+            self.has_gtids = true;
+            GtidEvent::parse(&event.header, &event.body).map_err(|e| odd(event, "GTID", e))?.gtid
+        };
+        let (offset, time) = (event.place.offset, self.walked.time);
+        let first = offset + u64::from(event.header.event_size);
+        self.open = Some(Begun { offset, gtid, time, first });
         Ok(())
     }
+
+    /// The open transaction is behind.
+    fn close(&mut self) {
+        if let Some(Begun { gtid: Some(gtid), .. }) = self.open.take()
+            && let Some(set) = &mut self.walked.gtid_set
+        {
+            set.insert(&gtid);
+        }
+    }
+
+    /// The next event would be the first at or behind the place: `found` is where it stands.
+    fn arrive(&mut self, found: u64) {
+        let Until::Offset(asked) = self.until else { return };
+        self.walked.asked = match &self.open {
+            _ if asked < self.head => return,
+            _ if found > asked => Asked::InEvent(found),
+            // Without GTIDs nothing tells where a transaction ended, but the BEGIN of the next.
+            Some(open) if self.has_gtids && open.first != asked => Asked::Inside,
+            Some(_) if !self.has_gtids => return,
+            Some(_) | None => Asked::Boundary,
+        };
+        if let Some(open) = self.open.take() {
+            (self.walked.offset, self.walked.time) = (open.offset, open.time);
+        }
+    }
+
+    /// The file has no more: it ends between transactions, since the server hands on no part of
+    /// one.
+    fn ended(mut self) -> Walked {
+        self.close();
+        if let Until::Offset(asked) = self.until
+            && self.walked.offset < asked
+        {
+            self.walked.asked = Asked::Beyond;
+        }
+        self.walked
+    }
+}
+
+/// Events that no transaction holds.
+fn is_between(kind: EventType) -> bool {
+    matches!(
+        kind,
+        EventType::Rotate
+            | EventType::Stop
+            | EventType::Incident
+            | EventType::BinlogCheckpoint
+            | EventType::StartEncryption
+    )
 }
 
 fn odd(event: &Scanned, what: &str, source: binlog::Error) -> Error {

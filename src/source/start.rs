@@ -6,14 +6,19 @@
 //! binlogs that were reset. (DESIGN 4)
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::scan::{self, Until};
+use super::scan::{self, Asked, Until, Walked};
 use super::{Error, Settings, meta_dat};
 use crate::binlog::FIRST_EVENT;
 use crate::change::{Flavor, GtidSet, Position};
 use crate::mysql::Session;
 use crate::mysql::probe::{self, BinlogFile, Probe};
 use crate::mysql::replica::DumpFrom;
+
+/// How often a place is looked for that the server does not send yet, and the pause between.
+const MOST_TRIES: u32 = 40;
+const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 
 /// The begin of an instance without a committed position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,18 +94,7 @@ impl Finder<'_> {
     }
 
     async fn at_end(&mut self) -> Result<First, Error> {
-        let end = probe::binlog_end(self.session, self.probe).await?;
-        let end =
-            end.ok_or_else(|| Error::NoBinlog { address: self.settings.endpoint.address() })?;
-        let walked = scan::walk(self.settings, &end.file, Until::Offset(FIRST_EVENT)).await?;
-        let position = Position {
-            file: end.file,
-            offset: end.offset,
-            gtid_set: end.gtid_set,
-            server_uuid: Arc::clone(&self.probe.uuid),
-            file_created: walked.created,
-            event_time: 0,
-        };
+        let position = end(self.settings, self.session, self.probe).await?;
         let note = format!(
             "begins at the source's current end, {position}: what was written before is not \
              published; to begin earlier set canal.instance.master.journal.name, or .timestamp, \
@@ -136,24 +130,53 @@ impl Finder<'_> {
                 found.size
             )));
         }
-        // Only MySQL's sets have to be counted through the file; MariaDB answers for any place.
-        let counts = self.probe.flavor == Flavor::MySql && self.probe.has_gtids();
-        let until = Until::Offset(if counts { offset } else { FIRST_EVENT });
-        let mut walked = scan::walk(self.settings, file, until).await?;
-        if counts && walked.offset > offset && offset > FIRST_EVENT {
-            return Err(Error::Start(format!(
-                "the configured start {file}:{offset} is in the middle of an event; the next one \
-                 begins at {}",
-                walked.offset
-            )));
+        let mut walked = self.walked_to(file, offset).await?;
+        match walked.asked {
+            Asked::Boundary => {}
+            Asked::Inside => {
+                return Err(Error::Start(format!(
+                    "the configured start {file}:{offset} is in the middle of a transaction; it \
+                     begins at {}",
+                    walked.offset
+                )));
+            }
+            Asked::InEvent(next) => {
+                return Err(Error::Start(format!(
+                    "the configured start {file}:{offset} is in the middle of an event; the next \
+                     one begins at {next}"
+                )));
+            }
+            Asked::Beyond => {
+                return Err(Error::Start(format!(
+                    "the configured start {file}:{offset} cannot be read: the source sends the \
+                     file to {} only",
+                    walked.offset
+                )));
+            }
         }
-        walked.offset = offset;
-        self.position(file, walked).await
+        if offset <= FIRST_EVENT {
+            walked.offset = offset;
+        }
+        Ok(self.position(file, walked))
+    }
+
+    /// Walks to a place in the file. What the server has just written it may send a little
+    /// later (with `sync_binlog=1`, when it is synced), so this looks more than once.
+    async fn walked_to(&mut self, file: &str, offset: u64) -> Result<Walked, Error> {
+        let mut tries = 0;
+        loop {
+            let walked = scan::walk(self.settings, file, Until::Offset(offset)).await?;
+            if walked.asked != Asked::Beyond || tries == MOST_TRIES {
+                return Ok(walked);
+            }
+            tries += 1;
+            tokio::time::sleep(BETWEEN_TRIES).await;
+        }
     }
 
     async fn in_file(&mut self, file: &str, seconds: u32) -> Result<Position, Error> {
         let walked = scan::walk(self.settings, file, Until::Time(seconds)).await?;
-        self.position(file, walked).await
+        Ok(self.position(file, walked))
     }
 
     /// The last file that begins before the time, then the first transaction in it that does
@@ -182,20 +205,49 @@ impl Finder<'_> {
         self.in_file(&file.name, seconds).await
     }
 
-    async fn position(&mut self, file: &str, walked: scan::Walked) -> Result<Position, Error> {
-        let gtid_set = match self.probe.flavor {
-            _ if !self.probe.has_gtids() => None,
-            Flavor::MySql => walked.gtid_set,
-            Flavor::MariaDb => probe::gtid_at(self.session, file, walked.offset).await?,
-        };
-        Ok(Position {
-            file: Arc::from(file),
-            offset: walked.offset,
-            gtid_set,
-            server_uuid: Arc::clone(&self.probe.uuid),
-            file_created: walked.created,
-            event_time: walked.time,
-        })
+    fn position(&self, file: &str, walked: Walked) -> Position {
+        paired(self.probe, file, walked)
+    }
+}
+
+/// The current end of the source's binlog, with what was executed before it.
+///
+/// The walk may end before what the server calls the end: it does not send what is not synced
+/// yet. That is a boundary too, and the set is the one of it.
+pub(crate) async fn end(
+    settings: &Settings,
+    session: &mut Session,
+    probe: &Probe,
+) -> Result<Position, Error> {
+    // Asked first, so that it holds nothing from behind the end.
+    let elsewhere = match probe.flavor {
+        Flavor::MySql if probe.has_gtids() => probe::executed_and_purged(session).await?.1,
+        Flavor::MySql | Flavor::MariaDb => None,
+    };
+    let Some((file, offset)) = probe::binlog_place(session).await? else {
+        return Err(Error::NoBinlog { address: settings.endpoint.address() });
+    };
+    let until = Until::Offset(if probe.has_gtids() { offset } else { FIRST_EVENT });
+    let mut walked = scan::walk(settings, &file, until).await?;
+    if !probe.has_gtids() {
+        walked.offset = offset;
+    }
+    // What a replica without log_replica_updates has executed is in none of its files.
+    if let (Some(set), Some(elsewhere)) = (&mut walked.gtid_set, &elsewhere) {
+        set.union(elsewhere);
+    }
+    walked.time = 0;
+    Ok(paired(probe, &file, walked))
+}
+
+fn paired(probe: &Probe, file: &str, walked: Walked) -> Position {
+    Position {
+        file: Arc::from(file),
+        offset: walked.offset,
+        gtid_set: walked.gtid_set.filter(|_| probe.has_gtids()),
+        server_uuid: Arc::clone(&probe.uuid),
+        file_created: walked.created,
+        event_time: walked.time,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod begin;
 mod login;
+mod pairs;
 mod stream;
 
 use std::sync::Arc;

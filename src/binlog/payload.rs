@@ -5,14 +5,18 @@
 //! whole events without checksums, BEGIN to COMMIT; the GTID event stands before it, outside
 //! (`Transaction_payload_event`, `libs/mysql/binlog/event/control_events.h`).
 //!
-//! The body comes in pieces, as its packets arrive; inner events go out as soon as they are
-//! whole. Memory is bounded by the largest inner event, the decoder's window (128 MiB at most,
-//! as zstd limits it; 2 MiB at the server's default level) and a buffer.
+//! The body comes in pieces, as its packets arrive; inner events are cut one at a time, and
+//! nothing is inflated before the event in front of it was taken. Memory is bounded by the largest
+//! inner event, the decoder's window (128 MiB at most, as zstd limits it; 2 MiB at the server's
+//! default level) and a buffer, whatever a piece inflates to.
 //!
 //! ```text
 //! let mut inflater = Inflater::default();
 //! for piece in pieces {
-//!     inflater.push(piece, |event| take(event))?;
+//!     inflater.push(piece);
+//!     while let Some(event) = inflater.next_event()? {
+//!         take(event);
+//!     }
 //! }
 //! inflater.finish()?;
 //! ```
@@ -33,22 +37,22 @@ const LARGEST_EVENT: u64 = (1 << 30) + (1 << 20);
 /// Room for what one step inflates. Events are cut from buffers of a few of these, and keep
 /// theirs alive while they are in use.
 const ROOM: usize = 32 << 10;
+/// When this part of an event has come, the rest gets its room at once: growing by doubling would
+/// hold a large one twice.
+const TRUSTED_PART: usize = 16;
 
 /// Takes the pieces of one payload event's body and gives its inner events.
-#[derive(Default)]
 pub struct Inflater {
     stage: Stage,
-    /// Bytes of events not yet whole.
+    /// What came and was not looked at yet.
+    piece: Bytes,
+    /// Bytes of events not yet whole, or not yet taken.
     events: BytesMut,
 }
 
-#[derive(Default)]
 enum Stage {
-    /// The fields are not whole yet.
-    #[default]
-    Head,
-    /// With what came of them.
-    HeadBegun(Vec<u8>),
+    /// The fields are not whole yet: what came of them.
+    Head(Vec<u8>),
     Body(Box<Body>),
 }
 
@@ -58,7 +62,15 @@ struct Body {
     stated: Option<u64>,
     produced: u64,
     decoder: Option<Decoder<'static>>,
+    /// The last step filled its room: more may come without more input.
+    filled: bool,
     frame_ended: bool,
+}
+
+impl Default for Inflater {
+    fn default() -> Self {
+        Self { stage: Stage::Head(Vec::new()), piece: Bytes::new(), events: BytesMut::new() }
+    }
 }
 
 impl std::fmt::Debug for Inflater {
@@ -68,35 +80,45 @@ impl std::fmt::Debug for Inflater {
 }
 
 impl Inflater {
-    /// Takes the next piece of the body (its checksum may follow in the last ones) and hands
-    /// over each inner event that is whole by it: header and body, without a checksum.
-    pub fn push<E: From<Error>>(
-        &mut self,
-        piece: &[u8],
-        mut each: impl FnMut(Bytes) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut begun = match std::mem::take(&mut self.stage) {
-            Stage::Body(mut body) => {
-                let result = body.push(piece, &mut self.events, &mut each);
-                self.stage = Stage::Body(body);
-                return result;
+    /// Gives the next piece of the body (its checksum may follow in the last ones), once
+    /// [`Inflater::next_event`] has nothing more of the one before.
+    pub fn push(&mut self, piece: Bytes) {
+        debug_assert!(self.body().is_none_or(|body| body.left == 0 || self.piece.is_empty()));
+        self.piece = piece;
+    }
+
+    /// The next inner event, header and body, without a checksum; `None` when that needs
+    /// another piece.
+    pub fn next_event(&mut self) -> Result<Option<Bytes>, Error> {
+        if let Stage::Head(begun) = &mut self.stage {
+            begun.extend_from_slice(&std::mem::take(&mut self.piece));
+            let Some((body, head_length)) = Body::open(begun)? else {
+                if begun.len() > LONGEST_HEAD {
+                    let (size, limit) = (begun.len() as u64, LONGEST_HEAD as u64);
+                    return Err(Error::TooLarge { what: WHAT, size, limit });
+                }
+                return Ok(None);
+            };
+            self.piece = Bytes::from(std::mem::take(begun));
+            self.piece.advance(head_length);
+            self.stage = Stage::Body(Box::new(body));
+        }
+        let Stage::Body(body) = &mut self.stage else { return Ok(None) };
+        loop {
+            if let Some(event) = cut(&mut self.events)? {
+                return Ok(Some(event));
             }
-            Stage::Head => Vec::new(),
-            Stage::HeadBegun(begun) => begun,
-        };
-        begun.extend_from_slice(piece);
-        let Some((mut body, head_length)) = Body::open(&begun)? else {
-            if begun.len() > LONGEST_HEAD {
-                let size = begun.len() as u64;
-                return Err(Error::TooLarge { what: WHAT, size, limit: LONGEST_HEAD as u64 }.into());
+            if !body.produce(&mut self.piece, &mut self.events)? {
+                return Ok(None);
             }
-            self.stage = Stage::HeadBegun(begun);
-            return Ok(());
-        };
-        let rest = begun.get(head_length..).unwrap_or_default();
-        let result = body.push(rest, &mut self.events, &mut each);
-        self.stage = Stage::Body(Box::new(body));
-        result
+        }
+    }
+
+    fn body(&self) -> Option<&Body> {
+        match &self.stage {
+            Stage::Head(_) => None,
+            Stage::Body(body) => Some(body),
+        }
     }
 
     /// Whether all that was stated came, and came out whole. To be called behind the last piece.
@@ -151,58 +173,43 @@ impl Body {
             None => return Err(cursor.impossible(0)),
         };
         let head_length = bytes.len() - cursor.len();
-        let body = Self { left, stated, produced: 0, decoder, frame_ended: false };
+        let body = Self { left, stated, produced: 0, decoder, filled: false, frame_ended: false };
         Ok(Some((body, head_length)))
     }
 
-    fn push<E: From<Error>>(
-        &mut self,
-        piece: &[u8],
-        events: &mut BytesMut,
-        each: &mut impl FnMut(Bytes) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Makes the next bytes of `events` out of `piece`, as many as fit [`ROOM`]; false when that
+    /// needs another piece.
+    fn produce(&mut self, piece: &mut Bytes, events: &mut BytesMut) -> Result<bool, Error> {
         let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(piece.len());
-        let mut piece = piece.get(..length).unwrap_or_default();
-        self.left -= length as u64;
-        if self.decoder.is_none() {
-            while !piece.is_empty() {
-                let (part, rest) = piece.split_at(piece.len().min(ROOM));
-                piece = rest;
-                events.extend_from_slice(part);
-                self.produce(part.len())?;
-                hand_over(events, each)?;
-            }
-            return Ok(());
+        let (taken, made) = if self.decoder.is_none() {
+            let part = length.min(ROOM);
+            make_room(events, part);
+            events.extend_from_slice(piece.get(..part).unwrap_or_default());
+            (part, part)
+        } else if length == 0 && !self.filled {
+            (0, 0)
+        } else {
+            self.inflate(piece.get(..length).unwrap_or_default(), events)?
+        };
+        piece.advance(taken);
+        self.left -= taken as u64;
+        self.produced += made as u64;
+        if let Some(limit) = self.stated
+            && self.produced > limit
+        {
+            return Err(Error::TooLarge { what: WHAT, size: self.produced, limit });
         }
-        while !piece.is_empty() {
-            let (taken, made, full) = self.inflate(piece, events)?;
-            piece = piece.get(taken..).unwrap_or_default();
-            self.produce(made)?;
-            hand_over(events, each)?;
-            // What did not fit the buffer comes without more input.
-            let mut full = full;
-            while full {
-                let (_, made, again) = self.inflate(&[], events)?;
-                self.produce(made)?;
-                hand_over(events, each)?;
-                full = again && made > 0;
-            }
-            if taken == 0 && made == 0 {
-                let reason = "bytes are left behind the compressed data".to_owned();
-                return Err(Error::Inflate { what: WHAT, reason }.into());
-            }
+        if taken == 0 && made == 0 && length > 0 {
+            let reason = "bytes are left behind the compressed data".to_owned();
+            return Err(Error::Inflate { what: WHAT, reason });
         }
-        Ok(())
+        Ok(taken > 0 || made > 0)
     }
 
-    /// Inflates into `events`. Gives bytes taken, bytes made, and whether the buffer was filled.
-    fn inflate(
-        &mut self,
-        piece: &[u8],
-        events: &mut BytesMut,
-    ) -> Result<(usize, usize, bool), Error> {
-        let Some(decoder) = &mut self.decoder else { return Ok((0, 0, false)) };
-        events.reserve(ROOM);
+    /// Inflates into `events`. Gives bytes taken and bytes made.
+    fn inflate(&mut self, piece: &[u8], events: &mut BytesMut) -> Result<(usize, usize), Error> {
+        let Some(decoder) = &mut self.decoder else { return Ok((0, 0)) };
+        make_room(events, ROOM);
         let start = events.len();
         events.resize(start + ROOM, 0);
         let mut input = InBuffer::around(piece);
@@ -214,18 +221,20 @@ impl Body {
         if taken > 0 || made > 0 {
             self.frame_ended = hint == 0; // asking again behind the end begins a new frame
         }
-        Ok((taken, made, made == ROOM))
+        self.filled = made == ROOM;
+        Ok((taken, made))
     }
+}
 
-    fn produce(&mut self, bytes: usize) -> Result<(), Error> {
-        self.produced += bytes as u64;
-        match self.stated {
-            Some(limit) if self.produced > limit => {
-                Err(Error::TooLarge { what: WHAT, size: self.produced, limit })
-            }
-            Some(_) | None => Ok(()),
-        }
+/// Room for `more` bytes behind those of the event that is coming.
+fn make_room(events: &mut BytesMut, more: usize) {
+    if events.capacity() - events.len() >= more {
+        return;
     }
+    let announced = EventHeader::parse(events).map_or(0, |header| header.event_size as usize);
+    let rest = announced.saturating_sub(events.len());
+    let is_trusted = rest > ROOM && events.len() >= announced / TRUSTED_PART;
+    events.reserve(if is_trusted { rest + more } else { more });
 }
 
 /// Type and value of the next field; `None` at their end.
@@ -236,24 +245,19 @@ fn read_field<'a>(cursor: &mut Cursor<'a>) -> Result<Option<(u64, &'a [u8])>, Er
     }
 }
 
-/// Cuts whole events off the front.
-fn hand_over<E: From<Error>>(
-    events: &mut BytesMut,
-    each: &mut impl FnMut(Bytes) -> Result<(), E>,
-) -> Result<(), E> {
-    while events.remaining() >= HEADER_LENGTH {
-        let header = EventHeader::parse(events)?;
-        refuse_outer(header.event_type)?;
-        let size = u64::from(header.event_size);
-        if size > LARGEST_EVENT {
-            return Err(Error::TooLarge { what: WHAT, size, limit: LARGEST_EVENT }.into());
-        }
-        if events.len() < header.event_size as usize {
-            break;
-        }
-        each(events.split_to(header.event_size as usize).freeze())?;
+/// Cuts a whole event off the front.
+fn cut(events: &mut BytesMut) -> Result<Option<Bytes>, Error> {
+    if events.len() < HEADER_LENGTH {
+        return Ok(None);
     }
-    Ok(())
+    let header = EventHeader::parse(events)?;
+    refuse_outer(header.event_type)?;
+    let size = u64::from(header.event_size);
+    if size > LARGEST_EVENT {
+        return Err(Error::TooLarge { what: WHAT, size, limit: LARGEST_EVENT });
+    }
+    let size = header.event_size as usize;
+    Ok((events.len() >= size).then(|| events.split_to(size).freeze()))
 }
 
 /// What stands around transactions never stands within one.

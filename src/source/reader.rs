@@ -10,6 +10,7 @@
 
 mod events;
 mod idle;
+mod payload;
 mod tables;
 
 use std::collections::HashSet;
@@ -21,12 +22,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::idle::Idle;
+use self::payload::{Payload, Proof};
 use self::tables::Tables;
 use super::assemble::{Assembler, End, Fault, Input, Piece, TakenBack};
 use super::channel::Sender;
 use super::progress::Progress;
 use super::{Error, Settings};
-use crate::binlog::payload::Inflater;
 use crate::binlog::{
     ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments, HEADER_LENGTH, Tracker,
 };
@@ -81,23 +82,14 @@ pub(super) struct Reader<'a> {
     is_same_file: bool,
     /// Bytes received since the last chunk, dropped ones too: its slices may keep them alive.
     unclaimed: usize,
+    /// Whether the bytes that are being applied are known to be those that the server wrote.
+    proof: Proof,
     /// Chunks that were handed over, and leave with the next parcel, and what they weigh.
     parcel: (Vec<Chunk>, usize),
     /// When the last packet came.
     now: Instant,
     /// When `progress` was last told of one.
     heard: Instant,
-}
-
-/// A compressed transaction that is arriving.
-struct Payload {
-    header: EventHeader,
-    place: EventPlace,
-    inflater: Inflater,
-    checksum: crc32fast::Hasher,
-    /// The last bytes that came: the checksum, when no more come.
-    tail: Vec<u8>,
-    received: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -127,6 +119,7 @@ impl<'a> Reader<'a> {
             idle: Idle::new(),
             is_same_file: false,
             unclaimed: 0,
+            proof: Proof::Given,
             parcel: (Vec::new(), 0),
             now: Instant::now(),
             heard: Instant::now(),
@@ -285,74 +278,6 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A piece of a compressed transaction.
-    async fn piece(
-        &mut self,
-        arriving: &mut Option<Payload>,
-        bytes: &Bytes,
-        last: bool,
-        outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
-        const WHAT: &str = "TRANSACTION_PAYLOAD";
-        let mut payload = if let Some(payload) = arriving.take() {
-            payload
-        } else {
-            let header = EventHeader::parse(bytes).map_err(|e| self.odd(WHAT, e))?;
-            let place = self.advance(&header)?;
-            Payload {
-                header,
-                place,
-                inflater: Inflater::default(),
-                checksum: crc32fast::Hasher::new(),
-                tail: Vec::new(),
-                received: 0,
-            }
-        };
-        let body = if payload.received == 0 { bytes.slice(HEADER_LENGTH..) } else { bytes.clone() };
-        payload.received += bytes.len();
-        payload.check(bytes);
-        let mut inner = Vec::new();
-        payload
-            .inflater
-            .push(&body, |event| {
-                inner.push(event);
-                Ok::<(), crate::binlog::Error>(())
-            })
-            .map_err(|e| self.odd(WHAT, e))?;
-        // What was received is charged once, to the first of the events that came of it.
-        let mut size = bytes.len();
-        for event in inner {
-            let header = EventHeader::parse(&event).map_err(|e| self.odd(WHAT, e))?;
-            let length = event.len().max(size);
-            size = 0;
-            let body = event.slice(HEADER_LENGTH..);
-            let place = payload.place.clone();
-            self.apply(&header, body, &place, length, outlet).await?;
-        }
-        if last {
-            return self.end_payload(payload);
-        }
-        *arriving = Some(payload);
-        Ok(())
-    }
-
-    fn end_payload(&self, payload: Payload) -> Result<(), Stop> {
-        const WHAT: &str = "TRANSACTION_PAYLOAD";
-        if payload.received != payload.header.event_size as usize {
-            return Err(Stop::broken(format!(
-                "a compressed transaction at {} says that it has {} bytes, and has {}",
-                self.here(),
-                payload.header.event_size,
-                payload.received
-            )));
-        }
-        let tail = payload.tail.as_slice().try_into().map_or(0, u32::from_le_bytes);
-        if self.format.checksum == ChecksumAlgorithm::Crc32 && payload.checksum.finalize() != tail {
-            return Err(self.odd(WHAT, crate::binlog::Error::Checksum));
-        }
-        payload.inflater.finish().map_err(|e| self.odd(WHAT, e))
-    }
-
     /// Gives one event to the assembler, and what comes of it to the channel.
     async fn step(
         &mut self,
@@ -362,8 +287,21 @@ impl<'a> Reader<'a> {
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
         match self.assembler.step(input, place, size, &self.tracker)? {
-            Some(piece) => self.hand_over(piece, outlet).await,
+            Some(piece) => self.hand_over_or_hold(piece, outlet).await,
             None => Ok(()),
+        }
+    }
+
+    /// What would make a compressed transaction visible waits for the proof that it came whole.
+    async fn hand_over_or_hold(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
+        match (&mut self.proof, &piece.end) {
+            (Proof::Pending { held }, End::Commit(_)) => {
+                *held = Some(piece);
+                Ok(())
+            }
+            (Proof::Pending { .. }, End::More | End::Abort) | (Proof::Given, _) => {
+                self.hand_over(piece, outlet).await
+            }
         }
     }
 
@@ -470,22 +408,6 @@ impl<'a> Reader<'a> {
 
     fn odd(&self, what: &str, source: crate::binlog::Error) -> Stop {
         Stop::from(Error::Event { place: self.place(), what: what.to_owned(), source })
-    }
-}
-
-impl Payload {
-    /// Runs the checksum over all but the last four bytes.
-    fn check(&mut self, bytes: &[u8]) {
-        if let Some((covered, last)) = bytes.split_last_chunk::<4>() {
-            self.checksum.update(&self.tail);
-            self.checksum.update(covered);
-            self.tail = last.to_vec();
-            return;
-        }
-        self.tail.extend_from_slice(bytes);
-        let covered = self.tail.len().saturating_sub(4);
-        self.checksum.update(self.tail.get(..covered).unwrap_or_default());
-        self.tail.drain(..covered);
     }
 }
 

@@ -290,9 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
     async fn fill(&mut self, wanted: usize) -> Result<(), Error> {
         while self.buffer.len() < wanted {
             if self.buffer.capacity() - self.buffer.len() < SMALLEST_READ {
-                // Doubled, so that joining a large event copies each byte a few times at most.
-                let missing = wanted - self.buffer.len();
-                self.buffer.reserve(missing.min(self.buffer.len()).max(READ_SIZE));
+                self.buffer.reserve(self.growth(wanted));
             }
             let read = self.stream.read_buf(&mut self.buffer);
             match tokio::time::timeout(self.patience, read).await {
@@ -303,6 +301,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             }
         }
         Ok(())
+    }
+
+    /// How much room to make for `wanted` bytes: doubled, so that joining a large event copies
+    /// each byte a few times at most; and when a sixteenth of it has come, all that its header
+    /// announces, since doubling would hold it twice.
+    fn growth(&self, wanted: usize) -> usize {
+        /// Status byte, and where the event's header has its size.
+        const SIZE: std::ops::Range<usize> = 10..14;
+        let came = self.buffer.len();
+        let size = self.buffer.get(SIZE).and_then(|size| size.try_into().ok());
+        let size = size.map_or(0, u32::from_le_bytes) as usize;
+        let is_large_event = wanted > KEPT_BUFFER && self.buffer.first() == Some(&EVENT);
+        if is_large_event && size <= LARGEST_PAYLOAD && came >= size / 16 && size > came {
+            return size - came + READ_SIZE;
+        }
+        wanted.saturating_sub(came).min(came).max(READ_SIZE)
     }
 
     /// Lets go of a buffer that one large payload has blown up.

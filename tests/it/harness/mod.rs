@@ -3,13 +3,14 @@
 //! In: the environment (`SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`, `SLUICE_TEST_DOCKER`,
 //! `SLUICE_TEST_SERVERS`; see [`servers`]). Out: servers of MySQL and MariaDB ([`servers`]), a
 //! running `sluice` with a home of its own ([`program`]), what a Kafka client reads ([`topics`],
-//! [`message`]).
+//! [`message`]); a network that fails on demand ([`proxy`]).
 //! Always: nothing outlives the test process, whatever ends it ([`process`]); a server that was
 //! not asked to be left out and cannot be had fails the test.
 
 pub(crate) mod message;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod servers;
 pub(crate) mod topics;

@@ -1,0 +1,113 @@
+//! A network between sluice and a server that does what real ones do at their worst.
+//!
+//! In: the server, and from time to time a [`Fault`]. Out: an address that forwards to it. It
+//! hands on packet by packet, to know where an event begins, so connections must be without TLS.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Server;
+
+/// What happens to the bytes of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// One bit of the next compressed transaction is flipped, so many thousandths of its length
+    /// behind its begin. Then all is well again.
+    Flip { thousandths: usize, bit: u8 },
+    /// Nothing arrives any more, and nothing is closed.
+    Silence,
+}
+
+/// The running proxy; its connections end with it.
+pub(crate) struct Proxy {
+    port: u16,
+    fault: Arc<Mutex<Fault>>,
+}
+
+impl Proxy {
+    pub(crate) fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let fault = Arc::new(Mutex::new(Fault::None));
+        let (target, known) = ((server.host.clone(), server.port), Arc::clone(&fault));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect((target.0.as_str(), target.1)) else {
+                    continue;
+                };
+                forward(&client, &server, &known);
+            }
+        });
+        Self { port, fault }
+    }
+
+    /// `host:port` of it.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What happens from now on.
+    pub(crate) fn set(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    /// What happens now.
+    pub(crate) fn fault(&self) -> Fault {
+        *self.fault.lock().unwrap()
+    }
+}
+
+fn forward(client: &TcpStream, server: &TcpStream, fault: &Arc<Mutex<Fault>>) {
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+    let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let fault = Arc::clone(fault);
+    std::thread::spawn(move || {
+        let mut packet = Vec::new();
+        while next(&mut from, &mut packet).is_ok() {
+            while *fault.lock().unwrap() == Fault::Silence {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            damage(&mut packet, &mut fault.lock().unwrap());
+            if to.write_all(&packet).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
+const HEADER: usize = 4;
+/// Behind a packet's header and its status byte.
+const EVENT: usize = HEADER + 1;
+const TRANSACTION_PAYLOAD: u8 = 40;
+
+fn next(from: &mut TcpStream, packet: &mut Vec<u8>) -> std::io::Result<()> {
+    packet.resize(HEADER, 0);
+    from.read_exact(packet)?;
+    let length = u32::from_le_bytes([packet[0], packet[1], packet[2], 0]) as usize;
+    packet.resize(HEADER + length, 0);
+    from.read_exact(&mut packet[HEADER..])
+}
+
+fn damage(packet: &mut [u8], fault: &mut Fault) {
+    let is_payload = packet.len() > EVENT + 19
+        && packet[HEADER] == 0
+        && packet[EVENT + 4] == TRANSACTION_PAYLOAD;
+    if let Fault::Flip { thousandths, bit } = *fault
+        && is_payload
+    {
+        let length = packet.len() - EVENT;
+        packet[EVENT + length * thousandths / 1000] ^= 1 << bit;
+        *fault = Fault::None;
+    }
+}

@@ -1,0 +1,150 @@
+//! Compressed transactions and large events: damaged on the way, and larger than memory.
+//!
+//! `SLUICE_FLIPS=500` damages so many, `SLUICE_INFLATED_MB=1000` and `SLUICE_LARGE_EVENT_MB=900`
+//! are the long forms of the others.
+
+use std::fmt::Write as _;
+
+use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::servers::{private_mysql, run};
+use crate::harness::{Random, Record, Sluice, say, topics};
+
+const MIB: u64 = 1 << 20;
+
+fn setting(name: &str, ordinary: u64) -> u64 {
+    std::env::var(name).map_or(ordinary, |value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_read_again() {
+    let Some(mysql) = private_mysql(&["--binlog-transaction-compression=ON"]) else { return };
+    let mut source = mysql.database("flips").await;
+    run(&mut source, "CREATE TABLE a (id INT PRIMARY KEY, t INT, x TEXT)").await;
+    run(&mut source, "CREATE TABLE b (id INT PRIMARY KEY, t INT, x LONGTEXT)").await;
+    let proxy = Proxy::to(&mysql);
+    let mut sluice = Sluice::with_instance(
+        "flips",
+        &mysql,
+        &[
+            ("canal.instance.master.address", &proxy.address()),
+            ("canal.instance.master.sslMode", "DISABLED"),
+            ("canal.instance.filter.regex", r"flips\..*"),
+            ("canal.mq.topic", "flips"),
+        ],
+    );
+    sluice.start();
+
+    let flips = setting("SLUICE_FLIPS", 20);
+    let seed = Random::any_seed();
+    say(&format!("seed {seed}, {flips} flips"));
+    let mut random = Random::new(seed);
+    let mut told = Vec::new();
+    for flip in 0..flips {
+        let thousandths = random.place(1000);
+        let bit = u8::try_from(random.below(8)).unwrap();
+        proxy.set(Fault::Flip { thousandths, bit });
+        // Each fourth is handed over in several chunks.
+        let large = if flip % 4 == 3 { "REPEAT(HEX(RANDOM_BYTES(500)), 4000)" } else { "'x'" };
+        let text = format!("text {}", random.bits());
+        run(
+            &mut source,
+            &format!(
+                "BEGIN; INSERT INTO a VALUES ({0}, {flip}, '{text}'), ({1}, {flip}, '{text}');
+                 SAVEPOINT s; INSERT INTO b VALUES ({1}, {flip}, 'no'); ROLLBACK TO s;
+                 INSERT INTO b VALUES ({0}, {flip}, {large}); UPDATE a SET x = 'new' WHERE id = {0};
+                 DELETE FROM a WHERE id = {1}; COMMIT",
+                2 * flip,
+                2 * flip + 1
+            ),
+        )
+        .await;
+        let (first, second) = (2 * flip, 2 * flip + 1);
+        told.push(format!("INSERT a {first}={text} {second}={text}"));
+        told.push(format!("INSERT b {first}"));
+        told.push(format!("UPDATE a {first}=new"));
+        told.push(format!("DELETE a {second}={text}"));
+        let records = topics::read_at_least(&sluice.bootstrap(), "flips", told.len());
+        let seen: Vec<String> = records.iter().map(words).collect();
+        assert_eq!(seen, told, "with bit {bit} flipped at {thousandths}/1000");
+        assert_eq!(proxy.fault(), Fault::None, "nothing was flipped");
+    }
+    let retries = sluice.said().matches("trying again").count();
+    assert!(retries as u64 >= flips / 2, "only {retries} of the flips were noticed");
+    sluice.stop();
+}
+
+/// Type, table and rows of a message: of `a` with the text.
+fn words(record: &Record) -> String {
+    let message = record.json();
+    let table = message["table"].as_str().unwrap();
+    let mut words = format!("{} {table}", message["type"].as_str().unwrap());
+    for row in message["data"].as_array().unwrap() {
+        let _ = write!(words, " {}", row["id"].as_str().unwrap());
+        if table == "a" {
+            let _ = write!(words, "={}", row["x"].as_str().unwrap());
+        }
+    }
+    words
+}
+
+#[tokio::test]
+async fn a_payload_of_kilobytes_that_inflates_to_megabytes_takes_no_more_memory_than_its_events() {
+    let Some(mysql) = private_mysql(&["--binlog-transaction-compression=ON"]) else { return };
+    let megabytes = setting("SLUICE_INFLATED_MB", 300);
+    let mut source = mysql.database("inflated").await;
+    run(&mut source, "CREATE TABLE t (id INT, x LONGTEXT) ENGINE=BLACKHOLE").await;
+    let filter = ("canal.instance.filter.regex", r"inflated\..*");
+    let mut sluice = Sluice::with_instance("inflated", &mysql, &[filter]);
+    sluice.start();
+    run(
+        &mut source,
+        &format!(
+            "SET SESSION cte_max_recursion_depth = 100000;
+             INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+             WHERE i < {megabytes}) SELECT i, REPEAT('x', 1000000) FROM n"
+        ),
+    )
+    .await;
+    run(&mut source, "SET SESSION binlog_transaction_compression = OFF").await;
+    run(&mut source, "INSERT INTO t VALUES (0, 'end')").await;
+    let end = usize::try_from(megabytes).unwrap() + 1;
+    let records = topics::read_at_least(&sluice.bootstrap(), "inflated.t", end);
+    assert_eq!(records.len(), end, "a message for each event of a row");
+    let memory = sluice.peak_memory();
+    say(&format!("{megabytes} MB inflated, resident at most {} MB", memory / MIB));
+    assert!(memory < 128 * MIB, "resident: {memory} bytes");
+    sluice.stop();
+}
+
+#[tokio::test]
+async fn an_event_of_hundreds_of_megabytes_takes_the_memory_of_one_event() {
+    let Some(mysql) = private_mysql(&["--max-allowed-packet=1073741824"]) else { return };
+    let megabytes = setting("SLUICE_LARGE_EVENT_MB", 200);
+    let mut source = mysql.database("events").await;
+    run(&mut source, "CREATE TABLE t (id INT, x LONGTEXT) ENGINE=BLACKHOLE").await;
+    for compression in ["OFF", "ON"] {
+        let mut sluice = Sluice::with_instance(
+            "events",
+            &mysql,
+            &[
+                ("canal.instance.filter.regex", r"events\..*"),
+                // A message of that size is none for a topic.
+                ("canal.instance.filter.black.field", "events.t:x"),
+            ],
+        );
+        sluice.start();
+        run(&mut source, &format!("SET SESSION binlog_transaction_compression = {compression}"))
+            .await;
+        run(&mut source, &format!("INSERT INTO t VALUES (1, REPEAT('x', {megabytes}000000))"))
+            .await;
+        let records = topics::read_at_least(&sluice.bootstrap(), "events.t", 1);
+        assert_eq!(records[0].json()["data"][0]["id"], "1");
+        let memory = sluice.peak_memory();
+        say(&format!(
+            "an event of {megabytes} MB, compression {compression}: resident at most {} MB",
+            memory / MIB
+        ));
+        assert!(memory < megabytes * 1_000_000 + 128 * MIB, "resident: {memory} bytes");
+        sluice.stop();
+    }
+}

@@ -9,6 +9,7 @@
 
 use super::Error;
 use super::cursor::{Cursor, big_endian};
+use super::digits::{put_padded, put_unsigned};
 
 const DIGITS_OF_GROUP: u8 = 9;
 
@@ -77,11 +78,11 @@ impl<'a> Decimal<'a> {
         }
         out.push(b'.');
         for _ in 0..self.scale / DIGITS_OF_GROUP {
-            write_padded(groups.next(4), DIGITS_OF_GROUP, out);
+            put_padded(out, groups.next(4), usize::from(DIGITS_OF_GROUP));
         }
         let part = self.scale % DIGITS_OF_GROUP;
         if part > 0 {
-            write_padded(groups.next(bytes_of(part)), part, out);
+            put_padded(out, groups.next(bytes_of(part)), usize::from(part));
         }
     }
 
@@ -117,18 +118,8 @@ impl Groups<'_> {
 /// Without the zeros at the front of the number that begins at `start`.
 fn write_significant(group: u32, digits: u8, start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
-        write_padded(group, digits, out);
+        put_padded(out, group, usize::from(digits));
     } else if group > 0 {
-        out.extend_from_slice(itoa::Buffer::new().format(group).as_bytes());
+        put_unsigned(out, u64::from(group));
     }
-}
-
-fn write_padded(group: u32, digits: u8, out: &mut Vec<u8>) {
-    let mut text = [b'0'; 9];
-    let mut rest = group;
-    for digit in text.iter_mut().take(usize::from(digits)).rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-    }
-    out.extend(text.iter().take(usize::from(digits)));
 }

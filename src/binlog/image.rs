@@ -28,11 +28,11 @@ pub enum Cell<'a> {
 #[derive(Clone, Debug)]
 pub struct Images<'a> {
     columns: &'a [Column],
-    present: &'a ColumnSet,
-    after_present: Option<&'a ColumnSet>,
+    /// The columns of the next image, and of the one behind it, with how many they are.
+    present: (&'a ColumnSet, usize),
+    next_present: (&'a ColumnSet, usize),
     bytes: &'a [u8],
     at: usize,
-    after_is_next: bool,
 }
 
 impl<'a> Images<'a> {
@@ -50,7 +50,15 @@ impl<'a> Images<'a> {
         after_present: Option<&'a ColumnSet>,
         bytes: &'a [u8],
     ) -> Self {
-        Self { columns, present, after_present, bytes, at: 0, after_is_next: false }
+        let counted = |present| (present, count_present(present, columns.len()));
+        let present = counted(present);
+        Self {
+            columns,
+            present,
+            next_present: after_present.map_or(present, counted),
+            bytes,
+            at: 0,
+        }
     }
 
     /// How many bytes the images walked so far take.
@@ -73,19 +81,16 @@ impl<'a> Images<'a> {
         if self.is_done() {
             return Ok(false);
         }
-        let present = match self.after_present {
-            Some(after) if self.after_is_next => after,
-            Some(_) | None => self.present,
-        };
-        self.after_is_next = !self.after_is_next;
-        let count = count_present(present, self.columns.len());
+        let (present, count) = self.present;
+        std::mem::swap(&mut self.present, &mut self.next_present);
+        let has_all = count == self.columns.len();
         let image = self.bytes.get(self.at..).unwrap_or_default();
         let Some((nulls, mut rest)) = image.split_at_checked(count.div_ceil(8)) else {
             return Err(cut(count.div_ceil(8), image.len()).into());
         };
         let mut place = 0;
         for (index, column) in self.columns.iter().enumerate() {
-            if !present.contains(index) {
+            if !has_all && !present.contains(index) {
                 continue;
             }
             let null = nulls.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1);

@@ -10,6 +10,7 @@
 
 use super::Error;
 use super::cursor::{Cursor, big_endian};
+use super::digits::{pair, put_short, put_unsigned};
 
 /// A DATE. Zero and partial dates (`2024-00-00`) are values too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +83,15 @@ impl Date {
     /// Appends `2024-05-17`.
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>) {
-        write_four(self.year, out);
-        out.push(b'-');
-        write_two(self.month, out);
-        out.push(b'-');
-        write_two(self.day, out);
+        out.extend_from_slice(&self.text());
+    }
+
+    #[inline]
+    fn text(self) -> [u8; 10] {
+        let year = u32::from(self.year);
+        let ([y1, y2], [y3, y4]) = (pair(year / 100), pair(year));
+        let ([m1, m2], [d1, d2]) = (pair(self.month.into()), pair(self.day.into()));
+        [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]
     }
 }
 
@@ -141,16 +146,10 @@ impl Time {
         if self.negative {
             out.push(b'-');
         }
-        match u8::try_from(self.hours) {
-            Ok(hours @ 0..=99) => write_two(hours, out),
-            Ok(_) | Err(_) => {
-                out.extend_from_slice(itoa::Buffer::new().format(self.hours).as_bytes());
-            }
+        if self.hours >= 100 {
+            put_unsigned(out, u64::from(self.hours / 100));
         }
-        out.push(b':');
-        write_two(self.minutes, out);
-        out.push(b':');
-        write_two(self.seconds, out);
+        out.extend_from_slice(&clock(u32::from(self.hours), self.minutes, self.seconds));
         write_fraction(self.micros, self.fsp, out);
     }
 }
@@ -212,13 +211,13 @@ impl DateTime {
     /// Appends `2024-05-17 10:00:00.123`.
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.date.write(out);
-        out.push(b' ');
-        write_two(self.hour, out);
-        out.push(b':');
-        write_two(self.minute, out);
-        out.push(b':');
-        write_two(self.second, out);
+        let mut text = [b' '; 19];
+        let (date, time) = text.split_at_mut(11);
+        if let Some(date) = date.first_chunk_mut() {
+            *date = self.date.text();
+        }
+        time.copy_from_slice(&clock(u32::from(self.hour), self.minute, self.second));
+        out.extend_from_slice(&text);
         write_fraction(self.micros, self.fsp, out);
     }
 }
@@ -304,30 +303,21 @@ const fn low32(value: u64) -> u32 {
     (value & 0xffff_ffff) as u32
 }
 
+/// `10:20:30`; of more hours than 99 the last two digits.
 #[inline]
-fn write_two(value: u8, out: &mut Vec<u8>) {
-    let value = value % 100;
-    out.extend_from_slice(&[b'0' + value / 10, b'0' + value % 10]);
-}
-
-#[inline]
-fn write_four(value: u16, out: &mut Vec<u8>) {
-    let two = |value: u16| bits(u32::from(value % 100), 0, 8);
-    write_two(two(value / 100), out);
-    write_two(two(value), out);
+fn clock(hours: u32, minutes: u8, seconds: u8) -> [u8; 8] {
+    let ([h1, h2], [m1, m2]) = (pair(hours), pair(minutes.into()));
+    let [s1, s2] = pair(seconds.into());
+    [h1, h2, b':', m1, m2, b':', s1, s2]
 }
 
 /// A point and `digits` digits of the microseconds, cut off, not rounded.
+#[inline]
 fn write_fraction(micros: u32, digits: u8, out: &mut Vec<u8>) {
     if digits == 0 {
         return;
     }
-    let mut text = *b".000000";
-    let [_, places @ ..] = &mut text;
-    let mut rest = micros;
-    for place in places.iter_mut().rev() {
-        *place = b'0' + bits(rest % 10, 0, 8);
-        rest /= 10;
-    }
-    out.extend(text.iter().take(1 + usize::from(digits)));
+    let ([m1, m2], [m3, m4]) = (pair(micros / 10_000), pair(micros / 100));
+    let [m5, m6] = pair(micros);
+    put_short(out, &[b'.', m1, m2, m3, m4, m5, m6], 1 + usize::from(digits));
 }

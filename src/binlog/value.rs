@@ -103,8 +103,15 @@ pub(crate) fn encoded_length(kind: ColumnType, image: &[u8]) -> Result<usize, Er
         ColumnType::Enum { bytes } | ColumnType::Set { bytes } => usize::from(bytes),
         _ => {
             let prefix = prefix_length(kind);
-            let length = image.get(..prefix).ok_or_else(|| cut(prefix, image.len()))?;
-            usize::try_from(little_endian(length)).unwrap_or(usize::MAX).saturating_add(prefix)
+            let length = match (prefix, image) {
+                (1, [length, ..]) => usize::from(*length),
+                (2, [low, high, ..]) => usize::from(u16::from_le_bytes([*low, *high])),
+                _ => {
+                    let length = image.get(..prefix).ok_or_else(|| cut(prefix, image.len()))?;
+                    usize::try_from(little_endian(length)).unwrap_or(usize::MAX)
+                }
+            };
+            length.saturating_add(prefix)
         }
     })
 }

@@ -1,10 +1,11 @@
 //! The message of a rows event, written in one pass over its images.
 
-use crate::binlog::{self, Cell, CellSpans, Images};
+use crate::binlog::digits::put_signed;
+use crate::binlog::{self, Cell, CellSpans, Images, count_present};
 use crate::change::{ColumnSet, RowsChange, RowsKind};
 
-use super::plan::{close_object, put_mysql_types, put_sql_types};
-use super::statement::{put_gtid_and_id, put_number, put_type};
+use super::plan::{PlannedColumn, close_object, put_mysql_types, put_sql_types};
+use super::statement::{put_gtid_and_id, put_type};
 use super::{Error, FlatPlan, Stamp};
 
 /// Which rows of an event a message holds.
@@ -41,6 +42,7 @@ pub struct Workspace {
     after: CellSpans,
     /// By column, where types vary: the number that the last row gave.
     sql_types: Vec<i16>,
+    /// A text before it is escaped, or for a partition hash.
     text: Vec<u8>,
 }
 
@@ -146,9 +148,8 @@ impl FlatPlan {
             let Some(column) = self.columns.get(index).filter(|column| column.shown) else {
                 return Ok(());
             };
-            self.note_type(index, cell, work);
-            out.extend_from_slice(&column.member);
-            self.put_cell(index, column.kind, cell, out)
+            note_type(index, column, cell, &mut work.sql_types);
+            self.put_member(index, column, cell, &mut work.text, out)
         })?;
         end_row(out, start);
         Ok(())
@@ -170,20 +171,17 @@ impl FlatPlan {
             let Some(column) = self.columns.get(index).filter(|column| column.shown) else {
                 return Ok(());
             };
-            self.note_type(index, cell, work);
-            out.extend_from_slice(&column.member);
-            let value = out.len();
-            self.put_cell(index, column.kind, cell, out)?;
+            note_type(index, column, cell, &mut work.sql_types);
+            let member = out.len();
+            self.put_member(index, column, cell, &mut work.text, out)?;
             let before = work.before.cell(&change.images, index);
             if before == cell || before == Cell::Absent {
                 return Ok(());
             }
-            let member = work.old.len();
-            work.old.extend_from_slice(&column.member);
-            let old_value = work.old.len();
-            self.put_cell(index, column.kind, before, &mut work.old)?;
-            if work.old.get(old_value..) == out.get(value..) {
-                work.old.truncate(member);
+            let old_member = work.old.len();
+            self.put_member(index, column, before, &mut work.text, &mut work.old)?;
+            if work.old.get(old_member..) == out.get(member..) {
+                work.old.truncate(old_member);
             }
             Ok(())
         })?;
@@ -204,25 +202,16 @@ impl FlatPlan {
         if kind == RowsKind::Update {
             images.skip()?;
         }
-        if !self.types_vary {
+        if self.sql_types.varying.is_empty() {
             return images.skip().map(drop);
         }
         let noted = images.visit(|index, _, cell| -> Result<(), binlog::Error> {
-            self.note_type(index, cell, work);
+            if let Some(column) = self.columns.get(index) {
+                note_type(index, column, cell, &mut work.sql_types);
+            }
             Ok(())
         });
         noted.map(drop)
-    }
-
-    fn note_type(&self, index: usize, cell: Cell<'_>, work: &mut Workspace) {
-        if !self.types_vary {
-            return;
-        }
-        if let (Some(place), Some(column)) =
-            (work.sql_types.get_mut(index), self.columns.get(index))
-        {
-            *place = column.sql_type.of(cell);
-        }
     }
 
     /// Everything behind the rows.
@@ -241,7 +230,7 @@ impl FlatPlan {
         };
         out.push(b']');
         out.extend_from_slice(&self.database);
-        put_number(out, stamp.es);
+        put_signed(out, stamp.es);
         put_gtid_and_id(out, stamp);
         out.extend_from_slice(b",\"isDdl\":false,\"mysqlType\":");
         if whole {
@@ -260,18 +249,23 @@ impl FlatPlan {
             }
         }
         out.extend_from_slice(&self.key);
-        if whole && !self.types_vary {
-            out.extend_from_slice(&self.sql_types);
+        let noted = |index: usize| work.sql_types.get(index).copied().unwrap_or_default();
+        if whole {
+            for (index, before) in &self.sql_types.varying {
+                out.extend_from_slice(before);
+                put_signed(out, i64::from(noted(*index)));
+            }
+            out.extend_from_slice(&self.sql_types.rest);
         } else {
             let number = |(index, column): (usize, _)| {
-                let column: &super::plan::PlannedColumn = column;
-                let noted = work.sql_types.get(index).copied().filter(|_| self.types_vary);
-                (column, noted.unwrap_or_else(|| column.sql_type.of(Cell::Null)))
+                let column: &PlannedColumn = column;
+                let varies = column.sql_type.depends_on_value();
+                (column, if varies { noted(index) } else { column.sql_type.of(Cell::Null) })
             };
             put_sql_types(out, columns().map(number));
         }
         out.extend_from_slice(&self.name);
-        put_number(out, stamp.ts);
+        put_signed(out, stamp.ts);
         put_type(
             out,
             match change.kind {
@@ -284,11 +278,24 @@ impl FlatPlan {
 
     /// Whether an image with these columns has all that are shown.
     fn is_whole(&self, present: &ColumnSet) -> bool {
+        if count_present(present, self.columns.len()) == self.columns.len() {
+            return true;
+        }
         self.columns.iter().enumerate().all(|(index, c)| !c.shown || present.contains(index))
     }
 
     fn unreadable(&self, reason: binlog::Error) -> Error {
         Error { table: self.table.name.clone(), reason }
+    }
+}
+
+/// Notes the number of a column's type, where its values decide it.
+#[inline]
+fn note_type(index: usize, column: &PlannedColumn, cell: Cell<'_>, noted: &mut [i16]) {
+    if column.sql_type.depends_on_value()
+        && let Some(place) = noted.get_mut(index)
+    {
+        *place = column.sql_type.of(cell);
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::change::{ColumnType, Table};
+use crate::binlog::Cell;
+use crate::binlog::digits::{put_short, put_signed};
+use crate::change::{Charset, ColumnType, Table};
 use crate::format::escape::put_string;
 
-use super::FlatSettings;
 use super::sql_type::SqlType;
+use super::{BinaryForm, FlatSettings, LabelForm};
 
 /// A table version, ready to be written.
 #[derive(Clone, Debug)]
@@ -15,18 +17,41 @@ pub struct FlatPlan {
     pub(super) settings: FlatSettings,
     /// By index of the table's columns.
     pub(super) columns: Vec<PlannedColumn>,
-    /// Whether the number of some column's type depends on its value.
-    pub(super) types_vary: bool,
     /// `,"database":"db","es":`
     pub(super) database: Vec<u8>,
     /// The object of `mysqlType` with all columns that are shown.
     pub(super) mysql_types: Vec<u8>,
-    /// The object of `sqlType` with all columns that are shown; of no use if types vary.
-    pub(super) sql_types: Vec<u8>,
+    pub(super) sql_types: SqlTypes,
     /// `,"pkNames":["id"],"sql":"","sqlType":`
     pub(super) key: Vec<u8>,
     /// `,"table":"t","ts":`
     pub(super) name: Vec<u8>,
+}
+
+/// The object of `sqlType` with all columns that are shown, in pieces.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SqlTypes {
+    /// The columns whose number depends on their values, each with what stands before it.
+    pub(super) varying: Vec<(usize, Vec<u8>)>,
+    /// What stands behind the last of them.
+    pub(super) rest: Vec<u8>,
+}
+
+impl SqlTypes {
+    fn new(columns: &[PlannedColumn]) -> Self {
+        let (mut varying, mut piece) = (Vec::new(), b"{".to_vec());
+        for (index, column) in columns.iter().enumerate().filter(|(_, column)| column.shown) {
+            let is_first = varying.is_empty() && piece.len() == 1;
+            piece.extend_from_slice(&column.member.bare()[usize::from(is_first)..]);
+            if column.sql_type.depends_on_value() {
+                varying.push((index, std::mem::take(&mut piece)));
+            } else {
+                put_signed(&mut piece, i64::from(column.sql_type.of(Cell::Null)));
+            }
+        }
+        piece.push(b'}');
+        Self { varying, rest: piece }
+    }
 }
 
 /// A column, ready to be written.
@@ -34,12 +59,103 @@ pub struct FlatPlan {
 pub(super) struct PlannedColumn {
     /// Whether it is published.
     pub(super) shown: bool,
-    /// `,"name":`; the first of an object has its comma replaced.
-    pub(super) member: Vec<u8>,
+    /// The first of an object has its comma replaced.
+    pub(super) member: Member,
     /// The text of its type, as a JSON string.
     pub(super) mysql_type: Vec<u8>,
     pub(super) sql_type: SqlType,
     pub(super) kind: ColumnType,
+    pub(super) content: Content,
+}
+
+/// What a value's text may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Digits, signs, letters: nothing that JSON has to escape.
+    Plain,
+    /// Characters of this set, as they stand in the row image.
+    Characters(Charset),
+    /// Anything, once it has been written.
+    Free,
+}
+
+impl Content {
+    fn of(kind: ColumnType, settings: &FlatSettings) -> Self {
+        match kind {
+            ColumnType::Char { charset, .. }
+            | ColumnType::VarChar { charset, .. }
+            | ColumnType::Text { charset, .. } => Self::Characters(charset),
+            ColumnType::CompressedVarChar { .. }
+            | ColumnType::CompressedText { .. }
+            | ColumnType::Json { .. } => Self::Free,
+            ColumnType::Binary { .. }
+            | ColumnType::VarBinary { .. }
+            | ColumnType::Blob { .. }
+            | ColumnType::Geometry { .. } => match settings.binary {
+                BinaryForm::CodePoints => Self::Free,
+                BinaryForm::Base64 | BinaryForm::Hex => Self::Plain,
+            },
+            ColumnType::Enum { .. } | ColumnType::Set { .. } => match settings.labels {
+                LabelForm::Number => Self::Plain,
+                LabelForm::Label => Self::Free,
+            },
+            ColumnType::Tiny { .. }
+            | ColumnType::Short { .. }
+            | ColumnType::Int24 { .. }
+            | ColumnType::Long { .. }
+            | ColumnType::LongLong { .. }
+            | ColumnType::Float
+            | ColumnType::Double
+            | ColumnType::Decimal { .. }
+            | ColumnType::Bit { .. }
+            | ColumnType::Year
+            | ColumnType::Date
+            | ColumnType::OldTime
+            | ColumnType::Time { .. }
+            | ColumnType::OldDateTime
+            | ColumnType::DateTime { .. }
+            | ColumnType::OldTimestamp
+            | ColumnType::Timestamp { .. }
+            | ColumnType::Vector { .. }
+            | ColumnType::Plugin(_) => Self::Plain,
+        }
+    }
+}
+
+/// Bytes of most names with what stands around them.
+const SHORT_MEMBER: usize = 32;
+
+/// The name of a member of an object, ready to be appended: `,"name":"`, with the quote that
+/// begins a value.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    /// Padded, so that a short one is copied without a call.
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Member {
+    fn new(name: &str) -> Self {
+        let mut bytes = [&b","[..], &string(name), b":\""].concat();
+        let length = bytes.len();
+        bytes.resize(length.max(SHORT_MEMBER), 0);
+        Self { bytes, length }
+    }
+
+    /// Appends it with the quote of a value.
+    #[inline]
+    pub(super) fn put_quoted(&self, out: &mut Vec<u8>) {
+        match self.bytes.first_chunk::<SHORT_MEMBER>() {
+            Some(bytes) if self.length <= SHORT_MEMBER => put_short(out, bytes, self.length),
+            _ => out.extend_from_slice(&self.bytes),
+        }
+    }
+
+    /// `,"name":`
+    #[inline]
+    pub(super) fn bare(&self) -> &[u8] {
+        &self.bytes[..self.length - 1]
+    }
 }
 
 impl FlatPlan {
@@ -51,10 +167,11 @@ impl FlatPlan {
             .enumerate()
             .map(|(index, column)| PlannedColumn {
                 shown: shown.contains(&index),
-                member: [&b","[..], &string(&column.name), b":"].concat(),
+                member: Member::new(&column.name),
                 mysql_type: string(&column.mysql_type),
                 sql_type: SqlType::new(column.kind, settings),
                 kind: column.kind,
+                content: Content::of(column.kind, settings),
             })
             .collect();
         let visible = || columns.iter().filter(|column| column.shown);
@@ -62,17 +179,12 @@ impl FlatPlan {
         let key = key.filter_map(|index| table.columns.get(*index));
         let key: Vec<Vec<u8>> = key.map(|column| string(&column.name)).collect();
         let key = if key.is_empty() { b"null".to_vec() } else { list(&key) };
-        let (mut mysql_types, mut sql_types) = (Vec::new(), Vec::new());
+        let mut mysql_types = Vec::new();
         put_mysql_types(&mut mysql_types, visible());
-        put_sql_types(
-            &mut sql_types,
-            visible().map(|c| (c, c.sql_type.of(crate::binlog::Cell::Null))),
-        );
         Self {
-            types_vary: visible().any(|column| column.sql_type.depends_on_value()),
+            sql_types: SqlTypes::new(&columns),
             database: [&b",\"database\":"[..], &string(&table.name.schema), b",\"es\":"].concat(),
             mysql_types,
-            sql_types,
             key: [&b",\"pkNames\":"[..], &key, b",\"sql\":\"\",\"sqlType\":"].concat(),
             name: [&b",\"table\":"[..], &string(&table.name.table), b",\"ts\":"].concat(),
             columns,
@@ -88,7 +200,7 @@ pub(super) fn put_mysql_types<'a>(
     columns: impl Iterator<Item = &'a PlannedColumn>,
 ) {
     put_object(out, columns, |out, column| {
-        out.extend_from_slice(&column.member);
+        out.extend_from_slice(column.member.bare());
         out.extend_from_slice(&column.mysql_type);
     });
 }
@@ -99,8 +211,8 @@ pub(super) fn put_sql_types<'a>(
     columns: impl Iterator<Item = (&'a PlannedColumn, i16)>,
 ) {
     put_object(out, columns, |out, (column, number)| {
-        out.extend_from_slice(&column.member);
-        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        out.extend_from_slice(column.member.bare());
+        put_signed(out, i64::from(number));
     });
 }
 

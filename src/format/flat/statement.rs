@@ -1,7 +1,8 @@
 //! Messages of statements: DDL, DML in statement format, rows query events.
 
+use crate::binlog::digits::{put_signed, put_unsigned};
 use crate::change::{StatementChange, StatementKind};
-use crate::format::escape::{escape_from, put_string};
+use crate::format::escape::{put_escaped, put_string};
 
 use super::Stamp;
 
@@ -10,7 +11,7 @@ pub fn write_statement(statement: &StatementChange, stamp: &Stamp<'_>, out: &mut
     out.extend_from_slice(b"{\"data\":null,\"database\":");
     put_string(out, &statement.schema);
     out.extend_from_slice(b",\"es\":");
-    put_number(out, stamp.es);
+    put_signed(out, stamp.es);
     put_gtid_and_id(out, stamp);
     out.extend_from_slice(if statement.is_ddl { b",\"isDdl\":true" } else { b",\"isDdl\":false" });
     out.extend_from_slice(b",\"mysqlType\":null,\"old\":null,\"pkNames\":null,\"sql\":");
@@ -18,18 +19,16 @@ pub fn write_statement(statement: &StatementChange, stamp: &Stamp<'_>, out: &mut
     out.extend_from_slice(b",\"sqlType\":null,\"table\":");
     put_string(out, &statement.table);
     out.extend_from_slice(b",\"ts\":");
-    put_number(out, stamp.ts);
+    put_signed(out, stamp.ts);
     put_type(out, name(statement.kind));
 }
 
 /// Appends `,"gtid":"","id":1`.
 pub(super) fn put_gtid_and_id(out: &mut Vec<u8>, stamp: &Stamp<'_>) {
     out.extend_from_slice(b",\"gtid\":\"");
-    let start = out.len();
-    out.extend_from_slice(stamp.gtid.as_bytes());
-    escape_from(out, start);
+    put_escaped(out, stamp.gtid.as_bytes());
     out.extend_from_slice(b"\",\"id\":");
-    out.extend_from_slice(itoa::Buffer::new().format(stamp.id).as_bytes());
+    put_unsigned(out, stamp.id);
 }
 
 /// Appends `,"type":"INSERT"}`, the end of every message.
@@ -37,10 +36,6 @@ pub(super) fn put_type(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"type\":\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\"}");
-}
-
-pub(super) fn put_number(out: &mut Vec<u8>, number: i64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Canal's word (`EventType` of its protocol).

@@ -5,33 +5,53 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::binlog::{Cell, DateTime, Error, Timestamp, Value, charset, json};
+use crate::binlog::digits::{put_signed, put_unsigned};
+use crate::binlog::{Cell, DateTime, Error, Timestamp, Value, charset, json, prefix_length};
 use crate::change::{Charset, ColumnType};
-use crate::format::escape::escape_from;
+use crate::format::escape::put_escaped;
 use crate::format::java::{put_double, put_float};
 
+use super::plan::{Content, PlannedColumn};
 use super::{BinaryForm, FlatPlan, LabelForm};
 
 /// JSON as MySQL spaces it, with numbers and strings as Canal's decoder prints them.
 const JSON_STYLE: json::Style = json::Style { double: put_json_double, string: put_json_string };
 
 impl FlatPlan {
-    /// Appends a value as JSON: a string, or null.
-    pub(super) fn put_cell(
+    /// Appends a member of a row: its name, and its value as a string, or null. `scratch` is
+    /// written over.
+    #[inline]
+    pub(super) fn put_member(
         &self,
         index: usize,
-        kind: ColumnType,
+        column: &PlannedColumn,
         cell: Cell<'_>,
+        scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let Cell::Raw(raw) = cell else {
+            out.extend_from_slice(column.member.bare());
             out.extend_from_slice(b"null");
             return Ok(());
         };
-        out.push(b'"');
-        let start = out.len();
-        if self.put_text(index, kind, raw, out)? == Content::Free {
-            escape_from(out, start);
+        column.member.put_quoted(out);
+        match column.content {
+            Content::Plain => self.put_text(index, column.kind, raw, out)?,
+            Content::Characters(charset) => {
+                let bytes = raw.get(prefix_length(column.kind)..).unwrap_or_default();
+                if let Some(text) = charset::borrow_utf8(charset, bytes) {
+                    put_escaped(out, text.as_bytes());
+                } else {
+                    scratch.clear();
+                    charset::to_utf8(charset, bytes, scratch);
+                    put_escaped(out, scratch);
+                }
+            }
+            Content::Free => {
+                scratch.clear();
+                self.put_text(index, column.kind, raw, scratch)?;
+                put_escaped(out, scratch);
+            }
         }
         out.push(b'"');
         Ok(())
@@ -44,47 +64,46 @@ impl FlatPlan {
         kind: ColumnType,
         raw: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<Content, Error> {
+    ) -> Result<(), Error> {
         match Value::decode(kind, raw)? {
             Value::Null => {}
-            Value::Int(number) => put_digits(out, number),
-            Value::UInt(number) | Value::Bit(number) => put_digits(out, number),
+            Value::Int(number) => put_signed(out, number),
+            Value::UInt(number) | Value::Bit(number) => put_unsigned(out, number),
             Value::Float(number) => put_float(out, number),
             Value::Double(number) => put_double(out, number),
             Value::Decimal(decimal) => decimal.write(out),
             Value::Year(0) => out.extend_from_slice(b"0000"),
-            Value::Year(year) => put_digits(out, year),
+            Value::Year(year) => put_unsigned(out, u64::from(year)),
             Value::Date(date) => date.write(out),
             Value::Time(time) => time.write(out),
             Value::DateTime(moment) => moment.write(out),
             Value::Timestamp(moment) => self.local(moment).write(out),
-            Value::Text { bytes, charset } => return Ok(put_characters(bytes, charset, out)),
-            Value::Bytes(bytes) | Value::Geometry(bytes) => {
-                return Ok(self.put_binary(bytes, 0, out));
+            Value::Text { bytes, charset } => {
+                charset::to_utf8(charset, bytes, out);
             }
+            Value::Bytes(bytes) | Value::Geometry(bytes) => self.put_binary(bytes, 0, out),
             Value::Binary { bytes, length } => {
                 let padding = usize::from(length).saturating_sub(bytes.len());
-                return Ok(self.put_binary(bytes, padding, out));
+                self.put_binary(bytes, padding, out);
             }
-            Value::Enum(number) => return Ok(self.put_enum(index, number, out)),
-            Value::Set(mask) => return Ok(self.put_set(index, mask, out)),
-            Value::Json(document) => {
-                json::write_text(document, JSON_STYLE, out)?;
-                return Ok(Content::Free);
-            }
+            Value::Enum(number) => self.put_enum(index, number, out),
+            Value::Set(mask) => self.put_set(index, mask, out),
+            Value::Json(document) => json::write_text(document, JSON_STYLE, out)?,
             Value::Vector(floats) => put_vector(floats, out),
             Value::Plugin(value) => value.write(out),
             Value::Compressed(compressed) => {
                 // MariaDB's compressed columns are the only values that are copied first
                 let mut bytes = Vec::new();
                 compressed.inflate(&mut bytes)?;
-                return Ok(match compressed.charset {
+                match compressed.charset {
                     Charset::Binary => self.put_binary(&bytes, 0, out),
-                    charset => put_characters(&bytes, charset, out),
-                });
+                    charset => {
+                        charset::to_utf8(charset, &bytes, out);
+                    }
+                }
             }
         }
-        Ok(Content::Plain)
+        Ok(())
     }
 
     /// What clocks of the zone show; the zero timestamp is zero everywhere.
@@ -94,7 +113,7 @@ impl FlatPlan {
     }
 
     /// `padding` zero bytes belong to the value and are not in `bytes`.
-    fn put_binary(&self, bytes: &[u8], padding: usize, out: &mut Vec<u8>) -> Content {
+    fn put_binary(&self, bytes: &[u8], padding: usize, out: &mut Vec<u8>) {
         match self.settings.binary {
             BinaryForm::CodePoints => {
                 for byte in bytes {
@@ -102,42 +121,34 @@ impl FlatPlan {
                     out.extend_from_slice(char::from(*byte).encode_utf8(&mut utf8).as_bytes());
                 }
                 out.resize(out.len() + padding, 0);
-                Content::Free
             }
-            BinaryForm::Base64 => {
-                put_base64(bytes, padding, out);
-                Content::Plain
-            }
+            BinaryForm::Base64 => put_base64(bytes, padding, out),
             BinaryForm::Hex => {
                 let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0') as u8;
                 for byte in bytes {
                     out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
                 }
                 out.resize(out.len() + 2 * padding, b'0');
-                Content::Plain
             }
         }
     }
 
-    fn put_enum(&self, index: usize, number: u16, out: &mut Vec<u8>) -> Content {
+    fn put_enum(&self, index: usize, number: u16, out: &mut Vec<u8>) {
         let labels = self.labels(index);
         match (self.settings.labels, usize::from(number).checked_sub(1)) {
             (LabelForm::Label, None) => {} // the error value is the empty text
             (LabelForm::Label, Some(place)) if place < labels.len() => {
                 out.extend_from_slice(labels[place].as_bytes());
-                return Content::Free;
             }
-            (LabelForm::Label | LabelForm::Number, _) => put_digits(out, number),
+            (LabelForm::Label | LabelForm::Number, _) => put_unsigned(out, u64::from(number)),
         }
-        Content::Plain
     }
 
-    fn put_set(&self, index: usize, mask: u64, out: &mut Vec<u8>) -> Content {
+    fn put_set(&self, index: usize, mask: u64, out: &mut Vec<u8>) {
         let labels = self.labels(index);
         let unnamed = mask.checked_shr(u32::try_from(labels.len()).unwrap_or(64)).unwrap_or(0);
         if self.settings.labels == LabelForm::Number || unnamed != 0 {
-            put_digits(out, mask);
-            return Content::Plain;
+            return put_unsigned(out, mask);
         }
         let chosen = labels.iter().enumerate().filter(|(place, _)| mask >> place & 1 == 1);
         for (nth, (_, label)) in chosen.enumerate() {
@@ -146,30 +157,11 @@ impl FlatPlan {
             }
             out.extend_from_slice(label.as_bytes());
         }
-        Content::Free
     }
 
     fn labels(&self, index: usize) -> &[String] {
         self.table.columns.get(index).map_or(&[], |column| &column.labels)
     }
-}
-
-/// Whether a text may hold what JSON has to escape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// Digits, signs, letters: never.
-    Plain,
-    /// Anything.
-    Free,
-}
-
-fn put_digits(out: &mut Vec<u8>, number: impl itoa::Integer) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-fn put_characters(bytes: &[u8], charset: Charset, out: &mut Vec<u8>) -> Content {
-    charset::to_utf8(charset, bytes, out);
-    Content::Free
 }
 
 /// Base64 of `bytes` and `padding` zeros behind them.

@@ -65,10 +65,14 @@ pub(crate) async fn tables(
         };
         found.extend(name(row).map(|name| (name, definition)));
     }
+    // MySQL before 5.7.6 and MariaDB before 10.2.5 do not have it, nor tables that want it.
+    let versioned = found.values().any(|definition| definition.versioned);
+    let generated = if versioned { "generation_expression" } else { "NULL" };
     let rows = session
         .query(&format!(
             "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c, \
-             generation_expression AS g FROM information_schema.columns WHERE {which} ORDER BY table_name, ordinal_position"
+             {generated} AS g FROM information_schema.columns \
+             WHERE {which} ORDER BY table_name, ordinal_position"
         ))
         .await?;
     for row in &rows {

@@ -11,6 +11,7 @@
 mod columns;
 mod fold;
 mod snapshot;
+mod types;
 mod workload;
 
 use std::time::Duration;

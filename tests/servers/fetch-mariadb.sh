@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# fetch-mariadb.sh DIR: a MariaDB server in DIR, without installing anything and without root.
+# fetch-mariadb.sh DIR [newest]: a MariaDB server in DIR, without installing anything and without
+# root.
 #
 # Out: DIR/bin/{mariadbd,mariadb,mariadb-binlog}, and DIR/data, an initialised data directory with
 # the accounts of fetch-mysql.sh. Run again, it does nothing. The version is that of the machine's
-# own release (Debian 12: 10.11).
+# own release (Debian 12: 10.11), or the newest that Debian has; Ubuntu's newest is its own.
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/packages.sh"
 
-[ $# = 1 ] || die "usage: $0 DIR"
+[ $# = 1 ] || [ "$#/${2:-}" = 2/newest ] || die "usage: $0 DIR [newest]"
+wanted=${2:-}
 
 is_ubuntu() { grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; }
 
@@ -16,26 +18,32 @@ build() {
     local dir=$1 name
     if command -v apt-get >/dev/null; then
         local suites=own,own-updates
-        if is_ubuntu; then suites=$suites,own-security; fi
+        if is_ubuntu; then suites=$suites,own-security
+        elif [ "$wanted" = newest ]; then suites=sid; fi
         unpack "$dir" "$suites" mariadb-server-core mariadb-client-core
         starter "$dir" mariadbd.bare usr/sbin/mariadbd
         for name in mariadb mariadb-binlog mariadb-dump mariadb-admin; do
             [ ! -e "$dir/root/usr/bin/$name" ] || starter "$dir" "$name" "usr/bin/$name"
         done
+        # 11.8 names its folders for itself.
         cat >"$dir/bin/mariadbd" <<'STARTER'
 #!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
 usr=$here/../root/usr
-exec "$here/mariadbd.bare" --no-defaults --basedir="$usr" --lc-messages-dir="$usr/share/mysql" \
-    --character-sets-dir="$usr/share/mysql/charsets" --plugin-dir="$usr/lib/mysql/plugin" --secure-file-priv= "$@"
+share=$usr/share/mariadb
+[ -d "$share" ] || share=$usr/share/mysql
+exec "$here/mariadbd.bare" --no-defaults --basedir="$usr" --lc-messages-dir="$share" \
+    --character-sets-dir="$share/charsets" --plugin-dir="$usr/lib/mysql/plugin" --secure-file-priv= "$@"
 STARTER
         chmod +x "$dir/bin/mariadbd"
-        share=$dir/root/usr/share/mysql
+        share=$dir/root/usr/share/mariadb
+        [ -d "$share" ] || share=$dir/root/usr/share/mysql
     elif command -v mariadbd >/dev/null; then
         mkdir "$dir/bin"
         printf '#!/bin/sh\nexec "%s" --no-defaults "$@"\n' "$(command -v mariadbd)" >"$dir/bin/mariadbd"
         chmod +x "$dir/bin/mariadbd"
-        share=/usr/share/mysql
+        share=/usr/share/mariadb
+        [ -d "$share" ] || share=/usr/share/mysql
     else
         die "neither apt-get nor mariadbd is here; give a running server by SLUICE_TEST_MARIADB"
     fi
@@ -52,8 +60,10 @@ initialise() {
         echo 'CREATE DATABASE mysql;'
         echo 'USE mysql;'
         echo "SET @auth_root_socket = NULL;"
-        cat "$share/mysql_system_tables.sql" "$share/mysql_performance_tables.sql" \
-            "$share/mysql_system_tables_data.sql"
+        local own=mariadb
+        [ -e "$share/mariadb_system_tables.sql" ] || own=mysql
+        cat "$share/${own}_system_tables.sql" "$share/${own}_performance_tables.sql" \
+            "$share/${own}_system_tables_data.sql"
         [ ! -e "$share/fill_help_tables.sql" ] || cat "$share/fill_help_tables.sql"
         echo "FLUSH PRIVILEGES;"
         echo "CREATE USER root@'%' IDENTIFIED BY '';"

@@ -2,13 +2,14 @@
 //!
 //! Where they come from, in this order:
 //! - `SLUICE_TEST_SERVERS=none`: nowhere; each test that wants one says that it was not run.
-//! - `SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`: a URL (`mysql://root:password@host:port`) of an
-//!   account that may create accounts. Tests that restart their server are left out, aloud.
+//! - `SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`, `SLUICE_TEST_MYSQL_56`,
+//!   `SLUICE_TEST_MARIADB_NEWEST`: a URL (`mysql://root:password@host:port`) of an account that
+//!   may create accounts. Tests that restart their server are left out, aloud.
 //! - `SLUICE_TEST_DOCKER=1`: containers (`docker` must be there).
 //! - otherwise `tests/servers/fetch-*.sh` unpacks one into `target/servers`.
 //!
 //! A server runs on loopback, on a port and a copy of an initialised data directory of its own,
-//! with row events and GTIDs. Always there: the account `canal`, password `canal`, with SELECT,
+//! with row events and, but for MySQL 5.6, GTIDs. Always there: the account `canal`, password `canal`, with SELECT,
 //! REPLICATION SLAVE and REPLICATION CLIENT.
 
 use std::io::Read;
@@ -33,11 +34,74 @@ pub(crate) enum Flavor {
     MariaDb,
 }
 
-impl Flavor {
+/// Which server: of each maker the one that the whole suite runs on, and one that shows how far
+/// its promises reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// 9.7 on Debian.
+    MySql,
+    /// 5.6.24: no JSON, no optional metadata, no generated columns; without GTIDs.
+    MySql56,
+    /// 10.11 on Debian 12.
+    MariaDb,
+    /// The newest that Debian has: 11.8 or later.
+    NewestMariaDb,
+}
+
+impl Release {
+    fn flavor(self) -> Flavor {
+        match self {
+            Self::MySql | Self::MySql56 => Flavor::MySql,
+            Self::MariaDb | Self::NewestMariaDb => Flavor::MariaDb,
+        }
+    }
+
+    /// The folder of the fetched one.
     fn word(self) -> &'static str {
         match self {
             Self::MySql => "mysql",
+            Self::MySql56 => "mysql-5.6",
             Self::MariaDb => "mariadb",
+            Self::NewestMariaDb => "mariadb-newest",
+        }
+    }
+
+    /// The environment variable that names one that runs.
+    fn variable(self) -> String {
+        format!("SLUICE_TEST_{}", self.word().to_uppercase().replace('-', "_").replace('.', ""))
+    }
+
+    /// What fetches it, and an argument for it.
+    fn script(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::MySql => ("fetch-mysql.sh", None),
+            Self::MySql56 => ("fetch-mysql-5.6.sh", None),
+            Self::MariaDb => ("fetch-mariadb.sh", None),
+            Self::NewestMariaDb => ("fetch-mariadb.sh", Some("newest")),
+        }
+    }
+
+    /// Its container's image, and what lets root in without a password.
+    fn image(self) -> (&'static str, &'static str) {
+        match self {
+            Self::MySql => ("mysql:9", "MYSQL_ALLOW_EMPTY_PASSWORD=yes"),
+            Self::MySql56 => ("mysql:5.6", "MYSQL_ALLOW_EMPTY_PASSWORD=yes"),
+            Self::MariaDb => ("mariadb:10.11", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=yes"),
+            Self::NewestMariaDb => ("mariadb:latest", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=yes"),
+        }
+    }
+
+    /// Makes the account `canal` where nobody made it.
+    fn account(self) -> &'static str {
+        match self {
+            Self::MySql | Self::MariaDb | Self::NewestMariaDb => {
+                "CREATE USER IF NOT EXISTS canal@'%' IDENTIFIED BY 'canal';
+                 GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO canal@'%';"
+            }
+            Self::MySql56 => {
+                "GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO canal@'%'
+                 IDENTIFIED BY 'canal';"
+            }
         }
     }
 
@@ -52,7 +116,13 @@ impl Flavor {
                 "--default-time-zone=+00:00",
                 "--mysqlx=OFF",
             ],
-            Self::MariaDb => &[
+            Self::MySql56 => &[
+                "--server-id=1",
+                "--log-bin=binlog",
+                "--binlog-format=ROW",
+                "--default-time-zone=+00:00",
+            ],
+            Self::MariaDb | Self::NewestMariaDb => &[
                 "--server-id=2",
                 "--log-bin=binlog",
                 "--binlog-format=ROW",
@@ -72,7 +142,13 @@ impl Flavor {
                 "--innodb-buffer-pool-size=64M",
                 "--performance-schema=OFF",
             ],
-            Self::MariaDb => &[
+            Self::MySql56 => &[
+                "--innodb-flush-log-at-trx-commit=2",
+                "--sync-binlog=0",
+                "--innodb-buffer-pool-size=64M",
+                "--performance-schema=OFF",
+            ],
+            Self::MariaDb | Self::NewestMariaDb => &[
                 "--innodb-flush-log-at-trx-commit=2",
                 "--sync-binlog=0",
                 "--innodb-buffer-pool-size=64M",
@@ -83,6 +159,7 @@ impl Flavor {
 
 /// A server to test against.
 pub(crate) struct Server {
+    release: Release,
     pub(crate) flavor: Flavor,
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -101,23 +178,33 @@ enum Own {
 /// to go without.
 pub(crate) fn mysql() -> Option<&'static Server> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
-    shared(&SHARED, Flavor::MySql)
+    shared(&SHARED, Release::MySql)
 }
 
 /// The MariaDB server that the tests of this binary share.
 pub(crate) fn mariadb() -> Option<&'static Server> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
-    shared(&SHARED, Flavor::MariaDb)
+    shared(&SHARED, Release::MariaDb)
 }
 
 /// A MySQL server of the test's own, with more options, which it may kill and start again.
 pub(crate) fn private_mysql(options: &[&str]) -> Option<Server> {
-    private(Flavor::MySql, options)
+    private(Release::MySql, options)
+}
+
+/// A MySQL 5.6 of the test's own.
+pub(crate) fn private_mysql_56(options: &[&str]) -> Option<Server> {
+    private(Release::MySql56, options)
 }
 
 /// A MariaDB server of the test's own.
 pub(crate) fn private_mariadb(options: &[&str]) -> Option<Server> {
-    private(Flavor::MariaDb, options)
+    private(Release::MariaDb, options)
+}
+
+/// A MariaDB of the test's own, of the newest kind.
+pub(crate) fn private_newest_mariadb(options: &[&str]) -> Option<Server> {
+    private(Release::NewestMariaDb, options)
 }
 
 enum Provider {
@@ -127,14 +214,13 @@ enum Provider {
     Nobody,
 }
 
-fn provider(flavor: Flavor) -> Provider {
+fn provider(release: Release) -> Provider {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(word) = variable("SLUICE_TEST_SERVERS") {
         assert_eq!(word, "none", "SLUICE_TEST_SERVERS may say `none`, it says `{word}`");
         return Provider::Nobody;
     }
-    let address = format!("SLUICE_TEST_{}", flavor.word().to_uppercase());
-    if let Some(url) = variable(&address) {
+    if let Some(url) = variable(&release.variable()) {
         return Provider::Given(url);
     }
     match variable("SLUICE_TEST_DOCKER").as_deref() {
@@ -143,55 +229,56 @@ fn provider(flavor: Flavor) -> Provider {
     }
 }
 
-fn shared(cell: &'static OnceLock<Option<Server>>, flavor: Flavor) -> Option<&'static Server> {
-    let server = cell.get_or_init(|| match provider(flavor) {
+fn shared(cell: &'static OnceLock<Option<Server>>, release: Release) -> Option<&'static Server> {
+    let server = cell.get_or_init(|| match provider(release) {
         Provider::Nobody => None,
-        Provider::Given(url) => Some(Server::given(flavor, &url)),
-        Provider::Docker => Some(Server::container(flavor, &[])),
-        Provider::Fetched => Some(Server::process(flavor, &[])),
+        Provider::Given(url) => Some(Server::given(release, &url)),
+        Provider::Docker => Some(Server::container(release, &[])),
+        Provider::Fetched => Some(Server::process(release, &[])),
     });
     if server.is_none() {
-        say(&format!("NOT RUN: it needs {flavor:?}, and SLUICE_TEST_SERVERS=none"));
+        say(&format!("NOT RUN: it needs {release:?}, and SLUICE_TEST_SERVERS=none"));
     }
     server.as_ref()
 }
 
-fn private(flavor: Flavor, options: &[&str]) -> Option<Server> {
-    match provider(flavor) {
-        Provider::Docker => Some(Server::container(flavor, options)),
-        Provider::Fetched => Some(Server::process(flavor, options)),
+fn private(release: Release, options: &[&str]) -> Option<Server> {
+    match provider(release) {
+        Provider::Docker => Some(Server::container(release, options)),
+        Provider::Fetched => Some(Server::process(release, options)),
         Provider::Nobody => {
-            say(&format!("NOT RUN: it needs {flavor:?}, and SLUICE_TEST_SERVERS=none"));
+            say(&format!("NOT RUN: it needs {release:?}, and SLUICE_TEST_SERVERS=none"));
             None
         }
         Provider::Given(_) => {
-            say(&format!("NOT RUN: it needs a {flavor:?} of its own, and one was given"));
+            say(&format!("NOT RUN: it needs a {release:?} of its own, and one was given"));
             None
         }
     }
 }
 
 impl Server {
-    fn given(flavor: Flavor, url: &str) -> Self {
+    fn given(release: Release, url: &str) -> Self {
         let options: MySqlConnectOptions =
-            url.parse().unwrap_or_else(|error| panic!("the URL of {flavor:?}: {error}"));
+            url.parse().unwrap_or_else(|error| panic!("the URL of {release:?}: {error}"));
         let url = options.to_url_lossy();
         let server = Self {
-            flavor,
+            release,
+            flavor: release.flavor(),
             host: url.host_str().unwrap_or("127.0.0.1").to_owned(),
             port: url.port().unwrap_or(3306),
             user: url.username().to_owned(),
             password: url.password().unwrap_or_default().to_owned(),
             own: None,
         };
-        server.mysql_client("", ACCOUNT);
+        server.mysql_client("", release.account());
         server
     }
 
-    fn process(flavor: Flavor, options: &[&str]) -> Self {
-        let programs = fetched(flavor);
+    fn process(release: Release, options: &[&str]) -> Self {
+        let programs = fetched(release);
         let port = process::free_port();
-        let data = run_folder().join(format!("{}-{port}", flavor.word()));
+        let data = run_folder().join(format!("{}-{port}", release.word()));
         let copied = Command::new("cp").arg("-r").arg(programs.join("data")).arg(&data).status();
         assert!(copied.unwrap().success(), "copy a data directory to {}", data.display());
         // A starting MariaDB removes the temporary tables that it finds, its neighbours' too.
@@ -209,11 +296,12 @@ impl Server {
         if rustix::process::geteuid().is_root() {
             all.push("--user=root".to_owned());
         }
-        let given = flavor.options().iter().chain(flavor.economies()).chain(options);
+        let given = release.options().iter().chain(release.economies()).chain(options);
         all.extend(given.map(|&option| option.to_owned()));
         let own = Own::Process { programs, data, options: all, process: None };
         let server = Self {
-            flavor,
+            release,
+            flavor: release.flavor(),
             host: "127.0.0.1".to_owned(),
             port,
             user: "root".to_owned(),
@@ -224,18 +312,15 @@ impl Server {
         server
     }
 
-    fn container(flavor: Flavor, options: &[&str]) -> Self {
+    fn container(release: Release, options: &[&str]) -> Self {
         let port = process::free_port();
         let name = format!("sluice-test-{}-{port}", std::process::id());
-        let (image, allow) = match flavor {
-            Flavor::MySql => ("mysql:9", "MYSQL_ALLOW_EMPTY_PASSWORD=yes"),
-            Flavor::MariaDb => ("mariadb:10.11", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=yes"),
-        };
+        let (image, allow) = release.image();
         let mut run = Command::new("docker");
         run.args(["run", "--detach", "--name", &name, "--publish"])
             .arg(format!("127.0.0.1:{port}:3306"))
             .args(["--env", allow, image])
-            .args(flavor.options())
+            .args(release.options())
             .args(options);
         succeed(&mut run, "SLUICE_TEST_DOCKER=1 asks for containers");
         // Removed by a watcher when this process is gone, however it ends.
@@ -245,7 +330,8 @@ impl Server {
         );
         succeed(Command::new("setsid").args(["sh", "-c", &watch]), "watch a container");
         let server = Self {
-            flavor,
+            release,
+            flavor: release.flavor(),
             host: "127.0.0.1".to_owned(),
             port,
             user: "root".to_owned(),
@@ -253,7 +339,7 @@ impl Server {
             own: Some(Mutex::new(Own::Container { name })),
         };
         server.wait_until_it_greets();
-        server.mysql_client("", ACCOUNT);
+        server.mysql_client("", release.account());
         server
     }
 
@@ -276,7 +362,7 @@ impl Server {
                     .stdin(Stdio::null())
                     .stdout(log.try_clone().unwrap())
                     .stderr(log);
-                *process = Some(Process::start(self.flavor.word(), command));
+                *process = Some(Process::start(self.release.word(), command));
             }
             Own::Container { name } => succeed(Command::new("docker").args(["start", name]), name),
         }
@@ -364,7 +450,7 @@ impl Server {
     /// Feeds a script to the server's own command line client, which goes on after errors, as
     /// the recordings of the golden files were made.
     pub(crate) fn mysql_client(&self, database: &str, script: &str) {
-        let mut client = Command::new(client_program(self.flavor));
+        let mut client = Command::new(client_program(self.release));
         client
             .args(["-f", "--comments", "--binary-mode", "--default-character-set=utf8mb4"])
             .args(["-h", &self.host, "-P", &self.port.to_string(), "-u", &self.user])
@@ -391,9 +477,6 @@ impl Connector {
     }
 }
 
-const ACCOUNT: &str = "CREATE USER IF NOT EXISTS canal@'%' IDENTIFIED BY 'canal';
-GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO canal@'%';";
-
 /// Runs one statement, or several separated by semicolons.
 pub(crate) async fn run(connection: &mut MySqlConnection, sql: &str) {
     try_run(connection, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
@@ -405,31 +488,34 @@ pub(crate) async fn try_run(connection: &mut MySqlConnection, sql: &str) -> sqlx
 }
 
 /// The folder of a fetched server, fetched now if it is not there.
-fn fetched(flavor: Flavor) -> PathBuf {
+fn fetched(release: Release) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .unwrap()
         .join("servers")
-        .join(flavor.word());
+        .join(release.word());
     if !folder.join(".complete").exists() {
-        say(&format!("fetching a {flavor:?} server into {}", folder.display()));
-        let script = format!("tests/servers/fetch-{}.sh", flavor.word());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
-        succeed(Command::new(script).arg(&folder), "a server to test against cannot be had");
+        say(&format!("fetching a {release:?} server into {}", folder.display()));
+        let (script, argument) = release.script();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(script);
+        let mut fetch = Command::new(script);
+        fetch.arg(&folder).args(argument);
+        succeed(&mut fetch, "a server to test against cannot be had");
     }
     folder
 }
 
 /// The command line client: the fetched one of that server, or, with other providers, one on
-/// the path.
-fn client_program(flavor: Flavor) -> PathBuf {
-    let name = match flavor {
-        Flavor::MySql => "mysql",
-        Flavor::MariaDb => "mariadb",
+/// the path. MySQL 5.6 brings none, and a newer one of MySQL does not know its password method.
+fn client_program(release: Release) -> PathBuf {
+    let (name, of) = match release {
+        Release::MySql => ("mysql", release),
+        Release::MariaDb | Release::NewestMariaDb => ("mariadb", release),
+        Release::MySql56 => ("mariadb", Release::MariaDb),
     };
-    match provider(flavor) {
+    match provider(release) {
         Provider::Given(_) | Provider::Docker if on_path(name) => PathBuf::from(name),
-        _ => fetched(flavor).join("bin").join(name),
+        _ => fetched(of).join("bin").join(name),
     }
 }
 

@@ -195,8 +195,8 @@ impl Instances {
         for one in &self.0.instances {
             let Some(position) = &one.progress.position else { continue };
             let label =
-                FileLabel { destination: one.name.clone(), file: position.file.to_string() };
-            let offset = i64::try_from(position.offset).unwrap_or(i64::MAX);
+                FileLabel { destination: one.name.clone(), file: position.file().to_owned() };
+            let offset = i64::try_from(position.offset()).unwrap_or(i64::MAX);
             ConstGauge::new(offset).encode(family.encode_family(&label)?)?;
         }
         Ok(())

@@ -18,6 +18,7 @@ pub(crate) const FIRST_EVENT: u64 = 4;
 /// Follows the offsets of one dump.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracker {
+    server: Arc<str>,
     file: FileName,
     offset: u64,
     created: u32,
@@ -29,13 +30,23 @@ pub(crate) struct Tracker {
 
 impl Tracker {
     /// A dump by file: it begins exactly there.
-    pub(crate) fn by_file(file: FileName, offset: u64) -> Self {
-        Self { file, offset, created: 0, leaves_out: false, found: true }
+    pub(crate) fn by_file(server: Arc<str>, file: FileName, offset: u64) -> Self {
+        Self { server, file, offset, created: 0, leaves_out: false, found: true }
     }
 
     /// A dump by GTID: the server finds the place, and leaves out what the set holds.
-    pub(crate) fn by_gtid(file: FileName) -> Self {
-        Self { file, offset: FIRST_EVENT, created: 0, leaves_out: true, found: false }
+    pub(crate) fn by_gtid(server: Arc<str>, file: FileName) -> Self {
+        Self { server, file, offset: FIRST_EVENT, created: 0, leaves_out: true, found: false }
+    }
+
+    /// The server whose binlog it is, as positions name it.
+    pub(crate) fn server(&self) -> &Arc<str> {
+        &self.server
+    }
+
+    /// Whether the server leaves out what a GTID set holds.
+    pub(crate) fn is_by_gtid(&self) -> bool {
+        self.leaves_out
     }
 
     pub(crate) fn file(&self) -> &FileName {
@@ -136,7 +147,8 @@ mod tests {
 
     #[test]
     fn offsets_go_on_beyond_4_gib() {
-        let mut tracker = Tracker::by_file(Arc::from("b.000001"), u64::from(u32::MAX) - 50);
+        let mut tracker =
+            Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), u64::from(u32::MAX) - 50);
         let place = tracker.advance(&event(100, 49)).unwrap();
         assert_eq!(place.offset, u64::from(u32::MAX) - 50);
         assert_eq!(tracker.offset(), (1 << 32) + 49);
@@ -145,7 +157,7 @@ mod tests {
     #[test]
     fn events_without_a_position_are_counted() {
         // MariaDB 11.4 writes 0 on all but the last of a group.
-        let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
+        let mut tracker = Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000);
         tracker.advance(&event(40, 0)).unwrap();
         assert_eq!(tracker.advance(&event(60, 0)).unwrap().offset, 1040);
         assert_eq!(tracker.advance(&event(31, 1131)).unwrap().offset, 1100);
@@ -153,14 +165,14 @@ mod tests {
 
     #[test]
     fn a_missing_event_is_noticed_in_a_dump_by_file() {
-        let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
+        let mut tracker = Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000);
         let fault = tracker.advance(&event(40, 1100)).unwrap_err();
         assert!(fault.to_string().contains("b.000001:1000"), "{fault}");
     }
 
     #[test]
     fn a_dump_by_gtid_may_leave_events_out() {
-        let mut tracker = Tracker::by_gtid(Arc::from("b.000001"));
+        let mut tracker = Tracker::by_gtid(Arc::from("s"), Arc::from("b.000001"));
         assert!(tracker.rotate("b.000001"), "its place was unknown");
         tracker.advance(&event(122, 126)).unwrap();
         assert_eq!(tracker.advance(&event(80, 5000)).unwrap().offset, 4920);
@@ -168,7 +180,7 @@ mod tests {
 
     #[test]
     fn any_rotate_to_another_name_begins_a_file_and_one_to_the_same_does_not() {
-        let mut tracker = Tracker::by_file(Arc::from("b.999999"), 1000);
+        let mut tracker = Tracker::by_file(Arc::from("s"), Arc::from("b.999999"), 1000);
         assert!(!tracker.rotate("b.999999"));
         assert_eq!(tracker.offset(), 1000);
         assert!(tracker.rotate("b.1000000"));
@@ -177,7 +189,7 @@ mod tests {
 
     #[test]
     fn artificial_events_have_no_length() {
-        let mut tracker = Tracker::by_file(Arc::from("b.000001"), 1000);
+        let mut tracker = Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000);
         tracker.advance(&EventHeader { timestamp: 0, ..event(44, 0) }).unwrap();
         assert_eq!(tracker.offset(), 1000);
     }

@@ -14,9 +14,11 @@ mod transaction;
 
 pub use charset::Charset;
 pub use column::{Column, ColumnType, PluginType};
-pub use gtid::{Flavor, Gtid, GtidError, GtidSet, Interval, MariaDbGtids, MySqlGtids, Sid};
+pub use gtid::{
+    CountedSet, Flavor, Gtid, GtidError, GtidSet, Interval, MariaDbGtids, MySqlGtids, Sid,
+};
 pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
-pub use position::{FileName, Position};
+pub use position::{Executed, FileName, MySqlPosition, Position};
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use table::{Table, TableName, TableVersion};
 pub use transaction::{

@@ -1,59 +1,183 @@
 //! Where a source stands: the point from which everything after is still to come.
+//!
+//! Always: a position is a transaction boundary of one server, the one that its last commit
+//! came from. Positions of two servers have no order; only their GTID sets compare.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Commit, GtidSet};
+use super::{Commit, CountedSet, GtidSet};
 
 /// The name of a binlog file, shared by all events of it.
 pub type FileName = Arc<str>;
 
-/// A transaction boundary of one source server.
+/// Where a source stands, by its kind. Cheap to clone, whatever the size of a GTID set.
 ///
-/// Positions of two servers have no order; only their GTID sets compare. Written as
-/// JSON into an instance's positions topic, so members are only ever added.
+/// As JSON it is what status shows; how it is stored is the sink's to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// The binlog file.
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Position {
+    /// In the binlog of a MySQL or MariaDB server.
+    MySql(MySqlPosition),
+}
+
+/// A transaction boundary of one MySQL or MariaDB server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MySqlPosition {
+    /// The binlog file; empty where only the GTID set tells the place.
     pub file: FileName,
     /// Offset in `file` behind the last event taken, in bytes. Wider than the 32 bits
     /// that event headers have: files can pass 4 GiB.
     pub offset: u64,
-    /// Everything executed up to here, complete, or absent: a partial set would start a
-    /// GTID dump at the wrong place.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub gtid_set: Option<GtidSet>,
-    /// `@@server_uuid`; MariaDB, which has none, is named by `server-id:<server_id>`.
+    /// Everything executed up to here.
+    #[serde(default)]
+    pub gtid_set: Executed,
+    /// `@@server_uuid` of the server whose file this is; MariaDB, which has none, is named by
+    /// `server-id:<server_id>`. Empty when somebody named the place without a server: then
+    /// it is of the one that answers at the next start.
     pub server_uuid: Arc<str>,
+    /// Whether its last commit came of a dump by GTID. A server that had another order than
+    /// the one before it may hold behind this place what was executed already: from here
+    /// only the GTID set leads on.
+    #[serde(default)]
+    pub by_gtid: bool,
     /// Header timestamp of the file's FORMAT_DESCRIPTION event, in seconds: it alone
-    /// tells a file from one of the same name made after RESET BINARY LOGS.
+    /// tells a file from one of the same name made after RESET BINARY LOGS. 0 when unknown.
     pub file_created: u32,
     /// Header timestamp of the last event taken, in seconds since 1970. 0 when unknown.
     pub event_time: u32,
 }
 
+/// What was executed up to a position: complete, or not known. A partial set would start a
+/// GTID dump at the wrong place, so there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Executed {
+    /// All of it.
+    Counted(CountedSet),
+    /// It cannot be told: the server has no GTIDs.
+    #[default]
+    Absent,
+    /// Somebody named the place: the next start counts what stands before it.
+    Uncounted,
+}
+
+impl Executed {
+    /// The set, where it is known.
+    pub fn counted(&self) -> Option<&CountedSet> {
+        match self {
+            Self::Counted(set) => Some(set),
+            Self::Absent | Self::Uncounted => None,
+        }
+    }
+
+    /// Whether the set is known.
+    pub fn is_counted(&self) -> bool {
+        self.counted().is_some()
+    }
+}
+
+impl From<GtidSet> for Executed {
+    fn from(set: GtidSet) -> Self {
+        Self::Counted(CountedSet::from(set))
+    }
+}
+
+impl From<Option<GtidSet>> for Executed {
+    fn from(set: Option<GtidSet>) -> Self {
+        set.map_or(Self::Absent, Self::from)
+    }
+}
+
 impl Position {
-    /// Moves behind a committed transaction. The GTID set gains its number and those of the
-    /// transactions passed over; it is never rebuilt.
+    /// Moves behind a committed transaction.
+    pub fn advance(&mut self, commit: &Commit) {
+        match self {
+            Self::MySql(position) => position.advance(commit),
+        }
+    }
+
+    /// Keeps the changing part of a GTID set small, so that storing it stays cheap.
+    pub fn settle(&mut self) {
+        match self {
+            Self::MySql(position) => position.settle(),
+        }
+    }
+
+    /// The file that it is in.
+    pub fn file(&self) -> &str {
+        match self {
+            Self::MySql(position) => &position.file,
+        }
+    }
+
+    /// How far in the file it is, in bytes.
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::MySql(position) => position.offset,
+        }
+    }
+
+    /// When the last change before it was made, in seconds since 1970. 0 when unknown.
+    pub fn event_time(&self) -> u32 {
+        match self {
+            Self::MySql(position) => position.event_time,
+        }
+    }
+}
+
+impl MySqlPosition {
+    /// Moves behind a committed transaction, to the server that it came from. The GTID set
+    /// gains its number and those of the transactions filtered out; it is never rebuilt.
     pub fn advance(&mut self, commit: &Commit) {
         if !Arc::ptr_eq(&self.file, &commit.file) {
             self.file = Arc::clone(&commit.file);
         }
+        if !Arc::ptr_eq(&self.server_uuid, &commit.server_uuid) {
+            self.server_uuid = Arc::clone(&commit.server_uuid);
+        }
         self.offset = commit.offset;
+        self.by_gtid = commit.by_gtid;
         self.file_created = commit.file_created;
         if commit.event_time != 0 {
             self.event_time = commit.event_time;
         }
-        if let Some(set) = &mut self.gtid_set {
+        if let Executed::Counted(set) = &mut self.gtid_set {
             commit.passed.iter().chain(&commit.gtid).for_each(|gtid| set.insert(gtid));
         }
+    }
+
+    /// As [`Position::settle`].
+    pub fn settle(&mut self) {
+        if let Executed::Counted(set) = &mut self.gtid_set {
+            set.settle();
+        }
+    }
+}
+
+impl From<MySqlPosition> for Position {
+    fn from(position: MySqlPosition) -> Self {
+        Self::MySql(position)
     }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.offset)
+        match self {
+            Self::MySql(position) => position.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for MySqlPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.gtid_set {
+            Executed::Counted(set) if self.file.is_empty() => write!(f, "behind {set}"),
+            Executed::Counted(_) | Executed::Absent | Executed::Uncounted => {
+                write!(f, "{}:{}", self.file, self.offset)
+            }
+        }
     }
 }

@@ -48,6 +48,10 @@ pub enum ChunkEnd {
 /// Where the source stands after a transaction.
 #[derive(Clone, Debug)]
 pub struct Commit {
+    /// The server that it came from, as [`super::MySqlPosition::server_uuid`].
+    pub server_uuid: Arc<str>,
+    /// Whether the server was asked by GTID, as [`super::MySqlPosition::by_gtid`].
+    pub by_gtid: bool,
     /// The binlog file.
     pub file: FileName,
     /// Offset behind the transaction, in bytes.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use crate::change::Position;
+use crate::change::{Executed, Position};
 use crate::config::Environment;
 use crate::control::{InstanceStatus, Place};
 
@@ -128,11 +128,18 @@ async fn show(home: &Home, wanted: Option<&str>) -> Outcome {
 }
 
 fn print(name: &str, position: Option<&Position>) -> std::io::Result<()> {
-    let Some(position) = position else { return say(&format!("{name}: no position yet")) };
+    let Some(Position::MySql(position)) = position else {
+        return say(&format!("{name}: no position yet"));
+    };
+    say(&format!("{name}: {position}"))?;
     match &position.gtid_set {
-        Some(set) if position.file.is_empty() => say(&format!("{name}: behind {set}"))?,
-        Some(set) => say(&format!("{name}: {position}\n  gtid: {set}"))?,
-        None => say(&format!("{name}: {position}"))?,
+        Executed::Counted(_) if position.file.is_empty() => {}
+        Executed::Counted(set) => say(&format!("  gtid: {set}"))?,
+        Executed::Absent => {}
+        Executed::Uncounted => say("  gtid: counted at the next start")?,
     }
-    say(&format!("  server: {}", position.server_uuid))
+    match &*position.server_uuid {
+        "" => say("  server: the one that answers at the next start"),
+        server => say(&format!("  server: {server}")),
+    }
 }

@@ -210,6 +210,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         let bytes = self.encoder.bytes();
         self.hand_over().await?;
         let state = std::mem::take(&mut self.state);
+        self.decoded.settle();
         let receipt = self.sink.commit(&self.decoded, state).await?;
         let done = self.encoder.take_done();
         self.window.admit((self.decoded.clone(), done), bytes, receipt);

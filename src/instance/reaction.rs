@@ -106,6 +106,7 @@ fn to_sink(error: &sink::Error) -> Reaction {
         Error::Fenced => Reaction::Stop { advice: "another session of this instance runs" },
         Error::Full => Reaction::Wait,
         Error::Failed(_) => Reaction::Retry,
+        Error::Position(_) => Reaction::Stop { advice: SAYS_IT },
         Error::Refused { .. } => Reaction::Stop {
             advice: "raise the topic's limit, exclude the table, or route it elsewhere",
         },

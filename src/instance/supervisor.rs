@@ -16,7 +16,7 @@ use super::encode::Encoder;
 use super::pipeline::{News, Pipeline};
 use super::reaction::{self, BackOff, Error, Reaction};
 use super::{Plan, Publication};
-use crate::change::Generation;
+use crate::change::{Generation, Position};
 use crate::clock;
 use crate::control::{InstanceState, Received, Reporter};
 use crate::format::Zone;
@@ -122,7 +122,7 @@ impl<S: Sink> Session<'_, S> {
             prepared = self.prepare() => prepared?,
         };
         let (mut source, publication) = prepared;
-        let position = source.reached().clone();
+        let position = source.reached().clone().into();
         let progress = source.progress();
 
         // Its own set: the source ends before, and also without, the instance.
@@ -147,7 +147,7 @@ impl<S: Sink> Session<'_, S> {
                 News::Durable(position, done) => {
                     *progressed = true;
                     let now = clock::now_millis();
-                    reporter.delay(age(position.event_time, now));
+                    reporter.delay(age(position.event_time(), now));
                     reporter.durable(&position, done);
                     reporter.state(InstanceState::Running, now);
                 }
@@ -174,15 +174,16 @@ impl<S: Sink> Session<'_, S> {
         self.reporter.position(committed.position.clone());
         let first_start = committed.position.is_none();
         let before = Before {
-            position: committed.position,
+            position: committed.position.map(|Position::MySql(position)| position),
             state: committed.state,
             meta_dat: if first_start { self.plan.meta_dat.read() } else { None },
         };
         let settings = self.plan.source.clone();
         let (source, first) = Box::pin(Source::prepare(settings, before)).await?;
         if let Some(first) = first {
-            self.sink.commit(&first.position, first.state).await?.await?;
-            self.reporter.position(Some(first.position));
+            let position = first.position.into();
+            self.sink.commit(&position, first.state).await?.await?;
+            self.reporter.position(Some(position));
         }
         let mut publication = self.plan.publication.clone();
         if self.plan.zone_of_server {

@@ -47,7 +47,7 @@ impl Scan {
         let settings = ReplicaSettings { server_id: 0, uuid: String::new(), ..settings.clone() };
         let replica = Replica::connect(endpoint, settings).await?;
         let format = FormatDescription::expected(replica.version(), replica.has_checksums());
-        let tracker = Tracker::by_file(Arc::clone(&file), offset);
+        let tracker = Tracker::by_file(Arc::from(""), Arc::clone(&file), offset);
         let dump = replica.scan(&DumpFrom::File { file, offset }).await?;
         Ok(Self { dump, tracker, format, payload: None })
     }

@@ -174,9 +174,9 @@ impl Schema {
     }
 
     /// The connection was made again, perhaps to another server: `reached` is the place
-    /// on the former one behind the last transaction handed over.
-    pub fn reconnected(&mut self, server: Server, reached: &Place) {
-        if server.uuid != self.server.uuid {
+    /// behind the last transaction handed over, on the server of `reached_on`.
+    pub fn reconnected(&mut self, server: Server, reached_on: &str, reached: &Place) {
+        if *server.uuid != *reached_on {
             self.model.leave(reached);
             self.scanned = None;
         }

@@ -197,7 +197,7 @@ fn ddl_is_applied_to_what_was_read_only_behind_the_reading() {
     assert_eq!(columns(&behind, "t").unwrap(), "id int, a int, b int");
 
     let mut elsewhere = read();
-    elsewhere.reconnected(Server { uuid: "u2".into(), ..server() }, &place(150));
+    elsewhere.reconnected(Server { uuid: "u2".into(), ..server() }, "u1", &place(150));
     assert_eq!(elsewhere.lookup(&rows, &at(300)), None, "places of two servers have no order");
 }
 

@@ -4,9 +4,11 @@
 //! runs. Out: what the next start of the instance will find. A change is written as the
 //! instance itself writes, so a writer of the instance that still lives is fenced by it.
 
-use crate::change::{Flavor, GtidError, GtidSet, Position};
+use crate::change::{Executed, Flavor, GtidError, GtidSet, MySqlPosition, Position};
 use crate::control::Place;
-use crate::log::{Log, TopicError, WriterError};
+use crate::log::{Log, Restored, StateKind, StateWrite, TopicError, WriterError};
+use crate::sink::PositionError;
+use crate::sink::position_record::PositionRecords;
 
 /// Last words of the names of the topics that an instance keeps; the position goes last, so
 /// that a reset that was cut short can be repeated.
@@ -26,12 +28,12 @@ pub enum Error {
     #[error("no GTID set of the source: {0}")]
     Gtid(#[from] GtidError),
     /// What is stored is not a position.
-    #[error("cannot read the position of {instance}: {reason}")]
+    #[error("the position of {instance}: {reason}")]
     Unreadable {
         /// Whose.
         instance: String,
         /// What is wrong with it.
-        reason: serde_json::Error,
+        reason: PositionError,
     },
     /// The log refused.
     #[error(transparent)]
@@ -57,21 +59,26 @@ impl Positions<'_> {
             return Ok(None);
         }
         let restored = self.log.writer(instance, self.group).open().await?;
-        restored.position.map(|bytes| parsed(instance, &bytes)).transpose()
+        Ok(parsed(instance, &restored)?.1)
     }
 
-    /// Makes an instance go on from `place`; returns the new position.
+    /// Makes an instance go on from `place`; returns the new position. What is known of tables
+    /// was true at the old place: it is forgotten in the same commit.
     pub async fn set(&self, instance: &str, place: &Place) -> Result<Position, Error> {
         let none = || Error::None(instance.to_owned());
         if !self.has(instance, POSITIONS) {
             return Err(none());
         }
         let mut writer = self.log.writer(instance, self.group);
-        let stored = writer.open().await?.position.ok_or_else(none)?;
-        let position = moved(parsed(instance, &stored)?, place)?;
-        let bytes = serde_json::to_vec(&position)
-            .map_err(|reason| Error::Unreadable { instance: instance.to_owned(), reason })?;
-        writer.commit(bytes.into(), Vec::new()).await?.await?;
+        let restored = writer.open().await?;
+        let (mut records, old) = parsed(instance, &restored)?;
+        let Position::MySql(old) = old.ok_or_else(none)?;
+        let position = Position::from(at(place, flavor(&old))?);
+        let written = records.write(&position).map_err(|reason| unreadable(instance, reason))?;
+        let forget = |(key, _)| StateWrite { kind: StateKind::Schema, key, value: None };
+        let mut state: Vec<_> = restored.schema.into_iter().map(forget).collect();
+        state.extend(written.base.map(StateWrite::position_base));
+        writer.commit(written.position, state).await?.await?;
         Ok(position)
     }
 
@@ -97,22 +104,52 @@ impl Positions<'_> {
     }
 }
 
-fn parsed(instance: &str, bytes: &[u8]) -> Result<Position, Error> {
-    serde_json::from_slice(bytes)
-        .map_err(|reason| Error::Unreadable { instance: instance.to_owned(), reason })
+fn parsed(
+    instance: &str,
+    restored: &Restored,
+) -> Result<(PositionRecords, Option<Position>), Error> {
+    let (position, base) = (restored.position.as_deref(), restored.position_base.as_deref());
+    PositionRecords::read(position, base).map_err(|reason| unreadable(instance, reason))
 }
 
-/// The same server at another place: what the place does not say is unknown, and so not
-/// held against the server at the next start.
-fn moved(old: Position, place: &Place) -> Result<Position, GtidError> {
-    // Position names servers without a UUID of their own so; they are MariaDB's.
-    let is_mariadb = old.server_uuid.starts_with("server-id:");
-    let flavor = if is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
+fn unreadable(instance: &str, reason: PositionError) -> Error {
+    Error::Unreadable { instance: instance.to_owned(), reason }
+}
+
+/// A place that somebody names without asking a server. What it does not say, the server that
+/// answers at the next start is asked for: whose file it is, and what was executed before.
+fn at(place: &Place, before: Flavor) -> Result<MySqlPosition, GtidError> {
     let (file, offset, gtid_set) = match place {
-        Place::File { file, offset } => (file.as_str(), *offset, None),
-        Place::Gtid { set } => ("", 0, Some(GtidSet::parse(flavor, set)?)),
+        Place::File { file, offset } => (file.as_str(), *offset, Executed::Uncounted),
+        Place::Gtid { set } => ("", 0, GtidSet::parse(flavor_of(set, before), set)?.into()),
     };
-    Ok(Position { file: file.into(), offset, gtid_set, file_created: 0, event_time: 0, ..old })
+    Ok(MySqlPosition {
+        file: file.into(),
+        offset,
+        gtid_set,
+        by_gtid: false,
+        server_uuid: "".into(),
+        file_created: 0,
+        event_time: 0,
+    })
+}
+
+/// MySQL's GTIDs have a colon behind the UUID, MariaDB's have none.
+fn flavor_of(set: &str, before: Flavor) -> Flavor {
+    match set.trim() {
+        "" => before,
+        set if set.contains(':') => Flavor::MySql,
+        _ => Flavor::MariaDb,
+    }
+}
+
+/// Whose server a position is of.
+fn flavor(position: &MySqlPosition) -> Flavor {
+    match position.gtid_set.counted() {
+        Some(set) => set.flavor(),
+        None if position.server_uuid.starts_with("server-id:") => Flavor::MariaDb,
+        None => Flavor::MySql,
+    }
 }
 
 #[cfg(test)]
@@ -120,21 +157,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moved_position_keeps_the_server_and_forgets_what_is_not_said() {
-        let old = Position {
-            file: "binlog.000009".into(),
-            offset: 900,
-            gtid_set: Some(GtidSet::parse(Flavor::MySql, "").unwrap()),
-            server_uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".into(),
-            file_created: 7,
-            event_time: 8,
-        };
+    fn what_a_named_place_does_not_say_is_left_to_the_next_start() {
         let file = Place::File { file: "binlog.000002".to_owned(), offset: 4 };
-        let new = moved(old.clone(), &file).unwrap();
-        assert_eq!((&*new.file, new.offset, new.gtid_set), ("binlog.000002", 4, None));
-        assert_eq!((new.server_uuid, new.file_created), (old.server_uuid.clone(), 0));
-        let text = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
-        let new = moved(old, &Place::Gtid { set: text.to_owned() }).unwrap();
-        assert_eq!(new.gtid_set.unwrap().to_string(), text);
+        let position = at(&file, Flavor::MySql).unwrap();
+        assert_eq!((&*position.file, position.offset), ("binlog.000002", 4));
+        assert_eq!((position.gtid_set, &*position.server_uuid), (Executed::Uncounted, ""));
+        for text in ["3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5", "0-1-100,7-2-33", ""] {
+            let position = at(&Place::Gtid { set: text.to_owned() }, Flavor::MariaDb).unwrap();
+            assert_eq!(position.gtid_set.counted().unwrap().to_string(), text);
+        }
+        assert!(at(&Place::Gtid { set: "0-1".to_owned() }, Flavor::MySql).is_err());
     }
 }

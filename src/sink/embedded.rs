@@ -1,10 +1,11 @@
 //! The sink into the bundled log: rows, position and state records in one journal frame.
 //!
-//! In: parts, a position, state records. Out: receipts of the log. The position is written
-//! as JSON into the instance's positions topic.
+//! In: parts, a position, state records. Out: receipts of the log. The position goes into the
+//! instance's positions topic, as [`super::position_record`] has it.
 
 use bytes::Bytes;
 
+use super::position_record::{PositionError, PositionRecords};
 use super::{Committed, Error, Part, Receipt, Sink};
 use crate::change::{Position, StateRecord, StateTopic};
 use crate::log::{StateKind, StateWrite, Writer};
@@ -13,19 +14,22 @@ use crate::log::{StateKind, StateWrite, Writer};
 #[derive(Debug)]
 pub struct Embedded {
     writer: Writer,
+    positions: PositionRecords,
 }
 
 impl Embedded {
     /// A sink over an instance's writer, not yet open.
     pub fn new(writer: Writer) -> Self {
-        Self { writer }
+        Self { writer, positions: PositionRecords::default() }
     }
 }
 
 impl Sink for Embedded {
     async fn open(&mut self) -> Result<Committed, Error> {
         let restored = self.writer.open().await?;
-        let position = restored.position.as_deref().map(read_position).transpose()?;
+        let (position, base) = (restored.position.as_deref(), restored.position_base.as_deref());
+        let (positions, position) = PositionRecords::read(position, base)?;
+        self.positions = positions;
         let state = restored.schema.into_iter().map(schema_record).collect();
         Ok(Committed { position, state })
     }
@@ -40,10 +44,10 @@ impl Sink for Embedded {
         position: &Position,
         state: Vec<StateRecord>,
     ) -> Result<Receipt, Error> {
-        let position = serde_json::to_vec(position)
-            .map_err(|error| Error::Failed(format!("position {position} as JSON: {error}")))?;
-        let state = state.into_iter().map(state_write).collect();
-        let receipt = self.writer.commit(Bytes::from(position), state).await?;
+        let written = self.positions.write(position)?;
+        let mut state: Vec<_> = state.into_iter().map(state_write).collect();
+        state.extend(written.base.map(StateWrite::position_base));
+        let receipt = self.writer.commit(written.position, state).await?;
         Ok(Box::pin(async { receipt.await.map_err(Error::from) }))
     }
 
@@ -52,9 +56,10 @@ impl Sink for Embedded {
     }
 }
 
-fn read_position(bytes: &[u8]) -> Result<Position, Error> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::Failed(format!("the stored position cannot be read: {error}")))
+impl From<PositionError> for Error {
+    fn from(error: PositionError) -> Self {
+        Self::Position(error.to_string())
+    }
 }
 
 fn schema_record((key, value): (Bytes, Bytes)) -> StateRecord {

@@ -5,6 +5,7 @@
 //! [`Sink::commit`] ends becomes durable, and then visible, together or not at all.
 
 mod embedded;
+pub(crate) mod position_record;
 #[cfg(test)]
 pub(crate) mod scripted;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use crate::change::{Position, StateRecord};
 use crate::log::WriterError;
 use crate::record::Batch;
+pub use position_record::PositionError;
 
 /// Records of one topic and partition, encoded.
 #[derive(Debug)]
@@ -52,6 +54,9 @@ pub enum Error {
     /// Nobody can say whether it became durable; opening again tells.
     #[error("the log failed: {0}")]
     Failed(String),
+    /// What is stored as the position is none that this build can read.
+    #[error("{0}")]
+    Position(String),
     /// A topic cannot take the records as they are, whatever the number of tries.
     #[error("topic {topic} refused a record: {reason}")]
     Refused {

@@ -51,7 +51,8 @@ impl Scripted {
     /// The offset and the values of each commit, in order.
     pub(crate) fn committed(&self) -> Vec<(u64, Vec<String>)> {
         let script = self.script();
-        script.commits.iter().map(|(position, parts)| (position.offset, values(parts))).collect()
+        let commits = script.commits.iter();
+        commits.map(|(position, parts)| (position.offset(), values(parts))).collect()
     }
 
     /// That header of each committed record, by topic within each commit.

@@ -1,6 +1,6 @@
 //! What stops a source: each kind by itself, with its place and what to do.
 
-use crate::change::{EventPlace, FileName, Position};
+use crate::change::{EventPlace, FileName, MySqlPosition};
 use crate::{binlog, mysql, schema};
 
 /// Why a source does not go on.
@@ -71,7 +71,7 @@ pub enum Error {
         /// The file.
         file: FileName,
         /// The position.
-        position: Box<Position>,
+        position: Box<MySqlPosition>,
         /// The files it has.
         has: String,
     },
@@ -100,7 +100,7 @@ pub enum Error {
     )]
     OtherServer {
         /// The position.
-        position: Box<Position>,
+        position: Box<MySqlPosition>,
         /// The server it is of.
         was: String,
         /// The server that answered.
@@ -116,7 +116,7 @@ pub enum Error {
         /// The file.
         file: FileName,
         /// The position.
-        position: Box<Position>,
+        position: Box<MySqlPosition>,
         /// When this one was made, in seconds since 1970.
         made: u32,
         /// When the other was.
@@ -130,7 +130,7 @@ pub enum Error {
     )]
     Refused {
         /// From where.
-        position: Box<Position>,
+        position: Box<MySqlPosition>,
         /// The server's words.
         message: String,
     },

@@ -31,7 +31,7 @@ use super::{Error, Settings};
 use crate::binlog::{
     ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments, HEADER_LENGTH, Tracker,
 };
-use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, Position, TableName};
+use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName};
 use crate::clock;
 use crate::mysql;
 use crate::mysql::replica::{Dump, Incoming};
@@ -66,7 +66,7 @@ struct Outlet<'a> {
 pub(super) struct Reader<'a> {
     settings: &'a Settings,
     schema: &'a mut Schema,
-    reached: &'a mut Position,
+    reached: &'a mut MySqlPosition,
     progress: &'a Progress,
     assembler: Assembler,
     tracker: Tracker,
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(
         settings: &'a Settings,
         schema: &'a mut Schema,
-        reached: &'a mut Position,
+        reached: &'a mut MySqlPosition,
         progress: &'a Progress,
         assembler: Assembler,
         tracker: Tracker,
@@ -262,7 +262,8 @@ impl<'a> Reader<'a> {
         if !self.is_same_file {
             self.is_same_file = true;
             let expected = self.reached.file_created;
-            if *self.reached.file == **self.tracker.file()
+            if self.is_on_its_server()
+                && *self.reached.file == **self.tracker.file()
                 && expected != 0
                 && header.timestamp != expected
             {
@@ -374,12 +375,18 @@ impl<'a> Reader<'a> {
     fn note_idle(&mut self, time: u32) {
         if self.assembler.is_between() && self.tracker.created() != 0 {
             let tracker = &self.tracker;
-            let is_news =
-                *self.reached.file != **tracker.file() || self.reached.offset < tracker.offset();
+            let is_news = !self.is_on_its_server()
+                || *self.reached.file != **tracker.file()
+                || self.reached.offset < tracker.offset();
             if is_news {
                 self.idle.stand(tracker, time);
             }
         }
+    }
+
+    /// Whether the position is of the server that is read.
+    fn is_on_its_server(&self) -> bool {
+        *self.reached.server_uuid == **self.tracker.server()
     }
 
     fn advance(&mut self, header: &EventHeader) -> Result<EventPlace, Stop> {

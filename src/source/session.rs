@@ -17,7 +17,9 @@ use super::progress::Progress;
 use super::reader::{Ended, Reader};
 use super::{Error, Settings, check, start};
 use crate::binlog::Tracker;
-use crate::change::{Chunk, ChunkEnd, Generation, Position, StateRecord, TransactionHead};
+use crate::change::{
+    Chunk, ChunkEnd, CountedSet, Generation, MySqlPosition, StateRecord, TransactionHead,
+};
 use crate::mysql;
 use crate::mysql::Session;
 use crate::mysql::probe::{self, Probe};
@@ -28,7 +30,7 @@ use crate::schema::{self, Place, Schema};
 #[derive(Debug, Default)]
 pub struct Before {
     /// `None` at the first start.
-    pub position: Option<Position>,
+    pub position: Option<MySqlPosition>,
     /// The newest records of the schema history.
     pub state: Vec<StateRecord>,
     /// The content of a `meta.dat`; read only without a position.
@@ -39,7 +41,7 @@ pub struct Before {
 #[derive(Debug)]
 pub struct FirstAppend {
     /// Where the instance begins.
-    pub position: Position,
+    pub position: MySqlPosition,
     /// The tables as they were captured.
     pub state: Vec<StateRecord>,
 }
@@ -49,7 +51,7 @@ pub struct Source {
     settings: Settings,
     schema: Schema,
     /// Behind the last transaction that was handed over whole.
-    reached: Position,
+    reached: MySqlPosition,
     /// What earlier readings of a transaction have shown to be rolled back.
     taken_back: Vec<TakenBack>,
     progress: Arc<Progress>,
@@ -72,6 +74,7 @@ impl Source {
         let first = if let Some(position) = before.position {
             schema.restore(&before.state)?;
             tracing::info!(%position, "goes on behind the committed position");
+            let position = start::complete(&settings, &mut session, &probe, position).await?;
             (position, None)
         } else {
             let meta_dat = before.meta_dat.as_deref();
@@ -89,7 +92,7 @@ impl Source {
     }
 
     /// Behind the last transaction that was handed over whole.
-    pub fn reached(&self) -> &Position {
+    pub fn reached(&self) -> &MySqlPosition {
         &self.reached
     }
 
@@ -148,13 +151,14 @@ impl Source {
             joined = self.join() => joined?,
         };
         let Joined { dump, session, tracker, checksums, version } = joined;
-        let executed = self.settings.executed_text.then(|| self.reached.gtid_set.clone());
+        let executed = self.reached.gtid_set.counted().filter(|_| self.settings.executed_text);
+        let executed = executed.map(CountedSet::whole);
         let mut reader = Reader::new(
             &self.settings,
             &mut self.schema,
             &mut self.reached,
             &self.progress,
-            Assembler::new(executed.flatten(), self.taken_back.clone()),
+            Assembler::new(executed, self.taken_back.clone()),
             tracker,
             session,
             (checksums, version),
@@ -179,7 +183,7 @@ impl Source {
         }
         let from = start::resume(&self.settings, &mut session, &probe, &self.reached).await?;
         let place = Place { file: Arc::clone(&self.reached.file), offset: self.reached.offset };
-        self.schema.reconnected(server(&probe), &place);
+        self.schema.reconnected(server(&probe), &self.reached.server_uuid, &place);
 
         let replica =
             Replica::connect(&self.settings.endpoint, self.settings.replica.clone()).await?;
@@ -188,14 +192,15 @@ impl Source {
         tracing::info!(address = %self.settings.endpoint.address(), position = %self.reached, by_gtid = matches!(from, DumpFrom::Gtid(_)), "asks for the binlog");
         let dump = replica.dump(&from).await?;
         let file = Arc::clone(&self.reached.file);
+        let server_uuid = Arc::clone(&probe.uuid);
         let tracker = match &from {
-            DumpFrom::File { file, offset } => Tracker::by_file(Arc::clone(file), *offset),
-            DumpFrom::Gtid(_) => Tracker::by_gtid(file),
+            DumpFrom::File { file, offset } => {
+                Tracker::by_file(server_uuid, Arc::clone(file), *offset)
+            }
+            DumpFrom::Gtid(_) => Tracker::by_gtid(server_uuid, file),
         };
-        if *probe.uuid != *self.reached.server_uuid {
+        if !self.reached.server_uuid.is_empty() && *probe.uuid != *self.reached.server_uuid {
             tracing::warn!(was = %self.reached.server_uuid, is = %probe.uuid, "goes on at another server, by GTID");
-            self.reached.server_uuid = Arc::clone(&probe.uuid);
-            self.reached.file_created = 0;
         }
         Ok(Joined { dump, session, tracker, checksums, version })
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::scan::{self, Asked, Until, Walked};
 use super::{Error, Settings, meta_dat};
 use crate::binlog::FIRST_EVENT;
-use crate::change::{Flavor, GtidSet, Position};
+use crate::change::{Executed, Flavor, GtidSet, MySqlPosition};
 use crate::mysql::Session;
 use crate::mysql::probe::{self, BinlogFile, Probe};
 use crate::mysql::replica::DumpFrom;
@@ -23,7 +23,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 /// The begin of an instance without a committed position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct First {
-    pub(crate) position: Position,
+    pub(crate) position: MySqlPosition,
     /// A sentence for the log: which rule decided, and what it skips.
     pub(crate) note: String,
 }
@@ -49,6 +49,23 @@ pub(crate) async fn first(
         }
     }
     finder.at_configured().await
+}
+
+/// A place that somebody named without asking a server: whose it is, and what was executed
+/// before it, is found out now.
+pub(crate) async fn complete(
+    settings: &Settings,
+    session: &mut Session,
+    probe: &Probe,
+    position: MySqlPosition,
+) -> Result<MySqlPosition, Error> {
+    match position.gtid_set {
+        Executed::Uncounted => {
+            let finder = &mut Finder { settings, session, probe };
+            finder.at(&position.file, position.offset).await
+        }
+        Executed::Counted(_) | Executed::Absent => Ok(position),
+    }
 }
 
 struct Finder<'a> {
@@ -104,11 +121,12 @@ impl Finder<'_> {
     }
 
     /// Behind a GTID set: the server will find the file.
-    fn behind(&self, set: GtidSet) -> Position {
-        Position {
+    fn behind(&self, set: GtidSet) -> MySqlPosition {
+        MySqlPosition {
             file: Arc::from(""),
             offset: 0,
-            gtid_set: Some(set),
+            gtid_set: set.into(),
+            by_gtid: true,
             server_uuid: Arc::clone(&self.probe.uuid),
             file_created: 0,
             event_time: 0,
@@ -116,17 +134,17 @@ impl Finder<'_> {
     }
 
     /// At a place that somebody named.
-    async fn at(&mut self, file: &str, offset: u64) -> Result<Position, Error> {
+    async fn at(&mut self, file: &str, offset: u64) -> Result<MySqlPosition, Error> {
         let files = probe::binlog_files(self.session).await?;
         let Some(found) = files.iter().find(|found| found.name == file) else {
             return Err(Error::Start(format!(
-                "the configured start is in {file}, which the source does not have; it has {}",
+                "the start position is in {file}, which the source does not have; it has {}",
                 range(&files)
             )));
         };
         if found.size < offset {
             return Err(Error::Start(format!(
-                "the configured start {file}:{offset} is behind the end of the file, {}",
+                "the start position {file}:{offset} is behind the end of the file, {}",
                 found.size
             )));
         }
@@ -135,20 +153,20 @@ impl Finder<'_> {
             Asked::Boundary => {}
             Asked::Inside => {
                 return Err(Error::Start(format!(
-                    "the configured start {file}:{offset} is in the middle of a transaction; it \
+                    "the start position {file}:{offset} is in the middle of a transaction; it \
                      begins at {}",
                     walked.offset
                 )));
             }
             Asked::InEvent(next) => {
                 return Err(Error::Start(format!(
-                    "the configured start {file}:{offset} is in the middle of an event; the next \
+                    "the start position {file}:{offset} is in the middle of an event; the next \
                      one begins at {next}"
                 )));
             }
             Asked::Beyond => {
                 return Err(Error::Start(format!(
-                    "the configured start {file}:{offset} cannot be read: the source sends the \
+                    "the start position {file}:{offset} cannot be read: the source sends the \
                      file to {} only",
                     walked.offset
                 )));
@@ -174,14 +192,14 @@ impl Finder<'_> {
         }
     }
 
-    async fn in_file(&mut self, file: &str, seconds: u32) -> Result<Position, Error> {
+    async fn in_file(&mut self, file: &str, seconds: u32) -> Result<MySqlPosition, Error> {
         let walked = scan::walk(self.settings, file, Until::Time(seconds)).await?;
         Ok(self.position(file, walked))
     }
 
     /// The last file that begins before the time, then the first transaction in it that does
     /// not: the first events of a few files, and one file, cross the network.
-    async fn at_time(&mut self, seconds: u32) -> Result<Position, Error> {
+    async fn at_time(&mut self, seconds: u32) -> Result<MySqlPosition, Error> {
         let files = probe::binlog_files(self.session).await?;
         let Some(oldest) = files.first() else {
             return Err(Error::NoBinlog { address: self.settings.endpoint.address() });
@@ -205,7 +223,7 @@ impl Finder<'_> {
         self.in_file(&file.name, seconds).await
     }
 
-    fn position(&self, file: &str, walked: Walked) -> Position {
+    fn position(&self, file: &str, walked: Walked) -> MySqlPosition {
         paired(self.probe, file, walked)
     }
 }
@@ -218,7 +236,7 @@ pub(crate) async fn end(
     settings: &Settings,
     session: &mut Session,
     probe: &Probe,
-) -> Result<Position, Error> {
+) -> Result<MySqlPosition, Error> {
     // Asked first, so that it holds nothing from behind the end.
     let elsewhere = match probe.flavor {
         Flavor::MySql if probe.has_gtids() => probe::executed_and_purged(session).await?.1,
@@ -240,12 +258,13 @@ pub(crate) async fn end(
     Ok(paired(probe, &file, walked))
 }
 
-fn paired(probe: &Probe, file: &str, walked: Walked) -> Position {
-    Position {
+fn paired(probe: &Probe, file: &str, walked: Walked) -> MySqlPosition {
+    MySqlPosition {
         file: Arc::from(file),
         offset: walked.offset,
-        gtid_set: walked.gtid_set.filter(|_| probe.has_gtids()),
+        gtid_set: Executed::from(walked.gtid_set.filter(|_| probe.has_gtids())),
         server_uuid: Arc::clone(&probe.uuid),
+        by_gtid: false,
         file_created: walked.created,
         event_time: walked.time,
     }
@@ -256,10 +275,10 @@ pub(crate) async fn resume(
     settings: &Settings,
     session: &mut Session,
     probe: &Probe,
-    position: &Position,
+    position: &MySqlPosition,
 ) -> Result<DumpFrom, Error> {
     let same = *probe.uuid == *position.server_uuid;
-    let by_gtid = settings.by_gtid && position.gtid_set.is_some();
+    let by_gtid = (settings.by_gtid || position.by_gtid) && position.gtid_set.is_counted();
     if same && !by_gtid && !position.file.is_empty() {
         let files = probe::binlog_files(session).await?;
         match files.iter().find(|file| *file.name == *position.file) {
@@ -270,12 +289,14 @@ pub(crate) async fn resume(
                 });
             }
             // The command has 32 bits for the offset; by GTID the place can be found too.
-            Some(_) if u32::try_from(position.offset).is_ok() || position.gtid_set.is_none() => {
+            Some(_)
+                if u32::try_from(position.offset).is_ok() || !position.gtid_set.is_counted() =>
+            {
                 let (file, offset) = (Arc::clone(&position.file), position.offset);
                 return Ok(DumpFrom::File { file, offset });
             }
             Some(_) => {}
-            None if position.gtid_set.is_some() => {
+            None if position.gtid_set.is_counted() => {
                 tracing::warn!(%position, "the file of the position is gone: asking by GTID");
             }
             None => {
@@ -287,15 +308,16 @@ pub(crate) async fn resume(
             }
         }
     }
-    let Some(set) = &position.gtid_set else {
+    let Some(set) = position.gtid_set.counted() else {
         return Err(Error::OtherServer {
             position: Box::new(position.clone()),
             was: position.server_uuid.to_string(),
             is: probe.uuid.to_string(),
         });
     };
-    check_gtids(session, probe, set).await?;
-    Ok(DumpFrom::Gtid(set.clone()))
+    let set = set.whole();
+    check_gtids(session, probe, &set).await?;
+    Ok(DumpFrom::Gtid(set))
 }
 
 /// The server must have what we lack, and lack nothing that we have.

@@ -51,6 +51,14 @@ impl MariaDbGtids {
         }
     }
 
+    /// As [`MariaDbGtids::insert`]; a GTID of MySQL changes nothing.
+    pub(crate) fn insert_last(&mut self, gtid: &Gtid) {
+        match gtid {
+            Gtid::MariaDb { domain, server, seq } => self.insert(*domain, *server, *seq),
+            Gtid::MySql { .. } => {}
+        }
+    }
+
     /// Whether the domain has come to `seq`.
     pub fn contains(&self, domain: u32, seq: u64) -> bool {
         self.seq(domain).is_some_and(|reached| reached >= seq)

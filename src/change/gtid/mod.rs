@@ -4,6 +4,7 @@
 //! numbers; its text is made only to be shown or stored. As JSON:
 //! `{"flavor":"mysql","text":"..."}`.
 
+mod counted;
 mod mariadb;
 mod mysql;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use counted::CountedSet;
 pub use mariadb::MariaDbGtids;
 pub(crate) use mysql::is_tag;
 pub use mysql::{Interval, MySqlGtids};
@@ -151,6 +153,27 @@ impl GtidSet {
             (Self::MySql(a), Self::MySql(b)) => a.union(b),
             (Self::MariaDb(a), Self::MariaDb(b)) => a.union(b),
             (Self::MySql(_), Self::MariaDb(_)) | (Self::MariaDb(_), Self::MySql(_)) => {}
+        }
+    }
+
+    /// Adds what was executed later, in this order: of MariaDB each domain moves to where
+    /// `later` has it, be its number higher or not.
+    pub fn extend(&mut self, later: &Self) {
+        match (self, later) {
+            (Self::MySql(a), Self::MySql(b)) => a.union(b),
+            (Self::MariaDb(a), Self::MariaDb(b)) => {
+                b.iter().for_each(|gtid| a.insert_last(&gtid));
+            }
+            (Self::MySql(_), Self::MariaDb(_)) | (Self::MariaDb(_), Self::MySql(_)) => {}
+        }
+    }
+
+    /// Whether its text may have more than `bytes`, by a quick look.
+    pub(crate) fn is_longer_than(&self, bytes: usize) -> bool {
+        match self {
+            Self::MySql(set) => set.text_bound() > bytes,
+            // As many domains as there are: they do not grow by counting.
+            Self::MariaDb(_) => false,
         }
     }
 

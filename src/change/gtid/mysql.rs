@@ -53,6 +53,16 @@ impl MySqlGtids {
         self.sources.is_empty()
     }
 
+    /// No less than the length of its text, in bytes.
+    pub(crate) fn text_bound(&self) -> usize {
+        let of = |source: &Source| {
+            // A UUID and a comma; a colon and a tag; two numbers of 19 digits and two signs.
+            let tag = source.tag.as_deref().map_or(0, |tag| tag.len() + 1);
+            37 + tag + 40 * source.intervals.len()
+        };
+        self.sources.iter().map(of).sum()
+    }
+
     /// All intervals: by UUID, then tag (none first), then number.
     pub fn iter(&self) -> impl Iterator<Item = (Sid, Option<&str>, Interval)> {
         self.sources.iter().flat_map(|source| {

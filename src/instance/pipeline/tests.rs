@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::change::{Change, EventPlace, StatementChange, StatementKind, TransactionHead};
+use crate::change::{
+    Change, EventPlace, Executed, MySqlPosition, StatementChange, StatementKind, TransactionHead,
+};
 use crate::instance::plan::tests::publication;
 use crate::sink::scripted::Scripted;
 use crate::source::channel::{Sender, channel};
@@ -28,6 +30,8 @@ fn chunk(text: &str, end: ChunkEnd) -> Chunk {
 
 fn commit(text: &str, offset: u64) -> Chunk {
     let commit = Commit {
+        server_uuid: "server".into(),
+        by_gtid: false,
         file: "binlog.000001".into(),
         offset,
         file_created: 0,
@@ -40,14 +44,15 @@ fn commit(text: &str, offset: u64) -> Chunk {
 }
 
 fn start() -> Position {
-    Position {
+    Position::MySql(MySqlPosition {
         file: "binlog.000001".into(),
         offset: 4,
-        gtid_set: None,
+        gtid_set: Executed::Absent,
+        by_gtid: false,
         server_uuid: "server".into(),
         file_created: 0,
         event_time: 0,
-    }
+    })
 }
 
 /// The statements in the values that a sink was given.
@@ -90,7 +95,7 @@ async fn run(
     let pipeline = Pipeline::new(&mut own, Encoder::new(publication()), SESSION, start());
     let running = pipeline.run(&mut receiver, &shutdown, |news| match news {
         News::Durable(position, done) => {
-            reported.push(position.offset);
+            reported.push(position.offset());
             transactions += done.transactions;
         }
         News::Idle => idle += 1,

@@ -303,6 +303,8 @@ impl Appender {
 
 /// The key of the record that holds an instance's position.
 pub(super) const POSITION_KEY: &[u8] = b"position";
+/// The key of the record beside it that holds what of a position seldom changes.
+pub(super) const POSITION_BASE_KEY: &[u8] = b"position-base";
 
 /// The slot of a partition that was found to be there.
 fn slot_of(topic: &Topic, partition: i32) -> usize {

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::now_millis;
 use crate::log::Log;
+use crate::log::appender::POSITION_BASE_KEY;
 use crate::log::appender::operation::Operation;
 use crate::log::commit::{Commit, Part, Session};
 use crate::log::error::{AppendError, ReadError, WriterError};
@@ -71,6 +72,8 @@ pub enum StateKind {
     Schema,
     /// `__<group>.<instance>.xa`
     Xa,
+    /// `__<group>.<instance>.positions`: the part of the position that seldom changes.
+    PositionBase,
 }
 
 /// A record that becomes durable with a position.
@@ -82,6 +85,14 @@ pub struct StateWrite {
     pub key: Bytes,
     /// `None` deletes the key.
     pub value: Option<Bytes>,
+}
+
+impl StateWrite {
+    /// The part of the position that seldom changes.
+    pub fn position_base(value: Bytes) -> Self {
+        let key = Bytes::from_static(POSITION_BASE_KEY);
+        Self { kind: StateKind::PositionBase, key, value: Some(value) }
+    }
 }
 
 impl Writer {
@@ -158,7 +169,7 @@ impl Writer {
                 .await?;
         }
         let mut batches = Vec::new();
-        for kind in [StateKind::Schema, StateKind::Xa] {
+        for kind in [StateKind::Schema, StateKind::Xa, StateKind::PositionBase] {
             let records: Vec<StateWrite> =
                 state.iter().filter(|record| record.kind == kind).cloned().collect();
             if !records.is_empty() {
@@ -196,10 +207,11 @@ impl Writer {
     }
 
     fn state_topic(&self, kind: StateKind) -> Result<Arc<Topic>, WriterError> {
-        let Internal { schema, xa, .. } = self.internal()?;
+        let Internal { positions, schema, xa } = self.internal()?;
         Ok(Arc::clone(match kind {
             StateKind::Schema => schema,
             StateKind::Xa => xa,
+            StateKind::PositionBase => positions,
         }))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Writer;
-use crate::log::appender::POSITION_KEY;
+use crate::log::appender::{POSITION_BASE_KEY, POSITION_KEY};
 use crate::log::error::WriterError;
 use crate::log::topic::Topic;
 
@@ -15,6 +15,8 @@ use crate::log::topic::Topic;
 pub struct Restored {
     /// The last committed position; `None` before the first.
     pub position: Option<Bytes>,
+    /// What was committed last as [`StateWrite::position_base`](super::StateWrite).
+    pub position_base: Option<Bytes>,
     /// The newest record of each key of the schema topic that was not deleted: key and value.
     pub schema: Vec<(Bytes, Bytes)>,
 }
@@ -30,6 +32,8 @@ impl Writer {
             .each_record(positions, 0, |_, key, value| {
                 if key == POSITION_KEY {
                     restored.position = value.map(Bytes::copy_from_slice);
+                } else if key == POSITION_BASE_KEY {
+                    restored.position_base = value.map(Bytes::copy_from_slice);
                 }
             })
             .await?;

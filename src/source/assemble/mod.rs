@@ -368,6 +368,8 @@ impl Assembler {
     fn commit_at(&mut self, time: u32, offset: u64, behind: &Tracker) -> Option<Piece> {
         let open = self.open.take()?;
         let commit = Commit {
+            server_uuid: Arc::clone(behind.server()),
+            by_gtid: behind.is_by_gtid(),
             file: Arc::clone(behind.file()),
             offset,
             file_created: behind.created(),

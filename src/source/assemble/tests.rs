@@ -35,7 +35,7 @@ impl Script {
     fn knowing(taken_back: Vec<TakenBack>) -> Self {
         Self {
             assembler: Assembler::new(None, taken_back),
-            tracker: Tracker::by_file(Arc::from("b.000001"), 1000),
+            tracker: Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000),
             pieces: Vec::new(),
             size: 100,
         }

@@ -37,6 +37,8 @@ impl Idle {
     pub(super) fn stand(&mut self, tracker: &Tracker, time: u32) {
         let time = if time == 0 { self.commit.as_ref().map_or(0, |c| c.event_time) } else { time };
         self.commit = Some(Commit {
+            server_uuid: Arc::clone(tracker.server()),
+            by_gtid: tracker.is_by_gtid(),
             file: Arc::clone(tracker.file()),
             offset: tracker.offset(),
             file_created: tracker.created(),

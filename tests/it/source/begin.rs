@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use sluice::change::{GtidSet, Position};
+use sluice::change::{Executed, GtidSet, MySqlPosition};
 use sluice::source::{Before, Error, Settings, Severity, Source, StartAt};
 
 use super::{Running, ask, settings};
 use crate::harness::Server;
 use crate::harness::servers::{self, Flavor, run};
 
-async fn reached(settings: Settings) -> Position {
+async fn reached(settings: Settings) -> MySqlPosition {
     let (source, _) = Source::prepare(settings, Before::default()).await.unwrap();
     source.reached().clone()
 }
 
-async fn refusal(settings: Settings, position: Position) -> Error {
+async fn refusal(settings: Settings, position: MySqlPosition) -> Error {
     let before = Before { position: Some(position), ..Before::default() };
     Running::start(settings, before).await.error().await
 }
@@ -64,7 +64,7 @@ async fn a_begin_by_file_or_time_is_found_with_its_complete_gtid_set() {
                     source.begin
                 );
                 // Set and row together are what the server says of the transactions before.
-                let set = source.begin.gtid_set.clone().unwrap();
+                let set = source.begin.gtid_set.counted().unwrap().whole();
                 let gtid = transaction.commit.gtid.clone().unwrap();
                 assert!(!set.contains(&gtid), "{set} {gtid}");
                 let mut after = set.clone();
@@ -96,7 +96,7 @@ async fn a_position_in_a_purged_file_is_refused_before_dumping() {
     run(&mut admin, &format!("PURGE BINARY LOGS TO '{current}'")).await;
     let error = refusal(settings(&server, "purge"), position.clone()).await;
     assert!(matches!(error, Error::GtidHole { .. }), "{error}");
-    position.gtid_set = None;
+    position.gtid_set = Executed::Absent;
     let error = refusal(settings(&server, "purge"), position).await;
     assert!(matches!(error, Error::Purged { .. }), "{error}");
     assert!(error.to_string().contains(&current), "{error}");
@@ -118,13 +118,11 @@ async fn binlogs_that_were_reset_are_noticed() {
     assert!(matches!(error, Error::Reset { .. }), "{error}");
     let mut by_gtid = settings(&server, "reset");
     by_gtid.by_gtid = true;
-    position.gtid_set = Some(
-        GtidSet::parse(sluice::change::Flavor::MySql, "7f1c8e6a-0000-4000-8000-000000000001:1-9")
-            .unwrap(),
-    );
+    let other = "7f1c8e6a-0000-4000-8000-000000000001:1-9";
+    position.gtid_set = GtidSet::parse(sluice::change::Flavor::MySql, other).unwrap().into();
     let error = refusal(by_gtid, position.clone()).await;
     assert!(matches!(error, Error::Behind { .. }), "{error}");
-    position.gtid_set = None;
+    position.gtid_set = Executed::Absent;
     position.server_uuid = "7f1c8e6a-0000-4000-8000-000000000001".into();
     let error = refusal(settings(&server, "reset"), position).await;
     assert!(matches!(error, Error::OtherServer { .. }), "{error}");

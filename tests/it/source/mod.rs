@@ -11,7 +11,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice::change::{Change, Chunk, ChunkEnd, Commit, Generation, Position, RowsKind};
+use sluice::change::{Change, Chunk, ChunkEnd, Commit, Generation, MySqlPosition, RowsKind};
 use sluice::filter::TableFilter;
 use sluice::mysql::Endpoint;
 use sluice::shutdown::Tasks;
@@ -75,7 +75,7 @@ fn settings(server: &Server, database: &str) -> Settings {
 struct Running {
     tasks: Tasks,
     chunks: Receiver,
-    begin: Position,
+    begin: MySqlPosition,
     first: Option<FirstAppend>,
     done: tokio::task::JoinHandle<(Source, Result<(), Error>)>,
 }

@@ -101,12 +101,13 @@ impl Stored {
         }
     }
 
-    /// Whether each entry was borne out by a batch. `whole`: all batches were shown, and
-    /// the last entry by time has to have the largest.
-    pub(super) fn fits(&self, whole: bool) -> bool {
-        let times = self.times.is_empty() && self.last_time == self.largest;
-        let all = self.offsets.is_empty() && times;
-        !self.wrong && (all || !whole) && (self.any || !self.needed)
+    /// Whether each entry was borne out by a batch. `whole`: all batches were shown.
+    /// `sealed`: the index was written to its end, so the last entry by time has to have the
+    /// largest; until then the files lack what came since the last checkpoint, and that entry.
+    pub(super) fn fits(&self, whole: bool, sealed: bool) -> bool {
+        let borne_out = !whole || (self.offsets.is_empty() && self.times.is_empty());
+        let complete = self.last_time == self.largest && (self.any || !self.needed);
+        !self.wrong && borne_out && (complete || !sealed)
     }
 }
 

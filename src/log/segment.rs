@@ -209,7 +209,7 @@ impl Segment {
                 stored.compare(Mark::of(position, head));
                 true
             })?;
-            if stored.fits(self.found == self.size()) {
+            if stored.fits(self.found == self.size(), index.is_on_disk()) {
                 return Ok(false);
             }
         }

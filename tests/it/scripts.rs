@@ -43,6 +43,25 @@ async fn startup_waits_until_rows_come_and_stop_until_they_are_durable() {
 }
 
 #[tokio::test]
+async fn orderly_restarts_warn_of_nothing() {
+    let Some(mysql) = mysql() else { return };
+    let (mut source, mut sluice) = table(mysql, "scripts_quiet").await;
+    run(&mut source, "INSERT INTO t VALUES (1)").await;
+    for n in 2..6 {
+        sluice.start();
+        run(&mut source, &format!("INSERT INTO t VALUES ({n})")).await;
+        topics::read_at_least(&sluice.bootstrap(), "scripts_quiet.t", n - 1);
+        sluice.stop();
+    }
+    let said = sluice.said();
+    let warned: Vec<&str> =
+        said.lines().filter(|line| line.contains("] WARN ") || line.contains("] ERROR ")).collect();
+    // The first start alone says what it skips of the source.
+    assert!(warned.iter().all(|line| line.contains("current end")), "{warned:#?}");
+    assert!(!said.contains("index was damaged"), "{said}");
+}
+
+#[tokio::test]
 async fn startup_names_the_instance_that_does_not_run_and_why() {
     let Some(mysql) = mysql() else { return };
     let (_source, mut sluice) = table(mysql, "scripts_broken").await;

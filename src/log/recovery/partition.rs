@@ -26,6 +26,9 @@ pub(super) struct Recovering {
     pub(super) aborted: Vec<Aborted>,
     /// Committed bytes of the segments that frames have named.
     named: BTreeMap<i64, u64>,
+    /// The segment that was appended to when the checkpoint was written. What was sealed
+    /// since then has its index written only as far as it was then.
+    unsealed: i64,
     /// The first thing that is lost, as the checkpoint tells.
     lacking: Option<String>,
     /// The segment that was written last.
@@ -46,7 +49,9 @@ impl Recovering {
             });
         let aborted = aborted.collect();
         let state = PartitionState { producers: Vec::new(), aborted: Vec::new(), ..state.clone() };
-        Self { state, producers, aborted, named: BTreeMap::new(), lacking: None, open: None }
+        let unsealed = state.segment;
+        let (named, lacking, open) = (BTreeMap::new(), None, None);
+        Self { state, producers, aborted, named, unsealed, lacking, open }
     }
 
     pub(super) fn empty((topic, partition): (Uuid, i32)) -> Self {
@@ -259,7 +264,7 @@ impl Recovering {
         }
         // A crash may have taken the index of a segment that was compacted.
         let indexed = is_active || disk.open(&times_path(&stem(dir, base)), Mode::Read).is_ok();
-        let loaded = is_active || named.is_some() || !indexed;
+        let loaded = is_active || named.is_some() || base == self.unsealed || !indexed;
         let interval = settings.index_interval_bytes;
         let segment = Arc::new(Segment::new(disk, dir, base, size, interval, !loaded));
         if loaded {

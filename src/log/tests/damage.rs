@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{small, values};
+use super::{append, open, small, topic, values};
 use crate::disk::{Disk, Freeze, Mode, Simulated};
 use crate::log::{Log, OpenError, ReadError};
 use crate::record::{BatchBuilder, batches};
@@ -184,4 +184,45 @@ async fn no_damage_passes_for_data() {
         tasks.join().await;
     }
     assert!(refused > 0 && told > 0 && mended > 0, "{refused} {told} {mended}");
+}
+
+/// How many indexes do not fit their batches, of all segments that there are.
+fn damaged_indexes(log: &Log) -> (Vec<String>, usize) {
+    let topics = log.shared().catalog(crate::log::catalog::Catalog::all);
+    let partitions = topics.iter().flat_map(|topic| topic.all_partitions());
+    let segments: Vec<_> = partitions.flat_map(|partition| partition.segments()).collect();
+    let damaged = segments.iter().filter(|segment| segment.mend_index().unwrap());
+    (damaged.map(|segment| segment.path()).collect(), segments.len())
+}
+
+#[tokio::test]
+async fn no_index_is_taken_for_damaged_that_nobody_harmed() {
+    let (disk, _) = filled().await;
+    let mut disk = disk;
+    // Ended in order, killed, ended in order; with and without something written between.
+    for (start, end) in [None, None, Some(Freeze::Keep), Some(Freeze::Lose), None, None]
+        .into_iter()
+        .enumerate()
+    {
+        let (log, tasks) = open(Arc::new(disk.clone())).await;
+        let (damaged, segments) = damaged_indexes(&log);
+        assert_eq!(damaged, Vec::<String>::new(), "start {start}");
+        assert!(segments > 30, "{segments}");
+        let topic = match log.topic("own") {
+            Some(topic) => topic,
+            None => topic(&log, "own", 1).await,
+        };
+        if start % 2 == 0 {
+            for n in 0..=start * 20 {
+                append(&log, &topic, 0, &[&"y".repeat(n * 7 % 300)]).await;
+            }
+        }
+        match end {
+            Some(freeze) => disk = disk.crash(freeze),
+            None => {
+                log.close().await;
+                tasks.join().await;
+            }
+        }
+    }
 }

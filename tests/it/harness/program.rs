@@ -276,12 +276,15 @@ impl Sluice {
         let mut said = String::new();
         let run = self.folder(&format!("run-{}.log", self.runs));
         said.push_str(&std::fs::read_to_string(run).unwrap_or_default());
-        let folders = std::fs::read_dir(self.folder("logs")).into_iter().flatten().flatten();
-        let files =
-            folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten());
-        for file in files.flatten() {
-            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
-            let _ = write!(said, "\n--- {}\n{text}", file.path().display());
+        let inside = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let logs = inside(&self.folder("logs"));
+        let files = logs.iter().flat_map(|path| inside(path)).chain(logs.iter().cloned());
+        for file in files.filter(|path| path.is_file()) {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let _ = write!(said, "\n--- {}\n{text}", file.display());
         }
         said
     }

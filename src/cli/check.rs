@@ -101,13 +101,16 @@ async fn probe(instance: &Instance, running: Option<&Snapshot>) -> anyhow::Resul
 
 /// What on this machine keeps the process from starting.
 fn obstacles(settings: &Settings) -> Vec<String> {
-    let server = &settings.server;
-    let mut found: Vec<String> = unwritable(&server.log.dir).into_iter().collect();
-    let listeners = server.broker.listeners.iter();
-    let ports = listeners.map(|one| (one.host.as_deref(), one.port, "listeners"));
-    let admin = (server.admin_host.as_deref(), server.admin_port, "canal.metrics.pull.port");
-    let all = ports.chain([admin]);
-    found.extend(all.filter_map(|(host, port, key)| occupied(host, port, key)));
+    let config = &settings.server;
+    let mut found: Vec<String> = unwritable(&config.log.dir).into_iter().collect();
+    for listener in &config.broker.listeners {
+        if let Err(reason) = occupy(listener.host.as_deref(), listener.port) {
+            found.push(server::Error::of_listener(settings, listener, reason).to_string());
+        }
+    }
+    if let Err(reason) = occupy(config.admin_host.as_deref(), config.admin_port) {
+        found.push(server::Error::of_admin(settings, reason).to_string());
+    }
     found
 }
 
@@ -132,11 +135,6 @@ fn unwritable(directory: &Path) -> Option<String> {
     })
 }
 
-fn occupied(host: Option<&str>, port: u16, key: &str) -> Option<String> {
-    let address = (host.unwrap_or("0.0.0.0"), port);
-    let error = TcpListener::bind(address).err()?;
-    let host = host.unwrap_or("*");
-    Some(format!(
-        "cannot listen on {host}:{port} ({key}): {error}; free the port, or change the setting"
-    ))
+fn occupy(host: Option<&str>, port: u16) -> std::io::Result<()> {
+    TcpListener::bind((host.unwrap_or("0.0.0.0"), port)).map(drop)
 }

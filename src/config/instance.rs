@@ -58,16 +58,12 @@ pub struct SourceConfig {
     pub user: String,
     /// Its password.
     pub password: Secret,
-    /// Database of the query sessions.
-    pub database: Option<String>,
     /// Our id as a replica; none: [`SourceConfig::derived_server_id`].
     pub server_id: Option<u32>,
     /// Resume by GTID.
     pub gtid: bool,
     /// How long the server may say nothing; heartbeats are asked for at a third of it.
     pub heartbeat: Heartbeat,
-    /// Receive buffer of the replication socket; none leaves it to the system.
-    pub receive_buffer: Option<u32>,
     /// Accepted values of `binlog_format`, upper case.
     pub binlog_formats: Vec<String>,
     /// Accepted values of `binlog_row_image`, upper case.
@@ -275,17 +271,13 @@ impl Instance {
 fn source(reader: &mut Reader<'_>) -> SourceConfig {
     let read_timeout =
         reader.time("canal.instance.network.soTimeout", Duration::from_secs(1)).unwrap_or_default();
-    let receive_buffer: u32 = reader.number("canal.instance.network.receiveBufferSize");
     SourceConfig {
         server: server(reader),
         user: reader.text("canal.instance.dbUsername"),
         password: reader.secret("canal.instance.dbPassword"),
-        database: reader.optional("canal.instance.defaultDatabaseName"),
         server_id: reader.optional_number("canal.instance.mysql.slaveId").filter(|id| *id != 0),
         gtid: reader.flag("canal.instance.gtidon"),
         heartbeat: Heartbeat { read_timeout, period: read_timeout / 3 },
-        // Canal's own default, in every shipped file, would only slow a long line down.
-        receive_buffer: Some(receive_buffer).filter(|size| !matches!(size, 0 | 16384)),
         binlog_formats: upper_list(reader, "canal.instance.binlog.format"),
         row_images: upper_list(reader, "canal.instance.binlog.image"),
         on_statement: match reader.word("sluice.statement") {

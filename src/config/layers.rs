@@ -5,7 +5,11 @@
 //! default, and is an error when nothing answers it. An environment variable answers to
 //! the key's own dotted name and to its upper-case form with underscores
 //! (`CANAL_MQ_TOPIC`); for Kafka's keys to that form behind `KAFKA_` too, as in the
-//! images of Apache Kafka, and to it alone where the key is one word.
+//! images of Apache Kafka. The upper-case form of a key of one word (`LISTENERS`) may belong
+//! to anybody: it counts only where its value looks like that of the key.
+//!
+//! `${file:..}` and `${exec:..}` are not looked up: they stay as they are, for whoever uses
+//! the value. No part of a password's value stands in any message.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,6 +24,12 @@ pub type Environment = BTreeMap<String, String>;
 
 /// How deep placeholders may refer to each other; more is a circle.
 const DEEPEST: usize = 32;
+
+/// Words before a colon that do not ask for a key: what follows is read at each use.
+const AT_USE: [&str; 2] = ["file:", "exec:"];
+
+/// All that is said of a password whose placeholders nobody answers.
+const UNANSWERED: &str = "nothing answers a placeholder in its value (which is not shown): set what it asks for in the file or the environment, or read the password from a file as `${file:PATH}`";
 
 /// A file that was read.
 #[derive(Debug)]
@@ -59,6 +69,11 @@ impl PropertyFile {
     /// All entries, with their places.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &str, Place)> {
         self.entries.iter().map(|entry| (&*entry.key, &*entry.value, self.at(entry.line)))
+    }
+
+    /// What stands for a file that an instance has not: all it says is said elsewhere.
+    pub(super) fn without_entries(&self) -> Self {
+        Self { path: Arc::clone(&self.path), entries: Vec::new() }
     }
 
     /// The file as a place.
@@ -102,7 +117,7 @@ impl Layers<'_> {
     /// The text of `name`, if it is written anywhere.
     pub(super) fn get(&self, name: &str) -> Result<Option<Found>, Unresolved> {
         let Some((raw, place)) = self.raw(name) else { return Ok(None) };
-        match self.expand(&raw, DEEPEST) {
+        match self.expand_value(name, &raw, DEEPEST) {
             Ok(text) => Ok(Some(Found { text: text.trim().to_owned(), place })),
             Err(reason) => Err(Unresolved { place, reason: format!("{name}: {reason}") }),
         }
@@ -115,12 +130,20 @@ impl Layers<'_> {
 
     fn raw(&self, name: &str) -> Option<(String, Place)> {
         for variable in variables(name) {
-            if let Some(value) = self.environment.get(&variable) {
+            if let Some(value) = self.environment.get(&variable)
+                && (variable != "LISTENERS" || value.contains("://"))
+            {
                 return Some((value.clone(), Place::Variable(variable)));
             }
         }
         let written = self.files.iter().find_map(|file| file.get(name));
         written.map(|(value, place)| (value.to_owned(), place))
+    }
+
+    /// The value of `name` with its placeholders replaced. Nothing of a password is told.
+    fn expand_value(&self, name: &str, raw: &str, depth: usize) -> Result<String, String> {
+        self.expand(raw, depth)
+            .map_err(|reason| if keys::is_secret(name) { UNANSWERED.to_owned() } else { reason })
     }
 
     fn expand(&self, text: &str, depth: usize) -> Result<String, String> {
@@ -129,6 +152,12 @@ impl Layers<'_> {
         while let Some(start) = rest.find("${") {
             let inner = &rest[start + 2..];
             let Some(end) = closing_brace(inner) else { break };
+            if AT_USE.iter().any(|word| inner.starts_with(word)) {
+                let behind = start + 2 + end + 1;
+                done.push_str(&rest[..behind]);
+                rest = &rest[behind..];
+                continue;
+            }
             let Some(depth) = depth.checked_sub(1) else {
                 return Err(format!("placeholders in `{text}` refer to each other in a circle"));
             };
@@ -150,7 +179,7 @@ impl Layers<'_> {
             return Ok(value.clone());
         }
         if let Some((raw, _)) = self.raw(name) {
-            return self.expand(&raw, depth);
+            return self.expand_value(name, &raw, depth);
         }
         match (default, keys::find(name)) {
             (Some(default), _) => Ok(default.to_owned()),
@@ -181,13 +210,18 @@ fn variables(name: &str) -> Vec<String> {
     let upper = name.replace(['.', '-'], "_").to_uppercase();
     let mut found = vec![name.to_owned()];
     let broker = keys::find(name).is_some_and(|key| key.home == Home::Broker);
-    if name.contains('.') {
+    if name.contains('.') || broker {
         found.push(upper.clone());
     }
     if broker {
         found.push(format!("KAFKA_{upper}"));
     }
     found
+}
+
+/// Whether something in `text` is read only when it is used.
+pub(super) fn is_read_at_use(text: &str) -> bool {
+    AT_USE.iter().any(|word| text.contains(&format!("${{{word}")))
 }
 
 /// The names that placeholders of `text` ask for, so that a key that exists only to be
@@ -244,6 +278,30 @@ mod tests {
         assert_eq!(get(&file, &[("CANAL_MQ_TOPIC", "upper")], "canal.mq.topic").unwrap(), "upper");
         assert_eq!(get(&file, &[("KAFKA_LISTENERS", "k")], "listeners").unwrap(), "k");
         assert_eq!(get(&file, &[("LISTENERS", "other")], "listeners").unwrap(), "file");
+        let listener = "PLAINTEXT://127.0.0.1:19092";
+        assert_eq!(get(&file, &[("LISTENERS", listener)], "listeners").unwrap(), listener);
         assert_eq!(get(&file, &[("LOG_DIRS", "d")], "log.dirs").unwrap(), "d");
+    }
+    #[test]
+    fn what_is_read_at_use_stays_whole_and_nothing_of_a_password_is_told() {
+        let text = "db.password = pa${rt}of\n\
+                    canal.instance.dbPassword = ${exec:vault read ${HOME}/x | jq .{a}}+${file:/run/p}\n\
+                    canal.instance.tsdb.dbPassword = s${ecret\n\
+                    canal.passwd = se${cret}\n\
+                    canal.admin.passwd = ${canal.admin.passwd}\n\
+                    shown = ${canal.passwd}\nrabbitmq.password = ${db.password}\n";
+        let file = file(text);
+        let whole = "${exec:vault read ${HOME}/x | jq .{a}}+${file:/run/p}";
+        assert_eq!(get(&file, &[], "canal.instance.dbPassword").unwrap(), whole);
+        assert_eq!(get(&file, &[], "canal.instance.tsdb.dbPassword").unwrap(), "s${ecret");
+        let environment = Environment::new();
+        let layers = Layers { environment: &environment, files: vec![&file], given: vec![] };
+        for name in ["canal.passwd", "canal.admin.passwd", "shown", "rabbitmq.password"] {
+            let reason = layers.get(name).unwrap_err().reason;
+            assert!(reason.starts_with(name) && reason.contains("not shown"), "{reason}");
+            for part in ["cret", "${rt", "pa$"] {
+                assert!(!reason.contains(part), "{reason}");
+            }
+        }
     }
 }

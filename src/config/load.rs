@@ -7,6 +7,11 @@
 //! <home>/instances/<name>/instance.properties
 //! <canal.conf.dir>/<name>/instance.properties      (Canal's place; one name, one file)
 //! ```
+//!
+//! An instance that `canal.destinations` names may have no file at all: then it is what the
+//! environment and `canal.properties` say, as in Canal's images. The example that is shipped
+//! gives way, as long as nobody changed it: to `<canal.conf.dir>/example`, and to instances
+//! of the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +23,14 @@ use super::nearest::nearest;
 use super::problem::{Place, Problem, Problems, Severity};
 use super::reader::Reader;
 use super::server::ServerConfig;
+
+/// The instance that is shipped.
+const EXAMPLE: &str = "example";
+const SHIPPED_EXAMPLE: &str = include_str!("../../instances/example/instance.properties");
+
+/// Keys whose places are asked for when what they name cannot be had.
+const PLACED: [&str; 5] =
+    ["canal.ip", "canal.metrics.pull.port", "listeners", "log.dirs", "log.dir"];
 
 /// How the caller reads files.
 #[derive(Clone, Copy)]
@@ -45,6 +58,7 @@ pub struct Settings {
     pub instances: Vec<Instance>,
     /// Warnings and notes.
     pub remarks: Problems,
+    places: BTreeMap<&'static str, Place>,
 }
 
 /// What a reload has to do.
@@ -68,6 +82,15 @@ impl Changes {
 }
 
 impl Settings {
+    /// A key of the process with the place where it is written, for messages about what it
+    /// names.
+    pub fn key_and_place(&self, key: &str) -> String {
+        match self.places.get(key) {
+            Some(place) => format!("{key}, {place}"),
+            None => key.to_owned(),
+        }
+    }
+
     /// What leads from `self` to `new`.
     pub fn changes(&self, new: &Self) -> Changes {
         let find = |settings: &Self, name: &str| {
@@ -110,8 +133,11 @@ pub fn load(
     if loading.problems.has_errors() {
         return Err(loading.problems);
     }
-    Ok(Settings { home: home.to_owned(), server, instances, remarks: loading.problems })
+    let Loading { problems: remarks, places, .. } = loading;
+    Ok(Settings { home: home.to_owned(), server, instances, remarks, places })
 }
+
+const NO_INSTANCE: &str = "no instance, so that nothing is published: create instances/<name>/instance.properties, or set canal.destinations";
 
 fn placeholders(file: &PropertyFile) -> BTreeSet<String> {
     file.entries()
@@ -126,11 +152,13 @@ pub(super) struct Loading<'a> {
     environment: &'a Environment,
     files: Files<'a>,
     problems: Problems,
+    places: BTreeMap<&'static str, Place>,
 }
 
 impl<'a> Loading<'a> {
     pub(super) fn new(home: &'a Path, environment: &'a Environment, files: Files<'a>) -> Self {
-        Self { home, environment, files, problems: Problems::default() }
+        let (problems, places) = (Problems::default(), BTreeMap::new());
+        Self { home, environment, files, problems, places }
     }
 
     /// Reads everything; `asked` gathers the keys that were read.
@@ -150,10 +178,13 @@ impl<'a> Loading<'a> {
         let mut asked_for = placeholders(&canal);
         let mut instances = Vec::new();
         if with_instances {
-            for (name, file) in self.instance_files(&server) {
+            for (name, file) in self.instance_files(&server, &canal) {
                 asked_for.extend(placeholders(&file));
                 instances.push(self.instance(&name, &file, &canal, asked));
                 self.judge_keys(&file, Home::Instance, &asked_for);
+            }
+            if instances.is_empty() && !self.problems.has_errors() {
+                self.problems.push(Problem::warning(canal.place(), NO_INSTANCE));
             }
         }
         self.judge_keys(&canal, Home::Canal, &asked_for);
@@ -195,6 +226,13 @@ impl<'a> Loading<'a> {
         let mut canal = Reader::new(layers(canal), &bin);
         let mut broker = Reader::new(layers(broker), self.home);
         let server = ServerConfig::read(&mut canal, &mut broker);
+        for key in PLACED {
+            let reader = if key.starts_with("canal.") { &canal } else { &broker };
+            let place = reader.place(key);
+            if place != Place::Default {
+                self.places.insert(key, place);
+            }
+        }
         for reader in [canal, broker] {
             self.problems.extend(reader.problems);
             asked.extend(reader.asked);
@@ -217,14 +255,43 @@ impl<'a> Loading<'a> {
         let bin = self.home.join("bin");
         let mut reader = Reader::new(layers, &bin);
         let instance = Instance::read(name, file.place(), &mut reader);
+        self.judge_group(name, &reader, [file, canal]);
         self.problems.extend(reader.problems);
         asked.extend(reader.asked);
         instance
     }
 
+    /// Of several servers that Canal would merge none is read: an error where it would be
+    /// the built-in address instead.
+    fn judge_group(&mut self, name: &str, reader: &Reader<'_>, files: [&PropertyFile; 2]) {
+        const ADDRESS: &str = "canal.instance.master.address";
+        if reader.place(ADDRESS) != Place::Default {
+            return;
+        }
+        let is_server = |key: &str| {
+            let row = keys::find(key).map(|row| row.name);
+            row == Some("canal.instance.master<n>.*") && key.ends_with(".address")
+        };
+        let written = files.into_iter().flat_map(PropertyFile::entries);
+        let variables = self.environment.iter();
+        let variables = variables.map(|(k, value)| (&**k, &**value, Place::Variable(k.clone())));
+        let found =
+            written.chain(variables).find(|(key, value, _)| is_server(key) && !value.is_empty());
+        if let Some((key, _, place)) = found {
+            let text = format!(
+                "{key}: an instance here reads one server, and none is written for instance {name}: write it as {ADDRESS}, and give each of the others an instance of its own"
+            );
+            self.problems.push(Problem::error(place, text));
+        }
+    }
+
     /// The instance files there are, by name; with auto scan every folder counts, without
     /// it only the destinations do.
-    fn instance_files(&mut self, server: &ServerConfig) -> BTreeMap<String, PropertyFile> {
+    fn instance_files(
+        &mut self,
+        server: &ServerConfig,
+        canal: &PropertyFile,
+    ) -> BTreeMap<String, PropertyFile> {
         let roots = [self.home.join("instances"), server.conf_dir.clone()];
         let mut names: BTreeSet<String> = server.destinations.iter().cloned().collect();
         if server.scan_interval.is_some() {
@@ -238,20 +305,45 @@ impl<'a> Loading<'a> {
                 }
             }
         }
+        let layers = Layers { environment: self.environment, files: vec![canal], given: vec![] };
+        let written = |key: &str| layers.get(key).ok().flatten();
+        let has_address = written("canal.instance.master.address").is_some();
+        let destinations = written("canal.destinations").map_or(canal.place(), |found| found.place);
         let mut found = BTreeMap::new();
+        let mut without_file = false;
         for name in names {
             let paths = roots.each_ref().map(|root| root.join(&name).join("instance.properties"));
+            let named = server.destinations.contains(&name);
             match self.instance_file(&name, &paths) {
                 Some(file) => {
                     self.judge_name(&name, &file);
                     found.insert(name, file);
                 }
-                None if server.destinations.contains(&name) => self.problems.push(Problem::error(
-                    Place::File(paths[0].as_path().into()),
-                    format!("canal.destinations names {name}, but neither this file nor {} is there: create one, or take the name out", paths[1].display()),
+                None if named && has_address => {
+                    let file = canal.without_entries();
+                    self.judge_name(&name, &file);
+                    found.insert(name, file);
+                    without_file = true;
+                }
+                None if named => self.problems.push(Problem::error(
+                    destinations.clone(),
+                    format!(
+                        "canal.destinations names {name}, but neither {} nor {} is there: create one (the folder instances/{EXAMPLE} can be renamed), set canal.instance.master.address in the environment or in canal.properties, or take the name out",
+                        paths[0].display(),
+                        paths[1].display()
+                    ),
                 )),
                 None => {}
             }
+        }
+        // Canal's images rename the example to what the environment names.
+        let example = found.get(EXAMPLE).filter(|_| without_file);
+        if let Some(file) = example.filter(|file| is_as_shipped(file))
+            && !server.destinations.iter().any(|name| name == EXAMPLE)
+        {
+            let text = "left out: it is as it was shipped, and canal.destinations names others";
+            self.problems.push(Problem::note(file.place(), text));
+            found.remove(EXAMPLE);
         }
         found
     }
@@ -263,16 +355,25 @@ impl<'a> Loading<'a> {
             return first;
         }
         let second = self.file(canals);
-        if first.is_some() && second.is_some() {
-            self.problems.push(Problem::error(
-                Place::File(ours.as_path().into()),
-                format!(
+        match (first, second) {
+            (Some(first), Some(second)) if name == EXAMPLE && is_as_shipped(&first) => {
+                let text = format!(
+                    "left out, as it is the example that was shipped: instance {name} is that of {}; remove this folder",
+                    canals.display()
+                );
+                self.problems.push(Problem::warning(first.place(), text));
+                Some(second)
+            }
+            (Some(first), Some(_)) => {
+                let text = format!(
                     "instance {name} stands in {} too: remove one of the two",
                     canals.display()
-                ),
-            ));
+                );
+                self.problems.push(Problem::error(first.place(), text));
+                Some(first)
+            }
+            (first, second) => first.or(second),
         }
-        first.or(second)
     }
 
     /// The name becomes part of topic names, whose letters are Kafka's.
@@ -296,6 +397,12 @@ impl<'a> Loading<'a> {
                 }
                 continue;
             };
+            if has_comment(name, value) {
+                let text = format!(
+                    "{name}: `#` after a blank is part of the value; a comment needs a line of its own"
+                );
+                self.problems.push(Problem::warning(place.clone(), text));
+            }
             if !may_stand(key, home) {
                 let text =
                     format!("{name} belongs in {} and has no effect here", file_of(key.home));
@@ -314,11 +421,18 @@ impl<'a> Loading<'a> {
 
     /// Only dotted names: what is upper case may belong to anybody.
     fn judge_environment(&mut self) {
-        for name in self.environment.keys() {
+        for (name, value) in self.environment {
             let ours = name.starts_with("canal.") || name.starts_with("sluice.");
-            if ours && keys::find(name).is_none() {
-                let place = Place::Variable(name.clone());
-                self.problems.push(unknown(name, place, "setting"));
+            let place = Place::Variable(name.clone());
+            match keys::find(name) {
+                None if ours => self.problems.push(unknown(name, place, "setting")),
+                Some(key) if ours => {
+                    if let Some(severity) = silence(key, value) {
+                        let text = format!("{name} has no effect: {}", key.doc);
+                        self.problems.push(Problem { severity, place, text });
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -344,18 +458,41 @@ fn file_of(home: Home) -> &'static str {
     }
 }
 
+/// Whether the file is the example as it is shipped, or says less.
+fn is_as_shipped(file: &PropertyFile) -> bool {
+    let shipped =
+        PropertyFile::read(Path::new(""), SHIPPED_EXAMPLE.as_bytes(), &mut Problems::default());
+    let shipped: BTreeSet<_> =
+        shipped.entries().map(|(name, value, _)| (name.to_owned(), value.to_owned())).collect();
+    file.entries().all(|(name, value, _)| shipped.contains(&(name.to_owned(), value.to_owned())))
+}
+
+/// Whether a value ends in what was meant as a comment; passwords may hold anything.
+fn has_comment(name: &str, value: &str) -> bool {
+    !keys::is_secret(name) && without_comment(value) != value
+}
+
+fn without_comment(value: &str) -> &str {
+    let comment = value.char_indices().find(|(at, letter)| {
+        *letter == '#' && value[..*at].chars().next_back().is_none_or(char::is_whitespace)
+    });
+    comment.map_or(value, |(at, _)| value[..at].trim_end())
+}
+
 /// How loudly to say that a key does nothing: not at all where it is as its program ships
 /// it, since then nobody asked for anything.
 fn silence(key: &Key, value: &str) -> Option<Severity> {
+    let value = without_comment(value);
     let family = key.name.ends_with('*');
-    if value.is_empty() || (!family && value == key.default) {
+    let as_shipped = !family && value == key.default || key.shipped.contains(&value);
+    if value.is_empty() || as_shipped {
         return None;
     }
     match key.class {
         Class::Served => None,
         Class::NoEffect if family => Some(Severity::Note),
         // Every canal.properties has them, whatever its serverMode.
-        Class::NotYet if key.name == "kafka.*" => Some(Severity::Note),
+        Class::NotYet if key.name.starts_with("kafka.") => Some(Severity::Note),
         Class::NotYet | Class::NoEffect => Some(Severity::Warning),
     }
 }

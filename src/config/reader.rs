@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::keys::{self, Key, Kind};
-use super::layers::{Found, Layers};
+use super::layers::{Found, Layers, is_read_at_use};
 use super::problem::{Place, Problem, Problems};
 use super::secret::Secret;
 
@@ -136,6 +136,13 @@ impl<'a> Reader<'a> {
 
     fn found(&mut self, name: &str) -> Option<Found> {
         match self.layers.get(name) {
+            Ok(Some(found)) if is_read_at_use(&found.text) && !keys::is_secret(name) => {
+                let text = format!(
+                    "{name}: only passwords are read from `${{file:..}}` and `${{exec:..}}`: write the value"
+                );
+                self.problems.push(Problem::error(found.place, text));
+                None
+            }
             Ok(found) => found,
             Err(unresolved) => {
                 self.problems.push(Problem::error(unresolved.place, unresolved.reason));

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod takeover;
+
 use super::keys::find;
 use super::load::Loading;
 use super::*;
@@ -68,7 +70,8 @@ fn no_key_stands_twice_in_the_table_and_each_default_is_right() {
     for key in KEYS.iter().copied().flatten() {
         assert!(seen.insert(key.name), "{} stands twice", key.name);
         assert!(!key.doc.is_empty() && !key.doc.ends_with('.'), "{}", key.name);
-        assert_eq!(find(key.name).map(|found| found.name), Some(key.name));
+        let example = key.name.replace("<n>", "1").replace("<name>", "example");
+        assert_eq!(find(&example).map(|found| found.name), Some(key.name));
         if !key.default.is_empty() && key.class == Class::Served {
             reader::check(key.kind, key.default).unwrap_or_else(|e| panic!("{}: {e}", key.name));
         }
@@ -155,7 +158,7 @@ fn a_canal_folder_works_as_it_is() {
              canal.instance.tsdb.dir = ${canal.file.data.dir:../conf}/${canal.instance.destination:}\n\
              canal.destinations = example\ncanal.conf.dir = ../conf\ncanal.auto.scan = true\n\
              canal.instance.global.spring.xml = classpath:spring/file-instance.xml\n\
-             kafka.bootstrap.servers = 127.0.0.1:9092\nrocketmq.producer.group = test\n",
+             kafka.bootstrap.servers = 10.0.0.1:9092\nrocketmq.producer.group = test\n",
         )
         .file("conf/spring/file-instance.xml", "<beans/>")
         .file(
@@ -222,7 +225,9 @@ fn an_unknown_key_is_a_warning_with_the_nearest_known_one() {
 
 #[test]
 fn one_name_in_both_places_is_an_error_that_names_both_files() {
-    let home = Home::shipped().file("conf/example/instance.properties", EXAMPLE);
+    let home = Home::shipped()
+        .file("instances/example/instance.properties", "canal.mq.topic = mine")
+        .file("conf/example/instance.properties", EXAMPLE);
     let said = home.load().unwrap_err().to_string();
     assert!(said.contains("/home/instances/example/instance.properties"), "{said}");
     assert!(said.contains("/home/conf/example/instance.properties"), "{said}");

@@ -28,7 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Problems, Settings};
+use crate::config::{Listener, Problems, ServerConfig, Settings};
 use crate::control::{Asked, Board, Command, Phase, commands};
 use crate::disk::{Real, raise_open_file_limit};
 use crate::log::{Log, OpenError};
@@ -55,8 +55,8 @@ pub struct Start {
 /// Why the process cannot run. Each is one sentence with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A port is taken, or its address is not ours.
-    #[error("cannot listen on {address} ({key}): {reason}; free the port, or change the setting")]
+    /// A port cannot be had.
+    #[error("cannot listen on {address} ({key}): {reason}; {advice}")]
     Listen {
         /// The address.
         address: String,
@@ -64,6 +64,18 @@ pub enum Error {
         key: &'static str,
         /// What the system said.
         reason: std::io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// An address is that of another machine, or of none.
+    #[error("cannot listen on {host} ({setting}): it is no address of this machine; {advice}")]
+    Address {
+        /// The address.
+        host: String,
+        /// The setting it comes from, and where that is written.
+        setting: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// The directory of the log cannot be made or written.
     #[error("cannot use {dir} (log.dirs): {reason}; make it writable, or change the setting")]
@@ -289,23 +301,27 @@ fn stop_on_signals() -> Result<CancellationToken, Error> {
 }
 
 async fn bind_admin(settings: &Settings) -> Result<TcpListener, Error> {
-    let host = settings.server.admin_host.as_deref();
-    bind(host, settings.server.admin_port, "canal.metrics.pull.port").await
+    let ServerConfig { admin_host, admin_port, .. } = &settings.server;
+    bind(admin_host.as_deref(), *admin_port)
+        .await
+        .map_err(|reason| Error::of_admin(settings, reason))
 }
 
 async fn bind_broker(settings: &Settings) -> Result<Vec<broker::Listener>, Error> {
     let config = &settings.server.broker;
     let mut bound = Vec::new();
     for listener in &config.listeners {
-        let socket = bind(listener.host.as_deref(), listener.port, "listeners").await?;
+        let socket = bind(listener.host.as_deref(), listener.port)
+            .await
+            .map_err(|reason| Error::of_listener(settings, listener, reason))?;
         bound.push(broker::Listener { socket, advertised: settings::advertised(config, listener) });
     }
     Ok(bound)
 }
 
 /// Without a host all addresses of both families: clients resolve `localhost` to either.
-async fn bind(host: Option<&str>, port: u16, key: &'static str) -> Result<TcpListener, Error> {
-    let bound = match host {
+async fn bind(host: Option<&str>, port: u16) -> std::io::Result<TcpListener> {
+    match host {
         Some(host) => TcpListener::bind((host, port)).await,
         None => match TcpListener::bind(SocketAddr::from(([0_u16; 8], port))).await {
             // A machine without IPv6.
@@ -314,12 +330,54 @@ async fn bind(host: Option<&str>, port: u16, key: &'static str) -> Result<TcpLis
             }
             bound => bound,
         },
-    };
-    bound.map_err(|reason| Error::Listen {
-        address: format!("{}:{port}", host.unwrap_or("*")),
-        key,
-        reason,
-    })
+    }
+}
+
+impl Error {
+    /// Why the port of `/health` is not ours.
+    pub fn of_admin(settings: &Settings, reason: std::io::Error) -> Self {
+        let ServerConfig { admin_host, admin_port, .. } = &settings.server;
+        let advice = "leave it empty for all addresses, or write one of this machine's";
+        let keys = ("canal.metrics.pull.port", "canal.ip");
+        Self::of_bind(settings, admin_host.as_deref(), *admin_port, keys, advice, reason)
+    }
+
+    /// Why a port for Kafka clients is not ours.
+    pub fn of_listener(settings: &Settings, listener: &Listener, reason: std::io::Error) -> Self {
+        let Listener { host, port, .. } = listener;
+        let advice = "leave the host out for all addresses, or write one of this machine's";
+        let keys = ("listeners", "listeners");
+        Self::of_bind(settings, host.as_deref(), *port, keys, advice, reason)
+    }
+
+    /// `keys` are those of the port and of the host, `advice` is about the host.
+    fn of_bind(
+        settings: &Settings,
+        host: Option<&str>,
+        port: u16,
+        keys: (&'static str, &'static str),
+        advice: &'static str,
+        reason: std::io::Error,
+    ) -> Self {
+        let address = |host: &str| format!("{host}:{port}");
+        match (reason.kind(), host) {
+            (ErrorKind::AddrNotAvailable, Some(host)) => Self::Address {
+                host: host.to_owned(),
+                setting: settings.key_and_place(keys.1),
+                advice,
+            },
+            (kind, host) => Self::Listen {
+                address: address(host.unwrap_or("*")),
+                key: if kind == ErrorKind::AddrInUse { keys.0 } else { keys.1 },
+                reason,
+                advice: match kind {
+                    ErrorKind::AddrInUse => "free the port, or change the setting",
+                    ErrorKind::PermissionDenied => "choose a port above 1023",
+                    _ => advice,
+                },
+            },
+        }
+    }
 }
 
 fn addresses(listeners: &[broker::Listener]) -> Vec<String> {

@@ -119,6 +119,21 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
+fn an_address_of_another_machine_is_named_with_its_line() {
+    let mut sluice = Sluice::new();
+    sluice.canal("canal.ip", "192.0.2.10");
+    sluice.canal("canal.register.ip", "192.0.2.10");
+    let words = ["192.0.2.10 (canal.ip, ", "canal.properties:2)", "no address of this machine"];
+    for ended in [sluice.run_to_its_end(), sluice.command(&["check"])] {
+        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        for word in words {
+            assert!(ended.said.contains(word), "{word} is not said:\n{}", ended.said);
+        }
+        assert!(!ended.said.contains("free the port"), "{}", ended.said);
+    }
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_is_named() {
     let mut sluice = Sluice::new();
     // Not even root can make a folder there.

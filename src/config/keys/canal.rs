@@ -1,16 +1,23 @@
 //! The keys of `conf/canal.properties` that concern the process, not an instance.
 
-use super::{Home, Key, Kind, idle, later, served};
+use super::{Home, Key, Kind, as_shipped, idle, later, secret, served};
 
 const HERE: Home = Home::Canal;
 const PORT: Kind = Kind::Number(0, 65535);
-const ROCKET: &str = "RocketMQ is not served";
-const RABBIT: &str = "RabbitMQ is not served";
-const PULSAR: &str = "Pulsar is not served";
+const ROCKET: &str = "RocketMQ is not served: read the bundled log with any Kafka client";
+const RABBIT: &str = "RabbitMQ is not served: read the bundled log with any Kafka client";
+const PULSAR: &str = "Pulsar is not served: read the bundled log with any Kafka client";
 const ADMIN: &str = "canal-admin is not used: the settings are these files";
-const TCP: &str = "the protobuf port of Canal is not served yet";
-const KAFKA: &str = "a Kafka cluster as target is not served yet";
+const TCP: &str =
+    "the protobuf port of Canal is not served yet: read the bundled log with any Kafka client";
+const KAFKA: &str =
+    "a Kafka cluster as target is not served yet: read the bundled log with any Kafka client";
 const CLOUD: &str = "the vendor's cloud is not used";
+const ZOOKEEPER: &str = "there is no ZooKeeper: what it kept lies in the log";
+const KRB5: &str = "\"../conf/kerberos/krb5.conf\"";
+const JAAS: &str = "\"../conf/kerberos/jaas.conf\"";
+const BATCHES: &str = "batches form by themselves while the last is being synced";
+const AT_ONCE: &str = "changes are published as they come";
 const STATE: &str = "the position lies in the log, together with the rows";
 
 pub(super) const KEYS: &[Key] = &[
@@ -64,45 +71,127 @@ pub(super) const KEYS: &[Key] = &[
         "sluice",
         "second word of the names of internal topics, __<group>.<instance>.positions and so on",
     ),
+    // The producer of a Kafka cluster.
+    as_shipped(
+        later(HERE, "kafka.bootstrap.servers", "127.0.0.1:9092", KAFKA),
+        &["127.0.0.1:6667"],
+    ),
+    later(HERE, "kafka.acks", "all", KAFKA),
+    later(HERE, "kafka.compression.type", "none", KAFKA),
+    later(HERE, "kafka.batch.size", "16384", KAFKA),
+    later(HERE, "kafka.linger.ms", "1", KAFKA),
+    later(HERE, "kafka.max.request.size", "1048576", KAFKA),
+    later(HERE, "kafka.buffer.memory", "33554432", KAFKA),
+    later(HERE, "kafka.max.in.flight.requests.per.connection", "1", KAFKA),
+    later(HERE, "kafka.retries", "0", KAFKA),
+    later(HERE, "kafka.kerberos.enable", "false", KAFKA),
+    as_shipped(
+        later(HERE, "kafka.kerberos.krb5.file", "../conf/kerberos/krb5.conf", KAFKA),
+        &[KRB5],
+    ),
+    as_shipped(
+        later(HERE, "kafka.kerberos.jaas.file", "../conf/kerberos/jaas.conf", KAFKA),
+        &[JAAS],
+    ),
+    secret(later(HERE, "kafka.sasl.jaas.config", "", KAFKA)),
     later(HERE, "kafka.*", "", KAFKA),
-    later(HERE, "canal.mq.servers", "127.0.0.1:6667", KAFKA),
+    // The same up to 1.1.4, with what RocketMQ and RabbitMQ took of it.
+    as_shipped(later(HERE, "canal.mq.servers", "127.0.0.1:6667", KAFKA), &["127.0.0.1:9092"]),
     later(HERE, "canal.mq.acks", "all", KAFKA),
     later(HERE, "canal.mq.compressionType", "none", KAFKA),
     later(HERE, "canal.mq.retries", "0", KAFKA),
     later(HERE, "canal.mq.batchSize", "16384", KAFKA),
-    later(HERE, "canal.mq.lingerMs", "1", KAFKA),
+    as_shipped(later(HERE, "canal.mq.lingerMs", "1", KAFKA), &["100"]),
     later(HERE, "canal.mq.maxRequestSize", "1048576", KAFKA),
     later(HERE, "canal.mq.bufferMemory", "33554432", KAFKA),
-    later(HERE, "canal.mq.kafka.kerberos.*", "", KAFKA),
-    later(HERE, "canal.port", "11111", TCP),
-    later(HERE, "canal.user", "canal", TCP),
-    Key { kind: Kind::Secret, ..later(HERE, "canal.passwd", "", TCP) },
-    idle(HERE, "canal.withoutNetty", "false", TCP),
-    idle(HERE, "canal.id", "1", "there is one server"),
-    idle(HERE, "canal.register.ip", "", "there is no ZooKeeper to register in"),
-    idle(HERE, "canal.zkServers", "", "there is no ZooKeeper"),
-    idle(HERE, "canal.zookeeper.flush.period", "1000", "there is no ZooKeeper"),
-    idle(HERE, "canal.admin.manager", "", ADMIN),
-    idle(HERE, "canal.admin.port", "11110", ADMIN),
-    idle(HERE, "canal.admin.user", "admin", ADMIN),
-    Key { kind: Kind::Secret, ..idle(HERE, "canal.admin.passwd", "", ADMIN) },
-    idle(HERE, "canal.admin.jmx.port", "11113", ADMIN),
-    idle(HERE, "canal.admin.register.*", "", ADMIN),
-    idle(HERE, "canal.file.flush.period", "1000", STATE),
-    idle(HERE, "canal.destinations.expr", "", "canal.auto.scan finds every instance folder"),
-    idle(HERE, "canal.socketChannel", "", "there is one connection to MySQL"),
-    idle(HERE, "canal.mq.accessChannel", "local", ROCKET),
+    later(HERE, "canal.mq.properties.*", "", KAFKA),
+    later(HERE, "canal.mq.kafka.kerberos.enable", "false", KAFKA),
+    later(HERE, "canal.mq.kafka.kerberos.krb5FilePath", KRB5, KAFKA),
+    later(HERE, "canal.mq.kafka.kerberos.jaasFilePath", JAAS, KAFKA),
     idle(
         HERE,
-        "canal.mq.canalBatchSize",
-        "50",
-        "batches form by themselves while the last is being synced",
+        "canal.mq.transaction",
+        "false",
+        "a transaction of the source always becomes visible at once",
     ),
-    idle(HERE, "canal.mq.canalGetTimeout", "100", "changes are published as they come"),
+    idle(HERE, "canal.mq.producerGroup", "test", ROCKET),
+    idle(HERE, "canal.mq.namespace", "", ROCKET),
+    idle(HERE, "canal.mq.accessChannel", "local", ROCKET),
+    idle(HERE, "canal.mq.access.channel", "local", ROCKET),
+    idle(HERE, "canal.mq.enableMessageTrace", "false", ROCKET),
+    idle(HERE, "canal.mq.customizedTraceTopic", "", ROCKET),
+    idle(HERE, "canal.mq.username", "", RABBIT),
+    secret(idle(HERE, "canal.mq.password", "", RABBIT)),
+    idle(HERE, "canal.mq.vhost", "", RABBIT),
+    idle(HERE, "canal.mq.exchange", "", RABBIT),
+    idle(HERE, "canal.mq.aliyunuid", "", CLOUD),
+    idle(HERE, "canal.mq.canalBatchSize", "50", BATCHES),
+    idle(HERE, "canal.mq.canal.batch.size", "50", BATCHES),
+    idle(HERE, "canal.mq.canalGetTimeout", "100", AT_ONCE),
+    idle(HERE, "canal.mq.canal.fetch.timeout", "100", AT_ONCE),
     idle(HERE, "canal.mq.send.thread.size", "30", "one thread writes the log"),
     idle(HERE, "canal.mq.build.thread.size", "8", "one thread an instance decodes and formats"),
-    idle(HERE, "canal.aliyun.*", "", CLOUD),
+    idle(HERE, "canal.mq.parallelThreadSize", "8", "one thread an instance decodes and formats"),
+    idle(HERE, "canal.mq.parallel.thread.size", "8", "one thread an instance decodes and formats"),
+    idle(
+        HERE,
+        "canal.mq.flat.message",
+        "true",
+        "an early spelling of canal.mq.flatMessage: write that",
+    ),
+    // Other queues.
+    idle(HERE, "rocketmq.producer.group", "test", ROCKET),
+    idle(HERE, "rocketmq.enable.message.trace", "false", ROCKET),
+    idle(HERE, "rocketmq.namesrv.addr", "127.0.0.1:9876", ROCKET),
+    idle(HERE, "rocketmq.retry.times.when.send.failed", "0", ROCKET),
+    idle(HERE, "rocketmq.vip.channel.enabled", "false", ROCKET),
     idle(HERE, "rocketmq.*", "", ROCKET),
+    secret(idle(HERE, "rabbitmq.password", "", RABBIT)),
     idle(HERE, "rabbitmq.*", "", RABBIT),
+    secret(idle(HERE, "pulsarmq.roleToken", "", PULSAR)),
     idle(HERE, "pulsarmq.*", "", PULSAR),
+    // Ports and accounts of Canal's own.
+    later(HERE, "canal.port", "11111", TCP),
+    later(HERE, "canal.user", "canal", TCP),
+    secret(later(HERE, "canal.passwd", "E3619321C1A937C46A0D8BD1DAC39F93B27D4458", TCP)),
+    idle(HERE, "canal.withoutNetty", "false", TCP),
+    as_shipped(idle(HERE, "canal.id", "1", "there is one server"), &["1001"]),
+    idle(HERE, "canal.register.ip", "", ZOOKEEPER),
+    idle(HERE, "canal.zkServers", "", ZOOKEEPER),
+    idle(HERE, "canal.zookeeper.flush.period", "1000", ZOOKEEPER),
+    idle(HERE, "canal.admin.manager", "127.0.0.1:8089", ADMIN),
+    idle(HERE, "canal.admin.port", "11110", ADMIN),
+    idle(HERE, "canal.admin.user", "admin", ADMIN),
+    secret(idle(HERE, "canal.admin.passwd", "4ACFE3202A5FF5CF467898FC58AAB1D615029441", ADMIN)),
+    idle(HERE, "canal.admin.jmx.port", "11113", ADMIN),
+    idle(HERE, "canal.admin.register.auto", "true", ADMIN),
+    idle(HERE, "canal.admin.register.*", "", ADMIN),
+    idle(
+        HERE,
+        "canal.manager.jdbc.url",
+        "jdbc:mysql://127.0.0.1:3306/canal_manager?useUnicode=true&characterEncoding=UTF-8",
+        ADMIN,
+    ),
+    idle(HERE, "canal.manager.jdbc.username", "root", ADMIN),
+    secret(idle(HERE, "canal.manager.jdbc.password", "121212", ADMIN)),
+    idle(HERE, "canal.file.flush.period", "1000", STATE),
+    idle(
+        HERE,
+        "canal.destinations.expr",
+        "",
+        "write the names into canal.destinations; canal.auto.scan finds every instance folder",
+    ),
+    idle(HERE, "canal.socketChannel", "", "there is one connection to MySQL"),
+    idle(
+        HERE,
+        "canal.stopInstanceAsPossible",
+        "true",
+        "an instance is stopped by its folder, or by `sluice instance stop`",
+    ),
+    idle(HERE, "canal.alarm.*", "", "what is wrong stands in the logs and in /health"),
+    secret(idle(HERE, "canal.aliyun.accessKey", "", CLOUD)),
+    secret(idle(HERE, "canal.aliyun.accesskey", "", CLOUD)),
+    secret(idle(HERE, "canal.aliyun.secretKey", "", CLOUD)),
+    secret(idle(HERE, "canal.aliyun.secretkey", "", CLOUD)),
+    idle(HERE, "canal.aliyun.*", "", CLOUD),
 ];

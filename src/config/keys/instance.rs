@@ -1,7 +1,7 @@
 //! The keys of `instance.properties`. Each may stand in `conf/canal.properties` too, as
 //! the default of all instances.
 
-use super::{Home, Key, Kind, idle, later, served};
+use super::{Home, Key, Kind, as_shipped, idle, later, secret, served};
 
 const HERE: Home = Home::Instance;
 const OFFSET: Kind = Kind::Number(0, i64::MAX);
@@ -12,6 +12,11 @@ const HISTORY: &str = "the schema history lies in the log, beside the rows";
 const MEMORY: &str = "memory is bounded by itself";
 const PARSER: &str = "there is one way to read the binlog";
 const CLOUD: &str = "the vendor's cloud is not used";
+const XDUAL: &str = "insert into retl.xdual values(1,now()) on duplicate key update x=now()";
+const ENCRYPTED: &str = "encrypted passwords are not served: write the password itself, in a file that only sluice may read";
+const GROUP: &str = "an instance here reads one server: give each of these servers an instance of its own, a folder with its own canal.instance.master.address";
+const OCEANBASE: &str = "OceanBase's log proxy is not served";
+const ONE_WAY: &str = "instances are set up in one way";
 const STANDBY: &str = "fail-over to a standby is not served yet";
 
 pub(super) const KEYS: &[Key] = &[
@@ -31,12 +36,14 @@ pub(super) const KEYS: &[Key] = &[
         "account; it needs SELECT, REPLICATION SLAVE, REPLICATION CLIENT",
     ),
     served(HERE, "canal.instance.dbPassword", Kind::Secret, "canal", "its password"),
-    served(
-        HERE,
-        "canal.instance.defaultDatabaseName",
-        Kind::Text,
-        "",
-        "database the query sessions use",
+    as_shipped(
+        idle(
+            HERE,
+            "canal.instance.defaultDatabaseName",
+            "",
+            "every name in our statements says its database",
+        ),
+        &["test", "retl"],
     ),
     served(
         HERE,
@@ -91,18 +98,17 @@ pub(super) const KEYS: &[Key] = &[
     later(HERE, "canal.instance.master.trustCertificateKeyStore*", "", STORE),
     later(HERE, "canal.instance.master.clientCertificateKeyStore*", "", STORE),
     later(HERE, "canal.instance.standby.*", "", STANDBY),
-    served(
+    idle(
         HERE,
         "canal.instance.network.receiveBufferSize",
-        Kind::Number(0, 1 << 30),
         "16384",
-        "receive buffer of the replication socket in bytes; 16384 (Canal's) and 0 leave it to the system",
+        "the system sizes the buffers of its connections (net.ipv4.tcp_rmem)",
     ),
     idle(
         HERE,
         "canal.instance.network.sendBufferSize",
         "16384",
-        "little is sent: the system's own size is right",
+        "the system sizes the buffers of its connections (net.ipv4.tcp_rmem)",
     ),
     served(
         HERE,
@@ -117,8 +123,8 @@ pub(super) const KEYS: &[Key] = &[
         "false",
         "heartbeat statements are not served yet: the replication connection has heartbeats of its own",
     ),
-    later(HERE, "canal.instance.detecting.sql", "select 1", STANDBY),
-    later(HERE, "canal.instance.detecting.interval.time", "3", STANDBY),
+    as_shipped(later(HERE, "canal.instance.detecting.sql", "select 1", STANDBY), &[XDUAL]),
+    as_shipped(later(HERE, "canal.instance.detecting.interval.time", "3", STANDBY), &["5"]),
     later(HERE, "canal.instance.detecting.retry.threshold", "3", STANDBY),
     later(HERE, "canal.instance.detecting.heartbeatHaEnable", "false", STANDBY),
     later(HERE, "canal.instance.fallbackIntervalInSeconds", "60", STANDBY),
@@ -148,10 +154,26 @@ pub(super) const KEYS: &[Key] = &[
         "UTF-8",
         "each column is read by its own character set",
     ),
-    idle(HERE, "canal.instance.enableDruid", "false", "encrypted passwords are not served"),
-    idle(HERE, "canal.instance.pwdPublicKey", "", "encrypted passwords are not served"),
+    idle(
+        HERE,
+        "canal.instance.connectionCharsetNumber",
+        "33",
+        "each column is read by its own character set",
+    ),
+    idle(HERE, "canal.instance.enableDruid", "false", ENCRYPTED),
+    idle(HERE, "canal.instance.pwdPublicKey", "", ENCRYPTED),
+    secret(idle(HERE, "canal.instance.rds.accesskey", "", CLOUD)),
+    secret(idle(HERE, "canal.instance.rds.secretkey", "", CLOUD)),
+    secret(idle(HERE, "canal.instance.rds.open.accesskey", "", CLOUD)),
+    secret(idle(HERE, "canal.instance.rds.open.secretkey", "", CLOUD)),
+    idle(HERE, "canal.instance.rds.open.url", "https://rds.aliyuncs.com/", CLOUD),
     idle(HERE, "canal.instance.rds.*", "", CLOUD),
     idle(HERE, "canal.instance.multi.stream.on", "false", "PolarDB-X is not served"),
+    secret(idle(HERE, "canal.instance.oceanbase.password", "", OCEANBASE)),
+    idle(HERE, "canal.instance.oceanbase.*", "", OCEANBASE),
+    // Several servers merged by spring/group-instance.xml.
+    later(HERE, "canal.instance.master<n>.*", "", GROUP),
+    later(HERE, "canal.instance.standby<n>.*", "", GROUP),
     served(
         HERE,
         "canal.file.data.dir",
@@ -322,8 +344,56 @@ pub(super) const KEYS: &[Key] = &[
     later(HERE, "sluice.xa.unknown", "stop", "XA transactions are not served yet"),
     // Without meaning here.
     idle(HERE, "canal.instance.transaction.size", "1024", "a transaction is never cut"),
+    idle(HERE, "canal.instance.memory.buffer.size", "16384", MEMORY),
+    idle(HERE, "canal.instance.memory.buffer.memunit", "1024", MEMORY),
+    idle(HERE, "canal.instance.memory.batch.mode", "MEMSIZE", MEMORY),
+    idle(HERE, "canal.instance.memory.rawEntry", "true", MEMORY),
     idle(HERE, "canal.instance.memory.*", "", MEMORY),
+    idle(HERE, "canal.instance.parser.parallel", "true", PARSER),
+    as_shipped(idle(HERE, "canal.instance.parser.parallelThreadSize", "", PARSER), &["16"]),
+    idle(HERE, "canal.instance.parser.parallelBufferSize", "256", PARSER),
+    idle(HERE, "canal.instance.parser.needWait", "false", PARSER),
+    idle(HERE, "canal.instance.parser.excludeTenantInDbName", "true", OCEANBASE),
     idle(HERE, "canal.instance.parser.*", "", PARSER),
+    idle(HERE, "canal.instance.tsdb.enable", "true", HISTORY),
+    idle(
+        HERE,
+        "canal.instance.tsdb.dir",
+        "${canal.file.data.dir:../conf}/${canal.instance.destination:}",
+        HISTORY,
+    ),
+    idle(
+        HERE,
+        "canal.instance.tsdb.url",
+        "jdbc:h2:${canal.instance.tsdb.dir}/h2;CACHE_SIZE=1000;MODE=MYSQL;",
+        HISTORY,
+    ),
+    idle(HERE, "canal.instance.tsdb.dbUsername", "canal", HISTORY),
+    secret(idle(HERE, "canal.instance.tsdb.dbPassword", "canal", HISTORY)),
+    idle(HERE, "canal.instance.tsdb.snapshot.interval", "24", HISTORY),
+    idle(HERE, "canal.instance.tsdb.snapshot.expire", "360", HISTORY),
+    idle(HERE, "canal.instance.tsdb.spring.xml", "classpath:spring/tsdb/h2-tsdb.xml", HISTORY),
     idle(HERE, "canal.instance.tsdb.*", "", HISTORY),
-    idle(HERE, "canal.instance.global.*", "", "instances are set up in one way"),
+    as_shipped(idle(HERE, "canal.instance.global.mode", "spring", ONE_WAY), &["manager"]),
+    idle(HERE, "canal.instance.global.lazy", "false", ONE_WAY),
+    as_shipped(
+        idle(HERE, "canal.instance.global.manager.address", "${canal.admin.manager}", ONE_WAY),
+        &["127.0.0.1:1099"],
+    ),
+    as_shipped(
+        idle(
+            HERE,
+            "canal.instance.global.spring.xml",
+            "classpath:spring/file-instance.xml",
+            "instances are set up in one way; a position that Canal kept in ZooKeeper (default-instance.xml) is not read: write it into canal.instance.master.journal.name and .position",
+        ),
+        &["classpath:spring/memory-instance.xml"],
+    ),
+    idle(HERE, "canal.instance.global.*", "", ONE_WAY),
+    idle(HERE, "canal.instance.<name>.mode", "spring", ONE_WAY),
+    idle(HERE, "canal.instance.<name>.lazy", "false", ONE_WAY),
+    idle(HERE, "canal.instance.<name>.manager.address", "${canal.admin.manager}", ONE_WAY),
+    idle(HERE, "canal.instance.<name>.spring.xml", "classpath:spring/file-instance.xml", ONE_WAY),
+    idle(HERE, "canal.instance.mq.enable", "true", "every instance publishes"),
+    idle(HERE, "canal.instance.mq.sendMode", "", "there is one way to publish"),
 ];

@@ -53,7 +53,8 @@ pub enum Class {
 /// One row.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// The name; one that ends in `*` stands for all that begin so.
+    /// The name; one that ends in `*` stands for all that begin so, `<name>` for any word or
+    /// words in its place, `<n>` for a number.
     pub name: &'static str,
     /// Where it may stand.
     pub home: Home,
@@ -65,6 +66,9 @@ pub struct Key {
     pub doc: &'static str,
     /// What it does here.
     pub class: Class,
+    /// Other values that stand in files of the program it comes from, as some version ships
+    /// them: nobody asked for anything there.
+    pub shipped: &'static [&'static str],
 }
 
 impl Key {
@@ -76,11 +80,37 @@ impl Key {
 
     /// Whether the row is about `name`.
     pub fn covers(&self, name: &str) -> bool {
-        match self.name.strip_suffix('*') {
-            Some(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
-            None => self.name == name,
+        if let Some((before, after)) = self.name.split_once("<name>") {
+            let rest = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+            return rest.is_some_and(|word| !word.is_empty());
         }
+        if let Some((before, after)) = self.name.split_once("<n>") {
+            let Some(rest) = name.strip_prefix(before) else { return false };
+            let word = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());
+            return word.len() < rest.len() && begins(after, word);
+        }
+        begins(self.name, name)
     }
+
+    /// Whether a value of it is never shown.
+    pub fn is_secret(&self) -> bool {
+        self.kind == Kind::Secret
+    }
+}
+
+/// Whether `name` is `pattern`, or begins as one that ends in `*` says.
+fn begins(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
+        None => pattern == name,
+    }
+}
+
+/// Whether the values of `name` are never shown: keys of the table that say so, and names
+/// that somebody made up for a password to be asked for by a placeholder.
+pub(super) fn is_secret(name: &str) -> bool {
+    let named = || name.to_ascii_lowercase().contains("passw");
+    find(name).is_some_and(Key::is_secret) || named()
 }
 
 /// All rows, file by file.
@@ -94,7 +124,8 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 
 /// All names that are no family.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().copied().flatten().map(|key| key.name).filter(|name| !name.ends_with('*'))
+    let one = |name: &&str| !name.ends_with('*') && !name.contains('<');
+    KEYS.iter().copied().flatten().map(|key| key.name).filter(one)
 }
 
 /// A key that works.
@@ -105,15 +136,25 @@ const fn served(
     default: &'static str,
     doc: &'static str,
 ) -> Key {
-    Key { name, home, kind, default, doc, class: Class::Served }
+    Key { name, home, kind, default, doc, class: Class::Served, shipped: &[] }
 }
 
 /// A key that will work; `default` is the one of the program it comes from.
 const fn later(home: Home, name: &'static str, default: &'static str, doc: &'static str) -> Key {
-    Key { name, home, kind: Kind::Text, default, doc, class: Class::NotYet }
+    Key { name, home, kind: Kind::Text, default, doc, class: Class::NotYet, shipped: &[] }
+}
+
+/// The same key, of which other versions ship other values.
+const fn as_shipped(key: Key, shipped: &'static [&'static str]) -> Key {
+    Key { shipped, ..key }
+}
+
+/// The same key, whose value is never shown.
+const fn secret(key: Key) -> Key {
+    Key { kind: Kind::Secret, ..key }
 }
 
 /// A key without meaning here; `default` is the one of the program it comes from.
 const fn idle(home: Home, name: &'static str, default: &'static str, doc: &'static str) -> Key {
-    Key { name, home, kind: Kind::Text, default, doc, class: Class::NoEffect }
+    Key { name, home, kind: Kind::Text, default, doc, class: Class::NoEffect, shipped: &[] }
 }

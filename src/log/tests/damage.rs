@@ -200,9 +200,8 @@ async fn no_index_is_taken_for_damaged_that_nobody_harmed() {
     let (disk, _) = filled().await;
     let mut disk = disk;
     // Ended in order, killed, ended in order; with and without something written between.
-    for (start, end) in [None, None, Some(Freeze::Keep), Some(Freeze::Lose), None, None]
-        .into_iter()
-        .enumerate()
+    for (start, end) in
+        [None, None, Some(Freeze::Keep), Some(Freeze::Lose), None, None].into_iter().enumerate()
     {
         let (log, tasks) = open(Arc::new(disk.clone())).await;
         let (damaged, segments) = damaged_indexes(&log);
@@ -217,12 +216,11 @@ async fn no_index_is_taken_for_damaged_that_nobody_harmed() {
                 append(&log, &topic, 0, &[&"y".repeat(n * 7 % 300)]).await;
             }
         }
-        match end {
-            Some(freeze) => disk = disk.crash(freeze),
-            None => {
-                log.close().await;
-                tasks.join().await;
-            }
+        if let Some(freeze) = end {
+            disk = disk.crash(freeze);
+        } else {
+            log.close().await;
+            tasks.join().await;
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Sluice {
     canal: Properties,
     server: Properties,
     instances: BTreeMap<String, Properties>,
+    /// Environment variables of whatever is run.
+    variables: Properties,
     /// The size of a file system of its own for its log, and whether that begins full.
     disk: Option<(u32, bool)>,
     process: Option<Process>,
@@ -57,6 +59,7 @@ impl Sluice {
             canal: Properties::new(),
             server: Properties::new(),
             instances: BTreeMap::new(),
+            variables: Properties::new(),
             disk: None,
             process: None,
             runs: 0,
@@ -99,6 +102,11 @@ impl Sluice {
         self.server.insert(key.to_owned(), value.to_owned());
     }
 
+    /// Sets an environment variable of what is run from now on.
+    pub(crate) fn variable(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Gives its log a file system of so many MiB, which ends with the process.
     pub(crate) fn on_small_disk(&mut self, mib: u32, full: bool) {
         self.disk = Some((mib, full));
@@ -119,6 +127,11 @@ impl Sluice {
     /// Where Kafka clients connect.
     pub(crate) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.broker)
+    }
+
+    /// The port of `/health`.
+    pub(crate) fn metrics_port(&self) -> u16 {
+        self.metrics
     }
 
     /// Starts it and waits until `/health` says that all is well.
@@ -145,6 +158,7 @@ impl Sluice {
         command
             .arg("run")
             .env("SLUICE_HOME", self.home.path())
+            .envs(&self.variables)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
@@ -205,6 +219,7 @@ impl Sluice {
         // A file and no pipe: a pipe ends only with what a script leaves running.
         command
             .env("SLUICE_HOME", self.home.path())
+            .envs(&self.variables)
             .stdin(Stdio::piped())
             .stdout(output.try_clone().unwrap())
             .stderr(output.try_clone().unwrap());
@@ -276,15 +291,12 @@ impl Sluice {
         let mut said = String::new();
         let run = self.folder(&format!("run-{}.log", self.runs));
         said.push_str(&std::fs::read_to_string(run).unwrap_or_default());
-        let inside = |folder: &Path| {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.map(|entry| entry.path()).collect::<Vec<_>>()
-        };
-        let logs = inside(&self.folder("logs"));
-        let files = logs.iter().flat_map(|path| inside(path)).chain(logs.iter().cloned());
-        for file in files.filter(|path| path.is_file()) {
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let _ = write!(said, "\n--- {}\n{text}", file.display());
+        let folders = std::fs::read_dir(self.folder("logs")).into_iter().flatten().flatten();
+        let files =
+            folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten());
+        for file in files.flatten() {
+            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+            let _ = write!(said, "\n--- {}\n{text}", file.path().display());
         }
         said
     }

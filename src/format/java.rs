@@ -9,6 +9,8 @@ use std::io::Write as _;
 
 /// Digits of the longest shortest double.
 const MOST_DIGITS: usize = 17;
+/// Digits behind the first that are enough to write any float exactly.
+const MOST_DIGITS_OF_FLOAT: usize = 112;
 /// Powers of ten of the first digit that are written without an exponent.
 const PLAIN: std::ops::Range<i32> = -3..7;
 /// Below this power of ten a float may be so coarse that its second digit is not zero
@@ -31,6 +33,20 @@ pub(super) fn put_float(out: &mut Vec<u8>, number: f32) {
     } else {
         put_special(out, f64::from(number));
     }
+}
+
+/// Appends all digits of a number so small that it lost some of its bits, in the spelling of
+/// [`put_float`]: C's `strtof` takes fewer for an error of range where they are not exactly the
+/// number (`ERANGE`), and so does what reads with it.
+pub(super) fn put_exact_float(out: &mut Vec<u8>, number: f32) {
+    let start = out.len();
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{number:.MOST_DIGITS_OF_FLOAT$e}");
+    let Some(mantissa) = out[start..].iter().position(|byte| *byte == b'e') else { return };
+    let end = start + mantissa;
+    let zeros = out[start..end].iter().rev().take_while(|digit| **digit == b'0').count();
+    out[end] = b'E';
+    out.drain(end - zeros..end);
 }
 
 /// No server stores these, but a row image could hold them.

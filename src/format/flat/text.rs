@@ -1,7 +1,5 @@
 //! The text of a value, as Canal spells it.
 
-use std::io::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -9,7 +7,7 @@ use crate::binlog::digits::{put_signed, put_unsigned};
 use crate::binlog::{Cell, DateTime, Error, Timestamp, Value, charset, json, prefix_length};
 use crate::change::{Charset, ColumnType};
 use crate::format::escape::put_escaped;
-use crate::format::java::{put_double, put_float};
+use crate::format::java::{put_double, put_exact_float, put_float};
 
 use super::plan::{Content, PlannedColumn};
 use super::{BinaryForm, FlatPlan, LabelForm};
@@ -186,8 +184,9 @@ fn put_base64(bytes: &[u8], padding: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// As the server's `VECTOR_TO_STRING`: `[1.00000e+00,-2.50000e+00]`
-/// (`from_vector_to_string`, vector-common/vector_conversion.h: C's `%.5e`.)
+/// `[1.0,-2.5E-8]`: each number as a FLOAT is spelt, so that the server's `STRING_TO_VECTOR`
+/// reads the same bytes back. Its own `VECTOR_TO_STRING` prints six digits (C's `%.5e`,
+/// `from_vector_to_string`, vector-common/vector_conversion.h) and loses the rest.
 fn put_vector(floats: &[u8], out: &mut Vec<u8>) {
     out.push(b'[');
     let (floats, _) = floats.as_chunks::<4>();
@@ -195,28 +194,12 @@ fn put_vector(floats: &[u8], out: &mut Vec<u8>) {
         if nth > 0 {
             out.push(b',');
         }
-        put_c_exponential(f32::from_le_bytes(*float), out);
+        match f32::from_le_bytes(*float) {
+            number if number.is_subnormal() => put_exact_float(out, number),
+            number => put_float(out, number),
+        }
     }
     out.push(b']');
-}
-
-/// `%.5e`: Rust prints the same digits, but not the sign and the zero of the exponent.
-fn put_c_exponential(number: f32, out: &mut Vec<u8>) {
-    let start = out.len();
-    if write!(out, "{number:.5e}").is_err() {
-        return; // a vector takes all it is given
-    }
-    let Some(exponent) = out[start..].iter().position(|byte| *byte == b'e') else { return };
-    let mut digits = start + exponent + 1;
-    if out.get(digits) == Some(&b'-') {
-        digits += 1;
-    } else {
-        out.insert(digits, b'+');
-        digits += 1;
-    }
-    if out.len() - digits < 2 {
-        out.insert(digits, b'0');
-    }
 }
 
 fn put_json_double(number: f64, out: &mut Vec<u8>) {

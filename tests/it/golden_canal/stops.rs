@@ -82,7 +82,7 @@ const STOPS: [Stop; 8] = [
             r#"{"type": "INSERT", "data": [{"id": "1", "v": null, "w": null}],
                 "mysqlType": {"id": "int", "v": "vector(3)", "w": "vector(2048)"}}"#,
             r#"{"type": "INSERT", "data": [{"id": "2",
-                "v": "[1.00000e+00,2.50000e+00,-3.00000e+00]", "w": "[1.00000e-01]"}]}"#,
+                "v": "[1.0,2.5,-3.0]", "w": "[0.1]"}]}"#,
         ],
     ),
 ];

@@ -215,7 +215,7 @@ pub(super) fn literal(random: &mut Random, column: &Column) -> String {
         "date" | "datetime" | "timestamp" => moment(random),
         "time" => time(random),
         "json" => json(random),
-        "vector" => "TO_VECTOR('[1, -2.5, 1e-3, 3e20]')".to_owned(),
+        "vector" => vector(random),
         "uuid" if random.once_in(3) => "UUID()".to_owned(),
         "uuid" => format!("'{:016x}{:016x}'", random.bits(), random.bits()),
         "inet4" => format!("'10.0.{}.0'", random.below(256)),
@@ -300,6 +300,20 @@ fn float(random: &mut Random, column: &Column) -> String {
     } else {
         "3.4028234e38".to_owned()
     }
+}
+
+/// The bytes of some numbers, most of them any bits that are one.
+fn vector(random: &mut Random) -> String {
+    let mut digits = String::from("x'");
+    for _ in 0..random.below(5) {
+        let edges = [1.0, -2.5, 0.1, -0.0, f32::MIN_POSITIVE, f32::MAX];
+        let any = f32::from_bits(u32::try_from(random.bits() >> 32).unwrap());
+        let number = if any.is_finite() { any } else { *random.pick(&edges) };
+        for byte in number.to_le_bytes() {
+            let _ = write!(digits, "{byte:02x}");
+        }
+    }
+    digits + "'"
 }
 
 fn moment(random: &mut Random) -> String {

@@ -56,10 +56,7 @@ impl Column {
             "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => {
                 format!("HEX(CONVERT({name} USING utf8mb4))")
             }
-            "vector" => {
-                format!("HEX(IF(LENGTH({name}) = 0, '[]', VECTOR_TO_STRING({name})))")
-            }
-            _ if self.is_bytes() => format!("HEX({name})"),
+            _ if self.is_bytes() || self.data_type == "vector" => format!("HEX({name})"),
             _ => format!("HEX(CAST({name} AS CHAR))"),
         }
     }
@@ -86,6 +83,9 @@ impl Column {
     fn canal(&self, bytes: Vec<u8>) -> String {
         if self.is_bytes() {
             return bytes.into_iter().map(char::from).collect();
+        }
+        if self.data_type == "vector" {
+            return vector(&bytes);
         }
         let text = String::from_utf8(bytes).unwrap();
         match self.data_type.as_str() {
@@ -214,6 +214,21 @@ fn without_leading_zeros(decimal: &str) -> String {
 /// `Double.toString`.
 fn java(number: f64) -> String {
     java_digits(&even(&format!("{number:e}"), number))
+}
+
+/// The digits of each number that `STRING_TO_VECTOR` needs: of a subnormal one, all.
+fn vector(bytes: &[u8]) -> String {
+    let (floats, _) = bytes.as_chunks::<4>();
+    let spelt = floats.iter().map(|float| {
+        let number = f32::from_le_bytes(*float);
+        if number.is_subnormal() {
+            let exact = format!("{number:.120e}");
+            let (mantissa, exponent) = exact.split_once('e').unwrap();
+            return java_digits(&format!("{}e{exponent}", mantissa.trim_end_matches('0')));
+        }
+        java_digits(&even(&format!("{number:e}"), f64::from(number)))
+    });
+    format!("[{}]", spelt.collect::<Vec<_>>().join(","))
 }
 
 /// Of two shortest spellings that are equally near, the one with an even last digit.

@@ -243,12 +243,15 @@ fn a_json_value_without_bytes_is_null_as_a_document() {
 }
 
 #[test]
-fn vectors_are_the_servers_text() {
-    let floats = [1.05f32, -17.8, 32.0, 1e-10, 3e38].map(f32::to_le_bytes).concat();
+fn vectors_have_the_shortest_digits_that_the_server_reads_back() {
+    let floats = [1.05f32, -17.8, 32.0, 1e-10, 3e38, -0.0, 0.1 + 0.2, 1e-39, -1e-45];
     shows(
         ColumnType::Vector { length_bytes: 1 },
-        &sized(&floats),
-        "[1.05000e+00,-1.78000e+01,3.20000e+01,1.00000e-10,3.00000e+38]",
+        &sized(&floats.map(f32::to_le_bytes).concat()),
+        "[1.05,-17.8,32.0,1.0E-10,3.0E38,-0.0,0.3,\
+         1.000000215305333257420875600145683109268745648009686691104366097022568271590614\
+         58587530069053173065185546875E-39,-1.4012984643248170709237295832899161312802619\
+         4187651577175706828388979108268586060148663818836212158203125E-45]",
         12,
     );
 }

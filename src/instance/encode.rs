@@ -4,11 +4,11 @@
 //! event or statement (one a partition where a partition hash scatters its rows). All
 //! that is constant for a table version is prepared when it is first met.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Publication;
 use super::gather::{Gathering, Slot};
+use super::recent::Recent;
 use crate::change::{
     Change, EventPlace, RowsChange, StatementChange, Table, TableVersion, TransactionHead,
 };
@@ -18,8 +18,7 @@ use crate::format::flat::{self, FlatPlan, Rows, Stamp, Workspace};
 use crate::route::{HashRule, PartitionRule};
 use crate::sink::Part;
 
-/// Versions of tables that stay prepared. Reaching it means that table ids do not last
-/// (many short-lived tables): preparing anew is then cheaper than keeping.
+/// Versions of tables that stay prepared; those that are in use last.
 const MOST_TABLES: usize = 16_384;
 
 /// Why a change could not be published.
@@ -37,13 +36,15 @@ pub struct Error {
 /// See the head of this file.
 pub(crate) struct Encoder {
     publication: Publication,
-    tables: HashMap<TableVersion, TablePlan>,
+    tables: Recent<TableVersion, TablePlan>,
     gathering: Gathering,
     scatter: Scatter,
     work: Workspace,
     /// The number of the batch, as Canal counts.
     id: u64,
     done: Done,
+    /// That of whole transactions.
+    whole: Done,
 }
 
 /// What is prepared for a version of a table.
@@ -68,12 +69,13 @@ impl Encoder {
     pub(crate) fn new(publication: Publication) -> Self {
         Self {
             publication,
-            tables: HashMap::new(),
+            tables: Recent::new(MOST_TABLES),
             gathering: Gathering::default(),
             scatter: Scatter::default(),
             work: Workspace::default(),
             id: 1,
             done: Done::default(),
+            whole: Done::default(),
         }
     }
 
@@ -97,12 +99,19 @@ impl Encoder {
     pub(crate) fn end_transaction(&mut self) {
         let messages = self.gathering.end_transaction();
         self.done.transactions += u64::from(messages > 0);
+        self.whole = self.done;
+    }
+
+    /// The transaction at hand, of which nothing was taken, cannot be encoded: it never was.
+    pub(crate) fn roll_back(&mut self) {
+        self.gathering.roll_back();
+        self.done = self.whole;
     }
 
     /// Forgets what was not taken.
     pub(crate) fn clear(&mut self) {
         self.gathering.clear();
-        self.done = Done::default();
+        (self.done, self.whole) = (Done::default(), Done::default());
     }
 
     /// Bytes that wait to be taken.
@@ -118,6 +127,7 @@ impl Encoder {
 
     /// What was encoded since this was asked last.
     pub(crate) fn take_done(&mut self) -> Done {
+        self.whole = Done::default();
         std::mem::take(&mut self.done)
     }
 
@@ -130,13 +140,9 @@ impl Encoder {
             offset: change.place.offset,
             source,
         };
-        if self.tables.len() >= MOST_TABLES && !self.tables.contains_key(&change.table.version) {
-            self.tables.clear();
-        }
-        let table = self
-            .tables
-            .entry(change.table.version)
-            .or_insert_with(|| TablePlan::new(&self.publication, &change.table));
+        let table = self.tables.get_or_insert_with(change.table.version, || {
+            TablePlan::new(&self.publication, &change.table)
+        });
         let mut message = Message {
             gathering: &mut self.gathering,
             work: &mut self.work,
@@ -234,8 +240,10 @@ impl TablePlan {
         if self.slots.len() <= place {
             self.slots.resize(place + 1, None);
         }
-        *self.slots[place]
-            .get_or_insert_with(|| gathering.slot(&self.topic, partition, self.partitions))
+        if let Some(slot) = self.slots[place].filter(|slot| gathering.has(*slot)) {
+            return slot;
+        }
+        *self.slots[place].insert(gathering.slot(&self.topic, partition, self.partitions))
     }
 }
 

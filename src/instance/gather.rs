@@ -8,13 +8,15 @@
 //! stays open.
 //!
 //! Always holds: at most one record is open, and a part with an open record is not handed on.
+//! As long as nothing of the transaction at hand was taken, it can be taken back alone, and
+//! whole ones before it stay ([`Gathering::roll_back`]).
 
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
 use crate::change::EventPlace;
-use crate::record::BatchBuilder;
+use crate::record::{BatchBuilder, Mark};
 use crate::sink::Part;
 
 /// Bytes at which a partition's batch is cut (DESIGN section 5); one record may pass it.
@@ -23,25 +25,38 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 /// Room for the record that passes [`BATCH_BYTES`], so that the buffer need not grow for it.
 const LAST_RECORD: usize = BATCH_BYTES / 16;
 
-/// Where messages of one topic and partition gather. Found once per table version.
+/// Slots that are kept when all of them are empty: beyond it they are found anew.
+const MOST_SLOTS: usize = 16_384;
+
+/// Where messages of one topic and partition gather. Found once per table version, and again
+/// when the gathering no longer [has](Gathering::has) it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slot(usize);
+pub(crate) struct Slot {
+    place: usize,
+    /// How often slots had been forgotten when it was given.
+    epoch: u32,
+}
 
 /// See the head of this file.
 #[derive(Default)]
 pub(crate) struct Gathering {
     slots: Vec<Place>,
+    epoch: u32,
     found: HashMap<(Arc<str>, i32), Slot>,
     /// Slots that hold records, in the order of their first.
     used: Vec<Slot>,
-    /// Parts that were cut at [`BATCH_BYTES`].
-    cut: Vec<Part>,
+    /// Batches that were cut at [`BATCH_BYTES`].
+    cut: Vec<Cut>,
+    /// Slots with records of the transaction at hand.
+    touched: Vec<Slot>,
     open: Option<Slot>,
     open_binlog: Vec<u8>,
     open_gtid: Option<Arc<str>>,
     /// Messages of the transaction at hand so far.
     messages: u64,
     bytes: usize,
+    /// Those of whole transactions.
+    whole_bytes: usize,
     scratch: Vec<u8>,
 }
 
@@ -53,6 +68,16 @@ struct Place {
     builder: Option<BatchBuilder>,
     /// A little more than the last batch had: a guess at the next.
     last: usize,
+    /// Where the records of the transaction at hand begin, if it has any here.
+    begun: Option<Mark>,
+}
+
+/// A batch that is full.
+struct Cut {
+    slot: Slot,
+    builder: BatchBuilder,
+    /// As in [`Place`].
+    begun: Option<Mark>,
 }
 
 impl Gathering {
@@ -60,9 +85,21 @@ impl Gathering {
     pub(crate) fn slot(&mut self, topic: &Arc<str>, partition: i32, partitions: i32) -> Slot {
         *self.found.entry((Arc::clone(topic), partition)).or_insert_with(|| {
             let topic = Arc::clone(topic);
-            self.slots.push(Place { topic, partition, partitions, builder: None, last: 0 });
-            Slot(self.slots.len() - 1)
+            self.slots.push(Place {
+                topic,
+                partition,
+                partitions,
+                builder: None,
+                last: 0,
+                begun: None,
+            });
+            Slot { place: self.slots.len() - 1, epoch: self.epoch }
         })
+    }
+
+    /// Whether the slot may still be used.
+    pub(crate) fn has(&self, slot: Slot) -> bool {
+        slot.epoch == self.epoch
     }
 
     /// Bytes of records that have not been taken.
@@ -81,12 +118,16 @@ impl Gathering {
     ) -> Result<(), E> {
         self.close(false);
         self.cut_if_large(slot);
-        let home = &mut self.slots[slot.0];
+        let home = &mut self.slots[slot.place];
         if home.builder.is_none() {
             self.used.push(slot);
         }
         let capacity = home.last.min(BATCH_BYTES + LAST_RECORD);
         let builder = home.builder.get_or_insert_with(|| BatchBuilder::with_capacity(capacity));
+        if home.begun.is_none() {
+            home.begun = Some(builder.mark());
+            self.touched.push(slot);
+        }
         let before = builder.len();
         builder.open(None, write)?;
         self.bytes += builder.len() - before;
@@ -102,27 +143,60 @@ impl Gathering {
     /// were.
     pub(crate) fn end_transaction(&mut self) -> u64 {
         self.close(true);
+        self.forget_begin();
+        self.whole_bytes = self.bytes;
         std::mem::take(&mut self.messages)
+    }
+
+    /// Takes back the transaction at hand, of which nothing has been taken: it never was.
+    pub(crate) fn roll_back(&mut self) {
+        self.open = None;
+        self.messages = 0;
+        for Cut { builder, begun, .. } in &mut self.cut {
+            begun.take().into_iter().for_each(|mark| builder.truncate(mark));
+        }
+        self.cut.retain(|cut| !cut.builder.is_empty());
+        for slot in std::mem::take(&mut self.touched) {
+            let home = &mut self.slots[slot.place];
+            if let (Some(mark), Some(builder)) = (home.begun.take(), &mut home.builder) {
+                builder.truncate(mark);
+            }
+            if home.builder.as_ref().is_none_or(BatchBuilder::is_empty) {
+                home.builder = None;
+                self.used.retain(|used| *used != slot);
+            }
+        }
+        self.bytes = self.whole_bytes;
     }
 
     /// Forgets everything gathered and not taken, with the transaction at hand.
     pub(crate) fn clear(&mut self) {
         for slot in self.used.drain(..) {
-            self.slots[slot.0].builder = None;
+            self.slots[slot.place].builder = None;
         }
         self.cut.clear();
-        (self.open, self.messages, self.bytes) = (None, 0, 0);
+        self.forget_begin();
+        (self.open, self.messages, self.bytes, self.whole_bytes) = (None, 0, 0, 0);
     }
 
     /// Takes what may be handed on: all, save the part whose last record is open.
     pub(crate) fn take(&mut self) -> Vec<Part> {
-        let mut parts = std::mem::take(&mut self.cut);
+        self.forget_begin();
+        let cut = std::mem::take(&mut self.cut).into_iter();
+        let mut parts: Vec<Part> =
+            cut.map(|cut| self.slots[cut.slot.place].part(cut.builder)).collect();
         let open = self.open;
         let (kept, ready): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.used).into_iter().partition(|slot| Some(*slot) == open);
         self.used = kept;
-        parts.extend(ready.into_iter().filter_map(|slot| self.slots[slot.0].finish()));
-        self.bytes = self.used.iter().map(|slot| self.slots[slot.0].len()).sum();
+        parts.extend(ready.into_iter().filter_map(|slot| self.slots[slot.place].finish()));
+        self.bytes = self.used.iter().map(|slot| self.slots[slot.place].len()).sum();
+        self.whole_bytes = self.bytes;
+        if self.slots.len() > MOST_SLOTS && self.used.is_empty() {
+            self.slots.clear();
+            self.found.clear();
+            self.epoch = self.epoch.wrapping_add(1);
+        }
         parts
     }
 
@@ -139,18 +213,26 @@ impl Gathering {
             }
             None => &headers[..2],
         };
-        if let Some(builder) = &mut self.slots[slot.0].builder {
+        if let Some(builder) = &mut self.slots[slot.place].builder {
             builder.close(headers);
         }
         self.messages += 1;
     }
 
     fn cut_if_large(&mut self, slot: Slot) {
-        let home = &mut self.slots[slot.0];
+        let home = &mut self.slots[slot.place];
         if home.len() >= BATCH_BYTES {
-            self.cut.extend(home.finish());
+            let begun = home.begun.take();
+            self.cut.extend(home.builder.take().map(|builder| Cut { slot, builder, begun }));
             self.used.retain(|used| *used != slot);
         }
+    }
+
+    fn forget_begin(&mut self) {
+        for slot in self.touched.drain(..) {
+            self.slots[slot.place].begun = None;
+        }
+        self.cut.iter_mut().for_each(|cut| cut.begun = None);
     }
 }
 
@@ -161,13 +243,17 @@ impl Place {
 
     fn finish(&mut self) -> Option<Part> {
         let builder = self.builder.take()?;
+        Some(self.part(builder))
+    }
+
+    fn part(&mut self, builder: BatchBuilder) -> Part {
         self.last = builder.len() + builder.len() / 16;
-        Some(Part {
+        Part {
             topic: Arc::clone(&self.topic),
             partition: self.partition,
             partitions: self.partitions,
             records: builder.finish(),
-        })
+        }
     }
 }
 
@@ -233,6 +319,25 @@ mod tests {
     }
 
     #[test]
+    fn slots_of_topics_long_unused_are_forgotten() {
+        let mut gathering = Gathering::default();
+        let mut first = None;
+        for number in 0..3 * MOST_SLOTS {
+            let name: Arc<str> = number.to_string().into();
+            let slot = gathering.slot(&name, 0, 1);
+            first.get_or_insert(slot);
+            say(&mut gathering, slot, 4, "row");
+            gathering.end_transaction();
+            let parts = gathering.take();
+            assert_eq!((parts.len(), &parts[0].topic), (1, &name));
+            assert!(gathering.slots.len() <= MOST_SLOTS + 1);
+        }
+        assert!(!gathering.has(first.unwrap()));
+        let again = gathering.slot(&"0".into(), 0, 1);
+        assert!(gathering.has(again));
+    }
+
+    #[test]
     fn the_part_with_the_open_record_stays_behind() {
         let mut gathering = Gathering::default();
         let (a, b) = (gathering.slot(&"a".into(), 0, 1), gathering.slot(&"b".into(), 0, 1));
@@ -241,6 +346,37 @@ mod tests {
         assert_eq!(gathering.take().len(), 1);
         gathering.end_transaction();
         assert_eq!(read(&gathering.take()), [("b".into(), "two".into(), "1/end".into())]);
+    }
+
+    #[test]
+    fn a_transaction_is_taken_back_alone_wherever_its_records_are() {
+        let large = "x".repeat(BATCH_BYTES);
+        let mut gathering = Gathering::default();
+        let slots: Vec<Slot> =
+            ["a", "b", "c"].map(|name| gathering.slot(&name.into(), 0, 1)).to_vec();
+        let fill = |gathering: &mut Gathering, all: &[(usize, &str)]| {
+            for (slot, text) in all {
+                say(gathering, slots[*slot], 4, text);
+            }
+        };
+        let whole = [(0, "one"), (1, "two")];
+        let undone = [(0, "x"), (0, &*large), (0, "y"), (0, &*large), (0, "z"), (2, "x"), (1, "x")];
+        for count in 0..=undone.len() {
+            fill(&mut gathering, &whole);
+            gathering.end_transaction();
+            let before = gathering.bytes();
+            fill(&mut gathering, &undone[..count]);
+            gathering.roll_back();
+            assert_eq!(gathering.bytes(), before, "after {count} messages");
+            fill(&mut gathering, &[(2, "next")]);
+            gathering.end_transaction();
+            let row = |topic: &str, value: &str, tx: &str| (topic.into(), value.into(), tx.into());
+            let mut found = read(&gathering.take());
+            found.sort();
+            let wanted =
+                [row("a", "one", "0"), row("b", "two", "1/end"), row("c", "next", "0/end")];
+            assert_eq!(found, wanted, "after {count} messages");
+        }
     }
 
     #[test]

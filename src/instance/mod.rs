@@ -10,6 +10,7 @@ pub(crate) mod pipeline;
 mod plan;
 mod progress;
 mod reaction;
+mod recent;
 mod supervisor;
 
 pub use plan::{MetaDat, Plan, Publication};

@@ -116,6 +116,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     ) -> Result<(), Error> {
         let mut end = None;
         let mut told_idle = false;
+        let mut unreadable = None;
         loop {
             let idle = self.last_commit + IDLE_AFTER;
             let is_at_rest = !self.open && self.window.is_empty();
@@ -136,7 +137,14 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 // A full window is the back pressure: the channel fills, the source stops reading.
                 next = chunks.recv(), if self.has_room() => match next {
                     Some(chunk) => {
-                        self.take(chunk).await?;
+                        match self.take(chunk).await {
+                            Ok(()) => {}
+                            Err(Error::Encode(error)) => {
+                                unreadable = Some(error);
+                                break;
+                            }
+                            Err(error @ (Error::Sink(_) | Error::Generation)) => return Err(error),
+                        }
                         self.commit_records_if_due(chunks.has_more()).await?;
                     }
                     None => break,
@@ -150,7 +158,8 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 }
             }
         }
-        // A transaction cut by the end is taken back: it comes again, whole.
+        // A transaction cut by the end, or that cannot be encoded, is taken back: it comes
+        // again, whole. Whole ones before it are committed.
         self.take_back().await?;
         if self.behind {
             self.commit().await?;
@@ -159,7 +168,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             let (position, done) = self.window.next_durable().await?;
             report(News::Durable(position, done));
         }
-        Ok(())
+        unreadable.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn has_room(&self) -> bool {
@@ -181,7 +190,12 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 self.hand_over().await
             }
             ChunkEnd::Commit(commit) => {
-                self.encoder.encode(&chunk.head, &chunk.changes)?;
+                if let Err(error) = self.encoder.encode(&chunk.head, &chunk.changes) {
+                    if !self.open {
+                        self.encoder.roll_back();
+                    }
+                    return Err(error.into());
+                }
                 self.encoder.end_transaction();
                 let staged = std::mem::take(&mut self.open);
                 self.whole(*commit);

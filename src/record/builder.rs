@@ -34,6 +34,13 @@ struct Open {
     value: Option<(usize, usize)>,
 }
 
+/// Where a batch stood between two records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    length: usize,
+    count: i32,
+}
+
 /// Key and value of a record that is still open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRecord<'a> {
@@ -110,6 +117,19 @@ impl BatchBuilder {
         if let Some(open) = self.open.take() {
             self.bytes.truncate(open.start);
         }
+    }
+
+    /// Closes a record still open, without headers, and says where the batch stands.
+    pub fn mark(&mut self) -> Mark {
+        self.close(&[]);
+        Mark { length: self.bytes.len(), count: self.count }
+    }
+
+    /// Takes back what came behind `mark`, a record still open included.
+    pub fn truncate(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.length.max(HEAD_LENGTH));
+        self.count = self.count.min(mark.count);
+        self.open = None;
     }
 
     /// A whole record at once.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::change::{
-    Change, EventPlace, Executed, MySqlPosition, StatementChange, StatementKind, TransactionHead,
+    Change, Column, ColumnSet, ColumnType, EventPlace, Executed, MySqlPosition, RowsChange,
+    RowsKind, StatementChange, StatementKind, Table, TableName, TableVersion, TransactionHead,
 };
 use crate::instance::plan::tests::publication;
 use crate::sink::scripted::Scripted;
@@ -337,6 +340,77 @@ async fn a_source_that_does_not_end_does_not_hold_up_a_stop() {
     .await;
     outcome.result.unwrap();
     assert_eq!(outcome.reported, [10]);
+}
+
+/// A row of a table of one INT: `images` are its null bitmap and its bytes.
+fn row(images: &'static [u8]) -> Change {
+    let column = Column {
+        name: "id".to_owned(),
+        mysql_type: "int".to_owned(),
+        kind: ColumnType::Long { unsigned: false },
+        labels: Vec::new(),
+    };
+    Change::Rows(RowsChange {
+        kind: RowsKind::Insert,
+        table: Arc::new(Table {
+            version: TableVersion(1),
+            name: TableName::new("db", "t"),
+            columns: vec![column],
+            primary_key: Vec::new(),
+        }),
+        columns: ColumnSet(Bytes::from_static(&[1])),
+        after_columns: None,
+        images: Bytes::from_static(images),
+        place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+    })
+}
+
+/// A transaction that ends with a row that is cut short.
+fn unreadable(offset: u64) -> Chunk {
+    let mut chunk = commit("lost", offset);
+    chunk.changes.push(row(&[0, 1, 2]));
+    chunk
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_transactions_before_one_that_cannot_be_encoded_are_committed() {
+    let sink = Scripted::default();
+    // The first two are on their way while the others gather.
+    let chunks = vec![
+        commit("a", 10),
+        commit("b", 20),
+        commit("c", 30),
+        commit("d", 40),
+        unreadable(50),
+        commit("never", 60),
+    ];
+    let outcome = run(&sink, chunks, async |_sender, _shutdown| {
+        until(|| sink.waiting() == 3).await;
+        (0..3).for_each(|_| sink.settle(0, Ok(())));
+    })
+    .await;
+    assert!(matches!(outcome.result, Err(Error::Encode(_))), "{:?}", outcome.result);
+    assert_eq!((outcome.reported, outcome.transactions), (vec![10, 20, 40], 4));
+    let all = [(10, vec!["a".into()]), (20, vec!["b".into()]), (40, vec!["c".into(), "d".into()])];
+    assert_eq!(committed(&sink), all);
+    assert_eq!(sink.headers("tx"), ["0/end"; 4]);
+    assert!(sink.open_values().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_transaction_in_pieces_that_cannot_be_encoded_stays() {
+    for bad in [0, 1] {
+        let sink = Scripted::prompt();
+        let mut pieces = vec![chunk("first", ChunkEnd::More), commit("second", 20)];
+        pieces[bad].changes.push(row(&[0]));
+        pieces.insert(0, commit("whole", 10));
+        let outcome = run(&sink, pieces, async |_sender, _shutdown| {}).await;
+        assert!(matches!(outcome.result, Err(Error::Encode(_))), "{:?}", outcome.result);
+        assert_eq!(outcome.reported, [10]);
+        assert_eq!(committed(&sink), [(10, vec!["whole".to_owned()])]);
+        assert_eq!(sink.aborts(), 1);
+        assert!(sink.open_values().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]

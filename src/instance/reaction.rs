@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::pipeline;
+use crate::sink::Refusal;
 use crate::{schema, sink, source};
 
 /// What ended a session of an instance.
@@ -107,9 +108,32 @@ fn to_sink(error: &sink::Error) -> Reaction {
         Error::Full => Reaction::Wait,
         Error::Failed(_) => Reaction::Retry,
         Error::Position(_) => Reaction::Stop { advice: SAYS_IT },
-        Error::Refused { .. } => Reaction::Stop {
-            advice: "raise the topic's limit, exclude the table, or route it elsewhere",
-        },
+        Error::Refused { reason, .. } => Reaction::Stop { advice: refused(reason) },
+    }
+}
+
+/// What to do about records that a topic does not take.
+fn refused(reason: &Refusal) -> &'static str {
+    match reason {
+        Refusal::TooLarge { .. } => {
+            "raise the topic's max.message.bytes (bin/kafka-configs.sh), or exclude the column or \
+             the table (canal.instance.filter.black.field, canal.instance.filter.black.regex)"
+        }
+        Refusal::Name(_) => {
+            "route the table to a topic of another name (canal.mq.dynamicTopic, canal.mq.topic)"
+        }
+        Refusal::Owned(_) => {
+            "let one instance only write the topic: route the table elsewhere in one of the two \
+             (sluice.topic, canal.mq.topic), or filter it there"
+        }
+        Refusal::Partitions(..) => {
+            "ask for another number (canal.mq.partitionsNum, canal.mq.dynamicTopicPartitionNum)"
+        }
+        Refusal::NoPartition(_) => {
+            "let canal.mq.partition be less than the number of partitions \
+             (canal.mq.partitionsNum, canal.mq.dynamicTopicPartitionNum)"
+        }
+        Refusal::Setting(..) => "report it: sluice chose the setting",
     }
 }
 
@@ -139,6 +163,23 @@ impl BackOff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_advice_fits_what_a_topic_refuses() {
+        let (text, number) = (String::new, 0);
+        for (reason, word) in [
+            (Refusal::TooLarge { size: number, max: number }, "max.message.bytes"),
+            (Refusal::Name(text()), "another name"),
+            (Refusal::Owned(text()), "one instance only"),
+            (Refusal::Partitions(0, text()), "partitionsNum"),
+            (Refusal::NoPartition(0), "canal.mq.partition be less"),
+            (Refusal::Setting(text(), text()), "report it"),
+        ] {
+            let error = Error::from(sink::Error::Refused { topic: text(), reason });
+            let Reaction::Stop { advice } = to(&error) else { panic!("{error} does not stop") };
+            assert!(advice.contains(word), "{error}: {advice}");
+        }
+    }
 
     #[test]
     fn pauses_grow_to_half_a_minute_and_begin_anew_after_progress() {

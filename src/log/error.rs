@@ -101,7 +101,8 @@ pub enum TopicError {
     /// There is none of this name.
     #[error("there is no topic {0}")]
     Unknown(String),
-    /// Not a name Kafka allows, or one that differs from another only by `.` and `_`.
+    /// Not a name Kafka allows; or one that somebody else than an instance asks for, and that
+    /// differs from another only by `.` and `_`.
     #[error("topic name {0:?} is not allowed: {1}")]
     InvalidName(String, &'static str),
     /// Fewer than one, or fewer than there are.
@@ -184,9 +185,37 @@ pub enum WriterError {
         /// The topic.
         topic: String,
         /// Why.
-        reason: String,
+        reason: Refusal,
     },
     /// Nobody can say whether it became durable; opening again tells.
     #[error("{0}")]
     Failed(String),
+}
+
+/// What is wrong with records, or with the topic that they are to go to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A batch, which is then a single record, is larger than the topic takes.
+    #[error("a batch of {size} bytes is larger than max.message.bytes, {max}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// What the topic takes.
+        max: usize,
+    },
+    /// There can be no topic of this name.
+    #[error("the name is not allowed: {0}")]
+    Name(&'static str),
+    /// An instance of another name writes it.
+    #[error("instance {0} writes it")]
+    Owned(String),
+    /// There can be no topic of so many partitions.
+    #[error("it cannot have {0} partitions: {1}")]
+    Partitions(i32, &'static str),
+    /// The partition is none of those that the topic is to have.
+    #[error("it never had partition {0}")]
+    NoPartition(i32),
+    /// A setting that the topic is made with is wrong.
+    #[error("setting {0} is wrong: {1}")]
+    Setting(String, &'static str),
 }

@@ -47,7 +47,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use error::{AppendError, OpenError, ReadError, TopicError, WriterError};
+pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterError};
 pub use handle::Log;
 pub use instance_writer::{Receipt, Restored, StateKind, StateWrite, Writer};
 pub use settings::LogSettings;

@@ -6,10 +6,12 @@
 
 mod embedded;
 pub(crate) mod position_record;
+mod refusal;
 #[cfg(test)]
 pub(crate) mod scripted;
 
 pub use embedded::Embedded;
+pub use refusal::Refusal;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -63,7 +65,7 @@ pub enum Error {
         /// The topic.
         topic: String,
         /// Why.
-        reason: String,
+        reason: Refusal,
     },
 }
 
@@ -72,7 +74,9 @@ impl From<WriterError> for Error {
         match error {
             WriterError::Fenced(_) => Self::Fenced,
             WriterError::Full => Self::Full,
-            WriterError::Refused { topic, reason } => Self::Refused { topic, reason },
+            WriterError::Refused { topic, reason } => {
+                Self::Refused { topic, reason: reason.into() }
+            }
             WriterError::Failed(reason) => Self::Failed(reason),
         }
     }

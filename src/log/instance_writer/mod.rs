@@ -24,7 +24,7 @@ use crate::log::Log;
 use crate::log::appender::POSITION_BASE_KEY;
 use crate::log::appender::operation::Operation;
 use crate::log::commit::{Commit, Part, Session};
-use crate::log::error::{AppendError, ReadError, WriterError};
+use crate::log::error::{AppendError, ReadError, Refusal, WriterError};
 use crate::log::queue::Request;
 use crate::log::staged::StagedPart;
 use crate::log::topic::Topic;
@@ -141,8 +141,7 @@ impl Writer {
         let max = topic.config().max_message_bytes;
         if records.len() > max {
             let (topic, size) = (topic.name().to_string(), records.len());
-            let reason = format!("a batch of {size} bytes is larger than max.message.bytes, {max}");
-            return Err(WriterError::Refused { topic, reason });
+            return Err(WriterError::Refused { topic, reason: Refusal::TooLarge { size, max } });
         }
         writer.add(topic, partition, records).await?;
         session.give_back();
@@ -308,8 +307,7 @@ impl WriterError {
         if partition < topic.partitions() {
             return Self::Failed(format!("topic {name} was deleted while it was written"));
         }
-        let reason = format!("it never had partition {partition}");
-        Self::Refused { topic: name.to_string(), reason }
+        Self::Refused { topic: name.to_string(), reason: Refusal::NoPartition(partition) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Writer;
-use crate::log::error::{TopicError, WriterError};
+use crate::log::error::{Refusal, TopicError, WriterError};
 use crate::log::topic::{NewTopic, Topic};
 
 /// What the topics that an instance writes take in one message.
@@ -72,8 +72,16 @@ impl Writer {
 }
 
 fn refuse(topic: &str, error: TopicError) -> WriterError {
-    match error {
-        TopicError::Append(error) => error.into(),
-        error => WriterError::Refused { topic: topic.to_owned(), reason: error.to_string() },
-    }
+    let reason = match error {
+        TopicError::Append(error) => return error.into(),
+        // Somebody made or deleted it meanwhile: the next try finds it as it is.
+        error @ (TopicError::Exists(_) | TopicError::Unknown(_)) => {
+            return WriterError::Failed(error.to_string());
+        }
+        TopicError::InvalidName(_, why) => Refusal::Name(why),
+        TopicError::InvalidPartitions(count, why) => Refusal::Partitions(count, why),
+        TopicError::InvalidConfig { key, reason, .. } => Refusal::Setting(key, reason),
+        TopicError::Owned { owner, .. } => Refusal::Owned(owner),
+    };
+    WriterError::Refused { topic: topic.to_owned(), reason }
 }

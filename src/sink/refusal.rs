@@ -1,0 +1,45 @@
+//! Why a topic takes records never, however often they are sent.
+
+use crate::log;
+
+/// What is wrong with records, or with the topic that they are to go to. Each has an advice of
+/// its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A single record is larger than the topic takes.
+    #[error("a batch of {size} bytes is larger than max.message.bytes, {max}")]
+    TooLarge {
+        /// The size of its batch, in bytes.
+        size: usize,
+        /// What the topic takes, in bytes.
+        max: usize,
+    },
+    /// There can be no topic of this name.
+    #[error("the name is not allowed: {0}")]
+    Name(String),
+    /// An instance of another name writes it.
+    #[error("instance {0} writes it")]
+    Owned(String),
+    /// There can be no topic of so many partitions.
+    #[error("it cannot have {0} partitions: {1}")]
+    Partitions(i32, String),
+    /// The partition is none of those that the topic is to have.
+    #[error("it never had partition {0}")]
+    NoPartition(i32),
+    /// A setting that the topic is made with is wrong.
+    #[error("setting {0} is wrong: {1}")]
+    Setting(String, String),
+}
+
+impl From<log::Refusal> for Refusal {
+    fn from(refusal: log::Refusal) -> Self {
+        match refusal {
+            log::Refusal::TooLarge { size, max } => Self::TooLarge { size, max },
+            log::Refusal::Name(why) => Self::Name(why.to_owned()),
+            log::Refusal::Owned(owner) => Self::Owned(owner),
+            log::Refusal::Partitions(count, why) => Self::Partitions(count, why.to_owned()),
+            log::Refusal::NoPartition(partition) => Self::NoPartition(partition),
+            log::Refusal::Setting(key, why) => Self::Setting(key, why.to_owned()),
+        }
+    }
+}

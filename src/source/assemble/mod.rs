@@ -15,6 +15,7 @@
 //! chunk is handed over while it comes; if rows that have gone out are taken back later,
 //! [`Fault::TakenBack`] says so, and the transaction is read again knowing that.
 
+mod executed;
 #[cfg(test)]
 mod tests;
 mod verb;
@@ -22,6 +23,7 @@ mod verb;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use executed::Executed;
 pub(crate) use verb::Verb;
 
 use crate::binlog::Tracker;
@@ -179,7 +181,7 @@ pub(crate) struct Assembler {
     open: Option<Open>,
     announced: Option<Announced>,
     /// The executed set; only where heads have to carry its text.
-    executed: Option<GtidSet>,
+    executed: Option<Executed>,
     taken_back: Vec<TakenBack>,
 }
 
@@ -187,7 +189,7 @@ impl Assembler {
     /// Begins between two transactions. `executed`: what was executed before, where the
     /// format asks for its text. `taken_back`: what former readings have shown.
     pub(crate) fn new(executed: Option<GtidSet>, taken_back: Vec<TakenBack>) -> Self {
-        Self { open: None, announced: None, executed, taken_back }
+        Self { open: None, announced: None, executed: executed.map(Executed::new), taken_back }
     }
 
     /// Whether the source stands between two transactions.
@@ -290,10 +292,7 @@ impl Assembler {
     }
 
     fn begin(&mut self, gtid: Option<Gtid>, single: bool, begin: u64) {
-        if let (Some(set), Some(gtid)) = (&mut self.executed, &gtid) {
-            set.insert(gtid);
-        }
-        let executed = self.executed.as_ref().map(|set| Arc::from(set.to_string()));
+        let executed = self.executed.as_mut().map(|executed| executed.with(gtid.as_ref()));
         let head = TransactionHead {
             gtid: gtid.as_ref().map(|gtid| Arc::from(gtid.to_string())),
             executed,

@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::control::{InstanceState, InstanceStatus, Phase, Snapshot};
+use crate::control::{InstanceState, InstanceStatus, Phase, Retention, Snapshot};
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -100,6 +100,32 @@ const NUMBERS: &[Number] = &[
     }),
 ];
 
+/// A number of what is left of a server's retention: name, help, and where it is found.
+type Left = (&'static str, &'static str, fn(&Retention) -> Option<u64>);
+
+const RETENTION: &[Left] = &[
+    (
+        "sluice_instance_retention_seconds",
+        "Until the server may purge for its age what is still needed of its binlog",
+        |left| left.seconds,
+    ),
+    (
+        "sluice_instance_retention_bytes",
+        "What the server may write until it purges for the size what is still needed",
+        |left| left.bytes,
+    ),
+    (
+        "sluice_instance_retention_files",
+        "Binlog files that the server purges before the one that is still needed",
+        |left| Some(left.files),
+    ),
+    (
+        "sluice_instance_retention_used_percent",
+        "How much of the time or size is used up; 50 is a warning, 75 an alarm",
+        |left| Some(u64::from(left.used_percent)),
+    ),
+];
+
 impl Collector for Instances {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(snapshot) = self;
@@ -123,6 +149,7 @@ impl Collector for Instances {
             self.number(&mut encoder, name, help, *rises, *number)?;
         }
         self.states(&mut encoder)?;
+        self.retention(&mut encoder)?;
         self.positions(&mut encoder)
     }
 }
@@ -180,6 +207,23 @@ impl Instances {
             let label = Destination { destination: one.name.clone() };
             let up = ConstGauge::new(i64::from(one.state == InstanceState::Running));
             up.encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+
+    /// Of an instance whose server has a limit, and has been asked.
+    fn retention(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        use prometheus_client::metrics::MetricType::Gauge;
+        for (name, help, number) in RETENTION {
+            let mut family = encoder.encode_descriptor(name, help, None, Gauge)?;
+            for one in &self.0.instances {
+                let Some(value) = one.progress.retention.as_ref().and_then(number) else {
+                    continue;
+                };
+                let label = Destination { destination: one.name.clone() };
+                let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+                value.encode(family.encode_family(&label)?)?;
+            }
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ async fn metrics_have_canals_names_and_ours() {
     let reporter = running.board.instance("example", 5);
     reporter.state(InstanceState::Running, 6);
     let done = Done { transactions: 2, rows: 30, messages: 3, bytes: 900 };
-    let position = r#"{"file":"binlog.000007","offset":4711,"server_uuid":"u","file_created":1,"event_time":2}"#;
+    let position = r#"{"kind":"mysql","file":"binlog.000007","offset":4711,"server_uuid":"u","file_created":1,"event_time":2}"#;
     reporter.durable(&serde_json::from_str(position).unwrap(), done);
     reporter.received(Received { dropped_rows_events: 5, ..Received::default() });
     let (status, body) = raw(running.port, "/metrics").await;

@@ -32,6 +32,9 @@ pub struct EventHeader {
 impl EventHeader {
     /// The file was not closed (format descriptions only).
     pub const IN_USE: u16 = 0x01;
+    /// The statement used something of its session: a temporary table, or CONNECTION_ID(), be it
+    /// in the default of a column.
+    pub const THREAD_SPECIFIC: u16 = 0x04;
     /// Made by the dump thread; it stands in no file.
     pub const ARTIFICIAL: u16 = 0x20;
     /// Who does not know the type may leave it out.

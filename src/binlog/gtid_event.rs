@@ -10,8 +10,8 @@
 //! integers: size, last field that must be known, and pairs of field number and value, ascending
 //! (`Gtid_event::define_fields`, `libs/mysql/binlog/event/control_events.h`).
 //!
-//! MariaDB 162: number u64, domain u32, flags u8; then what the flags say. The server id is in
-//! the header. MariaDB 163: count u32 (its top four bits are flags), then domain u32, server
+//! MariaDB 162: number u64, domain u32, flags u8; then what the flags say, and since 10.8 extra
+//! flags u8 and what they say. The server id is in the header. MariaDB 163: count u32 (its top four bits are flags), then domain u32, server
 //! u32, number u64 for each.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -56,6 +56,40 @@ pub struct GtidFlags {
     pub prepared_xa: bool,
     /// Commits or rolls back a prepared XA transaction.
     pub completed_xa: bool,
+    /// The ALTER TABLE that follows runs in two phases (`binlog_alter_two_phase`).
+    pub alter: Option<AlterPhase>,
+}
+
+/// A part of an ALTER TABLE in two phases: each is an event of its own, with the same text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlterPhase {
+    /// It begins; rows go on in the table as it was.
+    Start,
+    /// It took effect.
+    Commit,
+    /// It failed.
+    Rollback,
+}
+
+/// Bits of the extra flags (`Gtid_log_event::enum_flags_extra`, `sql/log_event.h`).
+mod extra {
+    pub(super) const START_ALTER: u8 = 2;
+    pub(super) const COMMIT_ALTER: u8 = 4;
+    pub(super) const ROLLBACK_ALTER: u8 = 8;
+}
+
+impl AlterPhase {
+    fn of(extra: u8) -> Option<Self> {
+        if extra & extra::START_ALTER != 0 {
+            Some(Self::Start)
+        } else if extra & extra::COMMIT_ALTER != 0 {
+            Some(Self::Commit)
+        } else if extra & extra::ROLLBACK_ALTER != 0 {
+            Some(Self::Rollback)
+        } else {
+            None
+        }
+    }
 }
 
 const GROUP_COMMIT_ID: u8 = 2;
@@ -108,6 +142,7 @@ impl GtidEvent {
                 ddl: flags & 32 != 0,
                 prepared_xa: flags & PREPARED_XA != 0,
                 completed_xa: flags & COMPLETED_XA != 0,
+                alter: None,
             },
             ..Self::default()
         };
@@ -118,6 +153,10 @@ impl GtidEvent {
             let format = i32::from_le_bytes(cursor.array()?);
             let (gtrid, bqual) = (u64::from(cursor.u8()?), u64::from(cursor.u8()?));
             event.xid = Some(read_xid(&mut cursor, format, gtrid, bqual)?);
+        }
+        // Since 10.8; zeros fill a short event.
+        if !cursor.is_empty() {
+            event.flags.alter = AlterPhase::of(cursor.u8()?);
         }
         Ok(event)
     }

@@ -48,7 +48,7 @@ pub use decimal::Decimal;
 pub use error::Error;
 pub use event::{EventHeader, EventType, HEADER_LENGTH, Policy};
 pub use fragment::{Fragment, Fragments};
-pub use gtid_event::{GtidEvent, GtidFlags, gtid_list, previous_gtids};
+pub use gtid_event::{AlterPhase, GtidEvent, GtidFlags, gtid_list, previous_gtids};
 pub(crate) use image::count_present;
 pub use image::{Cell, CellSpans, Images};
 pub(crate) use place::{FIRST_EVENT, Tracker};

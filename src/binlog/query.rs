@@ -45,7 +45,7 @@ pub struct Status {
 }
 
 impl<'a> Query<'a> {
-    /// Reads the body of QUERY or `QUERY_COMPRESSED`.
+    /// Reads the body of QUERY, `QUERY_COMPRESSED` or `EXECUTE_LOAD_QUERY`.
     pub fn parse(event_type: EventType, body: &'a [u8]) -> Result<Self, Error> {
         let mut cursor = Cursor::new("QUERY", body);
         let thread_id = cursor.u32()?;
@@ -53,6 +53,10 @@ impl<'a> Query<'a> {
         let schema_length = usize::from(cursor.u8()?);
         let error_code = cursor.u16()?;
         let status_length = usize::from(cursor.u16()?);
+        if event_type == EventType::ExecuteLoadQuery {
+            // id of the file, where its name stands in the statement, what to do with duplicates
+            cursor.take(4 + 4 + 4 + 1)?;
+        }
         let status = Status::parse(cursor.take(status_length)?);
         let schema = cursor.text(schema_length)?;
         cursor.u8()?;

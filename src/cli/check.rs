@@ -10,15 +10,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::change::Position;
 use crate::config::{Environment, Instance, Settings};
 use crate::control::Snapshot;
 use crate::disk::{Disk as _, Real, may_write};
 use crate::server;
-use crate::source::{self, Severity};
+use crate::source::{self, Retention, Severity};
 
 use super::health;
 use super::home::Home;
 use super::output::say;
+use super::position::stored;
 use super::{Outcome, small_runtime};
 
 /// Nothing may be said about it.
@@ -53,8 +55,15 @@ pub(super) fn run(_: &Arguments, environment: &Environment) -> Outcome {
                 refuse(&failure)?;
             }
         }
+        let places = match &running {
+            Some(snapshot) => shown(snapshot),
+            // Without a log there are none yet; what keeps it from being opened is said above.
+            None => stored::all(&home).await.unwrap_or_default(),
+        };
         for instance in &settings.instances {
-            for failure in probe(instance, running.as_ref()).await? {
+            let found = places.iter().find(|(name, _)| *name == instance.config.name);
+            let position = found.and_then(|(_, position)| position.as_ref());
+            for failure in probe(instance, running.as_ref(), position).await? {
                 refuse(&failure)?;
             }
         }
@@ -67,8 +76,39 @@ pub(super) fn run(_: &Arguments, environment: &Environment) -> Outcome {
     Ok(ExitCode::FAILURE)
 }
 
+/// The instances of a process, and where they stand.
+fn shown(snapshot: &Snapshot) -> Vec<(String, Option<Position>)> {
+    let instances = snapshot.instances.iter();
+    instances.map(|one| (one.name.clone(), one.progress.position.clone())).collect()
+}
+
+/// How long the server keeps what is needed from `file` on.
+fn words_of(file: &str, left: &Retention) -> String {
+    let mut limits = Vec::new();
+    limits.extend(left.seconds.map(|seconds| format!("{seconds} s")));
+    limits.extend(left.bytes.map(|bytes| format!("{bytes} bytes that it may write")));
+    let limits = match limits.as_slice() {
+        [] => "without a limit".to_owned(),
+        limits => format!("for another {}", limits.join(" or ")),
+    };
+    let Retention { files, used_percent, .. } = left;
+    let urgency = match left.used_percent {
+        Retention::ALARM.. => "ALARM: ",
+        Retention::WARNING.. => "warning: ",
+        _ => "",
+    };
+    format!(
+        "{urgency}the source keeps its binlogs from {file} on, where the instance stands, {limits} \
+         ({used_percent} % used up; {files} older files go before)"
+    )
+}
+
 /// Says how an instance's server is, and returns what keeps the instance from running.
-async fn probe(instance: &Instance, running: Option<&Snapshot>) -> anyhow::Result<Vec<String>> {
+async fn probe(
+    instance: &Instance,
+    running: Option<&Snapshot>,
+    position: Option<&Position>,
+) -> anyhow::Result<Vec<String>> {
     let name = &instance.config.name;
     let server = &instance.config.source.server.address;
     let at = |text: &str| format!("instance {name}, {server}: {text}");
@@ -95,6 +135,12 @@ async fn probe(instance: &Instance, running: Option<&Snapshot>) -> anyhow::Resul
     if errors.is_empty() {
         let user = &instance.config.source.user;
         say(&at(&format!("can be read as {user}")))?;
+        if let Some(position) = position.filter(|position| !position.file().is_empty()) {
+            match source::retention(&settings, position.file()).await {
+                Ok(left) => say(&at(&words_of(position.file(), &left)))?,
+                Err(error) => say(&format!("warning: {}", at(&error.to_string())))?,
+            }
+        }
     }
     Ok(errors)
 }

@@ -18,7 +18,7 @@ use super::home::Home;
 use super::output::say;
 use super::{Outcome, small_runtime};
 
-mod stored;
+pub(super) mod stored;
 
 /// What to do with it.
 #[derive(Debug, Args)]

@@ -62,7 +62,7 @@ pub struct SourceConfig {
     pub server_id: Option<u32>,
     /// Resume by GTID.
     pub gtid: bool,
-    /// How long the server may say nothing; heartbeats are asked for at a third of it.
+    /// How long the server may say nothing; heartbeats are asked for more often.
     pub heartbeat: Heartbeat,
     /// Accepted values of `binlog_format`, upper case.
     pub binlog_formats: Vec<String>,
@@ -268,6 +268,10 @@ impl Instance {
     }
 }
 
+/// A server without news shall say so at least this often: how far behind an instance is counts
+/// from there.
+const LONGEST_SILENCE: Duration = Duration::from_secs(2);
+
 fn source(reader: &mut Reader<'_>) -> SourceConfig {
     let read_timeout =
         reader.time("canal.instance.network.soTimeout", Duration::from_secs(1)).unwrap_or_default();
@@ -277,7 +281,7 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         password: reader.secret("canal.instance.dbPassword"),
         server_id: reader.optional_number("canal.instance.mysql.slaveId").filter(|id| *id != 0),
         gtid: reader.flag("canal.instance.gtidon"),
-        heartbeat: Heartbeat { read_timeout, period: read_timeout / 3 },
+        heartbeat: Heartbeat { read_timeout, period: (read_timeout / 3).min(LONGEST_SILENCE) },
         binlog_formats: upper_list(reader, "canal.instance.binlog.format"),
         row_images: upper_list(reader, "canal.instance.binlog.image"),
         on_statement: match reader.word("sluice.statement") {

@@ -132,7 +132,7 @@ fn the_shipped_files_load_without_a_word() {
     assert_eq!(example.config.route.topic, TopicRule::Template("{schema}.{table}".into()));
     assert_eq!(example.config.meta_dat, Path::new("/home/conf/example/meta.dat"));
     assert_eq!(example.config.source.server.start, StartAt::default());
-    assert_eq!(example.config.source.heartbeat.period, Duration::from_secs(10));
+    assert_eq!(example.config.source.heartbeat.period, Duration::from_secs(2));
 }
 
 #[test]

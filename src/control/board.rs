@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::change::Position;
 
-use super::status::{InstanceState, InstanceStatus, Phase, Progress, Snapshot};
+use super::status::{InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot};
 
 /// The board of one process; clones show the same.
 #[derive(Clone, Debug)]
@@ -188,9 +188,13 @@ impl Reporter {
         self.update(|status| status.progress.position = position);
     }
 
-    /// Shows how far the durable position is behind the server.
-    pub fn delay(&self, millis: u64) {
-        self.update(|status| status.progress.delay_ms = millis);
+    /// Shows how far the durable position is behind the server, and how long that keeps what
+    /// is behind it.
+    pub fn behind(&self, millis: u64, retention: Option<Retention>) {
+        self.update(|status| {
+            status.progress.delay_ms = millis;
+            status.progress.retention = retention;
+        });
     }
 
     /// None once the instance was taken down.

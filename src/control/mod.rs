@@ -11,4 +11,6 @@ mod status;
 
 pub use board::{Board, Done, Received, Reporter};
 pub use command::{Asked, Command, Commands, Place, commands};
-pub use status::{InstanceState, InstanceStatus, Phase, Progress, Snapshot};
+pub use status::{
+    InstanceState, InstanceStatus, Phase, Progress, Retention, RetentionLevel, Snapshot,
+};

@@ -102,9 +102,40 @@ pub struct Progress {
     pub bytes: u64,
     /// The position up to which everything is durable.
     pub position: Option<Position>,
-    /// How far the durable position is behind what the server has, in milliseconds; 0
-    /// when nothing is outstanding, however old the last transaction is.
+    /// How far the durable position is behind what the server has, in milliseconds by the
+    /// server's clock: 0 only while a fresh heartbeat says that nothing is outstanding.
     pub delay_ms: u64,
+    /// How long the server keeps what is still needed of its binlog; none while it is not known.
+    pub retention: Option<Retention>,
+}
+
+/// What is left until the server may have purged what an instance still needs of its binlog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Retention {
+    /// Seconds, where the server purges by age.
+    pub seconds: Option<u64>,
+    /// Bytes that it may still write, where it purges by size.
+    pub bytes: Option<u64>,
+    /// Older files, which go before.
+    pub files: u64,
+    /// How much of the time or size is used up, in percent.
+    pub used_percent: u8,
+    /// Whether that is no matter, a warning (from 50 on) or an alarm (from 75 on).
+    pub level: RetentionLevel,
+}
+
+/// How urgent it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RetentionLevel {
+    /// Not at all.
+    #[default]
+    Ok,
+    /// Half of what there is is used up.
+    Warning,
+    /// Three quarters.
+    Alarm,
 }
 
 /// All that is known of one instance.

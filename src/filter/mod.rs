@@ -13,9 +13,11 @@
 
 mod fields;
 mod tables;
+mod verdicts;
 
 pub use fields::FieldFilter;
 pub use tables::TableFilter;
+pub use verdicts::Verdicts;
 
 /// What is wrong with the text of a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

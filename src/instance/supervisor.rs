@@ -18,11 +18,11 @@ use super::reaction::{self, BackOff, Error, Reaction};
 use super::{Plan, Publication};
 use crate::change::{Generation, Position};
 use crate::clock;
-use crate::control::{InstanceState, Received, Reporter};
+use crate::control::{InstanceState, Received, Reporter, Retention, RetentionLevel};
 use crate::format::Zone;
 use crate::shutdown::Tasks;
 use crate::sink::Sink;
-use crate::source::{self, Before, Counts, Source, channel};
+use crate::source::{self, Before, Counts, Remembered, Source, channel};
 use crate::telemetry;
 
 /// Bytes of binlog between source and pipeline.
@@ -37,7 +37,35 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// Runs an instance until `tasks` is cancelled, or until it cannot go on by itself.
 pub async fn run<S: Sink>(plan: &Plan, mut sink: S, reporter: &Reporter, tasks: &Tasks) {
     let span = telemetry::instance_span(reporter.name());
-    supervise(plan, &mut sink, reporter, tasks).instrument(span).await;
+    let whole_life = async {
+        tokio::select! {
+            biased;
+            () = supervise(plan, &mut sink, reporter, tasks) => {}
+            never = show_lag(&plan.source.remembered, reporter) => match never {},
+        }
+    };
+    whole_life.instrument(span).await;
+}
+
+/// Shows how far the instance is behind, whatever it does: a connection that is lost makes it
+/// grow.
+async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert::Infallible {
+    loop {
+        let now = clock::now_millis();
+        let retention = remembered.retention(now).map(|left| Retention {
+            seconds: left.seconds,
+            bytes: left.bytes,
+            files: left.files,
+            used_percent: left.used_percent,
+            level: match left.used_percent {
+                source::Retention::ALARM.. => RetentionLevel::Alarm,
+                source::Retention::WARNING.. => RetentionLevel::Warning,
+                _ => RetentionLevel::Ok,
+            },
+        });
+        reporter.behind(remembered.lag().millis(now), retention);
+        tokio::time::sleep(REPORT_EVERY).await;
+    }
 }
 
 async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, tasks: &Tasks) {
@@ -124,6 +152,8 @@ impl<S: Sink> Session<'_, S> {
         let (mut source, publication) = prepared;
         let position = source.reached().clone().into();
         let progress = source.progress();
+        let lag = self.plan.source.remembered.lag();
+        lag.durable(&position, clock::now_millis());
 
         // Its own set: the source ends before, and also without, the instance.
         let reading = self.tasks.child();
@@ -147,11 +177,11 @@ impl<S: Sink> Session<'_, S> {
                 News::Durable(position, done) => {
                     *progressed = true;
                     let now = clock::now_millis();
-                    reporter.delay(age(position.event_time(), now));
+                    lag.durable(&position, now);
                     reporter.durable(&position, done);
                     reporter.state(InstanceState::Running, now);
                 }
-                News::Idle => reporter.delay(0),
+                News::Idle => {}
             })
             .await;
         drop(receiver);
@@ -191,12 +221,6 @@ impl<S: Sink> Session<'_, S> {
         }
         Ok((source, publication))
     }
-}
-
-/// How old what was written at `event_time` (seconds since 1970) is, in milliseconds; 0 where
-/// that is not known.
-fn age(event_time: u32, now: i64) -> u64 {
-    if event_time == 0 { 0 } else { (now - i64::from(event_time) * 1000).max(0).unsigned_abs() }
 }
 
 /// The server's zone; UTC, said loudly, where this machine does not know it.

@@ -107,6 +107,14 @@ fn place(status: &Row) -> Option<(FileName, u64)> {
     Some((Arc::from(status.text("File")?), status.number("Position")?))
 }
 
+/// The server's clock, in milliseconds since 1970: no time zone takes part.
+pub async fn clock(session: &mut Session) -> Result<i64, Error> {
+    let rows = session
+        .query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000")
+        .await?;
+    Ok(rows.first().and_then(|row| row.text_at(0)?.parse().ok()).unwrap_or_default())
+}
+
 /// The binlog files, oldest first.
 pub async fn binlog_files(session: &mut Session) -> Result<Vec<BinlogFile>, Error> {
     let rows = session.query("SHOW BINARY LOGS").await?;

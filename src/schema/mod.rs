@@ -33,11 +33,12 @@ use crate::change::{Charset, EventPlace, Flavor, StateRecord, Table, TableName};
 use crate::mysql::replica::ReplicaSettings;
 use crate::mysql::{self, Endpoint, Session};
 
-use ddl::{Dialect, Effect, Reading};
+use ddl::Dialect;
 use model::{Context, Database, Model, Read};
 use resolve::Scanned;
 
 pub use ddl::Message;
+pub(crate) use ddl::{Body, Effect, Reading, TemporaryTable};
 pub use model::{ColumnDefinition, Definition};
 pub use place::Place;
 
@@ -52,7 +53,7 @@ pub struct Server {
     pub lower_case_table_names: u8,
     /// `@@character_set_server`, of databases created without one.
     pub charset: String,
-    /// As [`crate::change::Position::server_uuid`]: places of two servers have no order.
+    /// As [`crate::change::MySqlPosition::server_uuid`]: places of two servers have no order.
     pub uuid: Arc<str>,
 }
 
@@ -185,6 +186,11 @@ impl Schema {
         self.epoch += 1;
     }
 
+    /// Whether names that differ by case only are one.
+    pub(crate) fn folds_case(&self) -> bool {
+        self.model.folds_case
+    }
+
     /// Rises whenever table maps seen before may mean something else: look up again.
     /// (A new file voids them too; that is the source's to know.)
     pub fn epoch(&self) -> u64 {
@@ -226,11 +232,20 @@ impl Schema {
         Dialect { flavor: self.server.flavor, version: self.server.version, sql_mode }
     }
 
-    /// Applies one statement.
+    /// Applies one statement of a session without temporary tables.
     pub fn apply(&mut self, statement: &Statement<'_>) -> Applied {
+        self.apply_reading(statement, self.reading(statement))
+    }
+
+    /// What a statement's text says, for who knows more of its session.
+    pub(crate) fn reading(&self, statement: &Statement<'_>) -> Reading {
+        ddl::read(statement.text, statement.schema, &self.dialect(statement.sql_mode))
+    }
+
+    /// Applies what is left of a statement's reading.
+    pub(crate) fn apply_reading(&mut self, statement: &Statement<'_>, reading: Reading) -> Applied {
         let dialect = self.dialect(statement.sql_mode);
-        let Reading { message, tables, effects, unknown } =
-            ddl::read(statement.text, statement.schema, &dialect);
+        let Reading { message, tables, effects, unknown, .. } = reading;
         if unknown {
             let verb: String =
                 statement.text.chars().take_while(|letter| letter.is_alphanumeric()).collect();

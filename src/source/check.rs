@@ -85,10 +85,17 @@ fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
     }
     let format = value("binlog_format");
     if !format.is_empty() && format != "ROW" {
-        found.push(error(format!(
-            "binlog_format is {format} on the source, so that changes are written without their \
-             rows: SET GLOBAL binlog_format = 'ROW' there, and in its configuration file; sessions \
-             that are open keep the old one until they reconnect"
+        let told = if settings.statements.dml_stops {
+            "stops the instance (sluice.statement=stop)"
+        } else if settings.statements.dml {
+            "is published as its text, without rows"
+        } else {
+            "is not published (canal.instance.filter.query.dml)"
+        };
+        found.push(warning(format!(
+            "binlog_format is {format} on the source: what it writes as statements has no rows, \
+             and {told}; SET GLOBAL binlog_format = 'ROW' there, and in its configuration file; \
+             sessions that are open keep the old one until they reconnect"
         )));
     }
     let server_id = value("server_id");

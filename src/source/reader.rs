@@ -29,10 +29,12 @@ use super::channel::Sender;
 use super::progress::Progress;
 use super::{Error, Settings};
 use crate::binlog::{
-    ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments, HEADER_LENGTH, Tracker,
+    AlterPhase, ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments,
+    HEADER_LENGTH, Tracker,
 };
 use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName};
 use crate::clock;
+use crate::filter::Verdicts;
 use crate::mysql;
 use crate::mysql::replica::{Dump, Incoming};
 use crate::mysql::{Session, probe};
@@ -49,6 +51,15 @@ pub(super) enum Ended {
     Stopped,
     /// A transaction has to be read again, knowing this.
     TakenBack(Box<TakenBack>),
+}
+
+/// A statement that is logged beside its rows.
+struct RowsQuery {
+    sql: String,
+    place: EventPlace,
+    /// The table it names: that of the first table map behind it. Rows of others, which a foreign
+    /// key changes, may come before its own.
+    table: Option<TableName>,
 }
 
 /// As many bytes of small chunks go over the channel together, if they come at once.
@@ -73,8 +84,11 @@ pub(super) struct Reader<'a> {
     format: FormatDescription,
     tables: Tables,
     fragments: Fragments,
-    /// The statement of the rows that follow, until their table is known.
-    rows_query: Option<(String, EventPlace)>,
+    verdicts: Verdicts,
+    /// The statement of the rows that follow, until they are handed over.
+    rows_query: Option<RowsQuery>,
+    /// What the last GTID says of an ALTER TABLE.
+    alter: Option<AlterPhase>,
     /// For definitions and engines; opened again when it broke.
     session: Option<Session>,
     idle: Idle,
@@ -89,7 +103,7 @@ pub(super) struct Reader<'a> {
     /// When the last packet came.
     now: Instant,
     /// When `progress` was last told of one.
-    heard: Instant,
+    heard: Option<Instant>,
 }
 
 impl<'a> Reader<'a> {
@@ -114,7 +128,9 @@ impl<'a> Reader<'a> {
             format: FormatDescription::expected(&version, checksums),
             tables: Tables::default(),
             fragments: Fragments::default(),
+            verdicts: Verdicts::default(),
             rows_query: None,
+            alter: None,
             session: Some(session),
             idle: Idle::new(),
             is_same_file: false,
@@ -122,7 +138,7 @@ impl<'a> Reader<'a> {
             proof: Proof::Given,
             parcel: (Vec::new(), 0),
             now: Instant::now(),
-            heard: Instant::now(),
+            heard: None,
         }
     }
 
@@ -206,8 +222,8 @@ impl<'a> Reader<'a> {
         self.progress.packet(bytes);
         self.unclaimed += bytes;
         self.now = Instant::now();
-        if self.now.duration_since(self.heard).as_millis() >= 500 {
-            self.heard = self.now;
+        if self.heard.is_none_or(|heard| self.now.duration_since(heard).as_millis() >= 500) {
+            self.heard = Some(self.now);
             self.progress.heard(clock::now_millis());
         }
     }
@@ -259,6 +275,9 @@ impl<'a> Reader<'a> {
         self.format = format;
         self.advance(header)?;
         self.tracker.describe(header.timestamp);
+        if self.format.created != 0 {
+            self.settings.remembered.temporaries().server_started(header.server_id);
+        }
         if !self.is_same_file {
             self.is_same_file = true;
             let expected = self.reached.file_created;
@@ -390,6 +409,9 @@ impl<'a> Reader<'a> {
     }
 
     fn advance(&mut self, header: &EventHeader) -> Result<EventPlace, Stop> {
+        if header.stands_in_file() {
+            self.settings.remembered.lag().moved();
+        }
         self.tracker.advance(header).map_err(|gap| Stop::broken(gap.to_string()))
     }
 

@@ -9,17 +9,19 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::assemble::{Assembler, TakenBack};
 use super::channel::Sender;
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
-use super::{Error, Settings, check, start};
+use super::{Error, Settings, check, horizon, start};
 use crate::binlog::Tracker;
 use crate::change::{
-    Chunk, ChunkEnd, CountedSet, Generation, MySqlPosition, StateRecord, TransactionHead,
+    Chunk, ChunkEnd, CountedSet, FileName, Generation, MySqlPosition, StateRecord, TransactionHead,
 };
+use crate::clock;
 use crate::mysql;
 use crate::mysql::Session;
 use crate::mysql::probe::{self, Probe};
@@ -125,6 +127,12 @@ impl Source {
                         offset = range.transaction,
                         "a rollback concerns rows that were handed over: the transaction is read again"
                     );
+                    // What lies before the place reached is not read again.
+                    let reached = &self.reached;
+                    self.taken_back.retain(|known| {
+                        *known.file == *range.file
+                            && (*known.file != *reached.file || known.transaction >= reached.offset)
+                    });
                     self.taken_back.push(*range);
                     abort(generation, chunks).await?;
                 }
@@ -163,7 +171,12 @@ impl Source {
             session,
             (checksums, version),
         );
-        match reader.read(dump, generation, chunks, stop).await {
+        let ended = tokio::select! {
+            biased;
+            ended = reader.read(dump, generation, chunks, stop) => ended,
+            never = watch_horizon(&self.settings) => match never {},
+        };
+        match ended {
             Err(Error::Mysql(error)) if error.code() == Some(mysql::ERROR_READING_BINLOG) => {
                 Err(Error::Refused {
                     position: Box::new(self.reached.clone()),
@@ -178,9 +191,12 @@ impl Source {
     async fn join(&mut self) -> Result<Joined, Error> {
         let mut session = Session::connect(&self.settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
-        for warning in check::must_be_fit(&mut session, &probe, &self.settings).await? {
+        let warnings = check::must_be_fit(&mut session, &probe, &self.settings).await?;
+        for warning in self.settings.remembered.news(warnings) {
             tracing::warn!("{warning}");
         }
+        let ahead = probe::clock(&mut session).await? - clock::now_millis();
+        self.settings.remembered.lag().joined(ahead, self.settings.replica.heartbeat);
         let from = start::resume(&self.settings, &mut session, &probe, &self.reached).await?;
         let place = Place { file: Arc::clone(&self.reached.file), offset: self.reached.offset };
         self.schema.reconnected(server(&probe), &self.reached.server_uuid, &place);
@@ -203,6 +219,28 @@ impl Source {
             tracing::warn!(was = %self.reached.server_uuid, is = %probe.uuid, "goes on at another server, by GTID");
         }
         Ok(Joined { dump, session, tracker, checksums, version })
+    }
+}
+
+/// Asks now and then how long the server keeps what is still needed. A server that does not
+/// answer is the dump's business.
+async fn watch_horizon(settings: &Settings) -> std::convert::Infallible {
+    let mut asked = None;
+    loop {
+        let file = settings.remembered.lag().place().map(|(file, _)| file);
+        let is_due = asked.as_ref().is_none_or(|(asked, when): &(_, Instant)| {
+            *asked != file || when.elapsed() >= horizon::EVERY
+        });
+        if let Some(file) = &file
+            && is_due
+        {
+            match Box::pin(horizon::ask(settings, file)).await {
+                Ok(horizon) => settings.remembered.horizon().learnt(horizon),
+                Err(error) => tracing::debug!("how long binlogs are kept is not known: {error}"),
+            }
+            asked = Some((Some(FileName::clone(file)), Instant::now()));
+        }
+        tokio::time::sleep(horizon::LOOK_EVERY).await;
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::Remembered;
 use crate::change::GtidSet;
 use crate::filter::TableFilter;
 use crate::mysql::Endpoint;
@@ -33,6 +34,8 @@ pub struct Settings {
     /// Rows of a table without a definition: dropped, counted, and said loudly, instead of
     /// stopping (`canal.instance.filter.table.error`).
     pub drop_unknown_tables: bool,
+    /// What one source leaves to the next of the same instance.
+    pub remembered: Remembered,
 }
 
 /// Which statements are published.
@@ -90,6 +93,7 @@ impl Settings {
             adopt: Adopt::default(),
             statements: Statements::default(),
             drop_unknown_tables: false,
+            remembered: Remembered::default(),
         }
     }
 }

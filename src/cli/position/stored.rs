@@ -51,7 +51,7 @@ impl Stored {
 }
 
 /// All instances of the home and where they stand.
-pub(super) async fn all(home: &Home) -> anyhow::Result<Vec<(String, Option<Position>)>> {
+pub(in crate::cli) async fn all(home: &Home) -> anyhow::Result<Vec<(String, Option<Position>)>> {
     let stored = Stored::open(home).await?;
     let mut found = Vec::new();
     for instance in &stored.settings.instances {

@@ -115,7 +115,7 @@ pub(super) const KEYS: &[Key] = &[
         "canal.instance.network.soTimeout",
         Kind::Number(1, 86400),
         "30",
-        "seconds without a byte from the server after which the connection is given up; heartbeats are asked for three times as often",
+        "seconds without a byte from the server after which the connection is given up; heartbeats are asked for every 2 seconds, or three times as often as this if that is less",
     ),
     later(
         HERE,

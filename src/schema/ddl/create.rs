@@ -5,7 +5,7 @@ use crate::change::{StatementKind, TableName};
 
 use super::Reader;
 use super::column::{charset, choose, column};
-use super::effect::{Body, CharsetChoice, ColumnText, Effect, Versioning};
+use super::effect::{Body, CharsetChoice, ColumnText, Effect, TemporaryTable, Versioning};
 use super::key::{Key, key};
 use super::token::Token;
 
@@ -23,7 +23,7 @@ impl Reader<'_> {
     pub(super) fn create(&mut self) {
         self.cursor.accept(&["or", "replace"]);
         if self.cursor.accept(&["temporary"]) {
-            return;
+            return self.create_temporary();
         }
         while self.cursor.accept_any(MODIFIERS) {}
         if self.cursor.accept(&["table"]) {
@@ -34,6 +34,15 @@ impl Reader<'_> {
             self.create_database();
         } else if self.cursor.accept(&["sequence"]) {
             self.create_sequence();
+        }
+    }
+
+    /// A table that only its session sees.
+    fn create_temporary(&mut self) {
+        if self.cursor.accept_any(&["table", "sequence"]) {
+            self.cursor.accept(&["if", "not", "exists"]);
+            let name = self.table_name();
+            self.reading.temporary.extend(name.map(TemporaryTable::Made));
         }
     }
 

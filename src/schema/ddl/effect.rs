@@ -26,8 +26,23 @@ pub(crate) struct Reading {
     pub(crate) tables: Vec<TableName>,
     /// What it changes, in order.
     pub(crate) effects: Vec<Effect>,
+    /// What it does by the word TEMPORARY.
+    pub(crate) temporary: Vec<TemporaryTable>,
+    /// It is a RENAME TABLE of a server where that can mean temporary tables: MariaDB.
+    pub(crate) renames_temporary: bool,
+    /// Further tables of an UPDATE or DELETE of several.
+    pub(crate) others: Vec<TableName>,
     /// The statement begins with a word that no server is known to log.
     pub(crate) unknown: bool,
+}
+
+/// A table of one session comes or goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TemporaryTable {
+    /// CREATE TEMPORARY TABLE.
+    Made(TableName),
+    /// DROP TEMPORARY TABLE.
+    Dropped(TableName),
 }
 
 /// One change of the schema.

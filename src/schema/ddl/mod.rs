@@ -26,7 +26,7 @@ use crate::change::{Flavor, StatementKind, TableName};
 pub use effect::Message;
 pub(crate) use effect::{
     Alteration, Base, Body, CharsetChoice, ColumnAction, ColumnChange, ColumnPlace, ColumnText,
-    Effect, LobSize, Reading, TypeText, Versioning,
+    Effect, LobSize, Reading, TemporaryTable, TypeText, Versioning,
 };
 
 use cursor::Cursor;
@@ -204,7 +204,9 @@ impl Reader<'_> {
     }
 
     fn drop(&mut self) {
-        let temporary = self.cursor.accept(&["temporary"]);
+        if self.cursor.accept(&["temporary"]) {
+            return self.drop_temporary();
+        }
         if self.cursor.accept_any(&["database", "schema"]) {
             self.cursor.accept(&["if", "exists"]);
             if let Some(name) = self.cursor.name() {
@@ -212,14 +214,24 @@ impl Reader<'_> {
                 self.effect(Effect::DropDatabase { name });
             }
         } else if self.cursor.accept_any(&["table", "tables"]) {
-            if !temporary {
-                self.drop_tables();
-            }
+            self.drop_tables();
         } else if self.cursor.accept(&["sequence"]) {
             self.drop_tables();
             self.reading.message = None;
         } else if self.cursor.accept(&["index"]) {
             self.drop_index();
+        }
+    }
+
+    fn drop_temporary(&mut self) {
+        if self.cursor.accept_any(&["table", "tables", "sequence"]) {
+            self.cursor.accept(&["if", "exists"]);
+            while let Some(name) = self.table_name() {
+                self.reading.temporary.push(TemporaryTable::Dropped(name));
+                if !self.cursor.accept_symbol(',') {
+                    break;
+                }
+            }
         }
     }
 
@@ -255,6 +267,7 @@ impl Reader<'_> {
         if !self.cursor.accept_any(&["table", "tables"]) {
             return;
         }
+        self.reading.renames_temporary = self.dialect.is_mariadb();
         self.cursor.accept(&["if", "exists"]);
         while let Some(from) = self.table_name() {
             if self.cursor.accept(&["wait"]) {
@@ -289,6 +302,23 @@ impl Reader<'_> {
         while self.cursor.accept_any(&options) {}
         self.cursor.accept_any(before_name);
         self.rows_of(kind);
+        if matches!(kind, StatementKind::Update | StatementKind::Delete) {
+            self.other_tables();
+        }
+    }
+
+    /// `a, b` and `a JOIN b` in front of SET, FROM or USING.
+    fn other_tables(&mut self) {
+        let ends = ["set", "from", "using", "where"];
+        while self.cursor.peek().is_some() && !ends.iter().any(|end| self.cursor.is_word(end)) {
+            if self.cursor.accept_symbol(',') || self.cursor.accept_any(&["join", "straight_join"])
+            {
+                let name = self.table_name(); // a subquery has none
+                self.reading.others.extend(name);
+            } else {
+                self.cursor.skip_one();
+            }
+        }
     }
 
     /// LOAD DATA or XML ... INTO TABLE name.

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::tables::Entry;
-use super::{Outlet, Reader, Stop, session};
+use super::{Outlet, Reader, RowsQuery, Stop, session};
 use crate::binlog::{
-    self, EventHeader, EventType, Fragment, GtidEvent, HEADER_LENGTH, Heartbeat, Policy, Query,
-    Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
+    self, AlterPhase, EventHeader, EventType, Fragment, GtidEvent, HEADER_LENGTH, Heartbeat,
+    Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
 };
-use crate::change::{EventPlace, RowsChange, StatementChange, StatementKind, Table};
-use crate::schema::{self, Applied, Message, Origin, Statement};
+use crate::change::{EventPlace, RowsChange, StatementChange, StatementKind, Table, TableName};
+use crate::clock;
+use crate::mysql::quote;
+use crate::schema::{self, Applied, Message, Origin, Reading, Statement};
 use crate::source::assemble::{GtidForm, Input, Verb};
+use crate::source::temporary::SessionOf;
 use crate::source::{Error, Settings};
 
 const XA: &str = "an XA transaction that is not committed at once";
@@ -38,7 +41,7 @@ impl Reader<'_> {
                 self.note_idle(header.timestamp);
                 return Ok(());
             }
-            Policy::Statement => return self.load_data(header, place),
+            Policy::Statement => return self.load_data(header, &body, place).await,
             Policy::Stop(reason) => return Err(unsupported(header, place, reason, STOP_ADVICE)),
             Policy::ByFlag => {
                 let reason = "its type is unknown";
@@ -87,7 +90,8 @@ impl Reader<'_> {
             EventType::RowsQuery => {
                 if self.settings.statements.rows_query {
                     let text = rows_query(&body).map_err(|e| self.odd("ROWS_QUERY", e))?;
-                    self.rows_query = Some((text.into_owned(), place.clone()));
+                    let (sql, place) = (text.into_owned(), place.clone());
+                    self.rows_query = Some(RowsQuery { sql, place, table: None });
                 }
                 Ok(())
             }
@@ -155,6 +159,10 @@ impl Reader<'_> {
         if self.assembler.is_between() {
             self.tracker.skip_to(heartbeat.file, heartbeat.position);
             self.note_idle(0);
+            if *heartbeat.file == **self.tracker.file() {
+                let (file, offset) = (self.tracker.file(), self.tracker.offset());
+                self.settings.remembered.lag().heartbeat(file, offset, clock::now_millis());
+            }
         }
         Ok(())
     }
@@ -172,6 +180,7 @@ impl Reader<'_> {
             let xid = event.xid.map(|xid| format!(" (xid {xid})")).unwrap_or_default();
             return Err(unsupported(header, place, format!("{XA}{xid}"), XA_ADVICE));
         }
+        self.alter = event.flags.alter;
         let form = match header.event_type {
             EventType::MariaDbGtid if event.flags.standalone => GtidForm::Standalone,
             EventType::MariaDbGtid => GtidForm::Opens,
@@ -207,35 +216,76 @@ impl Reader<'_> {
             Verb::Xa(text) => {
                 return Err(unsupported(header, place, format!("{XA}: {text}"), XA_ADVICE));
             }
-            Verb::Statement => Input::Statement(self.statement(&query, place)?),
+            // It did not take effect yet, or never does.
+            Verb::Statement
+                if matches!(self.alter, Some(AlterPhase::Start | AlterPhase::Rollback)) =>
+            {
+                Input::Statement(Vec::new())
+            }
+            Verb::Statement => Input::Statement(self.statement(header, &query, place).await?),
         };
         self.step(input, place, size, outlet).await
     }
 
     /// Follows a statement's changes to the schema; what of it is published.
-    fn statement(
+    async fn statement(
         &mut self,
+        header: &EventHeader,
         query: &Query<'_>,
         place: &EventPlace,
     ) -> Result<Vec<StatementChange>, Stop> {
-        let statement = Statement {
-            text: &query.text,
-            schema: query.schema,
-            sql_mode: query.status.sql_mode.unwrap_or(0),
-            server_collation: query.status.server,
-            place,
-        };
-        let Applied { message, tables, new_epoch: _ } = self.schema.apply(&statement);
+        let statement = read_statement(query, place);
+        let mut reading = self.schema.reading(&statement);
+        self.take_out_temporary(header, query, &mut reading).await?;
+        let Applied { message, tables, new_epoch: _ } =
+            self.schema.apply_reading(&statement, reading);
         let Some(message) = message else { return Ok(Vec::new()) };
         let filter = &self.settings.filter;
-        let passes =
-            tables.is_empty() || tables.iter().any(|name| filter.passes(&name.schema, &name.table));
+        let verdicts = &mut self.verdicts;
+        let mut passes = |name: &TableName| verdicts.passes(filter, &name.schema, &name.table);
+        let passes = tables.is_empty() || tables.iter().any(&mut passes);
         if !passes || !self.is_published(&message, place)? {
             return Ok(Vec::new());
         }
         let Message { kind, is_ddl, schema, table } = message;
         let sql = query.text.clone().into_owned();
         Ok(vec![StatementChange { kind, is_ddl, schema, table, sql, place: place.clone() }])
+    }
+
+    /// What concerns temporary tables is left out of the reading.
+    async fn take_out_temporary(
+        &mut self,
+        header: &EventHeader,
+        query: &Query<'_>,
+        reading: &mut Reading,
+    ) -> Result<(), Stop> {
+        let remembered = &self.settings.remembered;
+        remembered.temporaries().folds_case(self.schema.folds_case());
+        let session_of = SessionOf { server: header.server_id, thread: query.thread_id };
+        let flagged = header.has(EventHeader::THREAD_SPECIFIC);
+        let doubt = remembered.temporaries().doubt(session_of, reading).filter(|_| flagged);
+        if let Some(name) = doubt
+            && !query.text.to_ascii_lowercase().contains("connection_id")
+        {
+            let session = session(&mut self.session, self.settings).await?;
+            // A real table is flagged for such a default only; else it is one that was made
+            // before we listened.
+            let rows = session
+                .query(&format!(
+                    "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} \
+                     AND TABLE_NAME = {} AND LOWER(COLUMN_DEFAULT) LIKE '%connection_id%'",
+                    quote(&name.schema),
+                    quote(&name.table)
+                ))
+                .await
+                .map_err(Error::from)?;
+            if rows.is_empty() {
+                tracing::info!(table = %name, "a statement changes a temporary table that was there before");
+                remembered.temporaries().insert(session_of, &name);
+            }
+        }
+        remembered.temporaries().take_out(session_of, flagged, reading);
+        Ok(())
     }
 
     fn is_published(&self, message: &Message, place: &EventPlace) -> Result<bool, Stop> {
@@ -268,20 +318,38 @@ impl Reader<'_> {
     }
 
     /// LOAD DATA in statement format comes as blocks of a file: neither rows nor a statement
-    /// that means anything without the file.
-    fn load_data(&self, header: &EventHeader, place: &EventPlace) -> Result<(), Stop> {
+    /// that means anything without the file. Its last event says into which table; that of a
+    /// temporary one is nobody's.
+    async fn load_data(
+        &mut self,
+        header: &EventHeader,
+        body: &[u8],
+        place: &EventPlace,
+    ) -> Result<(), Stop> {
+        self.progress.skipped();
         let statements = &self.settings.statements;
-        if statements.dml && statements.dml_stops {
-            return Err(Error::Statement { place: place.clone() }.into());
-        }
         if header.event_type == EventType::ExecuteLoadQuery {
+            let query = Query::parse(header.event_type, body)
+                .map_err(|e| self.odd("EXECUTE_LOAD_QUERY", e))?;
+            let statement = read_statement(&query, place);
+            let mut reading = self.schema.reading(&statement);
+            self.take_out_temporary(header, &query, &mut reading).await?;
+            if reading.message.is_none() {
+                return Ok(());
+            }
             tracing::warn!(
                 file = &*place.file,
                 offset = place.offset,
                 "a LOAD DATA in statement format has no rows and is not published"
             );
         }
-        self.progress.skipped();
+        let is_part = matches!(
+            header.event_type,
+            EventType::BeginLoadQuery | EventType::AppendBlock | EventType::DeleteFile
+        );
+        if statements.dml && statements.dml_stops && !is_part {
+            return Err(Error::Statement { place: place.clone() }.into());
+        }
         Ok(())
     }
 
@@ -294,11 +362,16 @@ impl Reader<'_> {
         const WHAT: &str = "TABLE_MAP";
         let (id, schema, table) =
             TableMap::peek(&self.format, body).map_err(|e| self.odd(WHAT, e))?;
+        if let Some(query) = &mut self.rows_query
+            && query.table.is_none()
+        {
+            query.table = Some(TableName::new(schema, table));
+        }
         let epoch = self.schema.epoch();
         if self.tables.has(id, body, epoch) {
             return Ok(());
         }
-        if !self.settings.filter.passes(schema, table) {
+        if !self.verdicts.passes(&self.settings.filter, schema, table) {
             self.tables.insert(id, body, epoch, Entry::Dropped);
             return Ok(());
         }
@@ -341,16 +414,18 @@ impl Reader<'_> {
         let event = RowsEvent::parse(&self.format, header.event_type, body)
             .map_err(|e| self.odd("a rows event", e))?;
         let ends_statement = event.ends_statement();
-        let asked = if ends_statement { self.rows_query.take() } else { self.rows_query.clone() };
+        let asked = self.rows_query.take();
         let table = match self.tables.get(event.table) {
             Some(Entry::Table(table)) => Arc::clone(table),
             passed @ Some(Entry::Dropped | Entry::Unknown) => {
                 if matches!(passed, Some(Entry::Unknown)) {
                     self.progress.dropped_rows();
                 }
+                self.rows_query = asked.filter(|_| !ends_statement);
                 return self.step(Input::PassedRows { ends_statement }, place, size, outlet).await;
             }
             None if event.is_dummy() => {
+                self.rows_query = asked.filter(|_| !ends_statement);
                 return self.step(Input::PassedRows { ends_statement }, place, size, outlet).await;
             }
             None => {
@@ -367,13 +442,12 @@ impl Reader<'_> {
         let event = self.with_whole_documents(event, header, &table, place)?;
         // What is kept may have grown beyond what was received.
         let size = size.max(event.images.len());
-        if let Some((sql, asked)) = asked {
-            self.rows_query = None;
+        if let Some(RowsQuery { sql, place: asked, table: named }) = asked {
             let statement = StatementChange {
                 kind: StatementKind::Query,
                 is_ddl: false,
                 schema: String::new(),
-                table: table.name.table.to_string(),
+                table: named.as_ref().unwrap_or(&table.name).table.to_string(),
                 sql,
                 place: asked,
             };
@@ -422,6 +496,16 @@ impl Reader<'_> {
         let header = EventHeader::parse(&event).map_err(|e| self.odd(WHAT, e))?;
         let body = event.slice(HEADER_LENGTH..);
         self.rows(&header, &body, place, size, outlet).await
+    }
+}
+
+fn read_statement<'a>(query: &'a Query<'_>, place: &'a EventPlace) -> Statement<'a> {
+    Statement {
+        text: &query.text,
+        schema: query.schema,
+        sql_mode: query.status.sql_mode.unwrap_or(0),
+        server_collation: query.status.server,
+        place,
     }
 }
 

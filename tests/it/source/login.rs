@@ -59,11 +59,13 @@ async fn each_thing_missing_is_one_sentence_that_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_a_binlog_or_with_statements_in_it_is_refused() {
+async fn a_server_without_a_binlog_is_refused_and_one_with_statements_in_it_is_warned_of() {
     let Some(server) = servers::private_mysql(&["--skip-log-bin"]) else { return };
     let error = Source::prepare(settings(&server, "x"), Before::default()).await.err().unwrap();
     assert!(error.to_string().contains("set log_bin"), "{error}");
     let Some(server) = servers::private_mariadb(&["--binlog-format=MIXED"]) else { return };
-    let error = Source::prepare(settings(&server, "x"), Before::default()).await.err().unwrap();
-    assert!(error.to_string().contains("binlog_format is MIXED"), "{error}");
+    Source::prepare(settings(&server, "x"), Before::default()).await.unwrap();
+    let findings = check(&settings(&server, "x")).await.unwrap();
+    let warned = findings.iter().find(|one| one.text.contains("binlog_format is MIXED")).unwrap();
+    assert_eq!(warned.severity, Severity::Warning);
 }

@@ -1,0 +1,182 @@
+//! How far behind the server an instance is.
+//!
+//! In: what became durable, what the server's heartbeats say, and its clock. Out: milliseconds.
+//! Always: 0 only while a fresh heartbeat names the very place that everything is durable up to;
+//! else the time, by the server's clock, since that was last known to be so or since the last
+//! durable transaction was written, whichever is later. So it grows while nothing is heard, and
+//! does not jump while a backlog is read.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::change::{FileName, Position};
+
+/// A heartbeat may be late by so much.
+const LATE: Duration = Duration::from_millis(1500);
+
+/// One instance's, for as long as the process runs.
+#[derive(Debug, Default)]
+pub struct Lag {
+    state: Mutex<State>,
+    /// An event of the binlog came since the last heartbeat.
+    has_moved: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When there was first something to measure, by our clock.
+    begun: i64,
+    /// How far the server's clock is ahead of ours.
+    ahead: i64,
+    /// How long a heartbeat counts.
+    fresh: i64,
+    /// Everything up to here is durable, and when the last of it was written, by the server's
+    /// clock; 0 where that is not known.
+    durable: Option<(FileName, u64, i64)>,
+    /// What the last heartbeat named, and when it came, by our clock.
+    heartbeat: Option<(FileName, u64, i64)>,
+    /// When nothing was outstanding for the last time, by the server's clock.
+    complete: i64,
+}
+
+impl Lag {
+    /// Everything up to `position` is durable; `now` in milliseconds since 1970, by our clock.
+    pub fn durable(&self, position: &Position, now: i64) {
+        let Position::MySql(position) = position;
+        let mut state = self.state();
+        if state.begun == 0 {
+            state.begun = now;
+        }
+        let written = i64::from(position.event_time) * 1000;
+        state.durable = Some((FileName::clone(&position.file), position.offset, written));
+    }
+
+    /// The place that everything is durable up to.
+    pub(super) fn place(&self) -> Option<(FileName, u64)> {
+        let state = self.state();
+        // Without a file only the GTID set tells the place.
+        let named = state.durable.as_ref().filter(|(file, ..)| !file.is_empty());
+        named.map(|(file, offset, _)| (FileName::clone(file), *offset))
+    }
+
+    /// Joined a server whose clock is `ahead` milliseconds ahead of ours, and which is asked
+    /// for a heartbeat after so much silence.
+    pub(super) fn joined(&self, ahead: i64, heartbeat: Duration) {
+        let mut state = self.state();
+        state.ahead = ahead;
+        state.fresh = i64::try_from((heartbeat + LATE).as_millis()).unwrap_or(i64::MAX);
+        state.heartbeat = None;
+    }
+
+    /// The server's clock, in milliseconds since 1970, when ours shows `now`.
+    pub(super) fn server_time(&self, now: i64) -> i64 {
+        now + self.state().ahead
+    }
+
+    /// A heartbeat says that the server has nothing behind this place.
+    pub(super) fn heartbeat(&self, file: &FileName, offset: u64, now: i64) {
+        self.has_moved.store(false, Ordering::Relaxed);
+        self.state().heartbeat = Some((file.clone(), offset, now));
+    }
+
+    /// An event of the binlog came.
+    pub(super) fn moved(&self) {
+        self.has_moved.store(true, Ordering::Relaxed);
+    }
+
+    /// The lag in milliseconds when our clock shows `now`; 0 before there is a position.
+    pub fn millis(&self, now: i64) -> u64 {
+        let state = &mut *self.state();
+        let Some((file, offset, written)) = &state.durable else { return 0 };
+        if let Some((heard_file, heard_offset, heard)) = &state.heartbeat
+            && (heard_file, heard_offset) == (file, offset)
+        {
+            state.complete = state.complete.max(heard + state.ahead);
+            if !self.has_moved.load(Ordering::Relaxed) && now - heard <= state.fresh {
+                return 0;
+            }
+        }
+        let known = match state.complete.max(*written) {
+            0 => state.begun + state.ahead,
+            known => known,
+        };
+        (now + state.ahead - known).max(0).unsigned_abs()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::change::{Executed, MySqlPosition};
+
+    fn durable(lag: &Lag, offset: u64, event_time: u32, now: i64) {
+        let position = MySqlPosition {
+            file: Arc::from("b.1"),
+            offset,
+            gtid_set: Executed::Absent,
+            server_uuid: Arc::from("u"),
+            by_gtid: false,
+            file_created: 1,
+            event_time,
+        };
+        lag.durable(&Position::MySql(position), now);
+    }
+
+    /// A server whose clock is 3 s ahead, asked for a heartbeat each second.
+    fn lag() -> Lag {
+        let lag = Lag::default();
+        lag.joined(3_000, Duration::from_secs(1));
+        lag
+    }
+
+    #[test]
+    fn it_is_0_while_a_fresh_heartbeat_names_our_place_and_grows_when_none_comes() {
+        let lag = lag();
+        assert_eq!(lag.millis(5), 0, "there is nothing to measure");
+        durable(&lag, 100, 10, 9_000);
+        assert_eq!(lag.millis(9_000), 2_000);
+        lag.heartbeat(&Arc::from("b.1"), 100, 10_000);
+        assert_eq!(lag.millis(12_500), 0);
+        assert_eq!(lag.millis(18_000), 8_000, "the network is dead since 10");
+        assert_eq!(lag.millis(19_000), 9_000);
+    }
+
+    #[test]
+    fn a_heartbeat_that_names_another_place_says_that_we_are_behind() {
+        let lag = lag();
+        durable(&lag, 100, 10, 9_000);
+        lag.heartbeat(&Arc::from("b.1"), 400, 10_000);
+        assert_eq!(lag.millis(10_000), 3_000);
+        lag.heartbeat(&Arc::from("b.2"), 100, 10_000);
+        assert_eq!(lag.millis(10_000), 3_000);
+    }
+
+    #[test]
+    fn what_came_behind_a_heartbeat_is_outstanding_until_it_is_durable() {
+        let lag = lag();
+        durable(&lag, 100, 10, 9_000);
+        lag.heartbeat(&Arc::from("b.1"), 100, 10_000);
+        lag.moved();
+        assert_eq!(lag.millis(10_000), 0);
+        assert_eq!(lag.millis(11_000), 1_000);
+        durable(&lag, 200, 14, 11_500);
+        assert_eq!(lag.millis(11_500), 500);
+    }
+
+    #[test]
+    fn a_backlog_is_as_old_as_what_is_durable_of_it() {
+        let lag = lag();
+        for hour in 1..20 {
+            durable(&lag, hour, u32::try_from(hour).unwrap() * 3600, 72_000_000);
+            let millis = lag.millis(72_000_000);
+            assert_eq!(millis, 72_003_000 - hour * 3_600_000);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the sources of one instance leave to one another, for as long as the process runs: each
+//! lost connection and each failure ends one and begins the next.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::horizon::{Retention, Watch};
+use super::lag::Lag;
+use super::temporary::Temporaries;
+
+/// Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    lag: Arc<Lag>,
+    horizon: Arc<Watch>,
+    temporaries: Arc<Mutex<Temporaries>>,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl Remembered {
+    /// How far behind the instance is.
+    pub fn lag(&self) -> &Lag {
+        &self.lag
+    }
+
+    /// How long the server keeps what the instance still needs, when our clock shows `now`
+    /// (milliseconds since 1970); `None` while it is not known.
+    pub fn retention(&self, now: i64) -> Option<Retention> {
+        self.horizon.look(self.lag.server_time(now))
+    }
+
+    pub(super) fn horizon(&self) -> &Watch {
+        &self.horizon
+    }
+
+    pub(super) fn temporaries(&self) -> MutexGuard<'_, Temporaries> {
+        self.temporaries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of a server's warnings that it did not give the last time.
+    pub(super) fn news(&self, warnings: Vec<String>) -> Vec<String> {
+        let mut known = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = warnings.iter().filter(|one| !known.contains(one)).cloned().collect();
+        *known = warnings;
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_news_once_and_again_after_it_was_gone() {
+        let remembered = Remembered::default();
+        let say = |words: &[&str]| {
+            remembered.clone().news(words.iter().map(|&word| word.to_owned()).collect())
+        };
+        assert_eq!(say(&["a", "b"]), ["a", "b"]);
+        assert_eq!(say(&["a", "b"]), [] as [&str; 0]);
+        assert_eq!(say(&["b"]), [] as [&str; 0]);
+        assert_eq!(say(&["a", "b"]), ["a"]);
+    }
+}

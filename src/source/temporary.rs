@@ -1,0 +1,207 @@
+//! Temporary tables that the binlog tells of: which session has which.
+//!
+//! In: what statements say, with the session that ran them. Out: the same without what concerns
+//! temporary tables, which are nobody else's: a session's own table hides the real one of that
+//! name. Servers log them in the formats MIXED (MariaDB) and STATEMENT.
+//!
+//! The flag `THREAD_SPECIFIC` alone decides nothing (tried on MySQL 9.7 and MariaDB 10.11, the
+//! table stands in `tests/it/temporary_tables.rs`): it stands on statements about real tables that
+//! read a temporary one or have CONNECTION_ID() in the default of a column, and MariaDB's RENAME
+//! TABLE of a temporary table lacks it. But any other statement without it is about real tables:
+//! so it shows when the end of a temporary one was not logged (MySQL forgets it behind OPTIMIZE
+//! TABLE). DROP TABLE never means a temporary one: servers write those apart, as DROP TEMPORARY
+//! TABLE.
+//!
+//! Always: bounded. What was made before we listened is not known: [`Temporaries::doubt`] names
+//! the table that has to be asked about.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::change::{StatementKind, TableName};
+use crate::schema::{Body, Effect, Message, Reading, TemporaryTable};
+
+/// More than servers have open at a time; beyond it all are forgotten.
+const MOST: usize = 100_000;
+
+/// A session of a server, as the header and the body of its statements name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionOf {
+    pub(super) server: u32,
+    pub(super) thread: u32,
+}
+
+/// The temporary tables of all sessions.
+#[derive(Debug, Default)]
+pub(super) struct Temporaries {
+    sessions: HashMap<SessionOf, HashSet<TableName>>,
+    count: usize,
+    folds_case: bool,
+}
+
+impl Temporaries {
+    /// Whether names that differ by case only are one.
+    pub(super) fn folds_case(&mut self, folds: bool) {
+        self.folds_case = folds;
+    }
+
+    /// A server started: what its sessions had is gone.
+    pub(super) fn server_started(&mut self, server: u32) {
+        self.sessions.retain(|session, _| session.server != server);
+        self.count = self.sessions.values().map(HashSet::len).sum();
+    }
+
+    /// It has turned out to be temporary.
+    pub(super) fn insert(&mut self, session: SessionOf, name: &TableName) {
+        if self.count >= MOST {
+            tracing::warn!("more than {MOST} temporary tables are open on the source: forgotten");
+            self.sessions.clear();
+            self.count = 0;
+        }
+        let name = self.key(name);
+        if self.sessions.entry(session).or_default().insert(name) {
+            self.count += 1;
+        }
+    }
+
+    fn remove(&mut self, session: SessionOf, name: &TableName) -> bool {
+        let name = self.key(name);
+        let Some(tables) = self.sessions.get_mut(&session) else { return false };
+        let had = tables.remove(&name);
+        self.count -= usize::from(had);
+        if tables.is_empty() {
+            self.sessions.remove(&session);
+        }
+        had
+    }
+
+    fn has(&self, session: SessionOf, name: &TableName) -> bool {
+        let tables = self.sessions.get(&session);
+        tables.is_some_and(|tables| tables.contains(&self.key(name)))
+    }
+
+    fn key(&self, name: &TableName) -> TableName {
+        if self.folds_case {
+            TableName::new(name.schema.to_lowercase(), name.table.to_lowercase())
+        } else {
+            name.clone()
+        }
+    }
+
+    /// The table that a flagged statement changes, if it is not known to be temporary: it may
+    /// be one that was made before we listened.
+    pub(super) fn doubt(&self, session: SessionOf, reading: &Reading) -> Option<TableName> {
+        let changes = |kind| match kind {
+            StatementKind::Alter
+            | StatementKind::Rename
+            | StatementKind::Truncate
+            | StatementKind::CreateIndex
+            | StatementKind::DropIndex => true,
+            StatementKind::Create
+            | StatementKind::Erase
+            | StatementKind::Query
+            | StatementKind::Insert
+            | StatementKind::Update
+            | StatementKind::Delete => false,
+        };
+        let kind = reading.message.as_ref()?.kind;
+        let name = match reading.effects.first() {
+            Some(Effect::AlterTable { name, .. } | Effect::Stale { name }) => name,
+            Some(Effect::RenameTable { from, .. }) => from,
+            _ => reading.tables.first()?,
+        };
+        (changes(kind) && !self.has(session, name)).then(|| name.clone())
+    }
+
+    /// Notes what becomes of the session's tables, and takes out what concerns them.
+    pub(super) fn take_out(&mut self, session: SessionOf, flagged: bool, reading: &mut Reading) {
+        for table in &reading.temporary {
+            match table {
+                TemporaryTable::Made(name) => self.insert(session, name),
+                TemporaryTable::Dropped(name) => drop(self.remove(session, name)),
+            }
+        }
+        for effect in &mut reading.effects {
+            // The table that it is made like may be a temporary one: its text does not tell.
+            if let Effect::CreateTable { body: body @ Body::Like(_), .. } = effect
+                && flagged
+            {
+                *body = Body::Unknown;
+            }
+        }
+        if !self.sessions.contains_key(&session) {
+            return;
+        }
+        if flagged || reading.renames_temporary {
+            self.take_out_own(session, reading);
+        } else {
+            for name in &reading.tables {
+                self.remove(session, name);
+            }
+        }
+    }
+
+    fn take_out_own(&mut self, session: SessionOf, reading: &mut Reading) {
+        let (mut own, mut real) = (HashSet::new(), HashSet::new());
+        let mut kept = Vec::new();
+        for effect in std::mem::take(&mut reading.effects) {
+            match &effect {
+                Effect::RenameTable { from, to } if self.has(session, from) => {
+                    self.remove(session, from);
+                    self.insert(session, to);
+                    own.extend([from.clone(), to.clone()]);
+                    continue;
+                }
+                Effect::AlterTable { name, .. } | Effect::Stale { name }
+                    if self.has(session, name) =>
+                {
+                    own.insert(name.clone());
+                    continue;
+                }
+                Effect::CreateTable { name, .. }
+                | Effect::DropTable { name }
+                | Effect::AlterTable { name, .. }
+                | Effect::Stale { name } => {
+                    real.insert(name.clone());
+                }
+                Effect::RenameTable { from, to } => real.extend([from.clone(), to.clone()]),
+                Effect::CreateDatabase { .. }
+                | Effect::AlterDatabase { .. }
+                | Effect::DropDatabase { .. } => {}
+            }
+            kept.push(effect);
+        }
+        reading.effects = kept;
+        let is_own = |name: &TableName| {
+            !real.contains(name) && (own.contains(name) || self.has(session, name))
+        };
+        let named = reading
+            .message
+            .as_ref()
+            .map(|message| TableName::new(message.schema.as_str(), message.table.as_str()));
+        if !named.is_some_and(|name| is_own(&name)) {
+            reading.tables.retain(|name| !is_own(name));
+            return;
+        }
+        reading.tables.retain(|name| !is_own(name));
+        let kind = reading.message.as_ref().map(|message| (message.kind, message.is_ddl));
+        let other = match kind {
+            Some((StatementKind::Rename, _)) => {
+                reading.effects.iter().find_map(|effect| match effect {
+                    Effect::RenameTable { to, .. } => Some(to),
+                    _ => None,
+                })
+            }
+            Some((StatementKind::Update | StatementKind::Delete, _)) => {
+                reading.others.iter().find(|name| !is_own(name))
+            }
+            Some(_) | None => None,
+        };
+        reading.message = kind.zip(other.cloned()).map(|((kind, is_ddl), name)| {
+            if !reading.tables.contains(&name) {
+                reading.tables.insert(0, name.clone());
+            }
+            let (schema, table) = (name.schema.to_string(), name.table.to_string());
+            Message { kind, is_ddl, schema, table }
+        });
+    }
+}

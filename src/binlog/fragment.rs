@@ -76,3 +76,29 @@ impl Fragments {
         self.taken > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(total: u32, number: u32, size: Option<u64>, piece: &[u8]) -> Vec<u8> {
+        let mut body = [total.to_le_bytes(), number.to_le_bytes()].concat();
+        body.push(u8::from(size.is_some()));
+        body.extend(size.iter().flat_map(|size| size.to_le_bytes()));
+        body.extend_from_slice(piece);
+        body
+    }
+
+    #[test]
+    fn pieces_in_a_row_make_up_the_event_and_others_are_refused() {
+        let mut fragments = Fragments::default();
+        let mut push = |body: Vec<u8>| fragments.push(Fragment::parse(&body)?);
+        assert_eq!(push(body(3, 1, Some(6), b"ab")), Ok(None));
+        assert_eq!(push(body(3, 2, None, b"cd")), Ok(None));
+        assert_eq!(push(body(3, 3, None, b"ef")), Ok(Some(b"abcdef".to_vec())));
+        assert!(push(body(2, 2, None, b"x")).is_err(), "the first is missing");
+        assert_eq!(push(body(2, 1, Some(3), b"ab")), Ok(None));
+        assert!(push(body(2, 2, None, b"cd")).is_err(), "more than was announced");
+        assert!(Fragment::parse(&body(2, 3, None, b"")).is_err(), "of two the third");
+    }
+}

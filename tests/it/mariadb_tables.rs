@@ -66,6 +66,34 @@ async fn rows_of_versioned_tables_and_sequences_have_the_columns_that_nobody_see
     drop(server);
 }
 
+#[tokio::test]
+async fn dates_in_the_form_of_before_5_6_are_what_the_server_reads() {
+    let Some(server) = servers::private_mariadb(&["--mysql56-temporal-format=OFF"]) else { return };
+    let mut source = server.database("old").await;
+    let filter = [("canal.instance.filter.regex", r"old\..*")];
+    let mut sluice = Sluice::with_instance("old", &server, &filter);
+    sluice.start();
+    run(&mut source, "CREATE TABLE t (a TIME, b DATETIME, c TIMESTAMP NULL)").await;
+    let values = [
+        "'-838:59:59', '1000-01-01 00:00:01', '1970-01-01 00:00:01'",
+        "'100:00:09', '9999-12-31 23:59:59', '2038-01-19 03:14:07'",
+    ];
+    for row in values {
+        run(&mut source, &format!("INSERT INTO t VALUES ({row})")).await;
+    }
+    let records = topics::read_at_least(&sluice.bootstrap(), "old.t", 3);
+    let rows: Vec<String> = records[1..]
+        .iter()
+        .map(|record| {
+            let row = &record.json()["data"][0];
+            let text = |name: &str| format!("'{}'", row[name].as_str().unwrap());
+            [text("a"), text("b"), text("c")].join(", ")
+        })
+        .collect();
+    assert_eq!(rows, values);
+    sluice.stop();
+}
+
 /// Table, type, and of rows the values that do not vary, and the key.
 fn summary(message: &Value) -> Value {
     let (table, kind) = (&message["table"], &message["type"]);

@@ -18,6 +18,9 @@ pub(crate) enum Fault {
     /// One bit of the next compressed transaction is flipped, so many thousandths of its length
     /// behind its begin. Then all is well again.
     Flip { thousandths: usize, bit: u8 },
+    /// The next event of this type is said to be of another, with these flags. Then all is well
+    /// again. Only where events have no checksums.
+    Retype { from: u8, to: u8, flags: u16 },
     /// Nothing arrives any more, and nothing is closed.
     Silence,
 }
@@ -43,6 +46,11 @@ impl Proxy {
             }
         });
         Self { port, fault }
+    }
+
+    /// Its port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// `host:port` of it.
@@ -108,6 +116,14 @@ fn damage(packet: &mut [u8], fault: &mut Fault) {
     {
         let length = packet.len() - EVENT;
         packet[EVENT + length * thousandths / 1000] ^= 1 << bit;
+        *fault = Fault::None;
+    }
+    if let Fault::Retype { from, to, flags } = *fault
+        && packet.len() > EVENT + 19
+        && (packet[HEADER], packet[EVENT + 4]) == (0, from)
+    {
+        packet[EVENT + 4] = to;
+        packet[EVENT + 17..EVENT + 19].copy_from_slice(&flags.to_le_bytes());
         *fault = Fault::None;
     }
 }

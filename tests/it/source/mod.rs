@@ -6,6 +6,7 @@
 mod begin;
 mod login;
 mod pairs;
+mod policies;
 mod stream;
 
 use std::sync::Arc;

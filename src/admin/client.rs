@@ -1,5 +1,6 @@
 //! Asks the admin port of a running process; what the commands of the binary use.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -41,6 +42,8 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Client {
     host: String,
+    /// Where commands are taken: over loopback.
+    command_host: String,
     port: u16,
 }
 
@@ -52,12 +55,16 @@ impl Client {
             None | Some("0.0.0.0" | "::" | "") => "127.0.0.1",
             Some(host) => host,
         };
-        Self { host: host.to_owned(), port }
+        let is_loopback = host
+            .parse::<IpAddr>()
+            .map_or(host == "localhost", |address| address.to_canonical().is_loopback());
+        let command_host = if is_loopback { host } else { "127.0.0.1" };
+        Self { host: host.to_owned(), command_host: command_host.to_owned(), port }
     }
 
     /// State and reason of everything.
     pub async fn health(&self) -> Result<Snapshot, Error> {
-        let (_, body) = self.ask(Method::GET, "/health", Bytes::new()).await?;
+        let (_, body) = self.ask(&self.host, Method::GET, "/health", Bytes::new()).await?;
         serde_json::from_slice(&body).map_err(|error| self.strange(&error))
     }
 
@@ -84,7 +91,7 @@ impl Client {
     }
 
     async fn command(&self, method: Method, path: &str, body: Bytes) -> Result<(), Error> {
-        let (status, body) = self.ask(method, path, body).await?;
+        let (status, body) = self.ask(&self.command_host, method, path, body).await?;
         if status == StatusCode::OK {
             return Ok(());
         }
@@ -93,11 +100,12 @@ impl Client {
 
     async fn ask(
         &self,
+        host: &str,
         method: Method,
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), Error> {
-        let exchange = self.exchange(method, path, body);
+        let exchange = self.exchange(host, method, path, body);
         tokio::time::timeout(PATIENCE, exchange)
             .await
             .unwrap_or_else(|_| Err(self.strange(&"no answer in five seconds")))
@@ -107,11 +115,12 @@ impl Client {
     /// that no task is left behind.
     async fn exchange(
         &self,
+        host: &str,
         method: Method,
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), Error> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port))
+        let stream = TcpStream::connect((host, self.port))
             .await
             .map_err(|source| Error::Unreachable { port: self.port, source })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -120,7 +129,7 @@ impl Client {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", &self.host)
+            .header("host", host)
             .header("connection", "close")
             .body(Full::new(body))
             .map_err(|error| self.strange(&error))?;

@@ -13,6 +13,9 @@
 //! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}` or
 //! `{"set": ..}`. Both commands on positions want the instance stopped.
 //!
+//! Health and metrics are answered to anybody, as Canal's are. Commands are taken over
+//! loopback only, and from no web page: whom a proxy speaks for nobody here can know.
+//!
 //! Holds no state: it reads the board and passes commands on. The commands of the binary
 //! ask it through [`client`].
 
@@ -20,14 +23,18 @@ pub mod client;
 mod metrics;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
+use axum::serve::IncomingStream;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
@@ -52,15 +59,54 @@ pub async fn serve(
     extra: Extra,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let router = Router::new()
-        .route("/health", get(health))
-        .route("/metrics", get(metrics))
+    let commands_only_here = Router::new()
         .route("/instances/{name}/stop", post(stop_instance))
         .route("/instances/{name}/start", post(start_instance))
         .route("/instances/{name}/position", put(set_position).delete(reset_position))
         .route("/reload", post(reload))
-        .with_state(Shared { board, commands, extra });
+        .route_layer(middleware::from_fn(only_from_here));
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .merge(commands_only_here)
+        .with_state(Shared { board, commands, extra })
+        .into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+struct Peer(IpAddr);
+
+impl Peer {
+    /// Whether it is a process of this machine for certain.
+    fn is_here(self) -> bool {
+        self.0.to_canonical().is_loopback()
+    }
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self(stream.remote_addr().ip())
+    }
+}
+
+/// Lets a command through that a process of this machine sends over loopback. Headers of
+/// proxies are not looked at: anybody can write them. A browser names the page that asks.
+async fn only_from_here(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !peer.is_here() {
+        let text = "commands are taken over loopback only: use bin/sluice on the machine itself";
+        return failure(StatusCode::FORBIDDEN, text.to_owned());
+    }
+    if request.headers().contains_key(header::ORIGIN) {
+        let text = "commands are not taken from web pages: use bin/sluice";
+        return failure(StatusCode::FORBIDDEN, text.to_owned());
+    }
+    next.run(request).await
 }
 
 async fn health(State(shared): State<Shared>) -> Response {

@@ -93,6 +93,70 @@ async fn a_command_is_passed_on_and_its_refusal_comes_back() {
     assert!(matches!(answer, Err(Error::Refused(reason)) if reason == "no instance other"));
 }
 
+/// Health is for all; a command is for this machine. A machine of its own address is as
+/// good as another one.
+#[tokio::test]
+async fn commands_are_taken_over_loopback_only_whatever_a_proxy_says() {
+    for (address, is_here) in [
+        ("127.0.0.1", true),
+        ("127.8.8.8", true),
+        ("::1", true),
+        ("::ffff:127.0.0.1", true),
+        ("10.0.0.1", false),
+        ("0.0.0.0", false),
+        ("::", false),
+        ("::ffff:10.0.0.1", false),
+        ("fe80::1", false),
+    ] {
+        assert_eq!(Peer(address.parse().unwrap()).is_here(), is_here, "{address}");
+    }
+    let listener = TcpListener::bind("[::]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (board, tasks) = (Board::new(), Tasks::new());
+    let (commands, mut asked) = commands();
+    let stop = tasks.token().clone().cancelled_owned();
+    tasks.spawn("admin", serve(listener, board, commands, Arc::new(|_| {}), stop));
+    let lines = ["POST /instances/a/stop", "POST /instances/a/start", "POST /reload"];
+    let lines = lines.iter().chain(&["PUT /instances/a/position", "DELETE /instances/a/position"]);
+    for line in lines {
+        for header in ["x-forwarded-for: 127.0.0.1", "x-real-ip: ::1", "forwarded: for=127.0.0.1"] {
+            // A machine without a network has none.
+            if let Some(own) = own_address() {
+                let (status, text) = asks(&own, port, line, header).await;
+                assert_eq!(status, 403, "{line}");
+                assert!(text.contains("over loopback only"), "{text}");
+            }
+        }
+        let (status, text) = asks("127.0.0.1", port, line, "origin: http://evil.example").await;
+        assert_eq!(status, 403, "{line}");
+        assert!(text.contains("web pages"), "{text}");
+    }
+    assert!(asked.try_recv().is_err(), "nothing came through");
+    let all = own_address().unwrap_or_else(|| "127.0.0.1".to_owned());
+    for line in ["GET /health", "GET /metrics"] {
+        let (status, _) = asks(&all, port, line, "origin: http://example.com").await;
+        assert_ne!(status, 403, "{line}");
+    }
+    for here in ["127.0.0.1", "::1"] {
+        let commanded = tasks.spawn("client", async move {
+            asks(here, port, "POST /reload", "x-forwarded-for: 192.0.2.1").await
+        });
+        let command = asked.recv().await.unwrap();
+        assert_eq!(command.command, Command::Reload);
+        command.answer.send(Ok(())).unwrap();
+        assert_eq!(commanded.await.unwrap().0, 200);
+    }
+    tasks.cancel();
+}
+
+/// An address of this machine that is not loopback.
+fn own_address() -> Option<String> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent.
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip().to_string())
+}
+
 #[tokio::test]
 async fn nobody_there_is_told_from_somebody_strange() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -104,9 +168,14 @@ async fn nobody_there_is_told_from_somebody_strange() {
 
 /// Status and body, by hand: not through the client under test.
 async fn raw(port: u16, path: &str) -> (u16, String) {
+    asks("127.0.0.1", port, &format!("GET {path}"), "a: b").await
+}
+
+/// The same for any request without a body.
+async fn asks(host: &str, port: u16, line: &str, header: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let mut stream = tokio::net::TcpStream::connect((host, port)).await.unwrap();
+    let request = format!("{line} HTTP/1.1\r\nhost: x\r\n{header}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

@@ -138,5 +138,8 @@ fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
     for damage in &snapshot.damage {
         say(&format!("  the log is damaged: {damage}"))?;
     }
+    for file in &snapshot.log_files {
+        say(&format!("  log lines: {file}"))?;
+    }
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -16,6 +18,9 @@ use crate::telemetry;
 use super::Outcome;
 use super::home::Home;
 use super::output::{complain, say};
+
+/// How long the end waits for threads that were given up.
+const LEFT_BEHIND: Duration = Duration::from_millis(200);
 
 /// What may be said about a run.
 #[derive(Debug, Args)]
@@ -50,7 +55,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
         }
     };
     let levels = home.variable(telemetry::LEVELS_VARIABLE);
-    let _flush = telemetry::log_to_files(&home.path.join("logs"), levels);
+    let _flush = telemetry::log_to_files(&home.path.join("logs"), levels, complain);
     for problem in settings.remarks.iter() {
         match problem.severity {
             Severity::Error | Severity::Warning => {
@@ -60,9 +65,11 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
             Severity::Note => tracing::info!("{problem}"),
         }
     }
-    let start = Start { settings, reload: Box::new(move || home.settings()) };
+    let start = Start { settings, reload: Arc::new(move || home.settings()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(server::run(start)).context("sluice cannot run");
+    // Whoever still waits for a file or a name server holds nothing that is missed.
+    runtime.shutdown_timeout(LEFT_BEHIND);
     if let Err(error) = &ended {
         tracing::error!("{error:#}");
     }

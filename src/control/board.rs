@@ -30,6 +30,7 @@ struct Shown {
     listeners: Vec<String>,
     instances: BTreeMap<String, InstanceStatus>,
     damage: Vec<String>,
+    log_files: Vec<String>,
 }
 
 impl Default for Board {
@@ -48,6 +49,7 @@ impl Board {
             listeners: Vec::new(),
             instances: BTreeMap::new(),
             damage: Vec::new(),
+            log_files: Vec::new(),
         };
         Self { shown: Arc::new(Mutex::new(shown)), changed: Arc::new(watch::Sender::new(0)) }
     }
@@ -78,6 +80,11 @@ impl Board {
     pub fn damage(&self, found: Vec<String>) {
         self.lock().damage = found;
         self.wake();
+    }
+
+    /// Shows what is wrong with the files of log lines.
+    pub fn log_files(&self, found: Vec<String>) {
+        self.lock().log_files = found;
     }
 
     /// Shows an instance, in the state `Starting`, and returns what it reports through.
@@ -115,6 +122,7 @@ impl Board {
             listeners: shown.listeners.clone(),
             instances: shown.instances.values().cloned().collect(),
             damage: shown.damage.clone(),
+            log_files: shown.log_files.clone(),
         }
     }
 

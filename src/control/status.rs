@@ -171,6 +171,9 @@ pub struct Snapshot {
     /// What is stored in the log and was found damaged: file and byte.
     #[serde(default)]
     pub damage: Vec<String>,
+    /// What is wrong with the files of log lines: those that cannot be written, or lack some.
+    #[serde(default)]
+    pub log_files: Vec<String>,
 }
 
 impl Snapshot {

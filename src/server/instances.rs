@@ -15,8 +15,11 @@ use crate::sink::Embedded;
 
 use super::positions::Positions;
 
-/// What each instance runs by, by name. All problems of all instances come at once.
-pub(super) fn plans(settings: &Settings) -> Result<BTreeMap<String, Plan>, Problems> {
+/// What each instance runs by, by name.
+pub(super) type Plans = BTreeMap<String, Plan>;
+
+/// Builds the plans. Blocking: names of servers are looked up. All problems of all instances come at once.
+pub(super) fn plans(settings: &Settings) -> Result<Plans, Problems> {
     let mut plans = BTreeMap::new();
     let mut problems = Problems::default();
     for instance in &settings.instances {

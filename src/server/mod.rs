@@ -11,6 +11,7 @@
 mod instances;
 mod metrics;
 mod positions;
+mod reading;
 mod settings;
 
 pub use instances::replica_uuid;
@@ -18,7 +19,7 @@ pub use positions::{Error as PositionError, Positions};
 pub use settings::plan;
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Listener, Problems, ServerConfig, Settings};
@@ -33,16 +35,17 @@ use crate::control::{Asked, Board, Command, Phase, commands};
 use crate::disk::{Real, raise_open_file_limit};
 use crate::log::{Log, OpenError};
 use crate::shutdown::Tasks;
-use crate::{admin, broker};
+use crate::{admin, broker, telemetry};
 
 use instances::Instances;
 use metrics::LogMetrics;
+use reading::{Read, Reading};
 
 /// How long a stop may take before what is left is abandoned; it was not acknowledged.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Reads the settings again, for a reload; blocking.
-pub type Reload = Box<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
+pub type Reload = Arc<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
 
 /// What a run is started with.
 pub struct Start {
@@ -119,8 +122,13 @@ pub async fn run(start: Start) -> Result<(), Error> {
     if let Some(files) = raise_open_file_limit() {
         tracing::info!(files, "limit of open files");
     }
-    let plans = instances::plans(&settings).map_err(Error::Settings)?;
-    let admin_socket = bind_admin(&settings).await?;
+    let reading = Reading::new(reload);
+    let plans = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        plans = reading.plans(&settings) => plans.map_err(Error::Settings)?,
+    };
+    let admin_sockets = bind_admin(&settings).await?;
     let listeners = bind_broker(&settings).await?;
 
     let tasks = Tasks::new();
@@ -130,17 +138,23 @@ pub async fn run(start: Start) -> Result<(), Error> {
     let (ask, asked) = commands();
     // The admin port answers to the end, so that a stop can be watched.
     let admin_tasks = Tasks::new();
-    let admin_stop = admin_tasks.token().clone().cancelled_owned();
     let opened = Arc::new(OnceLock::<Log>::new());
     let extra = {
         let opened = Arc::clone(&opened);
-        Arc::new(move |registry: &mut Registry| {
+        let extra: admin::Extra = Arc::new(move |registry: &mut Registry| {
             if let Some(log) = opened.get() {
                 registry.register_collector(Box::new(LogMetrics(log.clone())));
             }
-        })
+        });
+        extra
     };
-    admin_tasks.spawn("admin", admin::serve(admin_socket, board.clone(), ask, extra, admin_stop));
+    for socket in admin_sockets {
+        let (board, ask, extra) = (board.clone(), ask.clone(), Arc::clone(&extra));
+        let stop = admin_tasks.token().clone().cancelled_owned();
+        admin_tasks.spawn("admin", admin::serve(socket, board, ask, extra, stop));
+    }
+    drop(ask);
+    admin_tasks.spawn("show log files", show_log_files(board.clone(), admin_tasks.token().clone()));
 
     board.phase(Phase::Starting { doing: "recover the log".to_owned() });
     let log = open_log(&settings, &tasks).await?;
@@ -161,7 +175,7 @@ pub async fn run(start: Start) -> Result<(), Error> {
     board.phase(Phase::Serving);
     tracing::info!("## the sluice server is running now ......");
 
-    serve(&stop, asked, &mut instances, settings, &reload).await;
+    serve(&stop, asked, &mut instances, settings, reading).await;
 
     board.phase(Phase::Draining);
     let drained = tokio::time::timeout(DRAIN_LIMIT, async {
@@ -202,21 +216,36 @@ async fn show_damage(
     }
 }
 
+/// Shows what is wrong with the files of log lines, which nobody reads then.
+async fn show_log_files(board: Board, stopped: CancellationToken) {
+    const EVERY: Duration = Duration::from_secs(1);
+    loop {
+        board.log_files(telemetry::trouble());
+        tokio::select! {
+            biased;
+            () = stopped.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
 /// Carries out commands, and looks at the instance folders now and then, until `stop`.
-/// Priorities: stop, commands, the scan.
+/// Priorities: stop, commands, what was read of the files, the scan. Files and names are
+/// looked up elsewhere: nothing here waits for a disk or a name server.
 async fn serve(
     stop: &CancellationToken,
     mut asked: mpsc::Receiver<Asked>,
     instances: &mut Instances,
     mut settings: Settings,
-    reload: &Reload,
+    mut reading: Reading,
 ) {
-    let scan = settings.server.scan_interval;
+    let interval = settings.server.scan_interval;
+    let mut next_scan = interval.map(|interval| Instant::now() + interval);
     let mut refused = None;
     loop {
         let scan = async {
-            match scan {
-                Some(interval) => tokio::time::sleep(interval).await,
+            match next_scan {
+                Some(next) => tokio::time::sleep_until(next).await,
                 None => std::future::pending().await,
             }
         };
@@ -233,35 +262,49 @@ async fn serve(
                     Command::ResetPosition { instance } => {
                         instances.reset_position(&instance).await
                     }
-                    Command::Reload => take_up(instances, &mut settings, reload).await,
+                    Command::Reload => {
+                        reading.begin(&settings, Some(answer));
+                        continue;
+                    }
                 };
                 let _ = answer.send(done);
             }
-            () = scan => {
+            (read, answers) = reading.done() => {
+                let result = match read {
+                    Ok(read) => take_up(instances, &mut settings, read).await,
+                    Err(problems) => Err(problems.to_string()),
+                };
                 // Said once for each wrong state of the files, not every few seconds.
-                let result = take_up(instances, &mut settings, reload).await.err();
-                if result != refused {
-                    if let Some(reason) = &result {
+                let reason = result.clone().err();
+                if answers.is_empty() && reason != refused {
+                    if let Some(reason) = &reason {
                         tracing::error!("the changed configuration is not taken up: {reason}");
                     }
-                    refused = result;
+                    refused = reason;
                 }
+                for answer in answers {
+                    let _ = answer.send(result.clone());
+                }
+                next_scan = interval.map(|interval| Instant::now() + interval);
+                reading.begin_next(&settings);
+            }
+            () = scan => {
+                next_scan = None;
+                reading.begin(&settings, None);
             }
         }
     }
 }
 
-/// Starts, stops and restarts the instances as the files say now; if anything in them is
-/// wrong, nothing changes. What only a restart applies is left as it was, and told.
+/// Starts, stops and restarts the instances as the files say now. What only a restart
+/// applies is left as it was, and told.
 async fn take_up(
     instances: &mut Instances,
     settings: &mut Settings,
-    reload: &Reload,
+    read: Read,
 ) -> Result<(), String> {
-    let new = reload().map_err(|problems| problems.to_string())?;
-    let changes = settings.changes(&new);
+    let Read { settings: new, changes, plans } = read;
     if changes.has_instances() {
-        let plans = instances::plans(&new).map_err(|problems| problems.to_string())?;
         instances.change(plans, &changes).await;
         settings.instances = new.instances;
     }
@@ -300,11 +343,29 @@ fn stop_on_signals() -> Result<CancellationToken, Error> {
     Ok(stop)
 }
 
-async fn bind_admin(settings: &Settings) -> Result<TcpListener, Error> {
+/// The port of health, metrics and commands. Commands come over loopback, which is bound too
+/// where `canal.ip` names another address.
+async fn bind_admin(settings: &Settings) -> Result<Vec<TcpListener>, Error> {
     let ServerConfig { admin_host, admin_port, .. } = &settings.server;
-    bind(admin_host.as_deref(), *admin_port)
+    let first = bind(admin_host.as_deref(), *admin_port)
         .await
-        .map_err(|reason| Error::of_admin(settings, reason))
+        .map_err(|reason| Error::of_admin(settings, reason))?;
+    let mut bound = Vec::new();
+    if let Ok(address) = first.local_addr() {
+        let ip = address.ip().to_canonical();
+        if !ip.is_loopback() && !ip.is_unspecified() {
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, address.port())).await {
+                Ok(loopback) => bound.push(loopback),
+                Err(reason) => tracing::warn!(
+                    port = address.port(),
+                    %reason,
+                    "cannot listen on loopback beside canal.ip: no commands are taken"
+                ),
+            }
+        }
+    }
+    bound.push(first);
+    Ok(bound)
 }
 
 async fn bind_broker(settings: &Settings) -> Result<Vec<broker::Listener>, Error> {

@@ -34,7 +34,7 @@ pub enum Error {
     #[error("{0}")]
     Broken(String),
     /// An event that may not be left out, and is not supported.
-    #[error("stopped at {}:{}: {what}: {reason}; {advice}", .place.file, .place.offset)]
+    #[error("at {}:{}: {what}: {reason}; {advice}", .place.file, .place.offset)]
     Unsupported {
         /// Where it stands.
         place: EventPlace,

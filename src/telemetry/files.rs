@@ -1,17 +1,25 @@
-//! Log files, one for the server and one an instance, written by threads of their own.
+//! Log files, one for the server and one an instance, each written by a thread of its own.
 //!
 //! In: events of `tracing`. Out: lines appended to `server.log` or
-//! `<instance>/<instance>.log`. Nothing is dropped when a disk is slow: the writer blocks.
+//! `<instance>/<instance>.log`.
+//!
+//! What holds: who logs never waits for a disk, not even for a file to be opened. Lines that
+//! the thread does not get rid of in time, or that the file refuses, are dropped; they are
+//! counted, and the file says how many are missing as soon as it takes lines again. What is
+//! wrong with a file is told once to whoever is at the terminal, and stands in
+//! [`Trouble::list`] as long as it lasts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber, span};
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -22,7 +30,10 @@ const INSTANCE_SPAN: &str = "instance";
 /// How many lines may wait for a file's thread. Their places are made at once: 32 KiB a file.
 const WAITING_LINES: usize = 1024;
 
-/// Writes what is pending when it is dropped.
+/// Tells a sentence to whoever is at the terminal.
+pub type Complain = fn(&str);
+
+/// Writes what is pending when it is dropped, if that takes no longer than a second a file.
 #[derive(Debug, Default)]
 pub struct FlushLogs {
     workers: Arc<Mutex<Vec<WorkerGuard>>>,
@@ -30,7 +41,48 @@ pub struct FlushLogs {
 
 impl Drop for FlushLogs {
     fn drop(&mut self) {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.workers).clear();
+    }
+}
+
+/// What is wrong with the log files; clones show the same.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble(Arc<Mutex<BTreeMap<PathBuf, Arc<State>>>>);
+
+/// What became of the lines of a file.
+#[derive(Debug, Default)]
+struct State {
+    /// Why it takes no lines at present.
+    refuses: Mutex<Option<String>>,
+    /// How many lines it refused.
+    refused: AtomicUsize,
+    /// Counts the lines that did not even come to its thread.
+    overflow: OnceLock<ErrorCounter>,
+}
+
+impl State {
+    fn missing(&self) -> usize {
+        let overflow = self.overflow.get().map_or(0, ErrorCounter::dropped_lines);
+        overflow + self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Trouble {
+    /// A sentence for each file that takes no lines, or that lacks some.
+    pub fn list(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for (path, state) in &*lock(&self.0) {
+            let path = path.display();
+            if let Some(reason) = &*lock(&state.refuses) {
+                all.push(format!("{path} cannot be written: {reason}"));
+            }
+            match state.missing() {
+                0 => {}
+                1 => all.push(format!("{path} lacks 1 line, which its disk did not take")),
+                more => all.push(format!("{path} lacks {more} lines, which its disk did not take")),
+            }
+        }
+        all
     }
 }
 
@@ -41,6 +93,8 @@ pub struct LogFiles {
     /// By instance name; the empty name is the server.
     writers: Mutex<HashMap<String, NonBlocking>>,
     workers: Arc<Mutex<Vec<WorkerGuard>>>,
+    trouble: Trouble,
+    complain: Complain,
 }
 
 /// The name a span carries for the events in it.
@@ -48,42 +102,130 @@ struct InstanceName(String);
 
 impl LogFiles {
     /// Files under `folder`, each made when its first line comes.
-    pub fn new(folder: &Path) -> (Self, FlushLogs) {
+    pub fn new(folder: &Path, complain: Complain) -> (Self, FlushLogs) {
         let workers = Arc::default();
         let guard = FlushLogs { workers: Arc::clone(&workers) };
-        (Self { folder: folder.to_owned(), writers: Mutex::default(), workers }, guard)
+        let (writers, trouble) = (Mutex::default(), Trouble::default());
+        (Self { folder: folder.to_owned(), writers, workers, trouble, complain }, guard)
+    }
+
+    /// What is wrong with the files, now and later.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     fn write(&self, instance: &str, line: &str) {
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writers = lock(&self.writers);
         if !writers.contains_key(instance) {
-            let Some(writer) = self.open(instance) else { return };
-            writers.insert(instance.to_owned(), writer);
+            writers.insert(instance.to_owned(), self.start(instance));
         }
         if let Some(writer) = writers.get_mut(instance) {
-            // A log line that cannot be written has nowhere to be reported.
+            // It takes the line, or counts it.
             let _ = writer.write_all(line.as_bytes());
         }
     }
 
-    fn open(&self, instance: &str) -> Option<NonBlocking> {
+    /// Starts the thread of a file, which opens it.
+    fn start(&self, instance: &str) -> NonBlocking {
         let (folder, name) = if instance.is_empty() {
             (self.folder.clone(), "server.log".to_owned())
         } else {
             (self.folder.join(instance), format!("{instance}.log"))
         };
-        let file = tracing_appender::rolling::RollingFileAppender::builder()
-            .rotation(tracing_appender::rolling::Rotation::NEVER)
-            .filename_prefix(name)
-            .build(folder)
-            .ok()?;
+        let state = Arc::new(State::default());
+        lock(&self.trouble.0).insert(folder.join(&name), Arc::clone(&state));
+        let file = LogFile {
+            folder,
+            name,
+            file: None,
+            state: Arc::clone(&state),
+            told: 0,
+            complain: self.complain,
+        };
         let (writer, worker) = NonBlockingBuilder::default()
-            .lossy(false)
+            .lossy(true)
             .buffered_lines_limit(WAITING_LINES)
+            .thread_name("log file")
             .finish(file);
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
-        Some(writer)
+        let _ = state.overflow.set(writer.error_counter()); // nobody else sets it
+        lock(&self.workers).push(worker);
+        writer
     }
+}
+
+/// A file as its thread writes it. It never fails: what it cannot write is counted.
+struct LogFile {
+    folder: PathBuf,
+    name: String,
+    file: Option<RollingFileAppender>,
+    state: Arc<State>,
+    /// How many missing lines the file has told of.
+    told: usize,
+    complain: Complain,
+}
+
+impl LogFile {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let file = match self.file.take() {
+            Some(file) => self.file.insert(file),
+            None => self.file.insert(open(&self.folder, &self.name)?),
+        };
+        let missing = self.state.missing();
+        if missing > self.told {
+            let text =
+                format!("{} lines are missing: the disk did not take them", missing - self.told);
+            file.write_all(line_of("log file", "WARN", module_path!(), &text).as_bytes())?;
+            self.told = missing;
+        }
+        file.write_all(line)
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let refuses = match self.append(line) {
+            Ok(()) => None,
+            Err(error) => {
+                self.file = None;
+                self.state.refused.fetch_add(1, Ordering::Relaxed);
+                Some(error.to_string())
+            }
+        };
+        let mut known = lock(&self.state.refuses);
+        if let Some(reason) = refuses.as_ref().filter(|_| known.is_none()) {
+            let path = self.folder.join(&self.name);
+            (self.complain)(&format!(
+                "cannot write the log file {}: {reason}; lines are dropped until it can be written",
+                path.display()
+            ));
+        }
+        *known = refuses;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn open(folder: &Path, name: &str) -> io::Result<RollingFileAppender> {
+    let builder = RollingFileAppender::builder().rotation(Rotation::NEVER).filename_prefix(name);
+    builder.build(folder).map_err(|error| {
+        // Its own words name no reason; what it wraps does.
+        let reason = std::error::Error::source(&error).map(ToString::to_string);
+        io::Error::other(reason.unwrap_or_else(|| error.to_string()))
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A line in Canal's shape, at this moment.
+fn line_of(thread: &str, level: &str, target: &str, text: &str) -> String {
+    let now = jiff::Timestamp::from_millisecond(crate::clock::now_millis()).unwrap_or_default();
+    let now = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f");
+    format!("{now} [{thread}] {level:<5} {target} - {text}\n")
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogFiles {
@@ -106,16 +248,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogFiles {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);
-        let now = jiff::Timestamp::from_millisecond(crate::clock::now_millis()).unwrap_or_default();
-        let now = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f");
         let thread = std::thread::current();
-        let line = format!(
-            "{now} [{}] {:<5} {} - {}{}\n",
+        let metadata = event.metadata();
+        let line = line_of(
             thread.name().unwrap_or("-"),
-            event.metadata().level(),
-            event.metadata().target(),
-            text.message,
-            text.fields,
+            metadata.level().as_str(),
+            metadata.target(),
+            &(text.message + &text.fields),
         );
         let instance = context.event_scope(event).and_then(|scope| {
             scope.from_root().find_map(|span| {
@@ -154,27 +293,4 @@ impl Visit for Text {
 }
 
 #[cfg(test)]
-mod tests {
-    use tracing_subscriber::layer::SubscriberExt as _;
-
-    use super::*;
-
-    #[test]
-    fn lines_of_an_instance_go_to_its_own_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let (layer, guard) = LogFiles::new(folder.path());
-        let subscriber = tracing_subscriber::Registry::default().with(layer);
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(port = 9092, "the server listens");
-            crate::telemetry::instance_span("example").in_scope(|| {
-                tracing::warn!("the position is old");
-            });
-        });
-        drop(guard);
-        let server = std::fs::read_to_string(folder.path().join("server.log")).unwrap();
-        let example = std::fs::read_to_string(folder.path().join("example/example.log")).unwrap();
-        assert!(server.ends_with("- the server listens port=9092\n"), "{server}");
-        assert!(example.contains("] WARN  sluice::"), "{example}");
-        assert!(example.ends_with("- the position is old\n"), "{example}");
-    }
-}
+mod tests;

@@ -7,9 +7,10 @@
 
 mod files;
 
-pub use files::{FlushLogs, LogFiles};
+pub use files::{Complain, FlushLogs, LogFiles, Trouble};
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
@@ -22,14 +23,73 @@ pub fn instance_span(name: &str) -> tracing::Span {
     tracing::info_span!("instance", name)
 }
 
+/// What the process logs when nobody says otherwise.
+const ORDINARY: &str = "info";
+
+/// Of the files that all lines of this process go to.
+static TROUBLE: OnceLock<Trouble> = OnceLock::new();
+
 /// Sends all log lines to files under `folder`. `levels` as in [`LEVELS_VARIABLE`]; what
-/// cannot be read of it falls back to `info`. The guard flushes when it is dropped.
-pub fn log_to_files(folder: &Path, levels: Option<&str>) -> FlushLogs {
-    let (layer, guard) = LogFiles::new(folder);
-    let filter = levels.and_then(|levels| EnvFilter::try_new(levels).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
-    let subscriber = Registry::default().with(filter).with(layer);
+/// cannot be read of it is told by `complain`, and `info` stands for it. The guard flushes
+/// when it is dropped.
+pub fn log_to_files(folder: &Path, levels: Option<&str>, complain: Complain) -> FlushLogs {
+    let (layer, guard) = LogFiles::new(folder, complain);
+    let filter = filter(levels.unwrap_or(ORDINARY)).unwrap_or_else(|reason| {
+        complain(&format!("warning: {LEVELS_VARIABLE}: {reason}; logging at {ORDINARY}"));
+        EnvFilter::new(ORDINARY)
+    });
     // A second subscriber of the same process (tests) keeps the first.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let trouble = layer.trouble();
+    let subscriber = Registry::default().with(filter).with(layer);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let _ = TROUBLE.set(trouble); // nobody else sets it
+    }
     guard
+}
+
+/// A sentence for each log file of this process that takes no lines, or that lacks some.
+pub fn trouble() -> Vec<String> {
+    TROUBLE.get().map(Trouble::list).unwrap_or_default()
+}
+
+/// Reads levels. A word alone is a level or a module of ours: what `EnvFilter` would take for
+/// the name of some other module, and so log nothing at all, is a slip.
+fn filter(levels: &str) -> Result<EnvFilter, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for word in levels.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let known = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
+            || word.contains(['=', '[', ':'])
+            || word == env!("CARGO_PKG_NAME")
+            || word.parse::<u8>().is_ok_and(|number| number <= 5);
+        if !known {
+            return Err(format!("`{word}` is none of {}", LEVELS.join(", ")));
+        }
+    }
+    EnvFilter::try_new(levels).map_err(|error| format!("`{levels}` is not understood: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_that_are_none_are_told_by_their_word() {
+        for right in
+            ["info", "WARN", "sluice=debug,info", "off", "sluice::log=trace", "sluice", "3"]
+        {
+            assert!(filter(right).is_ok(), "{right}");
+        }
+        for (wrong, word) in [
+            ("loud", "`loud`"),
+            ("info,verbose", "`verbose`"),
+            ("sluice=loud", "`sluice=loud`"),
+            ("9", "`9`"),
+            ("sluice=", "`sluice=`"),
+        ] {
+            match filter(wrong) {
+                Ok(_) => assert_eq!(wrong, "sluice=", "an empty level is `trace`"),
+                Err(reason) => assert!(reason.contains(word), "{wrong}: {reason}"),
+            }
+        }
+    }
 }

@@ -133,6 +133,60 @@ fn an_address_of_another_machine_is_named_with_its_line() {
     }
 }
 
+/// A pipe that nobody reads or writes: whoever opens it waits, as on a disk that hangs.
+fn hang(path: &std::path::Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success(), "mkfifo {}", path.display());
+}
+
+#[tokio::test]
+async fn disks_that_hang_under_logs_and_settings_stall_nothing() {
+    let Some(mysql) = mysql() else { return };
+    let mut source = mysql.database("hang").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let mut sluice = example(mysql, &[("canal.instance.filter.regex", r"hang\..*")]);
+    sluice.canal("canal.auto.scan.interval", "1");
+    hang(&sluice.folder("logs/server.log"));
+    hang(&sluice.folder("logs/example/example.log"));
+    sluice.start();
+    hang(&sluice.folder("instances/stuck/instance.properties"));
+    run(&mut source, "INSERT INTO t VALUES (1)").await;
+    topics::read_at_least(&sluice.bootstrap(), "hang.t", 1);
+    // The next look at the folders has come to the pipe by then.
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(sluice.command(&["instance", "stop", "example"]).code, Some(0));
+    assert_eq!(sluice.command(&["instance", "start", "example"]).code, Some(0));
+    run(&mut source, "INSERT INTO t VALUES (2)").await;
+    topics::read_at_least(&sluice.bootstrap(), "hang.t", 2);
+    sluice.stop();
+}
+
+#[test]
+fn log_files_that_cannot_be_written_are_said_at_the_terminal_and_in_health() {
+    let mut sluice = Sluice::new();
+    std::fs::write(sluice.folder("logs"), "no folder").unwrap();
+    sluice.variable("SLUICE_LOG", "loud");
+    sluice.start();
+    let (_, health) = wait_for("health to tell of it", SOON, || {
+        sluice.health().filter(|(_, body)| body.contains("logs/server.log cannot be written"))
+    });
+    assert!(health.contains("which its disk did not take"), "{health}");
+    let ended = sluice.command(&["health"]);
+    assert!(ended.said.contains("log lines: "), "{}", ended.said);
+    sluice.stop();
+    let said = sluice.said();
+    for words in ["cannot write the log file ", "SLUICE_LOG: `loud` is none of", "logging at info"]
+    {
+        assert_eq!(
+            said.matches(words).count(),
+            1,
+            "{words} is said once:
+{said}"
+        );
+    }
+}
+
 #[test]
 fn a_directory_that_cannot_be_written_is_named() {
     let mut sluice = Sluice::new();

@@ -38,17 +38,25 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 pub async fn run<S: Sink>(plan: &Plan, mut sink: S, reporter: &Reporter, tasks: &Tasks) {
     let span = telemetry::instance_span(reporter.name());
     let whole_life = async {
+        let mut lag = std::pin::pin!(show_lag(&plan.source.remembered, reporter));
         tokio::select! {
             biased;
             () = supervise(plan, &mut sink, reporter, tasks) => {}
-            never = show_lag(&plan.source.remembered, reporter) => match never {},
+            never = &mut lag => match never {},
+        }
+        drop(sink);
+        // One that has stopped falls behind too, and its binlogs are purged all the same.
+        tokio::select! {
+            biased;
+            () = tasks.token().cancelled() => {}
+            never = lag => match never {},
         }
     };
     whole_life.instrument(span).await;
 }
 
 /// Shows how far the instance is behind, whatever it does: a connection that is lost makes it
-/// grow.
+/// grow, and so does a stop.
 async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert::Infallible {
     loop {
         let now = clock::now_millis();

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::binlog::{EventType, Query};
+use crate::binlog::{AlterPhase, EventHeader, EventType, GtidEvent, Query};
 use crate::change::TableName;
 use crate::mysql::{self, Row, Scan, Session, probe, quote};
 
@@ -104,21 +104,28 @@ pub(crate) async fn tables(
 /// Passes each statement of the binlog from `from` up to `to` to `each`, with its place, but
 /// for the BEGIN of transactions: a long backlog has millions. Does not wait for more.
 ///
-/// What is inside compressed transactions is passed over: the server compresses rows only.
+/// What is inside compressed transactions is passed over: the server compresses rows only. So
+/// are the phases of an ALTER TABLE in which it takes no effect.
 pub(crate) async fn statements(
     origin: &Origin<'_>,
     from: &Place,
     to: &Place,
-    mut each: impl FnMut(Place, &Query<'_>),
+    mut each: impl FnMut(Place, &EventHeader, &Query<'_>),
 ) -> Result<(), mysql::Error> {
     let (file, offset) = (Arc::clone(&from.file), from.offset);
     let mut scan = Scan::open(origin.endpoint, origin.replica, file, offset).await?;
+    let mut has_effect = true;
     while let Some(event) = scan.next().await? {
         let place = Place::from(&event.place);
         if place >= *to {
             break;
         }
         let kind = event.header.event_type;
+        if kind == EventType::MariaDbGtid {
+            let gtid = GtidEvent::parse(&event.header, &event.body).ok();
+            let alter = gtid.and_then(|gtid| gtid.flags.alter);
+            has_effect = !matches!(alter, Some(AlterPhase::Start | AlterPhase::Rollback));
+        }
         if place < *from || !matches!(kind, EventType::Query | EventType::QueryCompressed) {
             continue;
         }
@@ -127,8 +134,8 @@ pub(crate) async fn statements(
             offset: place.offset,
             source,
         })?;
-        if query.text != "BEGIN" {
-            each(place, &query);
+        if query.text != "BEGIN" && has_effect {
+            each(place, &event.header, &query);
         }
     }
     Ok(())

@@ -23,6 +23,7 @@ mod model;
 mod place;
 mod resolve;
 mod table;
+mod temporary;
 #[cfg(test)]
 mod tests;
 
@@ -33,14 +34,15 @@ use crate::change::{Charset, EventPlace, Flavor, StateRecord, Table, TableName};
 use crate::mysql::replica::ReplicaSettings;
 use crate::mysql::{self, Endpoint, Session};
 
-use ddl::Dialect;
+use ddl::{Dialect, Effect};
 use model::{Context, Database, Model, Read};
 use resolve::Scanned;
 
 pub use ddl::Message;
-pub(crate) use ddl::{Body, Effect, Reading, TemporaryTable};
+pub(crate) use ddl::Reading;
 pub use model::{ColumnDefinition, Definition};
 pub use place::Place;
+pub(crate) use temporary::{SessionOf, Temporaries};
 
 /// What of the source server decides how its statements are read and its types spelt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::binlog::TableMap;
+use crate::binlog::{EventHeader, TableMap};
 use crate::change::{EventPlace, Table, TableName, TableVersion};
 use crate::mysql::{self, Session};
 
 use super::ddl::{self, Effect, Reading};
 use super::table::{self, Mismatch, Parts};
-use super::{Adopt, Error, Origin, Place, Schema, capture};
+use super::{Adopt, Error, Origin, Place, Schema, SessionOf, Temporaries, capture};
 
 /// Numbers the versions of tables over the whole process.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
@@ -168,9 +168,14 @@ impl Schema {
         };
         if scanned.to < *to {
             tracing::info!(from = %scanned.to, %to, "looking in the binlog for statements that changed tables");
-            capture::statements(origin, &scanned.to, to, |place, query| {
+            let mut temporaries = Temporaries::default();
+            temporaries.folds_case(self.model.folds_case);
+            capture::statements(origin, &scanned.to, to, |place, header, query| {
                 let dialect = self.dialect(query.status.sql_mode.unwrap_or(0));
-                let reading = ddl::read(&query.text, query.schema, &dialect);
+                let mut reading = ddl::read(&query.text, query.schema, &dialect);
+                let session = SessionOf { server: header.server_id, thread: query.thread_id };
+                let flagged = header.has(EventHeader::THREAD_SPECIFIC);
+                temporaries.take_out(session, flagged, &mut reading);
                 if !reading.effects.is_empty() {
                     scanned.changes.push((place, reading));
                 }

@@ -21,7 +21,6 @@ mod scan;
 mod session;
 mod settings;
 mod start;
-mod temporary;
 
 pub use check::{Finding, Severity, check};
 pub use error::Error;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::horizon::{Retention, Watch};
 use super::lag::Lag;
-use super::temporary::Temporaries;
+use crate::schema::Temporaries;
 
 /// Clones share it.
 #[derive(Clone, Debug, Default)]

@@ -6,9 +6,9 @@
 //! TABLE, and as well on statements about real tables that read a temporary one, and on all about
 //! a table with CONNECTION_ID() in the default of a column, in row format too.
 
-use sqlx::MySqlConnection;
+use sqlx::{MySqlConnection, Row};
 
-use crate::harness::servers::{Flavor, private_mariadb, private_mysql, run};
+use crate::harness::servers::{Flavor, private_mariadb, private_mysql, run, try_run};
 use crate::harness::{Record, Server, Sluice, topics};
 
 /// A statement, and what is published for it: type and table, of rows with names and values.
@@ -136,6 +136,53 @@ async fn shadows(server: &Server) {
     judge.run(&mut other, beside).await;
     judge.check(&sluice);
     sluice.stop();
+}
+
+#[tokio::test]
+async fn a_row_older_than_what_was_done_to_others_of_its_name_is_read_from_behind() {
+    for server in [private_mysql(&[]), private_mariadb(&[])].into_iter().flatten() {
+        let mut source = server.database("shadows").await;
+        run(&mut source, "CREATE TABLE u (id INT, a INT, b INT)").await;
+        let (format, status) = match server.flavor {
+            Flavor::MySql => ("STATEMENT", "SHOW BINARY LOG STATUS"),
+            Flavor::MariaDb => ("MIXED", "SHOW MASTER STATUS"),
+        };
+        let end = sqlx::raw_sql(status).fetch_one(&mut source).await.unwrap();
+        let file: String = end.get(0);
+        let offset = end
+            .try_get::<u64, _>(1)
+            .map_or_else(|_| end.get::<i64, _>(1).to_string(), |offset| offset.to_string());
+        run(&mut source, "INSERT INTO u VALUES (1, 10, 10), (1, 10, 10)").await;
+        if server.flavor == Flavor::MariaDb {
+            run(&mut source, "SET SESSION binlog_alter_two_phase = 1").await;
+            let fails = "ALTER TABLE u DROP a, ADD UNIQUE (id), ALGORITHM = COPY";
+            assert!(try_run(&mut source, fails).await.is_err());
+        }
+        run(&mut source, &format!("SET SESSION binlog_format = {format}")).await;
+        for statement in [
+            "CREATE TEMPORARY TABLE u (id INT, b INT, a INT)",
+            "ALTER TABLE u DROP a",
+            "TRUNCATE TABLE u",
+            "ALTER TABLE u RENAME TO w",
+            "DROP TABLE w",
+        ] {
+            run(&mut source, statement).await;
+        }
+        let properties = [
+            ("canal.instance.filter.regex", r"shadows\..*"),
+            ("canal.mq.topic", "shadows"),
+            ("canal.instance.master.journal.name", file.as_str()),
+            ("canal.instance.master.position", offset.as_str()),
+        ];
+        let mut sluice = Sluice::with_instance("behind", &server, &properties);
+        sluice.start();
+        run(&mut source, "CREATE TABLE last_one (id INT)").await;
+        let records = topics::read_at_least(&sluice.bootstrap(), "shadows", 2);
+        let seen: Vec<String> = records.iter().map(told).collect();
+        let expected = ["INSERT u id=1,a=10,b=10 id=1,a=10,b=10", "CREATE last_one"];
+        assert_eq!(seen, expected, "{:?}", server.flavor);
+        sluice.stop();
+    }
 }
 
 struct Judge<'a> {

@@ -1,6 +1,7 @@
 //! What each type of event does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -13,9 +14,8 @@ use crate::binlog::{
 use crate::change::{EventPlace, RowsChange, StatementChange, StatementKind, Table, TableName};
 use crate::clock;
 use crate::mysql::quote;
-use crate::schema::{self, Applied, Message, Origin, Reading, Statement};
+use crate::schema::{self, Applied, Message, Origin, Reading, SessionOf, Statement};
 use crate::source::assemble::{GtidForm, Input, Verb};
-use crate::source::temporary::SessionOf;
 use crate::source::{Error, Settings};
 
 const XA: &str = "an XA transaction that is not committed at once";
@@ -266,26 +266,36 @@ impl Reader<'_> {
         let doubt = remembered.temporaries().doubt(session_of, reading).filter(|_| flagged);
         if let Some(name) = doubt
             && !query.text.to_ascii_lowercase().contains("connection_id")
+            && !self.has_reason_for_flag(&name).await?
         {
-            let session = session(&mut self.session, self.settings).await?;
-            // A real table is flagged for such a default only; else it is one that was made
-            // before we listened.
-            let rows = session
-                .query(&format!(
-                    "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} \
-                     AND TABLE_NAME = {} AND LOWER(COLUMN_DEFAULT) LIKE '%connection_id%'",
-                    quote(&name.schema),
-                    quote(&name.table)
-                ))
-                .await
-                .map_err(Error::from)?;
-            if rows.is_empty() {
-                tracing::info!(table = %name, "a statement changes a temporary table that was there before");
-                remembered.temporaries().insert(session_of, &name);
-            }
+            tracing::info!(table = %name, "a statement changes a temporary table that was there before");
+            remembered.temporaries().insert(session_of, &name);
         }
         remembered.temporaries().take_out(session_of, flagged, reading);
         Ok(())
+    }
+
+    /// Whether a real table of that name has CONNECTION_ID() in the default of a column: statements
+    /// that change it are flagged for nothing else, so without it they are about a temporary one,
+    /// which was made before we listened.
+    async fn has_reason_for_flag(&mut self, name: &TableName) -> Result<bool, Stop> {
+        /// DDL of an engine without transactions hides its table for a moment.
+        const TRIES: u32 = 5;
+        let defaults = format!(
+            "SELECT COALESCE(LOWER(COLUMN_DEFAULT) LIKE '%connection_id%', 0) \
+             FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            quote(&name.schema),
+            quote(&name.table)
+        );
+        for _ in 0..TRIES {
+            let session = session(&mut self.session, self.settings).await?;
+            let rows = session.query(&defaults).await.map_err(Error::from)?;
+            if !rows.is_empty() || self.schema.definition(name).is_none() {
+                return Ok(rows.iter().any(|row| row.text_at(0) == Some("1")));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(false)
     }
 
     fn is_published(&self, message: &Message, place: &EventPlace) -> Result<bool, Stop> {

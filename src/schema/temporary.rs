@@ -17,22 +17,22 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::ddl::{Body, Effect, Message, Reading, TemporaryTable};
 use crate::change::{StatementKind, TableName};
-use crate::schema::{Body, Effect, Message, Reading, TemporaryTable};
 
 /// More than servers have open at a time; beyond it all are forgotten.
 const MOST: usize = 100_000;
 
 /// A session of a server, as the header and the body of its statements name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct SessionOf {
-    pub(super) server: u32,
-    pub(super) thread: u32,
+pub(crate) struct SessionOf {
+    pub(crate) server: u32,
+    pub(crate) thread: u32,
 }
 
 /// The temporary tables of all sessions.
 #[derive(Debug, Default)]
-pub(super) struct Temporaries {
+pub(crate) struct Temporaries {
     sessions: HashMap<SessionOf, HashSet<TableName>>,
     count: usize,
     folds_case: bool,
@@ -40,18 +40,18 @@ pub(super) struct Temporaries {
 
 impl Temporaries {
     /// Whether names that differ by case only are one.
-    pub(super) fn folds_case(&mut self, folds: bool) {
+    pub(crate) fn folds_case(&mut self, folds: bool) {
         self.folds_case = folds;
     }
 
     /// A server started: what its sessions had is gone.
-    pub(super) fn server_started(&mut self, server: u32) {
+    pub(crate) fn server_started(&mut self, server: u32) {
         self.sessions.retain(|session, _| session.server != server);
         self.count = self.sessions.values().map(HashSet::len).sum();
     }
 
     /// It has turned out to be temporary.
-    pub(super) fn insert(&mut self, session: SessionOf, name: &TableName) {
+    pub(crate) fn insert(&mut self, session: SessionOf, name: &TableName) {
         if self.count >= MOST {
             tracing::warn!("more than {MOST} temporary tables are open on the source: forgotten");
             self.sessions.clear();
@@ -89,7 +89,7 @@ impl Temporaries {
 
     /// The table that a flagged statement changes, if it is not known to be temporary: it may
     /// be one that was made before we listened.
-    pub(super) fn doubt(&self, session: SessionOf, reading: &Reading) -> Option<TableName> {
+    pub(crate) fn doubt(&self, session: SessionOf, reading: &Reading) -> Option<TableName> {
         let changes = |kind| match kind {
             StatementKind::Alter
             | StatementKind::Rename
@@ -113,7 +113,7 @@ impl Temporaries {
     }
 
     /// Notes what becomes of the session's tables, and takes out what concerns them.
-    pub(super) fn take_out(&mut self, session: SessionOf, flagged: bool, reading: &mut Reading) {
+    pub(crate) fn take_out(&mut self, session: SessionOf, flagged: bool, reading: &mut Reading) {
         for table in &reading.temporary {
             match table {
                 TemporaryTable::Made(name) => self.insert(session, name),

@@ -85,6 +85,12 @@ const NUMBERS: &[Number] = &[
         |one| one.progress.dropped_rows_events,
     ),
     (
+        "sluice_instance_unknown_xa_rollbacks",
+        "XA ROLLBACKs of branches that were not held",
+        true,
+        |one| one.progress.unknown_rollbacks,
+    ),
+    (
         "sluice_instance_heard_milliseconds",
         "When the server was last heard, since 1970",
         false,

@@ -19,10 +19,10 @@
 use std::sync::Arc;
 
 use super::cursor::{Cursor, little_endian};
-use super::xa::{Xid, read_xid};
+use super::xa::read_xid;
 use super::{Error, EventHeader, EventType};
 use crate::change::{
-    Gtid, GtidSet, MariaDbGtids, MySqlGtids, Sid, is_tag, read_signed, read_unsigned,
+    Gtid, GtidSet, MariaDbGtids, MySqlGtids, Sid, Xid, is_tag, read_signed, read_unsigned,
 };
 
 /// A transaction begins (types 33, 34, 42, 162).

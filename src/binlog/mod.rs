@@ -59,4 +59,4 @@ pub use table_map::{KeyColumn, TableMap, TableMapId, WireColumn};
 pub use temporal::{Date, DateTime, Time, Timestamp};
 pub(crate) use value::prefix_length;
 pub use value::{Compressed, Value};
-pub use xa::{XaPrepare, Xid};
+pub use xa::XaPrepare;

@@ -1,37 +1,13 @@
-//! XA transactions: their identifiers, and the event that prepares them.
+//! XA transactions: the event that prepares them.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
-use std::fmt;
-
 use super::Error;
 use super::cursor::Cursor;
+use crate::change::Xid;
 
 /// The longest gtrid or bqual (`MAXGTRIDSIZE`, sql/xa.h).
 const LONGEST_PART: u64 = 64;
-
-/// The identifier of an XA transaction. Its text is the server's: `X'7831',X'',1`, as it stands
-/// behind XA COMMIT in the binlog.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Xid {
-    /// `formatID`.
-    pub format: i32,
-    /// The global part.
-    pub gtrid: Vec<u8>,
-    /// The branch.
-    pub bqual: Vec<u8>,
-}
-
-impl fmt::Display for Xid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [&self.gtrid, &self.bqual] {
-            f.write_str("X'")?;
-            part.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-            f.write_str("',")?;
-        }
-        write!(f, "{}", self.format)
-    }
-}
 
 /// `XA_PREPARE`: ends the part of an XA transaction that holds its rows.
 ///

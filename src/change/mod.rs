@@ -11,6 +11,7 @@ mod position;
 mod rows;
 mod table;
 mod transaction;
+mod xid;
 
 pub use charset::Charset;
 pub use column::{Column, ColumnType, PluginType};
@@ -22,6 +23,7 @@ pub use position::{Executed, FileName, MySqlPosition, Position};
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use table::{Table, TableName, TableVersion};
 pub use transaction::{
-    Change, Chunk, ChunkEnd, Commit, Generation, StateRecord, StateTopic, StatementChange,
-    StatementKind, TransactionHead,
+    BranchEnd, BranchStep, Change, Chunk, ChunkEnd, Commit, Generation, StateRecord, StateTopic,
+    StatementChange, StatementKind, TransactionHead,
 };
+pub use xid::{Xid, XidError};

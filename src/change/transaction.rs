@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{EventPlace, FileName, Gtid, RowsChange};
+use super::{EventPlace, FileName, Gtid, RowsChange, Xid};
 
 /// Counts the sessions of a source within a process. What carries an older one than the
 /// newest is void.
@@ -32,6 +32,9 @@ pub struct TransactionHead {
     /// The text of the whole executed set, this transaction included; only where the
     /// format asks for it (`canal.instance.gtidon`).
     pub executed: Option<Arc<str>>,
+    /// The XA branch that these changes are part of: they are held when it is prepared, and
+    /// published at its XA COMMIT. None for one that is committed in one phase.
+    pub branch: Option<Arc<Xid>>,
 }
 
 /// How a chunk ends.
@@ -67,6 +70,30 @@ pub struct Commit {
     pub passed: Vec<Gtid>,
     /// What has to become durable with the position: schema history.
     pub state: Vec<StateRecord>,
+    /// What becomes of an XA branch here.
+    pub branch: Option<Box<BranchStep>>,
+}
+
+/// What a transaction does to an XA branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BranchStep {
+    /// Which branch.
+    pub xid: Arc<Xid>,
+    /// What becomes of it.
+    pub end: BranchEnd,
+    /// Where the event stands that says so.
+    pub place: EventPlace,
+}
+
+/// What becomes of an XA branch at the end of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BranchEnd {
+    /// XA PREPARE: the changes of this transaction are held.
+    Prepared,
+    /// XA COMMIT: what is held is published, as the changes of this transaction.
+    Committed,
+    /// XA ROLLBACK: what is held is dropped.
+    RolledBack,
 }
 
 /// One change of a transaction.

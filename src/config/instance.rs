@@ -72,6 +72,8 @@ pub struct SourceConfig {
     pub on_statement: OnStatement,
     /// Rows older than the known definition of their table.
     pub adopt: Adopt,
+    /// XA COMMIT of a branch whose rows are nowhere to be found.
+    pub on_unknown_branch: OnUnknownBranch,
 }
 
 /// One server: its address, TLS and where to begin on it.
@@ -134,6 +136,15 @@ pub enum Adopt {
     Never,
     /// Take the current definition, said loudly.
     Current,
+}
+
+/// What to do at an XA COMMIT of a branch whose rows are nowhere to be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnknownBranch {
+    /// Stop the instance.
+    Stop,
+    /// Go on without them, said loudly.
+    Skip,
 }
 
 /// Which tables, columns and statements are published.
@@ -291,6 +302,10 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         adopt: match reader.word("sluice.schema.adopt") {
             "current" => Adopt::Current,
             _ => Adopt::Never,
+        },
+        on_unknown_branch: match reader.word("sluice.xa.unknown") {
+            "skip" => OnUnknownBranch::Skip,
+            _ => OnUnknownBranch::Stop,
         },
     }
 }

@@ -34,7 +34,8 @@ pub use address::Address;
 pub use broker::{BrokerConfig, CleanupPolicy, GroupConfig, LogConfig, TimestampType};
 pub use instance::{
     Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Heartbeat, Instance, InstanceConfig,
-    OnStatement, RouteConfig, SourceConfig, SourceServer, StartAt, TlsMode, TopicRule,
+    OnStatement, OnUnknownBranch, RouteConfig, SourceConfig, SourceServer, StartAt, TlsMode,
+    TopicRule,
 };
 pub use keys::{Class, Home, KEYS, Key, Kind};
 pub use layers::Environment;

@@ -175,6 +175,7 @@ impl Reporter {
             progress.received_bytes += received.bytes;
             progress.skipped_events += received.skipped_events;
             progress.dropped_rows_events += received.dropped_rows_events;
+            progress.unknown_rollbacks += received.unknown_rollbacks;
             progress.heard_ms = received.heard_ms;
         });
     }
@@ -220,6 +221,8 @@ pub struct Received {
     pub skipped_events: u64,
     /// Rows events dropped for want of a definition.
     pub dropped_rows_events: u64,
+    /// XA ROLLBACKs of branches that were not held.
+    pub unknown_rollbacks: u64,
     /// When the server was last heard, in milliseconds since 1970.
     pub heard_ms: u64,
 }
@@ -235,6 +238,16 @@ pub struct Done {
     pub messages: u64,
     /// Bytes of messages.
     pub bytes: u64,
+}
+
+impl Done {
+    /// Adds what another commit added.
+    pub fn add(&mut self, other: Self) {
+        self.transactions += other.transactions;
+        self.rows += other.rows;
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
 }
 
 #[cfg(test)]

@@ -92,6 +92,8 @@ pub struct Progress {
     /// Rows events dropped because their table has no definition
     /// (`canal.instance.filter.table.error`).
     pub dropped_rows_events: u64,
+    /// XA ROLLBACKs of branches that were not held: prepared before the instance began.
+    pub unknown_rollbacks: u64,
     /// Transactions made durable.
     pub transactions: u64,
     /// Rows made durable.

@@ -10,13 +10,14 @@ use super::Publication;
 use super::gather::{Gathering, Slot};
 use super::recent::Recent;
 use crate::change::{
-    Change, EventPlace, RowsChange, StatementChange, Table, TableVersion, TransactionHead,
+    Change, EventPlace, RowsChange, StatementChange, Table, TableVersion, TransactionHead, Xid,
 };
 use crate::clock;
 use crate::control::Done;
-use crate::format::flat::{self, FlatPlan, Rows, Stamp, Workspace};
+use crate::format::flat::{self, FlatPlan, Rows, Stamp, StampPlaces, Workspace};
 use crate::route::{HashRule, PartitionRule};
 use crate::sink::Part;
+use crate::sink::held::OpenPlaces;
 
 /// Versions of tables that stay prepared; those that are in use last.
 const MOST_TABLES: usize = 16_384;
@@ -38,6 +39,8 @@ pub(crate) struct Encoder {
     publication: Publication,
     tables: Recent<TableVersion, TablePlan>,
     gathering: Gathering,
+    /// What gathers of an XA branch.
+    branch: Gathering,
     scatter: Scatter,
     work: Workspace,
     /// The number of the batch, as Canal counts.
@@ -45,6 +48,8 @@ pub(crate) struct Encoder {
     done: Done,
     /// That of whole transactions.
     whole: Done,
+    /// Of the XA branch at hand: it is done at its XA COMMIT.
+    held: Done,
 }
 
 /// What is prepared for a version of a table.
@@ -71,11 +76,13 @@ impl Encoder {
             publication,
             tables: Recent::new(MOST_TABLES),
             gathering: Gathering::default(),
+            branch: Gathering::of_branches(),
             scatter: Scatter::default(),
             work: Workspace::default(),
             id: 1,
             done: Done::default(),
             whole: Done::default(),
+            held: Done::default(),
         }
     }
 
@@ -105,13 +112,29 @@ impl Encoder {
     /// The transaction at hand, of which nothing was taken, cannot be encoded: it never was.
     pub(crate) fn roll_back(&mut self) {
         self.gathering.roll_back();
-        self.done = self.whole;
+        self.branch.clear();
+        (self.done, self.held) = (self.whole, Done::default());
+    }
+
+    /// The XA branch at hand is whole: what it has to publish.
+    pub(crate) fn end_branch(&mut self) -> Done {
+        let messages = self.branch.end_transaction();
+        let held = std::mem::take(&mut self.held);
+        Done { transactions: u64::from(messages > 0), ..held }
+    }
+
+    /// A held branch was published.
+    pub(crate) fn published(&mut self, held: Done) {
+        self.done.add(held);
+        self.whole = self.done;
     }
 
     /// Forgets what was not taken.
     pub(crate) fn clear(&mut self) {
         self.gathering.clear();
+        self.branch.clear();
         (self.done, self.whole) = (Done::default(), Done::default());
+        self.held = Done::default();
     }
 
     /// Bytes that wait to be taken.
@@ -122,7 +145,17 @@ impl Encoder {
     /// Takes what may be handed to the sink.
     pub(crate) fn take(&mut self) -> Vec<Part> {
         self.id += 1;
-        self.gathering.take()
+        self.gathering.take(None)
+    }
+
+    /// Takes what may be handed to the sink of the XA branch at hand.
+    pub(crate) fn take_branch(&mut self, branch: &Arc<Xid>) -> Vec<Part> {
+        self.branch.take(Some(branch))
+    }
+
+    /// The number of the batch that gathers.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// What was encoded since this was asked last.
@@ -143,10 +176,17 @@ impl Encoder {
         let table = self.tables.get_or_insert_with(change.table.version, || {
             TablePlan::new(&self.publication, &change.table)
         });
+        let holds = head.branch.is_some();
+        let (gathering, done) = if holds {
+            (&mut self.branch, &mut self.held)
+        } else {
+            (&mut self.gathering, &mut self.done)
+        };
         let mut message = Message {
-            gathering: &mut self.gathering,
+            gathering,
             work: &mut self.work,
-            done: &mut self.done,
+            done,
+            holds,
             head,
             stamp: stamp(self.id, head, &change.place, now),
         };
@@ -172,19 +212,34 @@ impl Encoder {
     fn statement(&mut self, head: &TransactionHead, statement: &StatementChange, now: i64) {
         let to = self.publication.router.statement(&statement.schema, &statement.table);
         say_if_renamed(to.renamed_from.as_deref(), &to.topic);
-        let slot = self.gathering.slot(&to.topic, to.partition, to.partitions);
+        let (gathering, done) = if head.branch.is_some() {
+            (&mut self.branch, &mut self.held)
+        } else {
+            (&mut self.gathering, &mut self.done)
+        };
+        let slot = gathering.slot(&to.topic, to.partition, to.partitions);
         let stamp = stamp(self.id, head, &statement.place, now);
-        let Ok(()) = self.gathering.message(slot, &statement.place, head.gtid.as_ref(), |out| {
-            flat::write_statement(statement, &stamp, out);
-            Ok::<(), std::convert::Infallible>(())
+        let Ok(()) = gathering.message(slot, &statement.place, head.gtid.as_ref(), |out| {
+            let places = flat::write_statement(statement, &stamp, out);
+            Ok::<_, std::convert::Infallible>(open_places(places))
         });
-        self.done.messages += 1;
+        done.messages += 1;
     }
+}
+
+/// What of a message is open until an XA COMMIT, in the order of [`Pipeline`]'s texts.
+///
+/// [`Pipeline`]: super::pipeline::Pipeline
+fn open_places(places: StampPlaces) -> OpenPlaces {
+    let StampPlaces { gtid, id, ts } = places;
+    [gtid, id, ts]
 }
 
 /// What a message of the event at `place` says beside its rows or its statement.
 fn stamp<'a>(id: u64, head: &'a TransactionHead, place: &EventPlace, now: i64) -> Stamp<'a> {
-    let gtid = head.executed.as_deref().unwrap_or_default();
+    // A branch gets the one of its XA COMMIT.
+    let executed = head.executed.as_deref().filter(|_| head.branch.is_none());
+    let gtid = executed.unwrap_or_default();
     Stamp { id, es: i64::from(place.time) * 1000, gtid, ts: now }
 }
 
@@ -193,6 +248,8 @@ struct Message<'a> {
     gathering: &'a mut Gathering,
     work: &'a mut Workspace,
     done: &'a mut Done,
+    /// Whether it gathers for an XA branch.
+    holds: bool,
     head: &'a TransactionHead,
     stamp: Stamp<'a>,
 }
@@ -205,14 +262,18 @@ impl Message<'_> {
         partition: i32,
         rows: Rows<'_>,
     ) -> Result<(), flat::Error> {
-        let slot = table.slot(partition, self.gathering);
+        let slot = if self.holds {
+            self.gathering.slot(&table.topic, partition, table.partitions)
+        } else {
+            table.slot(partition, self.gathering)
+        };
         let (work, stamp, flat) = (&mut *self.work, &self.stamp, &table.flat);
         let mut written = (0, 0);
         self.gathering.message(slot, &change.place, self.head.gtid.as_ref(), |out| {
             let start = out.len();
-            let count = flat.write(change, rows, stamp, work, out)?;
+            let (count, places) = flat.write(change, rows, stamp, work, out)?;
             written = (count, out.len() - start);
-            Ok(())
+            Ok(open_places(places))
         })?;
         self.done.messages += 1;
         self.done.rows += written.0 as u64;

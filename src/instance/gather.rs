@@ -7,6 +7,9 @@
 //! only the next message, or the commit, tells whether one is the last, the newest record
 //! stays open.
 //!
+//! The records of an XA branch gather by themselves ([`Gathering::of_branches`]): their headers
+//! `binlog` and `gtid` are those of the XA COMMIT, and stay open until then.
+//!
 //! Always holds: at most one record is open, and a part with an open record is not handed on.
 //! As long as nothing of the transaction at hand was taken, it can be taken back alone, and
 //! whole ones before it stay ([`Gathering::roll_back`]).
@@ -15,9 +18,10 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use crate::change::EventPlace;
+use crate::change::{EventPlace, Xid};
 use crate::record::{BatchBuilder, Mark};
 use crate::sink::Part;
+use crate::sink::held::{self, OpenPlaces};
 
 /// Bytes at which a partition's batch is cut (DESIGN section 5); one record may pass it.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
@@ -52,6 +56,9 @@ pub(crate) struct Gathering {
     open: Option<Slot>,
     open_binlog: Vec<u8>,
     open_gtid: Option<Arc<str>>,
+    /// Where the value of the open record stays open, if it is one of a branch.
+    open_places: OpenPlaces,
+    holds: bool,
     /// Messages of the transaction at hand so far.
     messages: u64,
     bytes: usize,
@@ -81,6 +88,11 @@ struct Cut {
 }
 
 impl Gathering {
+    /// One for the records of XA branches.
+    pub(crate) fn of_branches() -> Self {
+        Self { holds: true, ..Self::default() }
+    }
+
     /// The slot of a topic's partition; `partitions` is how many the topic should have.
     pub(crate) fn slot(&mut self, topic: &Arc<str>, partition: i32, partitions: i32) -> Slot {
         *self.found.entry((Arc::clone(topic), partition)).or_insert_with(|| {
@@ -114,7 +126,7 @@ impl Gathering {
         slot: Slot,
         place: &EventPlace,
         gtid: Option<&Arc<str>>,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<OpenPlaces, E>,
     ) -> Result<(), E> {
         self.close(false);
         self.cut_if_large(slot);
@@ -129,7 +141,11 @@ impl Gathering {
             self.touched.push(slot);
         }
         let before = builder.len();
-        builder.open(None, write)?;
+        let places = &mut self.open_places;
+        builder.open(None, |out| {
+            *places = write(out)?;
+            Ok(())
+        })?;
         self.bytes += builder.len() - before;
         self.open = Some(slot);
         self.open_binlog.clear();
@@ -180,7 +196,9 @@ impl Gathering {
     }
 
     /// Takes what may be handed on: all, save the part whose last record is open.
-    pub(crate) fn take(&mut self) -> Vec<Part> {
+    ///
+    /// `branch`: the one that the records are of, where they are of one.
+    pub(crate) fn take(&mut self, branch: Option<&Arc<Xid>>) -> Vec<Part> {
         self.forget_begin();
         let cut = std::mem::take(&mut self.cut).into_iter();
         let mut parts: Vec<Part> =
@@ -197,6 +215,9 @@ impl Gathering {
             self.found.clear();
             self.epoch = self.epoch.wrapping_add(1);
         }
+        for part in &mut parts {
+            part.branch = branch.cloned();
+        }
         parts
     }
 
@@ -204,6 +225,13 @@ impl Gathering {
         let Some(slot) = self.open.take() else { return };
         self.scratch.clear();
         let _ = write!(self.scratch, "{}{}", self.messages, if end { "/end" } else { "" });
+        self.messages += 1;
+        if self.holds {
+            if let Some(builder) = &mut self.slots[slot.place].builder {
+                held::leave_open(builder, &self.scratch, &self.open_places);
+            }
+            return;
+        }
         let mut headers: [(&str, &[u8]); 3] =
             [("binlog", &self.open_binlog), ("tx", &self.scratch), ("gtid", &[])];
         let headers = match &self.open_gtid {
@@ -216,7 +244,6 @@ impl Gathering {
         if let Some(builder) = &mut self.slots[slot.place].builder {
             builder.close(headers);
         }
-        self.messages += 1;
     }
 
     fn cut_if_large(&mut self, slot: Slot) {
@@ -253,6 +280,7 @@ impl Place {
             partition: self.partition,
             partitions: self.partitions,
             records: builder.finish(),
+            branch: None,
         }
     }
 }
@@ -272,7 +300,7 @@ mod tests {
         let written: Result<(), Infallible> =
             gathering.message(slot, &place(offset), Some(&gtid), |out| {
                 out.extend_from_slice(text.as_bytes());
-                Ok(())
+                Ok(OpenPlaces::default())
             });
         let Ok(()) = written;
     }
@@ -307,7 +335,7 @@ mod tests {
         gathering.end_transaction();
         let row = |topic: &str, value: &str, tx: &str| (topic.into(), value.into(), tx.into());
         assert_eq!(
-            read(&gathering.take()),
+            read(&gathering.take(None)),
             [
                 row("a", "one", "0"),
                 row("a", "three", "2/end"),
@@ -328,7 +356,7 @@ mod tests {
             first.get_or_insert(slot);
             say(&mut gathering, slot, 4, "row");
             gathering.end_transaction();
-            let parts = gathering.take();
+            let parts = gathering.take(None);
             assert_eq!((parts.len(), &parts[0].topic), (1, &name));
             assert!(gathering.slots.len() <= MOST_SLOTS + 1);
         }
@@ -343,9 +371,9 @@ mod tests {
         let (a, b) = (gathering.slot(&"a".into(), 0, 1), gathering.slot(&"b".into(), 0, 1));
         say(&mut gathering, a, 4, "one");
         say(&mut gathering, b, 5, "two");
-        assert_eq!(gathering.take().len(), 1);
+        assert_eq!(gathering.take(None).len(), 1);
         gathering.end_transaction();
-        assert_eq!(read(&gathering.take()), [("b".into(), "two".into(), "1/end".into())]);
+        assert_eq!(read(&gathering.take(None)), [("b".into(), "two".into(), "1/end".into())]);
     }
 
     #[test]
@@ -371,7 +399,7 @@ mod tests {
             fill(&mut gathering, &[(2, "next")]);
             gathering.end_transaction();
             let row = |topic: &str, value: &str, tx: &str| (topic.into(), value.into(), tx.into());
-            let mut found = read(&gathering.take());
+            let mut found = read(&gathering.take(None));
             found.sort();
             let wanted =
                 [row("a", "one", "0"), row("b", "two", "1/end"), row("c", "next", "0/end")];
@@ -387,7 +415,7 @@ mod tests {
         say(&mut gathering, a, 4, &large);
         say(&mut gathering, a, 5, "small");
         gathering.end_transaction();
-        let parts = gathering.take();
+        let parts = gathering.take(None);
         assert_eq!(parts.iter().map(|part| part.records.count()).collect::<Vec<_>>(), [1, 1]);
     }
 }

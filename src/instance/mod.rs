@@ -4,6 +4,7 @@
 //! pipeline between them, and does what each error asks for. The way of a row:
 //! `source` → channel → `pipeline` → `encode` → `gather` → sink.
 
+mod branch;
 mod encode;
 mod gather;
 pub(crate) mod pipeline;

@@ -70,8 +70,8 @@ pub enum Error {
 
 /// See the head of this file.
 pub(crate) struct Pipeline<'a, S> {
-    sink: &'a mut S,
-    encoder: Encoder,
+    pub(super) sink: &'a mut S,
+    pub(super) encoder: Encoder,
     /// Of the session of the source that was started; other chunks are refused.
     generation: Generation,
     window: Window<(Position, Done)>,
@@ -79,7 +79,9 @@ pub(crate) struct Pipeline<'a, S> {
     decoded: Position,
     /// Whether `decoded` or `state` still have to be handed to the sink.
     behind: bool,
-    state: Vec<StateRecord>,
+    pub(super) state: Vec<StateRecord>,
+    /// Bytes of records in the sink's open append beside those that the encoder counts.
+    pub(super) handed: usize,
     /// Whether part of a transaction has been taken.
     open: bool,
     last_commit: Instant,
@@ -101,6 +103,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             decoded: position,
             behind: false,
             state: Vec::new(),
+            handed: 0,
             open: false,
             last_commit: Instant::now(),
         }
@@ -172,8 +175,13 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     }
 
     fn has_room(&self) -> bool {
-        self.window.bytes() < MOST_BYTES_IN_FLIGHT && self.encoder.bytes() < COMMIT_BYTES
+        self.window.bytes() < MOST_BYTES_IN_FLIGHT && self.gathered() < COMMIT_BYTES
             || self.window.is_empty()
+    }
+
+    /// Bytes of records that no commit has taken.
+    fn gathered(&self) -> usize {
+        self.encoder.bytes() + self.handed
     }
 
     async fn take(&mut self, chunk: Chunk) -> Result<(), Error> {
@@ -187,17 +195,30 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             ChunkEnd::More => {
                 self.open = true;
                 self.encoder.encode(&chunk.head, &chunk.changes)?;
-                self.hand_over().await
+                match &chunk.head.branch {
+                    Some(xid) => self.hand_over_branch(xid).await,
+                    None => self.hand_over().await,
+                }
             }
             ChunkEnd::Commit(commit) => {
+                if let Some(step) = &commit.branch
+                    && self.has_touched(&step.xid)
+                {
+                    self.commit().await?;
+                }
                 if let Err(error) = self.encoder.encode(&chunk.head, &chunk.changes) {
                     if !self.open {
                         self.encoder.roll_back();
                     }
                     return Err(error.into());
                 }
-                self.encoder.end_transaction();
-                let staged = std::mem::take(&mut self.open);
+                let is_large = if let Some(step) = &commit.branch {
+                    self.branch(&chunk.head, step).await?
+                } else {
+                    self.encoder.end_transaction();
+                    false
+                };
+                let staged = std::mem::take(&mut self.open) || is_large;
                 self.whole(*commit);
                 if staged { self.commit().await } else { Ok(()) }
             }
@@ -214,15 +235,16 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     /// Commits when there are records, and it pays: the disk is idle and no more are at
     /// hand, or enough gathered.
     async fn commit_records_if_due(&mut self, more: bool) -> Result<(), Error> {
-        let any = self.encoder.bytes() > 0 || !self.state.is_empty();
+        let any = self.gathered() > 0 || !self.state.is_empty();
         let is_idle = self.window.len() < MOST_IN_FLIGHT && !more;
-        let due = is_idle || self.encoder.bytes() >= COMMIT_BYTES;
+        let due = is_idle || self.gathered() >= COMMIT_BYTES;
         if self.behind && !self.open && any && due { self.commit().await } else { Ok(()) }
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
-        let bytes = self.encoder.bytes();
+        let bytes = self.gathered();
         self.hand_over().await?;
+        self.handed = 0;
         let state = std::mem::take(&mut self.state);
         self.decoded.settle();
         let receipt = self.sink.commit(&self.decoded, state).await?;
@@ -233,7 +255,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         Ok(())
     }
 
-    async fn hand_over(&mut self) -> Result<(), Error> {
+    pub(super) async fn hand_over(&mut self) -> Result<(), Error> {
         for part in self.encoder.take() {
             self.sink.append(part).await?;
         }
@@ -244,6 +266,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     async fn take_back(&mut self) -> Result<(), Error> {
         if std::mem::take(&mut self.open) {
             self.encoder.clear();
+            self.handed = 0;
             self.sink.abort().await?;
         }
         Ok(())

@@ -89,6 +89,7 @@ fn to_source(error: &source::Error) -> Reaction {
         Error::Closed => Reaction::Retry,
         Error::Unsupported { .. }
         | Error::Statement { .. }
+        | Error::UnknownBranch { .. }
         | Error::NoBinlog { .. }
         | Error::Purged { .. }
         | Error::GtidHole { .. }

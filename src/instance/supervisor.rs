@@ -214,6 +214,7 @@ impl<S: Sink> Session<'_, S> {
         let before = Before {
             position: committed.position.map(|Position::MySql(position)| position),
             state: committed.state,
+            held: committed.held,
             meta_dat: if first_start { self.plan.meta_dat.read() } else { None },
         };
         let settings = self.plan.source.clone();
@@ -259,6 +260,7 @@ async fn show(
                 bytes: counts.bytes - shown.bytes,
                 skipped_events: counts.skipped_events - shown.skipped_events,
                 dropped_rows_events: counts.dropped_rows_events - shown.dropped_rows_events,
+                unknown_rollbacks: counts.unknown_rollbacks - shown.unknown_rollbacks,
                 heard_ms: counts.last_packet,
             });
             shown = counts;

@@ -49,7 +49,7 @@ use bytes::Bytes;
 
 pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterError};
 pub use handle::Log;
-pub use instance_writer::{Receipt, Restored, StateKind, StateWrite, Writer};
+pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
 pub use settings::LogSettings;
 pub use topic::{METADATA_TOPIC, NewTopic, Topic, TopicConfig};
 

@@ -3,11 +3,16 @@
 //! In: parts, a position, state records. Out: receipts of the log. The position goes into the
 //! instance's positions topic, as [`super::position_record`] has it.
 
-use bytes::Bytes;
+mod branches;
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::Shared;
+
+use self::branches::Branches;
 use super::position_record::{PositionError, PositionRecords};
-use super::{Committed, Error, Part, Receipt, Sink};
-use crate::change::{Position, StateRecord, StateTopic};
+use super::{Closing, Committed, Error, Part, Receipt, Sink};
+use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::log::{StateKind, StateWrite, Writer};
 
 /// See the head of this file.
@@ -15,12 +20,16 @@ use crate::log::{StateKind, StateWrite, Writer};
 pub struct Embedded {
     writer: Writer,
     positions: PositionRecords,
+    branches: Branches,
+    /// Of the newest commit since it was opened.
+    last: Option<Shared<Receipt>>,
 }
 
 impl Embedded {
     /// A sink over an instance's writer, not yet open.
     pub fn new(writer: Writer) -> Self {
-        Self { writer, positions: PositionRecords::default() }
+        let (positions, branches) = (PositionRecords::default(), Branches::default());
+        Self { writer, positions, branches, last: None }
     }
 }
 
@@ -31,12 +40,26 @@ impl Sink for Embedded {
         let (positions, position) = PositionRecords::read(position, base)?;
         self.positions = positions;
         let state = restored.schema.into_iter().map(schema_record).collect();
-        Ok(Committed { position, state })
+        let (branches, held) = Branches::restore(&self.writer).await?;
+        (self.branches, self.last) = (branches, None);
+        Ok(Committed { position, state, held })
     }
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {
-        let Part { topic, partition, partitions, records } = part;
+        if let Some(xid) = part.branch.clone() {
+            return self.branches.hold(&mut self.writer, &xid, part).await;
+        }
+        let Part { topic, partition, partitions, records, .. } = part;
         self.writer.append(&topic, partitions, partition, records).await.map_err(Error::from)
+    }
+
+    async fn publish_held(&mut self, xid: &Xid, closing: &Closing<'_>) -> Result<Bytes, Error> {
+        if self.branches.is_read_from_log(xid)
+            && let Some(last) = &self.last
+        {
+            last.clone().await?;
+        }
+        self.branches.publish(&mut self.writer, xid, closing).await
     }
 
     async fn commit(
@@ -45,13 +68,28 @@ impl Sink for Embedded {
         state: Vec<StateRecord>,
     ) -> Result<Receipt, Error> {
         let written = self.positions.write(position)?;
-        let mut state: Vec<_> = state.into_iter().map(state_write).collect();
-        state.extend(written.base.map(StateWrite::position_base));
-        let receipt = self.writer.commit(written.position, state).await?;
-        Ok(Box::pin(async { receipt.await.map_err(Error::from) }))
+        let mut writes = Vec::new();
+        for StateRecord { topic, key, value } in state {
+            match (topic, value) {
+                (StateTopic::Schema, value) => {
+                    writes.push(StateWrite { kind: StateKind::Schema, key, value });
+                }
+                (StateTopic::Xa, Some(about)) => {
+                    writes.extend(self.branches.prepare(&mut self.writer, key, about).await?);
+                }
+                (StateTopic::Xa, None) => writes.extend(self.branches.end(&key)),
+            }
+        }
+        writes.extend(written.base.map(StateWrite::position_base));
+        let receipt = self.writer.commit(written.position, writes).await?;
+        let receipt: Receipt = Box::pin(async { receipt.await.map_err(Error::from) });
+        let receipt = receipt.shared();
+        self.last = Some(receipt.clone());
+        Ok(Box::pin(receipt))
     }
 
     async fn abort(&mut self) -> Result<(), Error> {
+        self.branches.abort();
         self.writer.abort().await.map_err(Error::from)
     }
 }
@@ -64,12 +102,4 @@ impl From<PositionError> for Error {
 
 fn schema_record((key, value): (Bytes, Bytes)) -> StateRecord {
     StateRecord { topic: StateTopic::Schema, key, value: Some(value) }
-}
-
-fn state_write(record: StateRecord) -> StateWrite {
-    let kind = match record.topic {
-        StateTopic::Schema => StateKind::Schema,
-        StateTopic::Xa => StateKind::Xa,
-    };
-    StateWrite { kind, key: record.key, value: record.value }
 }

@@ -1,23 +1,27 @@
-//! Where the records of an instance go: the four verbs, and what they promise. (The fifth of
-//! DESIGN, publishing a held XA branch, comes with XA transactions.)
+//! Where the records of an instance go: the five verbs, and what they promise.
 //!
-//! A sink holds all the state there is: rows, source position, schema history. What one
-//! [`Sink::commit`] ends becomes durable, and then visible, together or not at all.
+//! A sink holds all the state there is: rows, source position, schema history, held XA
+//! branches. What one [`Sink::commit`] ends becomes durable, and then visible, together or not
+//! at all.
 
 mod embedded;
+pub(crate) mod held;
 pub(crate) mod position_record;
 mod refusal;
 #[cfg(test)]
 pub(crate) mod scripted;
 
 pub use embedded::Embedded;
+pub use held::Closing;
 pub use refusal::Refusal;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::change::{Position, StateRecord};
+use bytes::Bytes;
+
+use crate::change::{Position, StateRecord, Xid};
 use crate::log::WriterError;
 use crate::record::Batch;
 pub use position_record::PositionError;
@@ -33,6 +37,9 @@ pub struct Part {
     pub partitions: i32,
     /// The records, in the order they are to be read.
     pub records: Batch,
+    /// The XA branch that they are part of: held under it, and nowhere else, until
+    /// [`Sink::publish_held`]. Their headers and some places of their values are open.
+    pub branch: Option<Arc<Xid>>,
 }
 
 /// What was committed last: where a restart begins.
@@ -42,10 +49,12 @@ pub struct Committed {
     pub position: Option<Position>,
     /// The newest record of each key that was not deleted.
     pub state: Vec<StateRecord>,
+    /// The XA branches that are held.
+    pub held: Vec<Arc<Xid>>,
 }
 
 /// Why a verb failed. After any error the sink refuses all until it is opened again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// A newer owner has opened the sink, or the append does not follow the last.
     #[error("the sink belongs to a newer session of this instance")]
@@ -93,8 +102,20 @@ pub trait Sink: Send {
     /// Adds to the open append; the first part opens it. Nobody can read it yet.
     fn append(&mut self, part: Part) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Adds the records of a held XA branch to the open append, with what they lacked; what the
+    /// state record said of it. The branch stays held until a commit deletes its record.
+    fn publish_held(
+        &mut self,
+        xid: &Xid,
+        closing: &Closing<'_>,
+    ) -> impl Future<Output = Result<Bytes, Error>> + Send;
+
     /// Ends the open append: its parts, `position` and `state` become durable, and then
     /// visible, together or not at all. Without a part only the position moves.
+    ///
+    /// A record of [`StateTopic::Xa`](crate::change::StateTopic) has the text of an xid for its
+    /// key: with a value it makes the branch held whose parts were appended; without one the
+    /// branch is held no more. An append may do one or the other to a branch, once.
     fn commit(
         &mut self,
         position: &Position,

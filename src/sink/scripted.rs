@@ -1,12 +1,16 @@
 //! A sink whose durability a test decides: receipts are settled by hand, in any order, and
 //! what was appended and committed can be looked at.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
-use super::{Committed, Error, Part, Receipt, Sink};
-use crate::change::{Position, StateRecord};
+use bytes::Bytes;
+
+use super::held::{Cutter, Joiner};
+use super::{Closing, Committed, Error, Part, Receipt, Sink};
+use crate::change::{Position, StateRecord, StateTopic, Xid};
 
 /// See the head of this file. Clones are the same sink.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +22,10 @@ pub(crate) struct Scripted {
 struct Script {
     receipts: Vec<oneshot::Sender<Result<(), Error>>>,
     open: Vec<Part>,
+    /// What came of branches in the open append, by the texts of their xids.
+    branches: BTreeMap<String, Cutter>,
+    /// Pieces, and what the state record says.
+    held: BTreeMap<String, (Vec<Vec<u8>>, Bytes)>,
     commits: Vec<(Position, Vec<Part>)>,
     aborts: usize,
     /// Commits are durable at once.
@@ -70,6 +78,11 @@ impl Scripted {
             .collect()
     }
 
+    /// The xids that are held.
+    pub(crate) fn held(&self) -> Vec<String> {
+        self.script().held.keys().cloned().collect()
+    }
+
     /// The values of the open append.
     pub(crate) fn open_values(&self) -> Vec<String> {
         values(&self.script().open)
@@ -99,21 +112,53 @@ impl Sink for Scripted {
     async fn open(&mut self) -> Result<Committed, Error> {
         let script = self.script();
         let position = script.commits.last().map(|(position, _)| position.clone());
-        Ok(Committed { position, ..Committed::default() })
+        let held = script.held.keys().map(|xid| Arc::new(xid.parse().expect("an xid")));
+        Ok(Committed { position, held: held.collect(), ..Committed::default() })
     }
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {
-        self.script().open.push(part);
+        let mut script = self.script();
+        match &part.branch {
+            Some(xid) => {
+                let cutter = script.branches.entry(xid.to_string()).or_default();
+                assert!(cutter.push(part).is_empty(), "tests have small branches");
+            }
+            None => script.open.push(part),
+        }
         Ok(())
+    }
+
+    async fn publish_held(&mut self, xid: &Xid, closing: &Closing<'_>) -> Result<Bytes, Error> {
+        let mut script = self.script();
+        let (pieces, about) = script.held.get(&xid.to_string()).expect("it is held").clone();
+        let mut joiner = Joiner::default();
+        for piece in pieces {
+            script.open.extend(joiner.push(&piece, closing).expect("cut here"));
+        }
+        assert!(joiner.is_empty());
+        Ok(about)
     }
 
     async fn commit(
         &mut self,
         position: &Position,
-        _state: Vec<StateRecord>,
+        state: Vec<StateRecord>,
     ) -> Result<Receipt, Error> {
         let mut script = self.script();
         let parts = std::mem::take(&mut script.open);
+        for StateRecord { key, value, .. } in
+            state.into_iter().filter(|record| record.topic == StateTopic::Xa)
+        {
+            let xid = String::from_utf8(key.to_vec()).expect("the text of an xid");
+            match value {
+                Some(about) => {
+                    let pieces = script.branches.remove(&xid).and_then(Cutter::finish);
+                    script.held.insert(xid, (pieces.into_iter().collect(), about));
+                }
+                None => drop(script.held.remove(&xid)),
+            }
+        }
+        assert!(script.branches.is_empty(), "a branch was begun and not held");
         script.commits.push((position.clone(), parts));
         if script.prompt {
             return Ok(Box::pin(async { Ok(()) }));
@@ -126,6 +171,7 @@ impl Sink for Scripted {
     async fn abort(&mut self) -> Result<(), Error> {
         let mut script = self.script();
         script.open.clear();
+        script.branches.clear();
         script.aborts += 1;
         Ok(())
     }

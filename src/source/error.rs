@@ -55,6 +55,19 @@ pub enum Error {
         /// Where it stands.
         place: EventPlace,
     },
+    /// An XA COMMIT of a branch that is not held, and was not found in the source's binlogs.
+    #[error(
+        "the XA COMMIT of {xid} at {}:{} is of a branch that was prepared before this instance \
+         began, and its rows are not in the source's binlogs any more; copy the tables that it \
+         changed anew, and set sluice.xa.unknown=skip to go on without them",
+        .place.file, .place.offset
+    )]
+    UnknownBranch {
+        /// Where it stands.
+        place: EventPlace,
+        /// The text of its xid.
+        xid: String,
+    },
     /// The server writes no binlog.
     #[error("the source {address} writes no binlog: set log_bin there and restart it")]
     NoBinlog {
@@ -159,6 +172,7 @@ impl Error {
             | Self::Event { .. }
             | Self::Unsupported { .. }
             | Self::Statement { .. }
+            | Self::UnknownBranch { .. }
             | Self::NoBinlog { .. }
             | Self::Purged { .. }
             | Self::GtidHole { .. }

@@ -8,6 +8,7 @@ pub struct Progress {
     bytes: AtomicU64,
     skipped_events: AtomicU64,
     dropped_rows_events: AtomicU64,
+    unknown_rollbacks: AtomicU64,
     last_packet: AtomicU64,
 }
 
@@ -20,6 +21,8 @@ pub struct Counts {
     pub skipped_events: u64,
     /// Rows events of tables without a definition that the settings let drop.
     pub dropped_rows_events: u64,
+    /// XA ROLLBACKs of branches that were not held.
+    pub unknown_rollbacks: u64,
     /// When the server was last heard, in milliseconds since 1970.
     pub last_packet: u64,
 }
@@ -32,6 +35,7 @@ impl Progress {
             bytes: read(&self.bytes),
             skipped_events: read(&self.skipped_events),
             dropped_rows_events: read(&self.dropped_rows_events),
+            unknown_rollbacks: read(&self.unknown_rollbacks),
             last_packet: read(&self.last_packet),
         }
     }
@@ -47,6 +51,10 @@ impl Progress {
 
     pub(super) fn skipped(&self) {
         self.skipped_events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn unknown_rollback(&self) {
+        self.unknown_rollbacks.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn dropped_rows(&self) {

@@ -12,6 +12,7 @@ mod events;
 mod idle;
 mod payload;
 mod tables;
+mod xa;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::idle::Idle;
 use self::payload::{Payload, Proof};
 use self::tables::Tables;
-use super::assemble::{Assembler, End, Fault, Input, Piece, TakenBack};
+use super::assemble::{Assembler, End, Fault, Input, Piece, Shown};
 use super::channel::Sender;
 use super::progress::Progress;
 use super::{Error, Settings};
@@ -32,7 +33,7 @@ use crate::binlog::{
     AlterPhase, ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments,
     HEADER_LENGTH, Tracker,
 };
-use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName};
+use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName, Xid};
 use crate::clock;
 use crate::filter::Verdicts;
 use crate::mysql;
@@ -50,7 +51,7 @@ pub(super) enum Ended {
     /// As asked.
     Stopped,
     /// A transaction has to be read again, knowing this.
-    TakenBack(Box<TakenBack>),
+    Again(Box<Shown>),
 }
 
 /// A statement that is logged beside its rows.
@@ -78,6 +79,8 @@ pub(super) struct Reader<'a> {
     settings: &'a Settings,
     schema: &'a mut Schema,
     reached: &'a mut MySqlPosition,
+    /// The XA branches that are held there.
+    held: &'a mut HashSet<Arc<Xid>>,
     progress: &'a Progress,
     assembler: Assembler,
     tracker: Tracker,
@@ -111,7 +114,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(
         settings: &'a Settings,
         schema: &'a mut Schema,
-        reached: &'a mut MySqlPosition,
+        (reached, held): (&'a mut MySqlPosition, &'a mut HashSet<Arc<Xid>>),
         progress: &'a Progress,
         assembler: Assembler,
         tracker: Tracker,
@@ -122,6 +125,7 @@ impl<'a> Reader<'a> {
             settings,
             schema,
             reached,
+            held,
             progress,
             assembler,
             tracker,
@@ -155,7 +159,7 @@ impl<'a> Reader<'a> {
         // What was handed over goes out, however the reading ended.
         match ended {
             Ok(Ended::Stopped) => self.stop(outlet).await,
-            Ok(Ended::TakenBack(_)) | Err(_) => self.send_parcel(outlet).await.and(ended),
+            Ok(Ended::Again(_)) | Err(_) => self.send_parcel(outlet).await.and(ended),
         }
     }
 
@@ -199,7 +203,7 @@ impl<'a> Reader<'a> {
             match result {
                 Ok(()) => {}
                 Err(Stop::Asked) => return Ok(Ended::Stopped),
-                Err(Stop::TakenBack(range)) => return Ok(Ended::TakenBack(range)),
+                Err(Stop::Again(shown)) => return Ok(Ended::Again(shown)),
                 Err(Stop::Error(error)) => return Err(*error),
             }
         }
@@ -316,7 +320,7 @@ impl<'a> Reader<'a> {
     async fn hand_over_or_hold(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
         match (&mut self.proof, &piece.end) {
             (Proof::Pending { held }, End::Commit(_)) => {
-                *held = Some(piece);
+                *held = Some(Box::new(piece));
                 Ok(())
             }
             (Proof::Pending { .. }, End::More | End::Abort) | (Proof::Given, _) => {
@@ -339,7 +343,8 @@ impl<'a> Reader<'a> {
             }
             End::Commit(mut commit) => {
                 commit.state = self.schema.commit().map_err(Error::from)?;
-                if whole && changes.is_empty() && commit.state.is_empty() {
+                let is_idle = commit.state.is_empty() && commit.branch.is_none();
+                if whole && changes.is_empty() && is_idle {
                     self.idle.pass(commit);
                     return Ok(());
                 }
@@ -351,6 +356,7 @@ impl<'a> Reader<'a> {
         let chunk = Chunk { generation: outlet.generation, head, changes, end };
         if let Some(commit) = position {
             self.reached.advance(&commit);
+            self.note_branch(commit.branch);
         }
         self.post(chunk, bytes, outlet).await
     }
@@ -465,7 +471,7 @@ async fn session<'s>(
 #[derive(Debug)]
 enum Stop {
     Asked,
-    TakenBack(Box<TakenBack>),
+    Again(Box<Shown>),
     Error(Box<Error>),
 }
 
@@ -484,8 +490,9 @@ impl From<Error> for Stop {
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::TakenBack(range) => Self::TakenBack(range),
+            Fault::Again(shown) => Self::Again(shown),
             Fault::Outside { .. } => Self::from(Error::Start(fault.to_string())),
+            Fault::OtherBranch { .. } => Self::broken(fault.to_string()),
         }
     }
 }

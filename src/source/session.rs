@@ -7,12 +7,13 @@
 //!
 //! The reaction to an [`Error`] is the caller's: run again under a new generation, or stop.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::assemble::{Assembler, TakenBack};
+use super::assemble::{Assembler, Shown};
 use super::channel::Sender;
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
@@ -20,6 +21,7 @@ use super::{Error, Settings, check, horizon, start};
 use crate::binlog::Tracker;
 use crate::change::{
     Chunk, ChunkEnd, CountedSet, FileName, Generation, MySqlPosition, StateRecord, TransactionHead,
+    Xid,
 };
 use crate::clock;
 use crate::mysql;
@@ -35,6 +37,8 @@ pub struct Before {
     pub position: Option<MySqlPosition>,
     /// The newest records of the schema history.
     pub state: Vec<StateRecord>,
+    /// The XA branches that are held.
+    pub held: Vec<Arc<Xid>>,
     /// The content of a `meta.dat`; read only without a position.
     pub meta_dat: Option<Vec<u8>>,
 }
@@ -54,8 +58,10 @@ pub struct Source {
     schema: Schema,
     /// Behind the last transaction that was handed over whole.
     reached: MySqlPosition,
-    /// What earlier readings of a transaction have shown to be rolled back.
-    taken_back: Vec<TakenBack>,
+    /// The XA branches that are held there.
+    held: HashSet<Arc<Xid>>,
+    /// What earlier readings of a transaction have shown.
+    shown: Vec<Shown>,
     progress: Arc<Progress>,
     time_zone: String,
 }
@@ -89,8 +95,9 @@ impl Source {
         let (reached, append) = first;
         let time_zone = probe::time_zone(&mut session, &probe).await?;
         session.close().await;
-        let (taken_back, progress) = (Vec::new(), Arc::new(Progress::default()));
-        Ok((Self { settings, schema, reached, taken_back, progress, time_zone }, append))
+        let held = before.held.into_iter().collect();
+        let (shown, progress) = (Vec::new(), Arc::new(Progress::default()));
+        Ok((Self { settings, schema, reached, held, shown, progress, time_zone }, append))
     }
 
     /// Behind the last transaction that was handed over whole.
@@ -121,19 +128,20 @@ impl Source {
             self.schema.rollback();
             match ended {
                 Ok(Ended::Stopped) => return Ok(()),
-                Ok(Ended::TakenBack(range)) => {
-                    tracing::info!(
-                        file = &*range.file,
-                        offset = range.transaction,
-                        "a rollback concerns rows that were handed over: the transaction is read again"
-                    );
+                Ok(Ended::Again(shown)) => {
+                    let (file, offset) = shown.transaction();
+                    let reason = match &*shown {
+                        Shown::TakenBack(_) => "a rollback concerns rows that were handed over",
+                        Shown::OnePhase { .. } => "an XA branch is committed in one phase",
+                    };
+                    tracing::info!(%file, offset, reason, "the transaction is read again");
                     // What lies before the place reached is not read again.
                     let reached = &self.reached;
-                    self.taken_back.retain(|known| {
-                        *known.file == *range.file
-                            && (*known.file != *reached.file || known.transaction >= reached.offset)
+                    self.shown.retain(|known| {
+                        let (of, transaction) = known.transaction();
+                        of == file && (**of != *reached.file || transaction >= reached.offset)
                     });
-                    self.taken_back.push(*range);
+                    self.shown.push(*shown);
                     abort(generation, chunks).await?;
                 }
                 Err(error) => {
@@ -164,9 +172,9 @@ impl Source {
         let mut reader = Reader::new(
             &self.settings,
             &mut self.schema,
-            &mut self.reached,
+            (&mut self.reached, &mut self.held),
             &self.progress,
-            Assembler::new(executed, self.taken_back.clone()),
+            Assembler::new(executed, self.shown.clone()),
             tracker,
             session,
             (checksums, version),

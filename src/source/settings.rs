@@ -29,6 +29,8 @@ pub struct Settings {
     pub filter: TableFilter,
     /// What to do with rows older than any known definition.
     pub adopt: Adopt,
+    /// What to do at an XA COMMIT of a branch that is nowhere to be found.
+    pub unknown_branch: UnknownBranch,
     /// What passes beside rows.
     pub statements: Statements,
     /// Rows of a table without a definition: dropped, counted, and said loudly, instead of
@@ -36,6 +38,17 @@ pub struct Settings {
     pub drop_unknown_tables: bool,
     /// What one source leaves to the next of the same instance.
     pub remembered: Remembered,
+}
+
+/// What to do at an XA COMMIT of a branch that is not held and is not in the source's binlogs any
+/// more (`sluice.xa.unknown`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownBranch {
+    /// Stop, with advice.
+    #[default]
+    Stop,
+    /// Go on without its changes, said loudly.
+    Skip,
 }
 
 /// Which statements are published.
@@ -91,6 +104,7 @@ impl Settings {
             start: StartAt::default(),
             filter,
             adopt: Adopt::default(),
+            unknown_branch: UnknownBranch::default(),
             statements: Statements::default(),
             drop_unknown_tables: false,
             remembered: Remembered::default(),

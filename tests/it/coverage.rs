@@ -37,7 +37,7 @@ const ASSEMBLEGTID: &str =
     "src/source/assemble/tests.rs::a_transaction_ends_with_its_commit_and_stands_behind_it";
 const BEGIN: &str =
     "tests/it/source/begin.rs::a_begin_by_file_or_time_is_found_with_its_complete_gtid_set";
-const XA: &str = "src/binlog/tests/captured.rs::xa_events_carry_their_identifiers";
+const XA: &str = "tests/it/xa.rs::a_branch_is_published_at_its_commit_on_mysql";
 const PARTIAL: &str = "src/binlog/tests/captured.rs::partial_json_updates_become_whole_documents";
 const FLIP: &str = "tests/it/payloads.rs::a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_read_again";
 const INFLATED: &str = "tests/it/payloads.rs::a_payload_of_kilobytes_that_inflates_to_megabytes_takes_no_more_memory_than_its_events";
@@ -125,7 +125,7 @@ events! {
     PreviousGtids, "counted where a position needs its set", [BEGIN];
     TransactionContext, "", [POLICIES];
     ViewChange, "", [POLICIES];
-    XaPrepare, "", [XA];
+    XaPrepare, "an XA branch is held, or committed in one phase", [XA];
     PartialUpdateRows, "made whole by the image before", [PARTIAL];
     TransactionPayload, "inflated event by event, visible only when its checksum is right", [FLIP, INFLATED];
     HeartbeatV2, "the position moves, and the lag is known", [LAGTEST];

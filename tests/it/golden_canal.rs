@@ -10,20 +10,10 @@ mod stops;
 mod surgery;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::harness::{self, Record, Server, Sluice, topics};
-
-/// What is left to a later issue: the set, the part of its script that is not run (from the one
-/// text to before the other), and the lines of `.single.jsonl` that come of it.
-///
-/// An instance stops at the first of the two XA transactions here, and says so. What it will
-/// write is line 104 at the COMMIT, and nothing for the other three. That of line 108, committed
-/// in one phase, is one like any other.
-const LEFT: &[(&str, (&str, &str), RangeInclusive<usize>)] =
-    &[("dml", ("XA START 'x1'", "XA START 'x3'"), 104..=107)];
 
 /// A line of a recording.
 struct Line {
@@ -114,14 +104,9 @@ fn publishing(mysql: &Server, instances: &[(&str, Properties)]) -> Sluice {
     sluice
 }
 
-/// The recorded SQL, without the parts that [`LEFT`] names.
+/// The recorded SQL.
 fn script(set: &str) -> String {
-    let whole = std::fs::read_to_string(folder().join(format!("{set}.sql"))).unwrap();
-    LEFT.iter().filter(|left| left.0 == set).fold(whole, |script, (_, (from, to), _)| {
-        let (before, part) = script.split_once(from).unwrap();
-        let (_, behind) = part.split_once(to).unwrap();
-        format!("{before}{to}{behind}")
-    })
+    std::fs::read_to_string(folder().join(format!("{set}.sql"))).unwrap()
 }
 
 fn folder() -> &'static Path {
@@ -139,10 +124,6 @@ fn recording(file: &str) -> Vec<Line> {
     lines.collect()
 }
 
-fn is_left(set: &str, line: usize) -> bool {
-    LEFT.iter().any(|(one, _, lines)| *one == set && lines.contains(&line))
-}
-
 /// A message without what varies from run to run.
 fn masked(message: &str) -> String {
     surgery::with_member(&surgery::with_member(message, "id", "0"), "ts", "0")
@@ -152,7 +133,6 @@ fn masked(message: &str) -> String {
 fn wanted(set: &str, recorded: &[Line]) -> Vec<(usize, String)> {
     let numbered = recorded.iter().enumerate().map(|(at, line)| (at + 1, line));
     numbered
-        .filter(|(number, _)| !is_left(set, *number))
         .filter_map(|(number, line)| {
             Some((number, mended::ours(set, number, &masked(&line.value)).0?))
         })
@@ -207,9 +187,7 @@ fn assert_topics(set: &'static str, sluice: &Sluice, single: &[Line]) {
     for line in recording(&format!("{set}.jsonl")) {
         let canal = masked(&line.value);
         let number = numbers[&canal];
-        if !is_left(set, number)
-            && let Some(ours) = mended::ours(set, number, &canal).0
-        {
+        if let Some(ours) = mended::ours(set, number, &canal).0 {
             by_topic.entry(line.topic).or_default().push((number, ours));
         }
     }

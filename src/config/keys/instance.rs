@@ -341,7 +341,13 @@ pub(super) const KEYS: &[Key] = &[
         "never",
         "rows older than the known definition of their table: stop, or take the current one, said loudly",
     ),
-    later(HERE, "sluice.xa.unknown", "stop", "XA transactions are not served yet"),
+    served(
+        HERE,
+        "sluice.xa.unknown",
+        Kind::OneOf(&["stop", "skip"]),
+        "stop",
+        "XA COMMIT of a branch of which neither we nor the source's binlogs have the rows: stop, or go on without them, said loudly",
+    ),
     // Without meaning here.
     idle(HERE, "canal.instance.transaction.size", "1024", "a transaction is never cut"),
     idle(HERE, "canal.instance.memory.buffer.size", "16384", MEMORY),

@@ -6,7 +6,7 @@ use crate::change::{ColumnSet, RowsChange, RowsKind};
 
 use super::plan::{PlannedColumn, close_object, put_mysql_types, put_sql_types};
 use super::statement::{put_gtid_and_id, put_type};
-use super::{Error, FlatPlan, Stamp};
+use super::{Error, FlatPlan, Stamp, StampPlaces};
 
 /// Which rows of an event a message holds.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,8 @@ pub struct Workspace {
 
 impl FlatPlan {
     /// Appends the message of `rows` of `change`, which must be of this plan's table
-    /// version, and returns how many rows it has. After an error `out` holds a part of it.
+    /// version, and returns how many rows it has, and where its stamp stands. After an error
+    /// `out` holds a part of it.
     pub fn write(
         &self,
         change: &RowsChange,
@@ -56,7 +57,8 @@ impl FlatPlan {
         stamp: &Stamp<'_>,
         work: &mut Workspace,
         out: &mut Vec<u8>,
-    ) -> Result<usize, Error> {
+    ) -> Result<(usize, StampPlaces), Error> {
+        let begin = out.len();
         work.old.clear();
         work.sql_types.clear();
         work.sql_types.resize(self.columns.len(), 0);
@@ -80,8 +82,8 @@ impl FlatPlan {
         if out.len() > start {
             out.pop(); // the comma behind the last row
         }
-        self.put_tail(change, stamp, work, out);
-        Ok(taken)
+        let places = self.put_tail(change, stamp, work, out, begin);
+        Ok((taken, places))
     }
 
     /// Gives `each` the index of a row and the text of a column as the message shows it
@@ -221,7 +223,8 @@ impl FlatPlan {
         stamp: &Stamp<'_>,
         work: &Workspace,
         out: &mut Vec<u8>,
-    ) {
+        begin: usize,
+    ) -> StampPlaces {
         let present = change.after_columns.as_ref().unwrap_or(&change.columns);
         let whole = self.is_whole(present);
         let columns = || {
@@ -231,7 +234,7 @@ impl FlatPlan {
         out.push(b']');
         out.extend_from_slice(&self.database);
         put_signed(out, stamp.es);
-        put_gtid_and_id(out, stamp);
+        let (gtid, id) = put_gtid_and_id(out, stamp, begin);
         out.extend_from_slice(b",\"isDdl\":false,\"mysqlType\":");
         if whole {
             out.extend_from_slice(&self.mysql_types);
@@ -265,7 +268,9 @@ impl FlatPlan {
             put_sql_types(out, columns().map(number));
         }
         out.extend_from_slice(&self.name);
+        let ts = out.len() - begin;
         put_signed(out, stamp.ts);
+        let ts = ts..out.len() - begin;
         put_type(
             out,
             match change.kind {
@@ -274,6 +279,7 @@ impl FlatPlan {
                 RowsKind::Delete => "DELETE",
             },
         );
+        StampPlaces { gtid, id, ts }
     }
 
     /// Whether an image with these columns has all that are shown.

@@ -28,6 +28,8 @@ pub use message::{Rows, Workspace};
 pub use plan::FlatPlan;
 pub use statement::write_statement;
 
+use std::ops::Range;
+
 use crate::binlog;
 use crate::change::TableName;
 use crate::format::Zone;
@@ -74,6 +76,18 @@ pub struct Stamp<'a> {
     pub gtid: &'a str,
     /// Time of writing, in milliseconds.
     pub ts: i64,
+}
+
+/// Where in a message the stamp stands that is another when the message is published later
+/// (XA): ranges of its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StampPlaces {
+    /// The text of the executed set.
+    pub gtid: Range<usize>,
+    /// The number of the batch.
+    pub id: Range<usize>,
+    /// The time of writing.
+    pub ts: Range<usize>,
 }
 
 /// Why rows could not be written.

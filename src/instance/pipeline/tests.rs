@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::change::{
-    Change, Column, ColumnSet, ColumnType, EventPlace, Executed, MySqlPosition, RowsChange,
-    RowsKind, StatementChange, StatementKind, Table, TableName, TableVersion, TransactionHead,
+    BranchEnd, BranchStep, Change, Column, ColumnSet, ColumnType, EventPlace, Executed,
+    MySqlPosition, RowsChange, RowsKind, StatementChange, StatementKind, Table, TableName,
+    TableVersion, TransactionHead, Xid,
 };
 use crate::instance::plan::tests::publication;
 use crate::sink::scripted::Scripted;
@@ -42,6 +43,7 @@ fn commit(text: &str, offset: u64) -> Chunk {
         gtid: None,
         passed: Vec::new(),
         state: Vec::new(),
+        branch: None,
     };
     chunk(text, ChunkEnd::Commit(Box::new(commit)))
 }
@@ -421,4 +423,105 @@ async fn a_chunk_of_an_older_session_is_refused() {
     let outcome = run(&sink, vec![stale], async |_sender, _shutdown| {}).await;
     assert!(matches!(outcome.result, Err(Error::Generation)));
     assert_eq!(sink.commits(), 0);
+}
+
+fn xid(name: &str) -> Arc<Xid> {
+    Arc::new(Xid { format: 1, gtrid: name.as_bytes().to_vec(), bqual: Vec::new() })
+}
+
+/// A transaction that does this to a branch, at the offset before its end.
+fn branch(name: &str, end: BranchEnd, text: &str, offset: u64) -> Chunk {
+    let mut chunk = commit(text, offset);
+    let is_of_branch = end == BranchEnd::Prepared;
+    chunk.head = Arc::new(TransactionHead {
+        gtid: Some(format!("g:{offset}").into()),
+        executed: Some(format!("g:1-{offset}").into()),
+        branch: is_of_branch.then(|| xid(name)),
+    });
+    let place = EventPlace { file: "binlog.000001".into(), offset: offset - 1, time: 0 };
+    let ChunkEnd::Commit(commit) = &mut chunk.end else { unreachable!() };
+    commit.branch = Some(Box::new(BranchStep { xid: xid(name), end, place }));
+    chunk
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_branch_is_published_at_its_commit_with_its_place_and_dropped_at_its_rollback() {
+    use BranchEnd::{Committed, Prepared, RolledBack};
+    let sink = Scripted::prompt();
+    let mut first = branch("x", Prepared, "held", 10);
+    first.changes.push(statement("held too"));
+    let chunks = vec![
+        first,
+        branch("y", Prepared, "dropped", 20),
+        branch("z", Prepared, "left", 30),
+        commit("between", 40),
+        branch("x", Committed, "", 50),
+        branch("y", RolledBack, "", 60),
+        commit("behind", 70),
+    ];
+    let outcome = run(&sink, chunks, async |sender, _shutdown| drop(sender)).await;
+    outcome.result.unwrap();
+    assert_eq!(outcome.transactions, 3);
+    let all: Vec<String> = committed(&sink).into_iter().flat_map(|(_, texts)| texts).collect();
+    assert_eq!(all, ["between", "held", "held too", "behind"]);
+    assert_eq!(sink.headers("tx"), ["0/end", "0", "1/end", "0/end"]);
+    assert_eq!(sink.headers("binlog")[1..3], ["binlog.000001:49", "binlog.000001:49"]);
+    let values: Vec<String> = sink.committed().into_iter().flat_map(|(_, values)| values).collect();
+    for value in &values[1..3] {
+        let json: serde_json::Value = serde_json::from_str(value).unwrap();
+        assert_eq!(json["gtid"], "g:1-50");
+        assert!(json["ts"].as_i64() > Some(0) && json["id"].as_i64() > Some(0));
+    }
+    assert_eq!(sink.held(), [xid("z").to_string()]);
+}
+
+/// The sink promises nothing of a branch that an append touches twice.
+#[tokio::test(start_paused = true)]
+async fn what_ends_a_branch_is_in_a_later_append_than_what_held_it() {
+    use BranchEnd::{Committed, Prepared, RolledBack};
+    let sink = Scripted::prompt();
+    let chunks = vec![
+        branch("x", Prepared, "first", 10),
+        branch("x", RolledBack, "", 20),
+        branch("x", Prepared, "second", 30),
+        branch("x", Committed, "", 40),
+    ];
+    let outcome = run(&sink, Vec::new(), async |sender, _shutdown| {
+        sender.send_all(chunks, 0).await.unwrap();
+        until(|| sink.commits() == 4).await;
+        drop(sender);
+    })
+    .await;
+    outcome.result.unwrap();
+    let all: Vec<(u64, Vec<String>)> = committed(&sink);
+    let second = vec!["second".to_owned()];
+    assert_eq!(all, [(10, vec![]), (20, vec![]), (30, vec![]), (40, second)]);
+    assert!(sink.held().is_empty());
+}
+
+/// Larger than a chunk, it is held piece by piece; and of one that is cut off nothing is.
+#[tokio::test(start_paused = true)]
+async fn a_branch_in_chunks_is_held_whole_or_not_at_all() {
+    use BranchEnd::{Committed, Prepared};
+    let sink = Scripted::prompt();
+    let more = |name: &str, text: &str| {
+        let last = branch(name, Prepared, text, 10);
+        Chunk { end: ChunkEnd::More, ..last }
+    };
+    let chunks = vec![
+        commit("before", 5),
+        more("x", "first"),
+        chunk("", ChunkEnd::Abort),
+        more("x", "first"),
+        more("x", "second"),
+        branch("x", Prepared, "third", 10),
+        branch("x", Committed, "", 20),
+        more("y", "cut off"),
+    ];
+    let outcome = run(&sink, chunks, async |sender, _shutdown| drop(sender)).await;
+    outcome.result.unwrap();
+    let all: Vec<String> = committed(&sink).into_iter().flat_map(|(_, texts)| texts).collect();
+    assert_eq!(all, ["before", "first", "second", "third"]);
+    assert_eq!(sink.headers("tx")[1..], ["0", "1", "2/end"]);
+    assert!(sink.held().is_empty());
 }

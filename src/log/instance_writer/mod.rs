@@ -30,7 +30,7 @@ use crate::log::staged::StagedPart;
 use crate::log::topic::Topic;
 use crate::record::{Batch, BatchBuilder};
 
-pub use restore::Restored;
+pub use restore::{Restored, StateRead};
 
 /// Resolves when a commit is durable and can be read.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<(), WriterError>> + Send>>;
@@ -186,6 +186,24 @@ impl Writer {
         guard.session.number += 1;
         guard.give_back();
         Ok(Box::pin(async move { answer.await.unwrap_or_else(|_| Err(closed())) }))
+    }
+
+    /// Adds a state record to the open append: for those that are too large to wait in memory
+    /// for the commit.
+    pub async fn append_state(
+        &mut self,
+        kind: StateKind,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), WriterError> {
+        let session = Guard::take(self)?;
+        let writer = &mut *session.writer;
+        let topic = writer.state_topic(kind)?;
+        let mut batch = BatchBuilder::with_capacity(value.len() + key.len() + 128);
+        batch.push(Some(key), Some(value), &[]);
+        writer.add(topic, 0, batch.finish()).await?;
+        session.give_back();
+        Ok(())
     }
 
     /// Takes the open append back.

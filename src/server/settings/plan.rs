@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::change::{Flavor, GtidSet, RowsKind};
 use crate::config::{
-    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Instance, OnStatement, Problem,
-    RouteConfig, SourceConfig, TlsMode, TopicRule,
+    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Instance, OnStatement,
+    OnUnknownBranch, Problem, RouteConfig, SourceConfig, TlsMode, TopicRule,
 };
 use crate::filter::{FieldFilter, TableFilter};
 use crate::format::Zone;
@@ -96,6 +96,10 @@ fn source_settings(
     settings.adopt = match config.adopt {
         Adopt::Never => schema::Adopt::Never,
         Adopt::Current => schema::Adopt::Current,
+    };
+    settings.unknown_branch = match config.on_unknown_branch {
+        OnUnknownBranch::Stop => source::UnknownBranch::Stop,
+        OnUnknownBranch::Skip => source::UnknownBranch::Skip,
     };
     settings.statements = source::Statements {
         ddl: !drops.drop_ddl,

@@ -58,6 +58,7 @@ fn commit(gtid: Gtid, offset: u64) -> Commit {
         gtid: Some(gtid),
         passed: Vec::new(),
         state: Vec::new(),
+        branch: None,
     }
 }
 

@@ -12,24 +12,26 @@
 //! Always: a `Commit` stands behind a whole transaction; of the statements inside an open
 //! one only COMMIT and ROLLBACK end it; rows taken back by ROLLBACK or ROLLBACK TO are not
 //! handed over, those of tables that cannot take back are. A transaction larger than a
-//! chunk is handed over while it comes; if rows that have gone out are taken back later,
-//! [`Fault::TakenBack`] says so, and the transaction is read again knowing that.
+//! chunk is handed over while it comes; if rows that have gone out are taken back later, or were
+//! to be held and are committed at once, [`Fault::Again`] says so, and the transaction is read
+//! again knowing that.
 
 mod executed;
 #[cfg(test)]
 mod tests;
 mod verb;
+mod xa;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use executed::Executed;
-pub(crate) use verb::Verb;
+pub(crate) use verb::{Verb, XaVerb};
 
 use crate::binlog::Tracker;
 use crate::change::{
-    Change, Commit, EventPlace, FileName, Gtid, GtidSet, RowsChange, StatementChange, Table,
-    TableName, TransactionHead,
+    BranchEnd, BranchStep, Change, Commit, EventPlace, FileName, Gtid, GtidSet, RowsChange,
+    StatementChange, Table, TableName, TransactionHead, Xid,
 };
 
 /// A chunk is handed over when its events took this many bytes.
@@ -40,8 +42,16 @@ pub(crate) const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 pub(crate) enum Input {
     /// A GTID event, anonymous or not.
     Gtid { gtid: Option<Gtid>, form: GtidForm },
-    /// QUERY BEGIN or XA START.
+    /// MariaDB's GTID of an XA branch: an open transaction.
+    GtidOfBranch { gtid: Option<Gtid>, xid: Arc<Xid> },
+    /// QUERY BEGIN.
     Begin,
+    /// XA START.
+    Start(Arc<Xid>),
+    /// XA PREPARE: the end of a transaction, whose changes are held.
+    Prepare(Arc<Xid>),
+    /// XA COMMIT or ROLLBACK of a branch that is held: a transaction of its own.
+    End(Arc<Xid>, BranchEnd),
     /// XID, QUERY COMMIT, or an XA transaction committed in one phase.
     Commit,
     /// QUERY ROLLBACK. `kept`: tables that cannot take back, among [`Assembler::tables`].
@@ -92,6 +102,30 @@ pub(crate) enum End {
     Abort,
 }
 
+/// What a first reading has shown of a transaction whose begin had been handed over by then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Some of its rows are rolled back.
+    TakenBack(TakenBack),
+    /// It is an XA branch that is committed in one phase: nothing holds its changes.
+    OnePhase {
+        /// The transaction's file
+        file: FileName,
+        /// and the offset of its first event.
+        transaction: u64,
+    },
+}
+
+impl Shown {
+    /// The file and the offset of the transaction.
+    pub(crate) fn transaction(&self) -> (&FileName, u64) {
+        match self {
+            Self::TakenBack(TakenBack { file, transaction, .. })
+            | Self::OnePhase { file, transaction } => (file, *transaction),
+        }
+    }
+}
+
 /// Rows that a first reading has shown to be taken back.
 ///
 /// Changes are counted within their transaction, since all events inside a compressed one
@@ -125,10 +159,12 @@ pub(crate) enum Fault {
     )]
     Outside { file: FileName, offset: u64 },
     #[error(
-        "rows of the transaction at {}:{} were taken back after they were handed over",
-        .0.file, .0.transaction
+        "the transaction at {}:{} has to be read again: its begin was handed over too early",
+        .0.transaction().0, .0.transaction().1
     )]
-    TakenBack(Box<TakenBack>),
+    Again(Box<Shown>),
+    #[error("at {file}:{offset} the XA branch {xid} is prepared, which is not the one that began")]
+    OtherBranch { file: FileName, offset: u64, xid: Arc<Xid> },
 }
 
 /// The transaction that is being read.
@@ -182,14 +218,14 @@ pub(crate) struct Assembler {
     announced: Option<Announced>,
     /// The executed set; only where heads have to carry its text.
     executed: Option<Executed>,
-    taken_back: Vec<TakenBack>,
+    shown: Vec<Shown>,
 }
 
 impl Assembler {
     /// Begins between two transactions. `executed`: what was executed before, where the
-    /// format asks for its text. `taken_back`: what former readings have shown.
-    pub(crate) fn new(executed: Option<GtidSet>, taken_back: Vec<TakenBack>) -> Self {
-        Self { open: None, announced: None, executed: executed.map(Executed::new), taken_back }
+    /// format asks for its text. `shown`: what former readings have shown.
+    pub(crate) fn new(executed: Option<GtidSet>, shown: Vec<Shown>) -> Self {
+        Self { open: None, announced: None, executed: executed.map(Executed::new), shown }
     }
 
     /// Whether the source stands between two transactions.
@@ -218,17 +254,34 @@ impl Assembler {
         }
         match input {
             Input::Gtid { gtid, form } => Ok(self.gtid(gtid, form, place, behind)),
+            Input::GtidOfBranch { gtid, xid } => {
+                let former = self.gtid(gtid, GtidForm::Opens, place, behind);
+                self.start(xid, place);
+                Ok(former)
+            }
             Input::Begin => {
-                // MariaDB's GTID has opened already; XA START follows it.
-                if self.open.is_none() {
-                    let gtid = self.announced.take().and_then(|announced| announced.0);
-                    self.begin(gtid, false, place.offset);
-                }
+                // MariaDB's GTID has opened already.
+                self.begin_unless_open(place);
                 Ok(None)
             }
-            Input::Commit => Ok(self.commit(place, behind)),
+            Input::Start(xid) => {
+                self.begin_unless_open(place);
+                self.start(xid, place);
+                Ok(None)
+            }
+            Input::Prepare(xid) => self.prepare(xid, place, behind),
+            Input::End(xid, end) => {
+                self.begin_unless_open(place);
+                let step = BranchStep { xid, end, place: place.clone() };
+                Ok(self.commit_at(place.time, behind.offset(), behind, Some(step)))
+            }
+            Input::Commit => {
+                self.commit_in_one_phase(place)?;
+                Ok(self.commit(place, behind))
+            }
             Input::Rollback { kept } => {
                 self.take_back(0, place, kept)?;
+                self.commit_in_one_phase(place)?;
                 Ok(self.commit(place, behind))
             }
             Input::Savepoint(name) => {
@@ -271,7 +324,7 @@ impl Assembler {
             (None, Some(Announced(gtid))) => {
                 self.begin(gtid, false, place.offset);
                 // It ended where this one begins.
-                self.commit_at(place.time, place.offset, behind)
+                self.commit_at(place.time, place.offset, behind, None)
             }
             (None, None) => None,
         };
@@ -296,6 +349,7 @@ impl Assembler {
         let head = TransactionHead {
             gtid: gtid.as_ref().map(|gtid| Arc::from(gtid.to_string())),
             executed,
+            branch: None,
         };
         self.open = Some(Open {
             head: Arc::new(head),
@@ -361,10 +415,16 @@ impl Assembler {
     }
 
     fn commit(&mut self, place: &EventPlace, behind: &Tracker) -> Option<Piece> {
-        self.commit_at(place.time, behind.offset(), behind)
+        self.commit_at(place.time, behind.offset(), behind, None)
     }
 
-    fn commit_at(&mut self, time: u32, offset: u64, behind: &Tracker) -> Option<Piece> {
+    fn commit_at(
+        &mut self,
+        time: u32,
+        offset: u64,
+        behind: &Tracker,
+        branch: Option<BranchStep>,
+    ) -> Option<Piece> {
         let open = self.open.take()?;
         let commit = Commit {
             server_uuid: Arc::clone(behind.server()),
@@ -376,10 +436,13 @@ impl Assembler {
             gtid: open.gtid,
             passed: Vec::new(),
             state: Vec::new(),
+            branch: branch.map(Box::new),
         };
-        // What taught us of rows taken back has been read again by now.
-        self.taken_back
-            .retain(|range| *range.file == **behind.file() && range.transaction > open.begin);
+        // What had to be read again has been read again by now.
+        self.shown.retain(|shown| {
+            let (file, transaction) = shown.transaction();
+            **file == **behind.file() && transaction > open.begin
+        });
         let whole = open.gone.is_none();
         Some(Piece {
             head: open.head,
@@ -414,13 +477,13 @@ impl Assembler {
     ) -> Result<(), Fault> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let is_gone = open.gone.is_some_and(|gone| gone > from);
-        let is_known = self.taken_back.iter().any(|range| {
+        let is_known = taken_back(&self.shown).any(|range| {
             range.is_of(&place.file, open.begin) && range.from == from && range.to == open.seen
         });
         if is_gone && !is_known {
             let (file, transaction) = (Arc::clone(&place.file), open.begin);
             let range = TakenBack { file, transaction, from, to: open.seen, kept };
-            return Err(Fault::TakenBack(Box::new(range)));
+            return Err(Fault::Again(Box::new(Shown::TakenBack(range))));
         }
         let changes = std::mem::take(&mut open.changes);
         let numbers = std::mem::take(&mut open.numbers);
@@ -437,7 +500,7 @@ impl Assembler {
 
     fn is_taken_back(&self, change: &RowsChange) -> bool {
         let Some(open) = &self.open else { return false };
-        self.taken_back.iter().any(|range| {
+        taken_back(&self.shown).any(|range| {
             range.is_of(&change.place.file, open.begin)
                 && (range.from..range.to).contains(&open.seen)
                 && !range.kept.contains(&change.table.name)
@@ -451,6 +514,13 @@ impl Assembler {
         let open = self.open.take()?;
         open.gone.map(|_| abort(&open))
     }
+}
+
+fn taken_back(shown: &[Shown]) -> impl Iterator<Item = &TakenBack> {
+    shown.iter().filter_map(|shown| match shown {
+        Shown::TakenBack(range) => Some(range),
+        Shown::OnePhase { .. } => None,
+    })
 }
 
 fn abort(open: &Open) -> Piece {

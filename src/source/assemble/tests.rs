@@ -32,9 +32,9 @@ impl Script {
         Self::knowing(Vec::new())
     }
 
-    fn knowing(taken_back: Vec<TakenBack>) -> Self {
+    fn knowing(shown: Vec<Shown>) -> Self {
         Self {
-            assembler: Assembler::new(None, taken_back),
+            assembler: Assembler::new(None, shown),
             tracker: Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000),
             pieces: Vec::new(),
             size: 100,
@@ -203,15 +203,15 @@ fn a_large_transaction_goes_out_while_it_comes() {
 
 #[test]
 fn rows_taken_back_after_they_went_out_are_left_out_in_the_second_reading() {
-    let begin = |taken_back| {
-        let mut script = Script::knowing(taken_back).gtid(5).step(Input::Begin).rows("a");
+    let begin = |shown| {
+        let mut script = Script::knowing(shown).gtid(5).step(Input::Begin).rows("a");
         script = script.step(Input::Savepoint("s".to_owned()));
         script.size = CHUNK_BYTES;
         script.rows("b").rows("myisam").rows("c")
     };
     let back = || Input::RollbackTo { name: "s".to_owned(), kept: kept(&["myisam"]) };
     let mut first = begin(Vec::new());
-    let Err(Fault::TakenBack(range)) = first.try_step(back()) else { panic!() };
+    let Err(Fault::Again(range)) = first.try_step(back()) else { panic!() };
     let second = begin(vec![*range]).step(back()).rows("d").step(Input::Commit);
     let told = second.told().join(" ");
     let names: Vec<&str> = told.split(' ').filter(|word| *word != "more").collect();
@@ -234,6 +234,77 @@ fn rows_outside_of_a_transaction_are_an_error() {
     let input = script.rows_input("a");
     let fault = script.try_step(input).unwrap_err();
     assert!(fault.to_string().contains("no transaction boundary"), "{fault}");
+}
+
+fn xid(name: &str) -> Arc<Xid> {
+    Arc::new(Xid { format: 1, gtrid: name.as_bytes().to_vec(), bqual: Vec::new() })
+}
+
+/// The branch of the head of each piece, and what becomes of one at its end.
+fn branches(script: &Script) -> Vec<(Option<Arc<Xid>>, Option<BranchEnd>)> {
+    let tell = |piece: &Piece| {
+        let end = match &piece.end {
+            End::Commit(commit) => commit.branch.as_ref().map(|step| step.end),
+            End::More | End::Abort => None,
+        };
+        (piece.head.branch.clone(), end)
+    };
+    script.pieces.iter().map(tell).collect()
+}
+
+#[test]
+fn a_branch_is_two_transactions_of_their_own() {
+    let script = Script::new().gtid(5).step(Input::Start(xid("x"))).rows("a");
+    let script = script.step(Input::Prepare(xid("x"))).gtid(6).step(Input::Begin).rows("b");
+    let script = script.step(Input::Commit).gtid(7);
+    let script = script.step(Input::End(xid("x"), BranchEnd::Committed));
+    assert_eq!(script.told(), ["a commit@1400", "b commit@1800", "commit@2000"]);
+    let [prepared, committed] = [BranchEnd::Prepared, BranchEnd::Committed].map(Some);
+    assert_eq!(branches(&script), [(Some(xid("x")), prepared), (None, None), (None, committed)]);
+    let End::Commit(commit) = &script.pieces[2].end else { panic!() };
+    assert_eq!(commit.branch.as_ref().unwrap().place.offset, 1900);
+    assert_eq!(commit.gtid, Some(gtid(7)));
+}
+
+#[test]
+fn mariadbs_gtid_begins_a_branch_and_a_single_one_ends_it() {
+    let gtid = || Some(Gtid::MariaDb { domain: 0, server: 1, seq: 5 });
+    for form in [GtidForm::Standalone, GtidForm::Opens] {
+        let script = Script::new().step(Input::GtidOfBranch { gtid: gtid(), xid: xid("x") });
+        let script = script.rows("a").rows("b").step(Input::Prepare(xid("x")));
+        let script = script.step(Input::Gtid { gtid: gtid(), form });
+        let script = script.step(Input::End(xid("x"), BranchEnd::RolledBack));
+        assert_eq!(script.told(), ["a b commit@1400", "commit@1600"], "{form:?}");
+        let [prepared, ended] = [BranchEnd::Prepared, BranchEnd::RolledBack].map(Some);
+        assert_eq!(branches(&script), [(Some(xid("x")), prepared), (None, ended)]);
+    }
+}
+
+#[test]
+fn a_branch_in_one_phase_is_held_by_nobody_small_or_large() {
+    let begin = |shown, size| {
+        let mut script = Script::knowing(shown).gtid(5).step(Input::Start(xid("x")));
+        script.size = size;
+        script.rows("a").rows("b")
+    };
+    let small = begin(Vec::new(), 100).step(Input::Commit);
+    assert_eq!(branches(&small), [(None, None)]);
+    let mut large = begin(Vec::new(), CHUNK_BYTES);
+    assert_eq!(branches(&large)[0], (Some(xid("x")), None));
+    let Err(Fault::Again(shown)) = large.try_step(Input::Commit) else { panic!() };
+    let again = begin(vec![*shown], CHUNK_BYTES).step(Input::Commit);
+    assert_eq!(again.told(), ["a more", "b more", "commit@1500"]);
+    assert!(branches(&again).iter().all(|(branch, end)| branch.is_none() && end.is_none()));
+}
+
+#[test]
+fn a_branch_is_prepared_under_its_own_xid() {
+    for begin in [Input::Begin, Input::Start(xid("x"))] {
+        let mut script = Script::new().gtid(5).step(begin).rows("a");
+        let other = Xid { bqual: b"b".to_vec(), ..(*xid("x")).clone() };
+        let fault = script.try_step(Input::Prepare(Arc::new(other))).unwrap_err();
+        assert!(fault.to_string().contains("b.000001:1300"), "{fault}");
+    }
 }
 
 #[test]

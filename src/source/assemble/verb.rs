@@ -4,6 +4,19 @@
 //! The server writes these texts itself (`Query_log_event::starts_group` and its like,
 //! `sql/log_event.cc`), so their form is fixed; names are quoted as identifiers.
 
+use crate::change::Xid;
+
+/// What a statement does to an XA branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum XaVerb {
+    /// Rows follow, up to a PREPARE.
+    Start,
+    /// MariaDB before 10.5 says so by a statement.
+    Prepare,
+    Commit,
+    Rollback,
+}
+
 /// The part of a statement in its transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -20,10 +33,10 @@ pub(crate) enum Verb {
     /// RELEASE SAVEPOINT, XA END, and MariaDB's stand-ins for events that we said not to
     /// know: nothing to do.
     Nothing,
-    /// XA START: rows follow, up to a PREPARE.
-    XaStart,
-    /// XA PREPARE, COMMIT or ROLLBACK, with the text of what follows.
-    Xa(String),
+    /// XA START, PREPARE, COMMIT or ROLLBACK of a branch.
+    Xa(XaVerb, Xid),
+    /// Something of an XA transaction that is none of these.
+    OtherXa,
     /// Any other statement.
     Statement,
 }
@@ -51,11 +64,22 @@ impl Verb {
         } else if is(first, "RELEASE") && words.next().is_some_and(|word| is(word, "SAVEPOINT")) {
             Self::Nothing
         } else if is(first, "XA") {
-            match words.next() {
-                Some(word) if is(word, "START") || is(word, "BEGIN") => Self::XaStart,
-                Some(word) if is(word, "END") => Self::Nothing,
-                _ => Self::Xa(text.to_owned()),
-            }
+            let Some(word) = words.next() else { return Self::OtherXa };
+            let verb = if is(word, "END") {
+                return Self::Nothing;
+            } else if is(word, "START") || is(word, "BEGIN") {
+                XaVerb::Start
+            } else if is(word, "PREPARE") {
+                XaVerb::Prepare
+            } else if is(word, "COMMIT") {
+                XaVerb::Commit
+            } else if is(word, "ROLLBACK") {
+                XaVerb::Rollback
+            } else {
+                return Self::OtherXa;
+            };
+            let xid: String = words.collect();
+            xid.parse().map_or(Self::OtherXa, |xid| Self::Xa(verb, xid))
         } else if text.is_empty() || text.starts_with("# Dummy event") {
             Self::Nothing
         } else {
@@ -82,6 +106,10 @@ fn last_name(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn xa(verb: XaVerb) -> Verb {
+        Verb::Xa(verb, Xid { format: 1, gtrid: b"x1".to_vec(), bqual: Vec::new() })
+    }
+
     #[test]
     fn statements_of_the_server_are_told_by_their_first_words() {
         for (text, verb) in [
@@ -94,9 +122,13 @@ mod tests {
             ("ROLLBACK TO `x``y`", Verb::RollbackTo("x`y".to_owned())),
             ("ROLLBACK TO SAVEPOINT x", Verb::RollbackTo("x".to_owned())),
             ("RELEASE SAVEPOINT x", Verb::Nothing),
-            ("XA START X'7831',X'',1", Verb::XaStart),
+            ("XA START X'7831',X'',1", xa(XaVerb::Start)),
             ("XA END X'7831',X'',1", Verb::Nothing),
-            ("XA COMMIT X'7831',X'',1", Verb::Xa("XA COMMIT X'7831',X'',1".to_owned())),
+            ("XA PREPARE X'7831',X'',1", xa(XaVerb::Prepare)),
+            ("XA COMMIT X'7831',X'',1", xa(XaVerb::Commit)),
+            ("xa rollback X'7831', X'', 1", xa(XaVerb::Rollback)),
+            ("XA COMMIT X'7831',X'',1 ONE PHASE", Verb::OtherXa),
+            ("XA", Verb::OtherXa),
             ("# Dummy event replacing event type 160 that slave cannot handle.", Verb::Nothing),
             ("BEGINNING", Verb::Statement),
             ("CREATE TABLE `begin` (a int)", Verb::Statement),

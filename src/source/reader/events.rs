@@ -18,10 +18,6 @@ use crate::schema::{self, Applied, Message, Origin, Reading, SessionOf, Statemen
 use crate::source::assemble::{GtidForm, Input, Verb};
 use crate::source::{Error, Settings};
 
-const XA: &str = "an XA transaction that is not committed at once";
-const XA_ADVICE: &str = "XA transactions are not supported yet: leave this one out by \
-     `sluice position set` behind it, and use XA only on tables of other servers";
-
 impl Reader<'_> {
     /// Applies one event, with its body without checksum; those inside a compressed
     /// transaction come with the place of the whole.
@@ -64,11 +60,9 @@ impl Reader<'_> {
             EventType::Xid => self.step(Input::Commit, place, size, outlet).await,
             EventType::XaPrepare => {
                 let xa = XaPrepare::parse(&body).map_err(|e| self.odd("XA_PREPARE", e))?;
-                if !xa.one_phase {
-                    let reason = format!("{XA} (xid {})", xa.xid);
-                    return Err(unsupported(header, place, reason, XA_ADVICE));
-                }
-                self.step(Input::Commit, place, size, outlet).await
+                let input =
+                    if xa.one_phase { Input::Commit } else { Input::Prepare(Arc::new(xa.xid)) };
+                self.step(input, place, size, outlet).await
             }
             EventType::TableMap => self.table_map(&body, place, outlet).await,
             EventType::WriteRowsV1
@@ -176,9 +170,11 @@ impl Reader<'_> {
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
         let event = GtidEvent::parse(header, body).map_err(|e| self.odd("GTID", e))?;
-        if event.flags.prepared_xa || event.flags.completed_xa {
-            let xid = event.xid.map(|xid| format!(" (xid {xid})")).unwrap_or_default();
-            return Err(unsupported(header, place, format!("{XA}{xid}"), XA_ADVICE));
+        if event.flags.prepared_xa
+            && let Some(xid) = event.xid
+        {
+            let input = Input::GtidOfBranch { gtid: event.gtid, xid: Arc::new(xid) };
+            return self.step(input, place, size, outlet).await;
         }
         self.alter = event.flags.alter;
         let form = match header.event_type {
@@ -207,14 +203,16 @@ impl Reader<'_> {
             );
         }
         let input = match Verb::of(&query.text) {
-            Verb::Begin | Verb::XaStart => Input::Begin,
+            Verb::Begin => Input::Begin,
             Verb::Commit => Input::Commit,
             Verb::Rollback => Input::Rollback { kept: self.kept().await? },
             Verb::Savepoint(name) => Input::Savepoint(name),
             Verb::RollbackTo(name) => Input::RollbackTo { name, kept: self.kept().await? },
             Verb::Nothing => return Ok(()),
-            Verb::Xa(text) => {
-                return Err(unsupported(header, place, format!("{XA}: {text}"), XA_ADVICE));
+            Verb::Xa(verb, xid) => self.xa(verb, xid, place)?,
+            Verb::OtherXa => {
+                let reason = format!("`{}` is no statement about an XA branch", query.text);
+                return Err(unsupported(header, place, reason, STOP_ADVICE));
             }
             // It did not take effect yet, or never does.
             Verb::Statement

@@ -46,6 +46,7 @@ impl Idle {
             gtid: None,
             passed: Vec::new(),
             state: Vec::new(),
+            branch: None,
         });
         self.arm();
     }

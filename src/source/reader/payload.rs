@@ -23,7 +23,7 @@ pub(super) enum Proof {
     /// It is part of a compressed transaction whose end has not come.
     Pending {
         /// The end of the transaction, once its event has come.
-        held: Option<Piece>,
+        held: Option<Box<Piece>>,
     },
 }
 
@@ -120,7 +120,7 @@ impl Reader<'_> {
         }
         payload.inflater.finish().map_err(|e| self.odd(WHAT, e))?;
         match proof {
-            Proof::Pending { held: Some(piece) } => self.hand_over(piece, outlet).await,
+            Proof::Pending { held: Some(piece) } => self.hand_over(*piece, outlet).await,
             Proof::Pending { held: None } | Proof::Given => Ok(()),
         }
     }

@@ -100,7 +100,7 @@ async fn stopping_and_going_on_repeats_and_loses_nothing() {
                 "INSERT INTO t VALUES (2); FLUSH BINARY LOGS; INSERT INTO t VALUES (3)",
             )
             .await;
-            let before = Before { position: Some(reached), state, meta_dat: None };
+            let before = Before { position: Some(reached), state, ..Before::default() };
             let mut source = Running::start(wanted, before).await;
             assert!(source.first.is_none());
             for id in [2_u8, 3] {
@@ -242,25 +242,4 @@ async fn mariadb_compressed_events_are_inflated() {
     run(&mut admin, &long).await;
     assert_eq!(source.next().await.told(), [long]);
     source.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn xa_stops_with_its_place_instead_of_publishing_what_may_be_rolled_back() {
-    for server in both() {
-        let server = match server.flavor {
-            Flavor::MySql => servers::private_mysql(&[]),
-            Flavor::MariaDb => servers::private_mariadb(&[]),
-        };
-        let Some(server) = &server else { return };
-        let mut admin = server.database("xa").await;
-        run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
-        let source = Running::start(settings(server, "xa"), Before::default()).await;
-        run(&mut admin, "XA START 'x1'; INSERT INTO t VALUES (1); XA END 'x1'; XA PREPARE 'x1'")
-            .await;
-        let error = source.error().await;
-        let text = error.to_string();
-        assert!(text.starts_with("at binlog.") && text.contains("XA"), "{text}");
-        assert!(!error.is_passing());
-        run(&mut admin, "XA ROLLBACK 'x1'").await;
-    }
 }

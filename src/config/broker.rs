@@ -77,36 +77,8 @@ pub struct LogConfig {
     pub segment_age: Duration,
     /// Bytes between two entries of an index.
     pub index_interval_bytes: u32,
-    /// Size of an index at which a new segment is begun, in bytes.
-    pub index_max_bytes: u32,
-    /// What happens to old records.
-    pub cleanup: CleanupPolicy,
-    /// How long a compacted topic keeps a deletion.
-    pub delete_retention: Duration,
-    /// Whose clock a record's time is.
-    pub timestamp_type: TimestampType,
     /// Largest record batch in bytes.
     pub message_max_bytes: u32,
-}
-
-/// What happens to old records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CleanupPolicy {
-    /// Removed by age and size.
-    Delete,
-    /// Only the newest of each key stays.
-    Compact,
-    /// Both.
-    CompactAndDelete,
-}
-
-/// Whose clock a record's time is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimestampType {
-    /// The producer's.
-    CreateTime,
-    /// Ours.
-    LogAppendTime,
 }
 
 impl BrokerConfig {
@@ -180,19 +152,6 @@ impl LogConfig {
             segment_age: first_time(reader, &[("log.roll.ms", MILLI), ("log.roll.hours", HOUR)])
                 .unwrap_or_default(),
             index_interval_bytes: reader.number("log.index.interval.bytes"),
-            index_max_bytes: reader.number("log.index.size.max.bytes"),
-            cleanup: match reader.word("log.cleanup.policy") {
-                "compact" => CleanupPolicy::Compact,
-                "delete" | "" => CleanupPolicy::Delete,
-                _ => CleanupPolicy::CompactAndDelete,
-            },
-            delete_retention: reader
-                .time("log.cleaner.delete.retention.ms", MILLI)
-                .unwrap_or_default(),
-            timestamp_type: match reader.word("log.message.timestamp.type") {
-                "LogAppendTime" => TimestampType::LogAppendTime,
-                _ => TimestampType::CreateTime,
-            },
             message_max_bytes: reader.number("message.max.bytes"),
         }
     }

@@ -293,8 +293,16 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         server_id: reader.optional_number("canal.instance.mysql.slaveId").filter(|id| *id != 0),
         gtid: reader.flag("canal.instance.gtidon"),
         heartbeat: Heartbeat { read_timeout, period: (read_timeout / 3).min(LONGEST_SILENCE) },
-        binlog_formats: upper_list(reader, "canal.instance.binlog.format"),
-        row_images: upper_list(reader, "canal.instance.binlog.image"),
+        binlog_formats: upper_list(
+            reader,
+            "canal.instance.binlog.format",
+            &["ROW", "STATEMENT", "MIXED"],
+        ),
+        row_images: upper_list(
+            reader,
+            "canal.instance.binlog.image",
+            &["FULL", "MINIMAL", "NOBLOB"],
+        ),
         on_statement: match reader.word("sluice.statement") {
             "stop" => OnStatement::Stop,
             _ => OnStatement::Publish,
@@ -310,8 +318,12 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
     }
 }
 
-fn upper_list(reader: &mut Reader<'_>, name: &'static str) -> Vec<String> {
-    reader.list(name).into_iter().map(|word| word.to_uppercase()).collect()
+fn upper_list(reader: &mut Reader<'_>, name: &'static str, words: &[&str]) -> Vec<String> {
+    let written: Vec<_> = reader.list(name).iter().map(|word| word.to_uppercase()).collect();
+    if let Some(wrong) = written.iter().find(|word| !words.contains(&&***word)) {
+        reader.refuse(name, format!("`{wrong}` is none of {}", words.join(", ")));
+    }
+    written
 }
 
 fn server(reader: &mut Reader<'_>) -> SourceServer {

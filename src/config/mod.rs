@@ -31,7 +31,7 @@ mod server;
 mod tests;
 
 pub use address::Address;
-pub use broker::{BrokerConfig, CleanupPolicy, GroupConfig, LogConfig, TimestampType};
+pub use broker::{BrokerConfig, GroupConfig, LogConfig};
 pub use instance::{
     Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Heartbeat, Instance, InstanceConfig,
     OnStatement, OnUnknownBranch, RouteConfig, SourceConfig, SourceServer, StartAt, TlsMode,

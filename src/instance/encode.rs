@@ -211,7 +211,7 @@ impl Encoder {
 
     fn statement(&mut self, head: &TransactionHead, statement: &StatementChange, now: i64) {
         let to = self.publication.router.statement(&statement.schema, &statement.table);
-        say_if_renamed(to.renamed_from.as_deref(), &to.topic);
+        self.publication.renamed.say(to.renamed_from.as_deref(), &to.topic);
         let (gathering, done) = if head.branch.is_some() {
             (&mut self.branch, &mut self.held)
         } else {
@@ -286,7 +286,7 @@ impl TablePlan {
     fn new(publication: &Publication, table: &Arc<Table>) -> Self {
         let shown = publication.fields.columns(table);
         let route = publication.router.route(table, &shown);
-        say_if_renamed(route.renamed_from.as_deref(), &route.topic);
+        publication.renamed.say(route.renamed_from.as_deref(), &route.topic);
         Self {
             flat: FlatPlan::new(Arc::clone(table), &shown, &publication.format),
             topic: route.topic,
@@ -334,11 +334,5 @@ impl Scatter {
             self.by_partition[place].push(row);
         }
         Ok(())
-    }
-}
-
-fn say_if_renamed(asked_for: Option<&str>, topic: &str) {
-    if let Some(asked_for) = asked_for {
-        tracing::warn!(asked_for, topic, "Kafka allows no such topic name: using another");
     }
 }

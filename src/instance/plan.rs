@@ -1,7 +1,8 @@
 //! What an instance runs by: its settings, each built into what applies it.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::change::RowsKind;
 use crate::filter::FieldFilter;
@@ -40,6 +41,26 @@ impl fmt::Debug for MetaDat {
     }
 }
 
+/// Topics whose asked-for names Kafka does not allow, each said once in the life of a plan:
+/// a table is planned anew with every file and connection.
+#[derive(Clone, Debug, Default)]
+pub struct Renamed(Arc<Mutex<BTreeSet<String>>>);
+
+impl Renamed {
+    /// True the first time that `asked_for` is met.
+    fn is_new(&self, asked_for: &str) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !said.contains(asked_for) && said.insert(asked_for.to_owned())
+    }
+
+    /// Says that another name stands for one that was asked for, if it does.
+    pub(super) fn say(&self, asked_for: Option<&str>, topic: &str) {
+        if let Some(asked_for) = asked_for.filter(|name| self.is_new(name)) {
+            tracing::warn!(asked_for, topic, "Kafka allows no such topic name: using another");
+        }
+    }
+}
+
 /// What is published of the tables that pass the filter, and how. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Publication {
@@ -51,6 +72,8 @@ pub struct Publication {
     pub format: FlatSettings,
     /// Kinds of row changes that are not published.
     pub dropped: Vec<RowsKind>,
+    /// Which topics have other names than were asked for.
+    pub renamed: Renamed,
 }
 
 #[cfg(test)]
@@ -83,6 +106,14 @@ pub(super) mod tests {
             router: Arc::new(Router::new(&routes).unwrap()),
             format,
             dropped: Vec::new(),
+            renamed: Renamed::default(),
         }
+    }
+
+    #[test]
+    fn another_name_of_a_topic_is_said_once_whoever_meets_it() {
+        let renamed = Renamed::default();
+        let again = renamed.clone();
+        assert!(renamed.is_new("a b") && !again.is_new("a b") && again.is_new("a c"));
     }
 }

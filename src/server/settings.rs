@@ -5,7 +5,7 @@ mod plan;
 use std::collections::BTreeMap;
 
 use crate::broker::{BrokerSettings, Endpoint, GroupSettings};
-use crate::config::{BrokerConfig, CleanupPolicy, GroupConfig, Listener, LogConfig, TimestampType};
+use crate::config::{BrokerConfig, GroupConfig, Listener, LogConfig};
 use crate::log::LogSettings;
 
 pub use plan::plan;
@@ -58,23 +58,12 @@ fn groups(config: &GroupConfig) -> GroupSettings {
 
 /// What DescribeConfigs shows as set.
 fn shown(log: &LogConfig) -> BTreeMap<String, String> {
-    let cleanup = match log.cleanup {
-        CleanupPolicy::Delete => "delete",
-        CleanupPolicy::Compact => "compact",
-        CleanupPolicy::CompactAndDelete => "compact,delete",
-    };
-    let timestamps = match log.timestamp_type {
-        TimestampType::CreateTime => "CreateTime",
-        TimestampType::LogAppendTime => "LogAppendTime",
-    };
     let retention = log.retention.map_or(-1, millis);
     BTreeMap::from([
         ("log.dirs".to_owned(), log.dir.display().to_string()),
         ("num.partitions".to_owned(), log.partitions.to_string()),
         ("log.segment.bytes".to_owned(), log.segment_bytes.to_string()),
         ("log.retention.ms".to_owned(), retention.to_string()),
-        ("log.cleanup.policy".to_owned(), cleanup.to_owned()),
-        ("log.message.timestamp.type".to_owned(), timestamps.to_owned()),
         ("message.max.bytes".to_owned(), log.message_max_bytes.to_string()),
     ])
 }
@@ -97,3 +86,6 @@ fn clamped(duration: std::time::Duration) -> i32 {
 fn at_least_zero(number: i32) -> usize {
     usize::try_from(number).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

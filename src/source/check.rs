@@ -74,6 +74,20 @@ fn warning(text: String) -> Finding {
     Finding { severity: Severity::Warning, text }
 }
 
+/// A value that the settings do not want, as Canal refuses it. What the server does not have
+/// cannot be wrong.
+fn not_accepted(key: &str, accepted: &[String], variable: &str, value: &str) -> Option<Finding> {
+    let is_wanted =
+        accepted.is_empty() || accepted.iter().any(|one| one.eq_ignore_ascii_case(value));
+    (!value.is_empty() && !is_wanted).then(|| {
+        error(format!(
+            "{variable} is {value} on the source, and {key} accepts {} only: change the one or \
+             the other",
+            accepted.join(", ")
+        ))
+    })
+}
+
 fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
     let value = |name: &str| probe.variable(name).unwrap_or_default().to_owned();
@@ -98,6 +112,20 @@ fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
              sessions that are open keep the old one until they reconnect"
         )));
     }
+    let accepted = &settings.accepted;
+    found.extend(not_accepted(
+        "canal.instance.binlog.format",
+        &accepted.formats,
+        "binlog_format",
+        &format,
+    ));
+    let image = value("binlog_row_image");
+    found.extend(not_accepted(
+        "canal.instance.binlog.image",
+        &accepted.images,
+        "binlog_row_image",
+        &image,
+    ));
     let server_id = value("server_id");
     if server_id == "0" {
         found.push(error("server_id is 0 on the source: set it to another number".to_owned()));
@@ -108,7 +136,6 @@ fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
              another"
         )));
     }
-    let image = value("binlog_row_image");
     let has_whole_images = image.is_empty() || image == "FULL";
     if value("binlog_row_value_options").contains("PARTIAL_JSON") && !has_whole_images {
         found.push(error(format!(

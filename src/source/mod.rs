@@ -29,4 +29,4 @@ pub use lag::Lag;
 pub use progress::{Counts, Progress};
 pub use remembered::Remembered;
 pub use session::{Before, FirstAppend, Source};
-pub use settings::{Settings, StartAt, Statements, UnknownBranch};
+pub use settings::{Accepted, Settings, StartAt, Statements, UnknownBranch};

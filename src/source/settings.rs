@@ -38,6 +38,17 @@ pub struct Settings {
     pub drop_unknown_tables: bool,
     /// What one source leaves to the next of the same instance.
     pub remembered: Remembered,
+    /// What the server may be set to.
+    pub accepted: Accepted,
+}
+
+/// Values of the server's variables that are accepted, upper case; empty: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Of `binlog_format` (`canal.instance.binlog.format`).
+    pub formats: Vec<String>,
+    /// Of `binlog_row_image` (`canal.instance.binlog.image`).
+    pub images: Vec<String>,
 }
 
 /// What to do at an XA COMMIT of a branch that is not held and is not in the source's binlogs any
@@ -108,6 +119,7 @@ impl Settings {
             statements: Statements::default(),
             drop_unknown_tables: false,
             remembered: Remembered::default(),
+            accepted: Accepted::default(),
         }
     }
 }

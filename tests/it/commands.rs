@@ -21,11 +21,16 @@ async fn check_says_all_that_is_wrong_at_once_and_what_to_do() {
     let mut sluice = Sluice::new();
     sluice.instance("ungranted", &mysql, &[("canal.instance.dbUsername", "plain")]);
     sluice.instance("unknown", &mysql, &[("canal.instance.dbPassword", "wrong")]);
+    let strict =
+        [("canal.instance.binlog.format", "row"), ("canal.instance.binlog.image", "NOBLOB")];
+    sluice.instance("strict", &mysql, &strict);
     let taken = std::net::TcpListener::bind(sluice.bootstrap()).unwrap();
     let words = [
         "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO 'plain'@'%'",
         "SET GLOBAL binlog_format = 'ROW'",
         "canal.instance.dbPassword",
+        "binlog_format is STATEMENT on the source, and canal.instance.binlog.format accepts ROW only",
+        "canal.instance.binlog.image accepts NOBLOB only",
         &format!("{} (listeners)", sluice.bootstrap()),
     ];
     assert_ended(&sluice.command(&["check"]), 1, &words);
@@ -35,6 +40,7 @@ async fn check_says_all_that_is_wrong_at_once_and_what_to_do() {
     run(&mut source, "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO plain@'%'")
         .await;
     sluice.instance("unknown", &mysql, &[]);
+    sluice.instance("strict", &mysql, &strict[..1]);
     assert_ended(&sluice.command(&["check"]), 0, &["everything is ready", "can be read as plain"]);
     sluice.start();
     assert_ended(&sluice.command(&["check"]), 0, &["sluice runs over this home"]);
@@ -77,6 +83,22 @@ async fn a_position_is_moved_with_only_its_instance_stopped() {
     assert_ended(&sluice.command(&reset), 0, &["current end"]);
     assert_ended(&sluice.command(&show), 0, &["no position yet"]);
     assert_ended(&sluice.command(&["position", "show", "nobody"]), 1, &["no instance nobody"]);
+}
+
+/// `canal.ip` is where health is served; commands come over loopback all the same.
+#[test]
+fn commands_are_taken_where_the_port_has_another_address() {
+    let udp = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent: the kernel tells the way. A machine without one has loopback only.
+    let own = udp.connect("192.0.2.1:9").and_then(|()| udp.local_addr());
+    let own = own.map_or("127.0.0.1".to_owned(), |address| address.ip().to_string());
+    let mut sluice = Sluice::new();
+    sluice.canal("canal.ip", &own);
+    sluice.start();
+    assert_ended(&sluice.command(&["health"]), 0, &["sluice runs"]);
+    let stop = sluice.command(&["instance", "stop", "nobody"]);
+    assert_ended(&stop, 1, &["there is no instance nobody"]);
+    sluice.stop();
 }
 
 #[tokio::test]

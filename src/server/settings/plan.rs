@@ -12,7 +12,7 @@ use crate::config::{
 use crate::filter::{FieldFilter, TableFilter};
 use crate::format::Zone;
 use crate::format::flat::{self, FlatSettings, LabelForm};
-use crate::instance::{MetaDat, Plan, Publication};
+use crate::instance::{MetaDat, Plan, Publication, Renamed};
 use crate::mysql::{self, Endpoint};
 use crate::route::{self, RouteSettings, Router};
 use crate::{schema, source};
@@ -54,6 +54,7 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
             router: Arc::new(router),
             format: format(&config.format, zone.unwrap_or(Zone::UTC)),
             dropped: dropped(&config.filter),
+            renamed: Renamed::default(),
         },
         meta_dat: MetaDat(Arc::new(move || std::fs::read(&path).ok())),
     })
@@ -109,6 +110,10 @@ fn source_settings(
         rows_query: !drops.drop_dml,
     };
     settings.drop_unknown_tables = drops.drop_unknown_tables;
+    settings.accepted = source::Accepted {
+        formats: config.binlog_formats.clone(),
+        images: config.row_images.clone(),
+    };
     settings
 }
 

@@ -1,0 +1,176 @@
+//! Every key that is served is served: a change of it changes what the process runs by.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{Class, Environment, Files, KEYS, Kind, Settings, load};
+
+use super::*;
+
+const SHIPPED: [(&str, &str); 3] = [
+    ("conf/canal.properties", include_str!("../../../conf/canal.properties")),
+    ("conf/server.properties", include_str!("../../../conf/server.properties")),
+    (
+        "instances/example/instance.properties",
+        include_str!("../../../instances/example/instance.properties"),
+    ),
+];
+
+/// A value beside the shipped one, for keys whose kind does not tell it.
+const OTHERS: &[(&str, &str)] = &[
+    ("advertised.listeners", "PLAINTEXT://kafka.example.com:9092"),
+    ("broker.id", "7"),
+    ("canal.conf.dir", "../elsewhere"),
+    ("canal.destinations", "second"),
+    ("canal.file.data.dir", "../elsewhere"),
+    ("canal.instance.binlog.format", "ROW"),
+    ("canal.instance.binlog.image", "FULL"),
+    ("canal.instance.dbPassword", "other"),
+    ("canal.instance.dbUsername", "other"),
+    ("canal.instance.filter.black.field", "a.b:c"),
+    ("canal.instance.filter.black.regex", "a\\..*"),
+    ("canal.instance.filter.field", "a.b:c"),
+    ("canal.instance.filter.regex", "a\\..*"),
+    ("canal.instance.master.address", "10.0.0.9:3307"),
+    ("canal.instance.master.gtid", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"),
+    ("canal.instance.master.journal.name", "binlog.000007"),
+    ("canal.instance.master.sslMode", "REQUIRED"),
+    ("canal.ip", "127.0.0.1"),
+    ("canal.mq.dynamicTopic", "a\\..*"),
+    ("canal.mq.dynamicTopicPartitionNum", "a:3"),
+    ("canal.mq.partitionHash", "a\\..*:$pk$"),
+    ("canal.mq.topic", "other"),
+    ("listeners", "PLAINTEXT://:9093"),
+    ("listener.security.protocol.map", "OTHER:PLAINTEXT,PLAINTEXT:SSL"),
+    ("log.dir", "elsewhere"),
+    ("log.dirs", "elsewhere"),
+    ("sluice.group", "other"),
+    ("sluice.timezone", "+03:00"),
+    ("sluice.topic", "other.{table}"),
+];
+
+/// What must be set beside, for the key to matter.
+const BESIDE: &[(&str, &str, &str)] = &[
+    ("canal.mq.database.hash", "canal.mq.partitionHash", "a\\..*:$pk$"),
+    ("canal.instance.master.position", "canal.instance.master.journal.name", "binlog.000007"),
+    ("broker.id", "node.id", ""),
+    ("log.dir", "log.dirs", ""),
+    ("log.retention.hours", "log.retention.ms", ""),
+    ("canal.destinations", "canal.instance.master.address", "127.0.0.1:3306"),
+];
+
+/// Keys that allow one value: any other is an error.
+const ONE_VALUE: &[&str] = &["canal.mq.flatMessage", "canal.serverMode"];
+
+fn other_value(name: &str, kind: Kind, default: &str) -> Option<String> {
+    if let Some((_, value)) = OTHERS.iter().find(|(key, _)| *key == name) {
+        return Some((*value).to_owned());
+    }
+    match kind {
+        Kind::Flag => Some(if default == "true" { "false" } else { "true" }.to_owned()),
+        Kind::Number(least, most) if least == most => None,
+        Kind::Number(least, most) => {
+            let now = default.parse().unwrap_or(least);
+            Some(if now < most { now + 1 } else { now - 1 }.to_string())
+        }
+        Kind::OneOf(words) => words
+            .iter()
+            .find(|word| !word.eq_ignore_ascii_case(default))
+            .map(|word| (*word).to_owned()),
+        Kind::Text | Kind::Secret | Kind::Address | Kind::Path => {
+            panic!("{name} is served, and the table OTHERS of this test has no other value for it")
+        }
+    }
+}
+
+/// The settings with some keys written over the shipped files; an empty value takes out what
+/// the shipped file says.
+fn settings(home: &Path, changes: &[(&str, &str)]) -> Result<Settings, String> {
+    let text = |path: &Path| {
+        let (_, text) = SHIPPED.iter().find(|(name, _)| home.join(name) == path)?;
+        let is_changed = |line: &&str| {
+            let name = line.split(['=', ' ']).next().unwrap_or_default();
+            !changes.iter().any(|(key, _)| *key == name)
+        };
+        let kept: Vec<_> = text.lines().filter(is_changed).collect();
+        Some(kept.join("\n").into_bytes())
+    };
+    let written = changes.iter().filter(|(_, value)| !value.is_empty());
+    let environment: Environment =
+        written.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let read = |path: &Path| Ok(text(path));
+    let folders = |root: &Path| {
+        let example = root.ends_with("instances").then(|| "example".to_owned());
+        Ok(example.into_iter().collect())
+    };
+    let files = Files { read: &read, folders: &folders };
+    load(home, &environment, None, true, files).map_err(|problems| problems.to_string())
+}
+
+/// All that the process runs by, as text.
+fn effect(settings: &Settings) -> String {
+    let server = &settings.server;
+    let process = (
+        server.mode,
+        &server.admin_host,
+        server.admin_port,
+        server.scan_interval,
+        &server.group,
+        &server.broker.listeners,
+        &server.log.dir,
+    );
+    let listeners = server.broker.listeners.iter();
+    let advertised: Vec<_> = listeners.map(|one| advertised_of(server, one)).collect();
+    let parts = (log(&server.log), broker(&server.broker, &server.log));
+    let instances = settings.instances.iter().map(|instance| {
+        let plan = plan(instance).unwrap();
+        let password = plan.source.endpoint.password.clone();
+        let left = (plan.meta_dat.0)();
+        format!("{} {plan:?} {password:?} {left:?}", instance.config.name)
+    });
+    format!("{process:?} {advertised:?} {parts:?} {:?}", instances.collect::<Vec<_>>())
+}
+
+fn advertised_of(server: &crate::config::ServerConfig, listener: &Listener) -> Option<String> {
+    let Endpoint { host, port } = advertised(&server.broker, listener)?;
+    Some(format!("{host}:{port}"))
+}
+
+#[test]
+fn a_change_of_any_served_key_changes_what_the_process_runs_by() {
+    let home = tempfile::tempdir().unwrap();
+    // What a Canal left, where it is looked for and elsewhere.
+    for (folder, content) in [("conf", "here"), ("elsewhere", "there")] {
+        let folder: PathBuf = home.path().join(folder).join("example");
+        std::fs::create_dir_all(&folder).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+        std::fs::write(folder.join("meta.dat"), content).unwrap();
+    }
+    let mut idle = Vec::new();
+    for key in KEYS.iter().copied().flatten().filter(|key| key.class == Class::Served) {
+        let beside: Vec<(&str, &str)> = BESIDE
+            .iter()
+            .filter(|(name, ..)| *name == key.name)
+            .map(|(_, k, v)| (*k, *v))
+            .collect();
+        let Some(value) = other_value(key.name, key.kind, key.default) else {
+            let refused = settings(home.path(), &[(key.name, "2")]).unwrap_err();
+            assert!(refused.contains(key.name), "{refused}");
+            continue;
+        };
+        let changed = [&beside[..], &[(key.name, value.as_str())]].concat();
+        if ONE_VALUE.contains(&key.name) {
+            let value = if key.name == "canal.serverMode" { "kafka" } else { "false" };
+            let refused = settings(home.path(), &[(key.name, value)]).unwrap_err();
+            assert!(refused.contains(key.name), "{refused}");
+            continue;
+        }
+        let before = settings(home.path(), &beside).unwrap();
+        // A value that is refused is read, too.
+        if let Ok(after) = settings(home.path(), &changed)
+            && effect(&before) == effect(&after)
+        {
+            idle.push(format!("{} = {value}", key.name));
+        }
+    }
+    assert_eq!(idle, Vec::<String>::new(), "declared served, and without effect");
+}

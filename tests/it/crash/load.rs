@@ -3,7 +3,9 @@
 //! Each worker has rows and a connection of its own, so its transactions have one order. The
 //! first statement of each transaction inserts `(worker, number)` into `ledger`: by it a worker
 //! whose COMMIT was not answered learns afterwards what became of it. Now and then a transaction
-//! is large (it is staged). Beside them one thread adds columns to the tables and drops them.
+//! is large (it is staged). One in five is an XA transaction in two phases, half of these are rolled
+//! back, and some wait so long before their end that something is killed meanwhile. Beside them one
+//! thread adds columns to the tables and drops them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +63,11 @@ impl Committed {
     pub(super) fn transactions(&self) -> usize {
         self.workers.values().map(Vec::len).sum()
     }
+}
+
+/// Whether that transaction of a worker is an XA transaction in two phases.
+pub(super) fn is_branch(worker: u64, number: u64) -> bool {
+    (number + 2 * worker).is_multiple_of(5)
 }
 
 pub(super) struct Load {
@@ -147,7 +154,12 @@ impl Worker {
                 Some(open) => open,
                 None => connect(&self.connector).await,
             };
-            let committed = if let Ok(committed) = self.commit(&mut open, &statements).await {
+            let committed = if is_branch(self.name, number) {
+                self.commit_in_two_phases(&mut open, &statements, number).await
+            } else {
+                self.commit(&mut open, &statements).await
+            };
+            let committed = if let Ok(committed) = committed {
                 committed
             } else {
                 // Its fate is unknown until it is asked for over another connection.
@@ -228,6 +240,51 @@ impl Worker {
         let kept = self.random.below(10) > 0;
         try_run(connection, if kept { "COMMIT" } else { "ROLLBACK" }).await?;
         Ok(kept)
+    }
+
+    /// The same as an XA transaction, with its decision made before anything can fail.
+    async fn commit_in_two_phases(
+        &mut self,
+        connection: &mut MySqlConnection,
+        statements: &[String],
+        number: u64,
+    ) -> sqlx::Result<bool> {
+        let xid = format!("'{}-{number}'", self.name);
+        let kept = self.random.below(2) > 0;
+        let pause = if self.random.below(5) > 0 { 0 } else { self.random.below(1500) };
+        let end = format!("XA {} {xid}", if kept { "COMMIT" } else { "ROLLBACK" });
+        let done: sqlx::Result<()> = async {
+            try_run(connection, &format!("XA START {xid}")).await?;
+            for sql in statements {
+                try_run(connection, sql).await?;
+            }
+            try_run(connection, &format!("XA END {xid}; XA PREPARE {xid}")).await?;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            try_run(connection, &end).await
+        }
+        .await;
+        if let Err(error) = done {
+            // What was prepared stays so until somebody ends it.
+            self.end_if_prepared(&end, number).await;
+            return Err(error);
+        }
+        Ok(kept)
+    }
+
+    async fn end_if_prepared(&self, end: &str, number: u64) {
+        let name = format!("{}-{number}", self.name);
+        loop {
+            let mut connection = connect(&self.connector).await;
+            let Ok(rows) = sqlx::raw_sql("XA RECOVER").fetch_all(&mut connection).await else {
+                continue;
+            };
+            let is_this = |row: &MySqlRow| row.get_unchecked::<Vec<u8>, _>(3) == name.as_bytes();
+            if !rows.iter().any(is_this) {
+                return;
+            }
+            let _ = try_run(&mut connection, end).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Whether that transaction was committed. Inserting the same key waits for one whose

@@ -12,6 +12,7 @@ mod rows;
 mod table;
 mod transaction;
 mod xid;
+mod zone;
 
 pub use charset::Charset;
 pub use column::{Column, ColumnType, PluginType};
@@ -27,3 +28,4 @@ pub use transaction::{
     StatementChange, StatementKind, TransactionHead,
 };
 pub use xid::{Xid, XidError};
+pub use zone::ServerZone;

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::change::Position;
+use crate::clock;
 use crate::config::{Environment, Instance, Settings};
 use crate::control::Snapshot;
 use crate::disk::{Disk as _, Real, may_write};
@@ -140,6 +141,10 @@ async fn probe(
                 Ok(left) => say(&at(&words_of(position.file(), &left)))?,
                 Err(error) => say(&format!("warning: {}", at(&error.to_string())))?,
             }
+        }
+        if plan.zone_of_server {
+            let zone = source::zone(&settings).await?.at(clock::now_seconds());
+            say(&at(&format!("TIMESTAMP values are written in its time zone, {zone}")))?;
         }
     }
     Ok(errors)

@@ -1,11 +1,13 @@
 //! The time zone in which TIMESTAMP values are written.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 /// Seconds of the largest offset that MySQL takes, `+14:00`.
 const LARGEST_OFFSET: i32 = 14 * 3600;
 
-/// A zone: a fixed offset, or rules by name.
+/// A zone: a fixed offset, rules by name, or the changes of a server's clocks.
 #[derive(Clone, Debug)]
 pub struct Zone(Rule);
 
@@ -13,6 +15,8 @@ pub struct Zone(Rule);
 enum Rule {
     Fixed(i32),
     Named(TimeZone),
+    /// From when on clocks are how many seconds ahead of UTC, ascending.
+    Changes(Arc<[(u32, i32)]>),
 }
 
 /// Why a text names no zone.
@@ -39,6 +43,16 @@ impl Zone {
         }))
     }
 
+    /// The zone of clocks that from a moment on (seconds since 1970) are so many seconds ahead of
+    /// UTC; before the first moment as at it.
+    pub fn of_changes(changes: &[(u32, i32)]) -> Self {
+        Self(match changes {
+            [] => Rule::Fixed(0),
+            [(_, offset)] => Rule::Fixed(*offset),
+            [..] => Rule::Changes(Arc::from(changes)),
+        })
+    }
+
     /// Seconds that clocks are ahead of UTC, `seconds` after 1970 began there.
     pub(super) fn offset_at(&self, seconds: u32) -> i32 {
         match &self.0 {
@@ -46,6 +60,10 @@ impl Zone {
             Rule::Named(zone) => {
                 let moment = jiff::Timestamp::from_second(i64::from(seconds));
                 moment.map_or(0, |moment| zone.to_offset(moment).seconds())
+            }
+            Rule::Changes(changes) => {
+                let behind = changes.partition_point(|(from, _)| *from <= seconds);
+                changes.get(behind.saturating_sub(1)).map_or(0, |(_, offset)| *offset)
             }
         }
     }
@@ -87,6 +105,17 @@ mod tests {
         {
             assert!(Zone::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn changes_hold_from_their_second_on() {
+        let zone = Zone::of_changes(&[(100, 3600), (200, 7200), (201, -60)]);
+        for (seconds, offset) in
+            [(0, 3600), (100, 3600), (199, 3600), (200, 7200), (201, -60), (u32::MAX, -60)]
+        {
+            assert_eq!(zone.offset_at(seconds), offset, "at {seconds}");
+        }
+        assert_eq!(Zone::of_changes(&[(0, -5)]).offset_at(9), -5);
     }
 
     #[test]

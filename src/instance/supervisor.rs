@@ -16,7 +16,7 @@ use super::encode::Encoder;
 use super::pipeline::{News, Pipeline};
 use super::reaction::{self, BackOff, Error, Reaction};
 use super::{Plan, Publication};
-use crate::change::{Generation, Position};
+use crate::change::{Generation, Position, ServerZone};
 use crate::clock;
 use crate::control::{InstanceState, Received, Reporter, Retention, RetentionLevel};
 use crate::format::Zone;
@@ -80,9 +80,18 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
     let mut back_off = BackOff::default();
     let mut last_failure = String::new();
     let mut waits = false;
+    let mut zone = None;
     for generation in (1..).map(Generation) {
-        let mut session =
-            Session { plan, sink, reporter, tasks, generation, waits, progressed: false };
+        let mut session = Session {
+            plan,
+            sink,
+            reporter,
+            tasks,
+            generation,
+            waits,
+            zone: &mut zone,
+            progressed: false,
+        };
         let ended = AssertUnwindSafe(Box::pin(session.run())).catch_unwind().await;
         let ended = ended.unwrap_or_else(|panic| Err(Error::Panicked(words_of(&*panic))));
         if session.progressed {
@@ -145,6 +154,8 @@ struct Session<'a, S> {
     /// Whether the sink could take nothing the last time; only its taking something shows
     /// that it can again.
     waits: bool,
+    /// The zone of the server that the session before found.
+    zone: &'a mut Option<ServerZone>,
     /// Whether anything became durable.
     progressed: bool,
 }
@@ -226,19 +237,27 @@ impl<S: Sink> Session<'_, S> {
         }
         let mut publication = self.plan.publication.clone();
         if self.plan.zone_of_server {
-            publication.format.zone = zone_of(&source);
+            publication.format.zone = zone_of(&source, self.zone);
         }
         Ok((source, publication))
     }
 }
 
-/// The server's zone; UTC, said loudly, where this machine does not know it.
-fn zone_of(source: &Source) -> Zone {
-    let name = source.time_zone();
-    Zone::parse(name).unwrap_or_else(|error| {
-        tracing::warn!("{error}; TIMESTAMP values are written in UTC: set sluice.timezone");
-        Zone::UTC
-    })
+/// The zone of the server, which may be another one than before, or have another zone since it
+/// was started anew.
+fn zone_of(source: &Source, before: &mut Option<ServerZone>) -> Zone {
+    let zone = source.time_zone();
+    let is = zone.at(clock::now_seconds());
+    match before.replace(zone.clone()) {
+        None => tracing::info!("TIMESTAMP values are written in the server's time zone, {is}"),
+        Some(before) if before.changes != zone.changes => tracing::warn!(
+            "the server's time zone has changed: it was {}, and is {is}; TIMESTAMP values are \
+             written in the new one from here on; set sluice.timezone to have one that stays",
+            before.at(clock::now_seconds()),
+        ),
+        Some(_) => {}
+    }
+    Zone::of_changes(&zone.changes)
 }
 
 /// Shows what the source counts, and that it runs as soon as the server sends; unless the

@@ -10,6 +10,7 @@ pub mod probe;
 pub mod replica;
 mod scan;
 mod session;
+mod zone;
 
 pub use endpoint::{Endpoint, TlsMode};
 pub(crate) use error::ERROR_READING_BINLOG;
@@ -17,3 +18,4 @@ pub use error::Error;
 pub(crate) use scan::{Scan, Scanned};
 pub(crate) use session::quote;
 pub use session::{Row, Session};
+pub use zone::server_zone;

@@ -80,20 +80,6 @@ impl Probe {
     }
 }
 
-/// The server's time zone: a name or an offset. `SYSTEM` is told by the offset it has now,
-/// since the system's abbreviation (`CST`) names several zones.
-pub async fn time_zone(session: &mut Session, probe: &Probe) -> Result<String, Error> {
-    match probe.variable("time_zone") {
-        Some(zone) if zone != "SYSTEM" => return Ok(zone.to_owned()),
-        _ => {}
-    }
-    let ahead = "SELECT TIME_FORMAT(TIMEDIFF(SYSDATE(), UTC_TIMESTAMP()), '%H:%i')";
-    session.run("SET time_zone = @@global.time_zone").await?;
-    let rows = session.query(ahead).await?;
-    let text = rows.first().and_then(|row| row.text_at(0)).unwrap_or("00:00");
-    Ok(if text.starts_with('-') { text.to_owned() } else { format!("+{text}") })
-}
-
 /// The file that is being written, and its length; `None` if the server writes no binlog.
 pub(crate) async fn binlog_place(session: &mut Session) -> Result<Option<(FileName, u64)>, Error> {
     Ok(binlog_status(session).await?.first().and_then(place))

@@ -5,8 +5,9 @@
 //! nothing for the events to come: the reader judges each of them again.
 
 use super::{Error, Settings};
-use crate::mysql::Session;
+use crate::change::ServerZone;
 use crate::mysql::probe::{self, Probe};
+use crate::mysql::{self, Session};
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,15 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
     let findings = look(&mut session, &probe, settings).await?;
     session.close().await;
     Ok(findings)
+}
+
+/// The server's own time zone.
+pub async fn zone(settings: &Settings) -> Result<ServerZone, Error> {
+    let mut session = Session::connect(&settings.endpoint).await?;
+    let probe = Probe::read(&mut session).await?;
+    let zone = mysql::server_zone(&mut session, &probe).await?;
+    session.close().await;
+    Ok(zone)
 }
 
 /// Fails with all errors at once; else what there is to be warned of.

@@ -22,7 +22,7 @@ mod session;
 mod settings;
 mod start;
 
-pub use check::{Finding, Severity, check};
+pub use check::{Finding, Severity, check, zone};
 pub use error::Error;
 pub use horizon::{Retention, retention};
 pub use lag::Lag;

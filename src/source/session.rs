@@ -20,8 +20,8 @@ use super::reader::{Ended, Reader};
 use super::{Error, Settings, check, horizon, start};
 use crate::binlog::Tracker;
 use crate::change::{
-    Chunk, ChunkEnd, CountedSet, FileName, Generation, MySqlPosition, StateRecord, TransactionHead,
-    Xid,
+    Chunk, ChunkEnd, CountedSet, FileName, Generation, MySqlPosition, ServerZone, StateRecord,
+    TransactionHead, Xid,
 };
 use crate::clock;
 use crate::mysql;
@@ -63,7 +63,7 @@ pub struct Source {
     /// What earlier readings of a transaction have shown.
     shown: Vec<Shown>,
     progress: Arc<Progress>,
-    time_zone: String,
+    time_zone: ServerZone,
 }
 
 impl Source {
@@ -93,7 +93,7 @@ impl Source {
             (first.position, Some(append))
         };
         let (reached, append) = first;
-        let time_zone = probe::time_zone(&mut session, &probe).await?;
+        let time_zone = mysql::server_zone(&mut session, &probe).await?;
         session.close().await;
         let held = before.held.into_iter().collect();
         let (shown, progress) = (Vec::new(), Arc::new(Progress::default()));
@@ -105,8 +105,8 @@ impl Source {
         &self.reached
     }
 
-    /// The server's own time zone: a name, or an offset such as `+08:00`.
-    pub fn time_zone(&self) -> &str {
+    /// The server's own time zone.
+    pub fn time_zone(&self) -> &ServerZone {
         &self.time_zone
     }
 

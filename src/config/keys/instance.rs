@@ -310,7 +310,7 @@ pub(super) const KEYS: &[Key] = &[
         "sluice.timezone",
         Kind::Text,
         "",
-        "zone of TIMESTAMP values: a fixed offset (+08:00) or a name (Asia/Shanghai); empty: the server's",
+        "zone of TIMESTAMP values: a fixed offset (+08:00) or a name (Asia/Shanghai); empty: as the server itself converts",
     ),
     served(
         HERE,

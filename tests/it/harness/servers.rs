@@ -188,6 +188,7 @@ pub(crate) fn mariadb() -> Option<&'static Server> {
 }
 
 /// A MySQL server of the test's own, with more options, which it may kill and start again.
+/// `NAME=value` among them is a variable of its environment.
 pub(crate) fn private_mysql(options: &[&str]) -> Option<Server> {
     private(Release::MySql, options)
 }
@@ -319,7 +320,11 @@ impl Server {
         let mut run = Command::new("docker");
         run.args(["run", "--detach", "--name", &name, "--publish"])
             .arg(format!("127.0.0.1:{port}:3306"))
-            .args(["--env", allow, image])
+            .args(["--env", allow]);
+        let (options, variables): (Vec<&str>, Vec<&str>) =
+            options.iter().partition(|option| option.starts_with("--"));
+        run.args(variables.iter().flat_map(|variable| ["--env", variable]))
+            .arg(image)
             .args(release.options())
             .args(options);
         succeed(&mut run, "SLUICE_TEST_DOCKER=1 asks for containers");
@@ -357,8 +362,11 @@ impl Server {
                     .open(data.with_extension("log"))
                     .unwrap();
                 let mut command = process::command(&programs.join(program));
+                let is_option = |option: &&String| option.starts_with("--");
+                let variables = options.iter().filter(|option| !is_option(option));
                 command
-                    .args(options.iter())
+                    .args(options.iter().filter(is_option))
+                    .envs(variables.filter_map(|variable| variable.split_once('=')))
                     .stdin(Stdio::null())
                     .stdout(log.try_clone().unwrap())
                     .stderr(log);
@@ -367,6 +375,18 @@ impl Server {
             Own::Container { name } => succeed(Command::new("docker").args(["start", name]), name),
         }
         self.wait_until_it_greets();
+    }
+
+    /// Gives it another time zone of its system, from its next start on. Whether it can.
+    pub(crate) fn set_zone(&self, zone: &str) -> bool {
+        match &mut *self.own().lock().unwrap() {
+            Own::Process { options, .. } => {
+                options.retain(|option| !option.starts_with("TZ="));
+                options.push(format!("TZ={zone}"));
+                true
+            }
+            Own::Container { .. } => false,
+        }
     }
 
     /// kill -9.

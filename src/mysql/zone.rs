@@ -1,0 +1,176 @@
+//! The server's time zone, as the server itself converts by it.
+//!
+//! No zone is guessed from a name or from today's offset: `SYSTEM` says nothing, an abbreviation
+//! (`CST`) names several zones, and a server's tables need not be those of this machine. What
+//! `FROM_UNIXTIME` prints under the global zone, less the UTC text of the same moment, is the
+//! offset at that moment, exactly: where clocks go back a local text stands for two moments, but
+//! a moment has one text, and the way back is never taken.
+//!
+//! In: a session. Out: every change of the offset, to the second, over all that a TIMESTAMP can
+//! hold. The server is asked for a moment of each week, and where two weeks differ the change
+//! between them is found by bisection, all changes at once: some 30 statements.
+
+use super::probe::Probe;
+use super::{Error, Session};
+use crate::change::ServerZone;
+
+/// Seconds between two moments that are asked for at first. Offsets that lasted less and led
+/// back to where they were are not seen; no zone ever had one.
+const STEP: u32 = 7 * 24 * 3600;
+
+/// The last moments of a TIMESTAMP: of 32 bits with a sign, and without (MariaDB 11.5).
+const ENDS: [u32; 2] = [i32::MAX as u32, u32::MAX];
+
+/// Moments in one statement: fewer than the columns that an answer may have (4096).
+const MOST_COLUMNS: usize = 1000;
+
+/// The zone of sessions that set none (`@@global.time_zone`). Leaves the session in it.
+pub async fn server_zone(session: &mut Session, probe: &Probe) -> Result<ServerZone, Error> {
+    session.run("SET time_zone = @@global.time_zone").await?;
+    let mut moments: Vec<u32> = (0..=u32::MAX).step_by(STEP as usize).chain(ENDS).collect();
+    moments.sort_unstable();
+    let mut offsets = Vec::with_capacity(moments.len());
+    for asked in moments.chunks(MOST_COLUMNS) {
+        offsets.extend(ask(session, asked).await?);
+    }
+    // The range of some servers ends before the other's.
+    let known = moments.into_iter().zip(offsets).map_while(|(at, offset)| Some((at, offset?)));
+    let mut search = Search::new(&known.collect::<Vec<_>>());
+    while let Some(asked) = search.next() {
+        let mut answers = Vec::with_capacity(asked.len());
+        for asked in asked.chunks(MOST_COLUMNS) {
+            answers.extend(ask(session, asked).await?);
+        }
+        search.take(&answers);
+    }
+    let changes = search.changes();
+    Ok(ServerZone { name: name(probe), changes })
+}
+
+fn name(probe: &Probe) -> String {
+    let name = probe.variable("time_zone").unwrap_or("SYSTEM");
+    match probe.variable("system_time_zone") {
+        Some(system) if name == "SYSTEM" => format!("SYSTEM ({system})"),
+        _ => name.to_owned(),
+    }
+}
+
+/// The offset at each moment, in seconds; `None` where the server has no local time for it.
+async fn ask(session: &mut Session, moments: &[u32]) -> Result<Vec<Option<i32>>, Error> {
+    let columns: Vec<String> = moments.iter().map(|at| format!("FROM_UNIXTIME({at})")).collect();
+    let rows = session.query(&format!("SELECT {}", columns.join(","))).await?;
+    let row = rows.first();
+    let texts = (0..moments.len()).map(|index| row.and_then(|row| row.text_at(index)));
+    Ok(texts.zip(moments).map(|(text, at)| offset(text?, *at)).collect())
+}
+
+/// How much later than `at` a text is, both taken for UTC.
+fn offset(local: &str, at: u32) -> Option<i32> {
+    let local: jiff::civil::DateTime = local.parse().ok()?;
+    let local = local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+    i32::try_from(local - i64::from(at)).ok()
+}
+
+/// Finds all changes between moments that are known, a step of each at once. Pure.
+#[derive(Debug)]
+struct Search {
+    first: Option<i32>,
+    open: Vec<Gap>,
+    found: Vec<(u32, i32)>,
+}
+
+/// Two moments between which the offset changes: its last known and its first known.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    before: (u32, i32),
+    behind: (u32, i32),
+}
+
+impl Search {
+    fn new(known: &[(u32, i32)]) -> Self {
+        let pairs = known.iter().zip(known.iter().skip(1));
+        let gaps = pairs.map(|(before, behind)| Gap { before: *before, behind: *behind });
+        let first = known.first().map(|(_, offset)| *offset);
+        let mut new = Self { first, open: Vec::new(), found: Vec::new() };
+        gaps.for_each(|gap| new.keep(gap));
+        new
+    }
+
+    /// The moments to ask for now; none when all is found.
+    fn next(&self) -> Option<Vec<u32>> {
+        let middles = self.open.iter().map(Gap::middle).collect::<Vec<u32>>();
+        (!middles.is_empty()).then_some(middles)
+    }
+
+    /// Takes the offsets at the moments asked for.
+    fn take(&mut self, answers: &[Option<i32>]) {
+        for (gap, answer) in std::mem::take(&mut self.open).into_iter().zip(answers) {
+            // A server that answered before and behind answers between.
+            let Some(offset) = answer else { continue };
+            let middle = (gap.middle(), *offset);
+            self.keep(Gap { behind: middle, ..gap });
+            self.keep(Gap { before: middle, ..gap });
+        }
+    }
+
+    fn keep(&mut self, gap: Gap) {
+        let Gap { before, behind } = gap;
+        if before.1 == behind.1 {
+            return;
+        }
+        if behind.0 - before.0 == 1 {
+            self.found.push(behind);
+        } else {
+            self.open.push(gap);
+        }
+    }
+
+    fn changes(mut self) -> Vec<(u32, i32)> {
+        self.found.sort_unstable();
+        self.found.insert(0, (0, self.first.unwrap_or_default()));
+        self.found
+    }
+}
+
+impl Gap {
+    fn middle(&self) -> u32 {
+        self.before.0 + (self.behind.0 - self.before.0) / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_is_found_to_the_second() {
+        // Two within one step, one at its edge, and one second by itself at the end.
+        let zone = [(0, 3600), (1000, 7200), (1001, 5400), (STEP, 1800), (9 * STEP - 1, -1)];
+        let at = |moment: u32| {
+            let known = zone.iter().rev().find(|(from, _)| *from <= moment);
+            known.map(|(_, offset)| *offset)
+        };
+        let moments = (0..10).map(|step| step * STEP);
+        let known: Vec<(u32, i32)> = moments.map(|at_| (at_, at(at_).unwrap())).collect();
+        let mut search = Search::new(&known);
+        let mut rounds = 0;
+        while let Some(asked) = search.next() {
+            let answers: Vec<Option<i32>> = asked.into_iter().map(at).collect();
+            search.take(&answers);
+            rounds += 1;
+        }
+        assert_eq!(search.changes(), zone);
+        assert!(rounds <= 20, "{rounds}");
+    }
+
+    #[test]
+    fn an_offset_is_the_text_less_the_moment() {
+        assert_eq!(offset("1970-01-01 01:00:00", 0), Some(3600));
+        assert_eq!(offset("1969-12-31 19:00:00", 0), Some(-18_000));
+        // Both of these are 02:30 on the night when clocks go back in Berlin.
+        assert_eq!(offset("2024-10-27 02:30:00", 1_729_989_000), Some(7200));
+        assert_eq!(offset("2024-10-27 02:30:00", 1_729_992_600), Some(3600));
+        assert_eq!(offset("2106-02-07 06:28:15", u32::MAX), Some(0));
+        assert_eq!(offset("gibberish", 0), None);
+    }
+}

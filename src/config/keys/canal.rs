@@ -108,6 +108,7 @@ pub(super) const KEYS: &[Key] = &[
     later(HERE, "canal.mq.kafka.kerberos.enable", "false", KAFKA),
     later(HERE, "canal.mq.kafka.kerberos.krb5FilePath", KRB5, KAFKA),
     later(HERE, "canal.mq.kafka.kerberos.jaasFilePath", JAAS, KAFKA),
+    later(HERE, "canal.mq.kafka.kerberos.*", "", KAFKA),
     idle(
         HERE,
         "canal.mq.transaction",

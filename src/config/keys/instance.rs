@@ -171,6 +171,7 @@ pub(super) const KEYS: &[Key] = &[
     idle(HERE, "canal.instance.multi.stream.on", "false", "PolarDB-X is not served"),
     secret(idle(HERE, "canal.instance.oceanbase.password", "", OCEANBASE)),
     idle(HERE, "canal.instance.oceanbase.*", "", OCEANBASE),
+    idle(HERE, "canal.instance.mongodb.*", "", "MongoDB is not served"),
     // Several servers merged by spring/group-instance.xml.
     later(HERE, "canal.instance.master<n>.*", "", GROUP),
     later(HERE, "canal.instance.standby<n>.*", "", GROUP),

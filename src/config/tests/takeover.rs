@@ -85,6 +85,8 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("canal.mq.properties.a", "b", "a Kafka cluster as target is not served yet"),
     ("canal.mq.kafka.kerberos.enable", "true", "a Kafka cluster as target is not served yet"),
     ("canal.mq.kafka.kerberos.jaasFilePath", "x", "a Kafka cluster as target is not served yet"),
+    ("canal.mq.kafka.kerberos.krb5.file", "x", "a Kafka cluster as target is not served yet"),
+    ("canal.instance.mongodb.hosts", "x", "MongoDB is not served"),
     ("canal.mq.enableDynamicQueuePartition", "true", "RocketMQ is not served"),
     ("kafka.bootstrap.servers", "10.0.0.1:9092", "a Kafka cluster as target is not served yet"),
     ("kafka.sasl.jaas.config", "x", "a Kafka cluster as target is not served yet"),

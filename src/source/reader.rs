@@ -11,6 +11,7 @@
 mod events;
 mod idle;
 mod payload;
+mod quest;
 mod tables;
 mod xa;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::idle::Idle;
 use self::payload::{Payload, Proof};
+use self::quest::Quest;
 use self::tables::Tables;
 use super::assemble::{Assembler, End, Fault, Input, Piece, Shown};
 use super::channel::Sender;
@@ -107,6 +109,8 @@ pub(super) struct Reader<'a> {
     now: Instant,
     /// When `progress` was last told of one.
     heard: Option<Instant>,
+    /// Set while one branch is looked for, and all else is of no interest.
+    quest: Option<Quest>,
 }
 
 impl<'a> Reader<'a> {
@@ -143,6 +147,7 @@ impl<'a> Reader<'a> {
             parcel: (Vec::new(), 0),
             now: Instant::now(),
             heard: None,
+            quest: None,
         }
     }
 
@@ -330,7 +335,10 @@ impl<'a> Reader<'a> {
     }
 
     async fn hand_over(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
-        let Piece { head, changes, end, bytes, whole } = piece;
+        if self.quest.is_some() {
+            return self.take_of_quest(piece, outlet).await;
+        }
+        let Piece { head, changes, end, bytes, whole, begin: _ } = piece;
         let pinned = changes.iter().map(weight).sum();
         let bytes = bytes.max(self.unclaimed).min(pinned);
         self.unclaimed = 0;
@@ -398,7 +406,7 @@ impl<'a> Reader<'a> {
 
     /// Between transactions, the source stands behind what it has read.
     fn note_idle(&mut self, time: u32) {
-        if self.assembler.is_between() && self.tracker.created() != 0 {
+        if self.quest.is_none() && self.assembler.is_between() && self.tracker.created() != 0 {
             let tracker = &self.tracker;
             let is_news = !self.is_on_its_server()
                 || *self.reached.file != **tracker.file()

@@ -126,6 +126,93 @@ async fn a_branch_is_published_at_its_commit_on_mariadb() {
     play(&mariadb, "false").await;
 }
 
+/// The rows of a branch that was prepared before the instance began are still in the source's
+/// binlogs.
+#[tokio::test]
+async fn a_branch_prepared_before_the_begin_is_found_in_the_binlogs() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        let server = match flavor {
+            Flavor::MySql => servers::private_mysql(&["--binlog-transaction-compression=ON"]),
+            Flavor::MariaDb => servers::private_mariadb(&[]),
+        };
+        let Some(server) = &server else { return };
+        let mut admin = server.database("xa").await;
+        run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+        // The xid was used before, and a neighbour has nearly the same.
+        prepare(server, "'a'", &[1]).await;
+        end(server, "XA ROLLBACK 'a'").await;
+        prepare(server, "'a'", &[2, 3]).await;
+        prepare(server, "'a','b'", &[4]).await;
+        run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO t VALUES (5); FLUSH BINARY LOGS").await;
+        let mut sluice = Sluice::with_instance("xa", server, &FILTER);
+        sluice.start();
+        end(server, "XA COMMIT 'a'").await;
+        prepare(server, "'a'", &[6]).await;
+        end(server, "XA COMMIT 'a'").await;
+        end(server, "XA ROLLBACK 'a','b'").await;
+        run(&mut admin, "INSERT INTO t VALUES (7)").await;
+        let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", 4);
+        let ids: Vec<usize> = records.iter().map(id).collect();
+        assert_eq!(ids, [2, 3, 6, 7], "{flavor:?}");
+        whole_and_at_its_place(server, &mut admin, records[..2].to_vec(), true).await;
+        let metrics = sluice.metrics().unwrap().1;
+        let counted = |line: &&str| line.starts_with("sluice_instance_unknown_xa_rollbacks");
+        let line = metrics.lines().find(counted).unwrap().to_owned();
+        assert!(line.ends_with(" 1"), "{line}");
+        sluice.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_branch_that_is_nowhere_stops_the_instance_or_is_left_out() {
+    let Some(server) = servers::private_mysql(&[]) else { return };
+    let mut admin = server.database("xa").await;
+    run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    prepare(&server, "'lost'", &[1]).await;
+    run(&mut admin, "FLUSH BINARY LOGS; PURGE BINARY LOGS TO 'binlog.000002'").await;
+    let mut sluice = Sluice::with_instance("xa", &server, &FILTER);
+    sluice.start();
+    end(&server, "XA COMMIT 'lost'").await;
+    run(&mut admin, "INSERT INTO t VALUES (2)").await;
+    let begun = Instant::now();
+    let said = loop {
+        let said = sluice.health().map(|health| health.1).unwrap_or_default();
+        if said.contains("X'6c6f7374',X'',1") {
+            break said;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{said}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(said.contains("binlog.000002:") && said.contains("sluice.xa.unknown=skip"), "{said}");
+    sluice.stop();
+    sluice.instance("xa", &server, &[&FILTER[..], &[("sluice.xa.unknown", "skip")]].concat());
+    sluice.start();
+    let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", 1);
+    assert_eq!(records.iter().map(id).collect::<Vec<_>>(), [2]);
+    sluice.stop();
+}
+
+async fn prepare(server: &Server, xid: &str, ids: &[usize]) {
+    let rows: Vec<String> =
+        ids.iter().map(|id| format!("INSERT INTO xa.t VALUES ({id});")).collect();
+    let mut connection = server.connect().await;
+    let rows = rows.concat();
+    run(&mut connection, &format!("XA START {xid}; {rows} XA END {xid}; XA PREPARE {xid}")).await;
+    connection.close().await.unwrap();
+}
+
+/// The connection that prepared it may not be gone yet.
+async fn end(server: &Server, sql: &str) {
+    for _ in 0..100 {
+        let mut connection = server.connect().await;
+        if try_run(&mut connection, sql).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{sql} does not work");
+}
+
 async fn play(server: &Server, gtidon: &str) {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seed = number("SLUICE_XA_SEED").unwrap_or_else(Random::any_seed);

@@ -91,6 +91,8 @@ pub(crate) struct Piece {
     pub(crate) bytes: usize,
     /// Whether this is all there is of the transaction.
     pub(crate) whole: bool,
+    /// Offset of the transaction's first event.
+    pub(crate) begin: u64,
 }
 
 /// How a piece ends.
@@ -411,7 +413,8 @@ impl Assembler {
         open.numbers.clear();
         open.gone = Some(open.seen);
         let bytes = std::mem::take(&mut open.received);
-        Some(Piece { head: Arc::clone(&open.head), changes, end: End::More, bytes, whole: false })
+        let (head, begin) = (Arc::clone(&open.head), open.begin);
+        Some(Piece { head, changes, end: End::More, bytes, whole: false, begin })
     }
 
     fn commit(&mut self, place: &EventPlace, behind: &Tracker) -> Option<Piece> {
@@ -450,6 +453,7 @@ impl Assembler {
             end: End::Commit(commit),
             bytes: open.received,
             whole,
+            begin: open.begin,
         })
     }
 
@@ -530,5 +534,6 @@ fn abort(open: &Open) -> Piece {
         end: End::Abort,
         bytes: 0,
         whole: false,
+        begin: open.begin,
     }
 }

@@ -15,7 +15,7 @@ use crate::change::{EventPlace, RowsChange, StatementChange, StatementKind, Tabl
 use crate::clock;
 use crate::mysql::quote;
 use crate::schema::{self, Applied, Message, Origin, Reading, SessionOf, Statement};
-use crate::source::assemble::{GtidForm, Input, Verb};
+use crate::source::assemble::{GtidForm, Input, Verb, XaVerb};
 use crate::source::{Error, Settings};
 
 impl Reader<'_> {
@@ -139,6 +139,9 @@ impl Reader<'_> {
         if !self.tracker.rotate(file) {
             return Ok(());
         }
+        if self.quest.is_some() {
+            return Err(Stop::Asked);
+        }
         self.tables.clear();
         self.rows_query = None;
         if self.fragments.is_open() {
@@ -209,7 +212,12 @@ impl Reader<'_> {
             Verb::Savepoint(name) => Input::Savepoint(name),
             Verb::RollbackTo(name) => Input::RollbackTo { name, kept: self.kept().await? },
             Verb::Nothing => return Ok(()),
-            Verb::Xa(verb, xid) => self.xa(verb, xid, place)?,
+            Verb::Xa(verb, xid) => {
+                if verb == XaVerb::Commit {
+                    self.find_unless_held(&xid, place, outlet).await?;
+                }
+                self.xa(verb, xid, place)?
+            }
             Verb::OtherXa => {
                 let reason = format!("`{}` is no statement about an XA branch", query.text);
                 return Err(unsupported(header, place, reason, STOP_ADVICE));
@@ -220,6 +228,7 @@ impl Reader<'_> {
             {
                 Input::Statement(Vec::new())
             }
+            Verb::Statement if self.quest.is_some() => Input::Statement(Vec::new()),
             Verb::Statement => Input::Statement(self.statement(header, &query, place).await?),
         };
         self.step(input, place, size, outlet).await
@@ -379,7 +388,7 @@ impl Reader<'_> {
         if self.tables.has(id, body, epoch) {
             return Ok(());
         }
-        if !self.verdicts.passes(&self.settings.filter, schema, table) {
+        if self.is_looking() || !self.verdicts.passes(&self.settings.filter, schema, table) {
             self.tables.insert(id, body, epoch, Entry::Dropped);
             return Ok(());
         }

@@ -13,6 +13,9 @@ impl Reader<'_> {
     pub(super) fn xa(&mut self, verb: XaVerb, xid: Xid, place: &EventPlace) -> Result<Input, Stop> {
         let xid = Arc::new(xid);
         let is_held = self.held.contains(&xid);
+        if self.quest.is_some() && matches!(verb, XaVerb::Commit | XaVerb::Rollback) {
+            return Ok(Input::Statement(Vec::new()));
+        }
         Ok(match verb {
             XaVerb::Start => Input::Start(xid),
             XaVerb::Prepare => Input::Prepare(xid),

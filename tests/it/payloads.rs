@@ -68,7 +68,11 @@ async fn a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_re
         assert_eq!(seen, told, "with bit {bit} flipped at {thousandths}/1000");
         assert_eq!(proxy.fault(), Fault::None, "nothing was flipped");
     }
-    let retries = sluice.said().matches("trying again").count();
+    let said = sluice.said();
+    let notes = |words: &str| said.matches(words).count();
+    let begun = notes("begins at the source's current end");
+    assert_eq!(notes("binlog_row_metadata is not FULL"), begun, "said once, not at each reconnect");
+    let retries = notes("trying again");
     assert!(retries as u64 >= flips / 2, "only {retries} of the flips were noticed");
     sluice.stop();
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::change::Position;
 
-use super::status::{InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot};
+use super::status::{InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot, Tables};
 
 /// The board of one process; clones show the same.
 #[derive(Clone, Debug)]
@@ -195,6 +195,11 @@ impl Reporter {
     /// Shows where the instance stands; none: where the settings say, when it starts.
     pub fn position(&self, position: Option<Position>) {
         self.update(|status| status.progress.position = position);
+    }
+
+    /// Shows how far the reading of the source's tables has come; none: it is over.
+    pub fn tables(&self, tables: Option<Tables>) {
+        self.update(|status| status.progress.tables = tables);
     }
 
     /// Shows how far the durable position is behind the server, and how long that keeps what

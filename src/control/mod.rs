@@ -12,5 +12,5 @@ mod status;
 pub use board::{Board, Done, Received, Reporter};
 pub use command::{Asked, Command, Commands, Place, commands};
 pub use status::{
-    InstanceState, InstanceStatus, Phase, Progress, Retention, RetentionLevel, Snapshot,
+    InstanceState, InstanceStatus, Phase, Progress, Retention, RetentionLevel, Snapshot, Tables,
 };

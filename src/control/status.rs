@@ -94,6 +94,8 @@ pub struct Progress {
     pub dropped_rows_events: u64,
     /// XA ROLLBACKs of branches that were not held: prepared before the instance began.
     pub unknown_rollbacks: u64,
+    /// At its first start: how far the reading of the source's tables has come.
+    pub tables: Option<Tables>,
     /// Transactions made durable.
     pub transactions: u64,
     /// Rows made durable.
@@ -138,6 +140,15 @@ pub enum RetentionLevel {
     Warning,
     /// Three quarters.
     Alarm,
+}
+
+/// How far the reading of the source's tables has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tables {
+    /// Tables read.
+    pub read: usize,
+    /// Tables to be read in all.
+    pub of: usize,
 }
 
 /// All that is known of one instance.

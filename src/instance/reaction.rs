@@ -83,7 +83,10 @@ fn to_source(error: &source::Error) -> Reaction {
                      canal.instance.dbPassword, canal.instance.master.sslMode), then start again",
         },
         Error::Schema { source, .. } | Error::Capture(source) => match source {
-            schema::Error::Server(_) => Reaction::Retry,
+            // What passes was told apart above.
+            schema::Error::Server(_) => Reaction::RetryOnce {
+                advice: "mend what the source says, or exclude the table, then start again",
+            },
             _ => Reaction::RetryOnce { advice: SAYS_IT },
         },
         Error::Closed => Reaction::Retry,

@@ -18,8 +18,9 @@ use super::reaction::{self, BackOff, Error, Reaction};
 use super::{Plan, Publication};
 use crate::change::{Generation, Position, ServerZone};
 use crate::clock;
-use crate::control::{InstanceState, Received, Reporter, Retention, RetentionLevel};
+use crate::control::{InstanceState, Received, Reporter, Retention, RetentionLevel, Tables};
 use crate::format::Zone;
+use crate::schema::History;
 use crate::shutdown::Tasks;
 use crate::sink::Sink;
 use crate::source::{self, Before, Counts, Remembered, Source, channel};
@@ -217,24 +218,43 @@ impl<S: Sink> Session<'_, S> {
         }
     }
 
-    /// Opens the sink, finds where to begin, and makes a first begin durable.
+    /// Opens the sink, finds where to begin, makes a first begin durable, and then what the
+    /// source says of its tables, page by page.
     async fn prepare(&mut self) -> Result<(Source, Publication), Error> {
-        let committed = self.sink.open().await?;
+        let (mut history, mut unreadable) = (History::default(), None);
+        let committed = self
+            .sink
+            .open(&mut |record| {
+                if let Err(error) = history.take(&record) {
+                    unreadable.get_or_insert(error);
+                }
+            })
+            .await?;
+        if let Some(error) = unreadable {
+            return Err(source::Error::from(error).into());
+        }
         self.reporter.position(committed.position.clone());
         let first_start = committed.position.is_none();
         let before = Before {
             position: committed.position.map(|Position::MySql(position)| position),
-            state: committed.state,
+            history,
             held: committed.held,
             meta_dat: if first_start { self.plan.meta_dat.read() } else { None },
         };
         let settings = self.plan.source.clone();
-        let (source, first) = Box::pin(Source::prepare(settings, before)).await?;
+        let (mut source, first) = Box::pin(Source::prepare(settings, before)).await?;
+        // The begin is durable before anything else: it is resolved once in an instance's life.
         if let Some(first) = first {
             let position = first.position.into();
             self.sink.commit(&position, first.state).await?.await?;
             self.reporter.position(Some(position));
         }
+        while let Some(page) = Box::pin(source.survey()).await? {
+            let position = source.reached().clone().into();
+            self.sink.commit(&position, page.state).await?.await?;
+            self.reporter.tables(Some(Tables { read: page.read, of: page.of }));
+        }
+        self.reporter.tables(None);
         let mut publication = self.plan.publication.clone();
         if self.plan.zone_of_server {
             publication.format.zone = zone_of(&source, self.zone);

@@ -16,6 +16,6 @@ pub use endpoint::{Endpoint, TlsMode};
 pub(crate) use error::ERROR_READING_BINLOG;
 pub use error::Error;
 pub(crate) use scan::{Scan, Scanned};
-pub(crate) use session::quote;
 pub use session::{Row, Session};
+pub(crate) use session::{identifier, quote};
 pub use zone::server_zone;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Error, Row, Session, quote};
 use crate::change::{FileName, Flavor, GtidSet, TableName};
@@ -121,6 +122,18 @@ pub async fn executed_and_purged(
         GtidSet::parse(Flavor::MySql, text).ok()
     };
     Ok((set(0), set(1)))
+}
+
+/// MySQL: waits until a set is executed; false if that takes longer than `limit`.
+pub async fn waits_until_executed(
+    session: &mut Session,
+    set: &GtidSet,
+    limit: Duration,
+) -> Result<bool, Error> {
+    let seconds = limit.as_secs();
+    let ask = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {seconds})");
+    let rows = session.query(&ask).await?;
+    Ok(rows.first().and_then(|row| row.text_at(0)) == Some("0"))
 }
 
 /// The account's grants, a line each.

@@ -25,6 +25,9 @@ const METADATA_SETTINGS: &[&str] = &[
     // MySQL 8.0.30 and later; without it a generated invisible primary key, which row
     // images hold, is hidden.
     "SET SESSION show_gipk_in_create_table_and_information_schema = 1",
+    // A statement that changes a table holds its metadata lock until the change is visible;
+    // the servers' own limits are a year and a day.
+    "SET SESSION lock_wait_timeout = 5",
 ];
 
 /// Unknown system variable.
@@ -137,6 +140,46 @@ impl Session {
         rows.map(|rows| rows.into_iter().map(Row).collect())
     }
 
+    /// Shows each row that a statement returns to `each`, as it comes: none is kept. The time
+    /// limit is for every row. Not cancel safe, as [`Session::query`].
+    pub async fn stream(
+        &mut self,
+        statement: &str,
+        mut each: impl FnMut(&Row),
+    ) -> Result<(), Error> {
+        let limit = self.timeout;
+        let Some(mut conn) = self.conn.take() else { return Err(self.ended()) };
+        let late = |_| self.late();
+        let streamed = match tokio::time::timeout(limit, conn.query_iter(statement)).await {
+            Err(elapsed) => return Err(late(elapsed)),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(mut rows)) => loop {
+                match tokio::time::timeout(limit, rows.next()).await.map_err(late)? {
+                    Ok(Some(row)) => each(&Row(row)),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            },
+        };
+        let fatal = streamed.as_ref().is_err_and(mysql_async::Error::is_fatal);
+        if !fatal {
+            self.conn = Some(conn);
+        }
+        streamed.map_err(|error| translate(error, &self.address, &self.user, "querying", statement))
+    }
+
+    fn ended(&self) -> Error {
+        Error::Lost {
+            address: self.address.clone(),
+            what: "querying",
+            reason: "an earlier statement did not end".to_owned(),
+        }
+    }
+
+    fn late(&self) -> Error {
+        Error::Timeout { address: self.address.clone(), what: "querying", after: self.timeout }
+    }
+
     /// Runs a statement whose rows do not matter. Not cancel safe, as [`Session::query`].
     pub async fn run(&mut self, statement: &str) -> Result<(), Error> {
         let (done, conn) = self
@@ -153,13 +196,7 @@ impl Session {
         statement: &str,
         work: impl FnOnce(Conn) -> F,
     ) -> Result<(Result<T, Error>, Conn), Error> {
-        let Some(conn) = self.conn.take() else {
-            return Err(Error::Lost {
-                address: self.address.clone(),
-                what: "querying",
-                reason: "an earlier statement did not end".to_owned(),
-            });
-        };
+        let Some(conn) = self.conn.take() else { return Err(self.ended()) };
         match tokio::time::timeout(self.timeout, work(conn)).await {
             Ok((Ok(value), conn)) => Ok((Ok(value), conn)),
             Ok((Err(error), conn)) => {
@@ -167,11 +204,7 @@ impl Session {
                 let error = translate(error, &self.address, &self.user, "querying", statement);
                 if fatal { Err(error) } else { Ok((Err(error), conn)) }
             }
-            Err(_) => Err(Error::Timeout {
-                address: self.address.clone(),
-                what: "querying",
-                after: self.timeout,
-            }),
+            Err(_) => Err(self.late()),
         }
     }
 
@@ -253,6 +286,11 @@ fn translate(
 /// A string literal; every session has `sql_mode=''`.
 pub(crate) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// A name, quoted.
+pub(crate) fn identifier(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// Statements can be long; a message needs their beginning.

@@ -1,21 +1,30 @@
 //! Definitions read from the server, each between two readings of the source's end.
 //!
 //! In: a query session. Out: what `information_schema` says of columns, primary keys and
-//! default character sets, with the places `lo` and `hi`; and, for rows older than that,
-//! the statements between two places of the binlog, by a scan of it.
+//! default character sets, of some tables at a time; and, for rows older than that, the
+//! statements between two places of the binlog, by a scan of it.
+//!
+//! What holds: a statement that is in the binlog before `lo` is in what was read. MySQL's
+//! `information_schema` alone does not give that: since 8.0 it shows what is committed, and
+//! waits for no lock, while a statement is in the binlog before it is committed
+//! (`MYSQL_BIN_LOG::ordered_commit`, `sql/binlog.cc`). But it holds the metadata lock of its
+//! table all the time: who waits for that lock, as SHOW CREATE TABLE does, sees it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::binlog::{AlterPhase, EventHeader, EventType, GtidEvent, Query};
 use crate::change::TableName;
-use crate::mysql::{self, Row, Scan, Session, probe, quote};
+use crate::mysql::{self, Row, Scan, Session, identifier, probe, quote};
 
 use super::model::{ColumnDefinition, Definition};
 use super::{Origin, Place};
 
 /// Databases of the server's own; their tables are read when rows of them come.
-const SYSTEM: &str = "'mysql','information_schema','performance_schema','sys'";
+const OF_THE_SERVER: [&str; 4] = ["mysql", "information_schema", "performance_schema", "sys"];
+
+/// `ER_LOCK_WAIT_TIMEOUT`: somebody holds the lock for longer than a session here waits.
+const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
 
 /// Where the source's binlog ends now.
 pub(crate) async fn end(session: &mut Session) -> Result<Option<Place>, mysql::Error> {
@@ -28,35 +37,89 @@ pub(crate) async fn databases(
     session: &mut Session,
 ) -> Result<BTreeMap<String, Option<String>>, mysql::Error> {
     let rows = session
-        .query(&format!(
+        .query(
             "SELECT schema_name AS name, default_character_set_name AS charset \
-             FROM information_schema.schemata WHERE schema_name NOT IN ({SYSTEM})"
-        ))
+             FROM information_schema.schemata",
+        )
         .await?;
     let charset = |row: &Row| row.text("charset").map(canonical);
     Ok(rows.iter().filter_map(|row| Some((row.text("name")?.to_owned(), charset(row)))).collect())
 }
 
-/// The tables of a database, or one of them.
+/// Whether its tables are read only when rows of them come.
+pub(crate) fn is_of_the_server(database: &str) -> bool {
+    OF_THE_SERVER.iter().any(|name| name.eq_ignore_ascii_case(database))
+}
+
+/// The names of a database's tables that are `wanted`, by name.
+pub(crate) async fn names(
+    session: &mut Session,
+    schema: &str,
+    wanted: impl Fn(&TableName) -> bool,
+) -> Result<Vec<Box<str>>, mysql::Error> {
+    let mut found = Vec::new();
+    let ask = format!(
+        "SELECT table_name AS t FROM information_schema.tables WHERE table_schema = {}",
+        quote(schema)
+    );
+    let take = |row: &Row| {
+        let name = row.text("t").map(|table| TableName::new(schema, table));
+        found.extend(name.filter(&wanted).map(|name| Box::from(&*name.table)));
+    };
+    session.stream(&ask, take).await?;
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Waits until no statement is changing the table: what the binlog had of it before is
+/// visible then. Error 1205 if that takes longer than [`Session`]s wait for a lock.
+pub(crate) async fn settle(session: &mut Session, name: &TableName) -> Result<(), mysql::Error> {
+    let of = format!("{}.{}", identifier(&name.schema), identifier(&name.table));
+    locked(session.run(&format!("SHOW CREATE TABLE {of}")).await)
+}
+
+/// The same of a database's own settings.
+pub(crate) async fn settle_database(session: &mut Session, name: &str) -> Result<(), mysql::Error> {
+    locked(session.run(&format!("SHOW CREATE DATABASE {}", identifier(name))).await)
+}
+
+/// Whether the lock was had. That there is no such thing, or none that this account may see,
+/// is an answer too: `information_schema` does not show it either.
+fn locked(answer: Result<(), mysql::Error>) -> Result<(), mysql::Error> {
+    match answer {
+        Err(error @ mysql::Error::Server { .. }) if error.is_passing() => Err(error),
+        Err(mysql::Error::Server { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether a lock could not be had in time.
+pub(crate) fn is_busy(error: &mysql::Error) -> bool {
+    error.code() == Some(ER_LOCK_WAIT_TIMEOUT)
+}
+
+/// Some tables of a database. What is not found is not there, or was locked for too long.
 pub(crate) async fn tables(
     session: &mut Session,
     schema: &str,
-    table: Option<&str>,
+    names: &[Box<str>],
 ) -> Result<HashMap<TableName, Definition>, mysql::Error> {
-    let mut which = format!("table_schema = {}", quote(schema));
-    if let Some(table) = table {
-        which = format!("{which} AND table_name = {}", quote(table));
-    }
+    let which = match names {
+        // MariaDB goes to the table directly only for `=`.
+        [name] => format!("table_schema = {} AND table_name = {}", quote(schema), quote(name)),
+        names => {
+            let list: Vec<_> = names.iter().map(|name| quote(name)).collect();
+            format!("table_schema = {} AND table_name IN ({})", quote(schema), list.join(","))
+        }
+    };
+    let schema: Arc<str> = Arc::from(schema);
+    let name = |row: &Row| Some(TableName::new(Arc::clone(&schema), row.text("t")?));
     let mut found = HashMap::new();
-    let name = |row: &Row| Some(TableName::new(schema, row.text("t")?));
-    let rows = session
-        .query(&format!(
-            "SELECT table_name AS t, table_collation AS c, table_type AS k \
-             FROM information_schema.tables \
-             WHERE {which} AND table_type NOT LIKE '%VIEW'"
-        ))
-        .await?;
-    for row in &rows {
+    let ask = format!(
+        "SELECT table_name AS t, table_collation AS c, table_type AS k \
+         FROM information_schema.tables WHERE {which} AND table_type NOT LIKE '%VIEW'"
+    );
+    let take = |row: &Row| {
         let charset = row.text("c").and_then(|collation| collation.split('_').next());
         let definition = Definition {
             charset: charset.map(canonical),
@@ -64,19 +127,18 @@ pub(crate) async fn tables(
             ..Definition::default()
         };
         found.extend(name(row).map(|name| (name, definition)));
-    }
+    };
+    session.stream(&ask, take).await?;
     // MySQL before 5.7.6 and MariaDB before 10.2.5 do not have it, nor tables that want it.
-    let versioned = found.values().any(|definition| definition.versioned);
-    let generated = if versioned { "generation_expression" } else { "NULL" };
-    let rows = session
-        .query(&format!(
-            "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c, \
-             {generated} AS g FROM information_schema.columns \
-             WHERE {which} ORDER BY table_name, ordinal_position"
-        ))
-        .await?;
-    for row in &rows {
-        let Some(definition) = name(row).and_then(|name| found.get_mut(&name)) else { continue };
+    let is_versioned = found.values().any(|definition| definition.versioned);
+    let generated = if is_versioned { ", generation_expression AS g" } else { "" };
+    let ask = format!(
+        "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c\
+         {generated} FROM information_schema.columns WHERE {which} \
+         ORDER BY table_name, ordinal_position"
+    );
+    let take = |row: &Row| {
+        let Some(definition) = name(row).and_then(|name| found.get_mut(&name)) else { return };
         // MariaDB shows the columns of its system versioning that the statement named.
         definition.versioned &= row.text("g") != Some("ROW START");
         if let (Some(name), Some(mysql_type)) = (row.text("n"), row.text("y")) {
@@ -87,25 +149,27 @@ pub(crate) async fn tables(
                 charset: row.text("c").filter(|charset| *charset != "binary").map(canonical),
             });
         }
-    }
-    let rows = session
-        .query(&format!(
-            "SELECT table_name AS t, column_name AS n FROM information_schema.statistics \
-             WHERE {which} AND index_name = 'PRIMARY' ORDER BY table_name, seq_in_index"
-        ))
-        .await?;
-    for row in &rows {
-        let Some(definition) = name(row).and_then(|name| found.get_mut(&name)) else { continue };
+    };
+    session.stream(&ask, take).await?;
+    let ask = format!(
+        "SELECT table_name AS t, column_name AS n FROM information_schema.statistics \
+         WHERE {which} AND index_name = 'PRIMARY' ORDER BY table_name, seq_in_index"
+    );
+    let take = |row: &Row| {
+        let Some(definition) = name(row).and_then(|name| found.get_mut(&name)) else { return };
         definition.primary_key.extend(row.text("n").map(str::to_owned));
-    }
+    };
+    session.stream(&ask, take).await?;
+    // A table that was made or locked between the three readings.
+    found.retain(|_, definition| !definition.columns.is_empty());
     Ok(found)
 }
 
 /// Passes each statement of the binlog from `from` up to `to` to `each`, with its place, but
 /// for the BEGIN of transactions: a long backlog has millions. Does not wait for more.
 ///
-/// What is inside compressed transactions is passed over: the server compresses rows only. So
-/// are the phases of an ALTER TABLE in which it takes no effect.
+/// What is inside compressed transactions is left out: the server compresses rows only. So are
+/// the phases of an ALTER TABLE in which it takes no effect.
 pub(crate) async fn statements(
     origin: &Origin<'_>,
     from: &Place,

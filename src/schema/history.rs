@@ -1,9 +1,10 @@
 //! The schema history: the model as state records, one a table and one a database.
 //!
 //! Topic `.schema` of the instance, compacted. Key: a JSON array, `["db"]` or
-//! `["db","table"]`. Value: JSON,
+//! `["db","table"]`, or `[]` while the source's tables are still to be read. Value: JSON,
 //!
 //! ```json
+//! {"survey": "under way"}
 //! {"charset": "utf8mb4"}
 //! {"now": {"columns": [{"name": "id", "type": "bigint unsigned"},
 //!                      {"name": "v", "type": "varchar(10)", "charset": "latin1"}],
@@ -20,15 +21,34 @@ use bytes::Bytes;
 use crate::change::{StateRecord, StateTopic, TableName};
 
 use super::Error;
-use super::model::{Key, Known};
+use super::model::{Key, Known, Model};
+
+/// What the history holds, as its records come.
+#[derive(Debug, Default)]
+pub struct History {
+    pub(super) model: Model,
+}
+
+impl History {
+    /// Takes a record; of each key the newest has to come last. Records of other topics are
+    /// none of ours.
+    pub fn take(&mut self, record: &StateRecord) -> Result<(), Error> {
+        if let Some((key, known)) = read(record)? {
+            self.model.set(key, known);
+        }
+        Ok(())
+    }
+}
 
 /// The record that says what is known of a key.
 pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, serde_json::Error> {
     let key = match key {
+        Key::Survey => serde_json::to_vec::<[&str]>(&[]),
         Key::Database(name) => serde_json::to_vec(&[name.as_str()]),
         Key::Table(name) => serde_json::to_vec(&[&*name.schema, &*name.table]),
     }?;
     let value = match known {
+        Some(Known::Survey) => Some(br#"{"survey":"under way"}"#.to_vec()),
         Some(Known::Database(database)) => Some(serde_json::to_vec(database)?),
         Some(Known::Table(entry)) => Some(serde_json::to_vec(entry)?),
         None => None,
@@ -53,6 +73,7 @@ pub(crate) fn read(record: &StateRecord) -> Result<Option<(Key, Option<Known>)>,
             let entry = value.map(serde_json::from_slice).transpose();
             entry.map(|entry| (Key::Table(TableName::new(schema, table)), entry.map(Known::Table)))
         }
+        Err(names) if names.is_empty() => Ok((Key::Survey, value.map(|_| Known::Survey))),
         Err(names) => {
             let [name] = <[String; 1]>::try_from(names)
                 .map_err(|names| broken(format!("{} names in the key", names.len())))?;

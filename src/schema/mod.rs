@@ -22,12 +22,14 @@ mod history;
 mod model;
 mod place;
 mod resolve;
+mod survey;
 mod table;
 mod temporary;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::change::{Charset, EventPlace, Flavor, StateRecord, Table, TableName};
@@ -35,13 +37,15 @@ use crate::mysql::replica::ReplicaSettings;
 use crate::mysql::{self, Endpoint, Session};
 
 use ddl::{Dialect, Effect};
-use model::{Context, Database, Model, Read};
+use model::{Context, Model, Read};
 use resolve::Scanned;
 
 pub use ddl::Message;
 pub(crate) use ddl::Reading;
+pub use history::History;
 pub use model::{ColumnDefinition, Definition};
 pub use place::Place;
+pub use survey::{From, Survey};
 pub(crate) use temporary::{SessionOf, Temporaries};
 
 /// What of the source server decides how its statements are read and its types spelt.
@@ -111,11 +115,7 @@ pub struct Applied {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The table is not known as it was then.
-    #[error(
-        "no definition of {table} as it was at {place}: {reason}. Set binlog_row_metadata=FULL \
-         on the source for rows to come; for these, start behind them, exclude the table, or \
-         set sluice.schema.adopt=current to take it as it is now"
-    )]
+    #[error("no definition of {table} as it was at {place}: {reason}. {advice}")]
     Unknown {
         /// The table.
         table: TableName,
@@ -123,6 +123,8 @@ pub enum Error {
         place: Place,
         /// What was tried.
         reason: String,
+        /// What to do.
+        advice: Advice,
     },
     /// The server could not be asked; a later try may do better.
     #[error("cannot read definitions from the source: {0}")]
@@ -138,6 +140,41 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// What to do about rows without a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Let the rows be read by the table as it is now.
+    Adopt,
+    /// Make the table as it was.
+    Make {
+        /// That alone makes it be used: `sluice.schema.adopt` is set already.
+        adopts: bool,
+    },
+    /// Nothing else than to leave the rows out.
+    LeaveOut,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LEAVE_OUT: &str = "exclude the table, start behind these rows, or set \
+             canal.instance.filter.table.error=true to drop them";
+        match self {
+            Self::Adopt => write!(
+                f,
+                "Set binlog_row_metadata=FULL on the source for rows to come; for these set \
+                 sluice.schema.adopt=current to take the table as it is now, {LEAVE_OUT}"
+            ),
+            Self::Make { adopts } => write!(
+                f,
+                "Make the table on the source as it was then, for as long as the instance reads \
+                 these rows{}; or {LEAVE_OUT}",
+                if *adopts { "" } else { ", and set sluice.schema.adopt=current" }
+            ),
+            Self::LeaveOut => write!(f, "To go on, {LEAVE_OUT}"),
+        }
+    }
 }
 
 /// The definitions at the place where the source reads.
@@ -165,15 +202,21 @@ impl Schema {
     }
 
     /// Takes up the history as it was committed. Must come before anything is applied.
-    /// Records of other topics are passed over.
-    pub fn restore(&mut self, records: &[StateRecord]) -> Result<(), Error> {
-        for record in records {
-            if let Some((key, known)) = history::read(record)? {
-                self.model.set(key, known);
-            }
-        }
+    pub fn restore(&mut self, history: History) {
+        let folds_case = self.model.folds_case;
+        self.model = history.model;
+        self.model.folds_case = folds_case;
         tracing::info!(tables = self.model.len(), "schema history restored");
-        Ok(())
+    }
+
+    /// Whether the tables of the source are still to be read, by [`Schema::survey`].
+    pub fn is_to_be_surveyed(&self) -> bool {
+        self.model.is_to_be_surveyed
+    }
+
+    /// Notes in the history that the tables are to be read, or that they were.
+    pub fn set_to_be_surveyed(&mut self, is_to_be: bool) {
+        self.model.set_to_be_surveyed(is_to_be);
     }
 
     /// The connection was made again, perhaps to another server: `reached` is the place
@@ -197,26 +240,6 @@ impl Schema {
     /// (A new file voids them too; that is the source's to know.)
     pub fn epoch(&self) -> u64 {
         self.epoch
-    }
-
-    /// Reads all tables (but those of the system's databases), at an instance's first
-    /// start. The place is that of the source's end before reading.
-    pub async fn capture_all(&mut self, session: &mut Session) -> Result<Place, Error> {
-        let lo = capture::end(session).await?.ok_or(Error::NoBinlog)?;
-        let databases = capture::databases(session).await?;
-        for (name, charset) in databases {
-            let tables = capture::tables(session, &name, None).await?;
-            // One reading of the end for each database, so that few definitions are void
-            // when DDL comes in between.
-            let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
-            self.model.set_database(&name, Some(Database { charset }));
-            for (name, definition) in tables {
-                let read = self.read(definition, lo.clone(), hi.clone());
-                self.model.change(&name, |entry| entry.read = Some(read));
-            }
-        }
-        tracing::info!(tables = self.model.len(), at = %lo, "tables read from the source");
-        Ok(lo)
     }
 
     /// What is known of a table: as it is at the place of the last statement applied,

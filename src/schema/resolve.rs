@@ -1,6 +1,7 @@
 //! From table maps to table versions: by the history, else by what the server says now,
 //! if nothing changed the table between the row and the reading.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,19 +10,67 @@ use crate::change::{EventPlace, Table, TableName, TableVersion};
 use crate::mysql::{self, Session};
 
 use super::ddl::{self, Effect, Reading};
+use super::model::Model;
 use super::table::{self, Mismatch, Parts};
-use super::{Adopt, Error, Origin, Place, Schema, SessionOf, Temporaries, capture};
+use super::{Adopt, Advice, Error, Origin, Place, Schema, SessionOf, Temporaries, capture};
 
 /// Numbers the versions of tables over the whole process.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Statements of the source's binlog between two places, kept so that a stretch is read
-/// once, however many tables ask for it.
+/// once, however many tables ask for it. Of each only whom it concerns: there can be many.
 #[derive(Debug)]
 pub(super) struct Scanned {
     from: Place,
     to: Place,
-    changes: Vec<(Place, Reading)>,
+    changes: Vec<Change>,
+}
+
+/// Whom a statement may have changed; names as the model knows them.
+#[derive(Debug)]
+struct Change {
+    place: Place,
+    tables: Box<[TableName]>,
+    /// The database that it made, changed or dropped.
+    database: Option<Box<str>>,
+    is_drop: bool,
+}
+
+impl Change {
+    /// `None` for a statement that changes nothing.
+    fn of(place: Place, reading: &Reading, model: &Model) -> Option<Self> {
+        if reading.effects.is_empty() {
+            return None;
+        }
+        let database = |name: &str| Box::from(&*model.fold(&TableName::new(name, "")).schema);
+        let mut change = Self {
+            place,
+            tables: reading.tables.iter().map(|name| model.fold(name)).collect(),
+            database: None,
+            is_drop: false,
+        };
+        for effect in &reading.effects {
+            match effect {
+                Effect::DropDatabase { name } => {
+                    (change.database, change.is_drop) = (Some(database(name)), true);
+                }
+                Effect::CreateDatabase { name, .. } | Effect::AlterDatabase { name, .. } => {
+                    change.database = Some(database(name));
+                }
+                Effect::CreateTable { .. }
+                | Effect::AlterTable { .. }
+                | Effect::RenameTable { .. }
+                | Effect::DropTable { .. }
+                | Effect::Stale { .. } => {}
+            }
+        }
+        Some(change)
+    }
+
+    fn concerns(&self, table: &TableName) -> bool {
+        self.tables.contains(table)
+            || self.is_drop && self.database.as_deref() == Some(&*table.schema)
+    }
 }
 
 impl Schema {
@@ -47,17 +96,28 @@ impl Schema {
         if table::is_full(map) {
             self.read_types(origin.session, &map.name).await?;
             let known = self.known(map, &place);
+            // The rows say all themselves: a definition would change nothing.
             return known.map_err(|reason| Error::Unknown {
                 table: map.name.clone(),
                 place,
                 reason,
+                advice: Advice::LeaveOut,
             });
         }
-        self.read_table(origin.session, &map.name).await?;
-        match self.adopt_read(origin, map, &place).await? {
-            Ok(table) => Ok(table),
-            Err(reason) => Err(Error::Unknown { table: map.name.clone(), place, reason }),
+        // What was read before may do: at the first start all tables were.
+        if self.model.table(&map.name).is_some_and(|entry| entry.read.is_some())
+            && let Ok(table) = self.adopt_read(origin, map, &place, Adopt::Never).await?
+        {
+            return Ok(table);
         }
+        self.read_table(origin.session, &map.name).await?;
+        let adopted = self.adopt_read(origin, map, &place, self.adopt).await?;
+        adopted.map_err(|(reason, advice)| Error::Unknown {
+            table: map.name.clone(),
+            place,
+            reason,
+            advice,
+        })
     }
 
     /// Reads a table for no more than its types' texts: without it they are derived.
@@ -120,7 +180,10 @@ impl Schema {
     /// Reads one table's definition into the model.
     async fn read_table(&mut self, session: &mut Session, name: &TableName) -> Result<(), Error> {
         let lo = capture::end(session).await?.ok_or(Error::NoBinlog)?;
-        let found = capture::tables(session, &name.schema, Some(&name.table)).await?;
+        // What the binlog has of the table up to `lo` has to be in what is read.
+        capture::settle(session, name).await?;
+        let table = [Box::from(&*name.table)];
+        let found = capture::tables(session, &name.schema, &table).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let definition = found.into_values().next();
         let read = definition.map(|definition| self.read(definition, lo, hi));
@@ -134,24 +197,40 @@ impl Schema {
         origin: &Origin<'_>,
         map: &TableMap,
         place: &Place,
-    ) -> Result<Result<Arc<Table>, String>, Error> {
+        adopt: Adopt,
+    ) -> Result<Result<Arc<Table>, (String, Advice)>, Error> {
+        let make = Advice::Make { adopts: self.adopt == Adopt::Current };
         let entry = self.model.table(&map.name);
         let Some(read) = entry.and_then(|entry| entry.read.clone()) else {
-            return Ok(Err("the source has no such table now, or does not show it".to_owned()));
+            return Ok(Err((self.not_there(&map.name), make)));
         };
         let changed = self.changed_between(origin, &map.name, place, &read.hi).await?;
         if let Some(change) = changed {
-            if self.adopt == Adopt::Never {
-                return Ok(Err(format!("a statement changed it since, at {change}")));
+            if adopt == Adopt::Never {
+                let reason = format!("a statement changed it since, at {change}");
+                return Ok(Err((reason, Advice::Adopt)));
             }
             tracing::error!(table = %map.name, at = %place, %change, "sluice.schema.adopt=current: rows are read by a definition that is newer than they are");
         }
         let definition = Arc::clone(&read.definition);
         if let Err(mismatch) = table::from_definition(map, &definition) {
-            return Ok(Err(format!("as it is now, {mismatch}")));
+            return Ok(Err((format!("as it is now, {mismatch}"), make)));
         }
         self.model.change(&map.name, |entry| entry.now = Some(definition));
-        Ok(self.known(map, place))
+        Ok(self.known(map, place).map_err(|reason| (reason, make)))
+    }
+
+    /// Why there is nothing to read of a table.
+    fn not_there(&self, name: &TableName) -> String {
+        let gone = "the source has no such table now, or does not show it";
+        if self.model.database_charset(&name.schema).is_some() {
+            return gone.to_owned();
+        }
+        format!(
+            "{gone}, and what its CREATE TABLE meant depends on the default character set of \
+             database {}, which is not known: the source has no such database now, or changed it",
+            name.schema
+        )
     }
 
     /// The first statement from `from` up to `to` that may have changed the table.
@@ -162,6 +241,23 @@ impl Schema {
         from: &Place,
         to: &Place,
     ) -> Result<Option<Place>, Error> {
+        self.scan(origin, from, to).await?;
+        let wanted = self.model.fold(name);
+        let scanned = self.scanned.as_ref().map_or(&[][..], |scanned| &scanned.changes);
+        let first = scanned
+            .iter()
+            .find(|change| change.place >= *from && change.place < *to && change.concerns(&wanted));
+        Ok(first.map(|change| change.place.clone()))
+    }
+
+    /// Looks for statements that changed something from `from` up to `to`, where that was not
+    /// done before; from then on those before `from` are of no interest any more.
+    pub(super) async fn scan(
+        &mut self,
+        origin: &Origin<'_>,
+        from: &Place,
+        to: &Place,
+    ) -> Result<(), Error> {
         let mut scanned = match self.scanned.take() {
             Some(scanned) if scanned.from <= *from && *from <= scanned.to => scanned,
             Some(_) | None => Scanned { from: from.clone(), to: from.clone(), changes: Vec::new() },
@@ -176,25 +272,34 @@ impl Schema {
                 let session = SessionOf { server: header.server_id, thread: query.thread_id };
                 let flagged = header.has(EventHeader::THREAD_SPECIFIC);
                 temporaries.take_out(session, flagged, &mut reading);
-                if !reading.effects.is_empty() {
-                    scanned.changes.push((place, reading));
-                }
+                scanned.changes.extend(Change::of(place, &reading, &self.model));
             })
             .await?;
             scanned.to = to.clone();
         }
-        scanned.changes.retain(|(place, _)| place >= from);
+        scanned.changes.retain(|change| change.place >= *from);
         scanned.from = from.clone();
-        let wanted = self.model.fold(name);
-        let concerns = |reading: &Reading| {
-            reading.tables.iter().any(|table| self.model.fold(table) == wanted)
-                || reading.effects.iter().any(|effect| {
-                    matches!(effect, Effect::DropDatabase { name } if self.model.fold(&TableName::new(name.as_str(), "")).schema == wanted.schema)
-                })
-        };
-        let first = scanned.changes.iter().find(|(place, reading)| place < to && concerns(reading));
-        let first = first.map(|(place, _)| place.clone());
         self.scanned = Some(scanned);
-        Ok(first)
+        Ok(())
+    }
+
+    /// Whether a statement that was found from `from` on made, changed or dropped a database.
+    pub(super) fn scanned_database(&self, name: &str, from: &Place) -> bool {
+        let wanted = self.model.fold(&TableName::new(name, "")).schema;
+        let changes = self.scanned.iter().flat_map(|scanned| &scanned.changes);
+        changes
+            .filter(|change| change.place >= *from)
+            .any(|change| change.database.as_deref() == Some(&*wanted))
+    }
+
+    /// The tables and databases that statements concerned which were found from `from` on.
+    pub(super) fn scanned_names(&self, from: &Place) -> (BTreeSet<TableName>, BTreeSet<Box<str>>) {
+        let changes = self.scanned.iter().flat_map(|scanned| &scanned.changes);
+        let (mut tables, mut databases) = (BTreeSet::new(), BTreeSet::new());
+        for change in changes.filter(|change| change.place >= *from) {
+            tables.extend(change.tables.iter().cloned());
+            databases.extend(change.database.clone());
+        }
+        (tables, databases)
     }
 }

@@ -66,7 +66,11 @@ fn a_restart_finds_the_model_of_the_last_commit() {
     kept.extend(later);
 
     let mut restored = Schema::new(server(), Adopt::Never);
-    restored.restore(&kept).unwrap();
+    let mut history = History::default();
+    for record in &kept {
+        history.take(record).unwrap();
+    }
+    restored.restore(history);
     assert_eq!(
         columns(&restored, "t").unwrap(),
         "id int unsigned, v varchar(5), e enum('a','b''c')"
@@ -240,12 +244,11 @@ fn lengths_beyond_all_bounds_do_no_harm() {
 
 #[test]
 fn a_broken_record_is_named() {
-    let mut schema = Schema::new(server(), Adopt::Never);
     let record = StateRecord {
         topic: StateTopic::Schema,
         key: bytes::Bytes::from_static(b"[\"d\",\"t\"]"),
         value: Some(bytes::Bytes::from_static(b"{")),
     };
-    let error = schema.restore(&[record]).unwrap_err().to_string();
+    let error = History::default().take(&record).unwrap_err().to_string();
     assert!(error.contains("[\"d\",\"t\"]"), "{error}");
 }

@@ -34,15 +34,18 @@ impl Embedded {
 }
 
 impl Sink for Embedded {
-    async fn open(&mut self) -> Result<Committed, Error> {
+    async fn open(
+        &mut self,
+        each: &mut (dyn FnMut(StateRecord) + Send),
+    ) -> Result<Committed, Error> {
         let restored = self.writer.open().await?;
         let (position, base) = (restored.position.as_deref(), restored.position_base.as_deref());
         let (positions, position) = PositionRecords::read(position, base)?;
         self.positions = positions;
-        let state = restored.schema.into_iter().map(schema_record).collect();
+        restored.schema.into_iter().map(schema_record).for_each(each);
         let (branches, held) = Branches::restore(&self.writer).await?;
         (self.branches, self.last) = (branches, None);
-        Ok(Committed { position, state, held })
+        Ok(Committed { position, held })
     }
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {

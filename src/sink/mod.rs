@@ -47,8 +47,6 @@ pub struct Part {
 pub struct Committed {
     /// `None` before the first commit.
     pub position: Option<Position>,
-    /// The newest record of each key that was not deleted.
-    pub state: Vec<StateRecord>,
     /// The XA branches that are held.
     pub held: Vec<Arc<Xid>>,
 }
@@ -96,8 +94,13 @@ pub type Receipt = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// One owner at a time, one open append at a time.
 pub trait Sink: Send {
-    /// Fences a former owner of the instance and says what was committed.
-    fn open(&mut self) -> impl Future<Output = Result<Committed, Error>> + Send;
+    /// Fences a former owner of the instance and says what was committed. The records of the
+    /// schema history go to `each`, one after the other, of each key the newest last: there can
+    /// be more of them than fit into memory.
+    fn open(
+        &mut self,
+        each: &mut (dyn FnMut(StateRecord) + Send),
+    ) -> impl Future<Output = Result<Committed, Error>> + Send;
 
     /// Adds to the open append; the first part opens it. Nobody can read it yet.
     fn append(&mut self, part: Part) -> impl Future<Output = Result<(), Error>> + Send;

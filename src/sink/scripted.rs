@@ -109,11 +109,14 @@ fn values(parts: &[Part]) -> Vec<String> {
 }
 
 impl Sink for Scripted {
-    async fn open(&mut self) -> Result<Committed, Error> {
+    async fn open(
+        &mut self,
+        _each: &mut (dyn FnMut(StateRecord) + Send),
+    ) -> Result<Committed, Error> {
         let script = self.script();
         let position = script.commits.last().map(|(position, _)| position.clone());
         let held = script.held.keys().map(|xid| Arc::new(xid.parse().expect("an xid")));
-        Ok(Committed { position, held: held.collect(), ..Committed::default() })
+        Ok(Committed { position, held: held.collect() })
     }
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! prepare ─ probe, check, begin ─▶ FirstAppend (made durable by the caller)
+//! survey ─ the source's tables, page by page (made durable by the caller)
 //! run ─ resume ─▶ mysql::replica ─▶ reader ─▶ assemble ─▶ channel ─▶ the instance
 //!                                     └ schema, filter
 //! ```
@@ -28,5 +29,5 @@ pub use horizon::{Retention, retention};
 pub use lag::Lag;
 pub use progress::{Counts, Progress};
 pub use remembered::Remembered;
-pub use session::{Before, FirstAppend, Source};
+pub use session::{Before, FirstAppend, Source, Surveyed};
 pub use settings::{Accepted, Settings, StartAt, Statements, UnknownBranch};

@@ -28,15 +28,15 @@ use crate::mysql;
 use crate::mysql::Session;
 use crate::mysql::probe::{self, Probe};
 use crate::mysql::replica::{Dump, DumpFrom, Replica};
-use crate::schema::{self, Place, Schema};
+use crate::schema::{self, History, Origin, Place, Schema, Survey};
 
 /// What the sink had committed, and what a Canal left behind.
 #[derive(Debug, Default)]
 pub struct Before {
     /// `None` at the first start.
     pub position: Option<MySqlPosition>,
-    /// The newest records of the schema history.
-    pub state: Vec<StateRecord>,
+    /// The schema history.
+    pub history: History,
     /// The XA branches that are held.
     pub held: Vec<Arc<Xid>>,
     /// The content of a `meta.dat`; read only without a position.
@@ -48,8 +48,19 @@ pub struct Before {
 pub struct FirstAppend {
     /// Where the instance begins.
     pub position: MySqlPosition,
-    /// The tables as they were captured.
+    /// That the source's tables are still to be read.
     pub state: Vec<StateRecord>,
+}
+
+/// A page of definitions, to be made durable with the position that stands.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// Their records.
+    pub state: Vec<StateRecord>,
+    /// Tables read so far.
+    pub read: usize,
+    /// Tables to be read in all.
+    pub of: usize,
 }
 
 /// A source, between two runs or in one.
@@ -64,12 +75,19 @@ pub struct Source {
     shown: Vec<Shown>,
     progress: Arc<Progress>,
     time_zone: ServerZone,
+    surveying: Option<Surveying>,
+}
+
+/// The reading of the source's tables.
+struct Surveying {
+    session: Session,
+    survey: Survey,
 }
 
 impl Source {
     /// Asks the server, checks it, and finds the begin. At the first start there is
-    /// something to make durable before [`Source::run`]: so the begin is resolved once in an
-    /// instance's life.
+    /// something to make durable before all else: so the begin is resolved once in an
+    /// instance's life. [`Source::survey`] follows, and then [`Source::run`].
     pub async fn prepare(
         settings: Settings,
         before: Before,
@@ -80,15 +98,23 @@ impl Source {
         check::must_be_fit(&mut session, &probe, &settings).await?;
         let mut schema = Schema::new(server(&probe), settings.adopt);
         let first = if let Some(position) = before.position {
-            schema.restore(&before.state)?;
+            schema.restore(before.history);
             tracing::info!(%position, "goes on behind the committed position");
+            // Of a place that somebody named nothing is known, nor of the tables there.
+            let is_named = position.server_uuid.is_empty();
             let position = start::complete(&settings, &mut session, &probe, position).await?;
-            (position, None)
+            if is_named {
+                schema.set_to_be_surveyed(true);
+                let append = FirstAppend { position: position.clone(), state: schema.commit()? };
+                (position, Some(append))
+            } else {
+                (position, None)
+            }
         } else {
             let meta_dat = before.meta_dat.as_deref();
             let first = start::first(&settings, &mut session, &probe, meta_dat).await?;
             tracing::warn!("{}", first.note);
-            schema.capture_all(&mut session).await?;
+            schema.set_to_be_surveyed(true);
             let append = FirstAppend { position: first.position.clone(), state: schema.commit()? };
             (first.position, Some(append))
         };
@@ -97,7 +123,52 @@ impl Source {
         session.close().await;
         let held = before.held.into_iter().collect();
         let (shown, progress) = (Vec::new(), Arc::new(Progress::default()));
-        Ok((Self { settings, schema, reached, held, shown, progress, time_zone }, append))
+        let surveying = None;
+        let new = Self { settings, schema, reached, held, shown, progress, time_zone, surveying };
+        Ok((new, append))
+    }
+
+    /// Reads the next page of the source's tables, where that is still to be done; `None` when
+    /// there is no more. Whoever does not wait for the end leaves tables unknown: they are read
+    /// when rows of them come, and at the next start.
+    pub async fn survey(&mut self) -> Result<Option<Surveyed>, Error> {
+        if !self.schema.is_to_be_surveyed() {
+            return Ok(None);
+        }
+        let mut surveying = match self.surveying.take() {
+            Some(surveying) => surveying,
+            None => self.begin_survey().await?,
+        };
+        let Surveying { session, survey } = &mut surveying;
+        let more = self.schema.survey_page(session, survey).await?;
+        let (read, of) = (survey.done(), survey.of());
+        if more {
+            self.surveying = Some(surveying);
+        } else {
+            surveying.session.close().await;
+        }
+        Ok(Some(Surveyed { state: self.schema.commit()?, read, of }))
+    }
+
+    async fn begin_survey(&mut self) -> Result<Surveying, Error> {
+        let Settings { endpoint, replica, filter, .. } = &self.settings;
+        let mut session = Session::connect(endpoint).await?;
+        let probe = Probe::read(&mut session).await?;
+        let end = start::end(&self.settings, &mut session, &probe).await?;
+        let is_settled = start::is_visible(&mut session, &probe, &end).await?;
+        let place = |position: &MySqlPosition| Place {
+            file: Arc::clone(&position.file),
+            offset: position.offset,
+        };
+        let lo = place(&end);
+        // Behind a GTID set, the place shows with the first transaction only.
+        let begin = if self.reached.file.is_empty() { lo.clone() } else { place(&self.reached) };
+        let from = schema::From { begin: &begin, lo: &lo, is_settled };
+        let mut origin = Origin { session: &mut session, endpoint, replica };
+        let survey =
+            self.schema.survey(&mut origin, from, |schema, table| filter.passes(schema, table));
+        let survey = survey.await?;
+        Ok(Surveying { session, survey })
     }
 
     /// Behind the last transaction that was handed over whole.

@@ -20,6 +20,9 @@ use crate::mysql::replica::DumpFrom;
 const MOST_TRIES: u32 = 40;
 const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 
+/// How long statements may take from the binlog to be visible, before each is waited for.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
+
 /// The begin of an instance without a committed position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct First {
@@ -256,6 +259,25 @@ pub(crate) async fn end(
     }
     walked.time = 0;
     Ok(paired(probe, &file, walked))
+}
+
+/// Whether queries see all that the binlog has before `end`. MySQL since 8.0 shows what is
+/// committed, which comes after the binlog; with GTIDs it says when it has come so far. The
+/// others open the table, and so wait for the statement that changes it.
+pub(crate) async fn is_visible(
+    session: &mut Session,
+    probe: &Probe,
+    end: &MySqlPosition,
+) -> Result<bool, Error> {
+    const DICTIONARY_OF_ITS_OWN: u32 = 80_000;
+    match (probe.flavor, end.gtid_set.counted()) {
+        (Flavor::MariaDb, _) => Ok(true),
+        (Flavor::MySql, _) if probe.version_number() < DICTIONARY_OF_ITS_OWN => Ok(true),
+        (Flavor::MySql, None) => Ok(false),
+        (Flavor::MySql, Some(set)) => {
+            Ok(probe::waits_until_executed(session, &set.whole(), VISIBLE_WITHIN).await?)
+        }
+    }
 }
 
 fn paired(probe: &Probe, file: &str, walked: Walked) -> MySqlPosition {

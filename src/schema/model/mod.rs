@@ -74,6 +74,8 @@ pub(crate) struct Database {
 /// What a record of the history is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
+    /// That the source's tables are still to be read.
+    Survey,
     Database(String),
     Table(TableName),
 }
@@ -81,6 +83,7 @@ pub(crate) enum Key {
 /// What it says; `None` in its place: that there is no such thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
+    Survey,
     Database(Database),
     Table(Entry),
 }
@@ -101,6 +104,8 @@ pub(crate) struct Model {
     tables: HashMap<TableName, Entry>,
     /// Names are compared without case (`lower_case_table_names` is not 0).
     pub(crate) folds_case: bool,
+    /// The source's tables are still to be read: an entry that is not there says nothing.
+    pub(crate) is_to_be_surveyed: bool,
     /// What was before the first change since the last commit.
     before: HashMap<Key, Option<Known>>,
 }
@@ -150,6 +155,15 @@ impl Model {
         }
     }
 
+    pub(crate) fn has_database(&self, name: &str) -> bool {
+        self.databases.contains_key(&self.fold_database(name))
+    }
+
+    pub(crate) fn set_to_be_surveyed(&mut self, is_to_be: bool) {
+        let old = std::mem::replace(&mut self.is_to_be_surveyed, is_to_be);
+        self.remember(Key::Survey, old.then_some(Known::Survey));
+    }
+
     fn remember(&mut self, key: Key, old: Option<Known>) {
         self.before.entry(key).or_insert(old);
     }
@@ -159,6 +173,7 @@ impl Model {
         let mut changed = Vec::with_capacity(self.before.len());
         for (key, before) in std::mem::take(&mut self.before) {
             let now = match &key {
+                Key::Survey => self.is_to_be_surveyed.then_some(Known::Survey),
                 Key::Database(name) => self.databases.get(name).cloned().map(Known::Database),
                 Key::Table(name) => self.tables.get(name).cloned().map(Known::Table),
             };
@@ -183,6 +198,7 @@ impl Model {
     /// Takes over what the history says.
     pub(crate) fn set(&mut self, key: Key, known: Option<Known>) {
         match (key, known) {
+            (Key::Survey, known) => self.is_to_be_surveyed = known.is_some(),
             (Key::Database(name), Some(Known::Database(database))) => {
                 self.databases.insert(name, database);
             }
@@ -295,7 +311,7 @@ impl Model {
         self.define(name, context, |old| if keep && old.is_some() { old } else { new });
     }
 
-    fn database_charset(&self, schema: &str) -> Option<String> {
+    pub(crate) fn database_charset(&self, schema: &str) -> Option<String> {
         self.databases.get(&self.fold_database(schema))?.charset.clone()
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sluice::change::{Executed, GtidSet, MySqlPosition};
+use sluice::binlog::{TableMap, TableMapId, WireColumn};
+use sluice::change::{EventPlace, Executed, GtidSet, MySqlPosition, TableName};
+use sluice::schema::{Adopt, Origin, Schema};
 use sluice::source::{Before, Error, Settings, Severity, Source, StartAt};
 
 use super::{Running, ask, settings};
@@ -199,4 +201,110 @@ async fn partial_json_is_fit_only_with_whole_row_images() {
     let error = findings.iter().find(|finding| finding.severity == Severity::Error);
     let text = &error.expect("an error").text;
     assert!(text.contains("SET GLOBAL binlog_row_image = 'FULL'"), "{text}");
+}
+
+/// The binlog is ahead of what queries see, by a delay in front of the commit (MySQL) or a wait
+/// for a replica that is not there (MariaDB): a definition that is read meanwhile has to be the
+/// one behind the statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_in_the_binlog_and_not_yet_visible_is_waited_for() {
+    let slow = [
+        (servers::private_mysql(&[]), "SET GLOBAL binlog_group_commit_sync_delay = 1000000"),
+        (
+            servers::private_mysql(&["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]),
+            "SET GLOBAL binlog_group_commit_sync_delay = 1000000",
+        ),
+        (
+            servers::private_mariadb(&[]),
+            "SET GLOBAL rpl_semi_sync_master_timeout = 1500, \
+             rpl_semi_sync_master_wait_point = AFTER_SYNC, rpl_semi_sync_master_enabled = ON",
+        ),
+    ];
+    for (server, slow) in &slow {
+        let Some(server) = server else { continue };
+        let mut admin = server.database("slow").await;
+        run(&mut admin, "CREATE TABLE known (a INT, b INT); CREATE TABLE met (a INT, b INT)").await;
+        let swap = "CHANGE a b INT, CHANGE b a INT";
+        // At the first start.
+        run(&mut admin, slow).await;
+        let altering = in_the_binlog(server, format!("ALTER TABLE slow.known {swap}")).await;
+        let mut source = Running::start(settings(server, "slow"), Before::default()).await;
+        altering.await.unwrap();
+        let mut writer = server.connect().await;
+        run(&mut writer, "INSERT INTO slow.known VALUES (1, 2)").await;
+        let names = columns(&mut source).await;
+        assert_eq!(names, ["b", "a"], "{:?}, at the first start", server.flavor);
+        // When rows of a table are met that nobody has read.
+        let altering = in_the_binlog(server, format!("ALTER TABLE slow.met {swap}")).await;
+        let names = met(server, "slow", "met", &mut admin).await;
+        assert_eq!(names, ["b", "a"], "{:?}, when rows are met", server.flavor);
+        altering.await.unwrap();
+        source.stop().await;
+    }
+}
+
+fn status(server: &Server) -> &'static str {
+    match server.flavor {
+        Flavor::MySql => "SHOW BINARY LOG STATUS",
+        Flavor::MariaDb => "SHOW MASTER STATUS",
+    }
+}
+
+/// Runs a statement until it is in the binlog; who has to be waited for.
+async fn in_the_binlog(server: &Server, statement: String) -> tokio::task::JoinHandle<()> {
+    let mut connection = server.connect().await;
+    let before = ask(&mut connection, status(server), 1).await;
+    let mut runner = server.connect().await;
+    let running = tokio::spawn(async move { run(&mut runner, &statement).await });
+    while ask(&mut connection, status(server), 1).await == before {
+        assert!(!running.is_finished(), "it did not become visible before it was in the binlog");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    running
+}
+
+/// The columns that rows of a table have which stand at the source's end; they say no names.
+async fn met(
+    server: &Server,
+    schema: &str,
+    table: &str,
+    admin: &mut sqlx::MySqlConnection,
+) -> Vec<String> {
+    let Settings { endpoint, replica, .. } = settings(server, schema);
+    let column = WireColumn { code: 3, nullable: true, ..WireColumn::default() };
+    let map = TableMap {
+        id: TableMapId(1),
+        name: TableName::new(schema, table),
+        columns: vec![column; 2],
+        primary_key: Vec::new(),
+    };
+    let mut known = Schema::new(
+        sluice::schema::Server {
+            flavor: sluice::change::Flavor::MySql,
+            version: 90_704,
+            lower_case_table_names: 0,
+            charset: "utf8mb4".to_owned(),
+            uuid: "it".into(),
+        },
+        Adopt::Never,
+    );
+    let place = EventPlace {
+        file: ask(admin, status(server), 0).await.into(),
+        offset: ask(admin, status(server), 1).await.parse().unwrap(),
+        time: 0,
+    };
+    let mut session = sluice::mysql::Session::connect(&endpoint).await.unwrap();
+    let mut origin = Origin { session: &mut session, endpoint: &endpoint, replica: &replica };
+    let found = known.resolve(&mut origin, &map, &place).await.unwrap();
+    found.columns.iter().map(|column| column.name.clone()).collect()
+}
+
+/// The columns of the next rows' table.
+async fn columns(source: &mut Running) -> Vec<String> {
+    loop {
+        let transaction = source.next().await;
+        if let sluice::change::Change::Rows(rows) = &transaction.changes[0] {
+            return rows.table.columns.iter().map(|column| column.name.clone()).collect();
+        }
+    }
 }

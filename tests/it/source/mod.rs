@@ -84,7 +84,12 @@ struct Running {
 impl Running {
     /// From the committed position if there is one.
     async fn start(settings: Settings, before: Before) -> Self {
-        let (source, first) = Source::prepare(settings, before).await.unwrap();
+        let (mut source, mut first) = Source::prepare(settings, before).await.unwrap();
+        while let Some(page) = source.survey().await.unwrap() {
+            if let Some(first) = &mut first {
+                first.state.extend(page.state);
+            }
+        }
         Self::go(source, first)
     }
 

@@ -1,6 +1,7 @@
 //! Transactions as they come.
 
 use sluice::change::Change;
+use sluice::schema::History;
 use sluice::source::Before;
 
 use super::{Running, ask, settings};
@@ -100,7 +101,11 @@ async fn stopping_and_going_on_repeats_and_loses_nothing() {
                 "INSERT INTO t VALUES (2); FLUSH BINARY LOGS; INSERT INTO t VALUES (3)",
             )
             .await;
-            let before = Before { position: Some(reached), state, ..Before::default() };
+            let mut history = History::default();
+            for record in &state {
+                history.take(record).unwrap();
+            }
+            let before = Before { position: Some(reached), history, ..Before::default() };
             let mut source = Running::start(wanted, before).await;
             assert!(source.first.is_none());
             for id in [2_u8, 3] {

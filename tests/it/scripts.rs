@@ -171,6 +171,7 @@ async fn a_canal_folder_is_dropped_in_as_the_readme_prints() {
         let listeners = format!("PLAINTEXT://{}", sluice.bootstrap());
         let metrics = sluice.metrics_port().to_string();
         let home = checkout.display().to_string();
+        let _leftover = Leftover(checkout.clone());
         // What is this machine's, and not the reader's.
         let variables = [
             ("SLUICE_HOME", home.as_str()),
@@ -194,6 +195,17 @@ async fn a_canal_folder_is_dropped_in_as_the_readme_prints() {
         );
         let warned = said.matches(": warning: ").count();
         assert_eq!(warned, 1 + usize::from(version != "1.0"), "{said}");
+    }
+}
+
+/// Kills what the pid file of a home still names, when a test fails before it stops it.
+struct Leftover(std::path::PathBuf);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if let Ok(pid) = std::fs::read_to_string(self.0.join("sluice.pid")) {
+            let _ = std::process::Command::new("kill").args(["-9", pid.trim()]).status();
+        }
     }
 }
 

@@ -1,18 +1,27 @@
 //! How fast a backlog drains: from a MySQL server's binlog to the durable log, by the real binary.
 //!
 //! `cargo bench --bench backlog` fetches and starts a MySQL server, fills its binlog with
-//! - one million rows as sysbench makes them (about 190 bytes a row in the binlog), and
+//! - one million rows as sysbench makes them (about 190 bytes a row in the binlog),
 //! - 200,000 transactions of one such row,
+//! - 200,000 rows of 26 columns of mixed types, and
+//! - 100,000 transactions of one row, over 1,000 tables in turn,
 //!
 //! each behind the position where `sluice` was stopped before, and measures from its next
-//! start until `/health` says that all rows are durable. The transactions are then drained once
-//! more by an instance that starts for the first time, at a position before them: with MINIMAL
-//! metadata it has to look through the binlog first. Beside each it prints how long merely
-//! receiving the same events takes (our replica connection, which throws them away) and how
+//! start until `/health` says that all rows are durable. The single-row transactions are then
+//! drained once more by an instance that starts for the first time, at a position before them:
+//! with MINIMAL metadata it has to look through the binlog first. Beside each it prints how long
+//! merely receiving the same events takes (our replica connection, which throws them away) and how
 //! long merely writing and syncing as many bytes as the log then holds takes, and the time of
 //! draining as a multiple of both, so that a rate can be told from the machine it was measured
 //! on. The targets are for two cores that nobody else uses, with less than 128 MB resident.
-//! `SLUICE_BENCH_ROWS` and `SLUICE_BENCH_TRANSACTIONS` change the sizes.
+//!
+//! `SLUICE_BENCH_AGAINST=path` drains each backlog by that other binary too, in turn with ours,
+//! five times each (`SLUICE_BENCH_RUNS`), and prints the medians of both side by side: the time
+//! of the other divided by ours (the median of the pairs), processor time and memory. So a ratio
+//! can be told on a machine that others use too.
+//!
+//! `SLUICE_BENCH_ROWS`, `SLUICE_BENCH_TRANSACTIONS`, `SLUICE_BENCH_MIXED` (rows of 26 columns),
+//! `SLUICE_BENCH_SPREAD` (rows over many tables) and `SLUICE_BENCH_TABLES` change the sizes.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,7 +36,7 @@
 mod harness;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use harness::servers::{private_mysql, run};
@@ -42,26 +51,69 @@ struct Place {
     offset: u64,
 }
 
+/// A kind of backlog.
+struct Load {
+    what: &'static str,
+    fill: String,
+    rows: u64,
+    /// Rows a second.
+    target: u64,
+}
+
 fn main() {
     let size = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |value| value.parse().unwrap())
     };
     let rows = size("SLUICE_BENCH_ROWS", 1_000_000);
     let transactions = size("SLUICE_BENCH_TRANSACTIONS", 200_000);
+    let mixed = size("SLUICE_BENCH_MIXED", 200_000);
+    let spread = size("SLUICE_BENCH_SPREAD", 100_000);
+    let tables = size("SLUICE_BENCH_TABLES", 1_000);
+    let against = std::env::var_os("SLUICE_BENCH_AGAINST").map(PathBuf::from);
+    let runs = size("SLUICE_BENCH_RUNS", if against.is_some() { 5 } else { 1 });
+    let loads = [
+        Load {
+            what: "rows of a bulk load",
+            fill: format!("CALL bulk({rows})"),
+            rows,
+            target: 300_000,
+        },
+        Load {
+            what: "rows of 26 mixed columns",
+            fill: format!("CALL mixed({mixed})"),
+            rows: mixed,
+            target: 100_000,
+        },
+        Load {
+            what: "single-row transactions over many tables",
+            fill: format!("CALL spread({spread}, {tables})"),
+            rows: spread,
+            target: 40_000,
+        },
+        Load {
+            what: "single-row transactions",
+            fill: format!("CALL singles({transactions})"),
+            rows: transactions,
+            target: 60_000,
+        },
+    ];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let options = ["--max-binlog-size=1G", "--innodb-buffer-pool-size=512M"];
     let Some(server) = private_mysql(&options) else { return };
     runtime.block_on(async {
         let mut source = server.database("bench").await;
         prepare(&mut source).await;
-        let bulk = format!("CALL bulk({rows})");
-        measure(&server, &mut source, "rows of a bulk load", &bulk, rows, 300_000).await;
-        let single = format!("CALL singles({transactions})");
-        let begin =
-            measure(&server, &mut source, "single-row transactions", &single, transactions, 60_000)
-                .await;
-        let bytes = place(&mut source).await.offset - begin.offset;
-        first_start(&server, &begin, bytes, transactions);
+        prepare_mixed(&mut source).await;
+        prepare_spread(&mut source, tables).await;
+        let mut begin = None;
+        for load in &loads {
+            begin = Some(measure(&server, &mut source, load, runs, against.as_deref()).await);
+        }
+        // Behind the last load, the single-row transactions.
+        if let Some(begin) = begin {
+            let bytes = place(&mut source).await.offset - begin.offset;
+            first_start(&server, &begin, bytes, transactions);
+        }
     });
 }
 
@@ -101,26 +153,108 @@ async fn prepare(source: &mut MySqlConnection) {
     .await;
 }
 
+/// A table of 26 columns of mixed types, and a procedure that fills it.
+async fn prepare_mixed(source: &mut MySqlConnection) {
+    let columns = [
+        ("a TINYINT", "FLOOR(RAND() * 100)"),
+        ("b SMALLINT UNSIGNED", "FLOOR(RAND() * 60000)"),
+        ("c MEDIUMINT", "FLOOR(RAND() * 100000)"),
+        ("d INT", "FLOOR(RAND() * 1000000)"),
+        ("e BIGINT UNSIGNED", "FLOOR(RAND() * 1e15)"),
+        ("f FLOAT", "RAND()"),
+        ("g DOUBLE", "RAND() * 1e9"),
+        ("h DECIMAL(20,6)", "RAND() * 1e9"),
+        ("i DECIMAL(5,2)", "RAND() * 100"),
+        ("j DATE", "'2001-01-01' + INTERVAL FLOOR(RAND() * 5000) DAY"),
+        ("k DATETIME", "'2001-01-01' + INTERVAL FLOOR(RAND() * 1e8) SECOND"),
+        ("l DATETIME(6)", "'2001-01-01' + INTERVAL FLOOR(RAND() * 1e14) MICROSECOND"),
+        ("m TIMESTAMP NULL", "FROM_UNIXTIME(1 + FLOOR(RAND() * 1e9))"),
+        ("n TIMESTAMP(3) NULL", "FROM_UNIXTIME(1 + RAND() * 1e9)"),
+        ("o TIME", "SEC_TO_TIME(FLOOR(RAND() * 86400))"),
+        ("p YEAR", "2000 + FLOOR(RAND() * 20)"),
+        ("q CHAR(10)", "LEFT(RAND(), 10)"),
+        ("r VARCHAR(40)", "CONCAT('name ', RAND())"),
+        ("s VARCHAR(200) CHARACTER SET latin1", "CONCAT('street ', RAND(), RAND())"),
+        ("t TEXT", "REPEAT('lorem \"ipsum\" ', 1 + FLOOR(RAND() * 8))"),
+        ("u BINARY(8)", "UNHEX(LPAD(HEX(FLOOR(RAND() * 1e9)), 16, '0'))"),
+        ("v BLOB", "UNHEX(SHA2(RAND(), 256))"),
+        ("w ENUM('new','open','done')", "1 + FLOOR(RAND() * 3)"),
+        ("x SET('a','b','c','d')", "FLOOR(RAND() * 16)"),
+        ("y JSON", "JSON_OBJECT('id', FLOOR(RAND() * 1e6), 'tags', JSON_ARRAY('x', RAND()))"),
+    ];
+    let definitions = columns.map(|(definition, _)| definition).join(", ");
+    let names = columns.map(|(definition, _)| &definition[..1]).join(", ");
+    let values = columns.map(|(_, value)| value).join(", ");
+    run(source, &format!("CREATE TABLE mixed (id INT AUTO_INCREMENT PRIMARY KEY, {definitions})"))
+        .await;
+    run(
+        source,
+        &format!(
+            "CREATE PROCEDURE mixed (IN n INT) BEGIN \
+               SET SESSION cte_max_recursion_depth = 100000; \
+               WHILE n > 0 DO \
+                 INSERT INTO mixed ({names}) WITH RECURSIVE series (i) AS \
+                   (SELECT 1 UNION ALL SELECT i + 1 FROM series WHERE i < LEAST(n, 10000)) \
+                   SELECT {values} FROM series; \
+                 SET n = n - 10000; \
+               END WHILE; \
+             END"
+        ),
+    )
+    .await;
+}
+
+/// Many tables, and a procedure that fills them in turn.
+async fn prepare_spread(source: &mut MySqlConnection, tables: u64) {
+    for number in 0..tables {
+        run(
+            source,
+            &format!("CREATE TABLE t{number} (id INT AUTO_INCREMENT PRIMARY KEY, a CHAR(20))"),
+        )
+        .await;
+    }
+    run(
+        source,
+        "CREATE PROCEDURE spread (IN n INT, IN tables INT) BEGIN \
+           WHILE n > 0 DO \
+             SET @sql = CONCAT('INSERT INTO t', n % tables, ' (a) VALUES (LEFT(RAND(), 20))'); \
+             PREPARE s FROM @sql; EXECUTE s; DEALLOCATE PREPARE s; \
+             SET n = n - 1; \
+           END WHILE; \
+         END",
+    )
+    .await;
+}
+
 async fn place(source: &mut MySqlConnection) -> Place {
     let row = sqlx::query("SHOW BINARY LOG STATUS").fetch_one(source).await.unwrap();
     Place { file: row.get(0), offset: row.get(1) }
 }
 
-/// Fills a backlog by `fill`, drains it, and prints what that took; `target` is in rows a second.
-/// Where the backlog begins.
+/// Fills a backlog, drains it by each binary in turn, and prints what that took. Where the
+/// backlog begins.
 async fn measure(
     server: &Server,
     source: &mut MySqlConnection,
-    what: &str,
-    fill: &str,
-    rows: u64,
-    target: u64,
+    load: &Load,
+    runs: u64,
+    against: Option<&Path>,
 ) -> Place {
+    let Load { what, fill, rows, target } = load;
+    let rows = *rows;
     println!("\n{rows} {what}, to drain at {target} a second: filling");
-    let mut sluice =
-        Sluice::with_instance("bench", server, &[("canal.instance.filter.regex", r"bench\..*")]);
-    sluice.start();
-    sluice.stop();
+    // Ours first in one pair and last in the next, so that neither has the warmer caches.
+    let mut homes = Vec::new();
+    for pair in 0..runs {
+        let mut of_pair = vec![(true, started(server, None))];
+        if let Some(binary) = against {
+            of_pair.push((false, started(server, Some(binary))));
+        }
+        if pair % 2 == 1 {
+            of_pair.reverse();
+        }
+        homes.append(&mut of_pair);
+    }
     let begin = place(source).await;
     run(source, fill).await;
     let end = place(source).await;
@@ -128,8 +262,27 @@ async fn measure(
     let bytes = end.offset - begin.offset;
     println!("  backlog   {} MB of binlog, {} bytes a row", bytes >> 20, bytes / rows);
 
-    let drained = drain(&mut sluice, rows);
-    drained.report(rows, bytes);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for (is_ours, mut sluice) in homes {
+        let drained = drain(&mut sluice, rows);
+        if is_ours { &mut ours } else { &mut theirs }.push(drained);
+    }
+    let ratios: Vec<f64> = ours
+        .iter()
+        .zip(&theirs)
+        .map(|(our, their)| their.took.div_duration_f64(our.took))
+        .collect();
+    let drained = Drained::median(&ours);
+    drained.report("drained", rows, bytes);
+    if let Some(ratio) = middle(ratios) {
+        let other = Drained::median(&theirs);
+        other.report("other", rows, bytes);
+        println!(
+            "            {ratio:.2} times the rate of the other, {:.2} times its CPU, {:.2} times its memory",
+            drained.cpu.div_duration_f64(other.cpu),
+            quotient(drained.memory, other.memory),
+        );
+    }
     let received = receive(server, &begin, &end).await;
     report("received", rows, bytes, received);
     let written = write(drained.log);
@@ -142,6 +295,29 @@ async fn measure(
     begin
 }
 
+/// A home whose instance has begun here, and stopped.
+fn started(server: &Server, binary: Option<&Path>) -> Sluice {
+    let filter = [("canal.instance.filter.regex", r"bench\..*")];
+    let mut sluice = Sluice::with_instance("bench", server, &filter);
+    if let Some(binary) = binary {
+        sluice.binary = binary.to_path_buf();
+    }
+    sluice.start();
+    sluice.stop();
+    sluice
+}
+
+/// The one in the middle, the larger of two.
+fn middle<T: PartialOrd + Copy>(mut all: Vec<T>) -> Option<T> {
+    all.sort_by(|one, other| one.partial_cmp(other).unwrap());
+    all.get(all.len() / 2).copied()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+fn quotient(one: u64, other: u64) -> f64 {
+    one as f64 / other as f64
+}
+
 /// Drains a backlog by an instance that has never run.
 fn first_start(server: &Server, begin: &Place, bytes: u64, rows: u64) {
     println!("\nthe same, by an instance that starts for the first time");
@@ -152,7 +328,7 @@ fn first_start(server: &Server, begin: &Place, bytes: u64, rows: u64) {
         ("canal.instance.master.position", &offset),
     ];
     let drained = drain(&mut Sluice::with_instance("first", server, &settings), rows);
-    drained.report(rows, bytes);
+    drained.report("drained", rows, bytes);
 }
 
 fn report(verb: &str, rows: u64, bytes: u64, took: Duration) {
@@ -175,8 +351,22 @@ struct Drained {
 }
 
 impl Drained {
-    fn report(&self, rows: u64, bytes: u64) {
-        report("drained", rows, bytes, self.took);
+    /// The median of each figure.
+    fn median(all: &[Self]) -> Self {
+        fn of<T: PartialOrd + Copy>(all: &[Drained], figure: impl Fn(&Drained) -> T) -> T {
+            middle(all.iter().map(figure).collect()).unwrap()
+        }
+        Self {
+            took: of(all, |one| one.took),
+            ready: of(all, |one| one.ready),
+            cpu: of(all, |one| one.cpu),
+            memory: of(all, |one| one.memory),
+            log: of(all, |one| one.log),
+        }
+    }
+
+    fn report(&self, verb: &str, rows: u64, bytes: u64) {
+        report(verb, rows, bytes, self.took);
         println!(
             "            {:.1} s of CPU, {} MB resident at most, ready after {:.2?}, {} MB in the log",
             self.cpu.as_secs_f64(),

@@ -37,6 +37,8 @@ pub(crate) struct Sluice {
     disk: Option<(u32, bool)>,
     process: Option<Process>,
     runs: usize,
+    /// What is run: the program under test, if nothing else is set.
+    pub(crate) binary: PathBuf,
 }
 
 /// How a run ended by itself.
@@ -63,6 +65,7 @@ impl Sluice {
             disk: None,
             process: None,
             runs: 0,
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_sluice")),
         };
         let data = new.folder("data").display().to_string();
         new.canal("canal.metrics.pull.port", &metrics.to_string());
@@ -146,7 +149,7 @@ impl Sluice {
         self.write_properties();
         self.runs += 1;
         let log = std::fs::File::create(self.folder(&format!("run-{}.log", self.runs))).unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_sluice"));
+        let program = &self.binary;
         let mut command = match self.disk {
             None => process::command(program),
             Some((mib, full)) => {

@@ -12,13 +12,13 @@
 
 use super::probe::Probe;
 use super::{Error, Session};
-use crate::change::ServerZone;
+use crate::change::{Flavor, ServerZone};
 
 /// Seconds between two moments that are asked for at first. Offsets that lasted less and led
 /// back to where they were are not seen; no zone ever had one.
 const STEP: u32 = 7 * 24 * 3600;
 
-/// The last moments of a TIMESTAMP: of 32 bits with a sign, and without (MariaDB 11.5).
+/// The last moments of a TIMESTAMP: of 32 bits with a sign, and without (MariaDB 11.5 and later).
 const ENDS: [u32; 2] = [i32::MAX as u32, u32::MAX];
 
 /// Moments in one statement: fewer than the columns that an answer may have (4096).
@@ -27,8 +27,7 @@ const MOST_COLUMNS: usize = 1000;
 /// The zone of sessions that set none (`@@global.time_zone`). Leaves the session in it.
 pub async fn server_zone(session: &mut Session, probe: &Probe) -> Result<ServerZone, Error> {
     session.run("SET time_zone = @@global.time_zone").await?;
-    let mut moments: Vec<u32> = (0..=u32::MAX).step_by(STEP as usize).chain(ENDS).collect();
-    moments.sort_unstable();
+    let moments = moments(probe);
     let mut offsets = Vec::with_capacity(moments.len());
     for asked in moments.chunks(MOST_COLUMNS) {
         offsets.extend(ask(session, asked).await?);
@@ -45,6 +44,22 @@ pub async fn server_zone(session: &mut Session, probe: &Probe) -> Result<ServerZ
     }
     let changes = search.changes();
     Ok(ServerZone { name: name(probe), changes })
+}
+
+/// The moments to ask for at first.
+fn moments(probe: &Probe) -> Vec<u32> {
+    // `+08:00` is the same at each.
+    if probe.variable("time_zone").is_some_and(|zone| zone.starts_with(['+', '-'])) {
+        return vec![0];
+    }
+    let ends: &[u32] = match probe.flavor {
+        Flavor::MySql => &ENDS[..1],
+        Flavor::MariaDb => &ENDS,
+    };
+    let last = ends.last().copied().unwrap_or(u32::MAX);
+    let mut moments: Vec<u32> = (0..=last).step_by(STEP as usize).chain(ends.to_vec()).collect();
+    moments.sort_unstable();
+    moments
 }
 
 fn name(probe: &Probe) -> String {

@@ -17,7 +17,7 @@ use crate::binlog::{AlterPhase, EventHeader, EventType, GtidEvent, Query};
 use crate::change::TableName;
 use crate::mysql::{self, Row, Scan, Session, identifier, probe, quote};
 
-use super::model::{ColumnDefinition, Definition};
+use super::model::{ColumnDefinition, Counter, Definition};
 use super::{Origin, Place};
 
 /// Databases of the server's own; their tables are read when rows of them come.
@@ -116,14 +116,16 @@ pub(crate) async fn tables(
     let name = |row: &Row| Some(TableName::new(Arc::clone(&schema), row.text("t")?));
     let mut found = HashMap::new();
     let ask = format!(
-        "SELECT table_name AS t, table_collation AS c, table_type AS k \
-         FROM information_schema.tables WHERE {which} AND table_type NOT LIKE '%VIEW'"
+        "SELECT table_name AS t, table_collation AS c, table_type AS k, engine AS e, \
+         create_options AS o FROM information_schema.tables WHERE {which} AND table_type NOT LIKE '%VIEW'"
     );
     let take = |row: &Row| {
         let charset = row.text("c").and_then(|collation| collation.split('_').next());
         let definition = Definition {
             charset: charset.map(canonical),
             versioned: row.text("k") == Some("SYSTEM VERSIONED"),
+            engine: row.text("e").map(str::to_lowercase),
+            partitioned: row.text("o").is_some_and(|options| options.contains("partitioned")),
             ..Definition::default()
         };
         found.extend(name(row).map(|name| (name, definition)));
@@ -133,7 +135,8 @@ pub(crate) async fn tables(
     let is_versioned = found.values().any(|definition| definition.versioned);
     let generated = if is_versioned { ", generation_expression AS g" } else { "" };
     let ask = format!(
-        "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c\
+        "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c, \
+         extra AS x\
          {generated} FROM information_schema.columns WHERE {which} \
          ORDER BY table_name, ordinal_position"
     );
@@ -147,6 +150,8 @@ pub(crate) async fn tables(
                 mysql_type: mysql_type.to_owned(),
                 // MariaDB names the set of an ENUM of bytes, MySQL does not.
                 charset: row.text("c").filter(|charset| *charset != "binary").map(canonical),
+                unsettled: false,
+                counter: row.text("x").and_then(counter),
             });
         }
     };
@@ -203,6 +208,46 @@ pub(crate) async fn statements(
         }
     }
     Ok(())
+}
+
+/// How many of these names are views.
+pub(crate) async fn views(
+    session: &mut Session,
+    schema: &str,
+    names: &[Box<str>],
+) -> Result<usize, mysql::Error> {
+    let list: Vec<_> = names.iter().map(|name| quote(name)).collect();
+    let rows = session
+        .query(&format!(
+            "SELECT table_name AS t FROM information_schema.views \
+             WHERE table_schema = {} AND table_name IN ({})",
+            quote(schema),
+            list.join(",")
+        ))
+        .await?;
+    Ok(rows.len())
+}
+
+/// The default character set that a database has now; `None` if it is not there.
+pub(crate) async fn database_charset(
+    session: &mut Session,
+    schema: &str,
+) -> Result<Option<String>, mysql::Error> {
+    let rows = session
+        .query(&format!(
+            "SELECT default_character_set_name AS charset FROM information_schema.schemata \
+             WHERE schema_name = {}",
+            quote(schema)
+        ))
+        .await?;
+    Ok(rows.first().and_then(|row| row.text("charset")).map(canonical))
+}
+
+/// What `information_schema.columns.extra` says of `AUTO_INCREMENT` and visibility.
+fn counter(extra: &str) -> Option<Counter> {
+    let extra = extra.to_lowercase();
+    let kind = if extra.contains("invisible") { Counter::Invisible } else { Counter::Visible };
+    extra.contains("auto_increment").then_some(kind)
 }
 
 fn canonical(charset: &str) -> String {

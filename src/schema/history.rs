@@ -5,16 +5,19 @@
 //!
 //! ```json
 //! {"survey": "under way"}
-//! {"charset": "utf8mb4"}
+//! {"charset": "utf8mb4", "complete": {"file": "binlog.000001", "offset": 4}}
 //! {"now": {"columns": [{"name": "id", "type": "bigint unsigned"},
 //!                      {"name": "v", "type": "varchar(10)", "charset": "latin1"}],
-//!          "primary_key": ["id"], "charset": "utf8mb4"},
+//!          "primary_key": ["id"], "charset": "utf8mb4", "engine": "innodb"},
 //!  "read": {"definition": {..}, "lo": {"file": "binlog.000001", "offset": 4}, "hi": {..},
 //!           "server": "uuid"}}
+//! {"lost": {"place": {..}, "why": "the type of column `c` is not understood"}}
+//! {"absent": true}
 //! ```
 //!
-//! and none for what is gone. Each record is whole, so restoring takes the newest of
-//! each key and no DDL is ever replayed. Members are only ever added.
+//! and none for what is not there. Each record is whole, so restoring takes the newest of
+//! each key and no DDL is ever replayed. Members are only ever added: a record of a build before lacks
+//! some, which then count as not known.
 
 use bytes::Bytes;
 

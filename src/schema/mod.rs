@@ -17,8 +17,10 @@
 //! [`Table`]: crate::change::Table
 
 mod capture;
+mod case;
 mod ddl;
 mod history;
+mod missing;
 mod model;
 mod place;
 mod resolve;
@@ -32,7 +34,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::change::{Charset, EventPlace, Flavor, StateRecord, Table, TableName};
+use crate::change::{Charset, EventPlace, Flavor, StateRecord, StatementKind, Table, TableName};
 use crate::mysql::replica::ReplicaSettings;
 use crate::mysql::{self, Endpoint, Session};
 
@@ -43,7 +45,7 @@ use resolve::Scanned;
 pub use ddl::Message;
 pub(crate) use ddl::Reading;
 pub use history::History;
-pub use model::{ColumnDefinition, Definition};
+pub use model::{ColumnDefinition, Counter, Definition};
 pub use place::Place;
 pub use survey::{From, Survey};
 pub(crate) use temporary::{SessionOf, Temporaries};
@@ -95,6 +97,8 @@ pub struct Statement<'a> {
     pub sql_mode: u64,
     /// The session's `collation_server` (third number of status 4), if told.
     pub server_collation: Option<u16>,
+    /// How it ended: not 0 when it failed half-way and could not be undone.
+    pub error_code: u16,
     /// Where the event stands.
     pub place: &'a EventPlace,
 }
@@ -109,6 +113,8 @@ pub struct Applied {
     pub tables: Vec<TableName>,
     /// Whether table maps seen so far may mean something else from here on.
     pub new_epoch: bool,
+    /// Its first word is none that a server is known to log: nothing is known of what it does.
+    pub is_unknown: bool,
 }
 
 /// Why there is no definition for a row, or no history.
@@ -120,10 +126,10 @@ pub enum Error {
         /// The table.
         table: TableName,
         /// Where the row's table map stands.
-        place: Place,
-        /// What was tried.
-        reason: String,
-        /// What to do.
+        place: Box<Place>,
+        /// What was tried, and what made it unknown.
+        reason: Box<str>,
+        /// What to do, fitting the case.
         advice: Advice,
     },
     /// The server could not be asked; a later try may do better.
@@ -143,7 +149,7 @@ pub enum Error {
 }
 
 /// What to do about rows without a definition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// Let the rows be read by the table as it is now.
     Adopt,
@@ -152,6 +158,8 @@ pub enum Advice {
         /// That alone makes it be used: `sluice.schema.adopt` is set already.
         adopts: bool,
     },
+    /// Make the database of that name, whose default character set is not known.
+    Database(Arc<str>),
     /// Nothing else than to leave the rows out.
     LeaveOut,
 }
@@ -172,10 +180,17 @@ impl fmt::Display for Advice {
                  these rows{}; or {LEAVE_OUT}",
                 if *adopts { "" } else { ", and set sluice.schema.adopt=current" }
             ),
+            Self::Database(name) => write!(
+                f,
+                "CREATE DATABASE {name} CHARACTER SET .. (it may be empty) on the source, with the \
+                 set that it had; or {LEAVE_OUT}"
+            ),
             Self::LeaveOut => write!(f, "To go on, {LEAVE_OUT}"),
         }
     }
 }
+/// How many different unknown verbs are said: a client cannot fill the log with them.
+const MOST_UNKNOWN_VERBS: usize = 100;
 
 /// The definitions at the place where the source reads.
 #[derive(Debug)]
@@ -190,6 +205,8 @@ pub struct Schema {
     /// Tables with FULL metadata that the server was asked for in vain, or was told of
     /// something else: their types' texts are derived.
     derived: HashSet<TableName>,
+    /// First words of statements that no server is known to log, each said once.
+    unknown_verbs: HashSet<String>,
 }
 
 impl Schema {
@@ -197,8 +214,8 @@ impl Schema {
     pub fn new(server: Server, adopt: Adopt) -> Self {
         let mut model = Model::default();
         model.folds_case = server.lower_case_table_names != 0;
-        let (made, derived) = (HashMap::new(), HashSet::new());
-        Self { server, adopt, epoch: 0, model, made, scanned: None, derived }
+        let (made, derived, unknown_verbs) = (HashMap::new(), HashSet::new(), HashSet::new());
+        Self { server, adopt, epoch: 0, model, made, scanned: None, derived, unknown_verbs }
     }
 
     /// Takes up the history as it was committed. Must come before anything is applied.
@@ -249,6 +266,18 @@ impl Schema {
         entry.now.as_deref().or(entry.read.as_ref().map(|read| &*read.definition))
     }
 
+    /// What is known of a table at a place: what was read ahead of it does not count.
+    pub fn definition_at(&self, name: &TableName, place: &Place) -> Option<&Definition> {
+        let entry = self.model.table(name)?;
+        let read = entry.read.as_ref().filter(|read| read.hi <= *place);
+        read.map(|read| &*read.definition).or(entry.now.as_deref())
+    }
+
+    /// What made a table unknown, in words.
+    pub fn why_unknown(&self, name: &TableName) -> Option<String> {
+        self.model.table(name)?.lost.as_ref().map(ToString::to_string)
+    }
+
     fn read(&self, definition: model::Definition, lo: Place, hi: Place) -> Read {
         Read { definition: Arc::new(definition), lo, hi, server: Arc::clone(&self.server.uuid) }
     }
@@ -271,28 +300,74 @@ impl Schema {
     pub(crate) fn apply_reading(&mut self, statement: &Statement<'_>, reading: Reading) -> Applied {
         let dialect = self.dialect(statement.sql_mode);
         let Reading { message, tables, effects, unknown, .. } = reading;
-        if unknown {
-            let verb: String =
-                statement.text.chars().take_while(|letter| letter.is_alphanumeric()).collect();
-            tracing::warn!(verb, at = %Place::from(statement.place), "a statement of an unknown kind is passed over");
-        }
+        let (message, effects) = as_it_ended(statement, message, effects);
         let place = Place::from(statement.place);
+        let is_unknown = unknown.is_some();
+        if let Some(verb) = unknown.filter(|_| self.unknown_verbs.len() < MOST_UNKNOWN_VERBS)
+            && self.unknown_verbs.insert(verb.clone())
+        {
+            tracing::warn!(verb, at = %place, "a statement of an unknown kind is skipped, as are \
+                more of them; if it changes tables, set binlog_row_metadata=FULL on the source");
+        }
         let collation = statement.server_collation.map(u32::from);
         let charset = collation.and_then(Charset::from_collation).map(Charset::name);
         let server_charset = charset.unwrap_or(&self.server.charset);
         let context = Context { dialect: &dialect, place: &place, server_charset };
         for effect in &effects {
-            if let Effect::Stale { name } = effect {
-                tracing::warn!(table = %name, at = %place, "a statement changed the table in a way its text does not tell: it is read again");
+            if let Effect::Stale { name, why } = effect {
+                tracing::warn!(table = %name, at = %place, why, "a statement changed the table in a way its text does not tell: it is read again when rows of it come");
             }
             self.model.apply(effect, &context);
         }
         for name in &tables {
-            self.derived.remove(name);
+            self.derived.remove(&self.model.fold(name));
         }
+        self.forget_versions(&effects);
         let new_epoch = !effects.is_empty();
         self.epoch += u64::from(new_epoch);
-        Applied { message, tables, new_epoch }
+        let tables = tables.iter().map(|name| self.model.fold(name)).collect();
+        let message = message.as_ref().map(|message| self.named_by_the_server(message));
+        Applied { message, tables, new_epoch, is_unknown }
+    }
+
+    /// A message with the names that rows of the table come under: with
+    /// `lower_case_table_names` 1 and 2 the server looks tables up in lower case, whatever a
+    /// statement says (`Query_block::add_table_to_list`, sql/sql_parse.cc), and table maps have
+    /// the name that was looked up.
+    fn named_by_the_server(&self, message: &Message) -> Message {
+        let name = self.model.fold(&TableName::new(&*message.schema, &*message.table));
+        Message {
+            schema: name.schema.to_string(),
+            table: name.table.to_string(),
+            ..message.clone()
+        }
+    }
+
+    /// The versions of tables that are not there any more.
+    fn forget_versions(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::DropTable { name } | Effect::RenameTable { from: name, .. } => {
+                    self.made.remove(&self.model.fold(name));
+                }
+                Effect::DropDatabase { name } => {
+                    let schema = self.model.fold(&TableName::new(&**name, "")).schema;
+                    self.made.retain(|table, _| table.schema != schema);
+                }
+                Effect::CreateDatabase { .. }
+                | Effect::AlterDatabase { .. }
+                | Effect::CreateTable { .. }
+                | Effect::AlterTable { .. }
+                | Effect::PartitionToTable { .. }
+                | Effect::Stale { .. } => {}
+            }
+        }
+    }
+
+    /// Whether a rollback takes back what was written to a table at the place of the last
+    /// statement applied, by its engine then; `None` if the history does not tell the engine.
+    pub fn rolls_back(&self, name: &TableName) -> Option<bool> {
+        self.model.table(name)?.now.as_ref()?.rolls_back()
     }
 
     /// The records that make what was applied or learnt since the last commit durable:
@@ -312,4 +387,25 @@ impl Schema {
     pub fn rollback(&mut self) {
         self.epoch += u64::from(self.model.rollback());
     }
+}
+
+/// A CREATE OR REPLACE TABLE that failed is logged as it was sent, with its error, and has dropped
+/// the table (`mysql_create_table`, sql/sql_table.cc of MariaDB).
+fn as_it_ended(
+    statement: &Statement<'_>,
+    mut message: Option<Message>,
+    mut effects: Vec<Effect>,
+) -> (Option<Message>, Vec<Effect>) {
+    if statement.error_code == 0 {
+        return (message, effects);
+    }
+    for effect in &mut effects {
+        if let Effect::CreateTable { name, .. } = effect {
+            *effect = Effect::DropTable { name: name.clone() };
+            if let Some(message) = &mut message {
+                message.kind = StatementKind::Erase;
+            }
+        }
+    }
+    (message, effects)
 }

@@ -17,6 +17,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// Before all places of each server.
+    pub(crate) fn begin() -> Self {
+        Self { file: "".into(), offset: 0 }
+    }
+
     /// The number that the file's name ends in: a server counts its files up, and adds a
     /// digit when six do not suffice.
     fn file_number(&self) -> u64 {

@@ -10,9 +10,10 @@ use crate::change::{EventPlace, Table, TableName, TableVersion};
 use crate::mysql::{self, Session};
 
 use super::ddl::{self, Effect, Reading};
+use super::missing::Missing;
 use super::model::Model;
 use super::table::{self, Mismatch, Parts};
-use super::{Adopt, Advice, Error, Origin, Place, Schema, SessionOf, Temporaries, capture};
+use super::{Adopt, Error, Origin, Place, Schema, SessionOf, Temporaries, capture};
 
 /// Numbers the versions of tables over the whole process.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
@@ -34,6 +35,8 @@ struct Change {
     /// The database that it made, changed or dropped.
     database: Option<Box<str>>,
     is_drop: bool,
+    /// The database's settings changed, without its tables.
+    is_alter: bool,
 }
 
 impl Change {
@@ -48,6 +51,7 @@ impl Change {
             tables: reading.tables.iter().map(|name| model.fold(name)).collect(),
             database: None,
             is_drop: false,
+            is_alter: matches!(reading.effects.first(), Some(Effect::AlterDatabase { .. })),
         };
         for effect in &reading.effects {
             match effect {
@@ -60,6 +64,7 @@ impl Change {
                 Effect::CreateTable { .. }
                 | Effect::AlterTable { .. }
                 | Effect::RenameTable { .. }
+                | Effect::PartitionToTable { .. }
                 | Effect::DropTable { .. }
                 | Effect::Stale { .. } => {}
             }
@@ -67,9 +72,13 @@ impl Change {
         Some(change)
     }
 
+    /// Whether it concerns a table or, by an empty name, the settings of the database.
     fn concerns(&self, table: &TableName) -> bool {
-        self.tables.contains(table)
-            || self.is_drop && self.database.as_deref() == Some(&*table.schema)
+        let is_its_database = self.database.as_deref() == Some(&*table.schema);
+        if table.table.is_empty() {
+            return self.is_alter && is_its_database;
+        }
+        self.tables.contains(table) || self.is_drop && is_its_database
     }
 }
 
@@ -92,17 +101,24 @@ impl Schema {
             Ok(table) => return Ok(table),
             Err(reason) => reason,
         };
+        let lost = self.model.table(&map.name).and_then(|entry| entry.lost.clone());
+        let adopt = self.adopt;
+        let error =
+            |missing: Missing, place| missing.error(map.name.clone(), place, lost.as_ref(), adopt);
+        if !table::is_full(map) && self.is_unsettled(&map.name) {
+            if let Err(missing) = self.settle(origin, &map.name, &place).await? {
+                return Err(error(missing, place));
+            }
+            if let Ok(table) = self.known(map, &place) {
+                return Ok(table);
+            }
+        }
         tracing::info!(table = %map.name, at = %place, reason, "reading the table from the source");
         if table::is_full(map) {
             self.read_types(origin.session, &map.name).await?;
             let known = self.known(map, &place);
             // The rows say all themselves: a definition would change nothing.
-            return known.map_err(|reason| Error::Unknown {
-                table: map.name.clone(),
-                place,
-                reason,
-                advice: Advice::LeaveOut,
-            });
+            return known.map_err(|reason| error(Missing::Unreadable(reason), place));
         }
         // What was read before may do: at the first start all tables were.
         if self.model.table(&map.name).is_some_and(|entry| entry.read.is_some())
@@ -112,12 +128,38 @@ impl Schema {
         }
         self.read_table(origin.session, &map.name).await?;
         let adopted = self.adopt_read(origin, map, &place, self.adopt).await?;
-        adopted.map_err(|(reason, advice)| Error::Unknown {
-            table: map.name.clone(),
-            place,
-            reason,
-            advice,
-        })
+        adopted.map_err(|missing| error(missing, place))
+    }
+
+    fn is_unsettled(&self, name: &TableName) -> bool {
+        let now = self.model.table(name).and_then(|entry| entry.now.as_ref());
+        now.is_some_and(|now| now.has_unsettled_text())
+    }
+
+    /// Gives the text columns of a table the default character set that its database has now, if
+    /// nothing changed that since. One that was dropped and created again counts as the way out
+    /// that was advised.
+    async fn settle(
+        &mut self,
+        origin: &mut Origin<'_>,
+        name: &TableName,
+        place: &Place,
+    ) -> Result<Result<(), Missing>, Error> {
+        let charset = capture::database_charset(origin.session, &name.schema).await?;
+        let Some(charset) = charset else { return Ok(Err(Missing::NoDatabase)) };
+        let end = capture::end(origin.session).await?.ok_or(Error::NoBinlog)?;
+        let database = TableName::new(&*name.schema, "");
+        if let Some(at) = self.changed_between(origin, &database, place, &end).await? {
+            if self.adopt == Adopt::Never {
+                return Ok(Err(Missing::DefaultChanged { at }));
+            }
+            tracing::error!(table = %name, at = %place, "sluice.schema.adopt=current: text is read by a default character set that is newer than it is");
+        }
+        tracing::warn!(table = %name, charset, "its text columns have the default character set of its database, which was not known: what the database has now is taken");
+        self.model.change(name, |entry| {
+            entry.now = entry.now.as_ref().map(|now| Arc::new(now.settle(&charset)));
+        });
+        Ok(Ok(()))
     }
 
     /// Reads a table for no more than its types' texts: without it they are derived.
@@ -153,6 +195,19 @@ impl Schema {
             parts
         } else {
             let now = now.ok_or("it is not in the history")?;
+            let may_settle = now.is_unsettled() && self.model.has_database(&map.name.schema);
+            let told = if may_settle { table::told_default(map, &now) } else { None };
+            let now = match told {
+                Some(charset) => {
+                    let settled = Arc::new(now.settle(charset.name()));
+                    self.model.change(&map.name, |entry| entry.now = Some(Arc::clone(&settled)));
+                    settled
+                }
+                None => now,
+            };
+            if now.has_unsettled_text() {
+                return Err("the default character set of its database is not known".to_owned());
+            }
             table::from_definition(map, &now)
         };
         let parts = parts.map_err(|mismatch: Mismatch| mismatch.to_string())?;
@@ -198,39 +253,26 @@ impl Schema {
         map: &TableMap,
         place: &Place,
         adopt: Adopt,
-    ) -> Result<Result<Arc<Table>, (String, Advice)>, Error> {
-        let make = Advice::Make { adopts: self.adopt == Adopt::Current };
+    ) -> Result<Result<Arc<Table>, Missing>, Error> {
         let entry = self.model.table(&map.name);
         let Some(read) = entry.and_then(|entry| entry.read.clone()) else {
-            return Ok(Err((self.not_there(&map.name), make)));
+            return Ok(Err(Missing::NoTable));
         };
         let changed = self.changed_between(origin, &map.name, place, &read.hi).await?;
         if let Some(change) = changed {
             if adopt == Adopt::Never {
-                let reason = format!("a statement changed it since, at {change}");
-                return Ok(Err((reason, Advice::Adopt)));
+                return Ok(Err(Missing::Changed { at: change }));
             }
             tracing::error!(table = %map.name, at = %place, %change, "sluice.schema.adopt=current: rows are read by a definition that is newer than they are");
         }
         let definition = Arc::clone(&read.definition);
         if let Err(mismatch) = table::from_definition(map, &definition) {
-            return Ok(Err((format!("as it is now, {mismatch}"), make)));
+            return Ok(Err(Missing::Misfit(mismatch.to_string())));
         }
-        self.model.change(&map.name, |entry| entry.now = Some(definition));
-        Ok(self.known(map, place).map_err(|reason| (reason, make)))
-    }
-
-    /// Why there is nothing to read of a table.
-    fn not_there(&self, name: &TableName) -> String {
-        let gone = "the source has no such table now, or does not show it";
-        if self.model.database_charset(&name.schema).is_some() {
-            return gone.to_owned();
-        }
-        format!(
-            "{gone}, and what its CREATE TABLE meant depends on the default character set of \
-             database {}, which is not known: the source has no such database now, or changed it",
-            name.schema
-        )
+        self.model.change(&map.name, |entry| {
+            (entry.now, entry.lost, entry.absent) = (Some(definition), None, false);
+        });
+        Ok(self.known(map, place).map_err(Missing::Misfit))
     }
 
     /// The first statement from `from` up to `to` that may have changed the table.

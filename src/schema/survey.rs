@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub struct Survey {
     lo: Place,
     /// What is still to be read, by database.
     tables: VecDeque<(Arc<str>, VecDeque<Box<str>>)>,
+    /// Databases of which each table is known or listed.
+    complete: BTreeSet<String>,
     page: usize,
     done: usize,
     of: usize,
@@ -115,26 +118,36 @@ impl Schema {
         from: From<'_>,
         ready: impl Fn(&TableName) -> bool,
     ) -> Result<Survey, Error> {
-        let mut tables = VecDeque::new();
+        let (mut tables, mut complete) = (VecDeque::new(), BTreeSet::new());
         for (name, charset) in capture::databases(session).await? {
             // What it was at the begin is known only if no statement changed it since.
             let is_of_begin = !self.scanned_database(&name, from.begin);
             let charset = charset.filter(|_| is_of_begin);
             if !self.model.has_database(&name) {
-                self.model.set_database(&name, Some(Database { charset }));
+                let database = Database { charset, ..Database::default() };
+                self.model.set_database(&name, Some(database));
             }
             if capture::is_of_the_server(&name) {
                 continue;
             }
-            let unknown = |table: &TableName| ready(table) && self.model.table(table).is_none();
+            let left_out = AtomicBool::new(false);
+            let unknown = |table: &TableName| {
+                let is_unknown = self.model.table(table).is_none();
+                let is_ready = ready(table);
+                left_out.fetch_or(is_unknown && !is_ready, Ordering::Relaxed);
+                is_unknown && is_ready
+            };
             let names = capture::names(session, &name, unknown).await?;
+            if !left_out.into_inner() {
+                complete.insert(name.clone());
+            }
             if !names.is_empty() {
                 tables.push_back((Arc::from(name), VecDeque::from(names)));
             }
         }
         let of = tables.iter().map(|(_, names)| names.len()).sum();
         let lo = from.lo.clone();
-        Ok(Survey { lo, tables, page: FIRST_PAGE, done: 0, of, begun: Instant::now() })
+        Ok(Survey { lo, tables, complete, page: FIRST_PAGE, done: 0, of, begun: Instant::now() })
     }
 
     /// Reads a page of it into the model; false when there was no more.
@@ -144,6 +157,10 @@ impl Schema {
         survey: &mut Survey,
     ) -> Result<bool, Error> {
         let Some((schema, names)) = survey.next() else {
+            let end = capture::end(session).await?.ok_or(Error::NoBinlog)?;
+            for name in &survey.complete {
+                self.model.set_complete(name, &end);
+            }
             self.model.set_to_be_surveyed(false);
             tracing::info!(tables = survey.done, took = ?survey.begun.elapsed(), "tables read from the source");
             return Ok(false);
@@ -151,6 +168,13 @@ impl Schema {
         let begun = Instant::now();
         let tables = capture::tables(session, &schema, &names).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
+        let mut missing = names.clone();
+        missing.retain(|name| !tables.contains_key(&TableName::new(&*schema, &**name)));
+        // Views have no rows; all else was dropped, or locked for too long.
+        if !missing.is_empty() && capture::views(session, &schema, &missing).await? < missing.len()
+        {
+            survey.complete.remove(&*schema);
+        }
         for (name, definition) in tables {
             let read = self.read(definition, survey.lo.clone(), hi.clone());
             self.model.change(&name, |entry| entry.read = Some(read));

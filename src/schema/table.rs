@@ -90,6 +90,15 @@ fn labels_fit(wire: &WireColumn, defined: &ColumnDefinition) -> bool {
     wire.labels.is_empty() || labels(&defined.mysql_type) == wire.labels
 }
 
+/// The character set that the map tells of columns that have the default of their database,
+/// which is not known: all of them have the same. (Without FULL metadata it tells none of ENUM
+/// and SET.)
+pub(crate) fn told_default(map: &TableMap, definition: &Definition) -> Option<Charset> {
+    let columns = map.columns.iter().zip(&definition.columns);
+    let mut unsettled = columns.filter(|(_, column)| column.unsettled);
+    unsettled.find_map(|(wire, _)| wire.charset().ok().flatten())
+}
+
 /// Joins a map that says little and a definition, which must agree.
 pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result<Parts, Mismatch> {
     let definition = definition.of_rows();

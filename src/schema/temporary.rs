@@ -105,7 +105,7 @@ impl Temporaries {
         };
         let kind = reading.message.as_ref()?.kind;
         let name = match reading.effects.first() {
-            Some(Effect::AlterTable { name, .. } | Effect::Stale { name }) => name,
+            Some(Effect::AlterTable { name, .. } | Effect::Stale { name, .. }) => name,
             Some(Effect::RenameTable { from, .. }) => from,
             _ => reading.tables.first()?,
         };
@@ -125,7 +125,7 @@ impl Temporaries {
             if let Effect::CreateTable { body: body @ Body::Like(_), .. } = effect
                 && flagged
             {
-                *body = Body::Unknown;
+                *body = Body::Unknown("it may be made LIKE a temporary table".to_owned());
             }
         }
         if !self.sessions.contains_key(&session) {
@@ -145,13 +145,13 @@ impl Temporaries {
         let mut kept = Vec::new();
         for effect in std::mem::take(&mut reading.effects) {
             match &effect {
-                Effect::RenameTable { from, to } if self.has(session, from) => {
+                Effect::RenameTable { from, to, .. } if self.has(session, from) => {
                     self.remove(session, from);
                     self.insert(session, to);
                     own.extend([from.clone(), to.clone()]);
                     continue;
                 }
-                Effect::AlterTable { name, .. } | Effect::Stale { name }
+                Effect::AlterTable { name, .. } | Effect::Stale { name, .. }
                     if self.has(session, name) =>
                 {
                     own.insert(name.clone());
@@ -160,10 +160,11 @@ impl Temporaries {
                 Effect::CreateTable { name, .. }
                 | Effect::DropTable { name }
                 | Effect::AlterTable { name, .. }
-                | Effect::Stale { name } => {
+                | Effect::PartitionToTable { to: name, .. }
+                | Effect::Stale { name, .. } => {
                     real.insert(name.clone());
                 }
-                Effect::RenameTable { from, to } => real.extend([from.clone(), to.clone()]),
+                Effect::RenameTable { from, to, .. } => real.extend([from.clone(), to.clone()]),
                 Effect::CreateDatabase { .. }
                 | Effect::AlterDatabase { .. }
                 | Effect::DropDatabase { .. } => {}

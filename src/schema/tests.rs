@@ -25,6 +25,7 @@ fn apply(schema: &mut Schema, offset: u64, text: &str) -> Applied {
         schema: "d",
         sql_mode: 0,
         server_collation: None,
+        error_code: 0,
         place: &place,
     })
 }
@@ -220,6 +221,132 @@ fn a_change_the_model_cannot_carry_out_leaves_no_definition() {
         apply(&mut schema, 20, text);
         assert_eq!(columns(&schema, "t"), None, "{text}");
     }
+}
+
+fn lost(schema: &Schema, table: &str) -> Option<String> {
+    Some(schema.model.table(&TableName::new("d", table))?.lost.as_ref()?.to_string())
+}
+
+#[test]
+fn a_statement_without_effect_on_an_unknown_table_leaves_it_unknown() {
+    let mut schema = schema();
+    apply(&mut schema, 10, "CREATE TABLE t (id INT, a INT)");
+    apply(&mut schema, 20, "ALTER TABLE t ADD e ENUM(0xc3a4)");
+    let why = lost(&schema, "t").unwrap();
+    assert!(why.contains("000001:20") && why.contains("column `e`"), "{why}");
+    for (offset, text) in [
+        (30, "CREATE TABLE IF NOT EXISTS t (id INT, a INT, e ENUM('a'))"),
+        (40, "ALTER TABLE t ADD z INT"),
+        (50, "ALTER TABLE t SOMETHING NEW"),
+    ] {
+        apply(&mut schema, offset, text);
+        assert_eq!(columns(&schema, "t"), None, "{text}");
+        assert_eq!(lost(&schema, "t").as_deref(), Some(&*why), "{text}: the first loss counts");
+    }
+    apply(&mut schema, 60, "RENAME TABLE t TO u");
+    assert_eq!(lost(&schema, "u"), Some(why));
+    apply(&mut schema, 70, "CREATE TABLE IF NOT EXISTS t (n INT)");
+    assert_eq!(columns(&schema, "t").unwrap(), "n int", "it was absent");
+    apply(&mut schema, 80, "CREATE TABLE IF NOT EXISTS t (other INT)");
+    assert_eq!(columns(&schema, "t").unwrap(), "n int");
+    apply(&mut schema, 90, "DROP TABLE u");
+    apply(&mut schema, 95, "CREATE TABLE IF NOT EXISTS u (n INT)");
+    assert_eq!(columns(&schema, "u").unwrap(), "n int");
+}
+
+/// What the history of a build before does not tell is not known: such a record has neither
+/// engine nor states, and a table without one may be there.
+#[test]
+fn the_history_of_a_build_before_goes_on() {
+    let record = |key: &'static [u8], value: &'static [u8]| StateRecord {
+        topic: StateTopic::Schema,
+        key: bytes::Bytes::from_static(key),
+        value: Some(bytes::Bytes::from_static(value)),
+    };
+    let mut schema = Schema::new(server(), Adopt::Never);
+    let mut history = History::default();
+    for old in [
+        record(b"[\"d\"]", br#"{"charset":"latin1"}"#),
+        record(
+            b"[\"d\",\"t\"]",
+            br#"{"now":{"columns":[{"name":"my_row_id","type":"bigint unsigned"}],
+                    "primary_key":["my_row_id"],"charset":"latin1"}}"#,
+        ),
+    ] {
+        history.take(&old).unwrap();
+    }
+    schema.restore(history);
+    assert_eq!(columns(&schema, "t").unwrap(), "my_row_id bigint unsigned");
+    assert_eq!(schema.rolls_back(&TableName::new("d", "t")), None);
+    apply(&mut schema, 10, "CREATE TABLE IF NOT EXISTS u (id INT)");
+    assert_eq!(columns(&schema, "u"), None, "it may have been there");
+    apply(&mut schema, 20, "CREATE TABLE v (c CHAR(3)) ENGINE=InnoDB");
+    assert_eq!(columns(&schema, "v").unwrap(), "c char(3)");
+    assert_eq!(schema.rolls_back(&TableName::new("d", "v")), Some(true));
+    apply(&mut schema, 30, "DROP TABLE u");
+    apply(&mut schema, 40, "CREATE TABLE IF NOT EXISTS u (id INT)");
+    assert_eq!(columns(&schema, "u").unwrap(), "id int", "it was dropped");
+    apply(&mut schema, 50, "ALTER TABLE t ADD n BIGINT UNSIGNED");
+    assert!(columns(&schema, "t").is_some());
+    apply(&mut schema, 60, "ALTER TABLE t ADD f BIGINT UNSIGNED FIRST");
+    assert!(lost(&schema, "t").unwrap().contains("my_row_id"), "it may be a generated key");
+}
+
+#[test]
+fn names_are_folded_as_the_server_folds_them() {
+    for (mode, name) in [(0, "D.Orders"), (1, "d.orders"), (2, "d.orders")] {
+        let mut schema =
+            Schema::new(Server { lower_case_table_names: mode, ..server() }, Adopt::Never);
+        apply(&mut schema, 4, "CREATE DATABASE D");
+        let applied = apply(&mut schema, 10, "CREATE TABLE D.Orders (id INT)");
+        let message = applied.message.unwrap();
+        assert_eq!(format!("{}.{}", message.schema, message.table), name);
+        assert_eq!(applied.tables[0].to_string(), name);
+    }
+}
+
+#[test]
+fn versions_of_tables_that_are_dropped_are_forgotten() {
+    let mut schema = schema();
+    for (round, statement) in (0..).zip(["DROP TABLE t", "RENAME TABLE t TO u", "DROP DATABASE d"])
+    {
+        apply(&mut schema, 10 + round, "CREATE TABLE t (id INT)");
+        schema.lookup(&map(vec![wire(code::LONG, 0)]), &at(20)).unwrap();
+        assert_eq!(schema.made.len(), 1);
+        apply(&mut schema, 30 + round, statement);
+        assert_eq!(schema.made.len(), 0);
+    }
+}
+
+#[test]
+fn a_statement_of_an_unknown_kind_is_counted() {
+    let mut schema = schema();
+    assert!(apply(&mut schema, 10, "/* a */ FROBNICATE TABLE t").is_unknown);
+    assert!(apply(&mut schema, 10, "'CREATE' TABLE t").is_unknown);
+    for text in ["", "-- nothing", "(SELECT 1)", "FLUSH TABLES", "ALTER USER u ACCOUNT LOCK"] {
+        assert!(!apply(&mut schema, 20, text).is_unknown, "{text}");
+    }
+}
+
+#[test]
+fn text_of_a_database_without_a_known_default_is_unsettled() {
+    let mut schema = Schema::new(server(), Adopt::Never);
+    apply(&mut schema, 10, "CREATE TABLE t (id INT, v VARCHAR(5), w CHAR(3) CHARACTER SET latin1)");
+    let name = TableName::new("d", "t");
+    let definition = schema.definition(&name).unwrap().clone();
+    assert!(definition.is_unsettled());
+    let rows = map(vec![wire(code::LONG, 0), wire(code::VARCHAR, 15), wire(code::STRING, 3)]);
+    assert_eq!(schema.lookup(&rows, &at(20)), None);
+    let settled = definition.settle("utf8mb3");
+    assert_eq!(settled.columns[1].charset.as_deref(), Some("utf8mb3"));
+    assert_eq!(settled.columns[2].charset.as_deref(), Some("latin1"));
+    assert_eq!(definition.settle("binary").columns[1].mysql_type, "varbinary(5)");
+    apply(&mut schema, 30, "CREATE TABLE u (id INT, v CHAR(3) CHARACTER SET latin1)");
+    assert!(!schema.definition(&TableName::new("d", "u")).unwrap().is_unsettled());
+    apply(&mut schema, 40, "CREATE TABLE x (v CHAR(3)) CHARSET latin1");
+    assert!(!schema.definition(&TableName::new("d", "x")).unwrap().is_unsettled());
+    apply(&mut schema, 50, "CREATE TABLE y (v TEXT(100))");
+    assert!(lost(&schema, "y").unwrap().contains("default character set"));
 }
 
 #[test]

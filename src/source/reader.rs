@@ -429,15 +429,24 @@ impl<'a> Reader<'a> {
         self.tracker.advance(header).map_err(|gap| Stop::broken(gap.to_string()))
     }
 
-    /// Tables of the open transaction whose engine cannot roll back.
+    /// Tables of the open transaction whose engine cannot roll back: by the history, else as the
+    /// server has them now.
     async fn kept(&mut self) -> Result<HashSet<TableName>, Stop> {
-        let tables = self.assembler.tables();
-        if tables.is_empty() {
-            return Ok(tables);
+        let (mut kept, mut unknown) = (HashSet::new(), Vec::new());
+        for name in self.assembler.tables() {
+            match self.schema.rolls_back(&name) {
+                Some(true) => {}
+                Some(false) => drop(kept.insert(name)),
+                None => unknown.push(name),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(kept);
         }
         let session = session(&mut self.session, self.settings).await?;
-        let kept = probe::without_rollback(session, tables).await.map_err(Error::from)?;
-        Ok(kept.into_iter().collect())
+        let found = probe::without_rollback(session, unknown).await.map_err(Error::from)?;
+        kept.extend(found);
+        Ok(kept)
     }
 
     fn here(&self) -> String {

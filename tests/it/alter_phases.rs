@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
-use crate::harness::servers::{private_mariadb, private_newest_mariadb, run, try_run};
+use crate::harness::servers::{private_mariadb, run, try_run};
 use crate::harness::{Server, Sluice, topics, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -34,16 +34,11 @@ async fn altering(server: &Server) -> MySqlConnection {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alter_in_two_phases_counts_once_at_its_commit_and_a_failed_one_never() {
-    for server in [private_mariadb(&[]), private_newest_mariadb(&[])].into_iter().flatten() {
-        alters(&server).await;
-    }
-}
-
-async fn alters(server: &Server) {
+    let Some(server) = private_mariadb(&[]) else { return };
     let mut source = server.database("phases").await;
     run(&mut source, "SET SESSION binlog_alter_two_phase = 1").await;
     let properties = [("canal.instance.filter.regex", r"phases\..*"), ("canal.mq.topic", "phases")];
-    let mut sluice = Sluice::with_instance("phases", server, &properties);
+    let mut sluice = Sluice::with_instance("phases", &server, &properties);
     sluice.start();
     run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)").await;
     run(&mut source, "INSERT INTO t VALUES (1, 10, 20)").await;
@@ -83,7 +78,7 @@ async fn alters(server: &Server) {
         let mut holder = server.connect().await;
         run(&mut holder, &format!("BEGIN; SELECT * FROM phases.{table}")).await;
         holders.push(holder);
-        let mut connection = altering(server).await;
+        let mut connection = altering(&server).await;
         alters.push(tokio::spawn(async move {
             let add = format!("ALTER TABLE {table} ADD c INT, ALGORITHM = COPY");
             run(&mut connection, &add).await;

@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::proxy::{Fault, Proxy};
-use crate::harness::servers::{
-    private_mariadb, private_mysql, private_mysql_56, private_newest_mariadb, run,
-};
+use crate::harness::servers::{private_mysql, run};
 use crate::harness::{Sluice, say, topics, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -123,28 +121,4 @@ async fn the_retention_horizon_is_shown_and_said_before_it_is_too_late() {
     let check = sluice.command(&["check"]);
     assert!(check.said.contains("for another 10 s (0 % used up;"), "{}", check.said);
     sluice.stop();
-}
-
-#[tokio::test]
-async fn the_retention_horizon_is_in_the_units_of_each_servers_settings() {
-    let total = 1 << 20;
-    for (server, seconds, has_bytes) in [
-        (private_mysql(&["--binlog-expire-logs-auto-purge=OFF"]), None, false),
-        (private_mysql_56(&["--expire-logs-days=2"]), Some(2 * 86_400), false),
-        (private_mariadb(&["--expire-logs-days=0"]), None, false),
-        (private_newest_mariadb(&["--max-binlog-total-size=1M"]), None, true),
-    ] {
-        let Some(server) = server else { continue };
-        let mut sluice = Sluice::with_instance("units", &server, &[]);
-        sluice.start();
-        let left = wait_for("the server to be asked", SOON, || {
-            let left = progress(&sluice)?["progress"]["retention"].clone();
-            left.is_object().then_some(left)
-        });
-        assert_eq!(left["seconds"].as_u64(), seconds, "{left}");
-        let bytes = left["bytes"].as_u64();
-        assert_eq!(bytes.is_some_and(|bytes| (1..total).contains(&bytes)), has_bytes, "{left}");
-        assert_eq!(bytes.is_some(), has_bytes, "{left}");
-        sluice.stop();
-    }
 }

@@ -8,9 +8,7 @@
 
 use sqlx::{MySqlConnection, Row};
 
-use crate::harness::servers::{
-    Flavor, private_mariadb, private_mysql, private_newest_mariadb, run, try_run,
-};
+use crate::harness::servers::{Flavor, private_mariadb, private_mysql, run, try_run};
 use crate::harness::{Record, Server, Sluice, topics};
 
 /// A statement, and what is published for it: type and table, of rows with names and values.
@@ -79,8 +77,7 @@ const SHADOWS: &[Case] = &[
 
 #[tokio::test]
 async fn statements_of_temporary_tables_concern_nobody() {
-    let servers = [private_mysql(&[]), private_mariadb(&[]), private_newest_mariadb(&[])];
-    for server in servers.into_iter().flatten() {
+    for server in [private_mysql(&[]), private_mariadb(&[])].into_iter().flatten() {
         shadows(&server).await;
     }
 }

@@ -13,6 +13,9 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use crate::change::Charset;
 use multibyte::MultiByte;
 
@@ -96,8 +99,7 @@ pub fn borrow_utf8(charset: Charset, bytes: &[u8]) -> Option<&str> {
     }
 }
 
-/// Whether the set has a code for the character. Those of several bytes other than Unicode's
-/// are taken to have all.
+/// Whether the set has a code for the character.
 pub fn holds(charset: Charset, letter: char) -> bool {
     let code_point = u32::from(letter);
     let is_of = |table: &[u16]| table.iter().any(|mapped| u32::from(*mapped) == code_point);
@@ -107,8 +109,42 @@ pub fn holds(charset: Charset, letter: char) -> bool {
         Reading::High(table) => letter.is_ascii() || is_of(table),
         Reading::Low(table) => is_of(table),
         Reading::Utf16 { pairs, .. } => pairs || code_point <= 0xffff,
-        Reading::MultiByte(_) | Reading::Utf32 => true,
+        Reading::MultiByte(_) => {
+            letter.is_ascii() || charset == Charset::Gb18030 || letters(charset).contains(&letter)
+        }
+        Reading::Utf32 => true,
     }
+}
+
+/// All letters that codes of one to three bytes mean in a set; made once for each set asked for.
+fn letters(charset: Charset) -> Arc<HashSet<char>> {
+    static MADE: LazyLock<Mutex<HashMap<Charset, Arc<HashSet<char>>>>> =
+        LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let letters = made.entry(charset).or_insert_with(|| {
+        let mut letters = HashSet::new();
+        let mut text = Vec::new();
+        let mut read = |code: &[u8]| {
+            text.clear();
+            if to_utf8(charset, code, &mut text) == 0 {
+                letters.extend(std::str::from_utf8(&text).unwrap_or_default().chars());
+            }
+        };
+        for first in 0x80..=0xff {
+            read(&[first]);
+            for second in 0x40..=0xff {
+                read(&[first, second]);
+            }
+        }
+        // JIS X 0212, in the sets of EUC-JP.
+        for second in 0xa1..=0xfe {
+            for third in 0xa1..=0xfe {
+                read(&[0x8f, second, third]);
+            }
+        }
+        Arc::new(letters)
+    });
+    Arc::clone(letters)
 }
 
 /// Appends the text as UTF-8; says how many U+FFFD stand for bytes that mean nothing.

@@ -7,23 +7,36 @@
 
 use super::Dialect;
 use super::cursor::Cursor;
-use super::effect::{Base, CharsetChoice, ColumnPlace, ColumnText, LobSize, TypeText};
-use super::token::Token;
+use super::effect::{Base, CharsetChoice, ColumnPlace, ColumnText, LabelForm, LobSize, TypeText};
+use super::token::{Token, number_bytes};
 
-/// Reads `name type attributes` up to the end of the clause. `None`: no such thing.
+/// Reads `name type attributes` up to the end of the clause, or says what is not understood.
 pub(super) fn column(
     cursor: &mut Cursor<'_>,
     dialect: &Dialect,
-) -> Option<(ColumnText, ColumnPlace)> {
-    let name = cursor.column_name()?;
-    let data_type = data_type(cursor, dialect)?;
-    let mut column = ColumnText { name, data_type, is_key: false };
-    let place = attributes(cursor, &mut column)?;
-    Some((column, place))
+) -> Result<(ColumnText, ColumnPlace), String> {
+    let Some(name) = cursor.column_name() else {
+        return Err(format!("`{}` is not understood", cursor.shown_clause()));
+    };
+    let Some((data_type, counts)) = data_type(cursor, dialect) else {
+        return Err(format!("the type of column `{name}` is not understood"));
+    };
+    let mut column = ColumnText { name, data_type, is_key: false, counts, invisible: false };
+    match attributes(cursor, &mut column) {
+        Some(place) => Ok((column, place)),
+        None => Err(format!("the attributes of column `{}` are not understood", column.name)),
+    }
 }
 
-fn data_type(cursor: &mut Cursor<'_>, dialect: &Dialect) -> Option<TypeText> {
-    let Some(Token::Word(word)) = cursor.next() else { return None };
+/// The type, and whether it counts (SERIAL).
+fn data_type(cursor: &mut Cursor<'_>, dialect: &Dialect) -> Option<(TypeText, bool)> {
+    let Some(Token::Word(mut word)) = cursor.next() else { return None };
+    let mut mode = TypeMode::of(dialect);
+    if dialect.is_mariadb() && cursor.accept_symbol('.') {
+        mode = TypeMode::named(&word)?;
+        let Some(Token::Word(own)) = cursor.next() else { return None };
+        word = own;
+    }
     let mut found = TypeText {
         base: Base::Int,
         length: None,
@@ -31,6 +44,7 @@ fn data_type(cursor: &mut Cursor<'_>, dialect: &Dialect) -> Option<TypeText> {
         unsigned: false,
         zerofill: false,
         labels: Vec::new(),
+        label_form: LabelForm::Texts,
         charset: CharsetChoice::Unsaid,
         compressed: false,
     };
@@ -76,13 +90,22 @@ fn data_type(cursor: &mut Cursor<'_>, dialect: &Dialect) -> Option<TypeText> {
         "mediumtext" => Base::Text(LobSize::Medium),
         "longtext" => Base::Text(LobSize::Long),
         "tinyblob" => Base::Blob(LobSize::Tiny),
+        // Oracle's has no length; one with a length is the server's own.
+        "blob" if dialect.is_oracle() && !cursor.is_symbol('(') => Base::Blob(LobSize::Long),
+        "clob" if dialect.is_oracle() => Base::Text(LobSize::Long),
+        "raw" if dialect.is_oracle() => Base::VarBinary,
+        "varchar2" if dialect.is_oracle() => Base::VarChar,
+        "number" if dialect.is_oracle() && cursor.is_symbol('(') => Base::Decimal,
+        "number" if dialect.is_oracle() => Base::Double,
         "blob" => Base::Blob(LobSize::Plain),
         "mediumblob" => Base::Blob(LobSize::Medium),
         "longblob" => Base::Blob(LobSize::Long),
         "long" => long(cursor),
+        "date" if mode == TypeMode::Oracle => Base::Temporal("datetime"),
         "date" => Base::Plain("date"),
         "time" => Base::Temporal("time"),
         "datetime" => Base::Temporal("datetime"),
+        "timestamp" if mode == TypeMode::MaxDb => Base::Temporal("datetime"),
         "timestamp" => Base::Temporal("timestamp"),
         "year" => Base::Year,
         "enum" => Base::Enum,
@@ -103,7 +126,37 @@ fn data_type(cursor: &mut Cursor<'_>, dialect: &Dialect) -> Option<TypeText> {
         _ => return None,
     };
     arguments(cursor, &mut found)?;
-    Some(found)
+    Some((found, word.eq_ignore_ascii_case("serial")))
+}
+
+/// What the names of some types mean: `Schema::find_implied`, sql/sql_schema.cc of MariaDB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TypeMode {
+    Usual,
+    Oracle,
+    MaxDb,
+}
+
+impl TypeMode {
+    fn of(dialect: &Dialect) -> Self {
+        if dialect.is_oracle() {
+            Self::Oracle
+        } else if dialect.is_maxdb() {
+            Self::MaxDb
+        } else {
+            Self::Usual
+        }
+    }
+
+    /// By the schema that a type may be named with.
+    fn named(schema: &str) -> Option<Self> {
+        match schema.to_ascii_lowercase().as_str() {
+            "mariadb_schema" => Some(Self::Usual),
+            "oracle_schema" => Some(Self::Oracle),
+            "maxdb_schema" => Some(Self::MaxDb),
+            _ => None,
+        }
+    }
 }
 
 /// CHAR or CHARACTER, and the same with VARYING.
@@ -135,12 +188,10 @@ fn arguments(cursor: &mut Cursor<'_>, found: &mut TypeText) -> Option<()> {
     }
     if matches!(found.base, Base::Enum | Base::Set) {
         loop {
-            if matches!(cursor.peek(), Some(Token::Word(word)) if word.starts_with('_')) {
-                cursor.next();
+            if !matches!(cursor.peek(), Some(Token::Text(_))) {
+                found.label_form = LabelForm::Bytes;
             }
-            // Labels in hexadecimal are bytes of a character set that is not known yet.
-            let Some(Token::Text(label)) = cursor.next() else { return None };
-            found.labels.push(label);
+            found.labels.push(label(cursor)?);
             if !cursor.accept_symbol(',') {
                 break;
             }
@@ -153,6 +204,19 @@ fn arguments(cursor: &mut Cursor<'_>, found: &mut TypeText) -> Option<()> {
         cursor.accept_any(&["byte", "char"]); // Oracle mode of MariaDB
     }
     cursor.accept_symbol(')').then_some(())
+}
+
+/// A label: a text, or bytes of the column's character set, which are taken if they are letters
+/// of ASCII where a byte is one.
+fn label(cursor: &mut Cursor<'_>) -> Option<String> {
+    let bytes = match cursor.next()? {
+        Token::Text(label) => return Some(label),
+        Token::Bits(bytes) => bytes?,
+        Token::Word(word) => number_bytes(&word)?,
+        Token::Quoted(_) | Token::Symbol(_) => return None,
+    };
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    bytes.iter().all(plain).then(|| bytes.iter().map(|byte| char::from(*byte)).collect())
 }
 
 /// Reads the attributes; those that change nothing in the row image are stepped over.
@@ -181,13 +245,18 @@ fn attributes(cursor: &mut Cursor<'_>, column: &mut ColumnText) -> Option<Column
             column.is_key = true;
         } else if cursor.accept(&["key"]) {
             column.is_key = true;
+        } else if cursor.accept(&["auto_increment"])
+            || cursor.accept(&["serial", "default", "value"])
+        {
+            column.counts = true;
+        } else if cursor.accept(&["invisible"]) {
+            column.invisible = true;
         } else if cursor.accept(&["first"]) {
             place = ColumnPlace::First;
         } else if cursor.accept(&["after"]) {
             place = ColumnPlace::After(cursor.column_name()?);
-        } else if cursor.is_word("partition") {
-            // Needs no comma before it, and comes last: ADD c INT PARTITION BY KEY (id)
-            while cursor.next().is_some() {}
+        } else if cursor.is_word("partition") || cursor.is_word("remove") {
+            break; // needs no comma before it: ADD c INT PARTITION BY KEY (id)
         } else {
             skip_attribute(cursor);
         }
@@ -202,7 +271,7 @@ fn skip_attribute(cursor: &mut Cursor<'_>) {
             cursor.next();
         }
         let introduced = matches!(cursor.peek(), Some(Token::Word(word)) if word.starts_with('_'))
-            && matches!(cursor.peek_at(1), Some(Token::Text(_) | Token::Bits));
+            && matches!(cursor.peek_at(1), Some(Token::Text(_) | Token::Bits(_)));
         if introduced {
             cursor.next();
         }

@@ -5,7 +5,9 @@ use crate::change::{StatementKind, TableName};
 
 use super::Reader;
 use super::column::{charset, choose, column};
-use super::effect::{Body, CharsetChoice, ColumnText, Effect, TemporaryTable, Versioning};
+use super::effect::{
+    Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable, Versioning,
+};
 use super::key::{Key, key};
 use super::token::Token;
 
@@ -18,6 +20,13 @@ const SEQUENCE: &str = "CREATE TABLE sequence (next_not_cached_value BIGINT(21),
 /// Words that may stand between CREATE and what is created.
 const MODIFIERS: &[&str] =
     &["unique", "fulltext", "spatial", "vector", "online", "offline", "external", "undo"];
+
+/// In place of the engine that a statement names, where the server takes its default for one
+/// that it does not offer.
+const SUBSTITUTED: &str = "?";
+
+/// Why a table with that clause is not read by its text.
+pub(super) const SYSTEM_PERIOD: &str = "PERIOD FOR SYSTEM_TIME changes the key";
 
 impl Reader<'_> {
     pub(super) fn create(&mut self) {
@@ -51,7 +60,8 @@ impl Reader<'_> {
         let keep = self.cursor.accept(&["if", "not", "exists"]);
         let Some(name) = self.table_name() else { return };
         if self.cursor.is_word("as") {
-            return self.effect(Effect::Stale { name }); // of another type than BIGINT
+            let why = "a sequence of another type than BIGINT".to_owned();
+            return self.effect(Effect::Stale { name, why });
         }
         let columns = super::read(SEQUENCE, "", self.dialect).effects.pop();
         if let Some(Effect::CreateTable { body, .. }) = columns {
@@ -101,26 +111,31 @@ impl Reader<'_> {
     }
 
     fn body(&mut self) -> Body {
+        let like = |name: Option<TableName>| {
+            name.map_or_else(|| Body::Unknown("LIKE no table".to_owned()), Body::Like)
+        };
         if self.cursor.accept(&["like"]) {
-            return self.table_name().map_or(Body::Unknown, Body::Like);
+            return like(self.table_name());
         }
+        let from_query = || Body::Unknown("its columns come from a query".to_owned());
         if !self.cursor.accept_symbol('(') {
-            return Body::Unknown;
+            return from_query();
         }
         if self.cursor.accept(&["like"]) {
-            return self.table_name().map_or(Body::Unknown, Body::Like);
+            return like(self.table_name());
         }
-        let Some((columns, primary_key)) = self.elements() else { return Body::Unknown };
+        let (columns, primary_key) = match self.elements() {
+            Ok(elements) => elements,
+            Err(why) => return Body::Unknown(why),
+        };
         match self.table_options() {
-            Some((charset, versioning)) => {
-                Body::Columns { columns, primary_key, charset, versioning }
-            }
-            None => Body::Unknown,
+            Some(options) => Body::Columns { columns, primary_key, options },
+            None => from_query(),
         }
     }
 
-    /// The list in parentheses, up to and with the closing one.
-    fn elements(&mut self) -> Option<(Vec<ColumnText>, Vec<String>)> {
+    /// The list in parentheses, up to and with the closing one; or what of it is not understood.
+    fn elements(&mut self) -> Result<(Vec<ColumnText>, Vec<String>), String> {
         let mut columns = Vec::new();
         let mut primary_key = Vec::new();
         loop {
@@ -128,7 +143,7 @@ impl Reader<'_> {
                 Some(Key::Primary(names)) => primary_key = names,
                 Some(Key::Index | Key::Constraint) => {}
                 // Its columns become part of the key by rules of the server's own.
-                Some(Key::SystemPeriod) => return None,
+                Some(Key::SystemPeriod) => return Err(SYSTEM_PERIOD.to_owned()),
                 None => {
                     let (column, _) = column(&mut self.cursor, self.dialect)?;
                     if column.is_key {
@@ -138,37 +153,70 @@ impl Reader<'_> {
                 }
             }
             if self.cursor.accept_symbol(')') {
-                return Some((columns, primary_key));
+                return Ok((columns, primary_key));
             }
             if !self.cursor.accept_symbol(',') {
-                return None;
+                return Err(format!("`{}` is not understood", self.cursor.shown_clause()));
             }
         }
     }
 
     /// What follows the list. `None`: more columns come from a query.
-    fn table_options(&mut self) -> Option<(CharsetChoice, Versioning)> {
-        let mut chosen = CharsetChoice::Unsaid;
-        let mut versioning = Versioning::Visible;
+    fn table_options(&mut self) -> Option<TableOptions> {
+        let mut options = TableOptions::default();
         loop {
-            if self.cursor.accept(&["with", "system", "versioning"]) {
-                versioning = Versioning::Hidden;
+            while self.cursor.accept(&["with", "system", "versioning"]) {
+                options.versioning = Versioning::Hidden;
             }
-            let Some(token) = self.cursor.peek() else { return Some((chosen, versioning)) };
+            let Some(token) = self.cursor.peek() else { return Some(options) };
             let more_columns = match token {
                 Token::Word(word) => ["as", "select", "values", "table", "with"]
                     .iter()
                     .any(|source| word.eq_ignore_ascii_case(source)),
-                Token::Symbol('(') => self.cursor.is_word_at(1, "select"),
-                Token::Quoted(_) | Token::Text(_) | Token::Bits | Token::Symbol(_) => false,
+                Token::Symbol('(') => {
+                    self.cursor.is_word_at(1, "select") || self.cursor.is_symbol_at(1, '(')
+                }
+                Token::Quoted(_) | Token::Text(_) | Token::Bits(_) | Token::Symbol(_) => false,
             };
             if more_columns {
                 return None;
             }
-            match charset(&mut self.cursor) {
-                Some(choice) => choose(&mut chosen, choice),
-                None => self.cursor.skip_one(),
+            if let Some(choice) = charset(&mut self.cursor) {
+                choose(&mut options.charset, choice);
+            } else if let Some(engine) = self.engine() {
+                options.engine = Some(engine);
+            } else if self.cursor.accept(&["partition", "by"]) {
+                options.partitioned = true;
+                self.partitioning();
+            } else {
+                self.cursor.skip_one();
             }
+        }
+    }
+
+    /// ENGINE = name, [`SUBSTITUTED`] if the server may have taken another.
+    pub(super) fn engine(&mut self) -> Option<String> {
+        if !self.cursor.accept_any(&["engine", "type"]) {
+            return None;
+        }
+        self.cursor.accept_symbol('=');
+        let name = self.cursor.name_or_text().unwrap_or_default().to_ascii_lowercase();
+        let name = match name.as_str() {
+            "heap" => "memory",
+            "merge" => "mrg_myisam",
+            "innobase" => "innodb",
+            "ndb" => "ndbcluster",
+            other => other,
+        };
+        let is_certain = name == "innodb" || self.dialect.takes_engine_literally();
+        Some(if is_certain { name.to_owned() } else { SUBSTITUTED.to_owned() })
+    }
+
+    /// Steps over what follows PARTITION BY, up to the definitions of partitions and with them:
+    /// only there and behind them a parenthesis may begin something else.
+    fn partitioning(&mut self) {
+        while !self.cursor.skip_group() && self.cursor.peek().is_some() {
+            self.cursor.next();
         }
     }
 

@@ -84,7 +84,7 @@ impl<'a> Cursor<'a> {
                 self.next();
                 Some(name)
             }
-            Token::Text(_) | Token::Bits | Token::Symbol(_) => None,
+            Token::Text(_) | Token::Bits(_) | Token::Symbol(_) => None,
         }
     }
 
@@ -114,6 +114,21 @@ impl<'a> Cursor<'a> {
         let number = word.parse().ok()?;
         self.next();
         Some(number)
+    }
+
+    /// The words from here to the end of the clause, to be shown: without texts, which may hold
+    /// values. Consumes them.
+    pub(super) fn shown_clause(&mut self) -> String {
+        let mut shown = Vec::new();
+        while shown.len() < 12 && !self.is_clause_end() {
+            match self.next() {
+                Some(Token::Word(word) | Token::Quoted(word)) => shown.push(word),
+                Some(Token::Symbol(symbol)) => shown.push(symbol.to_string()),
+                Some(Token::Text(_) | Token::Bits(_)) => shown.push("'..'".to_owned()),
+                None => break,
+            }
+        }
+        shown.join(" ")
     }
 
     /// Steps over a group in parentheses, if one begins here.

@@ -32,8 +32,8 @@ pub(crate) struct Reading {
     pub(crate) renames_temporary: bool,
     /// Further tables of an UPDATE or DELETE of several.
     pub(crate) others: Vec<TableName>,
-    /// The statement begins with a word that no server is known to log.
-    pub(crate) unknown: bool,
+    /// The word that the statement begins with, if no server is known to log such.
+    pub(crate) unknown: Option<String>,
 }
 
 /// A table of one session comes or goes.
@@ -56,30 +56,38 @@ pub(crate) enum Effect {
     DropDatabase { name: String },
     /// CREATE TABLE; `keep`: not if it is there (IF NOT EXISTS).
     CreateTable { name: TableName, keep: bool, body: Body },
-    /// ALTER TABLE, save its renaming.
-    AlterTable { name: TableName, alteration: Alteration },
+    /// ALTER TABLE, save its renaming; `lenient`: only if it is there (IF EXISTS).
+    AlterTable { name: TableName, lenient: bool, alteration: Alteration },
     /// RENAME TABLE, one pair.
-    RenameTable { from: TableName, to: TableName },
+    RenameTable { from: TableName, to: TableName, lenient: bool },
+    /// MariaDB's CONVERT PARTITION TO TABLE: `to` is a table like one partition of `from`.
+    PartitionToTable { from: TableName, to: TableName },
     /// DROP TABLE, or the name was taken by something without rows.
     DropTable { name: TableName },
-    /// It changed in a way that the text does not tell.
-    Stale { name: TableName },
+    /// It changed in a way that the text does not tell, for this reason.
+    Stale { name: TableName, why: String },
 }
 
 /// Where the columns of a new table come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     /// The list of the statement.
-    Columns {
-        columns: Vec<ColumnText>,
-        primary_key: Vec<String>,
-        charset: CharsetChoice,
-        versioning: Versioning,
-    },
+    Columns { columns: Vec<ColumnText>, primary_key: Vec<String>, options: TableOptions },
     /// LIKE another table.
     Like(TableName),
-    /// A SELECT, or what could not be read.
-    Unknown,
+    /// A SELECT, or what could not be read: why.
+    Unknown(String),
+}
+
+/// What of the options of CREATE TABLE matters to its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TableOptions {
+    pub(crate) charset: CharsetChoice,
+    pub(crate) versioning: Versioning,
+    /// In lower case, as `information_schema` names it; `None`: the text does not tell. `?`: one
+    /// that the server may have replaced.
+    pub(crate) engine: Option<String>,
+    pub(crate) partitioned: bool,
 }
 
 /// MariaDB's WITH SYSTEM VERSIONING.
@@ -110,6 +118,12 @@ pub(crate) struct Alteration {
     pub(crate) charset: CharsetChoice,
     /// ADD or DROP SYSTEM VERSIONING.
     pub(crate) versioning: Option<Versioning>,
+    /// ENGINE, as in [`TableOptions`].
+    pub(crate) engine: Option<String>,
+    /// PARTITION BY, REMOVE PARTITIONING.
+    pub(crate) partitioned: Option<bool>,
+    /// ALTER COLUMN .. SET VISIBLE or INVISIBLE, in the order written.
+    pub(crate) visibility: Vec<(String, bool)>,
 }
 
 /// One column of an ALTER TABLE.
@@ -126,8 +140,8 @@ pub(crate) enum ColumnAction {
     Add { column: ColumnText, keep: bool },
     /// MODIFY, CHANGE; `lenient`: only if it is there.
     Change { old: String, column: ColumnText, lenient: bool },
-    /// RENAME COLUMN.
-    Rename { old: String, new: String },
+    /// RENAME COLUMN; `lenient`: only if it is there.
+    Rename { old: String, new: String, lenient: bool },
 }
 
 /// Where it is to stand.
@@ -146,6 +160,10 @@ pub(crate) struct ColumnText {
     pub(crate) data_type: TypeText,
     /// Defined with PRIMARY KEY.
     pub(crate) is_key: bool,
+    /// `AUTO_INCREMENT`.
+    pub(crate) counts: bool,
+    /// INVISIBLE.
+    pub(crate) invisible: bool,
 }
 
 /// A data type as the text spells it, with aliases resolved.
@@ -160,9 +178,20 @@ pub(crate) struct TypeText {
     pub(crate) zerofill: bool,
     /// Labels of ENUM and SET.
     pub(crate) labels: Vec<String>,
+    pub(crate) label_form: LabelForm,
     pub(crate) charset: CharsetChoice,
     /// MariaDB's COMPRESSED.
     pub(crate) compressed: bool,
+}
+
+/// How labels are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LabelForm {
+    /// All as texts.
+    #[default]
+    Texts,
+    /// Some as bytes of the column's character set.
+    Bytes,
 }
 
 /// The data types, aliases resolved.

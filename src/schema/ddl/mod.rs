@@ -26,7 +26,7 @@ use crate::change::{Flavor, StatementKind, TableName};
 pub use effect::Message;
 pub(crate) use effect::{
     Alteration, Base, Body, CharsetChoice, ColumnAction, ColumnChange, ColumnPlace, ColumnText,
-    Effect, LobSize, Reading, TemporaryTable, TypeText, Versioning,
+    Effect, LabelForm, LobSize, Reading, TableOptions, TemporaryTable, TypeText, Versioning,
 };
 
 use cursor::Cursor;
@@ -46,7 +46,10 @@ impl Dialect {
     /// Bits of `sql_mode`: `sql/query_options.h`, `system_variables.h` of the servers.
     const REAL_AS_FLOAT: u64 = 0x1;
     const ANSI_QUOTES: u64 = 0x4;
+    const ORACLE: u64 = 0x200;
+    const MAXDB: u64 = 0x1000;
     const NO_BACKSLASH_ESCAPES: u64 = 0x10_0000;
+    const NO_ENGINE_SUBSTITUTION: u64 = 0x4000_0000;
 
     fn ansi_quotes(&self) -> bool {
         self.sql_mode & Self::ANSI_QUOTES != 0
@@ -54,6 +57,26 @@ impl Dialect {
 
     fn escapes(&self) -> bool {
         self.sql_mode & Self::NO_BACKSLASH_ESCAPES == 0
+    }
+
+    /// MariaDB reads some types as Oracle means them.
+    fn is_oracle(&self) -> bool {
+        self.is_mariadb() && self.sql_mode & Self::ORACLE != 0
+    }
+
+    /// A TIMESTAMP is a DATETIME: MariaDB, and MySQL before 8.0.
+    fn is_maxdb(&self) -> bool {
+        self.sql_mode & Self::MAXDB != 0
+    }
+
+    /// Without it the server may take its default for an engine that it does not offer.
+    fn takes_engine_literally(&self) -> bool {
+        self.sql_mode & Self::NO_ENGINE_SUBSTITUTION != 0
+    }
+
+    /// Tables may have an invisible primary key that the server made.
+    pub(crate) fn generates_keys(&self) -> bool {
+        !self.is_mariadb() && self.version >= 80_030
     }
 
     fn real_is_float(&self) -> bool {
@@ -94,6 +117,7 @@ struct Reader<'a> {
 /// Verbs of statements that have neither rows nor columns to change.
 const WITHOUT_EFFECT: &[&str] = &[
     "analyze",
+    "backup",
     "begin",
     "binlog",
     "cache",
@@ -103,26 +127,35 @@ const WITHOUT_EFFECT: &[&str] = &[
     "checksum",
     "clone",
     "commit",
+    "deallocate",
+    "desc",
+    "describe",
     "do",
+    "execute",
     "explain",
     "flush",
     "grant",
     "handler",
+    "help",
     "install",
     "kill",
     "lock",
     "optimize",
+    "prepare",
     "purge",
     "release",
     "repair",
     "reset",
+    "resignal",
     "restart",
     "revoke",
     "rollback",
     "savepoint",
     "select",
     "set",
+    "show",
     "shutdown",
+    "signal",
     "start",
     "stop",
     "uninstall",
@@ -143,8 +176,16 @@ impl Reader<'_> {
         if self.cursor.accept(&["with"]) {
             self.skip_common_tables();
         }
-        let Some(Token::Word(verb)) = self.cursor.next() else { return };
-        match verb.to_ascii_lowercase().as_str() {
+        let verb = match self.cursor.next() {
+            Some(Token::Word(verb)) => verb.to_ascii_lowercase(),
+            // `(SELECT ..)`, or nothing but comments.
+            Some(Token::Symbol('(' | ';')) | None => return,
+            Some(Token::Quoted(_) | Token::Text(_) | Token::Bits(_) | Token::Symbol(_)) => {
+                self.reading.unknown = Some(String::new());
+                return;
+            }
+        };
+        match verb.as_str() {
             "create" => self.create(),
             "alter" => self.alter(),
             "drop" => self.drop(),
@@ -155,7 +196,7 @@ impl Reader<'_> {
             "delete" => self.rows(StatementKind::Delete, &["from"]),
             "load" => self.load(),
             other if WITHOUT_EFFECT.contains(&other) => {}
-            _ => self.reading.unknown = true,
+            _ => self.reading.unknown = Some(verb.chars().take(64).collect()),
         }
     }
 
@@ -259,7 +300,7 @@ impl Reader<'_> {
         self.concern(&name);
         let drop_primary_key = index.eq_ignore_ascii_case("primary");
         let alteration = Alteration { drop_primary_key, ..Alteration::default() };
-        self.effect(Effect::AlterTable { name, alteration });
+        self.effect(Effect::AlterTable { name, lenient: false, alteration });
     }
 
     /// RENAME TABLE a TO b, ...: named after the first pair's new name.
@@ -268,7 +309,7 @@ impl Reader<'_> {
             return;
         }
         self.reading.renames_temporary = self.dialect.is_mariadb();
-        self.cursor.accept(&["if", "exists"]);
+        let lenient = self.cursor.accept(&["if", "exists"]);
         while let Some(from) = self.table_name() {
             if self.cursor.accept(&["wait"]) {
                 self.cursor.next();
@@ -281,7 +322,7 @@ impl Reader<'_> {
             self.publish(StatementKind::Rename, &to);
             self.concern(&to);
             self.concern(&from);
-            self.effect(Effect::RenameTable { from, to });
+            self.effect(Effect::RenameTable { from, to, lenient });
             if !self.cursor.accept_symbol(',') {
                 break;
             }

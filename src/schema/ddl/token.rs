@@ -22,8 +22,9 @@ pub(crate) enum Token {
     Quoted(String),
     /// A string, its escapes undone.
     Text(String),
-    /// `x'..'`, `b'..'`: what it stands for depends on where it stands.
-    Bits,
+    /// `x'..'`, `b'..'`: its bytes, if they are whole. What they stand for depends on where they
+    /// stand.
+    Bits(Option<Vec<u8>>),
     /// Any other character.
     Symbol(char),
 }
@@ -133,8 +134,8 @@ impl<'a> Lexer<'a> {
                 return Token::Text(self.quoted('\'', self.dialect.escapes()));
             }
             if word.eq_ignore_ascii_case("x") || word.eq_ignore_ascii_case("b") {
-                self.quoted('\'', false);
-                return Token::Bits;
+                let digits = self.quoted('\'', false);
+                return Token::Bits(bytes_of(&digits, !word.eq_ignore_ascii_case("b")));
             }
         }
         Token::Word(word.to_owned())
@@ -178,6 +179,29 @@ fn push_escaped(letter: char, out: &mut String) {
         '%' | '_' => out.extend(['\\', letter]),
         other => out.push(other),
     }
+}
+
+/// The bytes of a number written as `0x61` or `0b01100001`.
+pub(super) fn number_bytes(word: &str) -> Option<Vec<u8>> {
+    match word.split_at_checked(2)? {
+        ("0x", digits) if !digits.is_empty() => bytes_of(digits, true),
+        ("0b", digits) if !digits.is_empty() => bytes_of(digits, false),
+        _ => None,
+    }
+}
+
+/// Bytes written in hexadecimal or binary digits, the first byte perhaps with fewer.
+fn bytes_of(digits: &str, hexadecimal: bool) -> Option<Vec<u8>> {
+    let (a_byte, radix) = if hexadecimal { (2, 16) } else { (8, 2) };
+    let digits: Vec<u8> = digits
+        .chars()
+        .map(|digit| digit.to_digit(radix)?.try_into().ok())
+        .collect::<Option<_>>()?;
+    let bits = if hexadecimal { 4 } else { 1 };
+    let fold = |digits: &[u8]| digits.iter().fold(0, |byte: u8, digit| (byte << bits) | digit);
+    let (first, rest) = digits.split_at_checked(digits.len() % a_byte)?;
+    let first = (!first.is_empty()).then(|| fold(first));
+    Some(first.into_iter().chain(rest.chunks(a_byte).map(fold)).collect())
 }
 
 fn is_word(letter: char) -> bool {
@@ -229,7 +253,7 @@ mod tests {
             Token::Word(word) => word,
             Token::Quoted(name) => format!("`{name}`"),
             Token::Text(text) => format!("'{text}'"),
-            Token::Bits => "bits".to_owned(),
+            Token::Bits(bytes) => format!("bits {bytes:?}"),
             Token::Symbol(symbol) => symbol.to_string(),
         });
         said.collect::<Vec<_>>().join(" ")
@@ -289,10 +313,13 @@ mod tests {
     #[test]
     fn literals_are_told_from_names() {
         assert_eq!(
-            words("n'a' x'00' B'1' _utf8mb4'b' n x1", &mysql()),
-            "'a' bits bits _utf8mb4 'b' n x1"
+            words("n'a' x'006F' B'101100001' x'0g' _utf8mb4'b' n x1", &mysql()),
+            "'a' bits Some([0, 111]) bits Some([1, 97]) bits None _utf8mb4 'b' n x1"
         );
         assert_eq!(words("表.`列` 1.5", &mysql()), "表 . `列` 1 . 5");
+        assert_eq!(number_bytes("0x6162"), Some(b"ab".to_vec()));
+        assert_eq!(number_bytes("0b1100001"), Some(b"a".to_vec()));
+        assert_eq!(number_bytes("0xg"), None);
     }
 
     #[test]

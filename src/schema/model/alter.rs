@@ -10,20 +10,24 @@ use crate::schema::ddl::{
     Alteration, ColumnAction, ColumnChange, ColumnPlace, ColumnText, Dialect, Versioning,
 };
 
-use super::definition::{ColumnDefinition, Definition, chosen, same};
+use super::definition::{ColumnDefinition, Counter, Definition, GENERATED_KEY, chosen, same};
 use super::spelling;
 
 impl Definition {
-    /// What ALTER TABLE makes of it; `database` is the default of the table's database.
+    /// What ALTER TABLE makes of it; `database` is the default of the table's database. Or why
+    /// that cannot be told.
     pub(crate) fn alter(
         &self,
         alteration: &Alteration,
         database: Option<&str>,
         dialect: &Dialect,
-    ) -> Option<Self> {
+    ) -> Result<Self, String> {
         let charset = chosen(&alteration.charset, self.charset.as_deref(), database);
         let convert = match &alteration.convert {
-            Some(choice) => Some(chosen(choice, None, database)?),
+            Some(choice) => {
+                let unknown = "the default character set of its database is not known";
+                Some(chosen(choice, None, database).ok_or(unknown)?)
+            }
             None => None,
         };
         let mut altered = Altered {
@@ -43,24 +47,33 @@ impl Definition {
         for change in std::mem::take(&mut altered.pending) {
             altered.late_column(change)?;
         }
+        altered.set_visibility()?;
+        altered.keep_generated_key_first()?;
         let Altered { columns, key, .. } = altered;
         let primary_key = match &alteration.primary_key {
             Some(new) => new.clone(),
             None if alteration.drop_primary_key => Vec::new(),
             None => key.into_iter().flatten().collect(),
         };
-        let versioned = self.versioned_by(alteration.versioning)?;
-        let definition = Self { columns, primary_key, charset, versioned };
-        definition.is_sound().then_some(definition)
+        let definition = Self {
+            columns,
+            primary_key,
+            charset,
+            versioned: self.versioned_by(alteration.versioning)?,
+            engine: alteration.engine.clone().or_else(|| self.engine.clone()),
+            partitioned: alteration.partitioned.unwrap_or(self.partitioned),
+        };
+        definition.check()?;
+        Ok(definition)
     }
 
-    fn versioned_by(&self, versioning: Option<Versioning>) -> Option<bool> {
+    fn versioned_by(&self, versioning: Option<Versioning>) -> Result<bool, String> {
         match versioning {
-            None => Some(self.versioned),
-            Some(Versioning::Hidden) if !self.versioned => Some(true),
-            Some(Versioning::Visible) if self.versioned => Some(false),
+            None => Ok(self.versioned),
+            Some(Versioning::Hidden) if !self.versioned => Ok(true),
+            Some(Versioning::Visible) if self.versioned => Ok(false),
             // By columns that it shows: which of them are in the key is not known here.
-            Some(_) => None,
+            Some(_) => Err("SYSTEM VERSIONING by columns that it shows".to_owned()),
         }
     }
 
@@ -87,16 +100,19 @@ struct Altered<'a> {
 }
 
 impl Altered<'_> {
-    fn check_dropped(&self) -> Option<()> {
-        let dropped = &self.alteration.dropped;
-        dropped.iter().all(|(name, lenient)| *lenient || self.before.has(name)).then_some(())
+    fn check_dropped(&self) -> Result<(), String> {
+        let mut dropped = self.alteration.dropped.iter();
+        match dropped.find(|(name, lenient)| !*lenient && !self.before.has(name)) {
+            Some((name, _)) => Err(not_there(name)),
+            None => Ok(()),
+        }
     }
 
     /// Drops an old column, keeps it, or changes it; a changed one that moves comes later.
-    fn old_column(&mut self, old: &ColumnDefinition) -> Option<()> {
+    fn old_column(&mut self, old: &ColumnDefinition) -> Result<(), String> {
         if self.alteration.dropped.iter().any(|(name, _)| same(name, &old.name)) {
             self.set_in_key(&old.name, None);
-            return Some(());
+            return Ok(());
         }
         let is_meant = |change: &&ColumnChange| match &change.action {
             ColumnAction::Add { .. } => false,
@@ -107,7 +123,7 @@ impl Altered<'_> {
         let Some(place) = self.pending.iter().position(is_meant) else {
             let kept = self.kept(old)?;
             self.columns.push(kept);
-            return Some(());
+            return Ok(());
         };
         let change = self.pending[place];
         let new = match &change.action {
@@ -115,48 +131,51 @@ impl Altered<'_> {
             ColumnAction::Rename { new, .. } => {
                 ColumnDefinition { name: new.clone(), ..self.kept(old)? }
             }
-            ColumnAction::Add { .. } => return None,
+            ColumnAction::Add { .. } => return Ok(()),
         };
         self.set_in_key(&old.name, Some(&new.name));
         if change.place == ColumnPlace::Unsaid {
             self.columns.push(new);
             self.pending.remove(place);
         }
-        Some(())
+        Ok(())
     }
 
     /// Puts a column in its place that is new, or moves.
-    fn late_column(&mut self, change: &ColumnChange) -> Option<()> {
+    fn late_column(&mut self, change: &ColumnChange) -> Result<(), String> {
         let column = match &change.action {
             ColumnAction::Add { column, keep } => {
                 // There before, or by an earlier clause (`handle_if_exists_options`,
                 // sql/sql_table.cc of MariaDB).
                 let added = self.columns.iter().any(|other| same(&other.name, &column.name));
                 if *keep && (added || self.before.has(&column.name)) {
-                    return Some(());
+                    return Ok(());
                 }
                 column
             }
             ColumnAction::Change { old, column, .. } if self.before.has(old) => column,
-            ColumnAction::Change { lenient, .. } => return lenient.then_some(()),
-            ColumnAction::Rename { .. } => return None,
+            ColumnAction::Change { old, lenient, .. }
+            | ColumnAction::Rename { old, lenient, .. } => {
+                return if *lenient { Ok(()) } else { Err(not_there(old)) };
+            }
         };
         let column = self.defined(column)?;
         let index = match &change.place {
             ColumnPlace::Unsaid => self.columns.len(),
             ColumnPlace::First => 0,
             ColumnPlace::After(name) => {
-                self.columns.iter().position(|other| same(&other.name, name))? + 1
+                let before = self.columns.iter().position(|other| same(&other.name, name));
+                before.ok_or_else(|| not_there(name))? + 1
             }
         };
         self.columns.insert(index, column);
-        Some(())
+        Ok(())
     }
 
     /// A column as the statement defines it.
-    fn defined(&self, column: &ColumnText) -> Option<ColumnDefinition> {
-        let new = spelling::column(&column.name, &column.data_type, self.charset, self.dialect)?;
-        Some(match (self.convert, &new.charset) {
+    fn defined(&self, column: &ColumnText) -> Result<ColumnDefinition, String> {
+        let new = spelling::column(column, self.charset, self.dialect)?;
+        Ok(match (self.convert, &new.charset) {
             // New columns are not widened, unlike those that hold text already.
             (Some(charset), Some(_)) => {
                 ColumnDefinition { charset: Some(charset.to_owned()), ..new }
@@ -166,11 +185,48 @@ impl Altered<'_> {
     }
 
     /// An old column that no clause names.
-    fn kept(&self, old: &ColumnDefinition) -> Option<ColumnDefinition> {
+    fn kept(&self, old: &ColumnDefinition) -> Result<ColumnDefinition, String> {
         match self.convert {
-            Some(charset) => spelling::converted(old, charset),
-            None => Some(old.clone()),
+            Some(charset) => spelling::converted(old, charset, self.dialect),
+            None => Ok(old.clone()),
         }
+    }
+
+    /// ALTER COLUMN .. SET VISIBLE or INVISIBLE, by the names of before.
+    fn set_visibility(&mut self) -> Result<(), String> {
+        for (name, visible) in &self.alteration.visibility {
+            let column = self.columns.iter_mut().find(|column| same(&column.name, name));
+            let column = column.ok_or_else(|| not_there(name))?;
+            let set = if *visible { Counter::Visible } else { Counter::Invisible };
+            column.counter = column.counter.map(|_| set);
+        }
+        Ok(())
+    }
+
+    /// What FIRST puts before a generated primary key comes behind it
+    /// (`adjust_generated_invisible_primary_key_column_position`, sql/sql_gipk.cc).
+    fn keep_generated_key_first(&mut self) -> Result<(), String> {
+        let is_key = |column: &ColumnDefinition| same(&column.name, GENERATED_KEY);
+        let Some(index) = self.columns.iter().position(is_key).filter(|index| *index > 0) else {
+            return Ok(());
+        };
+        let is_dropped = self.alteration.dropped.iter().any(|(name, _)| same(name, GENERATED_KEY));
+        let engine = self.alteration.engine.as_deref();
+        if is_dropped || engine.is_some_and(|engine| engine != "innodb" && engine != "?") {
+            return Ok(());
+        }
+        match self.before.has_generated_key(self.dialect) {
+            Some(false) => {}
+            Some(true) => {
+                let key = self.columns.remove(index);
+                self.columns.insert(0, key);
+            }
+            None => {
+                let unknown = "whether its primary key my_row_id was generated is not known";
+                return Err(unknown.to_owned());
+            }
+        }
+        Ok(())
     }
 
     fn set_in_key(&mut self, old: &str, new: Option<&str>) {
@@ -179,4 +235,8 @@ impl Altered<'_> {
             *column = new.map(str::to_owned);
         }
     }
+}
+
+fn not_there(column: &str) -> String {
+    format!("it names column `{column}`, which the history does not have")
 }

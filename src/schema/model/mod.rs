@@ -1,5 +1,9 @@
 //! All definitions at the place where the source reads, and what was read ahead of it.
 //!
+//! A table is known, absent, or unknown ([`State`]): a statement without effect (IF NOT EXISTS)
+//! leaves an unknown one unknown, and what made it so is kept, to be said when its rows come. A
+//! table without an entry is absent if its database's tables are all known, else unknown.
+//!
 //! Every table has up to two definitions: the one valid *now*, which followed the DDL up
 //! to here, and one *read* from the server, valid from the source's end after reading
 //! (`hi`) on. DDL before `lo` is in what was read and does not change it; DDL between the
@@ -10,10 +14,12 @@
 //! next: see [`Model::commit`].
 
 mod alter;
+mod database;
 mod definition;
 mod spelling;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,11 +27,12 @@ use serde::{Deserialize, Serialize};
 use crate::change::TableName;
 
 use super::Place;
-use super::ddl::{Body, CharsetChoice, Dialect, Effect, Versioning};
+use super::case::lower;
+use super::ddl::{Body, Dialect, Effect};
 
-use definition::chosen;
+pub(crate) use database::Database;
 pub(crate) use definition::same;
-pub use definition::{ColumnDefinition, Definition};
+pub use definition::{ColumnDefinition, Counter, Definition};
 pub(crate) use spelling::quoted;
 
 /// What is known of a table.
@@ -37,6 +44,44 @@ pub(crate) struct Entry {
     /// Read from the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) read: Option<Read>,
+    /// What made it unknown, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lost: Option<Lost>,
+    /// It is not there, in a database whose other tables are not all known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) absent: bool,
+}
+
+/// What made a table unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    /// The statement.
+    pub(crate) place: Place,
+    /// What of it is not understood, in words.
+    pub(crate) why: String,
+}
+
+impl Lost {
+    pub(crate) fn new(place: &Place, why: impl Into<String>) -> Self {
+        Self { place: place.clone(), why: why.into() }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the statement at {} left it without a definition: {}", self.place, self.why)
+    }
+}
+
+/// What is known of a table at the place where the source reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Its definition.
+    Known(Arc<Definition>),
+    /// There is no such table.
+    Absent,
+    /// It may be there or not, and nobody knows how it looks.
+    Unknown(Lost),
 }
 
 /// A definition that was read from a server.
@@ -59,16 +104,9 @@ impl Entry {
     /// What was read becomes what is, when the source has come so far.
     pub(crate) fn settle(&mut self, place: &Place) {
         if let Some(read) = self.read.take_if(|read| read.hi <= *place) {
-            self.now = Some(read.definition);
+            *self = Self { now: Some(read.definition), ..Self::default() };
         }
     }
-}
-
-/// What is known of a database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Database {
-    /// The default character set of tables to come.
-    pub(crate) charset: Option<String>,
 }
 
 /// What a record of the history is about.
@@ -124,14 +162,14 @@ impl Model {
     /// The name by which the model knows a table.
     pub(crate) fn fold(&self, name: &TableName) -> TableName {
         if self.folds_case {
-            TableName::new(name.schema.to_lowercase(), name.table.to_lowercase())
+            TableName::new(lower(&name.schema), lower(&name.table))
         } else {
             name.clone()
         }
     }
 
     fn fold_database(&self, name: &str) -> String {
-        if self.folds_case { name.to_lowercase() } else { name.to_owned() }
+        if self.folds_case { lower(name) } else { name.to_owned() }
     }
 
     /// Changes a table's entry; an empty one is forgotten.
@@ -144,19 +182,6 @@ impl Model {
         if !new.is_empty() {
             self.tables.insert(name, new);
         }
-    }
-
-    pub(crate) fn set_database(&mut self, name: &str, database: Option<Database>) {
-        let name = self.fold_database(name);
-        let old = self.databases.remove(&name);
-        self.remember(Key::Database(name.clone()), old.map(Known::Database));
-        if let Some(database) = database {
-            self.databases.insert(name, database);
-        }
-    }
-
-    pub(crate) fn has_database(&self, name: &str) -> bool {
-        self.databases.contains_key(&self.fold_database(name))
     }
 
     pub(crate) fn set_to_be_surveyed(&mut self, is_to_be: bool) {
@@ -222,52 +247,79 @@ impl Model {
         for name in names {
             self.change(&name, |entry| {
                 entry.settle(reached);
-                entry.read = None;
+                if entry.read.take().is_some() && entry.now.is_none() {
+                    let why = "it was read from another server than the one that is read now";
+                    entry.lost.get_or_insert_with(|| Lost::new(reached, why));
+                }
             });
         }
+        self.leave_databases(reached);
     }
 
     /// Carries out one effect.
     pub(crate) fn apply(&mut self, effect: &Effect, context: &Context<'_>) {
         match effect {
             Effect::CreateDatabase { name, charset, keep } => {
-                if !(*keep && self.databases.contains_key(&self.fold_database(name))) {
-                    self.define_database(name, charset, Some(context.server_charset), context);
-                }
+                self.create_database(name, charset, *keep, context);
             }
             Effect::AlterDatabase { name, charset } => {
-                let old = self.databases.get(&self.fold_database(name));
-                let old = old.and_then(|database| database.charset.clone());
-                self.define_database(name, charset, old.as_deref(), context);
+                self.alter_database(name, charset, context);
             }
-            Effect::DropDatabase { name } => {
-                let folded = self.fold_database(name);
-                let tables = self.tables.keys().filter(|table| *table.schema == *folded);
-                for table in tables.cloned().collect::<Vec<_>>() {
-                    self.define(&table, context, |_| None);
-                }
-                self.set_database(name, None);
-            }
+            Effect::DropDatabase { name } => self.drop_database(name, context),
             Effect::CreateTable { name, keep, body } => {
                 self.create_table(name, *keep, body, context);
             }
-            Effect::AlterTable { name, alteration } => {
+            Effect::AlterTable { name, lenient, alteration } => {
                 let charset = self.database_charset(&name.schema);
-                self.define(name, context, |old| {
-                    old?.alter(alteration, charset.as_deref(), context.dialect).map(Arc::new)
+                self.define(name, context, |old| match old {
+                    State::Known(old) => {
+                        let new = old.alter(alteration, charset.as_deref(), context.dialect);
+                        context.known(new)
+                    }
+                    State::Absent if *lenient => State::Absent,
+                    State::Absent => context.unknown("the history does not have the table"),
+                    State::Unknown(lost) => State::Unknown(lost),
                 });
             }
-            Effect::RenameTable { from, to } => {
-                let mut moved = None;
-                self.define(from, context, |old| {
-                    moved = old;
-                    None
-                });
-                self.define(to, context, |_| moved);
+            Effect::RenameTable { from, to, lenient } => {
+                self.rename_table(from, to, *lenient, context);
             }
-            Effect::DropTable { name } | Effect::Stale { name } => {
-                self.define(name, context, |_| None);
+            Effect::PartitionToTable { from, to } => {
+                let like = match self.state(from, context) {
+                    State::Known(whole) => State::Known(Arc::new(Definition {
+                        partitioned: false,
+                        ..(*whole).clone()
+                    })),
+                    State::Absent | State::Unknown(_) => {
+                        context.unknown(format!("it was a partition of {from}, which is not known"))
+                    }
+                };
+                self.define(to, context, |_| like);
             }
+            Effect::DropTable { name } => self.define(name, context, |_| State::Absent),
+            Effect::Stale { name, why } => self.define(name, context, |old| match old {
+                State::Unknown(lost) => State::Unknown(lost),
+                State::Known(_) | State::Absent => context.unknown(why.clone()),
+            }),
+        }
+    }
+
+    /// What is known of a table at the place of a statement.
+    fn state(&self, name: &TableName, context: &Context<'_>) -> State {
+        let name = self.fold(name);
+        let Some(entry) = self.tables.get(&name) else {
+            return if self.has_all_tables(&name.schema, context.place) {
+                State::Absent
+            } else {
+                context.unknown("the history does not reach back to it")
+            };
+        };
+        let settled = entry.read.as_ref().filter(|read| read.hi <= *context.place);
+        match (settled.map(|read| &read.definition).or(entry.now.as_ref()), &entry.lost) {
+            (Some(known), _) => State::Known(Arc::clone(known)),
+            (None, Some(lost)) => State::Unknown(lost.clone()),
+            (None, None) if entry.absent => State::Absent,
+            (None, None) => context.unknown("it was read from the source later than this"),
         }
     }
 
@@ -276,53 +328,76 @@ impl Model {
         &mut self,
         name: &TableName,
         context: &Context<'_>,
-        definition: impl FnOnce(Option<Arc<Definition>>) -> Option<Arc<Definition>>,
+        definition: impl FnOnce(State) -> State,
     ) {
+        let new = definition(self.state(name, context));
+        let is_absent = !self.has_all_tables(&self.fold_database(&name.schema), context.place);
         self.change(name, |entry| {
             entry.settle(context.place);
             entry.read.take_if(|read| read.lo <= *context.place);
-            entry.now = definition(entry.now.take());
+            (entry.now, entry.lost, entry.absent) = match new {
+                State::Known(definition) => (Some(definition), None, false),
+                // Without an entry it would be unknown, or so it would be once what was read
+                // ahead of this place has become void.
+                State::Absent => (None, None, is_absent || entry.read.is_some()),
+                State::Unknown(lost) => (None, Some(lost), false),
+            };
         });
     }
 
     fn create_table(&mut self, name: &TableName, keep: bool, body: &Body, context: &Context<'_>) {
-        let database = self.database_charset(&name.schema);
         let new = match body {
-            Body::Columns { columns, primary_key, charset, versioning } => {
-                let definition = Definition::create(
-                    columns,
-                    primary_key,
-                    charset,
-                    database.as_deref(),
-                    context.dialect,
-                );
-                let is_hidden = *versioning == Versioning::Hidden;
-                definition.map(|one| Arc::new(Definition { versioned: is_hidden, ..one }))
+            Body::Columns { columns, primary_key, options } => {
+                let database = self.database_charset(&name.schema);
+                let database = database.as_deref();
+                let new =
+                    Definition::create(columns, primary_key, options, database, context.dialect);
+                context.known(new)
             }
-            Body::Like(other) => {
-                self.change(other, |entry| entry.settle(context.place));
-                self.table(other).and_then(|entry| entry.now.clone())
-            }
-            Body::Unknown => None,
+            Body::Like(other) => match self.state(other, context) {
+                State::Known(definition) => State::Known(definition),
+                State::Absent => context
+                    .unknown(format!("it was made LIKE {other}, which the history does not have")),
+                State::Unknown(lost) => context.unknown(format!(
+                    "it was made LIKE {other}, which was not known: {}, at {}",
+                    lost.why, lost.place
+                )),
+            },
+            Body::Unknown(why) => context.unknown(why.clone()),
         };
-        // Read from a server that is ahead: nobody knows whether it was there already.
-        let maybe_there = keep && self.table(name).is_some_and(|entry| entry.read.is_some());
-        let new = if maybe_there { None } else { new };
-        self.define(name, context, |old| if keep && old.is_some() { old } else { new });
+        self.define(name, context, |old| match old {
+            State::Known(_) | State::Unknown(_) if keep => old,
+            State::Known(_) | State::Unknown(_) | State::Absent => new,
+        });
     }
 
-    pub(crate) fn database_charset(&self, schema: &str) -> Option<String> {
-        self.databases.get(&self.fold_database(schema))?.charset.clone()
-    }
-
-    fn define_database(
+    fn rename_table(
         &mut self,
-        name: &str,
-        charset: &CharsetChoice,
-        unsaid: Option<&str>,
+        from: &TableName,
+        to: &TableName,
+        lenient: bool,
         context: &Context<'_>,
     ) {
-        let charset = chosen(charset, unsaid, Some(context.server_charset));
-        self.set_database(name, Some(Database { charset }));
+        let moved = match self.state(from, context) {
+            State::Absent if lenient => return,
+            State::Absent => context
+                .unknown(format!("it was renamed from {from}, which the history does not have")),
+            known @ (State::Known(_) | State::Unknown(_)) => known,
+        };
+        self.define(from, context, |_| State::Absent);
+        self.define(to, context, |_| moved);
+    }
+}
+
+impl Context<'_> {
+    fn unknown(&self, why: impl Into<String>) -> State {
+        State::Unknown(Lost::new(self.place, why))
+    }
+
+    fn known(&self, definition: Result<Definition, String>) -> State {
+        match definition {
+            Ok(definition) => State::Known(Arc::new(definition)),
+            Err(why) => self.unknown(why),
+        }
     }
 }

@@ -7,39 +7,96 @@
 
 use crate::binlog::charset;
 use crate::change::Charset;
-use crate::schema::ddl::{Base, CharsetChoice, Dialect, LobSize, TypeText};
+use crate::schema::ddl::{Base, CharsetChoice, ColumnText, Dialect, LabelForm, LobSize, TypeText};
 
-use super::ColumnDefinition;
+use super::definition::{ColumnDefinition, Counter};
 
-/// The most bytes of a VARCHAR (`MAX_FIELD_VARCHARLENGTH`); without strict mode the
-/// server makes a TEXT of a longer one.
-const MAX_VARCHAR_BYTES: u64 = 65_535;
+/// The most bytes of a VARCHAR (`MAX_FIELD_VARCHARLENGTH`, sql/field.h of MySQL and of MariaDB);
+/// without strict mode the server makes a TEXT of a longer one. A compressed one has a byte more.
+fn max_varchar_bytes(is_compressed: bool, dialect: &Dialect) -> u64 {
+    let most = if dialect.is_mariadb() { 65_535 - 2 - 1 } else { 65_535 };
+    if is_compressed { most - 1 } else { most }
+}
 
 /// How MariaDB marks a compressed column (`Field_varstring_compressed::sql_type`, sql/field.cc).
 const COMPRESSED: &str = " /*M!100301 COMPRESSED*/";
 
-/// What the server makes of a column's type; `charset` is the table's default, if it is
-/// known. `None`: the text does not tell.
+/// What the server makes of a column; `charset` is the table's default, if it is known. Or why
+/// the text does not tell.
 pub(crate) fn column(
-    name: &str,
-    text: &TypeText,
+    column: &ColumnText,
     charset: Option<&str>,
     dialect: &Dialect,
-) -> Option<ColumnDefinition> {
+) -> Result<ColumnDefinition, String> {
+    let (name, text) = (&column.name, &column.data_type);
     let is_text =
         matches!(text.base, Base::Char | Base::VarChar | Base::Text(_) | Base::Enum | Base::Set);
     let charset = match &text.charset {
         CharsetChoice::Named(named) => Some(named.as_str()),
         CharsetChoice::Unsaid | CharsetChoice::Default => charset,
     };
-    let charset = if is_text { Some(charset?) } else { None };
+    let unsettled = is_text && charset.is_none();
+    if unsettled && !is_spelt_alike(text) {
+        return Err(format!(
+            "the type of column `{name}` depends on the default character set of its database, which is not known"
+        ));
+    }
+    // In these a byte of a label is no letter.
+    if text.label_form == LabelForm::Bytes && charset.is_some_and(|charset| WIDE.contains(&charset))
+    {
+        return Err(format!(
+            "the labels of column `{name}` are bytes of {}",
+            charset.unwrap_or("")
+        ));
+    }
+    let charset = if is_text { charset } else { None };
     let charset = if is_mariadb_json(text, dialect) { Some("utf8mb4") } else { charset };
-    let mut mysql_type = spell(text, charset.unwrap_or("binary"), dialect)?;
+    let assumed = charset.unwrap_or(if unsettled { "utf8mb4" } else { "binary" });
+    let spelt = spell(text, assumed, dialect);
+    let mut mysql_type =
+        spelt.ok_or_else(|| format!("the length of column `{name}` is missing"))?;
     if text.compressed {
         mysql_type.push_str(COMPRESSED);
     }
     let charset = charset.filter(|charset| *charset != "binary").map(str::to_owned);
-    Some(ColumnDefinition { name: name.to_owned(), mysql_type, charset })
+    let counter = Counter::of(column);
+    Ok(ColumnDefinition { name: name.clone(), mysql_type, charset, unsettled, counter })
+}
+
+/// Character sets without single bytes.
+const WIDE: &[&str] = &["ucs2", "utf16", "utf16le", "utf32"];
+
+/// Whether each character set but `binary` gives the type the same text.
+fn is_spelt_alike(text: &TypeText) -> bool {
+    let plain = |label: &String| {
+        text.label_form == LabelForm::Texts
+            && label.chars().all(|letter| letter.is_ascii_alphanumeric() || "_- ".contains(letter))
+            && !label.ends_with(' ')
+    };
+    match text.base {
+        Base::VarChar => text.length.is_some_and(|length| length <= 16_000),
+        Base::Text(LobSize::Plain) => text.length.is_none_or(|length| length == 0),
+        Base::Char | Base::Text(LobSize::Tiny | LobSize::Medium | LobSize::Long) => true,
+        Base::Enum | Base::Set => text.labels.iter().all(plain),
+        _ => false,
+    }
+}
+
+/// A column whose character set was not known, now that it is.
+pub(crate) fn settled(column: &ColumnDefinition, charset: &str) -> ColumnDefinition {
+    let is_binary = charset == "binary";
+    let keeps = !is_binary || is_labelled(&column.mysql_type);
+    ColumnDefinition {
+        mysql_type: if keeps { column.mysql_type.clone() } else { as_bytes(&column.mysql_type) },
+        charset: (!is_binary).then(|| charset.to_owned()),
+        unsettled: false,
+        ..column.clone()
+    }
+}
+
+/// Whether it is an ENUM or a SET.
+pub(crate) fn is_labelled(mysql_type: &str) -> bool {
+    mysql_type.starts_with("enum(") || mysql_type.starts_with("set(")
 }
 
 fn is_mariadb_json(text: &TypeText, dialect: &Dialect) -> bool {
@@ -49,6 +106,7 @@ fn is_mariadb_json(text: &TypeText, dialect: &Dialect) -> bool {
 fn spell(text: &TypeText, charset: &str, dialect: &Dialect) -> Option<String> {
     let bytes_a_char = max_bytes(charset);
     let length = text.length;
+    let most = max_varchar_bytes(text.compressed, dialect);
     Some(match text.base {
         Base::TinyInt => integer("tinyint", text, [4, 3], dialect),
         Base::SmallInt => integer("smallint", text, [6, 5], dialect),
@@ -65,12 +123,12 @@ fn spell(text: &TypeText, charset: &str, dialect: &Dialect) -> Option<String> {
         Base::Char if charset == "binary" => format!("binary({})", length.unwrap_or(1)),
         Base::Char => format!("char({})", length.unwrap_or(1)),
         Base::Binary => format!("binary({})", length.unwrap_or(1)),
-        Base::VarChar if length?.saturating_mul(bytes_a_char) > MAX_VARCHAR_BYTES => {
+        Base::VarChar if length?.saturating_mul(bytes_a_char) > most => {
             lob(charset, size_of(length?.saturating_mul(bytes_a_char)))
         }
         Base::VarChar if charset == "binary" => format!("varbinary({})", length?),
         Base::VarChar => format!("varchar({})", length?),
-        Base::VarBinary if length? > MAX_VARCHAR_BYTES => lob("binary", size_of(length?)),
+        Base::VarBinary if length? > most => lob("binary", size_of(length?)),
         Base::VarBinary => format!("varbinary({})", length?),
         Base::Text(LobSize::Plain) if length.is_some_and(|length| length > 0) => {
             lob(charset, size_of(length?.saturating_mul(bytes_a_char)))
@@ -189,31 +247,48 @@ fn max_bytes(charset: &str) -> u64 {
 }
 
 /// What CONVERT TO CHARACTER SET makes of a column that has one: a TEXT keeps room for
-/// as many characters. `None`: the text does not tell.
-pub(crate) fn converted(column: &ColumnDefinition, charset: &str) -> Option<ColumnDefinition> {
-    let Some(old) = column.charset.as_deref() else { return Some(column.clone()) };
-    if column.mysql_type.ends_with(COMPRESSED) {
-        return None;
-    }
-    let grows = max_bytes(charset) > max_bytes(old);
-    let (name, rest) = column.mysql_type.split_once('(').unwrap_or((&column.mysql_type, ""));
-    let mysql_type = match (name, grows) {
-        ("enum" | "set", _) => column.mysql_type.clone(),
-        _ if charset == "binary" => as_bytes(&column.mysql_type),
+/// as many characters. Or why the text does not tell.
+pub(crate) fn converted(
+    column: &ColumnDefinition,
+    charset: &str,
+    dialect: &Dialect,
+) -> Result<ColumnDefinition, String> {
+    let (spelt, compressed) = match column.mysql_type.strip_suffix(COMPRESSED) {
+        Some(plain) => (plain, true),
+        None => (&*column.mysql_type, false),
+    };
+    let old = match column.charset.as_deref() {
+        Some(old) => max_bytes(old),
+        // As if it were the widest: only TEXT and long VARCHAR depend on it.
+        None if column.unsettled && !spelt.contains("text") => 4,
+        None if column.unsettled => {
+            return Err(format!("the character set of column `{}` is not known", column.name));
+        }
+        None => return Ok(column.clone()),
+    };
+    let grows = max_bytes(charset) > old;
+    let (name, rest) = spelt.split_once('(').unwrap_or((spelt, ""));
+    let mut mysql_type = match (name, grows) {
+        ("enum" | "set", _) => spelt.to_owned(),
+        _ if charset == "binary" => as_bytes(spelt),
         ("tinytext", true) => "text".to_owned(),
         ("text", true) => "mediumtext".to_owned(),
         ("mediumtext", true) => "longtext".to_owned(),
         ("varchar", true) => {
-            let length: u64 = rest.split(')').next()?.parse().ok()?;
+            let length = rest.split(')').next().and_then(|digits| digits.parse().ok());
+            let length: u64 = length.unwrap_or(u64::MAX);
             match length.saturating_mul(max_bytes(charset)) {
-                fits if fits <= MAX_VARCHAR_BYTES => column.mysql_type.clone(),
+                held if held <= max_varchar_bytes(compressed, dialect) => spelt.to_owned(),
                 bytes => lob(charset, size_of(bytes)),
             }
         }
-        _ => column.mysql_type.clone(),
+        _ => spelt.to_owned(),
     };
+    if compressed {
+        mysql_type.push_str(COMPRESSED);
+    }
     let charset = (charset != "binary").then(|| charset.to_owned());
-    Some(ColumnDefinition { name: column.name.clone(), mysql_type, charset })
+    Ok(ColumnDefinition { mysql_type, charset, unsettled: false, ..column.clone() })
 }
 
 /// The type of bytes of the same length.

@@ -244,8 +244,11 @@ impl Reader<'_> {
         let statement = read_statement(query, place);
         let mut reading = self.schema.reading(&statement);
         self.take_out_temporary(header, query, &mut reading).await?;
-        let Applied { message, tables, new_epoch: _ } =
+        let Applied { message, tables, new_epoch: _, is_unknown } =
             self.schema.apply_reading(&statement, reading);
+        if is_unknown {
+            self.progress.skipped();
+        }
         let Some(message) = message else { return Ok(Vec::new()) };
         let filter = &self.settings.filter;
         let verdicts = &mut self.verdicts;
@@ -522,6 +525,7 @@ fn read_statement<'a>(query: &'a Query<'_>, place: &'a EventPlace) -> Statement<
         schema: query.schema,
         sql_mode: query.status.sql_mode.unwrap_or(0),
         server_collation: query.status.server,
+        error_code: query.error_code,
         place,
     }
 }

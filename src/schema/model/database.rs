@@ -1,0 +1,119 @@
+//! Databases: the default character set of their tables to come, and whether all their tables
+//! are known.
+//!
+//! A default that was read from the server holds from the begin of the reading on, or is not
+//! known: text columns made under one that is not known are unsettled, until a table map tells their
+//! character sets (MySQL's do), or the database is asked.
+
+use serde::{Deserialize, Serialize};
+
+use super::definition::chosen;
+use super::{Context, Key, Known, Model, State};
+use crate::schema::Place;
+use crate::schema::ddl::CharsetChoice;
+
+/// What is known of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Database {
+    /// The default character set of tables to come; `None` if it is not known.
+    pub(crate) charset: Option<String>,
+    /// From here on each of its tables has a definition, or something that made it unknown, or
+    /// is not there. `None`: it may have tables that the history never met. (So it is of
+    /// databases in the history of builds before.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) complete: Option<Place>,
+}
+
+impl Model {
+    pub(crate) fn set_database(&mut self, name: &str, database: Option<Database>) {
+        let name = self.fold_database(name);
+        let old = self.databases.remove(&name);
+        self.remember(Key::Database(name.clone()), old.map(Known::Database));
+        if let Some(database) = database {
+            self.databases.insert(name, database);
+        }
+    }
+
+    /// From a place on each of its tables has an entry, or is not there.
+    pub(crate) fn set_complete(&mut self, name: &str, from: &Place) {
+        let database = self.databases.get(&self.fold_database(name)).cloned();
+        if let Some(database) = database.filter(|database| database.complete.is_none()) {
+            let complete = Some(from.clone());
+            self.set_database(name, Some(Database { complete, ..database }));
+        }
+    }
+
+    /// Whether the source had it when it was asked, or a statement made it since.
+    pub(crate) fn has_database(&self, schema: &str) -> bool {
+        self.databases.contains_key(&self.fold_database(schema))
+    }
+
+    /// Whether a table of it without an entry is not there; `schema` is folded.
+    pub(super) fn has_all_tables(&self, schema: &str, place: &Place) -> bool {
+        if self.is_to_be_surveyed {
+            return false;
+        }
+        let complete = self.databases.get(schema).and_then(|database| database.complete.as_ref());
+        complete.is_some_and(|from| from <= place)
+    }
+
+    /// The default character set of a database; `None` if it is not known.
+    pub(super) fn database_charset(&self, schema: &str) -> Option<String> {
+        self.databases.get(&self.fold_database(schema))?.charset.clone()
+    }
+
+    pub(super) fn create_database(
+        &mut self,
+        name: &str,
+        charset: &CharsetChoice,
+        keep: bool,
+        context: &Context<'_>,
+    ) {
+        let is_known = self.databases.contains_key(&self.fold_database(name));
+        if keep && is_known {
+            return;
+        }
+        // Whether it was there is known only if all databases were read once.
+        let is_new = !keep || self.databases.values().any(|database| database.complete.is_some());
+        let server = is_new.then_some(context.server_charset);
+        let database = Database {
+            charset: chosen(charset, server, server),
+            complete: is_new.then(Place::begin),
+        };
+        let database = if is_new { database } else { Database::default() };
+        self.set_database(name, Some(database));
+    }
+
+    pub(super) fn alter_database(
+        &mut self,
+        name: &str,
+        charset: &CharsetChoice,
+        context: &Context<'_>,
+    ) {
+        let old = self.databases.get(&self.fold_database(name)).cloned().unwrap_or_default();
+        let charset = chosen(charset, old.charset.as_deref(), Some(context.server_charset));
+        self.set_database(name, Some(Database { charset, ..old }));
+    }
+
+    /// None of its tables is there any more, and none can be before it is created again.
+    pub(super) fn drop_database(&mut self, name: &str, context: &Context<'_>) {
+        let folded = self.fold_database(name);
+        let tables = self.tables.keys().filter(|table| *table.schema == *folded);
+        for table in tables.cloned().collect::<Vec<_>>() {
+            self.define(&table, context, |_| State::Absent);
+            self.change(&table, |entry| entry.absent &= entry.read.is_some());
+        }
+        self.set_database(name, None);
+    }
+
+    /// Places of the former server have no order with those of the next.
+    pub(super) fn leave_databases(&mut self, reached: &Place) {
+        let names: Vec<_> = self.databases.keys().cloned().collect();
+        for name in names {
+            let mut database = self.databases.get(&name).cloned().unwrap_or_default();
+            let is_complete = database.complete.take().is_some_and(|from| from <= *reached);
+            database.complete = is_complete.then(Place::begin);
+            self.set_database(&name, Some(database));
+        }
+    }
+}

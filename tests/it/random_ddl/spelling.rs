@@ -1,0 +1,101 @@
+//! How the words of a statement become a text: blanks, comments, cases.
+
+use super::grammar::Grammar;
+
+/// What separates two words, in both servers.
+const BLANKS: &[&str] = &[
+    " ",
+    "\t",
+    "\n",
+    "\u{b}",
+    "\u{c}",
+    "\r\n",
+    "  ",
+    "/**/",
+    " /* c */ ",
+    "/* a /* b */",
+    "/*/ */",
+    " /* 'it */ ",
+    " /* ) , ; */ ",
+    " -- x ' /* \n",
+    "--\t\"\n",
+    "#y `\n",
+    "\u{b}\u{b}",
+    "/* from src/*.sql */",
+    "/*!999999 , nothing INT */",
+    "/*!99999 /* , n INT */ , n INT */",
+];
+
+impl Grammar<'_> {
+    pub(super) fn spell(&mut self, words: &[String]) -> String {
+        let quiet = self.once_in(3);
+        let mut text = String::new();
+        if !quiet && self.once_in(4) {
+            text.push_str(&self.pick(BLANKS));
+        }
+        let executed = if !quiet && self.once_in(4) && words.len() > 2 {
+            let from = self.random.place(words.len() - 1);
+            Some((from, from + self.random.place(words.len() - from)))
+        } else {
+            None
+        };
+        for (place, word) in words.iter().enumerate() {
+            if place > 0 {
+                text.push_str(&self.blank(quiet, &words[place - 1], word));
+            }
+            if executed.is_some_and(|(from, _)| from == place) {
+                let opening = self.opening();
+                text.push_str(&opening);
+            }
+            text.push_str(&self.cased(word));
+            if executed.is_some_and(|(_, to)| to == place) {
+                text.push_str(if self.once_in(2) { "*/" } else { " */" });
+            }
+        }
+        match self.random.below(12) {
+            0 => text.push_str(" -- trailing"),
+            1 => text.push_str(" # trailing"),
+            2 => text.push_str("\u{b}/* trailing */"),
+            3 => text.push(';'),
+            _ => {}
+        }
+        text
+    }
+
+    /// What an executed comment begins with.
+    fn opening(&mut self) -> String {
+        let common = &["/*! ", "/*!50000 ", "/*!50503", "/*!40101\u{b}", "/*!50503 /*! "];
+        let mysql = &["/*!80000 ", "/*!080000 ", "/*!90000\n"];
+        let mariadb = &["/*M! ", "/*M!100100 ", "/*!100000 ", "/*!050000 "];
+        match (self.once_in(2), self.is_mariadb()) {
+            (true, _) => self.pick(common),
+            (false, true) => self.pick(mariadb),
+            (false, false) => self.pick(mysql),
+        }
+    }
+
+    fn blank(&mut self, quiet: bool, before: &str, after: &str) -> String {
+        let tight = |word: &str| matches!(word, "." | "," | "(" | ")");
+        if (tight(before) || tight(after)) && self.once_in(2) {
+            return String::new();
+        }
+        if quiet || !self.once_in(5) {
+            return " ".to_owned();
+        }
+        let own: &[&str] = if self.is_mariadb() {
+            &["/*!80000 x */", "/*!50701 y */"]
+        } else {
+            &["/*M! x */", "/*M!50000 y */"]
+        };
+        if self.once_in(8) { self.pick(own) } else { self.pick(BLANKS) }
+    }
+
+    /// Keywords in any case; names and texts as they are.
+    fn cased(&mut self, word: &str) -> String {
+        let is_keyword = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        match self.random.below(4) {
+            0 if is_keyword && word != "MY_ROW_ID" => word.to_lowercase(),
+            _ => word.to_owned(),
+        }
+    }
+}

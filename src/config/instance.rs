@@ -30,6 +30,11 @@ impl Instance {
         let place = self.places.get(key).unwrap_or(&self.file).clone();
         Problem::error(place, format!("{key}: {text}"))
     }
+
+    /// A key with the place where it is written, for messages about what it names.
+    pub fn key_and_place(&self, key: &str) -> String {
+        format!("{key} ({})", self.places.get(key).unwrap_or(&self.file))
+    }
 }
 
 /// The settings of one instance.
@@ -82,7 +87,7 @@ pub struct SourceServer {
     /// Its address.
     pub address: Address,
     /// TLS towards it.
-    pub tls: TlsMode,
+    pub tls: Tls,
     /// Where the first start begins.
     pub start: StartAt,
 }
@@ -100,6 +105,17 @@ pub struct StartAt {
     pub gtid: Option<String>,
 }
 
+/// TLS towards the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Whether, and what is looked at.
+    pub mode: TlsMode,
+    /// Who may have signed the server's certificate; none: those that the system trusts.
+    pub authorities: Option<KeyStore>,
+    /// Our own certificate and its key.
+    pub identity: Option<KeyStore>,
+}
+
 /// TLS towards the server, in MySQL's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
@@ -109,6 +125,23 @@ pub enum TlsMode {
     Preferred,
     /// Always, without looking at its certificate.
     Required,
+    /// Always, and an authority that we know has signed its certificate.
+    VerifyCa,
+    /// The same, and the certificate is for the host that is connected to.
+    VerifyIdentity,
+}
+
+/// A file of certificates: PEM, or a PKCS #12 archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyStore {
+    /// The file.
+    pub path: PathBuf,
+    /// Its password, or that of the key in it.
+    pub password: Secret,
+    /// The key that names the file.
+    pub key: &'static str,
+    /// The key of the password.
+    pub password_key: &'static str,
 }
 
 /// How long silence may last.
@@ -327,16 +360,6 @@ fn upper_list(reader: &mut Reader<'_>, name: &'static str, words: &[&str]) -> Ve
 }
 
 fn server(reader: &mut Reader<'_>) -> SourceServer {
-    const SSL: &str = "canal.instance.master.sslMode";
-    let tls = match reader.word(SSL) {
-        "PREFERRED" => TlsMode::Preferred,
-        "REQUIRED" => TlsMode::Required,
-        mode @ ("VERIFY_CA" | "VERIFY_IDENTITY") => {
-            reader.refuse(SSL, format!("{mode} is not served yet: use REQUIRED"));
-            TlsMode::Required
-        }
-        _ => TlsMode::Disabled,
-    };
     let start = StartAt {
         file: reader.optional("canal.instance.master.journal.name"),
         offset: reader
@@ -353,7 +376,53 @@ fn server(reader: &mut Reader<'_>) -> SourceServer {
             "an offset says nothing without a file: set canal.instance.master.journal.name too",
         );
     }
-    SourceServer { address: reader.address("canal.instance.master.address", 3306), tls, start }
+    SourceServer {
+        address: reader.address("canal.instance.master.address", 3306),
+        tls: tls(reader),
+        start,
+    }
+}
+
+fn tls(reader: &mut Reader<'_>) -> Tls {
+    const TRUST: &str = "canal.instance.master.trustCertificateKeyStoreUrl";
+    const CLIENT: &str = "canal.instance.master.clientCertificateKeyStoreUrl";
+    let mode = match reader.word("canal.instance.master.sslMode") {
+        "PREFERRED" => TlsMode::Preferred,
+        "REQUIRED" => TlsMode::Required,
+        "VERIFY_CA" => TlsMode::VerifyCa,
+        "VERIFY_IDENTITY" => TlsMode::VerifyIdentity,
+        _ => TlsMode::Disabled,
+    };
+    let authorities =
+        key_store(reader, TRUST, "canal.instance.master.trustCertificateKeyStorePassword");
+    let identity =
+        key_store(reader, CLIENT, "canal.instance.master.clientCertificateKeyStorePassword");
+    if authorities.is_some() && !matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity) {
+        reader.warn(TRUST, "nobody looks at it: set sslMode to VERIFY_CA or VERIFY_IDENTITY");
+    }
+    if identity.is_some() && mode == TlsMode::Disabled {
+        reader.warn(CLIENT, "nobody is shown it: set sslMode to REQUIRED or one that verifies");
+    }
+    Tls { mode, authorities, identity }
+}
+
+/// The file of a URL as Java has it, `file:/etc/x.pem`, or of a path from the root on.
+fn key_store(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    password_key: &'static str,
+) -> Option<KeyStore> {
+    let password = reader.secret(password_key);
+    let url = reader.optional(key)?;
+    let path = url.strip_prefix("file:").unwrap_or(&url);
+    let path = if path.starts_with("//") { path.trim_start_matches('/') } else { path };
+    let path = if url.starts_with("file://") { format!("/{path}") } else { path.to_owned() };
+    let path = PathBuf::from(path);
+    if !path.is_absolute() {
+        reader.refuse(key, format!("`{url}` names no file: write file:/the/path/of/it"));
+        return None;
+    }
+    Some(KeyStore { path, password, key, password_key })
 }
 
 fn filter(reader: &mut Reader<'_>) -> FilterConfig {

@@ -78,10 +78,7 @@ fn to_source(error: &source::Error) -> Reaction {
         Error::Mysql(error) if error.is_of_tls() => Reaction::RetryOnce {
             advice: "mend the certificates or canal.instance.master.sslMode, then start again",
         },
-        Error::Mysql(_) => Reaction::Stop {
-            advice: "mend the account or its settings (canal.instance.dbUsername, \
-                     canal.instance.dbPassword, canal.instance.master.sslMode), then start again",
-        },
+        Error::Mysql(error) => Reaction::Stop { advice: error.advice() },
         Error::Schema { source, .. } | Error::Capture(source) => match source {
             // What passes was told apart above.
             schema::Error::Server(_) => Reaction::RetryOnce {

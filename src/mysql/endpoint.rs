@@ -1,9 +1,12 @@
 //! Where a server is and how to be let in: address, account, TLS, and how long to wait.
 //!
-//! Plain data, made by whoever reads the configuration. `Debug` never shows the password.
+//! Plain data, made by whoever reads the configuration; secrets that lie elsewhere are what
+//! [`Ask`] brings. `Debug` never shows the password.
 
 use std::fmt;
 use std::time::Duration;
+
+use super::Ask;
 
 /// A server and the account to use there.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,7 +19,10 @@ pub struct Endpoint {
     pub user: String,
     /// Its password; empty for none.
     pub password: String,
-    /// Whether to encrypt.
+    /// What to ask for account, password and certificates at each connect, in place of the two
+    /// above.
+    pub ask: Option<Ask>,
+    /// Whether to encrypt, and what to look at.
     pub tls: TlsMode,
     /// Bounds connecting, TLS and authentication together.
     pub connect_timeout: Duration,
@@ -28,17 +34,20 @@ pub struct Endpoint {
     pub ask_for_public_key: bool,
 }
 
-/// How much encryption is demanded: the modes of MySQL's own `--ssl-mode` that look at no
-/// certificate.
+/// How much encryption is demanded: the modes of MySQL's own `--ssl-mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsMode {
     /// None.
     #[default]
     Disabled,
-    /// If the server can.
+    /// If it can be had.
     Preferred,
     /// Always.
     Required,
+    /// Always, with a server whose certificate a known authority has signed.
+    VerifyCa,
+    /// The same, and the certificate is for the host that we connect to.
+    VerifyIdentity,
 }
 
 impl Endpoint {
@@ -49,6 +58,7 @@ impl Endpoint {
             port,
             user: user.to_owned(),
             password: password.to_owned(),
+            ask: None,
             tls: TlsMode::default(),
             connect_timeout: Duration::from_secs(10),
             query_timeout: Duration::from_secs(30),

@@ -4,14 +4,18 @@
 //! The events inside the replica's packets are opaque bytes to the dump connection; only a
 //! [`Scan`] looks at them, for their places.
 
+mod attempts;
+mod credentials;
 mod endpoint;
 mod error;
 pub mod probe;
 pub mod replica;
 mod scan;
 mod session;
+mod tls;
 mod zone;
 
+pub use credentials::{Answer, Ask, Credentials};
 pub use endpoint::{Endpoint, TlsMode};
 pub(crate) use error::ERROR_READING_BINLOG;
 pub use error::Error;

@@ -9,10 +9,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, DriverError, OptsBuilder, SslOpts};
+use mysql_async::{Conn, DriverError, OptsBuilder};
 
-use super::error::is_denial;
-use super::{Endpoint, Error, TlsMode};
+use super::attempts::{Attempts, Login};
+use super::{Endpoint, Error, tls};
 
 /// The largest packet either side may send: the largest the protocol knows.
 const MAX_PACKET: usize = 1 << 30;
@@ -38,7 +38,6 @@ const ER_UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
 pub struct Session {
     conn: Option<Conn>,
     address: String,
-    user: String,
     timeout: Duration,
 }
 
@@ -81,19 +80,15 @@ impl Row {
 impl Session {
     /// Connects, authenticates, and makes the session fit for reading metadata.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, Error> {
-        let mode = endpoint.tls;
-        let conn = match Self::open(endpoint, mode != TlsMode::Disabled).await {
-            Err(Error::Tls { .. }) if mode == TlsMode::Preferred => {
-                Self::open(endpoint, false).await?
+        let mut attempts = Attempts::at(endpoint).await?;
+        let conn = loop {
+            match Self::open(&attempts.login()).await {
+                Ok(conn) => break attempts.came_in(conn)?,
+                Err(error) => attempts = attempts.failed(error)?,
             }
-            other => other?,
         };
-        let mut session = Self {
-            conn: Some(conn),
-            address: endpoint.address(),
-            user: endpoint.user.clone(),
-            timeout: endpoint.query_timeout,
-        };
+        let mut session =
+            Self { conn: Some(conn), address: endpoint.address(), timeout: endpoint.query_timeout };
         for setting in METADATA_SETTINGS {
             match session.run(setting).await {
                 Err(error) if error.code() == Some(ER_UNKNOWN_SYSTEM_VARIABLE) => {}
@@ -103,18 +98,14 @@ impl Session {
         Ok(session)
     }
 
-    async fn open(endpoint: &Endpoint, encrypted: bool) -> Result<Conn, Error> {
-        let limit = endpoint.connect_timeout;
-        match tokio::time::timeout(limit, Conn::new(options(endpoint, encrypted))).await {
+    async fn open(login: &Login<'_>) -> Result<Conn, Error> {
+        let limit = login.endpoint.connect_timeout;
+        match tokio::time::timeout(limit, Conn::new(options(login))).await {
             Ok(Ok(conn)) => Ok(conn),
-            Ok(Err(error)) => {
-                Err(translate(error, &endpoint.address(), &endpoint.user, "connecting", ""))
+            Ok(Err(error)) => Err(refused(error, login)),
+            Err(_) => {
+                Err(Error::Timeout { address: login.address(), what: "connecting", after: limit })
             }
-            Err(_) => Err(Error::Timeout {
-                address: endpoint.address(),
-                what: "connecting",
-                after: limit,
-            }),
         }
     }
 
@@ -165,7 +156,7 @@ impl Session {
         if !fatal {
             self.conn = Some(conn);
         }
-        streamed.map_err(|error| translate(error, &self.address, &self.user, "querying", statement))
+        streamed.map_err(|error| translate(error, &self.address, statement))
     }
 
     fn ended(&self) -> Error {
@@ -201,7 +192,7 @@ impl Session {
             Ok((Ok(value), conn)) => Ok((Ok(value), conn)),
             Ok((Err(error), conn)) => {
                 let fatal = error.is_fatal();
-                let error = translate(error, &self.address, &self.user, "querying", statement);
+                let error = translate(error, &self.address, statement);
                 if fatal { Err(error) } else { Ok((Err(error), conn)) }
             }
             Err(_) => Err(self.late()),
@@ -217,19 +208,15 @@ impl Session {
     }
 }
 
-fn options(endpoint: &Endpoint, encrypted: bool) -> OptsBuilder {
-    // No mode that is served looks at certificates.
-    let tls = encrypted.then(|| {
-        SslOpts::default()
-            .with_danger_accept_invalid_certs(true)
-            .with_danger_skip_domain_validation(true)
-    });
+fn options(login: &Login<'_>) -> OptsBuilder {
     OptsBuilder::default()
-        .ip_or_hostname(endpoint.host.clone())
-        .tcp_port(endpoint.port)
-        .user(Some(endpoint.user.clone()))
-        .pass(Some(endpoint.password.clone()))
-        .ssl_opts(tls)
+        .ip_or_hostname(login.endpoint.host.clone())
+        .tcp_port(login.endpoint.port)
+        .user(Some(login.credentials.user.clone()))
+        .pass(Some(login.credentials.password.clone()))
+        .ssl_opts(login.encrypted.then(|| tls::options(login)))
+        // It shows the password to who listens.
+        .enable_cleartext_plugin(login.encrypted)
         // On by default, and then it may reconnect through a socket to another server.
         .prefer_socket(false)
         .max_allowed_packet(Some(MAX_PACKET))
@@ -238,48 +225,44 @@ fn options(endpoint: &Endpoint, encrypted: bool) -> OptsBuilder {
         .tcp_keepalive(Some(Duration::from_secs(30)))
 }
 
-fn translate(
-    error: mysql_async::Error,
-    address: &str,
-    user: &str,
-    what: &'static str,
-    statement: &str,
-) -> Error {
+/// Why nobody was let in.
+fn refused(error: mysql_async::Error, login: &Login<'_>) -> Error {
+    let address = login.address();
+    let error = match error {
+        mysql_async::Error::Server(error) => {
+            return login.refusal(error.code, error.message, "the login");
+        }
+        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            return tls::not_offered(login);
+        }
+        mysql_async::Error::Driver(DriverError::UnknownAuthPlugin { name }) => {
+            return login.refuse_method(&name);
+        }
+        mysql_async::Error::Driver(DriverError::CleartextPluginDisabled) => {
+            return login.refuse_clear_text();
+        }
+        mysql_async::Error::Io(mysql_async::IoError::Tls(error)) => {
+            return tls::failure(login, &error.to_string());
+        }
+        mysql_async::Error::Io(mysql_async::IoError::Io(source)) => {
+            Error::Connect { address, source }
+        }
+        other => Error::Lost { address, what: "connecting", reason: other.to_string() },
+    };
+    tls::lost_on_the_way_in(login, error)
+}
+
+/// Why a statement was not answered.
+fn translate(error: mysql_async::Error, address: &str, statement: &str) -> Error {
     let address = address.to_owned();
     match error {
-        mysql_async::Error::Server(error) if is_denial(error.code) && statement.is_empty() => {
-            Error::Denied {
-                address,
-                user: user.to_owned(),
-                code: error.code,
-                message: error.message,
-            }
-        }
         mysql_async::Error::Server(error) => Error::Server {
             address,
-            what: shorten(if statement.is_empty() { what } else { statement }),
+            what: shorten(statement),
             code: error.code,
             message: error.message,
         },
-        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => Error::Tls {
-            address,
-            reason: "the server does not offer it; set sslMode to DISABLED, or TLS up there"
-                .to_owned(),
-        },
-        mysql_async::Error::Driver(DriverError::UnknownAuthPlugin { name }) => {
-            Error::Authentication {
-                address,
-                user: user.to_owned(),
-                reason: format!("the server asks for the unknown method `{name}`"),
-            }
-        }
-        mysql_async::Error::Io(mysql_async::IoError::Tls(error)) => {
-            Error::Tls { address, reason: error.to_string() }
-        }
-        mysql_async::Error::Io(mysql_async::IoError::Io(source)) if what == "connecting" => {
-            Error::Connect { address, source }
-        }
-        other => Error::Lost { address, what, reason: other.to_string() },
+        other => Error::Lost { address, what: "querying", reason: other.to_string() },
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the process was configured with, handed to log and broker in their own words.
 
 mod plan;
+mod secrets;
+mod stores;
 
 use std::collections::BTreeMap;
 

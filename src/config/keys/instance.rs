@@ -7,7 +7,7 @@ const HERE: Home = Home::Instance;
 const OFFSET: Kind = Kind::Number(0, i64::MAX);
 const SSL: Kind =
     Kind::OneOf(&["DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"]);
-const STORE: &str = "certificates are not verified yet: sslMode REQUIRED encrypts without it";
+const STORE_TYPE: &str = "the file itself shows whether it is PEM or PKCS #12";
 const HISTORY: &str = "the schema history lies in the log, beside the rows";
 const MEMORY: &str = "memory is bounded by itself";
 const PARSER: &str = "there is one way to read the binlog";
@@ -35,7 +35,13 @@ pub(super) const KEYS: &[Key] = &[
         "canal",
         "account; it needs SELECT, REPLICATION SLAVE, REPLICATION CLIENT",
     ),
-    served(HERE, "canal.instance.dbPassword", Kind::Secret, "canal", "its password"),
+    served(
+        HERE,
+        "canal.instance.dbPassword",
+        Kind::Secret,
+        "canal",
+        "its password; `${file:/path}` and `${exec:command}` in it are read at every connect",
+    ),
     as_shipped(
         idle(
             HERE,
@@ -92,11 +98,44 @@ pub(super) const KEYS: &[Key] = &[
         "canal.instance.master.sslMode",
         SSL,
         "DISABLED",
-        "TLS towards the server: DISABLED, PREFERRED or REQUIRED",
+        "TLS towards the server: DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY",
     ),
-    later(HERE, "canal.instance.master.tlsVersions", "", STORE),
-    later(HERE, "canal.instance.master.trustCertificateKeyStore*", "", STORE),
-    later(HERE, "canal.instance.master.clientCertificateKeyStore*", "", STORE),
+    idle(
+        HERE,
+        "canal.instance.master.tlsVersions",
+        "",
+        "the newest version that both sides know is taken; OpenSSL's own settings can raise the least",
+    ),
+    served(
+        HERE,
+        "canal.instance.master.trustCertificateKeyStoreUrl",
+        Kind::Text,
+        "",
+        "certificates of the authorities that may have signed the server's: file:/path of a PEM file or PKCS #12 archive; empty: those that the system trusts",
+    ),
+    served(
+        HERE,
+        "canal.instance.master.trustCertificateKeyStorePassword",
+        Kind::Secret,
+        "",
+        "the archive's password",
+    ),
+    idle(HERE, "canal.instance.master.trustCertificateKeyStoreType", "", STORE_TYPE),
+    served(
+        HERE,
+        "canal.instance.master.clientCertificateKeyStoreUrl",
+        Kind::Text,
+        "",
+        "our own certificate and its private key, for accounts that demand one: file:/path of a PEM file that holds both, or of a PKCS #12 archive",
+    ),
+    served(
+        HERE,
+        "canal.instance.master.clientCertificateKeyStorePassword",
+        Kind::Secret,
+        "",
+        "the password of the archive or of the key",
+    ),
+    idle(HERE, "canal.instance.master.clientCertificateKeyStoreType", "", STORE_TYPE),
     later(HERE, "canal.instance.standby.*", "", STANDBY),
     idle(
         HERE,

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::packets::{END, ERROR};
 use super::{AtEnd, DumpFrom, Replica};
 use crate::change::{GtidSet, MySqlGtids};
-use crate::mysql::{Endpoint, Error};
+use crate::mysql::Error;
 
 const COM_QUERY: u8 = 0x03;
 const COM_BINLOG_DUMP: u8 = 0x12;
@@ -27,7 +27,7 @@ const THROUGH_GTID: u16 = 4;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
     /// Tells the server's session what we can do and want.
-    pub(super) async fn introduce(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
+    pub(super) async fn introduce(&mut self, user: &str) -> Result<(), Error> {
         self.packets.what = "preparing the dump";
         let heartbeat = self.settings.heartbeat.as_nanos();
         let uuid = &self.settings.uuid;
@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
         }
         let mut register = Vec::new();
         ComRegisterSlave::new(self.settings.server_id)
-            .with_user(&endpoint.user.as_bytes()[..endpoint.user.len().min(255)])
+            .with_user(&user.as_bytes()[..user.len().min(255)])
             .serialize(&mut register);
         self.packets.begin_command();
         self.packets.send(&register).await?;

@@ -2,14 +2,15 @@
 //!
 //! Packet layouts and password scrambles come from `mysql_common`; what it would panic on
 //! is checked before it is called. Known methods: `mysql_native_password`,
-//! `caching_sha2_password` (fast; full inside TLS or with the server's RSA key), and
-//! MariaDB's `client_ed25519` and `parsec`.
+//! `caching_sha2_password` (fast; full inside TLS or with the server's RSA key), MariaDB's
+//! `client_ed25519` and `parsec`, and inside TLS `mysql_clear_password`.
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html>
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic;
+use std::sync::{Mutex, PoisonError};
 
 use mysql_common::constants::CapabilityFlags;
 use mysql_common::io::ParseBuf;
@@ -19,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::packets::{END, ERROR, Packets};
 use super::wire::Wire;
-use crate::mysql::error::is_denial;
-use crate::mysql::{Endpoint, Error, TlsMode};
+use crate::mysql::attempts::Login as Attempt;
+use crate::mysql::{Error, tls};
 
 const MAX_PACKET: u32 = 1 << 30;
 /// `utf8mb4_general_ci`.
@@ -39,30 +40,30 @@ pub(super) struct Greeting {
 /// Greets, encrypts, authenticates. The caller bounds the time.
 pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     packets: Packets<Wire<S>>,
-    endpoint: &Endpoint,
+    attempt: &Attempt<'_>,
 ) -> Result<(Packets<Wire<S>>, Greeting), Error> {
     let mut packets = packets;
     let payload = packets.receive().await?;
     if payload.first() == Some(&ERROR) {
-        return Err(refusal(packets.server_error(&payload, "the greeting"), endpoint));
+        return Err(refusal(packets.server_error(&payload, "the greeting"), attempt));
     }
     let greeting = read_greeting(&payload).ok_or_else(|| packets.broken("an odd greeting"))?;
-    let mut encrypted = false;
-    if endpoint.tls != TlsMode::Disabled {
-        if greeting.capabilities.contains(CapabilityFlags::CLIENT_SSL) {
-            packets = encrypt(packets, endpoint).await?;
-            encrypted = true;
-        } else if endpoint.tls != TlsMode::Preferred {
-            return Err(Error::Tls {
-                address: endpoint.address(),
-                reason: "the server does not offer it; set sslMode to DISABLED, or TLS up there"
-                    .to_owned(),
-            });
+    if attempt.encrypted {
+        if !greeting.capabilities.contains(CapabilityFlags::CLIENT_SSL) {
+            return Err(tls::not_offered(attempt));
         }
+        packets = encrypt(packets, attempt).await?;
     }
-    let mut login = Login { packets, endpoint, encrypted };
-    login.authenticate(&greeting).await?;
-    Ok((login.packets, greeting))
+    let mut login = Login { packets, attempt };
+    match login.authenticate(&greeting).await {
+        Ok(plugin) => {
+            if plugin == AuthPlugin::CachingSha2Password && !attempt.encrypted {
+                warn_of_plain_password(attempt);
+            }
+            Ok((login.packets, greeting))
+        }
+        Err(error) => Err(tls::lost_on_the_way_in(attempt, error)),
+    }
 }
 
 /// Without `DEPRECATE_EOF`: a dump ends with a classic EOF packet.
@@ -99,7 +100,7 @@ fn read_greeting(payload: &[u8]) -> Option<Greeting> {
 
 async fn encrypt<S: AsyncRead + AsyncWrite + Unpin>(
     mut packets: Packets<Wire<S>>,
-    endpoint: &Endpoint,
+    attempt: &Attempt<'_>,
 ) -> Result<Packets<Wire<S>>, Error> {
     let request =
         SslRequest::new(capabilities() | CapabilityFlags::CLIENT_SSL, MAX_PACKET, COLLATION);
@@ -107,7 +108,7 @@ async fn encrypt<S: AsyncRead + AsyncWrite + Unpin>(
     let mut plain = None;
     let packets = packets.swap(|stream| plain = Some(stream))?;
     let wire = match plain {
-        Some(Wire::Plain(stream)) => Wire::encrypt(stream, endpoint).await?,
+        Some(Wire::Plain(stream)) => Wire::encrypt(stream, attempt).await?,
         Some(already @ Wire::Tls(_)) => already,
         None => return Err(packets.broken("no stream to encrypt")),
     };
@@ -121,23 +122,21 @@ fn bytes_of(packet: &impl MySerialize) -> Vec<u8> {
 }
 
 /// An error before the OK is a refusal, and says which account it concerns.
-fn refusal(error: Error, endpoint: &Endpoint) -> Error {
+fn refusal(error: Error, attempt: &Attempt<'_>) -> Error {
     match error {
-        Error::Server { address, code, message, .. } if is_denial(code) => {
-            Error::Denied { address, user: endpoint.user.clone(), code, message }
-        }
+        Error::Server { code, message, .. } => attempt.refusal(code, message, "the login"),
         other => other,
     }
 }
 
 struct Login<'a, S> {
     packets: Packets<Wire<S>>,
-    endpoint: &'a Endpoint,
-    encrypted: bool,
+    attempt: &'a Attempt<'a>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Login<'_, S> {
-    async fn authenticate(&mut self, greeting: &Greeting) -> Result<(), Error> {
+    /// The method that the server was content with.
+    async fn authenticate(&mut self, greeting: &Greeting) -> Result<AuthPlugin<'static>, Error> {
         let mut nonce = greeting.nonce.clone();
         let mut plugin = match greeting.plugin.as_str() {
             "" => AuthPlugin::MysqlNativePassword,
@@ -152,10 +151,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Login<'_, S> {
         loop {
             let payload = self.packets.receive().await?;
             match payload.split_first() {
-                Some((0, _)) => return Ok(()),
+                Some((0, _)) => return Ok(plugin),
                 Some((&ERROR, _)) => {
                     let error = self.packets.server_error(&payload, "the login");
-                    return Err(refusal(error, self.endpoint));
+                    return Err(refusal(error, self.attempt));
                 }
                 Some((&END, switch)) => {
                     (plugin, nonce) = self.read_switch(switch)?;
@@ -180,12 +179,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Login<'_, S> {
             ("program_name".to_owned(), "sluice".to_owned()),
             ("_client_name".to_owned(), "sluice".to_owned()),
         ]);
-        let tls =
-            if self.encrypted { CapabilityFlags::CLIENT_SSL } else { CapabilityFlags::empty() };
+        let tls = if self.attempt.encrypted {
+            CapabilityFlags::CLIENT_SSL
+        } else {
+            CapabilityFlags::empty()
+        };
         let response = HandshakeResponse::new(
             Some(self.scramble(plugin, nonce)),
             (8, 0, 0), // decides the collation only: utf8mb4
-            Some(self.endpoint.user.as_bytes()),
+            Some(self.attempt.credentials.user.as_bytes()),
             None::<Vec<u8>>,
             Some(plugin.borrow()),
             capabilities() | tls,
@@ -200,22 +202,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Login<'_, S> {
         if matches!(plugin, AuthPlugin::MariadbParsec { iterations: 0, .. }) {
             return Vec::new();
         }
-        let data = plugin.gen_data(Some(&self.endpoint.password), nonce);
+        let data = plugin.gen_data(Some(&self.attempt.credentials.password), nonce);
         data.map(|data| data.to_vec()).unwrap_or_default()
     }
 
     fn read_switch(&self, switch: &[u8]) -> Result<(AuthPlugin<'static>, Vec<u8>), Error> {
         let Some(end) = switch.iter().position(|byte| *byte == 0) else {
-            return Err(self.refuse("the server wants the method of before MySQL 4.1"));
+            return Err(self.attempt.refuse("the server wants the method of before MySQL 4.1"));
         };
         let (name, nonce) = switch.split_at(end);
         let plugin = AuthPlugin::from_bytes(name).into_owned();
-        if !is_known(&plugin) {
-            let name = String::from_utf8_lossy(name);
-            return Err(self.refuse(&format!(
-                "the server asks for the method `{name}`, which is not supported; \
-                 give the account caching_sha2_password, or mysql_native_password on MariaDB"
-            )));
+        if matches!(plugin, AuthPlugin::MysqlClearPassword) {
+            if !self.attempt.encrypted {
+                return Err(self.attempt.refuse_clear_text());
+            }
+        } else if !is_known(&plugin) {
+            return Err(self.attempt.refuse_method(&String::from_utf8_lossy(name)));
         }
         let nonce = nonce.get(1..).unwrap_or_default();
         Ok((plugin, nonce.strip_suffix(&[0]).unwrap_or(nonce).to_vec()))
@@ -250,13 +252,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Login<'_, S> {
     /// the other.
     async fn full(&mut self, nonce: &[u8]) -> Result<(), Error> {
         const REQUEST_PUBLIC_KEY: &[u8] = &[2];
-        let mut password = self.endpoint.password.clone().into_bytes();
+        let mut password = self.attempt.credentials.password.clone().into_bytes();
         password.push(0);
-        if self.encrypted {
+        if self.attempt.encrypted {
             return self.packets.send(&password).await;
         }
-        if !self.endpoint.ask_for_public_key {
-            return Err(self.refuse(
+        if !self.attempt.endpoint.ask_for_public_key {
+            return Err(self.attempt.refuse(
                 "the password would cross an unencrypted connection; set sslMode to REQUIRED",
             ));
         }
@@ -266,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Login<'_, S> {
             Some((1, key)) => key,
             Some((&ERROR, _)) => {
                 let error = self.packets.server_error(&payload, "the login");
-                return Err(refusal(error, self.endpoint));
+                return Err(refusal(error, self.attempt));
             }
             _ => return Err(self.packets.broken("no public key where one was due")),
         };
@@ -280,13 +282,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Login<'_, S> {
             Err(_) => Err(self.packets.broken("a public key that cannot be used")),
         }
     }
+}
 
-    fn refuse(&self, reason: &str) -> Error {
-        Error::Authentication {
-            address: self.endpoint.address(),
-            user: self.endpoint.user.clone(),
-            reason: reason.to_owned(),
-        }
+/// Said once for each server: it holds for each connect.
+fn warn_of_plain_password(attempt: &Attempt<'_>) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let address = attempt.address();
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone()) {
+        tracing::warn!(
+            "{address} takes the password by caching_sha2_password over a plain connection, \
+             encrypted with a key that whoever answers there hands out: set \
+             canal.instance.master.sslMode to VERIFY_CA, or at least to REQUIRED"
+        );
     }
 }
 

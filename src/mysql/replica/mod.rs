@@ -28,6 +28,7 @@ pub use packets::Incoming;
 use packets::Packets;
 use wire::Wire;
 
+use super::attempts::{Attempts, Login};
 use super::{Endpoint, Error};
 use crate::change::GtidSet;
 
@@ -75,26 +76,38 @@ pub struct Replica<S = TcpStream> {
     packets: Packets<Wire<S>>,
     settings: ReplicaSettings,
     version: String,
+    encrypted: bool,
     checksums: bool,
 }
 
 impl Replica<TcpStream> {
     /// Connects over TCP.
     pub async fn connect(endpoint: &Endpoint, settings: ReplicaSettings) -> Result<Self, Error> {
-        let address = endpoint.address();
-        let connect = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
-        let stream = match tokio::time::timeout(endpoint.connect_timeout, connect).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(source)) => return Err(Error::Connect { address, source }),
-            Err(_) => {
-                let after = endpoint.connect_timeout;
-                return Err(Error::Timeout { address, what: "connecting", after });
+        let mut attempts = Attempts::at(endpoint).await?;
+        loop {
+            let stream = dial(endpoint, &settings).await?;
+            match Self::log_in(stream, &attempts.login(), settings.clone()).await {
+                Ok(replica) => return attempts.came_in(replica),
+                Err(error) => attempts = attempts.failed(error)?,
             }
-        };
-        keep_alive(&stream, settings.read_timeout)
-            .map_err(|source| Error::Connect { address, source })?;
-        Self::over(stream, endpoint, settings).await
+        }
     }
+}
+
+async fn dial(endpoint: &Endpoint, settings: &ReplicaSettings) -> Result<TcpStream, Error> {
+    let address = endpoint.address();
+    let connect = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
+    let stream = match tokio::time::timeout(endpoint.connect_timeout, connect).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(source)) => return Err(Error::Connect { address, source }),
+        Err(_) => {
+            let after = endpoint.connect_timeout;
+            return Err(Error::Timeout { address, what: "connecting", after });
+        }
+    };
+    keep_alive(&stream, settings.read_timeout)
+        .map_err(|source| Error::Connect { address, source })?;
+    Ok(stream)
 }
 
 /// Lets the kernel notice a peer that is gone: by probes while nothing is sent, and by a
@@ -113,36 +126,49 @@ fn keep_alive(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
-    /// Logs in over a stream that is already there, and tells the server who we are.
+    /// Logs in over a stream that is already there, at the first attempt, and tells the server
+    /// who we are.
     pub async fn over(
         stream: S,
         endpoint: &Endpoint,
         settings: ReplicaSettings,
     ) -> Result<Self, Error> {
-        let limit = endpoint.connect_timeout;
+        let attempts = Attempts::at(endpoint).await?;
+        Self::log_in(stream, &attempts.login(), settings).await
+    }
+
+    async fn log_in(
+        stream: S,
+        attempt: &Login<'_>,
+        settings: ReplicaSettings,
+    ) -> Result<Self, Error> {
+        let limit = attempt.endpoint.connect_timeout;
         let all = async {
-            let address = Arc::from(endpoint.address());
-            let packets = Packets::new(Wire::Plain(stream), address, limit);
-            let (packets, greeting) = login::log_in(packets, endpoint).await?;
+            let packets = Packets::new(Wire::Plain(stream), Arc::from(attempt.address()), limit);
+            let (packets, greeting) = login::log_in(packets, attempt).await?;
             let version = greeting.version;
-            let mut replica = Self { packets, settings, version, checksums: false };
-            replica.introduce(endpoint).await?;
+            let encrypted = attempt.encrypted;
+            let mut replica = Self { packets, settings, version, encrypted, checksums: false };
+            replica.introduce(&attempt.credentials.user).await?;
             Ok(replica)
         };
         // Boxed: OpenSSL's and the login's states together are large.
         match tokio::time::timeout(limit, Box::pin(all)).await {
             Ok(done) => done,
-            Err(_) => Err(Error::Timeout {
-                address: endpoint.address(),
-                what: "logging in",
-                after: limit,
-            }),
+            Err(_) => {
+                Err(Error::Timeout { address: attempt.address(), what: "logging in", after: limit })
+            }
         }
     }
 
     /// The version text of the greeting.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether nobody between can read along.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// Whether the server is a MariaDB.

@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_native_tls::TlsStream;
-use tokio_native_tls::native_tls::TlsConnector;
 
-use crate::mysql::{Endpoint, Error};
+use crate::mysql::attempts::Login;
+use crate::mysql::{Error, tls};
 
 /// A stream that may be encrypted.
 pub(super) enum Wire<S> {
@@ -17,19 +17,13 @@ pub(super) enum Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Does the TLS handshake as `endpoint` wants it.
-    pub(super) async fn encrypt(stream: S, endpoint: &Endpoint) -> Result<Self, Error> {
-        let fail = |reason: String| Error::Tls { address: endpoint.address(), reason };
-        // No mode that is served looks at certificates.
-        let connector = TlsConnector::builder()
-            .danger_accept_invalid_certs(true)
-            .danger_accept_invalid_hostnames(true)
-            .build()
-            .map_err(|error| fail(error.to_string()))?;
-        let stream = tokio_native_tls::TlsConnector::from(connector)
-            .connect(&endpoint.host, stream)
+    /// Does the TLS handshake as the endpoint wants it.
+    pub(super) async fn encrypt(stream: S, login: &Login<'_>) -> Result<Self, Error> {
+        let connector = tokio_native_tls::TlsConnector::from(tls::connector(login)?);
+        let stream = connector
+            .connect(&login.endpoint.host, stream)
             .await
-            .map_err(|error| fail(error.to_string()))?;
+            .map_err(|error| tls::failure(login, &error.to_string()))?;
         Ok(Self::Tls(Box::new(stream)))
     }
 }

@@ -17,6 +17,8 @@ use crate::mysql::{self, Endpoint};
 use crate::route::{self, RouteSettings, Router};
 use crate::{schema, source};
 
+use super::secrets;
+
 const FILTER: &str = "canal.instance.filter.regex";
 const FIELDS: &str = "canal.instance.filter.field";
 const GTID: &str = "canal.instance.master.gtid";
@@ -46,8 +48,10 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
         return Err(problems);
     };
     let path = config.meta_dat.clone();
+    let mut source = source_settings(&config.name, &config.source, &config.filter, filter, gtid);
+    source.endpoint.ask = secrets::ask(instance)?;
     Ok(Plan {
-        source: source_settings(&config.name, &config.source, &config.filter, filter, gtid),
+        source,
         zone_of_server: zone.is_none(),
         publication: Publication {
             fields: Arc::new(fields),
@@ -74,10 +78,12 @@ fn source_settings(
         &config.user,
         config.password.reveal(),
     );
-    endpoint.tls = match server.tls {
+    endpoint.tls = match server.tls.mode {
         TlsMode::Disabled => mysql::TlsMode::Disabled,
         TlsMode::Preferred => mysql::TlsMode::Preferred,
         TlsMode::Required => mysql::TlsMode::Required,
+        TlsMode::VerifyCa => mysql::TlsMode::VerifyCa,
+        TlsMode::VerifyIdentity => mysql::TlsMode::VerifyIdentity,
     };
     let ours = own_address(&server.address.host, server.address.port);
     let server_id =

@@ -20,7 +20,7 @@ pub use gtid::{
     CountedSet, Flavor, Gtid, GtidError, GtidSet, Interval, MariaDbGtids, MySqlGtids, Sid,
 };
 pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
-pub use position::{Executed, FileName, MySqlPosition, Position};
+pub use position::{Executed, FileName, Loss, MySqlPosition, Position};
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use table::{Table, TableName, TableVersion};
 pub use transaction::{

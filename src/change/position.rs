@@ -48,6 +48,27 @@ pub struct MySqlPosition {
     pub file_created: u32,
     /// Header timestamp of the last event taken, in seconds since 1970. 0 when unknown.
     pub event_time: u32,
+    /// What was published and is not on the server that is read: somebody accepted the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Box<Loss>>,
+}
+
+/// Transactions that were published, and that a server lacks which was gone on to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Which.
+    pub gtids: GtidSet,
+    /// The server that lacked them, as [`MySqlPosition::server_uuid`]: it may give their
+    /// numbers to others.
+    pub on: Arc<str>,
+}
+
+impl Loss {
+    /// Those that come no second time, wherever they turn up: none of those whose numbers
+    /// are given anew.
+    pub fn published(&self) -> GtidSet {
+        self.gtids.not_of(&self.on)
+    }
 }
 
 /// What was executed up to a position: complete, or not known. A partial set would start a

@@ -16,6 +16,7 @@ use crate::config::{Environment, Instance, Settings};
 use crate::control::Snapshot;
 use crate::disk::{Disk as _, Real, may_write};
 use crate::server;
+use crate::source::failover::Servers;
 use crate::source::{self, Retention, Severity};
 
 use super::health;
@@ -104,15 +105,13 @@ fn words_of(file: &str, left: &Retention) -> String {
     )
 }
 
-/// Says how an instance's server is, and returns what keeps the instance from running.
+/// Says how an instance's servers are, and returns what keeps the instance from running.
 async fn probe(
     instance: &Instance,
     running: Option<&Snapshot>,
     position: Option<&Position>,
 ) -> anyhow::Result<Vec<String>> {
     let name = &instance.config.name;
-    let server = &instance.config.source.server.address;
-    let at = |text: &str| format!("instance {name}, {server}: {text}");
     let plan = match server::plan(instance) {
         Ok(plan) => plan,
         Err(problems) => return Ok(problems.iter().map(ToString::to_string).collect()),
@@ -122,28 +121,38 @@ async fn probe(
     if let Some(snapshot) = running {
         settings.replica.uuid = server::replica_uuid(&snapshot.cluster, name);
     }
-    let findings = match source::check(&settings).await {
-        Ok(findings) => findings,
-        Err(error) => return Ok(vec![at(&error.to_string())]),
-    };
+    let first = settings.endpoint.clone();
     let mut errors = Vec::new();
-    for finding in findings {
-        match finding.severity {
-            Severity::Error => errors.push(at(&finding.text)),
-            Severity::Warning => say(&format!("warning: {}", at(&finding.text)))?,
+    for settings in Servers::new(&settings).all() {
+        let at = |text: &str| format!("instance {name}, {}: {text}", settings.endpoint.address());
+        let findings = match source::check(settings).await {
+            Ok(findings) => findings,
+            Err(error) => {
+                errors.push(at(&error.to_string()));
+                continue;
+            }
+        };
+        let before = errors.len();
+        for finding in findings {
+            match finding.severity {
+                Severity::Error => errors.push(at(&finding.text)),
+                Severity::Warning => say(&format!("warning: {}", at(&finding.text)))?,
+            }
         }
-    }
-    if errors.is_empty() {
-        let user = &instance.config.source.user;
-        say(&at(&format!("can be read as {user}")))?;
-        if let Some(position) = position.filter(|position| !position.file().is_empty()) {
-            match source::retention(&settings, position.file()).await {
-                Ok(left) => say(&at(&words_of(position.file(), &left)))?,
-                Err(error) => say(&format!("warning: {}", at(&error.to_string())))?,
+        if errors.len() == before {
+            let user = &instance.config.source.user;
+            say(&at(&format!("can be read as {user}")))?;
+            if settings.endpoint == first
+                && let Some(position) = position.filter(|position| !position.file().is_empty())
+            {
+                match source::retention(settings, position.file()).await {
+                    Ok(left) => say(&at(&words_of(position.file(), &left)))?,
+                    Err(error) => say(&format!("warning: {}", at(&error.to_string())))?,
+                }
             }
         }
         if plan.zone_of_server {
-            let zone = source::zone(&settings).await?.at(clock::now_seconds());
+            let zone = source::zone(settings).await?.at(clock::now_seconds());
             say(&at(&format!("TIMESTAMP values are written in its time zone, {zone}")))?;
         }
     }

@@ -18,6 +18,7 @@ use super::home::Home;
 use super::output::say;
 use super::{Outcome, small_runtime};
 
+mod loss;
 pub(super) mod stored;
 
 /// What to do with it.
@@ -48,6 +49,15 @@ enum Action {
         #[arg(long, conflicts_with = "file")]
         gtid: Option<String>,
     },
+    /// Go on at a server that lacks what was published, without it; the instance must be
+    /// stopped.
+    AcceptLoss {
+        /// The instance.
+        instance: String,
+        /// The server, as host:port: one of the instance's.
+        #[arg(long)]
+        server: String,
+    },
     /// Forget the position: the next start begins where the configuration says; the
     /// instance must be stopped.
     Reset {
@@ -66,6 +76,10 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
                     (Some(set), _) => Place::Gtid { set },
                     (None, file) => Place::File { file: file.unwrap_or_default(), offset },
                 };
+                set(&home, &instance, &place).await
+            }
+            Action::AcceptLoss { instance, server } => {
+                let place = loss::place(&home, &instance, &server).await?;
                 set(&home, &instance, &place).await
             }
             Action::Reset { instance } => reset(&home, &instance).await,
@@ -137,6 +151,9 @@ fn print(name: &str, position: Option<&Position>) -> std::io::Result<()> {
         Executed::Counted(set) => say(&format!("  gtid: {set}"))?,
         Executed::Absent => {}
         Executed::Uncounted => say("  gtid: counted at the next start")?,
+    }
+    if let Some(lost) = &position.lost {
+        say(&format!("  lost: {} (published, and not on server {})", lost.gtids, lost.on))?;
     }
     match &*position.server_uuid {
         "" => say("  server: the one that answers at the next start"),

@@ -33,6 +33,13 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Reads a list of addresses by comma; at least one.
+    pub fn list(text: &str, default_port: u16) -> Option<Vec<Self>> {
+        text.split(',').map(|one| Self::parse(one.trim(), default_port)).collect()
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {

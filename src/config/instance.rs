@@ -59,6 +59,12 @@ pub struct InstanceConfig {
 pub struct SourceConfig {
     /// The server.
     pub server: SourceServer,
+    /// Servers to go to when it is lost, in this order.
+    pub standbys: Vec<SourceServer>,
+    /// As many connections in a row may fail before another server is asked.
+    pub retry_threshold: u32,
+    /// Servers are left only that lack what was published: go on without it.
+    pub accept_lost: bool,
     /// Account.
     pub user: String,
     /// Its password.
@@ -315,12 +321,17 @@ impl Instance {
 /// A server without news shall say so at least this often: how far behind an instance is counts
 /// from there.
 const LONGEST_SILENCE: Duration = Duration::from_secs(2);
+const MASTER: &str = "canal.instance.master.address";
 
 fn source(reader: &mut Reader<'_>) -> SourceConfig {
+    let server = server(reader);
     let read_timeout =
         reader.time("canal.instance.network.soTimeout", Duration::from_secs(1)).unwrap_or_default();
     SourceConfig {
-        server: server(reader),
+        standbys: standbys(reader, &server),
+        server,
+        retry_threshold: reader.number("canal.instance.detecting.retry.threshold"),
+        accept_lost: reader.word("sluice.failover.lost") == "accept",
         user: reader.text("canal.instance.dbUsername"),
         password: reader.secret("canal.instance.dbPassword"),
         server_id: reader.optional_number("canal.instance.mysql.slaveId").filter(|id| *id != 0),
@@ -376,11 +387,8 @@ fn server(reader: &mut Reader<'_>) -> SourceServer {
             "an offset says nothing without a file: set canal.instance.master.journal.name too",
         );
     }
-    SourceServer {
-        address: reader.address("canal.instance.master.address", 3306),
-        tls: tls(reader),
-        start,
-    }
+    let address = reader.addresses(MASTER, 3306).into_iter().next().unwrap_or_default();
+    SourceServer { address, tls: tls(reader), start }
 }
 
 fn tls(reader: &mut Reader<'_>) -> Tls {
@@ -423,6 +431,31 @@ fn key_store(
         return None;
     }
     Some(KeyStore { path, password, key, password_key })
+}
+
+/// The servers to go to when `first` is lost: the others of its list, then the standbys.
+fn standbys(reader: &mut Reader<'_>, first: &SourceServer) -> Vec<SourceServer> {
+    const POSITION: &str = "canal.instance.standby.position";
+    let start = StartAt {
+        file: reader.optional("canal.instance.standby.journal.name"),
+        offset: reader.optional_number(POSITION).filter(|offset| *offset > 0),
+        timestamp: reader
+            .optional_number("canal.instance.standby.timestamp")
+            .filter(|time| *time > 0),
+        gtid: reader.optional("canal.instance.standby.gtid"),
+    };
+    if start.offset.is_some() && start.file.is_none() {
+        reader.refuse(
+            POSITION,
+            "an offset says nothing without a file: set canal.instance.standby.journal.name too",
+        );
+    }
+    let masters = reader.addresses(MASTER, 3306).into_iter().skip(1);
+    let masters = masters.map(|address| SourceServer { address, ..first.clone() });
+    let standbys = reader.addresses("canal.instance.standby.address", 3306).into_iter();
+    let standbys =
+        standbys.map(|address| SourceServer { address, start: start.clone(), ..first.clone() });
+    masters.chain(standbys).collect()
 }
 
 fn filter(reader: &mut Reader<'_>) -> FilterConfig {

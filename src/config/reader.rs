@@ -106,10 +106,10 @@ impl<'a> Reader<'a> {
         words.iter().find(|word| word.eq_ignore_ascii_case(&text)).copied().unwrap_or_default()
     }
 
-    /// An address.
-    pub(super) fn address(&mut self, name: &'static str, port: u16) -> Address {
+    /// Addresses, by comma.
+    pub(super) fn addresses(&mut self, name: &'static str, port: u16) -> Vec<Address> {
         let text = self.checked(name).unwrap_or_default();
-        Address::parse(&text, port).unwrap_or_default()
+        Address::list(&text, port).unwrap_or_default()
     }
 
     /// A path, made absolute.
@@ -186,7 +186,7 @@ pub(super) fn check(kind: Kind, text: &str) -> Result<(), String> {
         },
         Kind::OneOf(words) if words.iter().any(|word| word.eq_ignore_ascii_case(text)) => Ok(()),
         Kind::OneOf(words) => Err(format!("`{text}` is none of {}", words.join(", "))),
-        Kind::Address => Address::parse(text, 0)
+        Kind::Addresses => Address::list(text, 0)
             .map(|_| ())
             .ok_or_else(|| format!("`{text}` is no address: write host:port")),
     }

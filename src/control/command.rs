@@ -10,6 +10,15 @@ use tokio::sync::{mpsc, oneshot};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Place {
+    /// At a server that lacks what was published, behind what both have.
+    WithoutLost {
+        /// What both have, in the server's own form.
+        kept: String,
+        /// What the server lacks.
+        lost: String,
+        /// The server, by its UUID.
+        server: String,
+    },
     /// At an offset of a file.
     File {
         /// The file.

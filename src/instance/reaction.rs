@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::pipeline;
 use crate::sink::Refusal;
+use crate::source::failover::Next;
 use crate::{schema, sink, source};
 
 /// What ended a session of an instance.
@@ -42,11 +43,37 @@ pub(crate) enum Reaction {
         /// What to do when it comes again.
         advice: &'static str,
     },
+    /// Begin a new session at another server.
+    Elsewhere,
     /// Do not go on by itself.
     Stop {
         /// What to do.
         advice: &'static str,
     },
+    /// Do not go on by itself: what was published is lost on the servers that are left.
+    Lost {
+        /// What to do.
+        advice: String,
+    },
+}
+
+/// What an error leads to where there may be other servers.
+pub(crate) fn to_failover(next: Next, error: &Error, instance: &str) -> Reaction {
+    match next {
+        Next::AsEver => to(error),
+        Next::Again => Reaction::Retry,
+        Next::Other { address } => {
+            tracing::warn!(server = address, "another server is asked");
+            Reaction::Elsewhere
+        }
+        Next::Lost { lost, address } => Reaction::Lost {
+            advice: format!(
+                "no server is left that has them ({lost}): bring one back and start the \
+                 instance again; or go on without them, which changes nothing in the topics: \
+                 `bin/sluice position accept-loss {instance} --server {address}`"
+            ),
+        },
+    }
 }
 
 /// The table.
@@ -86,14 +113,15 @@ fn to_source(error: &source::Error) -> Reaction {
             },
             _ => Reaction::RetryOnce { advice: SAYS_IT },
         },
-        Error::Closed => Reaction::Retry,
+        // A server may still be applying what it has received; the end is decided by
+        // [`to_failover`].
+        Error::Closed | Error::Behind { .. } => Reaction::Retry,
         Error::Unsupported { .. }
         | Error::Statement { .. }
         | Error::UnknownBranch { .. }
         | Error::NoBinlog { .. }
         | Error::Purged { .. }
         | Error::GtidHole { .. }
-        | Error::Behind { .. }
         | Error::OtherServer { .. }
         | Error::Reset { .. }
         | Error::Refused { .. }
@@ -145,7 +173,7 @@ pub(crate) struct BackOff {
 }
 
 impl BackOff {
-    const FIRST: Duration = Duration::from_millis(500);
+    pub(crate) const FIRST: Duration = Duration::from_millis(500);
     const LONGEST: Duration = Duration::from_secs(30);
 
     /// The next pause.

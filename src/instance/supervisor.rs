@@ -23,6 +23,7 @@ use crate::format::Zone;
 use crate::schema::History;
 use crate::shutdown::Tasks;
 use crate::sink::Sink;
+use crate::source::failover::{Next, Servers};
 use crate::source::{self, Before, Counts, Remembered, Source, channel};
 use crate::telemetry;
 
@@ -82,9 +83,12 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
     let mut last_failure = String::new();
     let mut waits = false;
     let mut zone = None;
+    let mut servers = Servers::new(&plan.source);
     for generation in (1..).map(Generation) {
+        let settings = servers.settings();
         let mut session = Session {
             plan,
+            settings,
             sink,
             reporter,
             tasks,
@@ -98,6 +102,7 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
         if session.progressed {
             back_off.reset();
             last_failure.clear();
+            servers.progressed();
         }
         let Err(error) = ended else {
             tracing::info!("stopped");
@@ -105,11 +110,18 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
         };
         let reason = error.to_string();
         let repeated = reason == last_failure;
-        let state = match reaction::to(&error) {
+        let next = match &error {
+            Error::Source(error) => servers.failed(error),
+            Error::Pipeline(_) | Error::Panicked(_) => Next::AsEver,
+        };
+        let reaction = reaction::to_failover(next, &error, reporter.name());
+        let elsewhere = matches!(reaction, Reaction::Elsewhere);
+        let state = match reaction {
             Reaction::RetryOnce { advice } if repeated => stopped(reason.clone(), advice),
             Reaction::Stop { advice } => stopped(reason.clone(), advice),
+            Reaction::Lost { advice } => stopped(reason.clone(), &advice),
             Reaction::Wait => InstanceState::Waiting { reason: reason.clone() },
-            Reaction::Retry | Reaction::RetryOnce { .. } => {
+            Reaction::Retry | Reaction::RetryOnce { .. } | Reaction::Elsewhere => {
                 InstanceState::Retrying { reason: reason.clone() }
             }
         };
@@ -120,7 +132,8 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
             tracing::error!("stopped: {reason}");
             return;
         }
-        let mut pause = back_off.next();
+        // Another server has not failed yet.
+        let mut pause = if elsewhere { BackOff::FIRST } else { back_off.next() };
         if waits {
             pause = pause.min(LONGEST_WAIT);
         }
@@ -148,6 +161,8 @@ fn stopped(reason: String, advice: &str) -> InstanceState {
 /// One session; see the head of this file.
 struct Session<'a, S> {
     plan: &'a Plan,
+    /// Of the server that is read.
+    settings: &'a source::Settings,
     sink: &'a mut S,
     reporter: &'a Reporter,
     tasks: &'a Tasks,
@@ -241,7 +256,7 @@ impl<S: Sink> Session<'_, S> {
             held: committed.held,
             meta_dat: if first_start { self.plan.meta_dat.read() } else { None },
         };
-        let settings = self.plan.source.clone();
+        let settings = self.settings.clone();
         let (mut source, first) = Box::pin(Source::prepare(settings, before)).await?;
         // The begin is durable before anything else: it is resolved once in an instance's life.
         if let Some(first) = first {

@@ -66,6 +66,12 @@ impl Endpoint {
         }
     }
 
+    /// The same account on another server.
+    #[must_use]
+    pub fn at(&self, host: &str, port: u16) -> Self {
+        Self { host: host.to_owned(), port, ..self.clone() }
+    }
+
     /// `host:port`, as messages name the server.
     pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)

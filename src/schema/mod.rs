@@ -226,6 +226,12 @@ impl Schema {
         tracing::info!(tables = self.model.len(), "schema history restored");
     }
 
+    /// Knows nothing any more: the place is another one. The tables are to be read.
+    pub fn forget(&mut self) {
+        self.model.forget();
+        self.model.set_to_be_surveyed(true);
+    }
+
     /// Whether the tables of the source are still to be read, by [`Schema::survey`].
     pub fn is_to_be_surveyed(&self) -> bool {
         self.model.is_to_be_surveyed

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::clock;
 use crate::config::{Changes, Problems, Settings};
-use crate::control::{Board, InstanceState, Place};
+use crate::control::{Board, InstanceState, InstanceStatus, Place};
 use crate::instance::{self, Plan};
 use crate::log::Log;
 use crate::shutdown::Tasks;
@@ -57,11 +57,12 @@ impl Instances {
     }
 
     /// Starts a stopped instance; one that stopped by itself is started again.
-    pub(super) fn start(&mut self, name: &str) -> Result<(), String> {
+    pub(super) async fn start(&mut self, name: &str) -> Result<(), String> {
         self.known(name)?;
         if self.is_running(name) {
             return Err(format!("instance {name} is running"));
         }
+        self.end(name).await;
         self.launch(name);
         Ok(())
     }
@@ -120,8 +121,13 @@ impl Instances {
         Positions { log: &self.log, group: &self.group }
     }
 
+    /// One that stopped by itself still shows how far it falls behind.
     fn is_running(&self, name: &str) -> bool {
+        let has_stopped = |one: &InstanceStatus| {
+            one.name == name && matches!(one.state, InstanceState::Stopped { .. })
+        };
         self.running.get(name).is_some_and(|tasks| !tasks.is_empty())
+            && !self.board.snapshot().instances.iter().any(has_stopped)
     }
 
     fn must_be_stopped(&self, name: &str) -> Result<(), String> {

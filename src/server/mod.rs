@@ -255,7 +255,7 @@ async fn serve(
             Some(Asked { command, answer }) = asked.recv() => {
                 let done = match command {
                     Command::Stop { instance } => instances.stop(&instance).await,
-                    Command::Start { instance } => instances.start(&instance),
+                    Command::Start { instance } => instances.start(&instance).await,
                     Command::SetPosition { instance, place } => {
                         instances.set_position(&instance, &place).await
                     }

@@ -4,7 +4,7 @@
 //! runs. Out: what the next start of the instance will find. A change is written as the
 //! instance itself writes, so a writer of the instance that still lives is fenced by it.
 
-use crate::change::{Executed, Flavor, GtidError, GtidSet, MySqlPosition, Position};
+use crate::change::{Executed, Flavor, GtidError, GtidSet, Loss, MySqlPosition, Position};
 use crate::control::Place;
 use crate::log::{Log, Restored, StateKind, StateWrite, TopicError, WriterError};
 use crate::sink::PositionError;
@@ -73,7 +73,7 @@ impl Positions<'_> {
         let restored = writer.open().await?;
         let (mut records, old) = parsed(instance, &restored)?;
         let Position::MySql(old) = old.ok_or_else(none)?;
-        let position = Position::from(at(place, flavor(&old))?);
+        let position = Position::from(at(place, &old)?);
         let written = records.write(&position).map_err(|reason| unreadable(instance, reason))?;
         let forget = |(key, _)| StateWrite { kind: StateKind::Schema, key, value: None };
         let mut state: Vec<_> = restored.schema.into_iter().map(forget).collect();
@@ -118,19 +118,34 @@ fn unreadable(instance: &str, reason: PositionError) -> Error {
 
 /// A place that somebody names without asking a server. What it does not say, the server that
 /// answers at the next start is asked for: whose file it is, and what was executed before.
-fn at(place: &Place, before: Flavor) -> Result<MySqlPosition, GtidError> {
-    let (file, offset, gtid_set) = match place {
-        Place::File { file, offset } => (file.as_str(), *offset, Executed::Uncounted),
-        Place::Gtid { set } => ("", 0, GtidSet::parse(flavor_of(set, before), set)?.into()),
-    };
-    Ok(MySqlPosition {
-        file: file.into(),
-        offset,
-        gtid_set,
+fn at(place: &Place, before: &MySqlPosition) -> Result<MySqlPosition, GtidError> {
+    let flavor = flavor(before);
+    let set = |text: &str| GtidSet::parse(flavor_of(text, flavor), text);
+    let nowhere = MySqlPosition {
+        file: "".into(),
+        offset: 0,
+        gtid_set: Executed::Uncounted,
         by_gtid: false,
         server_uuid: "".into(),
         file_created: 0,
         event_time: 0,
+        lost: None,
+    };
+    Ok(match place {
+        Place::File { file, offset } => {
+            MySqlPosition { file: file.as_str().into(), offset: *offset, ..nowhere }
+        }
+        Place::Gtid { set: text } => MySqlPosition { gtid_set: set(text)?.into(), ..nowhere },
+        Place::WithoutLost { kept, lost, server } => {
+            let lost = Loss { gtids: set(lost)?, on: server.as_str().into() };
+            MySqlPosition {
+                gtid_set: set(kept)?.into(),
+                by_gtid: true,
+                event_time: before.event_time,
+                lost: Some(Box::new(lost)),
+                ..nowhere
+            }
+        }
     })
 }
 
@@ -156,16 +171,50 @@ fn flavor(position: &MySqlPosition) -> Flavor {
 mod tests {
     use super::*;
 
+    const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+    fn before(server: &str) -> MySqlPosition {
+        let start = Place::File { file: "binlog.000001".to_owned(), offset: 4 };
+        let nowhere = MySqlPosition {
+            file: "".into(),
+            offset: 0,
+            gtid_set: Executed::Absent,
+            by_gtid: false,
+            server_uuid: server.into(),
+            file_created: 7,
+            event_time: 8,
+            lost: None,
+        };
+        MySqlPosition { server_uuid: server.into(), ..at(&start, &nowhere).unwrap() }
+    }
+
     #[test]
     fn what_a_named_place_does_not_say_is_left_to_the_next_start() {
         let file = Place::File { file: "binlog.000002".to_owned(), offset: 4 };
-        let position = at(&file, Flavor::MySql).unwrap();
+        let position = at(&file, &before(UUID)).unwrap();
         assert_eq!((&*position.file, position.offset), ("binlog.000002", 4));
         assert_eq!((position.gtid_set, &*position.server_uuid), (Executed::Uncounted, ""));
-        for text in ["3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5", "0-1-100,7-2-33", ""] {
-            let position = at(&Place::Gtid { set: text.to_owned() }, Flavor::MariaDb).unwrap();
-            assert_eq!(position.gtid_set.counted().unwrap().to_string(), text);
+        for (server, text) in [
+            (UUID, &*format!("{UUID}:1-5")),
+            ("server-id:2", "0-1-100,7-2-33"),
+            ("server-id:2", ""),
+        ] {
+            let position = at(&Place::Gtid { set: text.to_owned() }, &before(server)).unwrap();
+            let set = position.gtid_set.counted().unwrap();
+            assert_eq!(set.to_string(), text);
+            assert_eq!(set.flavor() == Flavor::MySql, server == UUID);
         }
-        assert!(at(&Place::Gtid { set: "0-1".to_owned() }, Flavor::MySql).is_err());
+        assert!(at(&Place::Gtid { set: "0-1".to_owned() }, &before(UUID)).is_err());
+    }
+
+    #[test]
+    fn a_loss_stays_in_the_position() {
+        let (kept, lost, server) = (format!("{UUID}:1-5"), format!("{UUID}:6-7"), "u2".to_owned());
+        let place = Place::WithoutLost { kept: kept.clone(), lost: lost.clone(), server };
+        let json = serde_json::to_string(&place).unwrap();
+        let place = serde_json::from_str(&json).unwrap();
+        let position = at(&place, &before(UUID)).unwrap();
+        assert_eq!(position.gtid_set.counted().unwrap().to_string(), kept);
+        assert_eq!(position.lost.unwrap().gtids.to_string(), lost);
     }
 }

@@ -7,6 +7,7 @@
 //! position-base: {"version": 2, "number": 3, "flavor": "mysql", "set": "<uuid>:1-7,.."}
 //! ```
 //!
+//! With a loss that somebody accepted, the position holds `"lost": {"gtids": {..}, "on": "<uuid>"}`.
 //! `gtid` is the base of that number and what came since; `"uncounted"` is a set that the next
 //! start counts; without it there is none. So a commit writes what came since the base,
 //! and the base only when it is another. Both go with the rows, in one append.
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{CountedSet, Executed, Flavor, GtidSet, MySqlPosition, Position};
+use crate::change::{CountedSet, Executed, Flavor, GtidSet, Loss, MySqlPosition, Position};
 
 const VERSION: u32 = 2;
 
@@ -86,6 +87,8 @@ struct Record {
     server_uuid: Arc<str>,
     file_created: u32,
     event_time: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost: Option<Box<Loss>>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -162,6 +165,7 @@ impl PositionRecords {
             server_uuid: Arc::clone(&position.server_uuid),
             file_created: position.file_created,
             event_time: position.event_time,
+            lost: position.lost.clone(),
         };
         Ok(Written { position: serde_json::to_vec(&record)?.into(), base })
     }
@@ -220,7 +224,7 @@ fn parsed(flavor: Flavor, text: &str) -> Result<GtidSet, serde_json::Error> {
 
 impl Record {
     fn with(self, gtid_set: Executed) -> Position {
-        let Self { file, offset, server_uuid, by_gtid, file_created, event_time, .. } = self;
+        let Self { file, offset, server_uuid, by_gtid, file_created, event_time, lost, .. } = self;
         let position = MySqlPosition {
             file,
             offset,
@@ -229,6 +233,7 @@ impl Record {
             by_gtid,
             file_created,
             event_time,
+            lost,
         };
         position.into()
     }
@@ -237,9 +242,17 @@ impl Record {
 impl From<Flat> for Position {
     fn from(flat: Flat) -> Self {
         let Flat { file, offset, gtid_set, server_uuid, file_created, event_time } = flat;
-        let (gtid_set, by_gtid) = (gtid_set.into(), false);
-        MySqlPosition { file, offset, gtid_set, server_uuid, by_gtid, file_created, event_time }
-            .into()
+        let position = MySqlPosition {
+            file,
+            offset,
+            gtid_set: gtid_set.into(),
+            by_gtid: false,
+            server_uuid,
+            file_created,
+            event_time,
+            lost: None,
+        };
+        position.into()
     }
 }
 

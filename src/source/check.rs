@@ -4,7 +4,7 @@
 //! Several of these variables can be changed for a session, so that a good answer proves
 //! nothing for the events to come: the reader judges each of them again.
 
-use super::{Error, Settings};
+use super::{Error, Settings, failover};
 use crate::change::ServerZone;
 use crate::mysql::probe::{self, Probe};
 use crate::mysql::{self, Session};
@@ -67,6 +67,7 @@ async fn look(
     settings: &Settings,
 ) -> Result<Vec<Finding>, Error> {
     let mut found = variables(probe, settings);
+    found.extend(failover::unfit(probe, settings).map(warning));
     let grants = probe::grants(session).await?;
     found.extend(missing_grants(&grants, &settings.endpoint.user));
     // Needs REPLICATION SLAVE; who lacks it has been told so.

@@ -99,12 +99,14 @@ pub enum Error {
     },
     /// The server lacks transactions that we have published.
     #[error(
-        "the source lacks transactions that were read already ({errant}): it is behind, or \
-         another line of history; connect to a server that has them"
+        "{address} lacks transactions that were published already ({lost}): it is behind, or \
+         another line of history"
     )]
     Behind {
+        /// `host:port`.
+        address: String,
         /// Which.
-        errant: String,
+        lost: String,
     },
     /// Another server, and nothing that tells our place on it.
     #[error(

@@ -125,6 +125,7 @@ mod tests {
             by_gtid: false,
             file_created: 1,
             event_time,
+            lost: None,
         };
         lag.durable(&Position::MySql(position), now);
     }

@@ -12,6 +12,7 @@ mod assemble;
 pub mod channel;
 mod check;
 mod error;
+pub mod failover;
 mod horizon;
 mod lag;
 mod meta_dat;

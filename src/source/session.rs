@@ -17,7 +17,7 @@ use super::assemble::{Assembler, Shown};
 use super::channel::Sender;
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
-use super::{Error, Settings, check, horizon, start};
+use super::{Error, Settings, check, failover, horizon, start};
 use crate::binlog::Tracker;
 use crate::change::{
     Chunk, ChunkEnd, CountedSet, FileName, Generation, MySqlPosition, ServerZone, StateRecord,
@@ -97,7 +97,19 @@ impl Source {
         // What it warns of is said when the dump begins, right behind this.
         check::must_be_fit(&mut session, &probe, &settings).await?;
         let mut schema = Schema::new(server(&probe), settings.adopt);
-        let first = if let Some(position) = before.position {
+        let lossy = match &before.position {
+            Some(position) if settings.failover.accept_lost => {
+                failover::accepted(&mut session, &probe, position).await?
+            }
+            Some(_) | None => None,
+        };
+        let first = if let Some(position) = lossy {
+            // What is known of tables may be of what was lost.
+            schema.restore(before.history);
+            schema.forget();
+            let append = FirstAppend { position: position.clone(), state: schema.commit()? };
+            (position, Some(append))
+        } else if let Some(position) = before.position {
             schema.restore(before.history);
             tracing::info!(%position, "goes on behind the committed position");
             // Of a place that somebody named nothing is known, nor of the tables there.

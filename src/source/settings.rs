@@ -11,6 +11,8 @@ use crate::mysql::Endpoint;
 use crate::mysql::replica::ReplicaSettings;
 use crate::schema::Adopt;
 
+use super::failover::Failover;
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -40,6 +42,8 @@ pub struct Settings {
     pub remembered: Remembered,
     /// What the server may be set to.
     pub accepted: Accepted,
+    /// Other servers, and what leads to them.
+    pub failover: Failover,
 }
 
 /// Values of the server's variables that are accepted, upper case; empty: all.
@@ -120,6 +124,7 @@ impl Settings {
             drop_unknown_tables: false,
             remembered: Remembered::default(),
             accepted: Accepted::default(),
+            failover: Failover::default(),
         }
     }
 }

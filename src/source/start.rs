@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scan::{self, Asked, Until, Walked};
-use super::{Error, Settings, meta_dat};
+use super::{Error, Settings, failover, meta_dat};
 use crate::binlog::FIRST_EVENT;
 use crate::change::{Executed, Flavor, GtidSet, MySqlPosition};
 use crate::mysql::Session;
@@ -19,6 +19,8 @@ use crate::mysql::replica::DumpFrom;
 /// How often a place is looked for that the server does not send yet, and the pause between.
 const MOST_TRIES: u32 = 40;
 const BETWEEN_TRIES: Duration = Duration::from_millis(250);
+/// As often it is looked whether a server has executed what it has sent: 3 s in all.
+const MOST_LOOKS: u32 = 12;
 
 /// How long statements may take from the binlog to be visible, before each is waited for.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
@@ -133,6 +135,7 @@ impl Finder<'_> {
             server_uuid: Arc::clone(&self.probe.uuid),
             file_created: 0,
             event_time: 0,
+            lost: None,
         }
     }
 
@@ -289,6 +292,7 @@ fn paired(probe: &Probe, file: &str, walked: Walked) -> MySqlPosition {
         by_gtid: false,
         file_created: walked.created,
         event_time: walked.time,
+        lost: None,
     }
 }
 
@@ -337,35 +341,43 @@ pub(crate) async fn resume(
             is: probe.uuid.to_string(),
         });
     };
-    let set = set.whole();
-    check_gtids(session, probe, &set).await?;
+    let mut set = set.whole();
+    check_gtids(settings, session, probe, &set).await?;
+    // What was lost elsewhere and turns up here was published.
+    set.union(&position.lost.as_ref().map_or(GtidSet::empty(set.flavor()), |l| l.published()));
     Ok(DumpFrom::Gtid(set))
 }
 
 /// The server must have what we lack, and lack nothing that we have.
-async fn check_gtids(session: &mut Session, probe: &Probe, ours: &GtidSet) -> Result<(), Error> {
+async fn check_gtids(
+    settings: &Settings,
+    session: &mut Session,
+    probe: &Probe,
+    ours: &GtidSet,
+) -> Result<(), Error> {
+    let address = session.address().to_owned();
     if ours.flavor() != probe.flavor {
-        return Err(Error::Behind { errant: ours.to_string() });
+        return Err(Error::Behind { address, lost: ours.to_string() });
     }
-    let (executed, purged) = match probe.flavor {
-        Flavor::MySql => probe::executed_and_purged(session).await?,
-        Flavor::MariaDb => {
-            let text = probe.variable("gtid_binlog_pos").unwrap_or_default();
-            (GtidSet::parse(Flavor::MariaDb, text).ok(), None)
+    // A transaction is in the binlog, and sent, before it counts as executed.
+    let mut tries = 0;
+    loop {
+        let executed = failover::executed(session, probe).await?;
+        if ours.is_subset_of(&executed) {
+            break;
         }
-    };
-    if let Some(mut missing) = purged
-        && !missing.is_subset_of(ours)
-    {
+        if tries == MOST_LOOKS {
+            let mut lost = ours.clone();
+            lost.subtract(&executed);
+            return Err(Error::Behind { address, lost: lost.to_string() });
+        }
+        tries += 1;
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+    let mut missing = failover::purged(settings, session, probe).await?;
+    if !missing.is_subset_of(ours) {
         missing.subtract(ours);
         return Err(Error::GtidHole { missing: missing.to_string() });
-    }
-    if let Some(executed) = executed
-        && !ours.is_subset_of(&executed)
-    {
-        let mut errant = ours.clone();
-        errant.subtract(&executed);
-        return Err(Error::Behind { errant: errant.to_string() });
     }
     Ok(())
 }

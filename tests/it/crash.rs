@@ -10,6 +10,7 @@
 //! The short form kills a few times; `SLUICE_CRASH_KILLS=20` is the long one. The seed is printed;
 //! `SLUICE_CRASH_SEED` repeats the random choices (not the timing).
 
+mod failover;
 mod fetcher;
 mod judgement;
 mod load;

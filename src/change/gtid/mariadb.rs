@@ -78,6 +78,17 @@ impl MariaDbGtids {
         }
     }
 
+    /// The domains of both, each where the one that is behind has it.
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
+        let both = self.domains.iter().filter_map(|last| {
+            if other.contains(last.domain, last.seq) {
+                return Some(*last);
+            }
+            other.domains.iter().find(|theirs| theirs.domain == last.domain).copied()
+        });
+        Self { domains: both.collect() }
+    }
+
     /// Keeps the domains in which `other` is behind.
     pub fn subtract(&mut self, other: &Self) {
         self.domains.retain(|last| !other.contains(last.domain, last.seq));

@@ -188,6 +188,33 @@ impl GtidSet {
         }
     }
 
+    /// What both have. Of MariaDB: of each domain, how far both have come.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::MySql(a), Self::MySql(b)) => {
+                let (mut lacking, mut both) = (a.clone(), a.clone());
+                lacking.subtract(b);
+                both.subtract(&lacking);
+                Self::MySql(both)
+            }
+            (Self::MariaDb(a), Self::MariaDb(b)) => Self::MariaDb(a.intersection(b)),
+            (Self::MySql(_), Self::MariaDb(_)) | (Self::MariaDb(_), Self::MySql(_)) => {
+                Self::empty(self.flavor())
+            }
+        }
+    }
+
+    /// Those that were not first committed on the server of that UUID. Of MariaDB none: in a
+    /// domain the later stands for all before it.
+    pub(crate) fn not_of(&self, server: &str) -> Self {
+        match (self, server.parse()) {
+            (Self::MySql(set), Ok(sid)) => Self::MySql(set.not_of(sid)),
+            (Self::MySql(set), Err(_)) => Self::MySql(set.clone()),
+            (Self::MariaDb(_), _) => Self::empty(Flavor::MariaDb),
+        }
+    }
+
     /// Reads the server's text form; white space between its parts does not count.
     pub fn parse(flavor: Flavor, text: &str) -> Result<Self, GtidError> {
         Ok(match flavor {

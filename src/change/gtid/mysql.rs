@@ -129,6 +129,12 @@ impl MySqlGtids {
         }
     }
 
+    /// Those of other UUIDs.
+    pub(crate) fn not_of(&self, sid: Sid) -> Self {
+        let sources = self.sources.iter().filter(|source| source.sid != sid).cloned();
+        Self { sources: sources.collect() }
+    }
+
     /// Takes all of `other` away.
     pub fn subtract(&mut self, other: &Self) {
         for source in &mut self.sources {

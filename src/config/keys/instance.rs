@@ -17,16 +17,16 @@ const ENCRYPTED: &str = "encrypted passwords are not served: write the password 
 const GROUP: &str = "an instance here reads one server: give each of these servers an instance of its own, a folder with its own canal.instance.master.address";
 const OCEANBASE: &str = "OceanBase's log proxy is not served";
 const ONE_WAY: &str = "instances are set up in one way";
-const STANDBY: &str = "fail-over to a standby is not served yet";
+const DETECTING: &str = "the replication connection has heartbeats of its own";
 
 pub(super) const KEYS: &[Key] = &[
     // The source.
     served(
         HERE,
         "canal.instance.master.address",
-        Kind::Address,
+        Kind::Addresses,
         "127.0.0.1:3306",
-        "the MySQL or MariaDB server, host:port",
+        "the MySQL or MariaDB server, host:port; by comma further ones to go to when it is lost",
     ),
     served(
         HERE,
@@ -136,7 +136,49 @@ pub(super) const KEYS: &[Key] = &[
         "the password of the archive or of the key",
     ),
     idle(HERE, "canal.instance.master.clientCertificateKeyStoreType", "", STORE_TYPE),
-    later(HERE, "canal.instance.standby.*", "", STANDBY),
+    served(
+        HERE,
+        "canal.instance.standby.address",
+        Kind::Addresses,
+        "",
+        "servers to go to when the master is lost, by GTID; they have to replicate from it, or it from them",
+    ),
+    served(
+        HERE,
+        "canal.instance.standby.journal.name",
+        Kind::Text,
+        "",
+        "first position if the first start is at a standby, binlog file",
+    ),
+    served(
+        HERE,
+        "canal.instance.standby.position",
+        OFFSET,
+        "",
+        "first position at a standby, offset in that file",
+    ),
+    served(
+        HERE,
+        "canal.instance.standby.timestamp",
+        OFFSET,
+        "",
+        "first position at a standby, by time: milliseconds since 1970",
+    ),
+    served(
+        HERE,
+        "canal.instance.standby.gtid",
+        Kind::Text,
+        "",
+        "first position at a standby, by executed GTID set (with gtidon)",
+    ),
+    later(HERE, "canal.instance.standby.*", "", "TLS is that of the master"),
+    served(
+        HERE,
+        "sluice.failover.lost",
+        Kind::OneOf(&["stop", "accept"]),
+        "stop",
+        "servers are left only that lack what was published: stop, or go on without it, said loudly",
+    ),
     idle(
         HERE,
         "canal.instance.network.receiveBufferSize",
@@ -156,17 +198,28 @@ pub(super) const KEYS: &[Key] = &[
         "30",
         "seconds without a byte from the server after which the connection is given up; heartbeats are asked for every 2 seconds, or three times as often as this if that is less",
     ),
-    later(
+    idle(HERE, "canal.instance.detecting.enable", "false", DETECTING),
+    as_shipped(idle(HERE, "canal.instance.detecting.sql", "select 1", DETECTING), &[XDUAL]),
+    as_shipped(idle(HERE, "canal.instance.detecting.interval.time", "3", DETECTING), &["5"]),
+    served(
         HERE,
-        "canal.instance.detecting.enable",
-        "false",
-        "heartbeat statements are not served yet: the replication connection has heartbeats of its own",
+        "canal.instance.detecting.retry.threshold",
+        Kind::Number(0, 1000),
+        "3",
+        "as many connections in a row may fail before another server is asked, if there is one",
     ),
-    as_shipped(later(HERE, "canal.instance.detecting.sql", "select 1", STANDBY), &[XDUAL]),
-    as_shipped(later(HERE, "canal.instance.detecting.interval.time", "3", STANDBY), &["5"]),
-    later(HERE, "canal.instance.detecting.retry.threshold", "3", STANDBY),
-    later(HERE, "canal.instance.detecting.heartbeatHaEnable", "false", STANDBY),
-    later(HERE, "canal.instance.fallbackIntervalInSeconds", "60", STANDBY),
+    idle(
+        HERE,
+        "canal.instance.detecting.heartbeatHaEnable",
+        "false",
+        "a standby that is set is used",
+    ),
+    idle(
+        HERE,
+        "canal.instance.fallbackIntervalInSeconds",
+        "60",
+        "another server is gone to by GTID: nothing is read twice",
+    ),
     idle(
         HERE,
         "canal.auto.reset.latest.pos.mode",

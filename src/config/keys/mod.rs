@@ -33,8 +33,8 @@ pub enum Kind {
     Number(i64, i64),
     /// One of these words, in any case.
     OneOf(&'static [&'static str]),
-    /// `host:port`.
-    Address,
+    /// `host:port`, or several by comma.
+    Addresses,
     /// A path.
     Path,
 }

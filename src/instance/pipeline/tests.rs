@@ -57,6 +57,7 @@ fn start() -> Position {
         server_uuid: "server".into(),
         file_created: 0,
         event_time: 0,
+        lost: None,
     })
 }
 

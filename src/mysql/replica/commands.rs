@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
             DumpFrom::Gtid(set @ GtidSet::MariaDb(_)) => {
                 for setting in [
                     format!("SET @slave_connect_state = '{set}'"),
-                    "SET @slave_gtid_strict_mode = 0".to_owned(),
+                    "SET @slave_gtid_strict_mode = @@GLOBAL.gtid_strict_mode".to_owned(),
                     "SET @slave_gtid_ignore_duplicates = 0".to_owned(),
                 ] {
                     self.ask(&setting).await?;

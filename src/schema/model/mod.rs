@@ -172,6 +172,16 @@ impl Model {
         if self.folds_case { lower(name) } else { name.to_owned() }
     }
 
+    /// Forgets every table and database.
+    pub(crate) fn forget(&mut self) {
+        for name in self.tables.keys().cloned().collect::<Vec<_>>() {
+            self.change(&name, |entry| *entry = Entry::default());
+        }
+        for name in self.databases.keys().cloned().collect::<Vec<_>>() {
+            self.set_database(&name, None);
+        }
+    }
+
     /// Changes a table's entry; an empty one is forgotten.
     pub(crate) fn change(&mut self, name: &TableName, change: impl FnOnce(&mut Entry)) {
         let name = self.fold(name);

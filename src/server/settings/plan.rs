@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::change::{Flavor, GtidSet, RowsKind};
 use crate::config::{
     Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Instance, OnStatement,
-    OnUnknownBranch, Problem, RouteConfig, SourceConfig, TlsMode, TopicRule,
+    OnUnknownBranch, Problem, RouteConfig, SourceConfig, SourceServer, TlsMode, TopicRule,
 };
 use crate::filter::{FieldFilter, TableFilter};
 use crate::format::Zone;
@@ -15,13 +15,15 @@ use crate::format::flat::{self, FlatSettings, LabelForm};
 use crate::instance::{MetaDat, Plan, Publication, Renamed};
 use crate::mysql::{self, Endpoint};
 use crate::route::{self, RouteSettings, Router};
-use crate::{schema, source};
+use crate::source::failover::{self, Failover};
+use crate::{config, schema, source};
 
 use super::secrets;
 
 const FILTER: &str = "canal.instance.filter.regex";
 const FIELDS: &str = "canal.instance.filter.field";
 const GTID: &str = "canal.instance.master.gtid";
+const STANDBY_GTID: &str = "canal.instance.standby.gtid";
 const ZONE: &str = "sluice.timezone";
 
 /// Builds the plan of an instance, or says all that is wrong with its settings.
@@ -42,14 +44,24 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
     let zone = zone.map_err(|error| refuse(ZONE, &error));
     let gtid = config.source.server.start.gtid.as_deref().map(gtid_set).transpose();
     let gtid = gtid.map_err(|error| refuse(GTID, &error));
-    let (Ok(filter), Ok(fields), Ok(router), Ok(zone), Ok(gtid)) =
-        (filter, fields, router, zone, gtid)
+    let standbys: Result<Vec<_>, ()> = config
+        .source
+        .standbys
+        .iter()
+        .map(|server| {
+            let gtid = server.start.gtid.as_deref().map(gtid_set).transpose();
+            gtid.map(|gtid| (server, gtid)).map_err(|error| refuse(STANDBY_GTID, &error))
+        })
+        .collect();
+    let (Ok(filter), Ok(fields), Ok(router), Ok(zone), Ok(gtid), Ok(standbys)) =
+        (filter, fields, router, zone, gtid, standbys)
     else {
         return Err(problems);
     };
     let path = config.meta_dat.clone();
     let mut source = source_settings(&config.name, &config.source, &config.filter, filter, gtid);
     source.endpoint.ask = secrets::ask(instance)?;
+    source.failover = failover(&config.source, &source.endpoint, standbys);
     Ok(Plan {
         source,
         zone_of_server: zone.is_none(),
@@ -94,12 +106,7 @@ fn source_settings(
     settings.replica.read_timeout = config.heartbeat.read_timeout;
     settings.by_gtid = config.gtid;
     settings.executed_text = config.gtid;
-    settings.start = source::StartAt {
-        file: server.start.file.clone(),
-        offset: server.start.offset,
-        timestamp: server.start.timestamp,
-        gtid_set,
-    };
+    settings.start = start_at(&server.start, gtid_set);
     settings.adopt = match config.adopt {
         Adopt::Never => schema::Adopt::Never,
         Adopt::Current => schema::Adopt::Current,
@@ -121,6 +128,32 @@ fn source_settings(
         images: config.row_images.clone(),
     };
     settings
+}
+
+fn start_at(start: &config::StartAt, gtid_set: Option<GtidSet>) -> source::StartAt {
+    source::StartAt {
+        file: start.file.clone(),
+        offset: start.offset,
+        timestamp: start.timestamp,
+        gtid_set,
+    }
+}
+
+/// The other servers: account and TLS are those of the first.
+fn failover(
+    config: &SourceConfig,
+    first: &Endpoint,
+    standbys: Vec<(&SourceServer, Option<GtidSet>)>,
+) -> Failover {
+    let standbys = standbys.into_iter().map(|(server, gtid_set)| failover::Server {
+        endpoint: first.at(&server.address.host, server.address.port),
+        start: start_at(&server.start, gtid_set),
+    });
+    Failover {
+        standbys: standbys.collect(),
+        tries: config.retry_threshold,
+        accept_lost: config.accept_lost,
+    }
 }
 
 /// The address that the server sees us under; loopback when there is no way to it, which

@@ -34,6 +34,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("canal.instance.master.gtid", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"),
     ("canal.instance.master.journal.name", "binlog.000007"),
     ("canal.instance.master.sslMode", "REQUIRED"),
+    ("canal.instance.standby.address", "10.0.0.9:3307"),
+    ("canal.instance.standby.gtid", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"),
+    ("canal.instance.standby.journal.name", "binlog.000007"),
     ("canal.ip", "127.0.0.1"),
     ("canal.mq.dynamicTopic", "a\\..*"),
     ("canal.mq.dynamicTopicPartitionNum", "a:3"),
@@ -52,6 +55,11 @@ const OTHERS: &[(&str, &str)] = &[
 const BESIDE: &[(&str, &str, &str)] = &[
     ("canal.mq.database.hash", "canal.mq.partitionHash", "a\\..*:$pk$"),
     ("canal.instance.master.position", "canal.instance.master.journal.name", "binlog.000007"),
+    ("canal.instance.standby.gtid", "canal.instance.standby.address", "10.0.0.9:3307"),
+    ("canal.instance.standby.journal.name", "canal.instance.standby.address", "10.0.0.9:3307"),
+    ("canal.instance.standby.position", "canal.instance.standby.address", "10.0.0.9:3307"),
+    ("canal.instance.standby.position", "canal.instance.standby.journal.name", "binlog.000007"),
+    ("canal.instance.standby.timestamp", "canal.instance.standby.address", "10.0.0.9:3307"),
     ("broker.id", "node.id", ""),
     ("log.dir", "log.dirs", ""),
     ("log.retention.hours", "log.retention.ms", ""),
@@ -76,7 +84,7 @@ fn other_value(name: &str, kind: Kind, default: &str) -> Option<String> {
             .iter()
             .find(|word| !word.eq_ignore_ascii_case(default))
             .map(|word| (*word).to_owned()),
-        Kind::Text | Kind::Secret | Kind::Address | Kind::Path => {
+        Kind::Text | Kind::Secret | Kind::Addresses | Kind::Path => {
             panic!("{name} is served, and the table OTHERS of this test has no other value for it")
         }
     }

@@ -13,6 +13,7 @@ fn position(gtid_set: Executed) -> MySqlPosition {
         server_uuid: "5d371c25-eaf9-11f1-acab-02fc00000001".into(),
         file_created: 7,
         event_time: 8,
+        lost: None,
     }
 }
 

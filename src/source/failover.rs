@@ -1,0 +1,349 @@
+//! Which of an instance's servers is read, from one session to the next.
+//!
+//! In: how each session ended. Out: the server of the next one, or that none is left. Always: a
+//! server that lacks what was published is never read; another server is gone to only by GTID,
+//! after what it has was compared with what we have.
+//!
+//! ```text
+//! does not answer ─ tries used up ─▶ the next server
+//! cannot serve the position ───────▶ the next server, at once
+//! no server left, one lacks what we published ─▶ stop, or go on without it
+//! no server left, one may come back ─▶ the round begins anew
+//! no server left ─▶ the ordinary reaction to the last error
+//! ```
+
+use crate::binlog::FIRST_EVENT;
+use crate::change::{CountedSet, Executed, Flavor, GtidSet, Loss, MySqlPosition};
+use crate::mysql::probe::{self, Probe};
+use crate::mysql::{Endpoint, Session};
+
+use super::scan::{self, Until};
+use super::{Error, Settings, StartAt};
+
+/// A server that has, or will have, what the others have.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its address, and the account there.
+    pub endpoint: Endpoint,
+    /// Where to begin on it when nothing is committed.
+    pub start: StartAt,
+}
+
+/// What leads to another server.
+#[derive(Clone, Debug)]
+pub struct Failover {
+    /// The servers to go to, in this order; the first one is in [`Settings`] itself.
+    pub standbys: Vec<Server>,
+    /// As many tries may fail in a row before another server is asked
+    /// (`canal.instance.detecting.retry.threshold`).
+    pub tries: u32,
+    /// Whether to go on without what the servers left have lost (`sluice.failover.lost`). Of a
+    /// session: whether its server's loss is accepted.
+    pub accept_lost: bool,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self { standbys: Vec::new(), tries: 3, accept_lost: false }
+    }
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Servers {
+    settings: Vec<Settings>,
+    current: usize,
+    /// Tries that failed since there was progress, or since the server was chosen.
+    failed: u32,
+    /// Why each of them was left since there was progress.
+    left: Vec<Option<Left>>,
+    /// What the last round showed to be lost, and how often in a row.
+    lost: Option<(String, u32)>,
+    /// Whether a loss is accepted without asking.
+    accepts: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Left {
+    Silent,
+    Unusable,
+    /// It lacks these.
+    Behind(String),
+}
+
+/// What follows the failure of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// What the error itself leads to.
+    AsEver,
+    /// Another server is asked.
+    Other {
+        /// Its address.
+        address: String,
+    },
+    /// None can be read, but one may come back: the round begins anew.
+    Again,
+    /// Only servers are left that lack what was published.
+    Lost {
+        /// What that server lacks.
+        lost: String,
+        /// Its address.
+        address: String,
+    },
+}
+
+/// A server may still be applying what it has received: as often the same has to be lacking.
+const ROUNDS: u32 = 3;
+
+impl Servers {
+    /// Begins at the first.
+    pub fn new(settings: &Settings) -> Self {
+        let standbys = settings.failover.standbys.iter().map(|server| Settings {
+            endpoint: server.endpoint.clone(),
+            start: server.start.clone(),
+            ..settings.clone()
+        });
+        let accepts = settings.failover.accept_lost;
+        let mut settings: Vec<_> = std::iter::once(settings.clone()).chain(standbys).collect();
+        for one in &mut settings {
+            one.failover.accept_lost = false;
+        }
+        let left = vec![None; settings.len()];
+        Self { settings, current: 0, failed: 0, left, lost: None, accepts }
+    }
+
+    /// The settings of each.
+    pub fn all(&self) -> &[Settings] {
+        &self.settings
+    }
+
+    /// The settings of the server to ask.
+    pub fn settings(&self) -> &Settings {
+        // `current` counts within them.
+        &self.settings[self.current]
+    }
+
+    /// Something became durable, so the server is well.
+    pub fn progressed(&mut self) {
+        self.failed = 0;
+        self.left.fill(None);
+        self.lost = None;
+        for one in &mut self.settings {
+            one.failover.accept_lost = false;
+        }
+    }
+
+    /// A session ended by an error.
+    pub fn failed(&mut self, error: &Error) -> Next {
+        let Some(left) = left(error) else { return Next::AsEver };
+        self.failed += 1;
+        let patient = matches!(left, Left::Silent) && self.failed <= self.tries();
+        // A server alone is left by nobody; but it may be that it lacks what was published.
+        let alone = self.settings.len() == 1;
+        if patient || alone && !matches!(left, Left::Behind(_)) {
+            return Next::AsEver;
+        }
+        self.leave(left)
+    }
+
+    fn tries(&self) -> u32 {
+        self.settings().failover.tries
+    }
+
+    fn leave(&mut self, why: Left) -> Next {
+        if let Some(left) = self.left.get_mut(self.current) {
+            *left = Some(why);
+        }
+        self.failed = 0;
+        let count = self.settings.len();
+        let order = (1..count).map(|step| (self.current + step) % count);
+        let untried =
+            order.clone().find(|index| self.left.get(*index).is_some_and(Option::is_none));
+        if let Some(next) = untried {
+            self.current = next;
+            return Next::Other { address: self.settings().endpoint.address() };
+        }
+        self.round()
+    }
+
+    /// Each was left: begin with them anew, unless what they lack does not come any more.
+    fn round(&mut self) -> Next {
+        let behind = self.left.iter().enumerate().find_map(|(index, left)| match left {
+            Some(Left::Behind(gtids)) => Some((index, gtids.clone())),
+            Some(Left::Silent | Left::Unusable) | None => None,
+        });
+        let may_come_back = self.left.iter().flatten().any(|left| matches!(left, Left::Silent));
+        self.left.fill(None);
+        let Some((index, gtids)) = behind else {
+            self.lost = None;
+            self.current = (self.current + 1) % self.settings.len();
+            return if may_come_back { Next::Again } else { Next::AsEver };
+        };
+        let times = match self.lost.take() {
+            Some((before, times)) if before == gtids => times + 1,
+            _ => 1,
+        };
+        if times < ROUNDS {
+            self.lost = Some((gtids, times));
+            self.current = (self.current + 1) % self.settings.len();
+            return Next::Again;
+        }
+        self.current = index;
+        if self.accepts
+            && let Some(settings) = self.settings.get_mut(index)
+        {
+            settings.failover.accept_lost = true;
+            return Next::Again;
+        }
+        Next::Lost { lost: gtids, address: self.settings().endpoint.address() }
+    }
+}
+
+/// Whether an error is the server's, so that another one may do better.
+fn left(error: &Error) -> Option<Left> {
+    match error {
+        Error::Behind { lost, .. } => Some(Left::Behind(lost.clone())),
+        Error::Mysql(error) if error.is_passing() => Some(Left::Silent),
+        Error::Mysql(_)
+        | Error::NoBinlog { .. }
+        | Error::Purged { .. }
+        | Error::GtidHole { .. }
+        | Error::OtherServer { .. }
+        | Error::Reset { .. }
+        | Error::Refused { .. }
+        | Error::Unfit(_) => Some(Left::Unusable),
+        Error::Schema { .. }
+        | Error::Capture(_)
+        | Error::Event { .. }
+        | Error::Broken(_)
+        | Error::Unsupported { .. }
+        | Error::Statement { .. }
+        | Error::UnknownBranch { .. }
+        | Error::Start(_)
+        | Error::Closed => None,
+    }
+}
+
+/// Where to go on at a server that lacks what was published: behind what both have.
+pub async fn without_lost(
+    endpoint: &Endpoint,
+    position: &MySqlPosition,
+) -> Result<MySqlPosition, Error> {
+    let mut session = Session::connect(endpoint).await?;
+    let probe = Probe::read(&mut session).await?;
+    let executed = executed(&mut session, &probe).await?;
+    session.close().await;
+    let Some(ours) = position.gtid_set.counted() else {
+        return Err(Error::OtherServer {
+            position: Box::new(position.clone()),
+            was: position.server_uuid.to_string(),
+            is: probe.uuid.to_string(),
+        });
+    };
+    Ok(behind_both(position, &ours.whole(), &executed, &probe))
+}
+
+/// The same, where the server lacks something and that was accepted beforehand
+/// (`sluice.failover.lost=accept`); said loudly.
+pub(super) async fn accepted(
+    session: &mut Session,
+    probe: &Probe,
+    position: &MySqlPosition,
+) -> Result<Option<MySqlPosition>, Error> {
+    let Some(ours) = position.gtid_set.counted().map(CountedSet::whole) else { return Ok(None) };
+    if *position.server_uuid == *probe.uuid || ours.flavor() != probe.flavor {
+        return Ok(None);
+    }
+    let executed = executed(session, probe).await?;
+    if ours.is_subset_of(&executed) {
+        return Ok(None);
+    }
+    let new = behind_both(position, &ours, &executed, probe);
+    let lost = new.lost.as_ref().map(|lost| lost.gtids.to_string()).unwrap_or_default();
+    tracing::error!(
+        lost,
+        server = session.address(),
+        "TRANSACTIONS THAT WERE PUBLISHED ARE LOST on the server that is gone on to \
+         (sluice.failover.lost=accept)"
+    );
+    Ok(Some(new))
+}
+
+fn behind_both(
+    position: &MySqlPosition,
+    ours: &GtidSet,
+    executed: &GtidSet,
+    probe: &Probe,
+) -> MySqlPosition {
+    let kept = ours.intersection(executed);
+    let mut gtids = ours.clone();
+    gtids.subtract(executed);
+    if let Some(before) = &position.lost {
+        gtids.union(&before.gtids);
+    }
+    let lost = Loss { gtids, on: probe.uuid.clone() };
+    MySqlPosition {
+        file: "".into(),
+        offset: 0,
+        gtid_set: Executed::from(kept),
+        by_gtid: true,
+        server_uuid: probe.uuid.clone(),
+        file_created: 0,
+        event_time: position.event_time,
+        lost: Some(Box::new(lost)),
+    }
+}
+
+/// What a server has executed.
+pub(super) async fn executed(session: &mut Session, probe: &Probe) -> Result<GtidSet, Error> {
+    let set = match probe.flavor {
+        Flavor::MySql => probe::executed_and_purged(session).await?.0,
+        Flavor::MariaDb => {
+            let rows = session.query("SELECT @@GLOBAL.gtid_binlog_pos").await?;
+            let text = rows.first().and_then(|row| row.text_at(0)).unwrap_or_default();
+            GtidSet::parse(probe.flavor, text).ok()
+        }
+    };
+    Ok(set.unwrap_or_else(|| GtidSet::empty(probe.flavor)))
+}
+
+/// What of a server keeps a failover to it, or from it, from working; where there is another.
+pub(super) fn unfit(probe: &Probe, settings: &Settings) -> Option<String> {
+    if settings.failover.standbys.is_empty() {
+        return None;
+    }
+    let written = ["log_replica_updates", "log_slave_updates"];
+    if !probe.has_gtids() {
+        return Some(
+            "gtid_mode is not ON: without GTIDs no place is found on another server, and a \
+             standby is of no use"
+                .to_owned(),
+        );
+    }
+    let off = |name: &&str| probe.variable(name) == Some("OFF");
+    written.into_iter().find(off).map(|name| {
+        format!("{name} is OFF: what it replicates is not in its binlog, and cannot be read of it")
+    })
+}
+
+/// What of that is in no binlog of it any more.
+pub(super) async fn purged(
+    settings: &Settings,
+    session: &mut Session,
+    probe: &Probe,
+) -> Result<GtidSet, Error> {
+    let set = match probe.flavor {
+        Flavor::MySql => probe::executed_and_purged(session).await?.1,
+        Flavor::MariaDb => match probe::binlog_files(session).await?.first() {
+            // The file begins with what was executed before it.
+            Some(oldest) => {
+                scan::walk(settings, &oldest.name, Until::Offset(FIRST_EVENT)).await?.gtid_set
+            }
+            None => None,
+        },
+    };
+    Ok(set.unwrap_or_else(|| GtidSet::empty(probe.flavor)))
+}
+
+#[cfg(test)]
+mod tests;

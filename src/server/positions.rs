@@ -4,9 +4,13 @@
 //! runs. Out: what the next start of the instance will find. A change is written as the
 //! instance itself writes, so a writer of the instance that still lives is fenced by it.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
 use crate::change::{Executed, Flavor, GtidError, GtidSet, Loss, MySqlPosition, Position};
 use crate::control::Place;
-use crate::log::{Log, Restored, StateKind, StateWrite, TopicError, WriterError};
+use crate::log::{Log, Restored, StateKind, StateWrite, TopicError, Writer, WriterError};
 use crate::sink::PositionError;
 use crate::sink::position_record::PositionRecords;
 
@@ -62,8 +66,9 @@ impl Positions<'_> {
         Ok(parsed(instance, &restored)?.1)
     }
 
-    /// Makes an instance go on from `place`; returns the new position. What is known of tables
-    /// was true at the old place: it is forgotten in the same commit.
+    /// Makes an instance go on from `place`; returns the new position. What is known of tables,
+    /// and which XA branches are held, was true at the old place: it is forgotten in the same
+    /// commit.
     pub async fn set(&self, instance: &str, place: &Place) -> Result<Position, Error> {
         let none = || Error::None(instance.to_owned());
         if !self.has(instance, POSITIONS) {
@@ -77,6 +82,10 @@ impl Positions<'_> {
         let written = records.write(&position).map_err(|reason| unreadable(instance, reason))?;
         let forget = |(key, _)| StateWrite { kind: StateKind::Schema, key, value: None };
         let mut state: Vec<_> = restored.schema.into_iter().map(forget).collect();
+        // At a named place no XA branch is held: what is needed of one is looked for there.
+        for key in live_keys(&writer, StateKind::Xa).await? {
+            state.push(StateWrite { kind: StateKind::Xa, key, value: None });
+        }
         state.extend(written.base.map(StateWrite::position_base));
         writer.commit(written.position, state).await?.await?;
         Ok(position)
@@ -101,6 +110,25 @@ impl Positions<'_> {
 
     fn topic(&self, instance: &str, what: &str) -> String {
         format!("__{}.{instance}.{what}", self.group)
+    }
+}
+
+/// The keys that have a value.
+async fn live_keys(writer: &Writer, kind: StateKind) -> Result<BTreeSet<Bytes>, Error> {
+    let (mut live, mut offset) = (BTreeSet::new(), 0);
+    loop {
+        let read = writer.read_state(kind, offset).await?;
+        for (_, key, value) in read.records {
+            if value.is_some() {
+                live.insert(key);
+            } else {
+                live.remove(&key);
+            }
+        }
+        if read.next == offset {
+            return Ok(live);
+        }
+        offset = read.next;
     }
 }
 

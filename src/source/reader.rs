@@ -389,8 +389,9 @@ impl<'a> Reader<'a> {
     /// Hands over the position behind what had nothing to publish.
     fn flush_idle(&mut self, outlet: Outlet<'_>) {
         let Some(commit) = self.idle.take() else { return };
-        // A transaction is open: its own commit takes the passed GTIDs along.
-        if !self.assembler.is_between() {
+        // A transaction is open, or its end waits for proof: its own commit takes the passed GTIDs
+        // along.
+        if !self.assembler.is_between() || !matches!(self.proof, Proof::Given) {
             self.idle.put_back(commit);
             return;
         }
@@ -406,7 +407,8 @@ impl<'a> Reader<'a> {
 
     /// Between transactions, the source stands behind what it has read.
     fn note_idle(&mut self, time: u32) {
-        if self.quest.is_none() && self.assembler.is_between() && self.tracker.created() != 0 {
+        let is_between = self.assembler.is_between() && matches!(self.proof, Proof::Given);
+        if self.quest.is_none() && is_between && self.tracker.created() != 0 {
             let tracker = &self.tracker;
             let is_news = !self.is_on_its_server()
                 || *self.reached.file != **tracker.file()

@@ -42,6 +42,15 @@ pub(crate) struct Walked {
     pub(crate) asked: Asked,
 }
 
+impl Walked {
+    /// Adds what was executed before all files that there are.
+    pub(crate) fn add(&mut self, elsewhere: Option<&GtidSet>) {
+        if let (Some(set), Some(elsewhere)) = (&mut self.gtid_set, elsewhere) {
+            set.union(elsewhere);
+        }
+    }
+}
+
 /// What is at the offset that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {

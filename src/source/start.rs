@@ -154,7 +154,9 @@ impl Finder<'_> {
                 found.size
             )));
         }
+        let elsewhere = executed_elsewhere(self.session, self.probe).await?;
         let mut walked = self.walked_to(file, offset).await?;
+        walked.add(elsewhere.as_ref());
         match walked.asked {
             Asked::Boundary => {}
             Asked::Inside => {
@@ -199,7 +201,9 @@ impl Finder<'_> {
     }
 
     async fn in_file(&mut self, file: &str, seconds: u32) -> Result<MySqlPosition, Error> {
-        let walked = scan::walk(self.settings, file, Until::Time(seconds)).await?;
+        let elsewhere = executed_elsewhere(self.session, self.probe).await?;
+        let mut walked = scan::walk(self.settings, file, Until::Time(seconds)).await?;
+        walked.add(elsewhere.as_ref());
         Ok(self.position(file, walked))
     }
 
@@ -244,10 +248,7 @@ pub(crate) async fn end(
     probe: &Probe,
 ) -> Result<MySqlPosition, Error> {
     // Asked first, so that it holds nothing from behind the end.
-    let elsewhere = match probe.flavor {
-        Flavor::MySql if probe.has_gtids() => probe::executed_and_purged(session).await?.1,
-        Flavor::MySql | Flavor::MariaDb => None,
-    };
+    let elsewhere = executed_elsewhere(session, probe).await?;
     let Some((file, offset)) = probe::binlog_place(session).await? else {
         return Err(Error::NoBinlog { address: settings.endpoint.address() });
     };
@@ -256,10 +257,7 @@ pub(crate) async fn end(
     if !probe.has_gtids() {
         walked.offset = offset;
     }
-    // What a replica without log_replica_updates has executed is in none of its files.
-    if let (Some(set), Some(elsewhere)) = (&mut walked.gtid_set, &elsewhere) {
-        set.union(elsewhere);
-    }
+    walked.add(elsewhere.as_ref());
     walked.time = 0;
     Ok(paired(probe, &file, walked))
 }
@@ -280,6 +278,18 @@ pub(crate) async fn is_visible(
         (Flavor::MySql, Some(set)) => {
             Ok(probe::waits_until_executed(session, &set.whole(), VISIBLE_WITHIN).await?)
         }
+    }
+}
+
+/// What the server has executed that no file of its binlog tells of: that of a dump or clone that
+/// it was made from (`gtid_purged` was set), or of a replica without `log_replica_updates`.
+async fn executed_elsewhere(
+    session: &mut Session,
+    probe: &Probe,
+) -> Result<Option<GtidSet>, Error> {
+    match probe.flavor {
+        Flavor::MySql if probe.has_gtids() => Ok(probe::executed_and_purged(session).await?.1),
+        Flavor::MySql | Flavor::MariaDb => Ok(None),
     }
 }
 

@@ -48,7 +48,7 @@ type Make = fn(&Path, &[u8], &str) -> Result<Vec<u8>, String>;
 
 /// All that an instance shows its server.
 #[derive(Clone)]
-struct Sources {
+pub(super) struct Sources {
     user: String,
     password: Text,
     authorities: Option<Store>,
@@ -57,6 +57,16 @@ struct Sources {
 
 /// What asks for the credentials of an instance; none if the configuration holds them.
 pub(super) fn ask(instance: &Instance) -> Result<Option<Ask>, Vec<Problem>> {
+    let Some(sources) = sources(instance)? else { return Ok(None) };
+    let sources = Arc::new(sources);
+    Ok(Some(Ask::new(move || {
+        let sources = Arc::clone(&sources);
+        Box::pin(async move { sources.read().await })
+    })))
+}
+
+/// What is to be asked, if anything is.
+pub(super) fn sources(instance: &Instance) -> Result<Option<Sources>, Vec<Problem>> {
     let config = &instance.config.source;
     let mut problems = Vec::new();
     let mut text = |key: &str, text: &str| {
@@ -81,12 +91,7 @@ pub(super) fn ask(instance: &Instance) -> Result<Option<Ask>, Vec<Problem>> {
     if is_here && authorities.is_none() && identity.is_none() {
         return Ok(None);
     }
-    let sources = Sources { user: config.user.clone(), password, authorities, identity };
-    let sources = Arc::new(sources);
-    Ok(Some(Ask::new(move || {
-        let sources = Arc::clone(&sources);
-        Box::pin(async move { sources.read().await })
-    })))
+    Ok(Some(Sources { user: config.user.clone(), password, authorities, identity }))
 }
 
 impl Sources {
@@ -103,6 +108,16 @@ impl Sources {
             credentials.identity = Some(store.read(stores::identity).await?.into());
         }
         Ok(credentials)
+    }
+}
+
+#[cfg(test)]
+impl Sources {
+    /// All of it, as text.
+    pub(super) fn revealed(&self) -> String {
+        let store = |store: &Store| (store.path.clone(), store.password.text.clone());
+        let stores = (self.authorities.as_ref().map(store), self.identity.as_ref().map(store));
+        format!("{} {} {stores:?}", self.user, self.password.text)
     }
 }
 

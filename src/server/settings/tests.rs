@@ -15,6 +15,9 @@ const SHIPPED: [(&str, &str); 3] = [
     ),
 ];
 
+const AUTHORITIES: &str = "file:/etc/ca.pem";
+const CLIENT: &str = "file:///etc/client.p12";
+
 /// A value beside the shipped one, for keys whose kind does not tell it.
 const OTHERS: &[(&str, &str)] = &[
     ("advertised.listeners", "PLAINTEXT://kafka.example.com:9092"),
@@ -31,9 +34,13 @@ const OTHERS: &[(&str, &str)] = &[
     ("canal.instance.filter.field", "a.b:c"),
     ("canal.instance.filter.regex", "a\\..*"),
     ("canal.instance.master.address", "10.0.0.9:3307"),
+    ("canal.instance.master.clientCertificateKeyStorePassword", "other"),
+    ("canal.instance.master.clientCertificateKeyStoreUrl", CLIENT),
     ("canal.instance.master.gtid", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"),
     ("canal.instance.master.journal.name", "binlog.000007"),
     ("canal.instance.master.sslMode", "REQUIRED"),
+    ("canal.instance.master.trustCertificateKeyStorePassword", "other"),
+    ("canal.instance.master.trustCertificateKeyStoreUrl", AUTHORITIES),
     ("canal.instance.standby.address", "10.0.0.9:3307"),
     ("canal.instance.standby.gtid", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"),
     ("canal.instance.standby.journal.name", "binlog.000007"),
@@ -55,6 +62,16 @@ const OTHERS: &[(&str, &str)] = &[
 const BESIDE: &[(&str, &str, &str)] = &[
     ("canal.mq.database.hash", "canal.mq.partitionHash", "a\\..*:$pk$"),
     ("canal.instance.master.position", "canal.instance.master.journal.name", "binlog.000007"),
+    (
+        "canal.instance.master.trustCertificateKeyStorePassword",
+        "canal.instance.master.trustCertificateKeyStoreUrl",
+        AUTHORITIES,
+    ),
+    (
+        "canal.instance.master.clientCertificateKeyStorePassword",
+        "canal.instance.master.clientCertificateKeyStoreUrl",
+        CLIENT,
+    ),
     ("canal.instance.standby.gtid", "canal.instance.standby.address", "10.0.0.9:3307"),
     ("canal.instance.standby.journal.name", "canal.instance.standby.address", "10.0.0.9:3307"),
     ("canal.instance.standby.position", "canal.instance.standby.address", "10.0.0.9:3307"),
@@ -132,8 +149,9 @@ fn effect(settings: &Settings) -> String {
     let instances = settings.instances.iter().map(|instance| {
         let plan = plan(instance).unwrap();
         let password = plan.source.endpoint.password.clone();
+        let asked = secrets::sources(instance).unwrap().map(|sources| sources.revealed());
         let left = (plan.meta_dat.0)();
-        format!("{} {plan:?} {password:?} {left:?}", instance.config.name)
+        format!("{} {plan:?} {password:?} {asked:?} {left:?}", instance.config.name)
     });
     format!("{process:?} {advertised:?} {parts:?} {:?}", instances.collect::<Vec<_>>())
 }

@@ -109,7 +109,7 @@ async fn reset(home: &Home, instance: &str) -> Outcome {
     let settings = home.settings().ok();
     let mut instances = settings.iter().flat_map(|settings| &settings.instances);
     let found = instances.find(|one| one.config.name == instance);
-    let begins = if found.is_some_and(|one| one.config.meta_dat.exists()) {
+    let begins = if found.is_some_and(|one| one.config.meta_dat.try_exists().unwrap_or(true)) {
         "where Canal stopped (its meta.dat is there; without it, where the configuration says)"
     } else {
         "where the configuration says, or at the server's current end"

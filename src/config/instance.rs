@@ -96,6 +96,8 @@ pub struct SourceServer {
     pub tls: Tls,
     /// Where the first start begins.
     pub start: StartAt,
+    /// How far before its time to begin from a `meta.dat` of another server.
+    pub fallback: Duration,
 }
 
 /// Where the first start begins; all empty: at the server's current end.
@@ -388,7 +390,8 @@ fn server(reader: &mut Reader<'_>) -> SourceServer {
         );
     }
     let address = reader.addresses(MASTER, 3306).into_iter().next().unwrap_or_default();
-    SourceServer { address, tls: tls(reader), start }
+    let fallback = Duration::from_secs(reader.number("canal.instance.fallbackIntervalInSeconds"));
+    SourceServer { address, tls: tls(reader), start, fallback }
 }
 
 fn tls(reader: &mut Reader<'_>) -> Tls {

@@ -14,6 +14,6 @@ mod reaction;
 mod recent;
 mod supervisor;
 
-pub use plan::{MetaDat, Plan, Publication, Renamed};
+pub use plan::{MetaDat, Plan, Publication, ReadFile, Renamed};
 pub use reaction::Error;
 pub use supervisor::run;

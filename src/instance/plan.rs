@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::change::RowsKind;
@@ -24,20 +26,36 @@ pub struct Plan {
     pub meta_dat: MetaDat,
 }
 
+/// Reads a file whole.
+pub type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
+
 /// Reads the `meta.dat` of a Canal, at the first start only.
 #[derive(Clone)]
-pub struct MetaDat(pub Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>);
+pub struct MetaDat {
+    /// Where it lies, if there is one.
+    pub path: PathBuf,
+    /// Reads a file.
+    pub read: Arc<ReadFile>,
+}
 
 impl MetaDat {
-    /// The content; `None` if there is no such file.
-    pub(super) fn read(&self) -> Option<Vec<u8>> {
-        (self.0)()
+    /// The file; `None` if there is none. One that cannot be read is an error: a begin somewhere
+    /// else would lose what lies between.
+    pub(super) fn read(&self) -> Result<Option<source::Left>, source::Error> {
+        match (self.read)(&self.path) {
+            Ok(content) => Ok(Some(source::Left { path: self.path.clone(), content })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(source::Error::MetaDat {
+                path: self.path.clone(),
+                reason: format!("cannot be read: {error}"),
+            }),
+        }
     }
 }
 
 impl fmt::Debug for MetaDat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MetaDat")
+        f.debug_struct("MetaDat").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -108,6 +126,19 @@ pub(super) mod tests {
             dropped: Vec::new(),
             renamed: Renamed::default(),
         }
+    }
+
+    #[test]
+    fn a_meta_dat_is_absent_only_if_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: PathBuf| MetaDat { path, read: Arc::new(|path| std::fs::read(path)) };
+        assert_eq!(at(folder.path().join("meta.dat")).read().unwrap(), None);
+        // It cannot be read as a file, not even by root.
+        let error = at(folder.path().to_owned()).read().unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&folder.path().display().to_string()), "{text}");
+        assert!(text.contains("remove the file") && text.contains("position set"), "{text}");
+        assert!(!error.is_passing());
     }
 
     #[test]

@@ -126,6 +126,7 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::Reset { .. }
         | Error::Refused { .. }
         | Error::Start(_)
+        | Error::MetaDat { .. }
         | Error::Unfit(_) => Reaction::Stop { advice: SAYS_IT },
     }
 }

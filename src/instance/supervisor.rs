@@ -254,7 +254,7 @@ impl<S: Sink> Session<'_, S> {
             position: committed.position.map(|Position::MySql(position)| position),
             history,
             held: committed.held,
-            meta_dat: if first_start { self.plan.meta_dat.read() } else { None },
+            meta_dat: if first_start { self.plan.meta_dat.read()? } else { None },
         };
         let settings = self.settings.clone();
         let (mut source, first) = Box::pin(Source::prepare(settings, before)).await?;

@@ -1,5 +1,7 @@
 //! What stops a source: each kind by itself, with its place and what to do.
 
+use std::path::PathBuf;
+
 use crate::change::{EventPlace, FileName, MySqlPosition};
 use crate::{binlog, mysql, schema};
 
@@ -152,6 +154,18 @@ pub enum Error {
     /// The configured start cannot be used.
     #[error("{0}")]
     Start(String),
+    /// What a Canal left cannot be gone on from.
+    #[error(
+        "Canal's {} {reason}; mend or remove the file (without it the instance begins where the \
+         configuration says, or at the source's current end), or name the place to go on from \
+         with `bin/sluice position set`", .path.display()
+    )]
+    MetaDat {
+        /// The `meta.dat`.
+        path: PathBuf,
+        /// Why not, as it goes on behind the file's name.
+        reason: String,
+    },
     /// Things that have to be mended on the source or in the settings before starting.
     #[error("{}", .0.join("; "))]
     Unfit(Vec<String>),
@@ -183,6 +197,7 @@ impl Error {
             | Self::Reset { .. }
             | Self::Refused { .. }
             | Self::Start(_)
+            | Self::MetaDat { .. }
             | Self::Unfit(_)
             | Self::Closed => false,
         }

@@ -220,6 +220,7 @@ fn left(error: &Error) -> Option<Left> {
         | Error::Statement { .. }
         | Error::UnknownBranch { .. }
         | Error::Start(_)
+        | Error::MetaDat { .. }
         | Error::Closed => None,
     }
 }

@@ -28,6 +28,7 @@ pub use check::{Finding, Severity, check, zone};
 pub use error::Error;
 pub use horizon::{Retention, retention};
 pub use lag::Lag;
+pub use meta_dat::Left;
 pub use progress::{Counts, Progress};
 pub use remembered::Remembered;
 pub use session::{Before, FirstAppend, Source, Surveyed};

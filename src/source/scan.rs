@@ -40,6 +40,9 @@ pub(crate) struct Walked {
     pub(crate) time: u32,
     /// How the place asked for lies to `offset`.
     pub(crate) asked: Asked,
+    /// `server_id` in the head of the event at the offset asked for, if one begins there: of the
+    /// server that made it, wherever it is replicated to.
+    pub(crate) server_id: Option<u32>,
 }
 
 impl Walked {
@@ -119,6 +122,7 @@ impl Walk {
             gtid_set: None,
             time: 0,
             asked: Asked::Boundary,
+            server_id: None,
         };
         Self { until, walked, head: FIRST_EVENT, has_gtids: false, open: None }
     }
@@ -143,6 +147,9 @@ impl Walk {
                     self.close();
                 }
                 if self.is_there(event, begins) {
+                    if self.until == Until::Offset(event.place.offset) {
+                        self.walked.server_id = Some(event.header.server_id);
+                    }
                     self.arrive(event.place.offset);
                     return Ok(ControlFlow::Break(()));
                 }

@@ -17,7 +17,7 @@ use super::assemble::{Assembler, Shown};
 use super::channel::Sender;
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
-use super::{Error, Settings, check, failover, horizon, start};
+use super::{Error, Left, Settings, check, failover, horizon, start};
 use crate::binlog::Tracker;
 use crate::change::{
     Chunk, ChunkEnd, CountedSet, FileName, Generation, MySqlPosition, ServerZone, StateRecord,
@@ -39,8 +39,8 @@ pub struct Before {
     pub history: History,
     /// The XA branches that are held.
     pub held: Vec<Arc<Xid>>,
-    /// The content of a `meta.dat`; read only without a position.
-    pub meta_dat: Option<Vec<u8>>,
+    /// The `meta.dat` of a Canal; used only without a position.
+    pub meta_dat: Option<Left>,
 }
 
 /// What has to become durable before the first run.
@@ -123,7 +123,7 @@ impl Source {
                 (position, None)
             }
         } else {
-            let meta_dat = before.meta_dat.as_deref();
+            let meta_dat = before.meta_dat.as_ref();
             let first = start::first(&settings, &mut session, &probe, meta_dat).await?;
             tracing::warn!("{}", first.note);
             schema.set_to_be_surveyed(true);

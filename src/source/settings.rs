@@ -27,6 +27,9 @@ pub struct Settings {
     pub executed_text: bool,
     /// Where to begin when nothing is committed.
     pub start: StartAt,
+    /// How far before its time to begin from a `meta.dat` of another server, whose clock may
+    /// differ (`canal.instance.fallbackIntervalInSeconds`).
+    pub fallback: Duration,
     /// Which tables pass.
     pub filter: TableFilter,
     /// What to do with rows older than any known definition.
@@ -117,6 +120,7 @@ impl Settings {
             by_gtid: false,
             executed_text: false,
             start: StartAt::default(),
+            fallback: Duration::from_mins(1),
             filter,
             adopt: Adopt::default(),
             unknown_branch: UnknownBranch::default(),

@@ -1,15 +1,17 @@
 //! Where a source begins, and whether it still can.
 //!
 //! The first of these that is there: the committed position; a Canal's `meta.dat`; the
-//! configured begin; the server's current end. What was committed is checked against the
+//! configured begin; the server's current end. The second is in `start/cursor`. What was committed is checked against the
 //! server before it is asked to dump: purged files, holes in its GTIDs, another server,
 //! binlogs that were reset. (DESIGN 4)
+
+mod cursor;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::scan::{self, Asked, Until, Walked};
-use super::{Error, Settings, failover, meta_dat};
+use super::{Error, Left, Settings, failover};
 use crate::binlog::FIRST_EVENT;
 use crate::change::{Executed, Flavor, GtidSet, MySqlPosition};
 use crate::mysql::Session;
@@ -38,20 +40,13 @@ pub(crate) async fn first(
     settings: &Settings,
     session: &mut Session,
     probe: &Probe,
-    meta_dat: Option<&[u8]>,
+    meta_dat: Option<&Left>,
 ) -> Result<First, Error> {
     let finder = &mut Finder { settings, session, probe };
-    if let Some(bytes) = meta_dat {
-        match meta_dat::read(bytes) {
-            Ok(Some(cursor)) => return finder.at_cursor(&cursor).await,
-            Ok(None) => tracing::warn!("Canal's meta.dat holds no position: it is passed over"),
-            Err(reason) => {
-                return Err(Error::Start(format!(
-                    "Canal's meta.dat cannot be read: {reason}; remove it to begin at the \
-                     configured position"
-                )));
-            }
-        }
+    if let Some(left) = meta_dat
+        && let Some(first) = finder.left(left).await?
+    {
+        return Ok(first);
     }
     finder.at_configured().await
 }
@@ -73,6 +68,14 @@ pub(crate) async fn complete(
     }
 }
 
+/// Where to look for a time.
+enum FileAt {
+    /// In this file, which was begun before it.
+    Begun(String),
+    /// All files were begun later; what was written at that time may be in none.
+    Later { oldest: String },
+}
+
 struct Finder<'a> {
     settings: &'a Settings,
     session: &'a mut Session,
@@ -80,21 +83,6 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    async fn at_cursor(&mut self, cursor: &meta_dat::Cursor) -> Result<First, Error> {
-        let position = if self.settings.by_gtid && !cursor.gtid.is_empty() {
-            let set = GtidSet::parse(self.probe.flavor, &cursor.gtid)
-                .map_err(|error| Error::Start(format!("Canal's meta.dat: {error}")))?;
-            self.behind(set)
-        } else {
-            self.at(&cursor.journal_name, cursor.position).await?
-        };
-        let note = format!(
-            "begins at {position}, from Canal's meta.dat, which is not read again; the \
-             transaction that Canal delivered last comes once more"
-        );
-        Ok(First { position, note })
-    }
-
     async fn at_configured(&mut self) -> Result<First, Error> {
         let start = &self.settings.start;
         let seconds = start.timestamp.filter(|millis| *millis > 0).map(|millis| millis / 1000);
@@ -141,6 +129,11 @@ impl Finder<'_> {
 
     /// At a place that somebody named.
     async fn at(&mut self, file: &str, offset: u64) -> Result<MySqlPosition, Error> {
+        let walked = self.boundary_at(file, offset).await?;
+        Ok(self.position(file, walked))
+    }
+
+    async fn boundary_at(&mut self, file: &str, offset: u64) -> Result<Walked, Error> {
         let files = probe::binlog_files(self.session).await?;
         let Some(found) = files.iter().find(|found| found.name == file) else {
             return Err(Error::Start(format!(
@@ -183,7 +176,7 @@ impl Finder<'_> {
         if offset <= FIRST_EVENT {
             walked.offset = offset;
         }
-        Ok(self.position(file, walked))
+        Ok(walked)
     }
 
     /// Walks to a place in the file. What the server has just written it may send a little
@@ -207,9 +200,25 @@ impl Finder<'_> {
         Ok(self.position(file, walked))
     }
 
-    /// The last file that begins before the time, then the first transaction in it that does
-    /// not: the first events of a few files, and one file, cross the network.
+    /// At the first transaction that is not before the time; the oldest one if all are later.
     async fn at_time(&mut self, seconds: u32) -> Result<MySqlPosition, Error> {
+        let file = match self.file_at(seconds).await? {
+            FileAt::Begun(name) => name,
+            FileAt::Later { oldest } => {
+                tracing::warn!(
+                    file = oldest,
+                    "the configured timestamp is before all binlogs of the source: begins at the \
+                     oldest"
+                );
+                oldest
+            }
+        };
+        self.in_file(&file, seconds).await
+    }
+
+    /// The last file that begins before the time: the first events of a few files cross the
+    /// network.
+    async fn file_at(&mut self, seconds: u32) -> Result<FileAt, Error> {
         let files = probe::binlog_files(self.session).await?;
         let Some(oldest) = files.first() else {
             return Err(Error::NoBinlog { address: self.settings.endpoint.address() });
@@ -223,14 +232,10 @@ impl Finder<'_> {
             if walked.created < seconds { low = middle + 1 } else { high = middle }
         }
         let file = low.checked_sub(1).and_then(|index| files.get(index));
-        let Some(file) = file else {
-            tracing::warn!(
-                file = oldest.name,
-                "the configured timestamp is before all binlogs of the source: begins at the oldest"
-            );
-            return self.in_file(&oldest.name, seconds).await;
-        };
-        self.in_file(&file.name, seconds).await
+        Ok(match file {
+            Some(file) => FileAt::Begun(file.name.clone()),
+            None => FileAt::Later { oldest: oldest.name.clone() },
+        })
     }
 
     fn position(&self, file: &str, walked: Walked) -> MySqlPosition {

@@ -214,11 +214,12 @@ pub(super) const KEYS: &[Key] = &[
         "false",
         "a standby that is set is used",
     ),
-    idle(
+    served(
         HERE,
         "canal.instance.fallbackIntervalInSeconds",
+        Kind::Number(0, 31_536_000),
         "60",
-        "another server is gone to by GTID: nothing is read twice",
+        "seconds before its time to begin from a meta.dat of another server, where file and offset say nothing; a standby is gone to by GTID",
     ),
     idle(
         HERE,

@@ -58,7 +58,6 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
     else {
         return Err(problems);
     };
-    let path = config.meta_dat.clone();
     let mut source = source_settings(&config.name, &config.source, &config.filter, filter, gtid);
     source.endpoint.ask = secrets::ask(instance)?;
     source.failover = failover(&config.source, &source.endpoint, standbys);
@@ -72,7 +71,10 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
             dropped: dropped(&config.filter),
             renamed: Renamed::default(),
         },
-        meta_dat: MetaDat(Arc::new(move || std::fs::read(&path).ok())),
+        meta_dat: MetaDat {
+            path: config.meta_dat.clone(),
+            read: Arc::new(|path| std::fs::read(path)),
+        },
     })
 }
 
@@ -107,6 +109,7 @@ fn source_settings(
     settings.by_gtid = config.gtid;
     settings.executed_text = config.gtid;
     settings.start = start_at(&server.start, gtid_set);
+    settings.fallback = server.fallback;
     settings.adopt = match config.adopt {
         Adopt::Never => schema::Adopt::Never,
         Adopt::Current => schema::Adopt::Current,

@@ -5,6 +5,7 @@
 
 mod begin;
 mod login;
+mod meta_dat;
 mod pairs;
 mod policies;
 mod stream;

@@ -319,7 +319,8 @@ impl<'a> Run<'a> {
     async fn read_behind(&mut self) {
         let description = describe(&mut self.session).await;
         let mut model = Schema::new(description, Adopt::Never);
-        model.capture_all(&mut self.session).await.unwrap();
+        let end = self.feed.place().clone();
+        self.feed.survey(&mut model, &mut self.session, &end).await;
         let mut feed = self.feed.again();
         let (mut told, mut untold) = (0, 0);
         for snapshot in &self.snapshots {

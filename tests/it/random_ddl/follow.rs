@@ -9,7 +9,9 @@ use sluice::binlog::{ChecksumAlgorithm, EventHeader, EventType, HEADER_LENGTH, Q
 use sluice::change::{self, EventPlace, TableName};
 use sluice::mysql::replica::{DumpFrom, Incoming, Replica, ReplicaSettings};
 use sluice::mysql::{Endpoint, Row, Session};
-use sluice::schema::{ColumnDefinition, Counter, Definition, Place, Schema, Statement};
+use sluice::schema::{
+    ColumnDefinition, Counter, Definition, From, Origin, Place, Schema, Statement,
+};
 
 /// Statements of a binlog from one place on.
 pub(crate) struct Feed {
@@ -73,17 +75,19 @@ impl Feed {
         }
     }
 
+    /// Reads the tables as they are now for a model that begins where this began, as an
+    /// instance does that is started behind.
+    pub(crate) async fn survey(&self, model: &mut Schema, session: &mut Session, lo: &Place) {
+        let replica = settings();
+        let mut origin = Origin { session, endpoint: &self.endpoint, replica: &replica };
+        let from = From { begin: &self.first, lo, is_settled: true };
+        let mut survey = model.survey(&mut origin, from, |_, _| true).await.unwrap();
+        while model.survey_page(origin.session, &mut survey).await.unwrap() {}
+    }
+
     /// All statements up to the end of the binlog.
     async fn read(&mut self) -> Vec<(Place, EventHeader, Vec<u8>)> {
-        let patience = Duration::from_mins(1);
-        let settings = ReplicaSettings {
-            server_id: 0,
-            uuid: String::new(),
-            heartbeat: patience / 4,
-            read_timeout: patience,
-            first_event_timeout: patience,
-        };
-        let replica = Replica::connect(&self.endpoint, settings).await.unwrap();
+        let replica = Replica::connect(&self.endpoint, settings()).await.unwrap();
         let checksum =
             if replica.has_checksums() { ChecksumAlgorithm::Crc32 } else { ChecksumAlgorithm::Off };
         let from = DumpFrom::File { file: Arc::clone(&self.place.file), offset: self.place.offset };
@@ -115,6 +119,18 @@ impl Feed {
             }
         }
         found
+    }
+}
+
+/// Of a connection that only looks.
+fn settings() -> ReplicaSettings {
+    let patience = Duration::from_mins(1);
+    ReplicaSettings {
+        server_id: 0,
+        uuid: String::new(),
+        heartbeat: patience / 4,
+        read_timeout: patience,
+        first_event_timeout: patience,
     }
 }
 

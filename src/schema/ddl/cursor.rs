@@ -91,10 +91,15 @@ impl<'a> Cursor<'a> {
     /// A column's name. MariaDB, and MySQL before 8.0, take it with its table and database
     /// (`field_ident`, sql/sql_yacc.yy).
     pub(super) fn column_name(&mut self) -> Option<String> {
-        self.accept_symbol('.');
+        if self.accept_symbol('.') {
+            return self.name();
+        }
         let mut name = self.name()?;
-        while self.accept_symbol('.') {
-            name = self.name()?;
+        // A fourth part would be the next name: CHANGE d.t.old .new INT
+        for _ in 0..2 {
+            if self.accept_symbol('.') {
+                name = self.name()?;
+            }
         }
         Some(name)
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _};
 
 use crate::harness::servers::{self, Flavor, Server, run, try_run};
-use crate::harness::{Random, Record, Sluice, say, topics};
+use crate::harness::{Random, Record, Sluice, say, topics, wait_for};
 
 const FILTER: [(&str, &str); 2] = [
     ("canal.instance.filter.regex", r"xa\..*"),
@@ -155,10 +155,11 @@ async fn a_branch_prepared_before_the_begin_is_found_in_the_binlogs() {
         let ids: Vec<usize> = records.iter().map(id).collect();
         assert_eq!(ids, [2, 3, 6, 7], "{flavor:?}");
         whole_and_at_its_place(server, &mut admin, records[..2].to_vec(), true).await;
-        let metrics = sluice.metrics().unwrap().1;
-        let counted = |line: &&str| line.starts_with("sluice_instance_unknown_xa_rollbacks");
-        let line = metrics.lines().find(counted).unwrap().to_owned();
-        assert!(line.ends_with(" 1"), "{line}");
+        wait_for("the unknown rollback to be counted", Duration::from_mins(1), || {
+            let metrics = sluice.metrics()?.1;
+            let counted = |line: &&str| line.starts_with("sluice_instance_unknown_xa_rollbacks");
+            metrics.lines().find(counted)?.ends_with(" 1").then_some(())
+        });
         sluice.stop();
     }
 }

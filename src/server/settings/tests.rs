@@ -150,10 +150,8 @@ fn effect(settings: &Settings) -> String {
         let plan = plan(instance).unwrap();
         let password = plan.source.endpoint.password.clone();
         let asked = secrets::sources(instance).unwrap().map(|sources| sources.revealed());
-        let left = (plan.meta_dat.0)();
-        format!("{} {plan:?} {password:?} {asked:?} {left:?}", instance.config.name)
         let left = (plan.meta_dat.read)(&plan.meta_dat.path).ok();
-        format!("{} {plan:?} {password:?} {left:?}", instance.config.name)
+        format!("{} {plan:?} {password:?} {asked:?} {left:?}", instance.config.name)
     });
     format!("{process:?} {advertised:?} {parts:?} {:?}", instances.collect::<Vec<_>>())
 }

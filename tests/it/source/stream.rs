@@ -72,10 +72,16 @@ async fn filtered_traffic_moves_the_position_too() {
         run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
         source.any().await;
         run(&mut admin, "INSERT INTO t VALUES (1)").await;
-        let moved = source.any().await;
-        assert!(moved.changes.is_empty());
+        // A heartbeat may have moved it before, to where nothing was executed in between. That no
+        // GTID is lost shows by one that comes at all: `any` does not wait for ever.
+        let moved = loop {
+            let moved = source.any().await;
+            assert!(moved.changes.is_empty());
+            if !moved.commit.passed.is_empty() {
+                break moved;
+            }
+        };
         assert!(moved.commit.offset > source.begin.offset, "{:?}", server.flavor);
-        assert!(!moved.commit.passed.is_empty(), "its GTID is not lost");
         source.stop().await;
     }
 }

@@ -105,6 +105,11 @@ pub(crate) fn read(text: &str, schema: &str, dialect: &Dialect) -> Reading {
     reader.reading
 }
 
+/// What may stand behind the names of DROP TABLE.
+fn is_drop_option(word: &str) -> bool {
+    ["restrict", "cascade", "wait", "nowait"].iter().any(|option| word.eq_ignore_ascii_case(option))
+}
+
 /// Reads a statement into a [`Reading`]. What it does with the verbs CREATE and ALTER
 /// stands in the modules of that name.
 struct Reader<'a> {
@@ -278,6 +283,15 @@ impl Reader<'_> {
 
     fn drop_tables(&mut self) {
         self.cursor.accept(&["if", "exists"]);
+        // MariaDB puts the comments before the client's DROP behind its own, executed ones too
+        // (`mysql_rm_table_no_locks`, sql/sql_table.cc): DROP TABLE IF EXISTS /*! DROP */ `t`
+        while matches!(self.cursor.peek(), Some(Token::Word(_)))
+            && matches!(self.cursor.peek_at(1), Some(Token::Word(name)) if !is_drop_option(name))
+            || matches!(self.cursor.peek(), Some(Token::Word(_)))
+                && matches!(self.cursor.peek_at(1), Some(Token::Quoted(_)))
+        {
+            self.cursor.next();
+        }
         while let Some(name) = self.table_name() {
             self.publish(StatementKind::Erase, &name);
             self.concern(&name);

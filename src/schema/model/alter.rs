@@ -7,7 +7,8 @@
 //! then there is none, rather than a wrong one.
 
 use crate::schema::ddl::{
-    Alteration, ColumnAction, ColumnChange, ColumnPlace, ColumnText, Dialect, Versioning,
+    Alteration, CharsetChoice, ColumnAction, ColumnChange, ColumnPlace, ColumnText, Dialect,
+    Versioning,
 };
 
 use super::definition::{ColumnDefinition, Counter, Definition, GENERATED_KEY, chosen, same};
@@ -172,16 +173,18 @@ impl Altered<'_> {
         Ok(())
     }
 
-    /// A column as the statement defines it.
+    /// A column as the statement defines it. CONVERT TO stands above a character set of its own,
+    /// but for one of bytes.
     fn defined(&self, column: &ColumnText) -> Result<ColumnDefinition, String> {
-        let new = spelling::column(column, self.charset, self.dialect)?;
-        Ok(match (self.convert, &new.charset) {
-            // New columns are not widened, unlike those that hold text already.
-            (Some(charset), Some(_)) => {
-                ColumnDefinition { charset: Some(charset.to_owned()), ..new }
-            }
-            _ => new,
-        })
+        let binary = CharsetChoice::Named("binary".to_owned());
+        let Some(charset) = self.convert.filter(|_| column.data_type.charset != binary) else {
+            return spelling::column(column, self.charset, self.dialect);
+        };
+        let mut converted = column.clone();
+        converted.data_type.charset = CharsetChoice::Named(charset.to_owned());
+        let new = spelling::column(&converted, self.charset, self.dialect)?;
+        // MariaDB's JSON has one of its own otherwise.
+        Ok(if new.charset.is_some() { new.settle(charset) } else { new })
     }
 
     /// An old column that no clause names.

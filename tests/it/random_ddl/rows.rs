@@ -4,7 +4,7 @@ use sluice::change::TableName;
 use sluice::schema::{Definition, Place};
 use sqlx::MySqlConnection;
 
-use super::{DATABASES, changed_rows};
+use super::{DATABASES, changed_rows, with_plain_letters};
 use crate::harness::message::Message;
 use crate::harness::{Server, Sluice, topics};
 
@@ -40,7 +40,7 @@ impl Rows {
         let mut columns: Vec<_> = definition
             .columns
             .iter()
-            .map(|column| (column.name.clone(), column.mysql_type.clone()))
+            .map(|column| (column.name.clone(), with_plain_letters(&column.mysql_type)))
             .collect();
         let mut key: Vec<String> = columns
             .iter()
@@ -91,7 +91,8 @@ fn assert_told(sluice: &Sluice, written: &[Head], which: &str) {
         .collect();
     for (place, (message, wanted)) in messages.iter().zip(written).enumerate() {
         let Message { database, table, mysql_type, pk_names, data, .. } = message;
-        let types = mysql_type.as_ref().map(|types| types.0.clone()).unwrap_or_default();
+        let types = mysql_type.iter().flat_map(|types| &types.0);
+        let types = types.map(|(name, text)| (name.clone(), with_plain_letters(text))).collect();
         let found = (database.clone(), table.clone(), types, pk_names.clone());
         assert_eq!(found, *wanted, "row {place}, {which}");
         let names: Vec<_> = wanted.2.iter().map(|(name, _)| name.as_str()).collect();

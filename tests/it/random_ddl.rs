@@ -362,7 +362,13 @@ fn with_plain_labels(definition: &Definition) -> Definition {
 }
 
 fn with_plain_letters(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_ascii() { letter } else { '?' }).collect()
+    let mut plain = String::new();
+    for letter in text.chars().map(|letter| if letter.is_ascii() { letter } else { '?' }) {
+        if letter != '?' || !plain.ends_with('?') {
+            plain.push(letter);
+        }
+    }
+    plain
 }
 
 fn least_metadata(flavor: Flavor) -> &'static str {

@@ -197,6 +197,8 @@ alter\u{b}table\u{b}vt\u{b}rename\u{b}column\u{b}a\u{b}to\u{b}b,\u{b}rename\u{b}
 -- mariadb CREATE TABLE qc (qc.id INT PRIMARY KEY, .qc INT, schema_model.qc.foo INT, `bar` INT)
 -- mariadb ALTER TABLE qc DROP qc.foo
 -- mariadb ALTER TABLE qc ADD qc.baz INT FIRST, CHANGE schema_model.qc.bar qc.bar2 BIGINT, MODIFY COLUMN qc . qc BIGINT AFTER bar2
+-- mariadb CREATE TABLE `check` (a INT, check.json DOUBLE(7,3), check.b INT)
+-- mariadb ALTER TABLE `check` ADD check.c INT, DROP check.a
 -- mariadb ALTER TABLE qc CHANGE schema_model.qc.baz .baz2 INT, CHANGE .id qc.id INT
 -- mariadb ALTER TABLE qc DROP COLUMN IF EXISTS qc.bar2, ADD COLUMN IF NOT EXISTS (qc.c INT, d INT), ALTER qc.c SET DEFAULT 3
 ";

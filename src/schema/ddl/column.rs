@@ -30,7 +30,12 @@ pub(super) fn column(
 
 /// The type, and whether it counts (SERIAL).
 fn data_type(cursor: &mut Cursor<'_>, dialect: &Dialect) -> Option<(TypeText, bool)> {
-    let Some(Token::Word(mut word)) = cursor.next() else { return None };
+    let mut word = match cursor.next()? {
+        Token::Word(word) => word,
+        // A schema, as it turns out.
+        Token::Quoted(word) if cursor.is_symbol('.') => word,
+        Token::Quoted(_) | Token::Text(_) | Token::Bits(_) | Token::Symbol(_) => return None,
+    };
     let mut mode = TypeMode::of(dialect);
     if dialect.is_mariadb() && cursor.accept_symbol('.') {
         mode = TypeMode::named(&word)?;

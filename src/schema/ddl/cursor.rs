@@ -18,6 +18,11 @@ impl<'a> Cursor<'a> {
         Self { lexer: Lexer::new(text, dialect), ahead: VecDeque::new() }
     }
 
+    /// From here on executed comments are plain ones.
+    pub(super) fn skip_executed_comments(&mut self) {
+        self.lexer.skip_executed_comments();
+    }
+
     /// The token `distance` further on; `None` behind the end of the statement.
     pub(super) fn peek_at(&mut self, distance: usize) -> Option<&Token> {
         while self.ahead.len() <= distance {

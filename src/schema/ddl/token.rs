@@ -36,12 +36,19 @@ pub(super) struct Lexer<'a> {
     at: usize,
     /// An executed comment is open: the next `*/` closes it, and all that were begun in it.
     executed: bool,
+    /// No comment is executed from here on.
+    skips_executed: bool,
     dialect: &'a Dialect,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str, dialect: &'a Dialect) -> Self {
-        Self { text, at: 0, executed: false, dialect }
+        Self { text, at: 0, executed: false, skips_executed: false, dialect }
+    }
+
+    /// From here on executed comments are plain ones.
+    pub(super) fn skip_executed_comments(&mut self) {
+        self.skips_executed = true;
     }
 
     /// The next token, or `None` at the end of the text.
@@ -91,7 +98,7 @@ impl<'a> Lexer<'a> {
             [_, _, b'M', b'!', ..] => (4, self.dialect.is_mariadb()),
             _ => (2, false),
         };
-        if !ours {
+        if !ours || self.skips_executed {
             self.at += comment_length(rest, false);
             return;
         }
@@ -137,6 +144,12 @@ impl<'a> Lexer<'a> {
                 let digits = self.quoted('\'', false);
                 return Token::Bits(bytes_of(&digits, !word.eq_ignore_ascii_case("b")));
             }
+        }
+        // A keyword is a name directly before `.` and a letter (`MY_LEX_IDENT`, sql/sql_lex.cc).
+        let names_more =
+            self.rest().strip_prefix('.').is_some_and(|rest| rest.starts_with(is_word));
+        if names_more && !word.starts_with(|letter: char| letter.is_ascii_digit()) {
+            return Token::Quoted(word.to_owned());
         }
         Token::Word(word.to_owned())
     }
@@ -317,6 +330,7 @@ mod tests {
             "'a' bits Some([0, 111]) bits Some([1, 97]) bits None _utf8mb4 'b' n x1"
         );
         assert_eq!(words("表.`列` 1.5", &mysql()), "表 . `列` 1 . 5");
+        assert_eq!(words("key.a key .a key. a", &mysql()), "`key` . a key . a key . a");
         assert_eq!(number_bytes("0x6162"), Some(b"ab".to_vec()));
         assert_eq!(number_bytes("0b1100001"), Some(b"a".to_vec()));
         assert_eq!(number_bytes("0xg"), None);

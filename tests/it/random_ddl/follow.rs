@@ -193,8 +193,10 @@ pub(crate) async fn definitions(
     let of = format!("tables {here} AND table_type NOT LIKE '%VIEW'");
     let what = "table_collation AS c, table_type AS k, engine AS e, create_options AS o";
     for row in select(what, &of, "1").await {
+        // Of a table that it cannot open MariaDB says no more than the name.
+        let Some(collation) = row.text("c") else { continue };
         let definition = Definition {
-            charset: row.text("c").unwrap().split('_').next().map(newer_name),
+            charset: collation.split('_').next().map(newer_name),
             versioned: row.text("k") == Some("SYSTEM VERSIONED"),
             engine: row.text("e").map(str::to_lowercase),
             // (MySQL does not say it of PARTITION BY KEY ().)

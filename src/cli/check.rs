@@ -151,7 +151,7 @@ async fn probe(
                 }
             }
         }
-        if plan.zone_of_server {
+        if settings.asks_zone {
             let zone = source::zone(settings).await?.at(clock::now_seconds());
             say(&at(&format!("TIMESTAMP values are written in its time zone, {zone}")))?;
         }

@@ -192,7 +192,7 @@ impl Layers<'_> {
 }
 
 /// The place of the brace that closes a placeholder, inner braces skipped.
-fn closing_brace(text: &str) -> Option<usize> {
+pub(crate) fn closing_brace(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     for (place, letter) in text.char_indices() {
         match letter {

@@ -39,6 +39,7 @@ pub use instance::{
 };
 pub use keys::{Class, Home, KEYS, Key, Kind};
 pub use layers::Environment;
+pub(crate) use layers::closing_brace;
 pub use listener::{Advertised, Listener};
 pub use load::{Changes, Files, ListFolders, ReadFile, Settings, load};
 pub use problem::{Place, Problem, Problems, Severity};

@@ -37,22 +37,12 @@ const COMMIT_BYTES: usize = BATCH_BYTES;
 /// Most bytes of records handed to the sink and not yet durable.
 const MOST_BYTES_IN_FLIGHT: usize = 4 * BATCH_BYTES;
 
-/// How long a position that moved without any record may wait (DESIGN section 4), and after
-/// how long without anything new the pipeline counts as idle.
+/// How long a position that moved without any record may wait (DESIGN section 4).
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the source may take to hand over what it has when all is to stop: the position
 /// behind filtered traffic comes last of all.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// What a pipeline tells whoever watches.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// Everything up to this position is durable, of which this much is new.
-    Durable(Position, Done),
-    /// Everything that has come is durable, and nothing has come for a while.
-    Idle,
-}
 
 /// What ends a pipeline early.
 #[derive(Debug, thiserror::Error)]
@@ -110,19 +100,18 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     }
 
     /// Runs until the source is gone, which has to follow `shutdown` soon; then awaits what
-    /// was committed. `report` is told every position that became durable, in order.
+    /// was committed. `report` is told every position that became durable, in order, and how
+    /// much of it is new.
     pub(crate) async fn run(
         mut self,
         chunks: &mut Receiver,
         shutdown: &CancellationToken,
-        mut report: impl FnMut(News),
+        mut report: impl FnMut(Position, Done),
     ) -> Result<(), Error> {
         let mut end = None;
-        let mut told_idle = false;
         let mut unreadable = None;
         loop {
             let idle = self.last_commit + IDLE_AFTER;
-            let is_at_rest = !self.open && self.window.is_empty();
             tokio::select! {
                 biased;
                 // A source that does not end is not waited for; what was committed is, below.
@@ -133,8 +122,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 // Free room before taking more.
                 position = self.window.next_durable() => {
                     let (position, done) = position?;
-                    report(News::Durable(position, done));
-                    told_idle = false;
+                    report(position, done);
                     self.commit_records_if_due(chunks.has_more()).await?;
                 }
                 // A full window is the back pressure: the channel fills, the source stops reading.
@@ -155,10 +143,6 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 () = tokio::time::sleep_until(idle), if self.behind && !self.open => {
                     self.commit().await?;
                 }
-                () = tokio::time::sleep_until(idle), if is_at_rest && !told_idle => {
-                    report(News::Idle);
-                    told_idle = true;
-                }
             }
         }
         // A transaction cut by the end, or that cannot be encoded, is taken back: it comes
@@ -169,7 +153,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         }
         while !self.window.is_empty() {
             let (position, done) = self.window.next_durable().await?;
-            report(News::Durable(position, done));
+            report(position, done);
         }
         unreadable.map_or(Ok(()), |error| Err(error.into()))
     }

@@ -19,9 +19,6 @@ pub struct Plan {
     pub source: source::Settings,
     /// What of them is published.
     pub publication: Publication,
-    /// Whether TIMESTAMP values are written in the server's zone, not in that of
-    /// `publication`.
-    pub zone_of_server: bool,
     /// Where a Canal left its position.
     pub meta_dat: MetaDat,
 }

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::encode::Encoder;
-use super::pipeline::{News, Pipeline};
+use super::pipeline::Pipeline;
 use super::reaction::{self, BackOff, Error, Reaction};
 use super::{Plan, Publication};
 use crate::change::{Generation, Position, ServerZone};
@@ -208,15 +208,12 @@ impl<S: Sink> Session<'_, S> {
         let progressed = &mut self.progressed;
         let pipeline = Pipeline::new(self.sink, Encoder::new(publication), generation, position);
         let piped = pipeline
-            .run(&mut receiver, &stop, |news| match news {
-                News::Durable(position, done) => {
-                    *progressed = true;
-                    let now = clock::now_millis();
-                    lag.durable(&position, now);
-                    reporter.durable(&position, done);
-                    reporter.state(InstanceState::Running, now);
-                }
-                News::Idle => {}
+            .run(&mut receiver, &stop, |position, done| {
+                *progressed = true;
+                let now = clock::now_millis();
+                lag.durable(&position, now);
+                reporter.durable(&position, done);
+                reporter.state(InstanceState::Running, now);
             })
             .await;
         drop(receiver);
@@ -271,8 +268,8 @@ impl<S: Sink> Session<'_, S> {
         }
         self.reporter.tables(None);
         let mut publication = self.plan.publication.clone();
-        if self.plan.zone_of_server {
-            publication.format.zone = zone_of(&source, self.zone);
+        if let Some(zone) = source.time_zone() {
+            publication.format.zone = zone_of(zone, self.zone);
         }
         Ok((source, publication))
     }
@@ -280,8 +277,7 @@ impl<S: Sink> Session<'_, S> {
 
 /// The zone of the server, which may be another one than before, or have another zone since it
 /// was started anew.
-fn zone_of(source: &Source, before: &mut Option<ServerZone>) -> Zone {
-    let zone = source.time_zone();
+fn zone_of(zone: &ServerZone, before: &mut Option<ServerZone>) -> Zone {
     let is = zone.at(clock::now_seconds());
     match before.replace(zone.clone()) {
         None => tracing::info!("TIMESTAMP values are written in the server's time zone, {is}"),

@@ -17,6 +17,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::case::lower;
 use super::ddl::{Body, Effect, Message, Reading, TemporaryTable};
 use crate::change::{StatementKind, TableName};
 
@@ -81,7 +82,7 @@ impl Temporaries {
 
     fn key(&self, name: &TableName) -> TableName {
         if self.folds_case {
-            TableName::new(name.schema.to_lowercase(), name.table.to_lowercase())
+            TableName::new(lower(&name.schema), lower(&name.table))
         } else {
             name.clone()
         }

@@ -74,7 +74,7 @@ pub struct Source {
     /// What earlier readings of a transaction have shown.
     shown: Vec<Shown>,
     progress: Arc<Progress>,
-    time_zone: ServerZone,
+    time_zone: Option<ServerZone>,
     surveying: Option<Surveying>,
 }
 
@@ -131,7 +131,11 @@ impl Source {
             (first.position, Some(append))
         };
         let (reached, append) = first;
-        let time_zone = mysql::server_zone(&mut session, &probe).await?;
+        let time_zone = if settings.asks_zone {
+            Some(mysql::server_zone(&mut session, &probe).await?)
+        } else {
+            None
+        };
         session.close().await;
         let held = before.held.into_iter().collect();
         let (shown, progress) = (Vec::new(), Arc::new(Progress::default()));
@@ -188,9 +192,9 @@ impl Source {
         &self.reached
     }
 
-    /// The server's own time zone.
-    pub fn time_zone(&self) -> &ServerZone {
-        &self.time_zone
+    /// The server's own time zone, where the settings ask for it.
+    pub fn time_zone(&self) -> Option<&ServerZone> {
+        self.time_zone.as_ref()
     }
 
     /// Counters, for whoever watches.
@@ -250,7 +254,7 @@ impl Source {
             joined = self.join() => joined?,
         };
         let Joined { dump, session, tracker, checksums, version } = joined;
-        let executed = self.reached.gtid_set.counted().filter(|_| self.settings.executed_text);
+        let executed = self.reached.gtid_set.counted().filter(|_| self.settings.by_gtid);
         let executed = executed.map(CountedSet::whole);
         let mut reader = Reader::new(
             &self.settings,

@@ -20,11 +20,12 @@ pub struct Settings {
     pub endpoint: Endpoint,
     /// How we present ourselves as a replica, and how patient we are.
     pub replica: ReplicaSettings,
-    /// Whether to ask for the binlog by GTID (`canal.instance.gtidon`). A failover does so
+    /// Whether to ask for the binlog by GTID (`canal.instance.gtidon`), and whether heads carry the
+    /// text of the executed set, as Canal's messages do then. A failover asks by GTID
     /// anyway.
     pub by_gtid: bool,
-    /// Whether heads carry the text of the executed set, as Canal's messages do with gtidon.
-    pub executed_text: bool,
+    /// Whether to ask for the server's time zone: TIMESTAMP values are written in it.
+    pub asks_zone: bool,
     /// Where to begin when nothing is committed.
     pub start: StartAt,
     /// How far before its time to begin from a `meta.dat` of another server, whose clock may
@@ -118,7 +119,7 @@ impl Settings {
                 first_event_timeout: Duration::from_mins(10),
             },
             by_gtid: false,
-            executed_text: false,
+            asks_zone: false,
             start: StartAt::default(),
             fallback: Duration::from_mins(1),
             filter,

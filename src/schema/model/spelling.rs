@@ -78,7 +78,23 @@ fn is_spelt_alike(text: &TypeText) -> bool {
         Base::Text(LobSize::Plain) => text.length.is_none_or(|length| length == 0),
         Base::Char | Base::Text(LobSize::Tiny | LobSize::Medium | LobSize::Long) => true,
         Base::Enum | Base::Set => text.labels.iter().all(plain),
-        _ => false,
+        Base::TinyInt
+        | Base::SmallInt
+        | Base::MediumInt
+        | Base::Int
+        | Base::BigInt
+        | Base::Float
+        | Base::Double
+        | Base::Decimal
+        | Base::Bit
+        | Base::Binary
+        | Base::VarBinary
+        | Base::Blob(_)
+        | Base::Json
+        | Base::Vector
+        | Base::Plain(_)
+        | Base::Temporal(_)
+        | Base::Year => false,
     }
 }
 

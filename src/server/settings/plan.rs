@@ -60,10 +60,10 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
     };
     let mut source = source_settings(&config.name, &config.source, &config.filter, filter, gtid);
     source.endpoint.ask = secrets::ask(instance)?;
+    source.asks_zone = zone.is_none();
     source.failover = failover(&config.source, &source.endpoint, standbys);
     Ok(Plan {
         source,
-        zone_of_server: zone.is_none(),
         publication: Publication {
             fields: Arc::new(fields),
             router: Arc::new(router),
@@ -107,7 +107,6 @@ fn source_settings(
     settings.replica.heartbeat = config.heartbeat.period;
     settings.replica.read_timeout = config.heartbeat.read_timeout;
     settings.by_gtid = config.gtid;
-    settings.executed_text = config.gtid;
     settings.start = start_at(&server.start, gtid_set);
     settings.fallback = server.fallback;
     settings.adopt = match config.adopt {

@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::stores;
-use crate::config::{Instance, KeyStore, Problem};
+use crate::config::{Instance, KeyStore, Problem, closing_brace};
 use crate::mysql::{Ask, Credentials};
 use crate::shutdown::Tasks;
 
@@ -191,20 +191,6 @@ fn parts(value: &str) -> Result<Vec<Part<'_>>, String> {
     found.push(Part::Text(rest));
     found.retain(|part| *part != Part::Text(""));
     Ok(found)
-}
-
-/// Where the brace is that closes, inner ones skipped.
-fn closing_brace(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    for (place, letter) in text.char_indices() {
-        match letter {
-            '{' => depth += 1,
-            '}' if depth == 0 => return Some(place),
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Reads on the blocking pool. A file system that hangs keeps a thread there, no more.

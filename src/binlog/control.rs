@@ -7,6 +7,7 @@
 
 use super::cursor::Cursor;
 use super::{ChecksumAlgorithm, Error, EventHeader, EventType, HEADER_LENGTH};
+use crate::change::ServerVersion;
 
 /// `FORMAT_DESCRIPTION`: who wrote the file, and how.
 ///
@@ -87,11 +88,9 @@ impl FormatDescription {
 /// MySQL 5.6.1 and MariaDB 5.3.0 brought the checksum (`checksum_version_split_mysql` and
 /// `_mariadb`, `sql/log_event.cc`).
 fn has_checksum_field(server_version: &str) -> bool {
-    let numbers = server_version.split(|letter: char| !letter.is_ascii_digit()).take(3);
-    let mut numbers = numbers.map(|number| number.parse::<u32>().unwrap_or(0));
-    let mut next = || numbers.next().unwrap_or(0);
-    let version = (next(), next(), next());
-    version >= if server_version.contains("MariaDB") { (5, 3, 0) } else { (5, 6, 1) }
+    let is_mariadb = server_version.contains("MariaDB");
+    let since = if is_mariadb { ServerVersion(5, 3, 0) } else { ServerVersion(5, 6, 1) };
+    ServerVersion::read(server_version) >= since
 }
 
 /// ROTATE: another file goes on. Body: position u64, name.

@@ -9,6 +9,7 @@ mod column;
 mod gtid;
 mod position;
 mod rows;
+mod server_version;
 mod table;
 mod transaction;
 mod xid;
@@ -22,6 +23,7 @@ pub use gtid::{
 pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
 pub use position::{Executed, FileName, Loss, MySqlPosition, Position};
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
+pub use server_version::ServerVersion;
 pub use table::{Table, TableName, TableVersion};
 pub use transaction::{
     BranchEnd, BranchStep, Change, Chunk, ChunkEnd, Commit, Generation, StateRecord, StateTopic,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Error, Row, Session, quote};
-use crate::change::{FileName, Flavor, GtidSet, TableName};
+use crate::change::{FileName, Flavor, GtidSet, ServerVersion, TableName};
 
 /// `ER_PARSE_ERROR`: the server does not know the statement.
 const ER_PARSE_ERROR: u16 = 1064;
@@ -66,10 +66,7 @@ impl Probe {
 
     /// The version as executed comments have it: 90704 for 9.7.4.
     pub fn version_number(&self) -> u32 {
-        let mut parts = self.version.split(|letter: char| !letter.is_ascii_digit());
-        let mut next = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
-        let (major, minor, patch) = (next(), next(), next());
-        major * 10_000 + minor * 100 + patch
+        ServerVersion::read(&self.version).number()
     }
 
     /// Whether every transaction gets a GTID, so that the executed set tells a place.

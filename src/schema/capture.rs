@@ -17,6 +17,7 @@ use crate::binlog::{AlterPhase, EventHeader, EventType, GtidEvent, Query};
 use crate::change::TableName;
 use crate::mysql::{self, Row, Scan, Session, identifier, probe, quote};
 
+use super::ddl::canonical;
 use super::model::{ColumnDefinition, Counter, Definition};
 use super::{Origin, Place};
 
@@ -248,8 +249,4 @@ fn counter(extra: &str) -> Option<Counter> {
     let extra = extra.to_lowercase();
     let kind = if extra.contains("invisible") { Counter::Invisible } else { Counter::Visible };
     extra.contains("auto_increment").then_some(kind)
-}
-
-fn canonical(charset: &str) -> String {
-    if charset == "utf8" { "utf8mb3".to_owned() } else { charset.to_owned() }
 }

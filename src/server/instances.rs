@@ -175,10 +175,6 @@ impl Instances {
 /// meets it again drops the older connection at once instead of after its time-out. Two
 /// installations must differ in it, or the server drops the one for the other.
 pub fn replica_uuid(cluster: &str, instance: &str) -> String {
-    let mut bytes = [0; 16];
-    for (place, piece) in bytes.chunks_exact_mut(4).enumerate() {
-        let part = crc32c::crc32c(format!("{place} {cluster} {instance}").as_bytes());
-        piece.copy_from_slice(&part.to_be_bytes());
-    }
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    let name = format!("{cluster} {instance}");
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
 }

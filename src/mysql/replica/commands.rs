@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::packets::{END, ERROR};
 use super::{AtEnd, DumpFrom, Replica};
-use crate::change::{GtidSet, MySqlGtids};
+use crate::change::{GtidSet, MySqlGtids, ServerVersion};
 use crate::mysql::Error;
 
 const COM_QUERY: u8 = 0x03;
@@ -17,7 +17,7 @@ const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 /// MySQL: heartbeats with a 64-bit position. Older servers ignore the flag, but from
 /// 8.0.26 on it is known for sure.
 const USE_HEARTBEAT_EVENT_V2: u16 = 2;
-const HEARTBEAT_V2_SINCE: (u16, u16, u16) = (8, 0, 26);
+const HEARTBEAT_V2_SINCE: ServerVersion = ServerVersion(8, 0, 26);
 /// MariaDB, the same bit: send `ANNOTATE_ROWS` events, the statements behind the rows.
 const SEND_ANNOTATE_ROWS: u16 = 2;
 /// End at the end of the binlog instead of waiting for more.
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
     fn flags(&self) -> u16 {
         if self.is_mariadb() {
             SEND_ANNOTATE_ROWS
-        } else if number(&self.version) >= HEARTBEAT_V2_SINCE {
+        } else if ServerVersion::read(&self.version) >= HEARTBEAT_V2_SINCE {
             USE_HEARTBEAT_EVENT_V2
         } else {
             0
@@ -175,24 +175,4 @@ fn dump_gtid(server_id: u32, flags: u16, set: &MySqlGtids) -> Vec<u8> {
     command.extend_from_slice(&length.to_le_bytes());
     command.extend_from_slice(&encoded);
     command
-}
-
-/// The numbers a version text begins with.
-fn number(version: &str) -> (u16, u16, u16) {
-    let mut parts = version.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
-    let mut next = || parts.next().and_then(Result::ok).unwrap_or(0);
-    (next(), next(), next())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_compare_as_numbers() {
-        assert!(number("8.0.26-log") >= HEARTBEAT_V2_SINCE);
-        assert!(number("9.7.4-debian") >= HEARTBEAT_V2_SINCE);
-        assert!(number("5.7.44") < HEARTBEAT_V2_SINCE);
-        assert_eq!(number("garbage"), (0, 0, 0));
-    }
 }

@@ -332,6 +332,6 @@ pub(super) fn choose(choice: &mut CharsetChoice, later: CharsetChoice) {
 
 /// `utf8` is `utf8mb3` (MariaDB's `old_mode` can say otherwise; both are the same to a
 /// reader of rows).
-fn canonical(name: &str) -> String {
+pub(in crate::schema) fn canonical(name: &str) -> String {
     if name == "utf8" { "utf8mb3".to_owned() } else { name.to_owned() }
 }

@@ -23,6 +23,7 @@ mod token;
 
 use crate::change::{Flavor, StatementKind, TableName};
 
+pub(super) use column::canonical;
 pub use effect::Message;
 pub(crate) use effect::{
     Alteration, Base, Body, CharsetChoice, ColumnAction, ColumnChange, ColumnPlace, ColumnText,

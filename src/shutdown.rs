@@ -5,8 +5,10 @@
 //! panic is an error of the owner, never a silence.
 
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,7 +44,7 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let witness = Witness { name, panicked: Arc::clone(&self.panicked) };
+        let witness = self.witness(name);
         #[expect(clippy::disallowed_methods, reason = "this is the door")]
         tokio::spawn(self.tracker.track_future(async move {
             let _witness = witness;
@@ -56,11 +58,36 @@ impl Tasks {
         name: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<T> {
-        let witness = Witness { name, panicked: Arc::clone(&self.panicked) };
+        let witness = self.witness(name);
         self.tracker.spawn_blocking(move || {
             let _witness = witness;
             work()
         })
+    }
+
+    /// Drives `task` on a thread of its own, under `name`: for work that would keep a worker of
+    /// the runtime from all others for long. What it awaits is the runtime's, as everywhere.
+    ///
+    /// An error says that the system starts no more threads.
+    pub fn spawn_thread(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let (witness, tracked) = (self.witness(name), self.tracker.token());
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || {
+            let _tracked = tracked;
+            // Dropped first, so that a panic is noted before the owner sees the end.
+            let _witness = witness;
+            runtime.block_on(task);
+        })?;
+        Ok(())
+    }
+
+    fn witness(&self, name: &'static str) -> Witness {
+        Witness { name, panicked: Arc::clone(&self.panicked) }
     }
 
     /// Asks all tasks to stop.
@@ -112,6 +139,24 @@ mod tests {
         tasks.spawn("fine", async {});
         tasks.spawn("broken", async { panic!("on purpose") });
         assert_eq!(tasks.join().await, ["broken"]);
+    }
+
+    #[tokio::test]
+    async fn a_thread_waits_on_the_runtime_and_is_owned_like_a_task() {
+        let tasks = Tasks::new();
+        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let token = tasks.token().clone();
+        let task = async move {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            said.send(std::thread::current().name().map(str::to_owned)).unwrap();
+            token.cancelled().await;
+            panic!("on purpose");
+        };
+        tasks.spawn_thread("works", task).unwrap();
+        assert_eq!(heard.recv().await.unwrap().as_deref(), Some("works"));
+        assert_eq!(tasks.len(), 1);
+        tasks.cancel();
+        assert_eq!(tasks.join().await, ["works"]);
     }
 
     #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! [`run`] supervises: it opens the sink, starts the source where the sink says, runs the
 //! pipeline between them, and does what each error asks for. The way of a row:
-//! `source` → channel → `pipeline` → `encode` → `gather` → sink.
+//! `source` → channel → `pipeline` → `encode` → `gather` → sink. It has a thread of its own, or
+//! encoding would hold one of the runtime's.
 
 mod branch;
 mod encode;

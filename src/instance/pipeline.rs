@@ -10,6 +10,11 @@
 //! commit that became durable, in order. It is stored in the same append as the rows;
 //! `report` only hears of it.
 //!
+//! It is the middle one of three stages, each on a thread or task of its own: the source's task
+//! receives and assembles; this loop decodes, formats and batches, on the thread of its instance,
+//! since encoding a chunk takes as long as many answers of the broker; the sink appends and
+//! syncs. Both channels between them are bounded in bytes, the second by the window below.
+//!
 //! Transactions are joined into one commit while others are on their way to the disk, so
 //! that many small ones cost little and a single one does not wait. A transaction that
 //! comes in several chunks is a commit of its own: what goes wrong with it concerns no other.

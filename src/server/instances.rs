@@ -157,7 +157,17 @@ impl Instances {
         let own = tasks.clone();
         let mut plan = plan.clone();
         plan.source.replica.uuid = replica_uuid(self.log.cluster_id(), name);
-        tasks.spawn("instance", async move { instance::run(&plan, sink, &reporter, &own).await });
+        let shown = reporter.clone();
+        let life = async move { instance::run(&plan, sink, &reporter, &own).await };
+        if let Err(error) = tasks.spawn_thread("instance", life) {
+            tracing::error!(instance = name, %error, "the system starts no thread for it");
+            let reason = format!("the system starts no thread for it: {error}");
+            let advice = format!(
+                "raise the limit of threads (ulimit -u, or that of the container), then \
+                 `bin/sluice instance start {name}`"
+            );
+            shown.state(InstanceState::Stopped { reason, advice }, clock::now_millis());
+        }
         self.running.insert(name.to_owned(), tasks);
     }
 

@@ -90,6 +90,8 @@ impl<S: Sink> Pipeline<'_, S> {
         let About { messages, rows, bytes, .. } = serde_json::from_slice(&about)
             .map_err(|error| odd(&format!("the record of the XA branch {xid}: {error}")))?;
         let transactions = u64::from(messages > 0);
+        // Each message was held without the executed set.
+        let bytes = bytes.saturating_add(messages.saturating_mul(executed.len() as u64));
         self.encoder.published(Done { transactions, rows, messages, bytes });
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.handed = self.handed.saturating_add(bytes);

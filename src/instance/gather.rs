@@ -20,11 +20,9 @@ use std::sync::Arc;
 
 use crate::change::{EventPlace, Xid};
 use crate::record::{BatchBuilder, Mark};
+pub(crate) use crate::sink::BATCH_BYTES;
 use crate::sink::Part;
 use crate::sink::held::{self, OpenPlaces};
-
-/// Bytes at which a partition's batch is cut (DESIGN section 5); one record may pass it.
-pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
 /// Room for the record that passes [`BATCH_BYTES`], so that the buffer need not grow for it.
 const LAST_RECORD: usize = BATCH_BYTES / 16;

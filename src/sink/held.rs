@@ -3,7 +3,9 @@
 //!
 //! In: parts whose records have their `tx` header, and say where their values stay open. Out:
 //! pieces of a few hundred KiB, so that no message limit minds how large a branch is; and at
-//! the XA COMMIT the same parts, closed. Pure: a piece is a piece, wherever it is kept.
+//! the XA COMMIT the same parts, closed, one at a time. What a record gets then may be much
+//! larger than the record (an executed set of thousands of servers), so a part can come back as
+//! many. Pure: a piece is a piece, wherever it is kept.
 //!
 //! Format: the parts one behind the other, cut anywhere: topic length u16, topic, partition
 //! i32, partitions i32, batch length u32, batch (record batch v2); numbers big endian. A record
@@ -13,7 +15,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Part;
+use super::{BATCH_BYTES, Part};
 use crate::record::{Batch, BatchBuilder, BatchView};
 
 /// Bytes at which a piece is cut.
@@ -87,34 +89,54 @@ impl Cutter {
 #[derive(Debug, Default)]
 pub(crate) struct Joiner {
     bytes: Vec<u8>,
+    /// Where the part at hand begins.
+    begin: usize,
+    /// How many of its records have been closed.
+    closed: usize,
 }
 
 impl Joiner {
-    /// Adds the next piece; the parts that are whole with it, closed.
-    pub(crate) fn push(
-        &mut self,
-        piece: &[u8],
-        closing: &Closing<'_>,
-    ) -> Result<Vec<Part>, Unreadable> {
+    /// Adds the next piece.
+    pub(crate) fn push(&mut self, piece: &[u8]) {
+        self.bytes.drain(..self.begin);
+        self.begin = 0;
         self.bytes.extend_from_slice(piece);
-        let (mut parts, mut taken) = (Vec::new(), 0);
-        while let Some((part, length)) = read(self.bytes.get(taken..).unwrap_or_default(), closing)?
-        {
-            parts.push(part);
-            taken += length;
+    }
+
+    /// The next records that are whole, closed: of one topic and partition, and as many as a
+    /// batch holds. `None` when another piece is needed.
+    pub(crate) fn next(&mut self, closing: &Closing<'_>) -> Result<Option<Part>, Unreadable> {
+        let rest = self.bytes.get(self.begin..).unwrap_or_default();
+        let Some(held) = read(rest)? else { return Ok(None) };
+        let Held { topic, partition, partitions, batch, length } = held;
+        let (records, closed) = close(batch, self.closed, closing)?;
+        if let Some(closed) = closed {
+            self.closed = closed;
+        } else {
+            self.begin += length;
+            self.closed = 0;
         }
-        self.bytes.drain(..taken);
-        Ok(parts)
+        Ok(Some(Part { topic, partition, partitions, records, branch: None }))
     }
 
     /// Whether no part is begun.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.begin == self.bytes.len()
     }
 }
 
-/// The part at the begin of `bytes` and its length; `None` if it is not whole.
-fn read(bytes: &[u8], closing: &Closing<'_>) -> Result<Option<(Part, usize)>, Unreadable> {
+/// A part as it is held.
+struct Held<'a> {
+    topic: Arc<str>,
+    partition: i32,
+    partitions: i32,
+    batch: &'a [u8],
+    /// Bytes of all of it.
+    length: usize,
+}
+
+/// The part at the begin of `bytes`; `None` if it is not whole.
+fn read(bytes: &[u8]) -> Result<Option<Held<'_>>, Unreadable> {
     let mut rest = bytes;
     let mut take = |length: usize| {
         let (taken, behind) = rest.split_at_checked(length)?;
@@ -131,17 +153,23 @@ fn read(bytes: &[u8], closing: &Closing<'_>) -> Result<Option<(Part, usize)>, Un
     };
     let Some((topic, partition, partitions, batch)) = head() else { return Ok(None) };
     let topic = Arc::from(std::str::from_utf8(topic).map_err(|_| Unreadable)?);
-    let records = close(batch, closing)?;
-    let part = Part { topic, partition, partitions, records, branch: None };
-    Ok(Some((part, bytes.len() - rest.len())))
+    let length = bytes.len() - rest.len();
+    Ok(Some(Held { topic, partition, partitions, batch, length }))
 }
 
-/// The batch with its records closed.
-fn close(batch: &[u8], closing: &Closing<'_>) -> Result<Batch, Unreadable> {
+/// The records of the batch behind the first `done`, closed, as many as a batch holds; and how
+/// many are done with them, if more are left.
+fn close(
+    batch: &[u8],
+    done: usize,
+    closing: &Closing<'_>,
+) -> Result<(Batch, Option<usize>), Unreadable> {
     let view = BatchView::parse(batch).map_err(|_| Unreadable)?;
-    let texts: usize = closing.texts.iter().map(|text| text.len()).sum();
-    let mut builder = BatchBuilder::with_capacity(batch.len() + texts);
-    for record in view.records() {
+    let mut builder = BatchBuilder::with_capacity(batch.len().min(2 * BATCH_BYTES));
+    for (number, record) in view.records().enumerate().skip(done) {
+        if builder.len() >= BATCH_BYTES {
+            return Ok((builder.finish(), Some(number)));
+        }
         let mut record = record.map_err(|_| Unreadable)?;
         let (mut tx, mut open) = (None, None);
         for (name, value) in record.headers.by_ref() {
@@ -156,7 +184,7 @@ fn close(batch: &[u8], closing: &Closing<'_>) -> Result<Batch, Unreadable> {
         builder.open(record.key, |out| fill(value, open, &closing.texts, out))?;
         builder.close(&headers(closing, tx));
     }
-    Ok(builder.finish())
+    Ok((builder.finish(), None))
 }
 
 fn headers<'a>(closing: &Closing<'a>, tx: &'a [u8]) -> Vec<(&'static str, &'a [u8])> {
@@ -209,6 +237,18 @@ mod tests {
         }
     }
 
+    fn join(pieces: &[Vec<u8>], closing: &Closing<'_>) -> Vec<Part> {
+        let (mut joiner, mut joined) = (Joiner::default(), Vec::new());
+        for piece in pieces {
+            joiner.push(piece);
+            while let Some(part) = joiner.next(closing).unwrap() {
+                joined.push(part);
+            }
+        }
+        assert!(joiner.is_empty());
+        joined
+    }
+
     const CLOSING: Closing<'_> =
         Closing { binlog: "b.1:4", gtid: Some("g:1"), texts: [b"<one>", b"<two>", b"<three>"] };
 
@@ -221,10 +261,7 @@ mod tests {
         pieces.extend(cutter.finish());
         assert_eq!(pieces.len(), 4);
         assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
-        let mut joiner = Joiner::default();
-        let joined: Vec<Part> =
-            pieces.iter().flat_map(|piece| joiner.push(piece, &CLOSING).unwrap()).collect();
-        assert!(joiner.is_empty());
+        let joined = join(&pieces, &CLOSING);
         let places: Vec<_> = joined.iter().map(|part| (&*part.topic, part.partition)).collect();
         assert_eq!(places, [("a", 0), ("b", 2), ("a", 1)]);
         for part in &joined {
@@ -242,6 +279,41 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_cut_where_what_its_records_get_makes_it_large() {
+        const RECORDS: usize = 100;
+        // As text, an executed set of some thousand servers.
+        let set = "00000000-0000-0000-0000-000000000000:1-1000,".repeat(4000);
+        let mut builder = BatchBuilder::default();
+        for number in 0..RECORDS {
+            let written: Result<usize, std::convert::Infallible> = builder.open(None, |out| {
+                out.extend_from_slice(b"<>");
+                Ok(())
+            });
+            let Ok(_) = written;
+            leave_open(&mut builder, number.to_string().as_bytes(), &[1..1, 2..2, 2..2]);
+        }
+        let held = Part { records: builder.finish(), ..part("a", 0, "abcdef") };
+        let small = held.records.len();
+        let mut cutter = Cutter::default();
+        let mut pieces = cutter.push(held);
+        pieces.extend(cutter.finish());
+        let closing = Closing { texts: [set.as_bytes(), b"", b""], ..CLOSING };
+        let joined = join(&pieces, &closing);
+        let largest = joined.iter().map(|part| part.records.len()).max().unwrap();
+        assert!(largest < BATCH_BYTES + set.len() + small, "a batch of {largest} bytes");
+        let records = joined.iter().flat_map(|part| part.records.records());
+        let mut count = 0;
+        for (number, record) in records.enumerate() {
+            let record = record.unwrap();
+            let tx = number.to_string();
+            assert!(record.headers.into_iter().any(|one| one == (b"tx", Some(tx.as_bytes()))));
+            assert_eq!(record.value.unwrap(), format!("<{set}>").as_bytes());
+            count += 1;
+        }
+        assert_eq!(count, RECORDS);
+    }
+
+    #[test]
     fn bytes_of_no_branch_are_refused() {
         let mut cutter = Cutter::default();
         cutter.push(part("a", 0, "abcdef"));
@@ -250,10 +322,12 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x55;
             // Some bytes may be anything (a topic's name, a value); none may panic.
-            let _ = Joiner::default().push(&damaged, &CLOSING);
+            let mut joiner = Joiner::default();
+            joiner.push(&damaged);
+            let _ = joiner.next(&CLOSING);
         }
-        let mut truncated = whole.clone();
-        truncated.truncate(whole.len() - 1);
-        assert_eq!(Joiner::default().push(&truncated, &CLOSING).unwrap().len(), 0);
+        let mut joiner = Joiner::default();
+        joiner.push(&whole[..whole.len() - 1]);
+        assert!(joiner.next(&CLOSING).unwrap().is_none() && !joiner.is_empty());
     }
 }

@@ -26,6 +26,9 @@ use crate::log::WriterError;
 use crate::record::Batch;
 pub use position_record::PositionError;
 
+/// Bytes at which a partition's batch is cut (DESIGN section 5); one record may pass it.
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
+
 /// Records of one topic and partition, encoded.
 #[derive(Debug)]
 pub struct Part {

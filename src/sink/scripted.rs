@@ -136,7 +136,10 @@ impl Sink for Scripted {
         let (pieces, about) = script.held.get(&xid.to_string()).expect("it is held").clone();
         let mut joiner = Joiner::default();
         for piece in pieces {
-            script.open.extend(joiner.push(&piece, closing).expect("cut here"));
+            joiner.push(&piece);
+            while let Some(part) = joiner.next(closing).expect("cut here") {
+                script.open.push(part);
+            }
         }
         assert!(joiner.is_empty());
         Ok(about)

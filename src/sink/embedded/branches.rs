@@ -190,7 +190,8 @@ impl Branches {
         };
         let mut joiner = Joiner::default();
         for piece in &branch.kept {
-            append(writer, joiner.push(piece, closing).map_err(lost)?).await?;
+            joiner.push(piece);
+            append(writer, &mut joiner, closing).await?.map_err(lost)?;
         }
         let mut piece = u32::try_from(branch.kept.len()).unwrap_or(branch.pieces);
         let mut offset = branch.from;
@@ -204,7 +205,8 @@ impl Branches {
                 if key == piece_key(branch.id, piece)
                     && let Some(value) = value
                 {
-                    append(writer, joiner.push(&value, closing).map_err(lost)?).await?;
+                    joiner.push(&value);
+                    append(writer, &mut joiner, closing).await?.map_err(lost)?;
                     piece += 1;
                 }
             }
@@ -239,11 +241,21 @@ impl OpenBranch {
     }
 }
 
-async fn append(writer: &mut Writer, parts: Vec<Part>) -> Result<(), Error> {
-    for Part { topic, partition, partitions, records, .. } in parts {
-        writer.append(&topic, partitions, partition, records).await?;
+/// Appends what is whole.
+async fn append(
+    writer: &mut Writer,
+    joiner: &mut Joiner,
+    closing: &Closing<'_>,
+) -> Result<Result<(), Unreadable>, Error> {
+    loop {
+        match joiner.next(closing) {
+            Ok(Some(Part { topic, partition, partitions, records, .. })) => {
+                writer.append(&topic, partitions, partition, records).await?;
+            }
+            Ok(None) => return Ok(Ok(())),
+            Err(unreadable) => return Ok(Err(unreadable)),
+        }
     }
-    Ok(())
 }
 
 /// The key of a branch's record.

@@ -6,6 +6,8 @@
 //! hold the orders that matter; a random one mixes all steps (its seed is printed,
 //! `SLUICE_XA_SEED` repeats it, `SLUICE_XA_STEPS` is how long it is).
 
+mod held;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -22,7 +22,9 @@ use sluice::change::{
     TableVersion,
 };
 use sluice::format::Zone;
-use sluice::format::flat::{BinaryForm, FlatPlan, FlatSettings, LabelForm, Rows, Stamp, Workspace};
+use sluice::format::flat::{
+    BinaryForm, FlatPlan, FlatSettings, LabelForm, Rows, Stamp, Unwritten, Workspace,
+};
 
 const RUNS: usize = 15;
 const ROWS_A_RUN: usize = 100_000;
@@ -154,7 +156,14 @@ fn measure(what: &str, columns: &[Sample], kind: RowsKind, rows: usize) {
         let begun = Instant::now();
         for _ in 0..ROWS_A_RUN / rows {
             out.clear();
-            plan.write(black_box(&change), Rows::All, &stamp, &mut work, &mut out).unwrap();
+            plan.write(
+                &mut Unwritten::of(black_box(&change), Rows::All),
+                usize::MAX,
+                &stamp,
+                &mut work,
+                &mut out,
+            )
+            .unwrap();
         }
         written.push(begun.elapsed().as_secs_f64());
         let begun = Instant::now();

@@ -66,6 +66,11 @@ impl<'a> Images<'a> {
         self.at
     }
 
+    /// Goes back to the begin of a row that was walked: `at` is what [`Images::offset`] was there.
+    pub fn go_back(&mut self, at: usize) {
+        self.at = self.at.min(at);
+    }
+
     /// Whether all were walked.
     pub fn is_done(&self) -> bool {
         self.at >= self.bytes.len()

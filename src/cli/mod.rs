@@ -5,6 +5,7 @@
 //! exit code 1; more are named by the command that has them.
 
 mod check;
+mod configs;
 mod connect;
 mod consume;
 mod groups;
@@ -50,6 +51,8 @@ enum Command {
     Produce(produce::Arguments),
     /// Make, list, describe, change and delete topics, with the options of kafka-topics.
     Topics(topics::Arguments),
+    /// Show and change the settings of topics, with the options of kafka-configs.
+    Configs(configs::Arguments),
     /// List, describe, reset and delete groups, with the options of kafka-consumer-groups.
     Groups(groups::Arguments),
 }
@@ -89,6 +92,7 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
         Command::Consume(arguments) => consume::run(&arguments, environment),
         Command::Produce(arguments) => produce::run(&arguments, environment),
         Command::Topics(arguments) => topics::run(&arguments, environment),
+        Command::Configs(arguments) => configs::run(&arguments, environment),
         Command::Groups(arguments) => groups::run(&arguments, environment),
     }
 }

@@ -1,10 +1,10 @@
-//! Topics: list, describe, make, grow, delete.
+//! Topics: list, describe, make, configure, grow, delete.
 
 use std::collections::BTreeMap;
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigSource, NewPartitions, NewTopic as Wanted, ResourceSpecifier,
-    TopicReplication, TopicResult,
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic as Wanted,
+    ResourceSpecifier, TopicReplication, TopicResult,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
@@ -102,6 +102,42 @@ impl Topics {
                 !matches!(entry.source, ConfigSource::Default | ConfigSource::Unknown)
             });
             topic.configs.extend(told.map(|entry| (entry.name, entry.value.unwrap_or_default())));
+        }
+        Ok(())
+    }
+
+    /// The settings that a topic has of its own.
+    pub async fn own_configs(&self, topic: &str) -> Result<BTreeMap<String, String>, Error> {
+        let resource = ResourceSpecifier::Topic(topic);
+        let answers = self.admin.describe_configs([&resource], &options()).await;
+        let mut configs = BTreeMap::new();
+        for answer in answers.map_err(|error| reached(&self.bootstrap, error))? {
+            let resource = answer.map_err(|code| Error::Topic { topic: topic.to_owned(), code })?;
+            let own = resource.entries.into_iter();
+            let own = own.filter(|entry| matches!(entry.source, ConfigSource::DynamicTopic));
+            configs.extend(own.map(|entry| (entry.name, entry.value.unwrap_or_default())));
+        }
+        Ok(configs)
+    }
+
+    /// Changes settings of a topic: those of `set`, and those of `unset` back to their defaults.
+    /// The protocol's older request replaces all of them, so they are read first.
+    pub async fn configure(
+        &self,
+        topic: &str,
+        set: &[(String, String)],
+        unset: &[String],
+    ) -> Result<(), Error> {
+        let mut configs = self.own_configs(topic).await?;
+        configs.extend(set.iter().cloned());
+        configs.retain(|key, _| !unset.contains(key));
+        let mut wanted = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        for (key, value) in &configs {
+            wanted = wanted.set(key, value);
+        }
+        let answers = self.admin.alter_configs([&wanted], &options()).await;
+        for answer in answers.map_err(|error| reached(&self.bootstrap, error))? {
+            answer.map_err(|(_, code)| Error::Topic { topic: topic.to_owned(), code })?;
         }
         Ok(())
     }

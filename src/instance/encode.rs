@@ -1,8 +1,13 @@
 //! Changes to records: what is published, to which topic and partition, in which bytes.
 //!
 //! In: changes of a transaction, in order. Out: records in a [`Gathering`], one a rows
-//! event or statement (one a partition where a partition hash scatters its rows). All
-//! that is constant for a table version is prepared when it is first met.
+//! event or statement (one a partition where a partition hash scatters its rows). Where the
+//! topic takes no message so large, the event's rows go on in further ones. All that is constant
+//! for a table version is prepared when it is first met.
+
+mod error;
+
+pub(crate) use error::Error;
 
 use std::sync::Arc;
 
@@ -10,29 +15,18 @@ use super::Publication;
 use super::gather::{Gathering, Slot};
 use super::recent::Recent;
 use crate::change::{
-    Change, EventPlace, RowsChange, StatementChange, Table, TableVersion, TransactionHead, Xid,
+    Change, EventPlace, RowsChange, StatementChange, Table, TableName, TableVersion,
+    TransactionHead, Xid,
 };
 use crate::clock;
 use crate::control::Done;
-use crate::format::flat::{self, FlatPlan, Rows, Stamp, StampPlaces, Workspace};
+use crate::format::flat::{self, FlatPlan, Rows, Stamp, StampPlaces, Unwritten, Workspace};
 use crate::route::{HashRule, PartitionRule};
-use crate::sink::Part;
 use crate::sink::held::OpenPlaces;
+use crate::sink::{Limits, Part};
 
 /// Versions of tables that stay prepared; those that are in use last.
 const MOST_TABLES: usize = 16_384;
-
-/// Why a change could not be published.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}:{offset}: {source}")]
-pub struct Error {
-    /// The binlog file of the event.
-    pub file: Arc<str>,
-    /// Its offset.
-    pub offset: u64,
-    /// What is wrong with its rows.
-    pub source: flat::Error,
-}
 
 /// See the head of this file.
 pub(crate) struct Encoder {
@@ -70,13 +64,13 @@ struct Scatter {
 }
 
 impl Encoder {
-    /// An encoder that has seen nothing.
-    pub(crate) fn new(publication: Publication) -> Self {
+    /// An encoder that has seen nothing, for topics of these limits.
+    pub(crate) fn new(publication: Publication, limits: Limits) -> Self {
         Self {
             publication,
             tables: Recent::new(MOST_TABLES),
-            gathering: Gathering::default(),
-            branch: Gathering::of_branches(),
+            gathering: Gathering::new(limits.clone()),
+            branch: Gathering::of_branches(limits),
             scatter: Scatter::default(),
             work: Workspace::default(),
             id: 1,
@@ -96,7 +90,7 @@ impl Encoder {
         for change in changes {
             match change {
                 Change::Rows(rows) => self.rows(head, rows, now)?,
-                Change::Statement(statement) => self.statement(head, statement, now),
+                Change::Statement(statement) => self.statement(head, statement, now)?,
             }
         }
         Ok(())
@@ -168,11 +162,6 @@ impl Encoder {
         if self.publication.dropped.contains(&change.kind) {
             return Ok(());
         }
-        let failed = |source| Error {
-            file: Arc::clone(&change.place.file),
-            offset: change.place.offset,
-            source,
-        };
         let table = self.tables.get_or_insert_with(change.table.version, || {
             TablePlan::new(&self.publication, &change.table)
         });
@@ -193,15 +182,14 @@ impl Encoder {
         match &table.rule {
             PartitionRule::Fixed(partition) => {
                 let partition = *partition;
-                message.write(table, change, partition, Rows::All).map_err(failed)
+                message.write(table, change, partition, Rows::All)
             }
             PartitionRule::Columns(rule) => {
-                self.scatter.fill(table, rule, change, message.work).map_err(failed)?;
+                let filled = self.scatter.fill(table, rule, change, message.work);
+                filled.map_err(|error| Error::unreadable(&change.place, error))?;
                 for (partition, rows) in (0_i32..).zip(&self.scatter.by_partition) {
                     if !rows.is_empty() {
-                        message
-                            .write(table, change, partition, Rows::Chosen(rows))
-                            .map_err(failed)?;
+                        message.write(table, change, partition, Rows::Chosen(rows))?;
                     }
                 }
                 Ok(())
@@ -209,7 +197,12 @@ impl Encoder {
         }
     }
 
-    fn statement(&mut self, head: &TransactionHead, statement: &StatementChange, now: i64) {
+    fn statement(
+        &mut self,
+        head: &TransactionHead,
+        statement: &StatementChange,
+        now: i64,
+    ) -> Result<(), Error> {
         let to = self.publication.router.statement(&statement.schema, &statement.table);
         self.publication.renamed.say(to.renamed_from.as_deref(), &to.topic);
         let (gathering, done) = if head.branch.is_some() {
@@ -219,12 +212,28 @@ impl Encoder {
         };
         let slot = gathering.slot(&to.topic, to.partition, to.partitions);
         let stamp = stamp(self.id, head, &statement.place, now);
-        let Ok(()) = gathering.message(slot, &statement.place, head.gtid.as_ref(), |out| {
+        let (place, gtid) = (&statement.place, head.gtid.as_ref());
+        gathering.message(slot, place, gtid, later(head), |out, room| {
+            let start = out.len();
             let places = flat::write_statement(statement, &stamp, out);
-            Ok::<_, std::convert::Infallible>(open_places(places))
-        });
+            let length = out.len() - start;
+            if length > room.value {
+                let name = TableName::new(&*statement.schema, &*statement.table);
+                return Err(Error::too_large(place, name, &to.topic, length, room));
+            }
+            Ok(open_places(places))
+        })?;
         done.messages += 1;
+        Ok(())
     }
+}
+
+/// What a message of a branch may grow by until its XA COMMIT: the executed set is another then.
+fn later(head: &TransactionHead) -> usize {
+    /// A set gains a few intervals, and servers.
+    const GAIN: usize = 4096;
+    let executed = head.executed.as_ref().filter(|_| head.branch.is_some());
+    executed.map_or(0, |set| GAIN + set.len())
 }
 
 /// What of a message is open until an XA COMMIT, in the order of [`Pipeline`]'s texts.
@@ -261,24 +270,32 @@ impl Message<'_> {
         change: &RowsChange,
         partition: i32,
         rows: Rows<'_>,
-    ) -> Result<(), flat::Error> {
+    ) -> Result<(), Error> {
         let slot = if self.holds {
             self.gathering.slot(&table.topic, partition, table.partitions)
         } else {
             table.slot(partition, self.gathering)
         };
         let (work, stamp, flat) = (&mut *self.work, &self.stamp, &table.flat);
-        let mut written = (0, 0);
-        self.gathering.message(slot, &change.place, self.head.gtid.as_ref(), |out| {
-            let start = out.len();
-            let (count, places) = flat.write(change, rows, stamp, work, out)?;
-            written = (count, out.len() - start);
-            Ok(open_places(places))
-        })?;
-        self.done.messages += 1;
-        self.done.rows += written.0 as u64;
-        self.done.bytes += written.1 as u64;
-        Ok(())
+        let (gtid, later) = (self.head.gtid.as_ref(), later(self.head));
+        let mut left = Unwritten::of(change, rows);
+        loop {
+            let mut written = (0, 0);
+            self.gathering.message(slot, &change.place, gtid, later, |out, room| {
+                let start = out.len();
+                let (count, places) = flat
+                    .write(&mut left, room.value, stamp, work, out)
+                    .map_err(|error| Error::of_rows(&change.place, error, &table.topic, room))?;
+                written = (count, out.len() - start);
+                Ok(open_places(places))
+            })?;
+            self.done.messages += 1;
+            self.done.rows += written.0 as u64;
+            self.done.bytes += written.1 as u64;
+            if left.is_empty() {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -10,6 +10,10 @@
 //! The records of an XA branch gather by themselves ([`Gathering::of_branches`]): their headers
 //! `binlog` and `gtid` are those of the XA COMMIT, and stay open until then.
 //!
+//! No batch is larger than its topic takes, headers included: the writer of a message is told how
+//! long it may be, and a record that no longer fits into a batch begins another. What a branch
+//! lacks until its XA COMMIT is reckoned with beforehand.
+//!
 //! Always holds: at most one record is open, and a part with an open record is not handed on.
 //! As long as nothing of the transaction at hand was taken, it can be taken back alone, and
 //! whole ones before it stay ([`Gathering::roll_back`]).
@@ -19,10 +23,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use crate::change::{EventPlace, Xid};
-use crate::record::{BatchBuilder, Mark};
+use crate::record::{BatchBuilder, Mark, headers_length, value_room};
 pub(crate) use crate::sink::BATCH_BYTES;
-use crate::sink::Part;
 use crate::sink::held::{self, OpenPlaces};
+use crate::sink::{Limits, Part};
+
+/// What the headers of a record that is held for a branch may grow by: `binlog` and `gtid` of its
+/// XA COMMIT, with the longest name of a file, tag and numbers.
+const LATER_HEADERS: usize = 1024;
 
 /// Room for the record that passes [`BATCH_BYTES`], so that the buffer need not grow for it.
 const LAST_RECORD: usize = BATCH_BYTES / 16;
@@ -39,9 +47,18 @@ pub(crate) struct Slot {
     epoch: u32,
 }
 
+/// How large a message may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Bytes of its value.
+    pub(crate) value: usize,
+    /// What its topic takes in one batch, in bytes.
+    pub(crate) limit: usize,
+}
+
 /// See the head of this file.
-#[derive(Default)]
 pub(crate) struct Gathering {
+    limits: Limits,
     slots: Vec<Place>,
     epoch: u32,
     found: HashMap<(Arc<str>, i32), Slot>,
@@ -71,6 +88,10 @@ struct Place {
     partitions: i32,
     /// Only while there are records: an idle table costs no memory.
     builder: Option<BatchBuilder>,
+    /// What the topic took when the batch began, in bytes.
+    limit: usize,
+    /// What its records grow by until their branch is published, in bytes.
+    later: usize,
     /// A little more than the last batch had: a guess at the next.
     last: usize,
     /// Where the records of the transaction at hand begin, if it has any here.
@@ -86,9 +107,31 @@ struct Cut {
 }
 
 impl Gathering {
+    /// An empty one, for topics of these limits.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            slots: Vec::new(),
+            epoch: 0,
+            found: HashMap::new(),
+            used: Vec::new(),
+            cut: Vec::new(),
+            touched: Vec::new(),
+            open: None,
+            open_binlog: Vec::new(),
+            open_gtid: None,
+            open_places: OpenPlaces::default(),
+            holds: false,
+            messages: 0,
+            bytes: 0,
+            whole_bytes: 0,
+            scratch: Vec::new(),
+        }
+    }
+
     /// One for the records of XA branches.
-    pub(crate) fn of_branches() -> Self {
-        Self { holds: true, ..Self::default() }
+    pub(crate) fn of_branches(limits: Limits) -> Self {
+        Self { holds: true, ..Self::new(limits) }
     }
 
     /// The slot of a topic's partition; `partitions` is how many the topic should have.
@@ -100,6 +143,8 @@ impl Gathering {
                 partition,
                 partitions,
                 builder: None,
+                limit: 0,
+                later: 0,
                 last: 0,
                 begun: None,
             });
@@ -117,20 +162,30 @@ impl Gathering {
         self.bytes
     }
 
-    /// Adds a message, whose value `write` appends to what it is given. When it fails,
-    /// there is no message.
+    /// Adds a message, whose value `write` appends to what it is given, no longer than it is
+    /// told. When it fails, there is no message. `later` is what the value of one of a branch may
+    /// grow by, in bytes.
     pub(crate) fn message<E>(
         &mut self,
         slot: Slot,
         place: &EventPlace,
         gtid: Option<&Arc<str>>,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<OpenPlaces, E>,
+        later: usize,
+        write: impl FnOnce(&mut Vec<u8>, Room) -> Result<OpenPlaces, E>,
     ) -> Result<(), E> {
         self.close(false);
         self.cut_if_large(slot);
+        self.open_binlog.clear();
+        // Writing to a vector cannot fail.
+        let _ = write!(self.open_binlog, "{}:{}", place.file, place.offset);
+        self.open_gtid = gtid.cloned();
+        let headers = self.longest_headers();
+        let later = if self.holds { later + LATER_HEADERS } else { 0 };
         let home = &mut self.slots[slot.place];
         if home.builder.is_none() {
             self.used.push(slot);
+            home.limit = self.limits.of(&home.topic);
+            home.later = 0;
         }
         let capacity = home.last.min(BATCH_BYTES + LAST_RECORD);
         let builder = home.builder.get_or_insert_with(|| BatchBuilder::with_capacity(capacity));
@@ -138,19 +193,48 @@ impl Gathering {
             home.begun = Some(builder.mark());
             self.touched.push(slot);
         }
+        let limit = home.limit;
+        let room = Room { value: value_room(limit, headers).saturating_sub(later), limit };
         let before = builder.len();
         let places = &mut self.open_places;
         builder.open(None, |out| {
-            *places = write(out)?;
+            *places = write(out, room)?;
             Ok(())
         })?;
         self.bytes += builder.len() - before;
+        home.later += later;
+        if builder.len() + headers + home.later > limit && builder.count() > 1 {
+            self.begin_batch(slot, later);
+        }
         self.open = Some(slot);
-        self.open_binlog.clear();
-        // Writing to a vector cannot fail.
-        let _ = write!(self.open_binlog, "{}:{}", place.file, place.offset);
-        self.open_gtid = gtid.cloned();
         Ok(())
+    }
+
+    /// Bytes of the headers that the open record has at most.
+    fn longest_headers(&self) -> usize {
+        let tx = self.messages.max(1).ilog10() as usize + 1 + "/end".len();
+        let gtid = self.open_gtid.as_ref().map_or(0, |gtid| gtid.len());
+        let all =
+            [("binlog".len(), self.open_binlog.len()), ("tx".len(), tx), ("gtid".len(), gtid)];
+        headers_length(if self.open_gtid.is_some() { &all } else { &all[..2] })
+    }
+
+    /// Moves the open record to a batch of its own.
+    #[cold]
+    fn begin_batch(&mut self, slot: Slot, later: usize) {
+        let home = &mut self.slots[slot.place];
+        let Some(mut full) = home.builder.take() else { return };
+        let value = full.open_record().and_then(|record| record.value).unwrap_or_default();
+        let mut builder = BatchBuilder::with_capacity(value.len() + LAST_RECORD);
+        let begun = builder.mark();
+        let copied: Result<usize, std::convert::Infallible> = builder.open(None, |out| {
+            out.extend_from_slice(value);
+            Ok(())
+        });
+        let Ok(_) = copied;
+        full.discard();
+        self.cut.push(Cut { slot, builder: full, begun: home.begun.replace(begun) });
+        (home.builder, home.later) = (Some(builder), later);
     }
 
     /// The transaction is whole: its last message learns that it is the last. How many there
@@ -289,6 +373,15 @@ mod tests {
 
     use super::*;
 
+    /// One whose topics take anything, but for `small`.
+    fn gathering() -> Gathering {
+        let limit = |topic: &str| if topic == "small" { SMALL } else { usize::MAX };
+        Gathering::new(Limits::new(limit))
+    }
+
+    /// What the topic `small` takes.
+    const SMALL: usize = 1000;
+
     fn place(offset: u64) -> EventPlace {
         EventPlace { file: "binlog.000001".into(), offset, time: 0 }
     }
@@ -296,7 +389,7 @@ mod tests {
     fn say(gathering: &mut Gathering, slot: Slot, offset: u64, text: &str) {
         let gtid: Arc<str> = "a:1".into();
         let written: Result<(), Infallible> =
-            gathering.message(slot, &place(offset), Some(&gtid), |out| {
+            gathering.message(slot, &place(offset), Some(&gtid), 0, |out, _| {
                 out.extend_from_slice(text.as_bytes());
                 Ok(OpenPlaces::default())
             });
@@ -323,7 +416,7 @@ mod tests {
 
     #[test]
     fn messages_of_a_transaction_are_numbered_over_all_topics() {
-        let mut gathering = Gathering::default();
+        let mut gathering = gathering();
         let (a, b) = (gathering.slot(&"a".into(), 0, 1), gathering.slot(&"b".into(), 0, 1));
         say(&mut gathering, a, 4, "one");
         say(&mut gathering, b, 5, "two");
@@ -346,7 +439,7 @@ mod tests {
 
     #[test]
     fn slots_of_topics_long_unused_are_forgotten() {
-        let mut gathering = Gathering::default();
+        let mut gathering = gathering();
         let mut first = None;
         for number in 0..3 * MOST_SLOTS {
             let name: Arc<str> = number.to_string().into();
@@ -365,7 +458,7 @@ mod tests {
 
     #[test]
     fn the_part_with_the_open_record_stays_behind() {
-        let mut gathering = Gathering::default();
+        let mut gathering = gathering();
         let (a, b) = (gathering.slot(&"a".into(), 0, 1), gathering.slot(&"b".into(), 0, 1));
         say(&mut gathering, a, 4, "one");
         say(&mut gathering, b, 5, "two");
@@ -377,7 +470,7 @@ mod tests {
     #[test]
     fn a_transaction_is_taken_back_alone_wherever_its_records_are() {
         let large = "x".repeat(BATCH_BYTES);
-        let mut gathering = Gathering::default();
+        let mut gathering = gathering();
         let slots: Vec<Slot> =
             ["a", "b", "c"].map(|name| gathering.slot(&name.into(), 0, 1)).to_vec();
         let fill = |gathering: &mut Gathering, all: &[(usize, &str)]| {
@@ -407,7 +500,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_cut_before_the_record_that_follows_its_limit() {
-        let mut gathering = Gathering::default();
+        let mut gathering = gathering();
         let a = gathering.slot(&"a".into(), 0, 1);
         let large = "x".repeat(BATCH_BYTES);
         say(&mut gathering, a, 4, &large);
@@ -415,5 +508,82 @@ mod tests {
         gathering.end_transaction();
         let parts = gathering.take(None);
         assert_eq!(parts.iter().map(|part| part.records.count()).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    /// Adds a message with as many letters as there is room for, less `spare`.
+    fn fill(gathering: &mut Gathering, slot: Slot, spare: usize) -> usize {
+        let mut length = 0;
+        let written: Result<(), Infallible> =
+            gathering.message(slot, &place(4), None, 0, |out, room| {
+                length = room.value.saturating_sub(spare);
+                out.resize(out.len() + length, b'x');
+                Ok(OpenPlaces::default())
+            });
+        let Ok(()) = written;
+        length
+    }
+
+    #[test]
+    fn no_batch_is_larger_than_its_topic_takes_and_one_may_be_as_large() {
+        let mut gathering = gathering();
+        let slot = gathering.slot(&"small".into(), 0, 1);
+        fill(&mut gathering, slot, 0);
+        gathering.end_transaction();
+        assert_eq!(gathering.take(None)[0].records.len(), SMALL);
+        let mut lengths = Vec::new();
+        for spare in 0..SMALL {
+            lengths.push(fill(&mut gathering, slot, spare));
+            if spare % 7 == 0 {
+                gathering.end_transaction();
+            }
+            if spare % 100 == 50 {
+                let before = gathering.bytes();
+                gathering.end_transaction();
+                fill(&mut gathering, slot, spare / 2);
+                fill(&mut gathering, slot, 0);
+                gathering.roll_back();
+                assert!(gathering.bytes().abs_diff(before) < 100);
+            }
+        }
+        gathering.end_transaction();
+        let parts = gathering.take(None);
+        assert!(parts.iter().all(|part| part.records.len() <= SMALL));
+        let read: Vec<usize> = read(&parts).iter().map(|(_, value, _)| value.len()).collect();
+        assert_eq!(read, lengths);
+    }
+
+    #[test]
+    fn a_batch_of_a_branch_has_room_for_what_it_lacks() {
+        const LATER: usize = 500;
+        let branch: Arc<Xid> = Arc::new("X'61',X'',1".parse().unwrap());
+        let limits = Limits::new(|_| 4096);
+        let mut gathering = Gathering::of_branches(limits);
+        let slot = gathering.slot(&"small".into(), 0, 1);
+        let mut cutter = held::Cutter::default();
+        for spare in 0..1000 {
+            let place = place(4);
+            let written: Result<(), Infallible> =
+                gathering.message(slot, &place, None, LATER, |out, room| {
+                    out.resize(out.len() + room.value.saturating_sub(2 * spare), b'x');
+                    Ok(OpenPlaces::default())
+                });
+            let Ok(()) = written;
+        }
+        gathering.end_transaction();
+        let mut pieces: Vec<Vec<u8>> =
+            gathering.take(Some(&branch)).into_iter().flat_map(|part| cutter.push(part)).collect();
+        pieces.extend(cutter.finish());
+        let (binlog, gtid, set) = ("b".repeat(300), "g".repeat(400), "s".repeat(LATER));
+        let texts = [set.as_bytes(), b"", b""];
+        let closing = held::Closing { binlog: &binlog, gtid: Some(&gtid), texts };
+        let (mut joiner, mut sizes) = (held::Joiner::default(), Vec::new());
+        for piece in pieces {
+            joiner.push(&piece);
+            while let Some(part) = joiner.next(&closing).unwrap() {
+                sizes.push(part.records.len());
+            }
+        }
+        assert!(sizes.iter().all(|size| *size <= 4096), "{sizes:?}");
+        assert!(sizes.len() > 100);
     }
 }

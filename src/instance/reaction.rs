@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pipeline;
+use super::{encode, pipeline};
 use crate::sink::Refusal;
 use crate::source::failover::Next;
 use crate::{schema, sink, source};
@@ -82,8 +82,11 @@ pub(crate) fn to(error: &Error) -> Reaction {
         Error::Source(error) => to_source(error),
         Error::Pipeline(error) => match error {
             pipeline::Error::Sink(error) => to_sink(error),
-            pipeline::Error::Encode(_) => Reaction::RetryOnce {
-                advice: "the row event cannot be decoded: report it, or exclude the table",
+            pipeline::Error::Encode(error) => match error {
+                encode::Error::Unreadable { .. } => Reaction::RetryOnce {
+                    advice: "the row event cannot be decoded: report it, or exclude the table",
+                },
+                encode::Error::TooLarge { .. } => Reaction::RetryOnce { advice: SAYS_IT },
             },
             pipeline::Error::Generation => Reaction::Retry,
         },
@@ -138,6 +141,10 @@ fn to_sink(error: &sink::Error) -> Reaction {
         Error::Full => Reaction::Wait,
         Error::Failed(_) => Reaction::Retry,
         Error::Position(_) => Reaction::Stop { advice: SAYS_IT },
+        // It was lowered after the records were made.
+        Error::Refused { reason: reason @ Refusal::TooLarge { .. }, .. } => {
+            Reaction::RetryOnce { advice: refused(reason) }
+        }
         Error::Refused { reason, .. } => Reaction::Stop { advice: refused(reason) },
     }
 }
@@ -206,7 +213,9 @@ mod tests {
             (Refusal::Setting(text(), text()), "report it"),
         ] {
             let error = Error::from(sink::Error::Refused { topic: text(), reason });
-            let Reaction::Stop { advice } = to(&error) else { panic!("{error} does not stop") };
+            let (Reaction::Stop { advice } | Reaction::RetryOnce { advice }) = to(&error) else {
+                panic!("{error} does not stop")
+            };
             assert!(advice.contains(word), "{error}: {advice}");
         }
     }

@@ -206,7 +206,8 @@ impl<S: Sink> Session<'_, S> {
             async move { show(&reporter, &progress, waits, &token).await }
         });
         let progressed = &mut self.progressed;
-        let pipeline = Pipeline::new(self.sink, Encoder::new(publication), generation, position);
+        let encoder = Encoder::new(publication, self.sink.limits());
+        let pipeline = Pipeline::new(self.sink, encoder, generation, position);
         let piped = pipeline
             .run(&mut receiver, &stop, |position, done| {
                 *progressed = true;

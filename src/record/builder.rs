@@ -41,6 +41,35 @@ pub struct Mark {
     count: i32,
 }
 
+/// Bytes of the longest batch that there can be.
+const LONGEST: usize = i32::MAX as usize;
+
+/// Bytes of the headers of a record: `lengths` are those of each name and value.
+pub fn headers_length(lengths: &[(usize, usize)]) -> usize {
+    let long = |length: usize| varint::width(varint::length(length)) + length;
+    let each = lengths.iter().map(|(name, value)| long(*name) + long(*value));
+    varint::width(varint::length(lengths.len())) + each.sum::<usize>()
+}
+
+/// The longest value that a batch of at most `limit` bytes has room for when it holds nothing but
+/// the one record, without a key, and with `headers` bytes of headers.
+pub fn value_room(limit: usize, headers: usize) -> usize {
+    let width = |length: usize| varint::width(varint::length(length));
+    // attributes, timestamp delta, offset delta, length of the key
+    let fixed = 4 + headers;
+    let size = |value: usize| {
+        let record = fixed + width(value) + value;
+        HEAD_LENGTH + width(record) + record
+    };
+    // The length of a batch has 32 bits.
+    let limit = limit.min(LONGEST);
+    let most = limit.saturating_sub(HEAD_LENGTH + fixed);
+    (most.saturating_sub(2 * width(limit))..=most)
+        .rev()
+        .find(|value| size(*value) <= limit)
+        .unwrap_or(0)
+}
+
 /// Key and value of a record that is still open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRecord<'a> {

@@ -33,7 +33,7 @@ mod varint;
 mod view;
 
 pub use batch::Batch;
-pub use builder::{BatchBuilder, Mark, OpenRecord};
+pub use builder::{BatchBuilder, Mark, OpenRecord, headers_length, value_room};
 pub use head::{CRC_START, Compression, HEAD_LENGTH, Head, set_base_offset, set_leader_epoch};
 pub use view::{BatchView, Batches, Headers, RecordView, Records, batches};
 

@@ -322,3 +322,19 @@ fn records_that_inflate_without_end_are_refused() {
         assert!(refused.to_string().contains("more than"), "{refused}");
     }
 }
+
+#[test]
+fn a_value_with_all_the_room_there_is_makes_the_largest_batch_within_the_limit() {
+    let headers: [(&str, &[u8]); 2] = [("binlog", b"binlog.000001:4"), ("tx", b"0/end")];
+    let lengths = headers.map(|(name, value)| (name.len(), value.len()));
+    let size = |value: usize| {
+        let mut batch = BatchBuilder::default();
+        batch.push(None, Some(&vec![b'x'; value]), &headers);
+        batch.finish().len()
+    };
+    for limit in (110..400).chain(8200..8400).chain((1 << 20)..(1 << 20) + 140) {
+        let room = value_room(limit, headers_length(&lengths));
+        assert!(size(room) <= limit && size(room + 1) > limit, "{room} of {limit}");
+    }
+    assert_eq!(value_room(50, 0), 0);
+}

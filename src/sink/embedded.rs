@@ -11,7 +11,7 @@ use futures_util::future::Shared;
 
 use self::branches::Branches;
 use super::position_record::{PositionError, PositionRecords};
-use super::{Closing, Committed, Error, Part, Receipt, Sink};
+use super::{Closing, Committed, Error, Limits, Part, Receipt, Sink};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::log::{StateKind, StateWrite, Writer};
 
@@ -46,6 +46,11 @@ impl Sink for Embedded {
         let (branches, held) = Branches::restore(&self.writer).await?;
         (self.branches, self.last) = (branches, None);
         Ok(Committed { position, held })
+    }
+
+    fn limits(&self) -> Limits {
+        let log = self.writer.log().clone();
+        Limits::new(move |topic| Writer::largest_batch(&log, topic))
     }
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {

@@ -92,6 +92,32 @@ impl From<WriterError> for Error {
     }
 }
 
+/// What topics take at most in one batch, in bytes, head included: asked by name whenever a
+/// batch begins, on whatever thread that is. A topic that is not there yet takes what it is made
+/// with.
+#[derive(Clone)]
+pub struct Limits(Arc<dyn Fn(&str) -> usize + Send + Sync>);
+
+impl Limits {
+    /// Those that `of` says.
+    pub fn new(of: impl Fn(&str) -> usize + Send + Sync + 'static) -> Self {
+        Self(Arc::new(of))
+    }
+
+    /// That of `topic`.
+    pub fn of(&self, topic: &str) -> usize {
+        /// The length of a batch has 32 bits.
+        const MOST: usize = i32::MAX as usize;
+        (self.0)(topic).min(MOST)
+    }
+}
+
+impl std::fmt::Debug for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limits").finish_non_exhaustive()
+    }
+}
+
 /// Resolves when a commit is durable.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
@@ -104,6 +130,9 @@ pub trait Sink: Send {
         &mut self,
         each: &mut (dyn FnMut(StateRecord) + Send),
     ) -> impl Future<Output = Result<Committed, Error>> + Send;
+
+    /// How large the records of each topic may be. Can be asked before it is open.
+    fn limits(&self) -> Limits;
 
     /// Adds to the open append; the first part opens it. Nobody can read it yet.
     fn append(&mut self, part: Part) -> impl Future<Output = Result<(), Error>> + Send;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use bytes::Bytes;
 
 use super::held::{Cutter, Joiner};
-use super::{Closing, Committed, Error, Part, Receipt, Sink};
+use super::{Closing, Committed, Error, Limits, Part, Receipt, Sink};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 
 /// See the head of this file. Clones are the same sink.
@@ -28,6 +28,8 @@ struct Script {
     held: BTreeMap<String, (Vec<Vec<u8>>, Bytes)>,
     commits: Vec<(Position, Vec<Part>)>,
     aborts: usize,
+    /// Of the topics that have one.
+    limits: BTreeMap<String, usize>,
     /// Commits are durable at once.
     prompt: bool,
 }
@@ -38,6 +40,18 @@ impl Scripted {
         let sink = Self::default();
         sink.script().prompt = true;
         sink
+    }
+
+    /// Sets the largest batch that a topic takes.
+    pub(crate) fn limit(&self, topic: &str, bytes: usize) {
+        self.script().limits.insert(topic.to_owned(), bytes);
+    }
+
+    /// The sizes of all batches that were committed.
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        let script = self.script();
+        let parts = script.commits.iter().flat_map(|(_, parts)| parts);
+        parts.map(|part| part.records.len()).collect()
     }
 
     /// Settles the receipt at `place` among those that wait.
@@ -119,14 +133,20 @@ impl Sink for Scripted {
         Ok(Committed { position, held: held.collect() })
     }
 
+    fn limits(&self) -> Limits {
+        let sink = self.clone();
+        Limits::new(move |topic| sink.script().limits.get(topic).copied().unwrap_or(usize::MAX))
+    }
+
     async fn append(&mut self, part: Part) -> Result<(), Error> {
         let mut script = self.script();
-        match &part.branch {
-            Some(xid) => {
-                let cutter = script.branches.entry(xid.to_string()).or_default();
-                assert!(cutter.push(part).is_empty(), "tests have small branches");
-            }
-            None => script.open.push(part),
+        if let Some(xid) = &part.branch {
+            let cutter = script.branches.entry(xid.to_string()).or_default();
+            assert!(cutter.push(part).is_empty(), "tests have small branches");
+        } else {
+            let limit = script.limits.get(&*part.topic).copied().unwrap_or(usize::MAX);
+            assert!(part.records.len() <= limit, "{} takes {limit} bytes", part.topic);
+            script.open.push(part);
         }
         Ok(())
     }

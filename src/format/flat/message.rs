@@ -8,6 +8,10 @@ use super::plan::{PlannedColumn, close_object, put_mysql_types, put_sql_types};
 use super::statement::{put_gtid_and_id, put_type};
 use super::{Error, FlatPlan, Stamp, StampPlaces};
 
+/// A row of an event with fewer bytes than this is written without asking first whether it can
+/// have room at all.
+const LARGE_EVENT: usize = 1 << 20;
+
 /// Which rows of an event a message holds.
 #[derive(Clone, Copy, Debug)]
 pub enum Rows<'a> {
@@ -33,6 +37,28 @@ impl Rows<'_> {
     }
 }
 
+/// The rows of an event that no message holds yet.
+#[derive(Clone, Debug)]
+pub struct Unwritten<'a> {
+    change: &'a RowsChange,
+    images: Images<'a>,
+    rows: Rows<'a>,
+    /// The index of the next row.
+    row: usize,
+}
+
+impl<'a> Unwritten<'a> {
+    /// `rows` of `change`.
+    pub fn of(change: &'a RowsChange, rows: Rows<'a>) -> Self {
+        Self { change, images: Images::of(change), rows, row: 0 }
+    }
+
+    /// Whether all of them are in messages.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_done() || matches!(self.rows, Rows::Chosen([]))
+    }
+}
+
 /// What writing needs room for; kept from message to message so that it allocates nothing.
 #[derive(Debug, Default)]
 pub struct Workspace {
@@ -47,43 +73,133 @@ pub struct Workspace {
 }
 
 impl FlatPlan {
-    /// Appends the message of `rows` of `change`, which must be of this plan's table
-    /// version, and returns how many rows it has, and where its stamp stands. After an error
-    /// `out` holds a part of it.
+    /// Appends a message of the next rows of `left`, which must be of this plan's table
+    /// version, and returns how many rows it has, and where its stamp stands. It has all of
+    /// them, or as many as `room` bytes have room for; what is left then makes messages of its
+    /// own, each with the types that its own last row decides. After an error `out` holds a part
+    /// of it.
     pub fn write(
         &self,
-        change: &RowsChange,
-        mut rows: Rows<'_>,
+        left: &mut Unwritten<'_>,
+        room: usize,
         stamp: &Stamp<'_>,
         work: &mut Workspace,
         out: &mut Vec<u8>,
     ) -> Result<(usize, StampPlaces), Error> {
+        let change = left.change;
         let begin = out.len();
         work.old.clear();
         work.sql_types.clear();
         work.sql_types.resize(self.columns.len(), 0);
-        let mut images = Images::of(change);
         out.extend_from_slice(b"{\"data\":[");
         let start = out.len();
-        let (mut row, mut taken) = (0, 0);
-        while !images.is_done() {
-            let written = if rows.take(row) {
-                taken += 1;
+        let certain = room.saturating_sub(self.longest_tail(stamp));
+        let is_large = change.images.len() > LARGE_EVENT;
+        let (mut taken, mut last) = (0, 0);
+        while !left.images.is_done() {
+            let before = (out.len(), work.old.len(), left.images.offset(), left.rows);
+            if !left.rows.take(left.row) {
+                self.skip_row(change.kind, &mut left.images, work)
+                    .map_err(|reason| self.unreadable(reason))?;
+                left.row += 1;
+                continue;
+            }
+            let mut length = if is_large { self.least_length(left, work)? } else { 0 };
+            if length <= room {
                 match change.kind {
-                    RowsKind::Insert | RowsKind::Delete => self.put_row(&mut images, work, out),
-                    RowsKind::Update => self.put_update(change, &mut images, work, out),
+                    RowsKind::Insert | RowsKind::Delete => {
+                        self.put_row(&mut left.images, work, out)
+                    }
+                    RowsKind::Update => self.put_update(change, &mut left.images, work, out),
                 }
-            } else {
-                self.pass_row(change.kind, &mut images, work)
-            };
-            written.map_err(|reason| self.unreadable(reason))?;
-            row += 1;
+                .map_err(|reason| self.unreadable(reason))?;
+                length = out.len() - begin + work.old.len();
+                if length > certain {
+                    length = self.length(change, stamp, work, out, (begin, start));
+                }
+            }
+            if length > room {
+                if taken == 0 {
+                    return Err(Error::TooLarge { table: self.table.name.clone(), length });
+                }
+                let (written, old, at, rows) = before;
+                out.truncate(written);
+                work.old.truncate(old);
+                left.images.go_back(at);
+                left.rows = rows;
+                self.note_types_of(left, last, work)?;
+                break;
+            }
+            (taken, last) = (taken + 1, before.2);
+            left.row += 1;
         }
         if out.len() > start {
             out.pop(); // the comma behind the last row
         }
-        let places = self.put_tail(change, stamp, work, out, begin);
+        let end = out.len();
+        let mut places = self.put_tail(change, stamp, work, out, begin);
+        if out.len() - begin > room && taken > 0 {
+            // Rows of other messages made the types longer.
+            out.truncate(end);
+            self.note_types_of(left, last, work)?;
+            places = self.put_tail(change, stamp, work, out, begin);
+        }
         Ok((taken, places))
+    }
+
+    /// The length of the message that begins at `begin`, with its rows at `start`, if the row
+    /// before were its last.
+    fn length(
+        &self,
+        change: &RowsChange,
+        stamp: &Stamp<'_>,
+        work: &Workspace,
+        out: &mut Vec<u8>,
+        (begin, start): (usize, usize),
+    ) -> usize {
+        let end = out.len();
+        self.put_tail(change, stamp, work, out, begin);
+        let comma = usize::from(end > start);
+        let length = out.len() - begin - comma;
+        out.truncate(end);
+        length
+    }
+
+    /// Bytes that the values of the next row need for certain.
+    fn least_length(&self, left: &Unwritten<'_>, work: &mut Workspace) -> Result<usize, Error> {
+        let Unwritten { change, images, .. } = left;
+        let mut images = images.clone();
+        let is_update = change.kind == RowsKind::Update;
+        let located = if is_update { images.locate(&mut work.before) } else { Ok(true) };
+        let mut length = 0;
+        let walked = located.and_then(|_| {
+            images.visit(|index, _, cell| -> Result<(), binlog::Error> {
+                let Some(column) = self.columns.get(index).filter(|column| column.shown) else {
+                    return Ok(());
+                };
+                length += column.least_length(cell);
+                if is_update {
+                    let before = work.before.cell(&change.images, index);
+                    length += if before == cell { 0 } else { column.least_length(before) };
+                }
+                Ok(())
+            })
+        });
+        walked.map_err(|reason| self.unreadable(reason))?;
+        Ok(length)
+    }
+
+    /// Notes the types as the row at `at` has them.
+    fn note_types_of(
+        &self,
+        left: &Unwritten<'_>,
+        at: usize,
+        work: &mut Workspace,
+    ) -> Result<(), Error> {
+        let mut images = left.images.clone();
+        images.go_back(at);
+        let noted = self.skip_row(left.change.kind, &mut images, work);
+        noted.map_err(|reason| self.unreadable(reason))
     }
 
     /// Gives `each` the index of a row and the text of a column as the message shows it
@@ -195,7 +311,7 @@ impl FlatPlan {
 
     /// A row of another message. Its values still count for the types: Canal merges them
     /// over the whole event before it splits it.
-    fn pass_row(
+    fn skip_row(
         &self,
         kind: RowsKind,
         images: &mut Images<'_>,
@@ -291,7 +407,7 @@ impl FlatPlan {
     }
 
     fn unreadable(&self, reason: binlog::Error) -> Error {
-        Error { table: self.table.name.clone(), reason }
+        Error::Unreadable { table: self.table.name.clone(), reason }
     }
 }
 

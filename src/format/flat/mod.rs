@@ -4,7 +4,8 @@
 //! In: a [`RowsChange`](crate::change::RowsChange) and a [`FlatPlan`] of its table version,
 //! or a [`StatementChange`](crate::change::StatementChange). Out: one message, appended to
 //! a vector. One rows event is one message, or with a partition hash one for each partition
-//! ([`Rows::Chosen`]).
+//! ([`Rows::Chosen`]). Rows that one message has no room for go on in the next
+//! ([`Unwritten`]).
 //!
 //! Format: no blanks, members in alphabetical order, columns in table order, every value a
 //! string or null:
@@ -24,7 +25,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use message::{Rows, Workspace};
+pub use message::{Rows, Unwritten, Workspace};
 pub use plan::FlatPlan;
 pub use statement::write_statement;
 
@@ -92,11 +93,22 @@ pub struct StampPlaces {
 
 /// Why rows could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("a row of {table} cannot be read: {reason}")]
-pub struct Error {
-    /// The table.
-    pub table: TableName,
-    /// What is wrong with its bytes.
-    #[source]
-    pub reason: binlog::Error,
+pub enum Error {
+    /// Their bytes are not as the table's definition says.
+    #[error("a row of {table} cannot be read: {reason}")]
+    Unreadable {
+        /// The table.
+        table: TableName,
+        /// What is wrong with its bytes.
+        #[source]
+        reason: binlog::Error,
+    },
+    /// There is no room for the message of a single row.
+    #[error("a row of {table} makes a message of {length} bytes, which is too long")]
+    TooLarge {
+        /// The table.
+        table: TableName,
+        /// How many bytes the message has, or at least.
+        length: usize,
+    },
 }

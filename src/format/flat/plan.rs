@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::binlog::Cell;
 use crate::binlog::digits::{put_short, put_signed};
+use crate::binlog::{Cell, prefix_length};
 use crate::change::{Charset, ColumnType, Table};
 use crate::format::escape::put_string;
 
 use super::sql_type::SqlType;
-use super::{BinaryForm, FlatSettings, LabelForm};
+use super::{BinaryForm, FlatSettings, LabelForm, Stamp};
 
 /// A table version, ready to be written.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct FlatPlan {
     pub(super) key: Vec<u8>,
     /// `,"table":"t","ts":`
     pub(super) name: Vec<u8>,
+    /// No tail of a message is longer, save for its GTID set.
+    longest_tail: usize,
 }
 
 /// The object of `sqlType` with all columns that are shown, in pieces.
@@ -37,7 +39,19 @@ pub(super) struct SqlTypes {
     pub(super) rest: Vec<u8>,
 }
 
+/// What a tail has at most beside the names, types and texts of its table: numbers of 20 digits,
+/// and the names of members.
+const OTHER_TAIL: usize = 192;
+
 impl SqlTypes {
+    /// No object of them is longer.
+    fn longest(&self) -> usize {
+        /// Digits of a number, and its sign.
+        const NUMBER: usize = 6;
+        let pieces = self.varying.iter().map(|(_, piece)| piece.len() + NUMBER);
+        pieces.sum::<usize>() + self.rest.len()
+    }
+
     fn new(columns: &[PlannedColumn]) -> Self {
         let (mut varying, mut piece) = (Vec::new(), b"{".to_vec());
         for (index, column) in columns.iter().enumerate().filter(|(_, column)| column.shown) {
@@ -158,6 +172,34 @@ impl Member {
     }
 }
 
+impl PlannedColumn {
+    /// Bytes that a value of the column has for certain when it is written. Short ones count for
+    /// nothing.
+    pub(super) fn least_length(&self, cell: Cell<'_>) -> usize {
+        const SHORT: usize = 1 << 10;
+        let Cell::Raw(raw) = cell else { return 0 };
+        if raw.len() < SHORT {
+            return 0;
+        }
+        let bytes = raw.len() - prefix_length(self.kind);
+        match (self.content, self.kind) {
+            // UTF-32 has four bytes for a letter of one; numbers of JSON documents, and what is
+            // compressed badly, may be longer than their texts too.
+            (Content::Characters(charset), _) => match charset {
+                Charset::Utf8Mb3 | Charset::Utf8Mb4 | Charset::Ascii | Charset::Latin1 => bytes,
+                _ => bytes / 4,
+            },
+            (
+                _,
+                ColumnType::Json { .. }
+                | ColumnType::CompressedText { .. }
+                | ColumnType::CompressedVarChar { .. },
+            ) => bytes / 4,
+            (Content::Plain | Content::Free, _) => bytes,
+        }
+    }
+}
+
 impl FlatPlan {
     /// Prepares `table`, of which the `shown` columns are published (indexes, ascending).
     pub fn new(table: Arc<Table>, shown: &[usize], settings: &FlatSettings) -> Self {
@@ -181,16 +223,29 @@ impl FlatPlan {
         let key = if key.is_empty() { b"null".to_vec() } else { list(&key) };
         let mut mysql_types = Vec::new();
         put_mysql_types(&mut mysql_types, visible());
+        let sql_types = SqlTypes::new(&columns);
+        let database = [&b",\"database\":"[..], &string(&table.name.schema), b",\"es\":"].concat();
+        let key = [&b",\"pkNames\":"[..], &key, b",\"sql\":\"\",\"sqlType\":"].concat();
+        let name = [&b",\"table\":"[..], &string(&table.name.table), b",\"ts\":"].concat();
+        let pieces = [&database, &mysql_types, &key, &name].map(Vec::len).iter().sum::<usize>();
         Self {
-            sql_types: SqlTypes::new(&columns),
-            database: [&b",\"database\":"[..], &string(&table.name.schema), b",\"es\":"].concat(),
+            longest_tail: OTHER_TAIL + pieces + sql_types.longest(),
+            sql_types,
+            database,
             mysql_types,
-            key: [&b",\"pkNames\":"[..], &key, b",\"sql\":\"\",\"sqlType\":"].concat(),
-            name: [&b",\"table\":"[..], &string(&table.name.table), b",\"ts\":"].concat(),
+            key,
+            name,
             columns,
             settings: settings.clone(),
             table,
         }
+    }
+
+    /// No message has more behind its rows and their `old` objects.
+    pub(super) fn longest_tail(&self, stamp: &Stamp<'_>) -> usize {
+        /// Bytes of an escaped character.
+        const ESCAPED: usize = 6;
+        self.longest_tail + ESCAPED * stamp.gtid.len()
     }
 }
 

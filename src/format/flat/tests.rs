@@ -2,6 +2,7 @@
 //! and each line of the README's "Compatibility with Canal" that is this module's.
 
 mod golden;
+mod room;
 mod values;
 
 use std::sync::Arc;
@@ -100,7 +101,14 @@ pub(super) fn message_of(
 ) -> String {
     let plan = FlatPlan::new(Arc::clone(&change.table), shown, settings);
     let mut out = b"before".to_vec();
-    plan.write(change, rows, &STAMP, &mut Workspace::default(), &mut out).unwrap();
+    plan.write(
+        &mut Unwritten::of(change, rows),
+        usize::MAX,
+        &STAMP,
+        &mut Workspace::default(),
+        &mut out,
+    )
+    .unwrap();
     String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned()
 }
 
@@ -240,7 +248,14 @@ fn the_executed_set_stands_in_gtid_when_it_is_given() {
     let plan = FlatPlan::new(Arc::clone(&table), &[0, 1], &settings());
     let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77";
     let (mut out, stamp) = (Vec::new(), Stamp { gtid: set, ..STAMP });
-    plan.write(&change, Rows::All, &stamp, &mut Workspace::default(), &mut out).unwrap();
+    plan.write(
+        &mut Unwritten::of(&change, Rows::All),
+        usize::MAX,
+        &stamp,
+        &mut Workspace::default(),
+        &mut out,
+    )
+    .unwrap();
     assert_eq!(member(std::str::from_utf8(&out).unwrap(), "gtid"), format!("\"{set}\""));
 }
 
@@ -251,7 +266,13 @@ fn a_cut_image_is_an_error_that_names_the_table() {
     cut.pop();
     let change = event(&table, RowsKind::Insert, &[cut]);
     let plan = FlatPlan::new(Arc::clone(&table), &[0, 1], &settings());
-    let error = plan.write(&change, Rows::All, &STAMP, &mut Workspace::default(), &mut Vec::new());
+    let error = plan.write(
+        &mut Unwritten::of(&change, Rows::All),
+        usize::MAX,
+        &STAMP,
+        &mut Workspace::default(),
+        &mut Vec::new(),
+    );
     let text = error.unwrap_err().to_string();
     assert!(text.starts_with("a row of db.t cannot be read: "), "{text}");
 }
@@ -284,11 +305,13 @@ fn nothing_grows_once_the_vectors_have_grown() {
     let change = event(&table, RowsKind::Update, &rows);
     let plan = FlatPlan::new(Arc::clone(&table), &[0, 1], &settings());
     let (mut work, mut out) = (Workspace::default(), Vec::new());
-    plan.write(&change, Rows::All, &STAMP, &mut work, &mut out).unwrap();
+    plan.write(&mut Unwritten::of(&change, Rows::All), usize::MAX, &STAMP, &mut work, &mut out)
+        .unwrap();
     let (room, first) = (out.capacity(), out.clone());
     for _ in 0..3 {
         out.clear();
-        plan.write(&change, Rows::All, &STAMP, &mut work, &mut out).unwrap();
+        plan.write(&mut Unwritten::of(&change, Rows::All), usize::MAX, &STAMP, &mut work, &mut out)
+            .unwrap();
         assert_eq!(out, first);
         assert_eq!(out.capacity(), room);
     }

@@ -96,7 +96,8 @@ async fn run(
     }
     let (shutdown, mut reported, mut own) = (CancellationToken::new(), Vec::new(), sink.clone());
     let mut transactions = 0;
-    let pipeline = Pipeline::new(&mut own, Encoder::new(publication()), SESSION, start());
+    let encoder = Encoder::new(publication(), own.limits());
+    let pipeline = Pipeline::new(&mut own, encoder, SESSION, start());
     let running = pipeline.run(&mut receiver, &shutdown, |position, done| {
         reported.push(position.offset());
         transactions += done.transactions;
@@ -408,6 +409,48 @@ async fn nothing_of_a_transaction_in_pieces_that_cannot_be_encoded_stays() {
         assert_eq!(sink.aborts(), 1);
         assert!(sink.open_values().is_empty());
     }
+}
+
+/// Forty rows.
+const FORTY: &[u8] = [[0, 1, 0, 0, 0]; 40].as_flattened();
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_a_topic_does_not_take_at_once_are_in_several_messages_of_their_transaction() {
+    let sink = Scripted::prompt();
+    sink.limit("db.t", 500);
+    let mut chunk = commit("statement", 10);
+    chunk.changes.push(row(FORTY));
+    chunk.changes.push(row(&FORTY[..5]));
+    let outcome = run(&sink, vec![chunk], async |sender, _shutdown| drop(sender)).await;
+    outcome.result.unwrap();
+    let commits = sink.committed();
+    let [(10, values)] = &commits[..] else { panic!("{commits:?}") };
+    let rows = |value: &String| {
+        let json: serde_json::Value = serde_json::from_str(value).unwrap();
+        json["data"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(values.iter().map(rows).sum::<usize>(), 41);
+    assert!(values.len() > 3, "{values:?}");
+    assert!(sink.batches().len() > 2, "{:?}", sink.batches());
+    let last = values.len() - 1;
+    let wanted = (0..last).map(|n| n.to_string()).chain([format!("{last}/end")]);
+    let mut found = sink.headers("tx");
+    found.sort_by_key(|tx| tx.trim_end_matches("/end").parse::<usize>().unwrap());
+    assert_eq!(found, wanted.collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_a_topic_never_takes_is_named_and_what_is_whole_before_it_is_committed() {
+    let sink = Scripted::prompt();
+    sink.limit("db.t", 300);
+    let mut large = commit("lost", 20);
+    large.changes.push(row(&FORTY[..5]));
+    let chunks = vec![commit("whole", 10), large];
+    let outcome = run(&sink, chunks, async |_sender, _shutdown| {}).await;
+    let error = outcome.result.unwrap_err().to_string();
+    let words = ["binlog.000001:4", "db.t", "takes 300", "max.message.bytes=1048576"];
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    assert_eq!(committed(&sink), [(10, vec!["whole".to_owned()])]);
 }
 
 #[tokio::test(start_paused = true)]

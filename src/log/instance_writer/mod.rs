@@ -108,6 +108,11 @@ impl Writer {
         }
     }
 
+    /// The log it writes to.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Fences the former writer of the instance, waits for what it queued, and returns
     /// what was committed. Cancel safe: opening again is fine.
     pub async fn open(&mut self) -> Result<Restored, WriterError> {

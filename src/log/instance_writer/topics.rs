@@ -4,13 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Writer;
+use crate::log::Log;
 use crate::log::error::{Refusal, TopicError, WriterError};
 use crate::log::topic::{NewTopic, Topic};
 
 /// What the topics that an instance writes take in one message.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
+const LIMIT: &str = "max.message.bytes";
+
 impl Writer {
+    /// The largest batch that the topic of that name takes from an instance, in bytes.
+    pub fn largest_batch(log: &Log, topic: &str) -> usize {
+        let is_set =
+            |topic: &Topic| topic.owner().is_some() || topic.settings().contains_key(LIMIT);
+        match log.topic(topic) {
+            Some(topic) if is_set(&topic) => topic.config().max_message_bytes,
+            Some(_) | None => MAX_MESSAGE_BYTES,
+        }
+    }
+
     pub(super) async fn internal_topic(&self, what: &str) -> Result<Arc<Topic>, WriterError> {
         let name = format!("__{}.{}.{what}", self.group, self.instance);
         self.owned_topic(&name, 1, BTreeMap::new()).await
@@ -28,7 +41,7 @@ impl Writer {
             return Ok(Arc::clone(topic));
         }
         let max = MAX_MESSAGE_BYTES.to_string();
-        let config = BTreeMap::from([("max.message.bytes".to_owned(), max)]);
+        let config = BTreeMap::from([(LIMIT.to_owned(), max)]);
         let topic = self.owned_topic(name, partitions, config).await?;
         self.topics.insert(Arc::clone(name), Arc::clone(&topic));
         Ok(topic)

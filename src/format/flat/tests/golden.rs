@@ -176,8 +176,14 @@ fn rows_are_written_as_canal_writes_them() {
         let shown: Vec<usize> = (0..names.len()).collect();
         let plan = FlatPlan::new(Arc::clone(&change.table), &shown, &settings());
         let mut out = Vec::new();
-        plan.write(&change, Rows::All, &stamp(&message), &mut Workspace::default(), &mut out)
-            .unwrap();
+        plan.write(
+            &mut Unwritten::of(&change, Rows::All),
+            usize::MAX,
+            &stamp(&message),
+            &mut Workspace::default(),
+            &mut out,
+        )
+        .unwrap();
         let ours = String::from_utf8(out).unwrap();
         assert_eq!(without_sql_types(&ours), without_sql_types(&text));
         compared += 1;

@@ -1,0 +1,91 @@
+//! Why a change cannot be published, and what to do about it.
+
+use std::sync::Arc;
+
+use crate::change::{EventPlace, FileName, TableName};
+use crate::format::flat;
+use crate::instance::gather::Room;
+
+/// See the head of this file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes of a row are not as the table's definition says.
+    #[error("{file}:{offset}: {source}")]
+    Unreadable {
+        /// The binlog file of the event.
+        file: FileName,
+        /// Its offset.
+        offset: u64,
+        /// What is wrong with its rows.
+        source: flat::Error,
+    },
+    /// A single row, or a statement, makes a larger message than its topic takes.
+    #[error(
+        "{file}:{offset}: a row or statement of {table} makes a message of {size} bytes, and topic \
+         {topic} takes {limit}: raise what it takes (`bin/kafka-configs.sh --alter --entity-type \
+         topics --entity-name {topic} --add-config max.message.bytes={advised}`), or leave the \
+         column or the table out (canal.instance.filter.black.field, \
+         canal.instance.filter.black.regex)"
+    )]
+    TooLarge {
+        /// The binlog file of the event.
+        file: FileName,
+        /// Its offset.
+        offset: u64,
+        /// Its table.
+        table: TableName,
+        /// Where the message was to go.
+        topic: Arc<str>,
+        /// The size of its batch, or at least, in bytes.
+        size: usize,
+        /// What the topic takes, in bytes.
+        limit: usize,
+        /// What it has to take, in bytes, with some more.
+        advised: usize,
+    },
+}
+
+impl Error {
+    /// The rows of the event at `place` cannot be read.
+    pub(super) fn unreadable(place: &EventPlace, source: flat::Error) -> Self {
+        Self::Unreadable { file: Arc::clone(&place.file), offset: place.offset, source }
+    }
+
+    /// The rows of the event at `place` cannot be written for `topic`.
+    pub(super) fn of_rows(
+        place: &EventPlace,
+        error: flat::Error,
+        topic: &Arc<str>,
+        room: Room,
+    ) -> Self {
+        match error {
+            flat::Error::TooLarge { table, length } => {
+                Self::too_large(place, table, topic, length, room)
+            }
+            error @ flat::Error::Unreadable { .. } => Self::unreadable(place, error),
+        }
+    }
+
+    /// A message of `length` bytes has no room.
+    pub(super) fn too_large(
+        place: &EventPlace,
+        table: TableName,
+        topic: &Arc<str>,
+        length: usize,
+        room: Room,
+    ) -> Self {
+        /// Limits are set in MiB; what was not measured may be somewhat longer.
+        const STEP: usize = 1 << 20;
+        let around = room.limit.saturating_sub(room.value);
+        let size = length.saturating_add(around);
+        Self::TooLarge {
+            file: Arc::clone(&place.file),
+            offset: place.offset,
+            table,
+            topic: Arc::clone(topic),
+            size,
+            limit: room.limit,
+            advised: (size + size / 8).next_multiple_of(STEP),
+        }
+    }
+}

@@ -9,20 +9,28 @@
 //! What holds: what was synced is never lost; a frozen disk refuses every change, so that
 //! what runs on after the freeze cannot be mistaken for durable. Of changes of names a
 //! crash keeps those up to some moment, as file systems with a journal do; a file whose
-//! directory is lost is lost with it.
+//! directory is lost is lost with it. A sync that fails drops what it held: as on Linux
+//! (`mm/filemap.c`: the pages are marked clean) the bytes are still seen, and no later sync
+//! makes them durable. A name has at most 255 bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+
 use super::{Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
+
+/// The longest name in bytes: that of ext4, XFS and most others (`NAME_MAX`).
+const LONGEST_NAME: usize = 255;
 
 /// What a crash keeps of that which was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freeze {
     /// Nothing.
     Lose,
-    /// Everything, as when only the process died.
+    /// Everything is seen, as when only the process died; what was not synced can still be
+    /// lost by a later crash.
     Keep,
     /// A random part of the writes, one of them torn; decided by the seed.
     Tear(u64),
@@ -90,6 +98,18 @@ impl Naming {
             }
             Self::Rename(from, to, _) => super::parent(from) == dir || super::parent(to) == dir,
         }
+    }
+
+    /// Refuses a name that is too long for a file system.
+    fn check(&self) -> io::Result<()> {
+        let (Self::File(path, _) | Self::Dir(path) | Self::Rename(_, path, _)) = self else {
+            return Ok(());
+        };
+        let longest = path.split('/').map(str::len).max();
+        if longest > Some(LONGEST_NAME) {
+            return Err(io::Error::from_raw_os_error(Errno::NAMETOOLONG.raw_os_error()));
+        }
+        Ok(())
     }
 
     fn apply(&self, names: &mut Names) {
@@ -210,14 +230,14 @@ impl Simulated {
     #[must_use]
     pub fn crash(&self, keep: Freeze) -> Self {
         let state = self.state();
-        let mut random = match keep {
-            Freeze::Tear(seed) => Random(seed | 1),
-            Freeze::Lose | Freeze::Keep => Random(1),
-        };
-        let kept = match keep {
-            Freeze::Lose => 0,
-            Freeze::Keep => state.pending.len(),
-            Freeze::Tear(_) => random.below(state.pending.len() + 1),
+        let (mut random, kept) = match keep {
+            Freeze::Lose => (None, 0),
+            Freeze::Keep => return state.of_the_next_process(),
+            Freeze::Tear(seed) => {
+                let mut random = Random(seed | 1);
+                let kept = random.below(state.pending.len() + 1);
+                (Some(random), kept)
+            }
         };
         let mut names = state.durable.clone();
         for naming in &state.pending[..kept] {
@@ -227,7 +247,7 @@ impl Simulated {
         for (path, inode) in &names.files {
             let dir = super::parent(path);
             if dir.is_empty() || names.dirs.contains(dir) {
-                let bytes = survivor(&state.inodes[*inode], keep, &mut random);
+                let bytes = survivor(&state.inodes[*inode], random.as_mut());
                 next.seen.files.insert(path.clone(), next.inodes.len());
                 let (seen, durable) = (bytes.clone(), bytes);
                 next.inodes.push(Inode { seen, durable, pending: Vec::new() });
@@ -239,26 +259,21 @@ impl Simulated {
     }
 }
 
-/// What a crash leaves of a file.
-fn survivor(inode: &Inode, keep: Freeze, random: &mut Random) -> Vec<u8> {
+/// What a crash leaves of a file: with a generator some of the writes since the last sync.
+fn survivor(inode: &Inode, random: Option<&mut Random>) -> Vec<u8> {
     let mut bytes = inode.durable.clone();
-    match keep {
-        Freeze::Lose => {}
-        Freeze::Keep => bytes.clone_from(&inode.seen),
-        Freeze::Tear(_) => {
-            for change in &inode.pending {
-                match random.below(3) {
-                    0 => {}
-                    1 => change.apply(&mut bytes, usize::MAX),
-                    _ => {
-                        let len = match change {
-                            Change::Write { bytes, .. } => bytes.len(),
-                            Change::Cut(_) => 0,
-                        };
-                        // Disks write whole sectors of 512 bytes.
-                        change.apply(&mut bytes, random.below(len / 512 + 1) * 512);
-                    }
-                }
+    let Some(random) = random else { return bytes };
+    for change in &inode.pending {
+        match random.below(3) {
+            0 => {}
+            1 => change.apply(&mut bytes, usize::MAX),
+            _ => {
+                let len = match change {
+                    Change::Write { bytes, .. } => bytes.len(),
+                    Change::Cut(_) => 0,
+                };
+                // Disks write whole sectors of 512 bytes.
+                change.apply(&mut bytes, random.below(len / 512 + 1) * 512);
             }
         }
     }
@@ -304,8 +319,18 @@ impl State {
         self.seen.files.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum()
     }
 
+    /// The same machine, for a process that comes after one that died.
+    fn of_the_next_process(&self) -> Simulated {
+        let Self { inodes, seen, durable, pending, .. } = self;
+        let (inodes, pending) = (inodes.clone(), pending.clone());
+        let (seen, durable) = (seen.clone(), durable.clone());
+        let next = Self { inodes, seen, durable, pending, ..Self::default() };
+        Simulated(Arc::new(Mutex::new(next)))
+    }
+
     /// Changes names, for now only as the process sees them.
     fn name(&mut self, naming: Naming) -> io::Result<()> {
+        naming.check()?;
         self.change()?;
         naming.apply(&mut self.seen);
         self.pending.push(naming);
@@ -389,7 +414,12 @@ impl Disk for Simulated {
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.sync()?;
+        if let Err(error) = state.sync() {
+            if !state.frozen {
+                state.pending.retain(|naming| !naming.is_in(path));
+            }
+            return Err(error);
+        }
         let State { pending, durable, .. } = &mut *state;
         let mut gone = BTreeSet::new();
         pending.retain(|naming| {
@@ -480,12 +510,21 @@ impl File {
 
     pub(super) fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.sync()?;
-        let Inode { seen, durable, pending } = &mut state.inodes[self.inode];
-        for change in pending.drain(..) {
-            change.apply(durable, usize::MAX);
+        let synced = state.sync();
+        let stopped = state.frozen;
+        let Inode { durable, pending, .. } = &mut state.inodes[self.inode];
+        match synced {
+            Ok(()) => {
+                for change in pending.drain(..) {
+                    change.apply(durable, usize::MAX);
+                }
+            }
+            Err(_) if stopped => {}
+            Err(_) => pending.clear(),
         }
-        debug_assert_eq!(seen.len(), durable.len());
-        Ok(())
+        synced
     }
 }
+
+#[cfg(test)]
+mod tests;

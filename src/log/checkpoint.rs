@@ -82,6 +82,13 @@ impl Checkpoint {
 
     /// Replaces the checkpoint by this one, durably.
     pub(super) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
+        self.replace(disk)?;
+        disk.sync_dir("")
+    }
+
+    /// Replaces the checkpoint by this one; durable when the log directory was synced. What
+    /// fails here leaves the one before.
+    pub(super) fn replace(&self, disk: &dyn Disk) -> io::Result<()> {
         let json = serde_json::to_vec(self)?;
         let mut bytes = format!("{TITLE}{:08x}\n", crc32c::crc32c(&json)).into_bytes();
         bytes.extend_from_slice(&json);
@@ -89,8 +96,7 @@ impl Checkpoint {
         file.set_len(0)?;
         file.write_at(&bytes, 0)?;
         file.sync()?;
-        disk.rename(ASIDE, PATH)?;
-        disk.sync_dir("")
+        disk.rename(ASIDE, PATH)
     }
 }
 

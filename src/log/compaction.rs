@@ -143,7 +143,7 @@ impl CompactionJob {
         debug_assert_eq!(old.stem(), stem(&self.dir, old.base()));
         let new = Segment::new(disk, &self.dir, old.base(), size, self.interval, false);
         new.load_index()?;
-        new.sync(true)?;
+        new.sync(true).map_err(|failure| io::Error::other(failure.to_string()))?;
         Ok(Some(Replaced { old: Arc::clone(old), new: Some(Arc::new(new)) }))
     }
 }

@@ -5,11 +5,10 @@
 //!
 //! What holds: a checkpoint is written when all the segments it speaks of are durable.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use super::appender::failure::Failure;
+use super::appender::Failure;
 use super::checkpoint::Checkpoint;
 use super::compaction::{CompactionJob, Replaced};
 use super::segment::Segment;
@@ -52,8 +51,9 @@ impl CheckpointJob {
     /// Syncs, and writes the checkpoint.
     pub(super) fn carry_out(self, disk: &dyn Disk) -> CheckpointOutcome {
         let result = self.sync().and_then(|()| {
-            let written = self.checkpoint.write(disk);
-            written.map_err(|error| Failure::refused("the checkpoint", &error))
+            let replaced = self.checkpoint.replace(disk);
+            replaced.map_err(|error| Failure::refused("the checkpoint", &error))?;
+            disk.sync_dir("").map_err(|error| Failure::of_sync("", &error))
         });
         let Self { checkpoint, dirty, sealed } = self;
         CheckpointOutcome { result: result.map(|()| checkpoint.sequence), dirty, sealed }
@@ -63,19 +63,11 @@ impl CheckpointJob {
         for (segments, sealed) in [(&self.sealed, true), (&self.dirty, false)] {
             for segment in segments {
                 if sealed || !self.sealed.iter().any(|other| Arc::ptr_eq(other, segment)) {
-                    segment.sync(sealed).map_err(|error| of_segment(segment, &error))?;
+                    segment.sync(sealed)?;
                 }
             }
         }
         Ok(())
-    }
-}
-
-/// No room for an index is nothing lost; whatever else a segment fails with may be.
-fn of_segment(segment: &Segment, error: &io::Error) -> Failure {
-    match Failure::refused(&segment.path(), error) {
-        Failure::Full => Failure::Full,
-        Failure::Refused(_) | Failure::Lost(_) => Failure::of_sync(&segment.path(), error),
     }
 }
 

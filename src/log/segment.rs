@@ -10,6 +10,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::appender::Failure;
 use super::index::{self, Index, Mark};
 use crate::disk::{Disk, File, Mode};
 use crate::record::{HEAD_LENGTH, Head};
@@ -148,23 +149,26 @@ impl Segment {
 
     /// Makes it durable with its index. A sealed one is cut behind its last batch first:
     /// its length says where it ends.
-    pub(super) fn sync(&self, sealed: bool) -> io::Result<()> {
+    pub(super) fn sync(&self, sealed: bool) -> Result<(), Failure> {
         match self.sync_files(sealed) {
             Err(_) if self.is_retired() => Ok(()),
             result => result,
         }
     }
 
-    fn sync_files(&self, sealed: bool) -> io::Result<()> {
+    /// A failed sync drops what it held, whatever the system calls the error: no later one
+    /// makes up for it. Only the index, and the cut, can be made again.
+    fn sync_files(&self, sealed: bool) -> Result<(), Failure> {
         if self.is_retired() {
             return Ok(());
         }
-        let file = self.file()?;
-        if sealed && file.len()? != self.size() {
-            file.set_len(self.size())?;
+        let refused = |error: io::Error| Failure::refused(&self.path(), &error);
+        let file = self.file().map_err(refused)?;
+        if sealed && file.len().map_err(refused)? != self.size() {
+            file.set_len(self.size()).map_err(refused)?;
         }
-        file.sync()?;
-        self.write_index(sealed)
+        file.sync().map_err(|error| Failure::of_sync(&self.path(), &error))?;
+        self.write_index(sealed).map_err(refused)
     }
 
     fn write_index(&self, sealed: bool) -> io::Result<()> {

@@ -32,6 +32,37 @@ fn small() -> LogSettings {
     }
 }
 
+/// Still smaller: between any two crashes there are checkpoints, journal files that are used
+/// again, and segments to compact and to remove.
+fn tiny() -> LogSettings {
+    LogSettings {
+        segment_bytes: 2500,
+        internal_segment_bytes: 600,
+        checkpoint_inline_bytes: 3000,
+        checkpoint_ms: 20,
+        retention_check_ms: 5,
+        ..small()
+    }
+}
+
+/// A small generator (xorshift), so that a seed replays.
+struct Random(u64);
+
+impl Random {
+    /// Neighbouring seeds give different rows.
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(2_654_435_761) | 1)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit.max(1) as u64).unwrap()
+    }
+}
+
+
 /// A sealed batch of records, as a client sends it.
 fn batch(values: &[&str]) -> Bytes {
     let mut builder = BatchBuilder::default();

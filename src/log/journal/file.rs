@@ -102,7 +102,7 @@ impl Journal {
     ) -> Result<(), WriteError> {
         let length = padded(frame.len() as u64);
         frame.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-        let current = self.room(length).map_err(WriteError::Refused)?;
+        let current = self.room(length)?;
         let file = Arc::clone(&current.file);
         if let Err(error) = file.write_at(frame, self.offset) {
             // A part of it may be there, and a later frame of this sequence in another
@@ -122,7 +122,7 @@ impl Journal {
     }
 
     /// The file that has room for `length` bytes at `offset`.
-    fn room(&mut self, length: u64) -> io::Result<&mut JournalFile> {
+    fn room(&mut self, length: u64) -> Result<&mut JournalFile, WriteError> {
         let fits = |file: &JournalFile, offset: u64| file.length >= offset + length;
         if !self.current.as_ref().is_some_and(|file| fits(file, self.offset)) {
             // The smallest that will do: they stand in falling order.
@@ -130,7 +130,9 @@ impl Journal {
             let next = match spare {
                 Some(at) => self.spares.remove(at),
                 None => match self.make(length.max(self.wanted)) {
-                    Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    Err(WriteError::Refused(error))
+                        if error.kind() == io::ErrorKind::StorageFull =>
+                    {
                         self.make(length.max(self.smallest))?
                     }
                     made => made?,
@@ -139,20 +141,23 @@ impl Journal {
             self.retired.extend(self.current.replace(next));
             self.offset = 0;
         }
-        self.current.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+        let none = || WriteError::Refused(io::ErrorKind::NotFound.into());
+        self.current.as_mut().ok_or_else(none)
     }
 
     /// A new file, prewritten.
-    fn make(&mut self, length: u64) -> io::Result<JournalFile> {
+    fn make(&mut self, length: u64) -> Result<JournalFile, WriteError> {
         let length = padded(length);
         let path = path(self.number + 1);
-        let file = Arc::new(self.disk.open(&path, Mode::Create)?);
+        let opened = self.disk.open(&path, Mode::Create).map_err(WriteError::Refused)?;
+        let file = Arc::new(opened);
         if let Err(error) = prewrite(&file, length) {
             // Whatever is left of it is taken over at the next start.
             let _ = self.disk.remove_file(&path);
-            return Err(error);
+            return Err(WriteError::Refused(error));
         }
-        self.disk.sync_dir(DIR)?;
+        // What a failed sync held is dropped, the names of other files of the journal too.
+        self.disk.sync_dir(DIR).map_err(WriteError::Lost)?;
         self.number += 1;
         self.wanted = (self.wanted * 2).min(self.largest);
         Ok(JournalFile { path, file, length, last: 0 })

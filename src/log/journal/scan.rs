@@ -104,6 +104,18 @@ impl Found {
         files
     }
 
+    /// Makes sure of the last frame. It is seen, but may not be durable: a process that was
+    /// killed did not sync it, or its sync failed and left the bytes marked as written. So
+    /// they are written again. Those before it were synced, or it would not be there.
+    pub(in crate::log) fn write_last_again(&self, disk: &dyn Disk) -> io::Result<()> {
+        let Some(Place { path, offset, length, .. }) = self.places.last() else { return Ok(()) };
+        let file = disk.open(path, Mode::Write)?;
+        let mut bytes = vec![0; *length];
+        file.read_exact_at(&mut bytes, *offset)?;
+        file.write_at(&bytes, *offset)?;
+        file.sync()
+    }
+
     /// Shows every frame's entries with their inline bytes, in order.
     pub(in crate::log) fn replay<E: From<io::Error>>(
         &self,

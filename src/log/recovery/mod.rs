@@ -5,8 +5,8 @@
 //! again), then cut every partition to its committed end and rebuild what indexes lack.
 //! After a clean stop there are no frames. Nothing of that has to be durable at once: the
 //! frames stay in the journal until a checkpoint has synced what they say, which is the
-//! appender's business as ever. Only the epoch is raised, durably, before this process
-//! writes its first frame.
+//! appender's business as ever. Only the last frame is written again, and the epoch raised,
+//! both durably, before this process writes its first frame.
 //!
 //! What holds: bytes that were durable and are not as they were are reported with their
 //! place, and not passed unless the operator says so. A directory that nobody knows is
@@ -117,6 +117,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
             next = settle(disk, next, found.last(), &mut pending)?;
         }
         Some(found) => {
+            found.write_last_again(&**disk).map_err(doing("write the last frame again"))?;
             next.write(&**disk).map_err(doing("write the checkpoint"))?;
             (in_use, inline) = (found.files(), found.bytes());
             next.sequence = found.last();

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{open, small, values};
+use super::{open, small, tiny, values};
 use crate::disk::{Freeze, Simulated};
 use crate::log::{Log, LogSettings, OpenError, Receipt, Writer};
 use crate::record::BatchBuilder;
@@ -124,7 +124,7 @@ async fn write(writer: &mut Writer, n: usize) -> Result<Receipt, crate::log::Wri
 /// Opens the log and runs the script from where its position says.
 async fn session(disk: &Simulated) -> Option<Run> {
     let tasks = Tasks::new();
-    let log = Log::open(Arc::new(disk.clone()), small(), &tasks).await.ok()?;
+    let log = Log::open(Arc::new(disk.clone()), tiny(), &tasks).await.ok()?;
     let mut writer = log.writer("example", "sluice");
     let run = match writer.open().await {
         Ok(restored) => {
@@ -147,7 +147,7 @@ fn position(text: &[u8]) -> usize {
 /// Opens what a crash left and asserts properties 1 to 6.
 async fn check(crashed: &Simulated, before: &Run, what: &str) {
     let tasks = Tasks::new();
-    let log = Log::open(Arc::new(crashed.clone()), small(), &tasks).await;
+    let log = Log::open(Arc::new(crashed.clone()), tiny(), &tasks).await;
     let log = log.unwrap_or_else(|error| panic!("{what}: {error}"));
     let found = contents(&log).await;
     let mut writer = log.writer("example", "sluice");
@@ -170,7 +170,7 @@ async fn check(crashed: &Simulated, before: &Run, what: &str) {
 /// The disk as another crash leaves it, right behind the recovery from the first.
 async fn crash_again(crashed: &Simulated) -> Simulated {
     let tasks = Tasks::new();
-    let log = Log::open(Arc::new(crashed.clone()), small(), &tasks).await;
+    let log = Log::open(Arc::new(crashed.clone()), tiny(), &tasks).await;
     let twice = crashed.crash(Freeze::Lose);
     drop(log);
     tasks.join().await;

@@ -4,22 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{batch, open, values};
+use super::{Random, batch, open, values};
 use crate::disk::{Freeze, Simulated};
 use crate::log::{Log, NewTopic, Produce};
 use crate::shutdown::Tasks;
-
-/// A small generator (xorshift), so that a seed replays.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
-    }
-}
 
 /// What a topic holds: first kept offset and all values ever, of each partition.
 type Model = BTreeMap<String, Vec<(usize, Vec<String>)>>;
@@ -162,7 +150,7 @@ fn offset(count: usize) -> i64 {
 async fn play(seed: u64) {
     let disk = Simulated::new();
     let (log, tasks) = open(Arc::new(disk.clone())).await;
-    let (model, random) = (Model::new(), Random(seed.wrapping_mul(2_654_435_761) | 1));
+    let (model, random) = (Model::new(), Random::new(seed));
     let mut play = Play { disk, log, tasks, model, random, count: 0 };
     for _ in 0..120 {
         play.step().await;

@@ -12,7 +12,7 @@
 //! cluster                   the id of this cluster
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -124,6 +124,8 @@ impl Definition {
 /// What the metadata records say, all together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Definitions {
+    /// The ids of topics that were deleted, as far as the records tell.
+    pub(super) deleted: HashSet<Uuid>,
     pub(super) topics: BTreeMap<String, TopicRecord>,
     pub(super) starts: HashMap<(Uuid, i32), i64>,
     pub(super) producer_ids: i64,
@@ -155,6 +157,7 @@ impl Definitions {
             Definition::Topic(name, None) => {
                 if let Some(record) = self.topics.remove(&name) {
                     self.starts.retain(|(id, _), _| *id != record.id);
+                    self.deleted.insert(record.id);
                 }
             }
             Definition::Start(id, partition, Some(offset)) => {

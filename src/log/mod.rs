@@ -28,6 +28,7 @@ mod instance_writer;
 mod journal;
 mod keeper;
 mod partition;
+mod place;
 mod producer;
 mod queue;
 mod reader;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Aborted;
+use super::place::dir;
 use super::segment::Segment;
 use super::watermarks::Slot;
 
@@ -86,12 +87,12 @@ impl Partition {
         self.deleted.store(true, Ordering::Release);
     }
 
+    /// It is not deleted after all.
+    pub(super) fn undelete(&self) {
+        self.deleted.store(false, Ordering::Release);
+    }
+
     pub(super) fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::Acquire)
     }
-}
-
-/// The directory of a partition.
-pub(super) fn dir(topic: &str, number: i32) -> String {
-    format!("{topic}-{number}")
 }

@@ -33,6 +33,8 @@ pub(super) struct Segment {
     /// Whether the next checkpoint has to sync it.
     pub(super) dirty: AtomicBool,
     retired: AtomicBool,
+    /// Its topic was deleted: its path is not its own any more.
+    buried: AtomicBool,
     file: RwLock<Option<Arc<File>>>,
     index: RwLock<Index>,
 }
@@ -60,6 +62,7 @@ impl Segment {
             first_append: AtomicI64::new(0),
             dirty: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            buried: AtomicBool::new(false),
             file: RwLock::default(),
             index: RwLock::new(index),
         }
@@ -115,6 +118,9 @@ impl Segment {
         if let Some(file) = &*place {
             return Ok(Arc::clone(file));
         }
+        if self.buried.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let file = Arc::new(self.disk.open(&self.path(), mode)?);
         *place = Some(Arc::clone(&file));
         Ok(file)
@@ -123,6 +129,14 @@ impl Segment {
     /// It left its partition: nobody needs it to be durable any more.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
+    }
+
+    /// Its topic was deleted: nobody opens it any more.
+    pub(super) fn bury(&self) {
+        self.retire();
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        self.buried.store(true, Ordering::Release);
+        *file = None;
     }
 
     pub(super) fn is_retired(&self) -> bool {

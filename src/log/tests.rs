@@ -4,6 +4,7 @@ mod cleaning;
 mod crash;
 mod damage;
 mod model;
+mod names;
 mod producers;
 mod room;
 
@@ -62,6 +63,11 @@ impl Random {
     }
 }
 
+/// A number that the caller gives for a longer form, or to repeat one seed.
+fn asked<T: std::str::FromStr>(name: &str) -> Option<T> {
+    #[expect(clippy::disallowed_methods, reason = "how long to test is asked of the caller")]
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
 
 /// A sealed batch of records, as a client sends it.
 fn batch(values: &[&str]) -> Bytes {

@@ -18,7 +18,7 @@ use super::{Appender, Failure};
 use crate::disk::parent;
 use crate::log::error::{AppendError, WriterError};
 use crate::log::journal::{Entry, Frame, Kind, WriteError};
-use crate::log::segment;
+use crate::log::{place, segment};
 
 /// How many entries of a group are synced in their segments instead of the journal.
 const REFERENCES: usize = 4;
@@ -120,7 +120,12 @@ impl Appender {
         for chunk in &mut self.group.chunks {
             let write = |chunk: &mut Chunk| -> io::Result<()> {
                 if chunk.position == 0 {
-                    self.shared.disk.create_dir(parent(&chunk.segment.path()))?;
+                    let tail = &self.tails[chunk.slot.0];
+                    let dir = &tail.partition.dir;
+                    self.shared.disk.create_dir(dir)?;
+                    if tail.partition.segments().is_empty() {
+                        place::set_owner(&*self.shared.disk, dir, tail.topic.id())?;
+                    }
                 }
                 match &mut chunk.body {
                     Body::Staged(file) => {

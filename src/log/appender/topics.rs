@@ -1,8 +1,9 @@
 //! Changes of topics: made durable by a record of `__sluice_metadata`, then shown.
 //!
-//! What holds: the record is durable before anything else is done about the change; files
-//! are removed only when a checkpoint has passed every frame that names them.
+//! What holds: the record is durable before the change is shown; files are removed only when
+//! a checkpoint has passed every frame that names them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -16,6 +17,7 @@ use crate::log::catalog::{Definition, METADATA_ID};
 use crate::log::checkpoint::PartitionState;
 use crate::log::error::TopicError;
 use crate::log::partition::Partition;
+use crate::log::place::{self, Left};
 use crate::log::producer::Producers;
 use crate::log::retention;
 use crate::log::shared::Shared;
@@ -56,6 +58,7 @@ impl Appender {
             return Err(TopicError::InvalidName(name, reason));
         }
         check_partitions(partitions)?;
+        self.claim(&name, 0..partitions)?;
         let resolved = TopicConfig::resolve(&name, &config, &self.shared.settings)?;
         let record = TopicRecord { id: Uuid::new_v4(), partitions, config, owner };
         self.define(&[Definition::Topic(name.clone(), Some(record.clone()))])?;
@@ -78,6 +81,7 @@ impl Appender {
                     let reason = "it has more already, and partitions are never taken away";
                     return Err(TopicError::InvalidPartitions(partitions, reason));
                 }
+                self.claim(name, record.partitions..partitions)?;
                 record.partitions = partitions;
             }
             Change::Configure(settings) => {
@@ -102,44 +106,74 @@ impl Appender {
         Ok(self.show(Topic::new(name, record, config, all)))
     }
 
+    /// Deletes a topic. Its directories leave first, durably: their names are then free, and
+    /// a crash before the record leaves a topic whose directories the next start finds.
     pub(super) fn delete_topic(&mut self, name: &str) -> Result<(), TopicError> {
         let topic = self.find(name)?;
-        let mut definitions = vec![Definition::Topic(name.to_owned(), None)];
-        for partition in topic.all_partitions() {
-            if self.tails[partition.slot.0].start > 0 {
-                definitions.push(Definition::Start(topic.id(), partition.number, None));
-            }
+        if let Some(reason) = &self.read_only {
+            return Err(Failure::Lost(reason.clone()).into());
         }
-        self.define(&definitions)?;
+        topic.all_partitions().iter().for_each(|partition| partition.delete());
+        let deleted = self.leave(&topic).and_then(|()| self.define_deleted(&topic));
+        if let Err(failure) = deleted {
+            topic.all_partitions().iter().for_each(|partition| partition.undelete());
+            return Err(failure.into());
+        }
         self.shared.change_catalog(|topics| topics.remove(name));
-        let disk = Arc::clone(&self.shared.disk);
         for partition in topic.all_partitions() {
-            partition.delete();
-            // Another topic of this name may come before the files can go.
-            let aside = format!("{}.{}-delete", partition.dir, topic.id());
-            if partition.segments().is_empty() {
-                continue;
-            }
-            for segment in partition.segments() {
-                segment.retire();
-            }
-            if let Err(error) = disk.rename(&partition.dir, &aside) {
-                tracing::warn!(%error, dir = partition.dir, "could not put a directory aside");
-            }
+            partition.segments().iter().for_each(|segment| segment.bury());
+            self.tails[partition.slot.0].active = None;
             // Its paths may soon be those of another topic.
             let inside = format!("{}/", partition.dir);
             self.removals.retain(|(_, removal)| {
                 !matches!(removal, Removal::Segment(stem) if stem.starts_with(&inside))
             });
-            self.removals.push_back((self.sequence, Removal::Dir(aside)));
+            let leaving = place::leaving(topic.id(), partition.number);
+            self.removals.push_back((self.sequence, Removal::Dir(leaving)));
             partition.change(Vec::clear);
         }
-        if let Err(error) = disk.sync_dir("") {
-            let failure = Failure::of_sync("", &error);
-            self.lose(failure.to_string());
-            return Err(failure.into());
-        }
         tracing::info!(topic = name, "deleted topic");
+        Ok(())
+    }
+
+    fn leave(&mut self, topic: &Topic) -> Result<(), Failure> {
+        let failure = match place::leave(&*self.shared.disk, topic) {
+            Ok(()) => return Ok(()),
+            Err(Left::Refused(dir, error)) => Failure::refused(&dir, &error),
+            Err(Left::Lost(dir, error)) => Failure::of_sync(&dir, &error),
+        };
+        if let Failure::Lost(reason) = &failure {
+            self.lose(reason.clone());
+        }
+        Err(failure)
+    }
+
+    /// Makes the deletion of a topic durable whose directories have left; they come back if
+    /// that fails.
+    fn define_deleted(&mut self, topic: &Topic) -> Result<(), Failure> {
+        let mut definitions = vec![Definition::Topic(topic.name().to_string(), None)];
+        for partition in topic.all_partitions() {
+            if self.tails[partition.slot.0].start > 0 {
+                definitions.push(Definition::Start(topic.id(), partition.number, None));
+            }
+        }
+        let defined = self.define(&definitions);
+        // Also if nobody can say whether it is durable: until the next start it can be read.
+        if defined.is_err()
+            && let Err(error) = place::come_back(&*self.shared.disk, topic)
+        {
+            self.lose(Failure::of_sync(topic.name(), &error).to_string());
+        }
+        defined
+    }
+
+    /// Makes sure that the places of new partitions hold nothing.
+    fn claim(&self, topic: &str, numbers: Range<i32>) -> Result<(), Failure> {
+        for number in numbers {
+            let dir = place::dir(topic, number);
+            place::claim(&*self.shared.disk, &dir, self.epoch)
+                .map_err(|error| Failure::refused(&dir, &error))?;
+        }
         Ok(())
     }
 

@@ -31,7 +31,8 @@ use super::error::OpenError;
 use super::findings::{Damage, Findings};
 use super::journal::{self, Found, Journal};
 use super::keeper::CheckpointJob;
-use super::partition::{Partition, dir};
+use super::partition::Partition;
+use super::place::{self, Leaving, dir};
 use super::segment::Segment;
 use super::settings::LogSettings;
 use super::shared::Shared;
@@ -89,6 +90,8 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     let definitions =
         read_metadata(disk, &settings, found.as_ref(), &mut partitions, &mut damaged)?;
     let others = names(&definitions, |id| id != METADATA_ID);
+    find_places(&**disk, &others, checkpoint.raised, found.is_some())
+        .map_err(doing("look through the log directory"))?;
     damaged |= replay(disk, &settings, found.as_ref(), &others, &mut partitions)?;
 
     let watermarks = Watermarks::new();
@@ -128,7 +131,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         }
     }
     let Checkpoint { raised: epoch, sequence, salt, .. } = next;
-    clean_up(&**disk, &definitions, epoch).map_err(doing("clean up the log directory"))?;
+    clean_up(&**disk, &definitions, epoch);
     let LogSettings { journal_file_min, journal_file_max, checkpoint_inline_bytes, .. } = settings;
     // What comes between two checkpoints goes into files that were used before.
     let kept = checkpoint_inline_bytes + journal_file_max;
@@ -171,7 +174,9 @@ fn read_checkpoint(disk: &dyn Disk) -> Result<Checkpoint, OpenError> {
         let reason = "it is a directory of Apache Kafka; give sluice one of its own (log.dirs)";
         return Err(OpenError::Unknown(reason.to_owned()));
     }
-    if let Some(entry) = entries.iter().find(|entry| entry.is_dir && is_partition(&entry.name)) {
+    if let Some(entry) =
+        entries.iter().find(|entry| entry.is_dir && place::is_partition(&entry.name))
+    {
         return Err(OpenError::Torn(format!(
             "the checkpoint is missing, though there is a directory {}",
             entry.name
@@ -327,32 +332,85 @@ impl Opening<'_> {
     }
 }
 
-/// Removes what no frame names, and sets aside what nobody knows.
-fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) -> io::Result<()> {
+/// Gives directories their names back whose topic was not deleted in the end, and sets those
+/// aside that have the name of a partition and the id of another topic.
+fn find_places(
+    disk: &dyn Disk,
+    names: &HashMap<Uuid, String>,
+    epoch: u64,
+    unclean: bool,
+) -> io::Result<()> {
+    if !unclean {
+        return Ok(());
+    }
+    let ids: HashMap<&str, Uuid> = names.iter().map(|(id, name)| (name.as_str(), *id)).collect();
+    let entries = disk.list("")?;
+    let mut changed = false;
+    for entry in entries.iter().filter(|entry| entry.is_dir && place::is_partition(&entry.name)) {
+        let Some((topic, _)) = entry.name.rsplit_once('-') else { continue };
+        let Some(id) = ids.get(topic) else { continue };
+        match place::owner(disk, &entry.name)? {
+            Some(owner) if owner == *id => {}
+            Some(_) => {
+                place::set_aside(disk, &entry.name, epoch)?;
+                changed = true;
+            }
+            // The name decides; that it cannot be written changes nothing.
+            None => {
+                let _ = place::set_owner(disk, &entry.name, *id);
+            }
+        }
+    }
+    for entry in entries.iter().filter(|entry| entry.is_dir) {
+        if let Some(Leaving::Of(id, number)) = place::parse_leaving(&entry.name)
+            && let Some(name) = names.get(&id)
+        {
+            disk.rename(&entry.name, &dir(name, number))?;
+            changed = true;
+        }
+    }
+    if changed { disk.sync_dir("") } else { Ok(()) }
+}
+
+/// Removes what no frame names, and sets aside what nobody knows. Nothing of that is needed:
+/// what fails is tried again at the next start.
+fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) {
+    let told = |what: &str, result: io::Result<()>| {
+        if let Err(error) = result {
+            tracing::warn!(%error, path = what, "could not clean up; the next start tries again");
+        }
+    };
+    let list = |dir: &str| {
+        disk.list(dir).unwrap_or_else(|error| {
+            told(dir, Err(error));
+            Vec::new()
+        })
+    };
     let mut expected = BTreeSet::new();
     for (name, record) in definitions.topics() {
         expected.extend((0..record.partitions).map(|number| dir(name, number)));
     }
-    for entry in disk.list(staged::DIR)? {
-        disk.remove_file(&format!("{}/{}", staged::DIR, entry.name))?;
+    for entry in list(staged::DIR) {
+        let path = format!("{}/{}", staged::DIR, entry.name);
+        told(&path, disk.remove_file(&path));
     }
-    for entry in disk.list("")?.into_iter().filter(|entry| entry.is_dir) {
-        if entry.name.ends_with("-delete") && entry.name.contains('.') {
-            disk.remove_dir(&entry.name)?;
-        } else if is_partition(&entry.name) && !expected.contains(&entry.name) {
-            let aside = format!("{}.{epoch}.unknown", entry.name);
-            tracing::warn!(dir = entry.name, aside, "set a directory aside that no topic knows");
-            disk.rename(&entry.name, &aside)?;
+    let known: BTreeSet<Uuid> = definitions.topics().map(|(_, record)| record.id).collect();
+    for entry in list("").into_iter().filter(|entry| entry.is_dir) {
+        if let Some(leaving) = place::parse_leaving(&entry.name) {
+            let is_known = matches!(leaving, Leaving::Of(id, _) if known.contains(&id));
+            if !is_known {
+                told(&entry.name, disk.remove_dir(&entry.name));
+            }
+        } else if place::is_partition(&entry.name) && !expected.contains(&entry.name) {
+            let owner = place::owner(disk, &entry.name).ok().flatten();
+            if owner.is_some_and(|id| definitions.deleted.contains(&id)) {
+                told(&entry.name, disk.remove_dir(&entry.name));
+            } else {
+                told(&entry.name, place::set_aside(disk, &entry.name, epoch));
+            }
         }
     }
-    disk.sync_dir("")
-}
-
-/// Whether a directory is named as a partition's is.
-fn is_partition(name: &str) -> bool {
-    name.rsplit_once('-').is_some_and(|(topic, number)| {
-        !topic.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    told("", disk.sync_dir(""));
 }
 
 /// Passes damage only if that is what the operator wants: then it answers true.

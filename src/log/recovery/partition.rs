@@ -13,6 +13,7 @@ use crate::log::appender::{Pending, Removal, marker_of};
 use crate::log::checkpoint::PartitionState;
 use crate::log::index::times_path;
 use crate::log::journal::{Entry, Kind};
+use crate::log::place;
 use crate::log::producer::Producers;
 use crate::log::segment::{self, Segment, base_of, log_path, stem};
 use crate::log::settings::LogSettings;
@@ -166,7 +167,7 @@ impl Recovering {
     /// The committed bytes of all segments: for the metadata topic, before it is opened.
     pub(super) fn read_all(&self, disk: &dyn Disk, dir: &str) -> Result<Vec<Vec<u8>>, Problem> {
         let mut pieces = Vec::new();
-        for base in bases(disk, dir)? {
+        for base in bases(&disk.list(dir)?) {
             if base > self.state.segment {
                 break;
             }
@@ -200,8 +201,13 @@ impl Recovering {
         self.open = None;
         let PartitionState { start, end, segment: active, position, .. } = self.state;
         let mut segments = Vec::new();
-        let all = bases(&**disk, dir)?;
+        let entries = disk.list(dir)?;
+        let all = bases(&entries);
         self.note_missing(dir, &all);
+        // Directories of earlier versions do not say whose they are.
+        if !all.is_empty() && entries.iter().all(|entry| entry.name != place::METADATA) {
+            let _ = place::set_owner(&**disk, dir, self.state.topic);
+        }
         for (at, base) in all.iter().enumerate() {
             if *base > active || end == 0 {
                 segment::remove(&**disk, &stem(dir, *base))?;
@@ -319,9 +325,8 @@ fn missing(error: io::Error, path: &str) -> Problem {
 }
 
 /// The base offsets of the segments in a directory, in order.
-fn bases(disk: &dyn Disk, dir: &str) -> io::Result<Vec<i64>> {
-    let mut bases: Vec<i64> =
-        disk.list(dir)?.iter().filter_map(|entry| base_of(&entry.name)).collect();
+fn bases(entries: &[crate::disk::Entry]) -> Vec<i64> {
+    let mut bases: Vec<i64> = entries.iter().filter_map(|entry| base_of(&entry.name)).collect();
     bases.sort_unstable();
-    Ok(bases)
+    bases
 }

@@ -132,17 +132,14 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 }
                 // A full window is the back pressure: the channel fills, the source stops reading.
                 next = chunks.recv(), if self.has_room() => match next {
-                    Some(chunk) => {
-                        match self.take(chunk).await {
-                            Ok(()) => {}
-                            Err(Error::Encode(error)) => {
-                                unreadable = Some(error);
-                                break;
-                            }
-                            Err(error @ (Error::Sink(_) | Error::Generation)) => return Err(error),
+                    Some(chunk) => match self.take_parcel(chunk, chunks).await {
+                        Ok(()) => {}
+                        Err(Error::Encode(error)) => {
+                            unreadable = Some(error);
+                            break;
                         }
-                        self.commit_records_if_due(chunks.has_more()).await?;
-                    }
+                        Err(error @ (Error::Sink(_) | Error::Generation)) => return Err(error),
+                    },
                     None => break,
                 },
                 () = tokio::time::sleep_until(idle), if self.behind && !self.open => {
@@ -171,6 +168,18 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     /// Bytes of records that no commit has taken.
     fn gathered(&self) -> usize {
         self.encoder.bytes() + self.handed
+    }
+
+    /// Takes a chunk and those that came with it, while there is room: looking at all else
+    /// between two small ones would cost more than they do.
+    async fn take_parcel(&mut self, first: Chunk, chunks: &mut Receiver) -> Result<(), Error> {
+        let mut next = Some(first);
+        while let Some(chunk) = next {
+            self.take(chunk).await?;
+            self.commit_records_if_due(chunks.has_more()).await?;
+            next = if self.has_room() { chunks.at_hand() } else { None };
+        }
+        Ok(())
     }
 
     async fn take(&mut self, chunk: Chunk) -> Result<(), Error> {

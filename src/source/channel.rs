@@ -86,6 +86,11 @@ impl Receiver {
         }
     }
 
+    /// The next chunk of those that came together with the last.
+    pub fn at_hand(&mut self) -> Option<Chunk> {
+        self.at_hand.next()
+    }
+
     /// Whether the next chunk is certain to come without waiting.
     pub fn has_more(&self) -> bool {
         self.at_hand.len() > 0

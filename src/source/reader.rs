@@ -76,6 +76,29 @@ struct Outlet<'a> {
     stop: &'a CancellationToken,
 }
 
+/// One event, or one inside a compressed transaction.
+struct Event<'e> {
+    header: EventHeader,
+    /// The buffer that `body` lies in.
+    bytes: &'e Bytes,
+    /// Without checksum.
+    body: &'e [u8],
+    /// Where it stands; an inner one where the outer does.
+    place: EventPlace,
+    /// How many bytes were received for it.
+    size: usize,
+}
+
+/// What an event has to wait for before it can be applied: it has done nothing yet.
+enum Wait {
+    /// A statement: it may need to ask the server.
+    Query,
+    /// A table map whose table has to be looked up.
+    TableMap,
+    /// LOAD DATA.
+    LoadData,
+}
+
 /// The state of one dump.
 pub(super) struct Reader<'a> {
     settings: &'a Settings,
@@ -171,47 +194,68 @@ impl<'a> Reader<'a> {
     async fn read_on(&mut self, mut dump: Dump, outlet: Outlet<'_>) -> Result<Ended, Error> {
         let mut payload: Option<Payload> = None;
         loop {
-            if outlet.stop.is_cancelled() {
-                return Ok(Ended::Stopped);
-            }
-            if self.idle.was_due(self.now) {
-                self.flush_idle(outlet);
-            }
-            if !dump.has_next() {
-                self.send_parcel(outlet).await?;
-            }
-            // The server first: the others were looked at above, and need no more than to end
-            // a wait.
-            let incoming = tokio::select! {
-                biased;
-                incoming = dump.next() => incoming?,
-                () = outlet.stop.cancelled() => continue,
-                () = self.idle.is_due() => {
-                    self.now = Instant::now();
-                    continue;
-                }
-            };
-            let result = match incoming {
-                Incoming::Event(event) => {
-                    self.received(event.len());
-                    self.event(event, outlet).await
-                }
-                Incoming::Piece { bytes, last } => {
-                    self.received(bytes.len());
-                    self.piece(&mut payload, &bytes, last, outlet).await
-                }
-                Incoming::End => {
-                    let address = self.settings.endpoint.address();
-                    return Err(mysql::Error::Ended { address }.into());
-                }
-            };
-            match result {
+            match self.apply_all(&mut dump, &mut payload, outlet).await {
                 Ok(()) => {}
                 Err(Stop::Asked) => return Ok(Ended::Stopped),
                 Err(Stop::Again(shown)) => return Ok(Ended::Again(shown)),
                 Err(Stop::Error(error)) => return Err(*error),
             }
+            if self.idle.was_due(self.now) {
+                self.flush_idle(outlet);
+            }
+            self.send_parcel(outlet).await?;
+            tokio::select! {
+                biased;
+                () = outlet.stop.cancelled() => return Ok(Ended::Stopped),
+                more = dump.more() => {
+                    more?;
+                    self.note_heard();
+                }
+                () = self.idle.is_due() => self.now = Instant::now(),
+            }
         }
+    }
+
+    fn note_heard(&mut self) {
+        self.now = Instant::now();
+        if self.heard.is_none_or(|heard| self.now.duration_since(heard).as_millis() >= 500) {
+            self.heard = Some(self.now);
+            self.progress.heard(clock::now_millis());
+        }
+    }
+
+    /// Applies what came with one read. Between two events nothing is waited for, nor looked at:
+    /// it would cost more than most of them do.
+    async fn apply_all(
+        &mut self,
+        dump: &mut Dump,
+        payload: &mut Option<Payload>,
+        outlet: Outlet<'_>,
+    ) -> Result<(), Stop> {
+        while let Some(incoming) = dump.take().map_err(Error::from)? {
+            match incoming {
+                Incoming::Event(bytes) => {
+                    self.received(bytes.len());
+                    if let Some(event) = self.event(&bytes)?
+                        && let Some(wait) = self.apply_at_once(&event, outlet)?
+                    {
+                        Box::pin(self.apply_later(&event, wait, outlet)).await?;
+                    }
+                }
+                Incoming::Piece { bytes, last } => {
+                    self.received(bytes.len());
+                    Box::pin(self.piece(payload, &bytes, last, outlet)).await?;
+                }
+                Incoming::End => {
+                    let address = self.settings.endpoint.address();
+                    return Err(Error::from(mysql::Error::Ended { address }).into());
+                }
+            }
+            if self.has_full_parcel() {
+                self.send_parcel(outlet).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Leaves the position of passed traffic behind, if somebody still takes it.
@@ -230,31 +274,27 @@ impl<'a> Reader<'a> {
     fn received(&mut self, bytes: usize) {
         self.progress.packet(bytes);
         self.unclaimed += bytes;
-        self.now = Instant::now();
-        if self.heard.is_none_or(|heard| self.now.duration_since(heard).as_millis() >= 500) {
-            self.heard = Some(self.now);
-            self.progress.heard(clock::now_millis());
-        }
     }
 
-    /// One whole event, as it came.
-    async fn event(&mut self, event: Bytes, outlet: Outlet<'_>) -> Result<(), Stop> {
-        let header = EventHeader::parse(&event).map_err(|e| self.odd("an event", e))?;
-        if header.event_size as usize != event.len() {
+    /// One whole event, as it came; `None` for a format description, which is taken here.
+    fn event<'e>(&mut self, bytes: &'e Bytes) -> Result<Option<Event<'e>>, Stop> {
+        let header = EventHeader::parse(bytes).map_err(|e| self.odd("an event", e))?;
+        if header.event_size as usize != bytes.len() {
             return Err(Stop::broken(format!(
                 "an event at {} says that it has {} bytes, and has {}",
                 self.here(),
                 header.event_size,
-                event.len()
+                bytes.len()
             )));
         }
-        let whole = event.slice(HEADER_LENGTH..);
         if header.event_type == EventType::FormatDescription {
-            return self.format_description(&header, &event, &whole);
+            self.format_description(&header, bytes)?;
+            return Ok(None);
         }
-        let body = event.slice(HEADER_LENGTH..self.strip(&header, &event)?);
+        let end = self.strip(&header, bytes)?;
+        let body = bytes.get(HEADER_LENGTH..end).unwrap_or_default();
         let place = self.advance(&header)?;
-        self.apply(&header, body, &place, event.len(), outlet).await
+        Ok(Some(Event { header, bytes, body, place, size: bytes.len() }))
     }
 
     /// Where the checksum of an event begins. The first artificial ROTATE comes before
@@ -272,13 +312,9 @@ impl<'a> Reader<'a> {
         Ok(stripped.len().max(HEADER_LENGTH))
     }
 
-    fn format_description(
-        &mut self,
-        header: &EventHeader,
-        event: &Bytes,
-        body: &[u8],
-    ) -> Result<(), Stop> {
+    fn format_description(&mut self, header: &EventHeader, event: &Bytes) -> Result<(), Stop> {
         const WHAT: &str = "FORMAT_DESCRIPTION";
+        let body = event.get(HEADER_LENGTH..).unwrap_or_default();
         let format = FormatDescription::parse(body).map_err(|e| self.odd(WHAT, e))?;
         format.checksum.strip(event).map_err(|e| self.odd(WHAT, e))?;
         self.format = format;
@@ -307,8 +343,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Gives one event to the assembler, and what comes of it to the channel.
-    async fn step(
+    /// Gives one event to the assembler, and what comes of it to the parcel.
+    fn step(&mut self, input: Input, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
+        self.step_of(input, &event.place, event.size, outlet)
+    }
+
+    fn step_of(
         &mut self,
         input: Input,
         place: &EventPlace,
@@ -316,33 +356,32 @@ impl<'a> Reader<'a> {
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
         match self.assembler.step(input, place, size, &self.tracker)? {
-            Some(piece) => self.hand_over_or_hold(piece, outlet).await,
+            Some(piece) => self.hand_over_or_hold(piece, outlet),
             None => Ok(()),
         }
     }
 
     /// What would make a compressed transaction visible waits for the proof that it came whole.
-    async fn hand_over_or_hold(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
+    fn hand_over_or_hold(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
         match (&mut self.proof, &piece.end) {
             (Proof::Pending { held }, End::Commit(_)) => {
                 *held = Some(Box::new(piece));
                 Ok(())
             }
             (Proof::Pending { .. }, End::More | End::Abort) | (Proof::Given, _) => {
-                self.hand_over(piece, outlet).await
+                self.hand_over(piece, outlet)
             }
         }
     }
 
-    async fn hand_over(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
+    fn hand_over(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
         if self.quest.is_some() {
-            return self.take_of_quest(piece, outlet).await;
+            return self.take_of_quest(piece, outlet);
         }
         let Piece { head, changes, end, bytes, whole, begin: _ } = piece;
         let pinned = changes.iter().map(weight).sum();
         let bytes = bytes.max(self.unclaimed).min(pinned);
         self.unclaimed = 0;
-        let mut position = None;
         let end = match end {
             End::More => ChunkEnd::More,
             End::Abort => {
@@ -353,36 +392,35 @@ impl<'a> Reader<'a> {
                 commit.state = self.schema.commit().map_err(Error::from)?;
                 let is_idle = commit.state.is_empty() && commit.branch.is_none();
                 if whole && changes.is_empty() && is_idle {
-                    self.idle.pass(commit);
+                    self.idle.pass(*commit);
                     return Ok(());
                 }
                 commit.passed = self.idle.take_passed();
-                position = Some(commit.clone());
-                ChunkEnd::Commit(Box::new(commit))
+                self.reached.advance(&commit);
+                self.note_branch(commit.branch.as_deref());
+                ChunkEnd::Commit(commit)
             }
         };
-        let chunk = Chunk { generation: outlet.generation, head, changes, end };
-        if let Some(commit) = position {
-            self.reached.advance(&commit);
-            self.note_branch(commit.branch);
-        }
-        self.post(chunk, bytes, outlet).await
+        self.post(Chunk { generation: outlet.generation, head, changes, end }, bytes);
+        Ok(())
     }
 
-    async fn post(&mut self, chunk: Chunk, bytes: usize, outlet: Outlet<'_>) -> Result<(), Stop> {
+    fn post(&mut self, chunk: Chunk, bytes: usize) {
         self.parcel.0.push(chunk);
         self.parcel.1 += bytes;
-        if self.parcel.1 >= PARCEL_BYTES {
-            self.send_parcel(outlet).await?;
-        }
-        Ok(())
+    }
+
+    fn has_full_parcel(&self) -> bool {
+        self.parcel.1 >= PARCEL_BYTES
     }
 
     async fn send_parcel(&mut self, outlet: Outlet<'_>) -> Result<(), Error> {
         if self.parcel.0.is_empty() {
             return Ok(());
         }
-        let (chunks, bytes) = std::mem::take(&mut self.parcel);
+        // The next one will be about as long.
+        let next = Vec::with_capacity(self.parcel.0.len());
+        let (chunks, bytes) = std::mem::replace(&mut self.parcel, (next, 0));
         outlet.chunks.send_all(chunks, bytes).await.map_err(|_| Error::Closed)
     }
 

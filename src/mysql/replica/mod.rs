@@ -220,9 +220,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dump<S> {
         Ok(incoming)
     }
 
-    /// Whether [`Dump::next`] would answer without waiting.
-    pub fn has_next(&self) -> bool {
-        self.packets.has_next()
+    /// What has been read and not taken, without waiting: several events come with one read.
+    pub fn take(&mut self) -> Result<Option<Incoming>, Error> {
+        self.packets.take()
+    }
+
+    /// Reads more, when [`Dump::take`] has no more. Timeout and cancelling as for
+    /// [`Dump::next`].
+    pub async fn more(&mut self) -> Result<(), Error> {
+        self.packets.more().await?;
+        self.packets.patience = self.patience;
+        Ok(())
     }
 
     /// `host:port` of the server.

@@ -167,89 +167,112 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
     /// The next payload, joined. Cancel safe.
     pub(super) async fn receive(&mut self) -> Result<Bytes, Error> {
         loop {
-            let packet = match self.packet {
-                Some(packet) => packet,
-                None => self.take_header().await?,
-            };
-            let joined = self.joined + packet.left;
-            if joined > LARGEST_PAYLOAD {
-                return Err(self.broken(format!("a payload of more than {LARGEST_PAYLOAD} bytes")));
-            }
-            self.fill(joined).await?;
-            self.packet = None;
-            self.joined = joined;
-            if packet.last {
-                self.joined = 0;
-                let payload = self.buffer.split_to(joined).freeze();
-                self.give_back(joined);
+            if let Some(payload) = self.take_payload()? {
                 return Ok(payload);
             }
-        }
-    }
-
-    /// Whether the next payload lies in the buffer, so that taking it would not wait.
-    pub(super) fn has_next(&self) -> bool {
-        match (self.packet, self.buffer.first_chunk()) {
-            (Some(packet), _) => packet.left <= self.buffer.len(),
-            (None, Some(&[a, b, c, _])) => {
-                HEADER + u32::from_le_bytes([a, b, c, 0]) as usize <= self.buffer.len()
-            }
-            (None, None) => false,
+            self.more().await?;
         }
     }
 
     /// What the server sends next of a dump. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Incoming, Error> {
-        if self.in_pieces {
-            return self.next_piece().await;
-        }
-        if self.joined == 0 && self.begins_payload().await? {
-            self.buffer.advance(1); // the status byte
-            if let Some(packet) = &mut self.packet {
-                packet.left -= 1;
+        loop {
+            if let Some(incoming) = self.take()? {
+                return Ok(incoming);
             }
-            self.in_pieces = true;
-            return self.next_piece().await;
+            self.more().await?;
         }
-        let mut payload = self.receive().await?;
+    }
+
+    /// Reads what has come, or waits for it. Cancel safe.
+    pub(super) async fn more(&mut self) -> Result<(), Error> {
+        if self.buffer.capacity() - self.buffer.len() < SMALLEST_READ {
+            self.buffer.reserve(self.growth());
+        }
+        let read = self.stream.read_buf(&mut self.buffer);
+        match tokio::time::timeout(self.patience, read).await {
+            Ok(Ok(0)) => Err(self.lost("it closed the connection".to_owned())),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.lost(error.to_string())),
+            Err(_) => Err(self.too_late()),
+        }
+    }
+
+    /// What lies in the buffer of a dump, without waiting; `None`: [more](Self::more) has to come.
+    pub(super) fn take(&mut self) -> Result<Option<Incoming>, Error> {
+        if self.joined == 0 && !self.in_pieces {
+            match self.begins_payload()? {
+                None => return Ok(None),
+                Some(false) => {}
+                Some(true) => {
+                    self.buffer.advance(1); // the status byte
+                    if let Some(packet) = &mut self.packet {
+                        packet.left -= 1;
+                    }
+                    self.in_pieces = true;
+                }
+            }
+        }
+        if self.in_pieces {
+            return self.take_piece();
+        }
+        let Some(mut payload) = self.take_payload()? else { return Ok(None) };
         match payload.first() {
             Some(&EVENT) => {
                 payload.advance(1);
-                Ok(Incoming::Event(payload))
+                Ok(Some(Incoming::Event(payload)))
             }
-            Some(&END) if payload.len() < 9 => Ok(Incoming::End),
+            Some(&END) if payload.len() < 9 => Ok(Some(Incoming::End)),
             Some(&ERROR) => Err(self.server_error(&payload, "the binlog dump")),
             Some(other) => Err(self.broken(format!("a packet of the dump begins with {other:#x}"))),
             None => Err(self.broken("an empty packet in the dump")),
         }
     }
 
-    /// Looks at the next packet, without taking it, for a `TRANSACTION_PAYLOAD` event.
-    async fn begins_payload(&mut self) -> Result<bool, Error> {
+    fn take_payload(&mut self) -> Result<Option<Bytes>, Error> {
+        while let Some(packet) = self.header()? {
+            let joined = self.joined + packet.left;
+            if joined > LARGEST_PAYLOAD {
+                return Err(self.broken(format!("a payload of more than {LARGEST_PAYLOAD} bytes")));
+            }
+            if self.buffer.len() < joined {
+                return Ok(None);
+            }
+            self.packet = None;
+            self.joined = joined;
+            if packet.last {
+                self.joined = 0;
+                let payload = self.buffer.split_to(joined).freeze();
+                self.give_back(joined);
+                return Ok(Some(payload));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks at the next packet, without taking it, for a `TRANSACTION_PAYLOAD` event; `None`
+    /// until enough of it has come.
+    fn begins_payload(&mut self) -> Result<Option<bool>, Error> {
         /// The status byte and a header, so that the first piece holds a whole one.
         const LEAST: usize = 1 + 19;
         /// Behind the status byte and the timestamp.
         const TYPE: usize = 5;
-        let packet = match self.packet {
-            Some(packet) => packet,
-            None => self.take_header().await?,
-        };
+        let Some(packet) = self.header()? else { return Ok(None) };
         if packet.left < LEAST {
-            return Ok(false);
+            return Ok(Some(false));
         }
-        self.fill(LEAST).await?;
+        if self.buffer.len() < LEAST {
+            return Ok(None);
+        }
         let status = self.buffer.first();
         let event_type = self.buffer.get(TYPE);
-        Ok((status, event_type) == (Some(&EVENT), Some(&TRANSACTION_PAYLOAD)))
+        Ok(Some((status, event_type) == (Some(&EVENT), Some(&TRANSACTION_PAYLOAD))))
     }
 
-    async fn next_piece(&mut self) -> Result<Incoming, Error> {
-        let mut packet = match self.packet {
-            Some(packet) => packet,
-            None => self.take_header().await?,
-        };
-        if packet.left > 0 {
-            self.fill(1).await?;
+    fn take_piece(&mut self) -> Result<Option<Incoming>, Error> {
+        let Some(mut packet) = self.header()? else { return Ok(None) };
+        if packet.left > 0 && self.buffer.is_empty() {
+            return Ok(None);
         }
         let length = packet.left.min(self.buffer.len());
         let bytes = self.buffer.split_to(length).freeze();
@@ -257,15 +280,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         self.packet = (packet.left > 0).then_some(packet);
         let last = packet.last && packet.left == 0;
         self.in_pieces = !last;
-        Ok(Incoming::Piece { bytes, last })
+        Ok(Some(Incoming::Piece { bytes, last }))
     }
 
-    /// Takes the header that stands behind what is joined, and closes the gap.
-    async fn take_header(&mut self) -> Result<Packet, Error> {
+    /// The packet whose bytes come next. Its header stands behind what is joined; taking it
+    /// closes the gap.
+    fn header(&mut self) -> Result<Option<Packet>, Error> {
+        if self.packet.is_some() {
+            return Ok(self.packet);
+        }
         let at = self.joined;
-        self.fill(at + HEADER).await?;
         let Some(&[a, b, c, sequence]) = self.buffer.get(at..at + HEADER) else {
-            return Err(self.broken("a packet without a header"));
+            return Ok(None);
         };
         if sequence != self.sequence {
             let wanted = self.sequence;
@@ -281,34 +307,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             self.buffer.truncate(self.buffer.len() - HEADER);
         }
         let left = u32::from_le_bytes([a, b, c, 0]) as usize;
-        let packet = Packet { left, last: left < LONGEST_PACKET };
-        self.packet = Some(packet);
-        Ok(packet)
+        self.packet = Some(Packet { left, last: left < LONGEST_PACKET });
+        Ok(self.packet)
     }
 
-    /// Reads until the buffer holds `wanted` bytes.
-    async fn fill(&mut self, wanted: usize) -> Result<(), Error> {
-        while self.buffer.len() < wanted {
-            if self.buffer.capacity() - self.buffer.len() < SMALLEST_READ {
-                self.buffer.reserve(self.growth(wanted));
-            }
-            let read = self.stream.read_buf(&mut self.buffer);
-            match tokio::time::timeout(self.patience, read).await {
-                Ok(Ok(0)) => return Err(self.lost("it closed the connection".to_owned())),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(self.lost(error.to_string())),
-                Err(_) => return Err(self.too_late()),
-            }
-        }
-        Ok(())
-    }
-
-    /// How much room to make for `wanted` bytes: doubled, so that joining a large event copies
-    /// each byte a few times at most; and when a sixteenth of it has come, all that its header
-    /// announces, since doubling would hold it twice.
-    fn growth(&self, wanted: usize) -> usize {
+    /// How much room to make: doubled, so that joining a large event copies each byte a few times
+    /// at most; and when a sixteenth of it has come, all that its header announces, since
+    /// doubling would hold it twice.
+    fn growth(&self) -> usize {
         /// Status byte, and where the event's header has its size.
         const SIZE: std::ops::Range<usize> = 10..14;
+        let wanted = self.joined + self.packet.map_or(HEADER, |packet| packet.left);
         let came = self.buffer.len();
         let size = self.buffer.get(SIZE).and_then(|size| size.try_into().ok());
         let size = size.map_or(0, u32::from_le_bytes) as usize;

@@ -154,17 +154,17 @@ async fn an_event_over_several_packets_is_joined_whole() {
 }
 
 #[tokio::test]
-async fn what_comes_next_is_known_to_be_there_only_when_it_is_whole() {
+async fn what_came_with_one_read_is_taken_without_waiting_and_only_whole() {
     let (ours, mut server) = pipe();
     let mut packets = reader(ours);
     server.send(&event(2, b"one")).await;
     server.send(&event(2, b"two")).await;
     server.stream.write_all(&[9, 0, 0, 2, 0]).await.unwrap();
-    assert!(!packets.has_next());
-    packets.next().await.unwrap();
-    assert!(packets.has_next());
-    packets.next().await.unwrap();
-    assert!(!packets.has_next(), "eight bytes are missing");
+    assert_eq!(packets.take().unwrap(), None);
+    packets.more().await.unwrap();
+    let taken: Vec<_> = std::iter::from_fn(|| packets.take().unwrap()).collect();
+    let whole = |body| Incoming::Event(Bytes::from(event(2, body)[1..].to_vec()));
+    assert_eq!(taken, [whole(b"one"), whole(b"two")], "of the third eight bytes are missing");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod verb;
 mod xa;
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use executed::Executed;
@@ -99,7 +100,7 @@ pub(crate) struct Piece {
 #[derive(Debug)]
 pub(crate) enum End {
     More,
-    Commit(Commit),
+    Commit(Box<Commit>),
     /// The server lost the transaction in a crash.
     Abort,
 }
@@ -202,6 +203,10 @@ impl Open {
             self.tables.push(Arc::clone(&rows.table));
         }
         if !dropped {
+            if self.changes.is_empty() {
+                // Most transactions have one.
+                self.changes.reserve_exact(1);
+            }
             self.changes.push(change);
             self.numbers.push(self.seen);
         }
@@ -221,13 +226,23 @@ pub(crate) struct Assembler {
     /// The executed set; only where heads have to carry its text.
     executed: Option<Executed>,
     shown: Vec<Shown>,
+    kept: Kept,
+}
+
+/// Room that is used from transaction to transaction.
+#[derive(Debug, Default)]
+struct Kept {
+    numbers: Vec<u64>,
+    tables: Vec<Arc<Table>>,
+    text: String,
 }
 
 impl Assembler {
     /// Begins between two transactions. `executed`: what was executed before, where the
     /// format asks for its text. `shown`: what former readings have shown.
     pub(crate) fn new(executed: Option<GtidSet>, shown: Vec<Shown>) -> Self {
-        Self { open: None, announced: None, executed: executed.map(Executed::new), shown }
+        let (executed, kept) = (executed.map(Executed::new), Kept::default());
+        Self { open: None, announced: None, executed, shown, kept }
     }
 
     /// Whether the source stands between two transactions.
@@ -348,21 +363,24 @@ impl Assembler {
 
     fn begin(&mut self, gtid: Option<Gtid>, single: bool, begin: u64) {
         let executed = self.executed.as_mut().map(|executed| executed.with(gtid.as_ref()));
-        let head = TransactionHead {
-            gtid: gtid.as_ref().map(|gtid| Arc::from(gtid.to_string())),
-            executed,
-            branch: None,
-        };
+        let Kept { numbers, tables, text } = &mut self.kept;
+        text.clear();
+        let gtid_text = gtid.as_ref().map(|gtid| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{gtid}");
+            Arc::from(text.as_str())
+        });
+        let head = TransactionHead { gtid: gtid_text, executed, branch: None };
         self.open = Some(Open {
             head: Arc::new(head),
             gtid,
             single,
             begin,
             changes: Vec::new(),
-            numbers: Vec::new(),
+            numbers: std::mem::take(numbers),
             seen: 0,
             gone: None,
-            tables: Vec::new(),
+            tables: std::mem::take(tables),
             received: 0,
             savepoints: Vec::new(),
         });
@@ -428,7 +446,11 @@ impl Assembler {
         behind: &Tracker,
         branch: Option<BranchStep>,
     ) -> Option<Piece> {
-        let open = self.open.take()?;
+        let mut open = self.open.take()?;
+        self.kept.numbers = std::mem::take(&mut open.numbers);
+        self.kept.numbers.clear();
+        self.kept.tables = std::mem::take(&mut open.tables);
+        self.kept.tables.clear();
         let commit = Commit {
             server_uuid: Arc::clone(behind.server()),
             by_gtid: behind.is_by_gtid(),
@@ -450,7 +472,7 @@ impl Assembler {
         Some(Piece {
             head: open.head,
             changes: open.changes,
-            end: End::Commit(commit),
+            end: End::Commit(Box::new(commit)),
             bytes: open.received,
             whole,
             begin: open.begin,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::tables::Entry;
-use super::{Outlet, Reader, RowsQuery, Stop, session};
+use super::{Event, Outlet, Reader, RowsQuery, Stop, Wait, session};
 use crate::binlog::{
     self, AlterPhase, EventHeader, EventType, Fragment, GtidEvent, HEADER_LENGTH, Heartbeat,
     Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
@@ -19,25 +19,37 @@ use crate::source::assemble::{GtidForm, Input, Verb, XaVerb};
 use crate::source::{Error, Settings};
 
 impl Reader<'_> {
-    /// Applies one event, with its body without checksum; those inside a compressed
-    /// transaction come with the place of the whole.
-    pub(super) async fn apply(
+    /// Goes on with what [`apply_at_once`](Self::apply_at_once) could not do.
+    pub(super) async fn apply_later(
         &mut self,
-        header: &EventHeader,
-        body: Bytes,
-        place: &EventPlace,
-        size: usize,
+        event: &Event<'_>,
+        wait: Wait,
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
+        match wait {
+            Wait::Query => self.query_later(event, outlet).await,
+            Wait::TableMap => self.table_map_later(event, outlet).await,
+            Wait::LoadData => self.load_data(event).await,
+        }
+    }
+
+    /// Applies one event, unless it has to wait for something. Few do: all others cost no more
+    /// than their work, and no future.
+    pub(super) fn apply_at_once(
+        &mut self,
+        event: &Event<'_>,
+        outlet: Outlet<'_>,
+    ) -> Result<Option<Wait>, Stop> {
+        let Event { header, body, place, .. } = event;
         match header.policy() {
             Policy::Apply => {}
             Policy::Skip(reason) => {
                 tracing::debug!(event = ?header.event_type, reason, "left out");
                 self.progress.skipped();
                 self.note_idle(header.timestamp);
-                return Ok(());
+                return Ok(None);
             }
-            Policy::Statement => return self.load_data(header, &body, place).await,
+            Policy::Statement => return Ok(Some(Wait::LoadData)),
             Policy::Stop(reason) => return Err(unsupported(header, place, reason, STOP_ADVICE)),
             Policy::ByFlag => {
                 let reason = "its type is unknown";
@@ -45,26 +57,24 @@ impl Reader<'_> {
             }
         }
         match header.event_type {
+            EventType::Query | EventType::QueryCompressed => return self.query(event, outlet),
+            EventType::TableMap => return self.table_map(event),
             EventType::Rotate => {
-                let rotate = Rotate::parse(&body).map_err(|e| self.odd("ROTATE", e))?;
-                self.rotate(rotate.file, place, outlet).await
+                let rotate = Rotate::parse(body).map_err(|e| self.odd("ROTATE", e))?;
+                self.rotate(rotate.file, event, outlet)?;
             }
-            EventType::Heartbeat | EventType::HeartbeatV2 => self.heartbeat(header, &body),
+            EventType::Heartbeat | EventType::HeartbeatV2 => self.heartbeat(header, body)?,
             EventType::Gtid
             | EventType::AnonymousGtid
             | EventType::GtidTagged
-            | EventType::MariaDbGtid => self.gtid(header, &body, place, size, outlet).await,
-            EventType::Query | EventType::QueryCompressed => {
-                self.query(header, &body, place, size, outlet).await
-            }
-            EventType::Xid => self.step(Input::Commit, place, size, outlet).await,
+            | EventType::MariaDbGtid => self.gtid(event, outlet)?,
+            EventType::Xid => self.step(Input::Commit, event, outlet)?,
             EventType::XaPrepare => {
-                let xa = XaPrepare::parse(&body).map_err(|e| self.odd("XA_PREPARE", e))?;
+                let xa = XaPrepare::parse(body).map_err(|e| self.odd("XA_PREPARE", e))?;
                 let input =
                     if xa.one_phase { Input::Commit } else { Input::Prepare(Arc::new(xa.xid)) };
-                self.step(input, place, size, outlet).await
+                self.step(input, event, outlet)?;
             }
-            EventType::TableMap => self.table_map(&body, place, outlet).await,
             EventType::WriteRowsV1
             | EventType::UpdateRowsV1
             | EventType::DeleteRowsV1
@@ -78,27 +88,23 @@ impl Reader<'_> {
             | EventType::WriteRowsCompressed
             | EventType::UpdateRowsCompressed
             | EventType::DeleteRowsCompressed => {
-                self.rows(header, &body, place, size, outlet).await
+                self.rows(header, &event.bytes.slice_ref(body), event, outlet)?;
             }
-            EventType::PartialRowData => self.fragment(&body, place, size, outlet).await,
+            EventType::PartialRowData => self.fragment(event, outlet)?,
             EventType::RowsQuery => {
                 if self.settings.statements.rows_query {
-                    let text = rows_query(&body).map_err(|e| self.odd("ROWS_QUERY", e))?;
+                    let text = rows_query(body).map_err(|e| self.odd("ROWS_QUERY", e))?;
                     let (sql, place) = (text.into_owned(), place.clone());
                     self.rows_query = Some(RowsQuery { sql, place, table: None });
                 }
-                Ok(())
             }
             // MariaDB's comes with every statement by default, and Canal publishes none.
-            EventType::AnnotateRows => Ok(()),
+            EventType::AnnotateRows => {}
             // The set was complete at the start, or is absent: what stands here adds nothing.
-            EventType::PreviousGtids | EventType::GtidList => {
-                self.note_idle(0);
-                Ok(())
-            }
+            EventType::PreviousGtids | EventType::GtidList => self.note_idle(0),
             EventType::FormatDescription | EventType::TransactionPayload => {
                 let reason = "it never stands inside another event";
-                Err(unsupported(header, place, reason, STOP_ADVICE))
+                return Err(unsupported(header, place, reason, STOP_ADVICE));
             }
             EventType::StartV3
             | EventType::Stop
@@ -125,17 +131,13 @@ impl Reader<'_> {
             | EventType::StartEncryption
             | EventType::Unknown(_) => {
                 let reason = "its policy and its treatment disagree";
-                Err(unsupported(header, place, reason, STOP_ADVICE))
+                return Err(unsupported(header, place, reason, STOP_ADVICE));
             }
         }
+        Ok(None)
     }
 
-    async fn rotate(
-        &mut self,
-        file: &str,
-        place: &EventPlace,
-        outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
+    fn rotate(&mut self, file: &str, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
         if !self.tracker.rotate(file) {
             return Ok(());
         }
@@ -147,7 +149,7 @@ impl Reader<'_> {
         if self.fragments.is_open() {
             return Err(Stop::broken(format!("{file} begins in the middle of a rows event")));
         }
-        self.step(Input::NewFile, place, 0, outlet).await
+        self.step_of(Input::NewFile, &event.place, 0, outlet)
     }
 
     /// The server has nothing to send up to there.
@@ -164,39 +166,49 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn gtid(
-        &mut self,
-        header: &EventHeader,
-        body: &[u8],
-        place: &EventPlace,
-        size: usize,
-        outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
-        let event = GtidEvent::parse(header, body).map_err(|e| self.odd("GTID", e))?;
-        if event.flags.prepared_xa
-            && let Some(xid) = event.xid
+    fn gtid(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
+        let header = &event.header;
+        let gtid = GtidEvent::parse(header, event.body).map_err(|e| self.odd("GTID", e))?;
+        if gtid.flags.prepared_xa
+            && let Some(xid) = gtid.xid
         {
-            let input = Input::GtidOfBranch { gtid: event.gtid, xid: Arc::new(xid) };
-            return self.step(input, place, size, outlet).await;
+            let input = Input::GtidOfBranch { gtid: gtid.gtid, xid: Arc::new(xid) };
+            return self.step(input, event, outlet);
         }
-        self.alter = event.flags.alter;
+        self.alter = gtid.flags.alter;
         let form = match header.event_type {
-            EventType::MariaDbGtid if event.flags.standalone => GtidForm::Standalone,
+            EventType::MariaDbGtid if gtid.flags.standalone => GtidForm::Standalone,
             EventType::MariaDbGtid => GtidForm::Opens,
             _ => GtidForm::Announces,
         };
-        self.step(Input::Gtid { gtid: event.gtid, form }, place, size, outlet).await
+        self.step(Input::Gtid { gtid: gtid.gtid, form }, event, outlet)
     }
 
-    async fn query(
-        &mut self,
-        header: &EventHeader,
-        body: &[u8],
-        place: &EventPlace,
-        size: usize,
-        outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
-        let query = Query::parse(header.event_type, body).map_err(|e| self.odd("QUERY", e))?;
+    /// What only begins or ends a transaction, or sets a mark in it.
+    fn query(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<Option<Wait>, Stop> {
+        let query = self.parse_query(event)?;
+        let input = match Verb::of(&query.text) {
+            Verb::Begin => Input::Begin,
+            Verb::Commit => Input::Commit,
+            Verb::Savepoint(name) => Input::Savepoint(name),
+            Verb::Nothing => return Ok(None),
+            Verb::Rollback
+            | Verb::RollbackTo(_)
+            | Verb::Xa(..)
+            | Verb::OtherXa
+            | Verb::Statement => return Ok(Some(Wait::Query)),
+        };
+        self.step(input, event, outlet)?;
+        Ok(None)
+    }
+
+    fn parse_query<'e>(&self, event: &Event<'e>) -> Result<Query<'e>, Stop> {
+        Query::parse(event.header.event_type, event.body).map_err(|e| self.odd("QUERY", e))
+    }
+
+    async fn query_later(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
+        let Event { header, place, .. } = event;
+        let query = self.parse_query(event)?;
         if query.error_code != 0 {
             tracing::warn!(
                 error = query.error_code,
@@ -206,12 +218,12 @@ impl Reader<'_> {
             );
         }
         let input = match Verb::of(&query.text) {
-            Verb::Begin => Input::Begin,
-            Verb::Commit => Input::Commit,
+            Verb::Begin | Verb::Commit | Verb::Savepoint(_) | Verb::Nothing => {
+                // Those wait for nothing.
+                return self.query(event, outlet).map(drop);
+            }
             Verb::Rollback => Input::Rollback { kept: self.kept().await? },
-            Verb::Savepoint(name) => Input::Savepoint(name),
             Verb::RollbackTo(name) => Input::RollbackTo { name, kept: self.kept().await? },
-            Verb::Nothing => return Ok(()),
             Verb::Xa(verb, xid) => {
                 if verb == XaVerb::Commit {
                     self.find_unless_held(&xid, place, outlet).await?;
@@ -231,7 +243,7 @@ impl Reader<'_> {
             Verb::Statement if self.quest.is_some() => Input::Statement(Vec::new()),
             Verb::Statement => Input::Statement(self.statement(header, &query, place).await?),
         };
-        self.step(input, place, size, outlet).await
+        self.step(input, event, outlet)
     }
 
     /// Follows a statement's changes to the schema; what of it is published.
@@ -340,16 +352,12 @@ impl Reader<'_> {
     /// LOAD DATA in statement format comes as blocks of a file: neither rows nor a statement
     /// that means anything without the file. Its last event says into which table; that of a
     /// temporary one is nobody's.
-    async fn load_data(
-        &mut self,
-        header: &EventHeader,
-        body: &[u8],
-        place: &EventPlace,
-    ) -> Result<(), Stop> {
+    async fn load_data(&mut self, event: &Event<'_>) -> Result<(), Stop> {
+        let Event { header, place, .. } = event;
         self.progress.skipped();
         let statements = &self.settings.statements;
         if header.event_type == EventType::ExecuteLoadQuery {
-            let query = Query::parse(header.event_type, body)
+            let query = Query::parse(header.event_type, event.body)
                 .map_err(|e| self.odd("EXECUTE_LOAD_QUERY", e))?;
             let statement = read_statement(&query, place);
             let mut reading = self.schema.reading(&statement);
@@ -373,15 +381,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn table_map(
-        &mut self,
-        body: &Bytes,
-        place: &EventPlace,
-        outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
-        const WHAT: &str = "TABLE_MAP";
+    /// A table that is known already, or that nobody wants.
+    fn table_map(&mut self, event: &Event<'_>) -> Result<Option<Wait>, Stop> {
+        let (body, place) = (event.body, &event.place);
         let (id, schema, table) =
-            TableMap::peek(&self.format, body).map_err(|e| self.odd(WHAT, e))?;
+            TableMap::peek(&self.format, body).map_err(|e| self.odd(TABLE_MAP, e))?;
         if let Some(query) = &mut self.rows_query
             && query.table.is_none()
         {
@@ -389,25 +393,30 @@ impl Reader<'_> {
         }
         let epoch = self.schema.epoch();
         if self.tables.has(id, body, epoch) {
-            return Ok(());
+            return Ok(None);
         }
         if self.is_looking() || !self.verdicts.passes(&self.settings.filter, schema, table) {
             self.tables.insert(id, body, epoch, Entry::Dropped);
-            return Ok(());
+            return Ok(None);
         }
-        let map = TableMap::parse(&self.format, body).map_err(|e| self.odd(WHAT, e))?;
-        let found = if let Some(table) = self.schema.lookup(&map, place) {
-            Ok(table)
-        } else {
-            let session = session(&mut self.session, self.settings).await?;
-            let Settings { endpoint, replica, .. } = self.settings;
-            let mut origin = Origin { session, endpoint, replica };
-            // It may have to look through a long binlog.
-            tokio::select! {
-                biased;
-                () = outlet.stop.cancelled() => return Err(Stop::Asked),
-                found = self.schema.resolve(&mut origin, &map, place) => found,
-            }
+        let map = TableMap::parse(&self.format, body).map_err(|e| self.odd(TABLE_MAP, e))?;
+        let Some(table) = self.schema.lookup(&map, place) else { return Ok(Some(Wait::TableMap)) };
+        self.tables.insert(id, body, self.schema.epoch(), Entry::Table(table));
+        Ok(None)
+    }
+
+    /// A table whose definition the server is asked for.
+    async fn table_map_later(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
+        let (body, place) = (event.body, &event.place);
+        let map = TableMap::parse(&self.format, body).map_err(|e| self.odd(TABLE_MAP, e))?;
+        let session = session(&mut self.session, self.settings).await?;
+        let Settings { endpoint, replica, .. } = self.settings;
+        let mut origin = Origin { session, endpoint, replica };
+        // It may have to look through a long binlog.
+        let found = tokio::select! {
+            biased;
+            () = outlet.stop.cancelled() => return Err(Stop::Asked),
+            found = self.schema.resolve(&mut origin, &map, place) => found,
         };
         let entry = match found {
             Ok(table) => Entry::Table(table),
@@ -419,18 +428,19 @@ impl Reader<'_> {
             }
             Err(source) => return Err(Error::Schema { place: place.clone(), source }.into()),
         };
-        self.tables.insert(id, body, self.schema.epoch(), entry);
+        self.tables.insert(map.id, body, self.schema.epoch(), entry);
         Ok(())
     }
 
-    async fn rows(
+    /// Rows: of this event, or put together of several, of which it is the last.
+    fn rows(
         &mut self,
         header: &EventHeader,
         body: &Bytes,
-        place: &EventPlace,
-        size: usize,
+        last: &Event<'_>,
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
+        let (place, size) = (&last.place, last.size);
         let event = RowsEvent::parse(&self.format, header.event_type, body)
             .map_err(|e| self.odd("a rows event", e))?;
         let ends_statement = event.ends_statement();
@@ -442,11 +452,11 @@ impl Reader<'_> {
                     self.progress.dropped_rows();
                 }
                 self.rows_query = asked.filter(|_| !ends_statement);
-                return self.step(Input::PassedRows { ends_statement }, place, size, outlet).await;
+                return self.step(Input::PassedRows { ends_statement }, last, outlet);
             }
             None if event.is_dummy() => {
                 self.rows_query = asked.filter(|_| !ends_statement);
-                return self.step(Input::PassedRows { ends_statement }, place, size, outlet).await;
+                return self.step(Input::PassedRows { ends_statement }, last, outlet);
             }
             None => {
                 return Err(Stop::broken(format!(
@@ -471,7 +481,7 @@ impl Reader<'_> {
                 sql,
                 place: asked,
             };
-            self.step(Input::Statement(vec![statement]), place, 0, outlet).await?;
+            self.step_of(Input::Statement(vec![statement]), place, 0, outlet)?;
         }
         let change = RowsChange {
             kind: event.kind,
@@ -481,7 +491,7 @@ impl Reader<'_> {
             images: event.images,
             place: place.clone(),
         };
-        self.step(Input::Rows { change, ends_statement }, place, size, outlet).await
+        self.step_of(Input::Rows { change, ends_statement }, place, size, outlet)
     }
 
     /// The event as it would be without `binlog_row_value_options=PARTIAL_JSON`.
@@ -502,20 +512,13 @@ impl Reader<'_> {
     }
 
     /// MariaDB 12.3 sends rows events above 1 GiB in pieces.
-    async fn fragment(
-        &mut self,
-        body: &[u8],
-        place: &EventPlace,
-        size: usize,
-        outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
+    fn fragment(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
         const WHAT: &str = "PARTIAL_ROW_DATA";
-        let fragment = Fragment::parse(body).map_err(|e| self.odd(WHAT, e))?;
+        let fragment = Fragment::parse(event.body).map_err(|e| self.odd(WHAT, e))?;
         let whole = self.fragments.push(fragment).map_err(|e| self.odd(WHAT, e))?;
-        let Some(event) = whole.map(Bytes::from) else { return Ok(()) };
-        let header = EventHeader::parse(&event).map_err(|e| self.odd(WHAT, e))?;
-        let body = event.slice(HEADER_LENGTH..);
-        self.rows(&header, &body, place, size, outlet).await
+        let Some(whole) = whole.map(Bytes::from) else { return Ok(()) };
+        let header = EventHeader::parse(&whole).map_err(|e| self.odd(WHAT, e))?;
+        self.rows(&header, &whole.slice(HEADER_LENGTH..), event, outlet)
     }
 }
 
@@ -530,6 +533,7 @@ fn read_statement<'a>(query: &'a Query<'_>, place: &'a EventPlace) -> Statement<
     }
 }
 
+const TABLE_MAP: &str = "TABLE_MAP";
 const PARTIAL_ADVICE: &str = "where sessions of the source set \
      binlog_row_value_options='PARTIAL_JSON', binlog_row_image has to be FULL: set it so, copy \
      the table anew and `sluice position set` behind this place";

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 
-use super::{Outlet, Piece, Reader, Stop};
+use super::{Event, Outlet, Piece, Reader, Stop};
 use crate::binlog::payload::Inflater;
 use crate::binlog::{self, ChecksumAlgorithm, EventHeader, HEADER_LENGTH};
 use crate::change::EventPlace;
@@ -68,7 +68,7 @@ impl Reader<'_> {
             }
         }
         if last {
-            return self.end_payload(payload, outlet).await;
+            return self.end_payload(payload, outlet);
         }
         *arriving = Some(payload);
         Ok(())
@@ -94,14 +94,21 @@ impl Reader<'_> {
             }
             let header = EventHeader::parse(&event).map_err(|e| self.odd(WHAT, e))?;
             let size = event.len().max(std::mem::take(&mut received));
-            let body = event.slice(HEADER_LENGTH..);
-            self.apply(&header, body, &payload.place, size, outlet).await?;
+            let body = event.get(HEADER_LENGTH..).unwrap_or_default();
+            let place = payload.place.clone();
+            let event = Event { header, bytes: &event, body, place, size };
+            if let Some(wait) = self.apply_at_once(&event, outlet)? {
+                Box::pin(self.apply_later(&event, wait, outlet)).await?;
+            }
+            if self.has_full_parcel() {
+                self.send_parcel(outlet).await?;
+            }
         }
         Ok(())
     }
 
     /// Judges what came, and lets its end out.
-    async fn end_payload(&mut self, payload: Payload, outlet: Outlet<'_>) -> Result<(), Stop> {
+    fn end_payload(&mut self, payload: Payload, outlet: Outlet<'_>) -> Result<(), Stop> {
         let proof = std::mem::replace(&mut self.proof, Proof::Given);
         if payload.received != payload.header.event_size as usize {
             return Err(Stop::broken(format!(
@@ -120,7 +127,7 @@ impl Reader<'_> {
         }
         payload.inflater.finish().map_err(|e| self.odd(WHAT, e))?;
         match proof {
-            Proof::Pending { held: Some(piece) } => self.hand_over(*piece, outlet).await,
+            Proof::Pending { held: Some(piece) } => self.hand_over(*piece, outlet),
             Proof::Pending { held: None } | Proof::Given => Ok(()),
         }
     }

@@ -128,7 +128,7 @@ impl Reader<'_> {
                         changes: Vec::new(),
                         end: ChunkEnd::Abort,
                     };
-                    self.post(abort, 0, outlet).await?;
+                    self.post(abort, 0);
                     self.send_parcel(outlet).await?;
                     shown.push(*again);
                 }
@@ -182,11 +182,7 @@ impl Reader<'_> {
     }
 
     /// A piece of a transaction that is read behind.
-    pub(super) async fn take_of_quest(
-        &mut self,
-        piece: Piece,
-        outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
+    pub(super) fn take_of_quest(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
         let Some(quest) = &mut self.quest else { return Ok(()) };
         let behind = self.tracker.offset();
         match &mut quest.stage {
@@ -215,7 +211,7 @@ impl Reader<'_> {
                 };
                 let (head, changes) = (piece.head, piece.changes);
                 let chunk = Chunk { generation: outlet.generation, head, changes, end };
-                self.post(chunk, piece.bytes, outlet).await?;
+                self.post(chunk, piece.bytes);
                 if is_last { Err(Stop::Asked) } else { Ok(()) }
             }
         }

@@ -43,14 +43,14 @@ impl Reader<'_> {
     }
 
     /// A transaction was handed over that did this to a branch.
-    pub(super) fn note_branch(&mut self, step: Option<Box<BranchStep>>) {
-        match step.map(|step| *step) {
+    pub(super) fn note_branch(&mut self, step: Option<&BranchStep>) {
+        match step {
             None => {}
             Some(BranchStep { xid, end: BranchEnd::Prepared, .. }) => {
-                self.held.insert(xid);
+                self.held.insert(Arc::clone(xid));
             }
             Some(BranchStep { xid, end: BranchEnd::Committed | BranchEnd::RolledBack, .. }) => {
-                self.held.remove(&xid);
+                self.held.remove(xid);
             }
         }
     }

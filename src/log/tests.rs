@@ -178,7 +178,9 @@ async fn an_instance_finds_its_position_and_its_state() {
     let mut writer = log.writer("example", "sluice");
     let restored = writer.open().await.unwrap();
     assert_eq!(restored.position.as_deref(), Some(b"p1".as_slice()));
-    assert_eq!(restored.schema, [(Bytes::from_static(b"k"), Bytes::from_static(b"v"))]);
+    let state = writer.read_state(StateKind::Schema, 0).await.unwrap();
+    let (key, value) = (Bytes::from_static(b"k"), Bytes::from_static(b"v"));
+    assert_eq!(state.records, [(0, key, Some(value))]);
     assert_eq!(values(&log, "bigdata.test", 1).await, [(0, "row".to_owned())]);
     assert_eq!(log.topic("bigdata.test").unwrap().owner(), Some("example"));
 }

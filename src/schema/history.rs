@@ -24,7 +24,7 @@ use bytes::Bytes;
 use crate::change::{StateRecord, StateTopic, TableName};
 
 use super::Error;
-use super::model::{Key, Known, Model};
+use super::model::{Entry, Key, Known, Model, Packed};
 
 /// What the history holds, as its records come.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, ser
     let value = match known {
         Some(Known::Survey) => Some(br#"{"survey":"under way"}"#.to_vec()),
         Some(Known::Database(database)) => Some(serde_json::to_vec(database)?),
-        Some(Known::Table(entry)) => Some(serde_json::to_vec(entry)?),
+        Some(Known::Table(packed)) => Some(serde_json::to_vec(&packed.unpack())?),
         None => None,
     };
     Ok(StateRecord { topic: StateTopic::Schema, key: key.into(), value: value.map(Bytes::from) })
@@ -74,7 +74,8 @@ pub(crate) fn read(record: &StateRecord) -> Result<Option<(Key, Option<Known>)>,
     let parsed = match <[String; 2]>::try_from(names) {
         Ok([schema, table]) => {
             let entry = value.map(serde_json::from_slice).transpose();
-            entry.map(|entry| (Key::Table(TableName::new(schema, table)), entry.map(Known::Table)))
+            let packed = |entry: Entry| Known::Table(Packed::pack(&entry));
+            entry.map(|entry| (Key::Table(TableName::new(schema, table)), entry.map(packed)))
         }
         Err(names) if names.is_empty() => Ok((Key::Survey, value.map(|_| Known::Survey))),
         Err(names) => {

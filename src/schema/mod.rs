@@ -20,6 +20,7 @@ mod capture;
 mod case;
 mod ddl;
 mod history;
+mod made;
 mod missing;
 mod model;
 mod place;
@@ -30,15 +31,16 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::change::{Charset, EventPlace, Flavor, StateRecord, StatementKind, Table, TableName};
+use crate::change::{Charset, EventPlace, Flavor, StateRecord, StatementKind, TableName};
 use crate::mysql::replica::ReplicaSettings;
 use crate::mysql::{self, Endpoint, Session};
 
 use ddl::{Dialect, Effect};
+use made::Made;
 use model::{Context, Model, Read};
 use resolve::Scanned;
 
@@ -199,8 +201,7 @@ pub struct Schema {
     adopt: Adopt,
     epoch: u64,
     model: Model,
-    /// The newest version made of each table, to be found again when nothing changed.
-    made: HashMap<TableName, Arc<Table>>,
+    made: Made,
     scanned: Option<Scanned>,
     /// Tables with FULL metadata that the server was asked for in vain, or was told of
     /// something else: their types' texts are derived.
@@ -214,7 +215,7 @@ impl Schema {
     pub fn new(server: Server, adopt: Adopt) -> Self {
         let mut model = Model::default();
         model.folds_case = server.lower_case_table_names != 0;
-        let (made, derived, unknown_verbs) = (HashMap::new(), HashSet::new(), HashSet::new());
+        let (made, derived, unknown_verbs) = (Made::default(), HashSet::new(), HashSet::new());
         Self { server, adopt, epoch: 0, model, made, scanned: None, derived, unknown_verbs }
     }
 
@@ -267,16 +268,16 @@ impl Schema {
 
     /// What is known of a table: as it is at the place of the last statement applied,
     /// else as it was read from the server.
-    pub fn definition(&self, name: &TableName) -> Option<&Definition> {
+    pub fn definition(&self, name: &TableName) -> Option<Arc<Definition>> {
         let entry = self.model.table(name)?;
-        entry.now.as_deref().or(entry.read.as_ref().map(|read| &*read.definition))
+        entry.now.or(entry.read.map(|read| read.definition))
     }
 
     /// What is known of a table at a place: what was read ahead of it does not count.
-    pub fn definition_at(&self, name: &TableName, place: &Place) -> Option<&Definition> {
+    pub fn definition_at(&self, name: &TableName, place: &Place) -> Option<Arc<Definition>> {
         let entry = self.model.table(name)?;
-        let read = entry.read.as_ref().filter(|read| read.hi <= *place);
-        read.map(|read| &*read.definition).or(entry.now.as_deref())
+        let read = entry.read.filter(|read| read.hi <= *place);
+        read.map(|read| read.definition).or(entry.now)
     }
 
     /// What made a table unknown, in words.
@@ -358,7 +359,7 @@ impl Schema {
                 }
                 Effect::DropDatabase { name } => {
                     let schema = self.model.fold(&TableName::new(&**name, "")).schema;
-                    self.made.retain(|table, _| table.schema != schema);
+                    self.made.remove_all_of(&schema);
                 }
                 Effect::CreateDatabase { .. }
                 | Effect::AlterDatabase { .. }
@@ -373,7 +374,7 @@ impl Schema {
     /// Whether a rollback takes back what was written to a table at the place of the last
     /// statement applied, by its engine then; `None` if the history does not tell the engine.
     pub fn rolls_back(&self, name: &TableName) -> Option<bool> {
-        self.model.table(name)?.now.as_ref()?.rolls_back()
+        self.model.table(name)?.now?.rolls_back()
     }
 
     /// The records that make what was applied or learnt since the last commit durable:

@@ -177,7 +177,7 @@ fn ddl_is_applied_to_what_was_read_only_behind_the_reading() {
     let defined = |columns: &str| {
         let mut schema = schema();
         apply(&mut schema, 10, &format!("CREATE TABLE t ({columns})"));
-        schema.definition(&TableName::new("d", "t")).unwrap().clone()
+        schema.definition(&TableName::new("d", "t")).unwrap().as_ref().clone()
     };
     let place = |offset| Place { file: "binlog.000001".into(), offset };
     let read = || {
@@ -312,9 +312,10 @@ fn versions_of_tables_that_are_dropped_are_forgotten() {
     {
         apply(&mut schema, 10 + round, "CREATE TABLE t (id INT)");
         schema.lookup(&map(vec![wire(code::LONG, 0)]), &at(20)).unwrap();
-        assert_eq!(schema.made.len(), 1);
+        let name = TableName::new("d", "t");
+        assert!(schema.made.get(&name).is_some());
         apply(&mut schema, 30 + round, statement);
-        assert_eq!(schema.made.len(), 0);
+        assert!(schema.made.get(&name).is_none());
     }
 }
 

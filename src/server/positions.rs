@@ -80,11 +80,11 @@ impl Positions<'_> {
         let Position::MySql(old) = old.ok_or_else(none)?;
         let position = Position::from(at(place, &old)?);
         let written = records.write(&position).map_err(|reason| unreadable(instance, reason))?;
-        let forget = |(key, _)| StateWrite { kind: StateKind::Schema, key, value: None };
-        let mut state: Vec<_> = restored.schema.into_iter().map(forget).collect();
+        let mut state = Vec::new();
         // At a named place no XA branch is held: what is needed of one is looked for there.
-        for key in live_keys(&writer, StateKind::Xa).await? {
-            state.push(StateWrite { kind: StateKind::Xa, key, value: None });
+        for kind in [StateKind::Schema, StateKind::Xa] {
+            let keys = live_keys(&writer, kind).await?;
+            state.extend(keys.into_iter().map(|key| StateWrite { kind, key, value: None }));
         }
         state.extend(written.base.map(StateWrite::position_base));
         writer.commit(written.position, state).await?.await?;

@@ -31,6 +31,24 @@ impl Embedded {
         let (positions, branches) = (PositionRecords::default(), Branches::default());
         Self { writer, positions, branches, last: None }
     }
+
+    /// All records as they were written, tombstones among them: of each key the newest is last.
+    async fn restore_schema(
+        &self,
+        each: &mut (dyn FnMut(StateRecord) + Send),
+    ) -> Result<(), Error> {
+        let mut offset = 0;
+        loop {
+            let read = self.writer.read_state(StateKind::Schema, offset).await?;
+            for (_, key, value) in read.records {
+                each(StateRecord { topic: StateTopic::Schema, key, value });
+            }
+            if read.next == offset {
+                return Ok(());
+            }
+            offset = read.next;
+        }
+    }
 }
 
 impl Sink for Embedded {
@@ -42,7 +60,7 @@ impl Sink for Embedded {
         let (position, base) = (restored.position.as_deref(), restored.position_base.as_deref());
         let (positions, position) = PositionRecords::read(position, base)?;
         self.positions = positions;
-        restored.schema.into_iter().map(schema_record).for_each(each);
+        self.restore_schema(each).await?;
         let (branches, held) = Branches::restore(&self.writer).await?;
         (self.branches, self.last) = (branches, None);
         Ok(Committed { position, held })
@@ -106,8 +124,4 @@ impl From<PositionError> for Error {
     fn from(error: PositionError) -> Self {
         Self::Position(error.to_string())
     }
-}
-
-fn schema_record((key, value): (Bytes, Bytes)) -> StateRecord {
-    StateRecord { topic: StateTopic::Schema, key, value: Some(value) }
 }

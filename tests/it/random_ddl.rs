@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
             let found = self.model.definition_at(name, &place);
             match (found, tables.get(name)) {
                 (Some(found), Some(expected)) => {
-                    self.assert_same(name, found, expected, &text, "live");
+                    self.assert_same(name, &found, expected, &text, "live");
                     let told = found.engine.as_deref().is_some_and(|engine| engine != "?");
                     let (known, unknown) = self.engines;
                     self.engines = (known + usize::from(told), unknown + usize::from(!told));
@@ -333,7 +333,7 @@ impl<'a> Run<'a> {
             for name in &self.names {
                 match (model.definition_at(name, &snapshot.place), snapshot.tables.get(name)) {
                     (Some(found), Some(expected)) => {
-                        self.assert_same(name, found, expected, &snapshot.text, "from behind");
+                        self.assert_same(name, &found, expected, &snapshot.text, "from behind");
                         told += 1;
                     }
                     (Some(found), None) => {

@@ -245,7 +245,7 @@ async fn follow(server: &Server, flavor: &str) {
                     let engine = if told { expected.engine } else { found.engine.clone() };
                     let partitioned = found.partitioned;
                     let expected = Definition { engine, partitioned, ..expected };
-                    assert_eq!(found, &expected, "{name} after {statement}");
+                    assert_eq!(*found, expected, "{name} after {statement}");
                 }
                 // The text does not tell: it is read again when rows come.
                 None => stale.push(name.table.to_string()),
@@ -259,6 +259,6 @@ async fn follow(server: &Server, flavor: &str) {
     let mut captured = Schema::new(description, Adopt::Never);
     captured.capture_all(&mut session).await.unwrap();
     for (name, expected) in definitions(&mut session, &["schema_model"]).await {
-        assert_eq!(captured.definition(&name), Some(&expected), "{name}, captured");
+        assert_eq!(captured.definition(&name).as_deref(), Some(&expected), "{name}, captured");
     }
 }

@@ -107,35 +107,6 @@ impl Log {
         Ok(pieces)
     }
 
-    /// Shows each record of a partition with a key: offset, key, value. In order, a part
-    /// of them at a time.
-    pub(in crate::log) async fn each_record(
-        &self,
-        topic: &Arc<Topic>,
-        partition: i32,
-        mut visit: impl FnMut(i64, &[u8], Option<&[u8]>) + Send,
-    ) -> Result<(), ReadError> {
-        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
-        let (mut offset, limit) = (ends.log_start, ends.high_watermark);
-        while offset < limit {
-            let piece = self.read(topic, partition, offset, limit, SCAN_BYTES, true).await?;
-            let mut next = None;
-            for batch in batches(&piece).map_while(Result::ok) {
-                next = Some(batch.head().last_offset() + 1);
-                for record in batch.records().map_while(Result::ok) {
-                    if let Some(key) = record.key {
-                        visit(record.offset, key, record.value);
-                    }
-                }
-            }
-            match next {
-                Some(next) => offset = next,
-                None => return Ok(()),
-            }
-        }
-        Ok(())
-    }
-
     /// How many bytes the segments of a partition hold.
     pub fn size(&self, topic: &Arc<Topic>, partition: i32) -> Result<u64, ReadError> {
         let segments = find(topic, partition)?.segments();

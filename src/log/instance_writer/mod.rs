@@ -125,7 +125,7 @@ impl Writer {
         let positions = self.internal_topic("positions").await?;
         let schema = self.internal_topic("schema").await?;
         let xa = self.internal_topic("xa").await?;
-        let restored = self.restore(&positions, &schema).await?;
+        let restored = self.restore(&positions).await?;
         self.internal = Some(Internal { positions, schema, xa });
         self.session = Some(session);
         Ok(restored)

@@ -1,6 +1,7 @@
-//! What an instance finds when it opens its writer: read from its internal topics.
+//! What an instance finds when it opens its writer: read from its internal topics. State records
+//! are read piece by piece: there can be more of them than fit into memory.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,8 +20,6 @@ pub struct Restored {
     pub position: Option<Bytes>,
     /// What was committed last as [`StateWrite::position_base`](super::StateWrite).
     pub position_base: Option<Bytes>,
-    /// The newest record of each key of the schema topic that was not deleted: key and value.
-    pub schema: Vec<(Bytes, Bytes)>,
 }
 
 /// Some state records, in order.
@@ -43,63 +42,77 @@ impl Writer {
 
     /// Durable state records from `offset` on, about a MiB of them.
     pub async fn read_state(&self, kind: StateKind, offset: i64) -> Result<StateRead, WriterError> {
-        let ends = self.state_ends(kind)?;
-        let from = offset.max(ends.log_start);
-        let mut read = StateRead { records: Vec::new(), next: offset };
-        if from >= ends.high_watermark {
-            return Ok(read);
-        }
+        let mut records = Vec::new();
         let topic = self.state_topic(kind)?;
-        let limit = ends.high_watermark;
-        let bytes = self.log.read(&topic, 0, from, limit, READ_BYTES, true).await?;
-        for batch in batches(&bytes).map_while(Result::ok) {
-            read.next = batch.head().last_offset() + 1;
-            for record in batch.records().map_while(Result::ok) {
+        let take = |offset, key: &[u8], value: Option<&[u8]>| {
+            let value = value.map(Bytes::copy_from_slice);
+            records.push((offset, Bytes::copy_from_slice(key), value));
+        };
+        let next = self.visit(&topic, offset, take).await?;
+        Ok(StateRead { records, next })
+    }
+
+    /// Shows each record with a key from `offset` on, about a MiB of them; where to read on. A
+    /// batch or a record that is not as it was written is an error: what is behind it counts too.
+    async fn visit(
+        &self,
+        topic: &Arc<Topic>,
+        offset: i64,
+        mut each: impl FnMut(i64, &[u8], Option<&[u8]>) + Send,
+    ) -> Result<i64, WriterError> {
+        let ends = self.ends_of(topic)?;
+        let from = offset.max(ends.log_start);
+        if from >= ends.high_watermark {
+            return Ok(offset);
+        }
+        let broken = |offset: i64, why: &dyn fmt::Display| {
+            let name = topic.name();
+            WriterError::Failed(format!(
+                "topic {name} cannot be read from offset {offset} on: the log is damaged there: {why}"
+            ))
+        };
+        let bytes = self.log.read(topic, 0, from, ends.high_watermark, READ_BYTES, true).await?;
+        let mut next = None;
+        for batch in batches(&bytes) {
+            let at = next.unwrap_or(from);
+            let batch = batch.map_err(|error| broken(at, &error))?;
+            for record in batch.records() {
+                let record = record.map_err(|error| broken(at, &error))?;
                 if let Some(key) = record.key
                     && record.offset >= offset
                 {
-                    let value = record.value.map(Bytes::copy_from_slice);
-                    read.records.push((record.offset, Bytes::copy_from_slice(key), value));
+                    each(record.offset, key, record.value);
                 }
             }
+            next = Some(batch.head().last_offset() + 1);
         }
-        Ok(read)
+        next.ok_or_else(|| broken(from, &"there is no batch"))
     }
 
     fn state_ends(&self, kind: StateKind) -> Result<Ends, WriterError> {
         let topic = self.state_topic(kind)?;
-        let mut ends = self.log.ends(&[(topic, 0)]);
+        self.ends_of(&topic)
+    }
+
+    fn ends_of(&self, topic: &Arc<Topic>) -> Result<Ends, WriterError> {
+        let mut ends = self.log.ends(&[(Arc::clone(topic), 0)]);
         Ok(ends.pop().ok_or_else(super::closed)??)
     }
 
-    pub(super) async fn restore(
-        &self,
-        positions: &Arc<Topic>,
-        schema: &Arc<Topic>,
-    ) -> Result<Restored, WriterError> {
-        let mut restored = Restored::default();
-        self.log
-            .each_record(positions, 0, |_, key, value| {
+    pub(super) async fn restore(&self, positions: &Arc<Topic>) -> Result<Restored, WriterError> {
+        let (mut restored, mut offset) = (Restored::default(), 0);
+        loop {
+            let take = |_, key: &[u8], value: Option<&[u8]>| {
                 if key == POSITION_KEY {
                     restored.position = value.map(Bytes::copy_from_slice);
                 } else if key == POSITION_BASE_KEY {
                     restored.position_base = value.map(Bytes::copy_from_slice);
                 }
-            })
-            .await?;
-        let mut newest = BTreeMap::new();
-        self.log
-            .each_record(schema, 0, |offset, key, value| {
-                let key = Bytes::copy_from_slice(key);
-                newest.insert(key, value.map(|value| (offset, Bytes::copy_from_slice(value))));
-            })
-            .await?;
-        let mut live: Vec<_> = newest
-            .into_iter()
-            .filter_map(|(key, value)| value.map(|value| (value.0, key, value.1)))
-            .collect();
-        live.sort_unstable_by_key(|(offset, ..)| *offset);
-        restored.schema = live.into_iter().map(|(_, key, value)| (key, value)).collect();
-        Ok(restored)
+            };
+            match self.visit(positions, offset, take).await? {
+                next if next == offset => return Ok(restored),
+                next => offset = next,
+            }
+        }
     }
 }

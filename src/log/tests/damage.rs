@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{append, open, small, topic, values};
 use crate::disk::{Disk, Freeze, Mode, Simulated};
-use crate::log::{Log, OpenError, ReadError};
+use crate::log::{Log, OpenError, ReadError, StateKind, StateWrite, Writer};
 use crate::record::{BatchBuilder, batches};
 use crate::shutdown::Tasks;
 
@@ -34,7 +34,9 @@ async fn filled() -> (Simulated, Contents) {
             writer.append(&Arc::from(*topic), 2, *partition, batch.finish()).await.unwrap();
         }
         let position = Bytes::from(format!("position {n}"));
-        writer.commit(position, Vec::new()).await.unwrap().await.unwrap();
+        let (key, value) = (Bytes::from(format!("key {n}")), Some(Bytes::from_static(b"state")));
+        let state = StateWrite { kind: StateKind::Schema, key, value };
+        writer.commit(position, vec![state]).await.unwrap().await.unwrap();
     }
     let mut contents = Contents::new();
     for (topic, partition) in TOPICS {
@@ -134,6 +136,18 @@ async fn readable(
     (read, told)
 }
 
+/// How many state records there are; `None` if they cannot be read.
+async fn states(writer: &Writer) -> Option<usize> {
+    let (mut count, mut offset) = (0, 0);
+    loop {
+        let read = writer.read_state(StateKind::Schema, offset).await.ok()?;
+        if read.next == offset {
+            return Some(count);
+        }
+        (count, offset) = (count + read.records.len(), read.next);
+    }
+}
+
 #[tokio::test]
 async fn no_damage_passes_for_data() {
     #[expect(clippy::disallowed_methods, reason = "the long form is asked for by hand")]
@@ -173,6 +187,10 @@ async fn no_damage_passes_for_data() {
         match writer.open().await {
             Ok(restored) => {
                 assert_eq!(restored.position.as_deref(), Some(LAST.as_bytes()), "{case}");
+                any_told |= states(&writer).await.is_none_or(|states| {
+                    assert_eq!(states, 150, "{case}: state is missing, and nobody was told");
+                    false
+                });
             }
             Err(_) => any_told = true,
         }

@@ -98,8 +98,7 @@ impl Model {
     /// None of its tables is there any more, and none can be before it is created again.
     pub(super) fn drop_database(&mut self, name: &str, context: &Context<'_>) {
         let folded = self.fold_database(name);
-        let tables = self.tables.keys().filter(|table| *table.schema == *folded);
-        for table in tables.cloned().collect::<Vec<_>>() {
+        for table in self.names_in(&folded) {
             self.define(&table, context, |_| State::Absent);
             self.change(&table, |entry| entry.absent &= entry.read.is_some());
         }

@@ -16,6 +16,7 @@
 mod alter;
 mod database;
 mod definition;
+mod packed;
 mod spelling;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ use super::ddl::{Body, Dialect, Effect};
 pub(crate) use database::Database;
 pub(crate) use definition::same;
 pub use definition::{ColumnDefinition, Counter, Definition};
+pub(crate) use packed::Packed;
 pub(crate) use spelling::quoted;
 
 /// What is known of a table.
@@ -123,7 +125,7 @@ pub(crate) enum Key {
 pub(crate) enum Known {
     Survey,
     Database(Database),
-    Table(Entry),
+    Table(Packed),
 }
 
 /// What a statement needs besides its effects.
@@ -139,7 +141,8 @@ pub(crate) struct Context<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     databases: HashMap<String, Database>,
-    tables: HashMap<TableName, Entry>,
+    /// By database and name, without a database that has none.
+    tables: HashMap<Box<str>, HashMap<Box<str>, Packed>>,
     /// Names are compared without case (`lower_case_table_names` is not 0).
     pub(crate) folds_case: bool,
     /// The source's tables are still to be read: an entry that is not there says nothing.
@@ -149,14 +152,51 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Reads what a table's entry is; changes to it are made by [`Model::change`].
-    pub(crate) fn table(&self, name: &TableName) -> Option<&Entry> {
-        self.tables.get(&self.fold(name))
+    /// What is known of a table; changes to it are made by [`Model::change`].
+    pub(crate) fn table(&self, name: &TableName) -> Option<Entry> {
+        self.packed(&self.fold(name)).map(Packed::unpack)
     }
 
-    /// How many tables have a definition.
+    /// Whether anything is known of it.
+    pub(crate) fn has_table(&self, name: &TableName) -> bool {
+        self.packed(&self.fold(name)).is_some()
+    }
+
+    /// How many tables something is known of.
     pub(crate) fn len(&self) -> usize {
-        self.tables.len()
+        self.tables.values().map(HashMap::len).sum()
+    }
+
+    fn packed(&self, folded: &TableName) -> Option<&Packed> {
+        self.tables.get(&*folded.schema)?.get(&*folded.table)
+    }
+
+    fn insert(&mut self, folded: &TableName, packed: Packed) {
+        let tables = match self.tables.get_mut(&*folded.schema) {
+            Some(tables) => tables,
+            None => self.tables.entry(Box::from(&*folded.schema)).or_default(),
+        };
+        tables.insert(Box::from(&*folded.table), packed);
+    }
+
+    fn remove(&mut self, folded: &TableName) -> Option<Packed> {
+        let tables = self.tables.get_mut(&*folded.schema)?;
+        let removed = tables.remove(&*folded.table);
+        if tables.is_empty() {
+            self.tables.remove(&*folded.schema);
+        }
+        removed
+    }
+
+    /// All tables of a database of which something is known.
+    fn names_in(&self, schema: &str) -> Vec<TableName> {
+        let tables = self.tables.get(schema).into_iter().flat_map(HashMap::keys);
+        let schema: Arc<str> = Arc::from(schema);
+        tables.map(|table| TableName::new(Arc::clone(&schema), &**table)).collect()
+    }
+
+    fn names(&self) -> Vec<TableName> {
+        self.tables.keys().flat_map(|schema| self.names_in(schema)).collect()
     }
 
     /// The name by which the model knows a table.
@@ -174,7 +214,7 @@ impl Model {
 
     /// Forgets every table and database.
     pub(crate) fn forget(&mut self) {
-        for name in self.tables.keys().cloned().collect::<Vec<_>>() {
+        for name in self.names() {
             self.change(&name, |entry| *entry = Entry::default());
         }
         for name in self.databases.keys().cloned().collect::<Vec<_>>() {
@@ -185,12 +225,12 @@ impl Model {
     /// Changes a table's entry; an empty one is forgotten.
     pub(crate) fn change(&mut self, name: &TableName, change: impl FnOnce(&mut Entry)) {
         let name = self.fold(name);
-        let old = self.tables.remove(&name);
-        let mut new = old.clone().unwrap_or_default();
+        let old = self.remove(&name);
+        let mut new = old.as_ref().map(Packed::unpack).unwrap_or_default();
         change(&mut new);
         self.remember(Key::Table(name.clone()), old.map(Known::Table));
         if !new.is_empty() {
-            self.tables.insert(name, new);
+            self.insert(&name, Packed::pack(&new));
         }
     }
 
@@ -210,7 +250,7 @@ impl Model {
             let now = match &key {
                 Key::Survey => self.is_to_be_surveyed.then_some(Known::Survey),
                 Key::Database(name) => self.databases.get(name).cloned().map(Known::Database),
-                Key::Table(name) => self.tables.get(name).cloned().map(Known::Table),
+                Key::Table(name) => self.packed(name).cloned().map(Known::Table),
             };
             if now != before {
                 changed.push((key, now));
@@ -237,24 +277,18 @@ impl Model {
             (Key::Database(name), Some(Known::Database(database))) => {
                 self.databases.insert(name, database);
             }
-            (Key::Table(name), Some(Known::Table(entry))) => {
-                self.tables.insert(name, entry);
-            }
+            (Key::Table(name), Some(Known::Table(packed))) => self.insert(&name, packed),
             (Key::Database(name), _) => {
                 self.databases.remove(&name);
             }
-            (Key::Table(name), _) => {
-                self.tables.remove(&name);
-            }
+            (Key::Table(name), _) => drop(self.remove(&name)),
         }
     }
 
     /// The source reads another server from here on: what was read from the former one
     /// has become true, or has no place any more.
     pub(crate) fn leave(&mut self, reached: &Place) {
-        let names: Vec<_> = self.tables.iter().filter(|(_, entry)| entry.read.is_some()).collect();
-        let names: Vec<_> = names.into_iter().map(|(name, _)| name.clone()).collect();
-        for name in names {
+        for name in self.names() {
             self.change(&name, |entry| {
                 entry.settle(reached);
                 if entry.read.take().is_some() && entry.now.is_none() {
@@ -317,7 +351,7 @@ impl Model {
     /// What is known of a table at the place of a statement.
     fn state(&self, name: &TableName, context: &Context<'_>) -> State {
         let name = self.fold(name);
-        let Some(entry) = self.tables.get(&name) else {
+        let Some(entry) = self.packed(&name).map(Packed::unpack) else {
             return if self.has_all_tables(&name.schema, context.place) {
                 State::Absent
             } else {
@@ -325,9 +359,9 @@ impl Model {
             };
         };
         let settled = entry.read.as_ref().filter(|read| read.hi <= *context.place);
-        match (settled.map(|read| &read.definition).or(entry.now.as_ref()), &entry.lost) {
+        match (settled.map(|read| &read.definition).or(entry.now.as_ref()), entry.lost) {
             (Some(known), _) => State::Known(Arc::clone(known)),
-            (None, Some(lost)) => State::Unknown(lost.clone()),
+            (None, Some(lost)) => State::Unknown(lost),
             (None, None) if entry.absent => State::Absent,
             (None, None) => context.unknown("it was read from the source later than this"),
         }

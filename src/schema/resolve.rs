@@ -11,7 +11,7 @@ use crate::mysql::{self, Session};
 
 use super::ddl::{self, Effect, Reading};
 use super::missing::Missing;
-use super::model::Model;
+use super::model::{Entry, Model};
 use super::table::{self, Mismatch, Parts};
 use super::{Adopt, Error, Origin, Place, Schema, SessionOf, Temporaries, capture};
 
@@ -101,7 +101,7 @@ impl Schema {
             Ok(table) => return Ok(table),
             Err(reason) => reason,
         };
-        let lost = self.model.table(&map.name).and_then(|entry| entry.lost.clone());
+        let lost = self.model.table(&map.name).and_then(|entry| entry.lost);
         let adopt = self.adopt;
         let error =
             |missing: Missing, place| missing.error(map.name.clone(), place, lost.as_ref(), adopt);
@@ -132,7 +132,7 @@ impl Schema {
     }
 
     fn is_unsettled(&self, name: &TableName) -> bool {
-        let now = self.model.table(name).and_then(|entry| entry.now.as_ref());
+        let now = self.model.table(name).and_then(|entry| entry.now);
         now.is_some_and(|now| now.has_unsettled_text())
     }
 
@@ -176,17 +176,15 @@ impl Schema {
 
     fn known(&mut self, map: &TableMap, place: &Place) -> Result<Arc<Table>, String> {
         let uuid = Arc::clone(&self.server.uuid);
-        if self.model.table(&map.name).is_some_and(|entry| entry.read.is_some()) {
-            self.model.change(&map.name, |entry| {
-                entry.read.take_if(|read| read.server != uuid);
-                entry.settle(place);
-            });
+        let mut entry = self.model.table(&map.name).unwrap_or_default();
+        if entry.read.as_ref().is_some_and(|read| read.server != uuid || read.hi <= *place) {
+            entry.read.take_if(|read| read.server != uuid);
+            entry.settle(place);
+            self.model.change(&map.name, |changed| changed.clone_from(&entry));
         }
-        let now = self.model.table(&map.name).and_then(|entry| entry.now.clone());
+        let Entry { now, read, .. } = entry;
         let parts = if table::is_full(map) {
-            let entry = self.model.table(&map.name);
-            let ahead = entry.and_then(|entry| entry.read.as_ref());
-            let ahead = ahead.map(|read| Arc::clone(&read.definition));
+            let ahead = read.map(|read| read.definition);
             let parts = table::from_map(map, now.or(ahead).as_deref());
             if parts.as_ref().is_ok_and(|parts| parts.derived) && !self.derived.contains(&map.name)
             {
@@ -220,7 +218,7 @@ impl Schema {
             && made.columns == parts.columns
             && made.primary_key == parts.primary_key
         {
-            return Arc::clone(made);
+            return made;
         }
         let version = TableVersion(VERSIONS.fetch_add(1, Ordering::Relaxed));
         if parts.derived {
@@ -228,7 +226,7 @@ impl Schema {
         }
         let Parts { columns, primary_key, .. } = parts;
         let made = Arc::new(Table { version, name: name.clone(), columns, primary_key });
-        self.made.insert(name.clone(), Arc::clone(&made));
+        self.made.insert(&made);
         made
     }
 
@@ -238,7 +236,8 @@ impl Schema {
         // What the binlog has of the table up to `lo` has to be in what is read.
         capture::settle(session, name).await?;
         let table = [Box::from(&*name.table)];
-        let found = capture::tables(session, &name.schema, &table).await?;
+        let asks_partitions = self.dialect(0).generates_keys();
+        let found = capture::tables(session, &name.schema, &table, asks_partitions).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let definition = found.into_values().next();
         let read = definition.map(|definition| self.read(definition, lo, hi));
@@ -254,8 +253,7 @@ impl Schema {
         place: &Place,
         adopt: Adopt,
     ) -> Result<Result<Arc<Table>, Missing>, Error> {
-        let entry = self.model.table(&map.name);
-        let Some(read) = entry.and_then(|entry| entry.read.clone()) else {
+        let Some(read) = self.model.table(&map.name).and_then(|entry| entry.read) else {
             return Ok(Err(Missing::NoTable));
         };
         let changed = self.changed_between(origin, &map.name, place, &read.hi).await?;

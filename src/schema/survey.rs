@@ -4,7 +4,8 @@
 //! definitions, read ahead: each valid from its own `hi` on, and for rows before it unless a
 //! statement of the binlog changed the table in between. Always: one page in memory, each row
 //! of it within the session's time limit; whoever stops between two pages loses nothing: what
-//! was not read is unknown, and is read when rows of it come.
+//! was not read is unknown, and is read when rows of it come. A page that takes too long is tried
+//! again in smaller ones; a table that takes too long alone is left out, with a word.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,11 +21,18 @@ use crate::mysql::{self, Session};
 use super::model::Database;
 use super::{Error, Origin, Place, Schema, capture};
 
-/// A page holds as many tables as are read in about this time.
+/// A page grows while it is read in this time. It grows as well while larger ones bring more tables
+/// a second: a server may look through all names of a database for each.
 const PAGE_TIME: Duration = Duration::from_millis(500);
 const FIRST_PAGE: usize = 100;
-/// A page's state records are one commit.
-const LARGEST_PAGE: usize = 2000;
+/// A page's state records are one commit. From 1000 names on MariaDB makes a subquery of them, and
+/// opens every table of the database for it (`in_predicate_conversion_threshold`).
+const LARGEST_PAGE: usize = 990;
+/// How much smaller a page is tried that the server did not answer in time.
+const SHRINKS_BY: usize = 8;
+/// What the servers call a statement that took longer than their own limits:
+/// `max_execution_time` of MySQL, `max_statement_time` of MariaDB, KILL QUERY of a watcher.
+const TOOK_TOO_LONG: [u16; 3] = [3024, 1969, 1317];
 
 /// From where on the definitions have to hold.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +54,8 @@ pub struct Survey {
     /// Databases of which each table is known or listed.
     complete: BTreeSet<String>,
     page: usize,
+    /// Tables a second of the page before.
+    rate: f64,
     done: usize,
     of: usize,
     begun: Instant,
@@ -62,25 +72,55 @@ impl Survey {
         self.of
     }
 
-    /// Names of the next page, all of one database.
-    fn next(&mut self) -> Option<(Arc<str>, Vec<Box<str>>)> {
-        let (schema, names) = self.tables.front_mut()?;
-        let schema = Arc::clone(schema);
-        let page = names.drain(..self.page.min(names.len())).collect();
-        if names.is_empty() {
-            self.tables.pop_front();
-        }
-        Some((schema, page))
+    /// Names of the next page, all of one database. They stay until they are [`Survey::took`].
+    fn next(&self) -> Option<(Arc<str>, Vec<Box<str>>)> {
+        let (schema, names) = self.tables.front()?;
+        Some((Arc::clone(schema), names.iter().take(self.page).cloned().collect()))
     }
 
     /// A page came, after so long.
     fn took(&mut self, tables: usize, time: Duration) {
         self.done += tables;
-        if time > 2 * PAGE_TIME {
-            self.page = (self.page / 2).max(1);
-        } else if time < PAGE_TIME {
+        let full = tables == self.page;
+        self.drop_first(tables);
+        let rate = f64::from(u32::try_from(tables).unwrap_or(u32::MAX))
+            / time.as_secs_f64().max(f64::MIN_POSITIVE);
+        if full && (time < PAGE_TIME || rate > 1.2 * self.rate) {
             self.page = (self.page * 2).min(LARGEST_PAGE);
         }
+        self.rate = rate;
+    }
+
+    fn drop_first(&mut self, tables: usize) {
+        let Some((_, names)) = self.tables.front_mut() else { return };
+        names.drain(..tables.min(names.len()));
+        if names.is_empty() {
+            self.tables.pop_front();
+        }
+    }
+
+    /// Whether the page that ended by this error is to be tried again, in smaller ones; the only
+    /// table of one is left out.
+    pub fn shrinks(&mut self, error: &Error) -> bool {
+        let is_late = match error {
+            Error::Server(error @ mysql::Error::Server { .. }) => {
+                error.code().is_some_and(|code| TOOK_TOO_LONG.contains(&code))
+            }
+            Error::Server(error) => matches!(error, mysql::Error::Timeout { .. }),
+            Error::Unknown { .. } | Error::NoBinlog | Error::History { .. } => false,
+        };
+        let Some((schema, names)) = self.next().filter(|_| is_late) else { return false };
+        if let [only] = &*names {
+            tracing::warn!(table = %TableName::new(schema.clone(), &**only), %error, "is not read now, because the source takes too long for it: it is read when rows of it come");
+            self.complete.remove(&*schema);
+            self.drop_first(1);
+            self.of = self.of.saturating_sub(1);
+        } else {
+            tracing::info!(database = &*schema, tables = names.len(), %error, "reading fewer tables at a time");
+            self.page = (names.len() / SHRINKS_BY).max(1);
+        }
+        self.rate = 0.0;
+        true
     }
 }
 
@@ -132,7 +172,7 @@ impl Schema {
             }
             let left_out = AtomicBool::new(false);
             let unknown = |table: &TableName| {
-                let is_unknown = self.model.table(table).is_none();
+                let is_unknown = !self.model.has_table(table);
                 let is_ready = ready(table);
                 left_out.fetch_or(is_unknown && !is_ready, Ordering::Relaxed);
                 is_unknown && is_ready
@@ -147,10 +187,12 @@ impl Schema {
         }
         let of = tables.iter().map(|(_, names)| names.len()).sum();
         let lo = from.lo.clone();
-        Ok(Survey { lo, tables, complete, page: FIRST_PAGE, done: 0, of, begun: Instant::now() })
+        let (page, begun) = (FIRST_PAGE, Instant::now());
+        Ok(Survey { lo, tables, complete, page, rate: 0.0, done: 0, of, begun })
     }
 
-    /// Reads a page of it into the model; false when there was no more.
+    /// Reads a page of it into the model; false when there was no more. After an error by which
+    /// the survey [shrinks](Survey::shrinks) it goes on, with another session if this one is broken.
     pub async fn survey_page(
         &mut self,
         session: &mut Session,
@@ -166,7 +208,8 @@ impl Schema {
             return Ok(false);
         };
         let begun = Instant::now();
-        let tables = capture::tables(session, &schema, &names).await?;
+        let asks_partitions = self.dialect(0).generates_keys();
+        let tables = capture::tables(session, &schema, &names, asks_partitions).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let mut missing = names.clone();
         missing.retain(|name| !tables.contains_key(&TableName::new(&*schema, &**name)));

@@ -156,7 +156,17 @@ impl Source {
             None => self.begin_survey().await?,
         };
         let Surveying { session, survey } = &mut surveying;
-        let more = self.schema.survey_page(session, survey).await?;
+        let more = loop {
+            match self.schema.survey_page(session, survey).await {
+                Ok(more) => break more,
+                Err(error) if survey.shrinks(&error) => {
+                    if session.is_broken() {
+                        *session = Session::connect(&self.settings.endpoint).await?;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
         let (read, of) = (survey.done(), survey.of());
         if more {
             self.surveying = Some(surveying);

@@ -29,13 +29,14 @@ use self::quest::Quest;
 use self::tables::Tables;
 use super::assemble::{Assembler, End, Fault, Input, Piece, Shown};
 use super::channel::Sender;
+use super::held::Held;
 use super::progress::Progress;
 use super::{Error, Settings};
 use crate::binlog::{
     AlterPhase, ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments,
     HEADER_LENGTH, Tracker,
 };
-use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName, Xid};
+use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName};
 use crate::clock;
 use crate::filter::Verdicts;
 use crate::mysql;
@@ -105,7 +106,7 @@ pub(super) struct Reader<'a> {
     schema: &'a mut Schema,
     reached: &'a mut MySqlPosition,
     /// The XA branches that are held there.
-    held: &'a mut HashSet<Arc<Xid>>,
+    held: &'a mut Held,
     progress: &'a Progress,
     assembler: Assembler,
     tracker: Tracker,
@@ -132,7 +133,7 @@ pub(super) struct Reader<'a> {
     now: Instant,
     /// When `progress` was last told of one.
     heard: Option<Instant>,
-    /// Set while one branch is looked for, and all else is of no interest.
+    /// Set while one branch is read to be held, and all else is of no interest.
     quest: Option<Quest>,
 }
 
@@ -141,7 +142,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(
         settings: &'a Settings,
         schema: &'a mut Schema,
-        (reached, held): (&'a mut MySqlPosition, &'a mut HashSet<Arc<Xid>>),
+        (reached, held): (&'a mut MySqlPosition, &'a mut Held),
         progress: &'a Progress,
         assembler: Assembler,
         tracker: Tracker,
@@ -378,7 +379,7 @@ impl<'a> Reader<'a> {
         if self.quest.is_some() {
             return self.take_of_quest(piece, outlet);
         }
-        let Piece { head, changes, end, bytes, whole, begin: _ } = piece;
+        let Piece { head, changes, end, bytes, whole } = piece;
         let pinned = changes.iter().map(weight).sum();
         let bytes = bytes.max(self.unclaimed).min(pinned);
         self.unclaimed = 0;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::horizon::{Retention, Watch};
 use super::lag::Lag;
+use super::search::Searches;
 use crate::schema::Temporaries;
 
 /// Clones share it.
@@ -14,6 +15,7 @@ pub struct Remembered {
     horizon: Arc<Watch>,
     temporaries: Arc<Mutex<Temporaries>>,
     warnings: Arc<Mutex<Vec<String>>>,
+    searches: Searches,
 }
 
 impl Remembered {
@@ -26,6 +28,11 @@ impl Remembered {
     /// (milliseconds since 1970); `None` while it is not known.
     pub fn retention(&self, now: i64) -> Option<Retention> {
         self.horizon.look(self.lag.server_time(now))
+    }
+
+    /// What searches for XA branches have learnt.
+    pub(super) fn searches(&self) -> &Searches {
+        &self.searches
     }
 
     pub(super) fn horizon(&self) -> &Watch {

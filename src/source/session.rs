@@ -7,7 +7,6 @@
 //!
 //! The reaction to an [`Error`] is the caller's: run again under a new generation, or stop.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assemble::{Assembler, Shown};
 use super::channel::Sender;
+use super::held::Held;
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
 use super::{Error, Left, Settings, check, failover, horizon, start};
@@ -70,7 +70,7 @@ pub struct Source {
     /// Behind the last transaction that was handed over whole.
     reached: MySqlPosition,
     /// The XA branches that are held there.
-    held: HashSet<Arc<Xid>>,
+    held: Held,
     /// What earlier readings of a transaction have shown.
     shown: Vec<Shown>,
     progress: Arc<Progress>,
@@ -137,7 +137,7 @@ impl Source {
             None
         };
         session.close().await;
-        let held = before.held.into_iter().collect();
+        let held = Held::at(&reached, before.held);
         let (shown, progress) = (Vec::new(), Arc::new(Progress::default()));
         let surveying = None;
         let new = Self { settings, schema, reached, held, shown, progress, time_zone, surveying };

@@ -7,6 +7,7 @@
 //! `SLUICE_XA_SEED` repeats it, `SLUICE_XA_STEPS` is how long it is).
 
 mod held;
+mod search;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -197,7 +198,7 @@ async fn a_branch_that_is_nowhere_stops_the_instance_or_is_left_out() {
 
 async fn prepare(server: &Server, xid: &str, ids: &[usize]) {
     let rows: Vec<String> =
-        ids.iter().map(|id| format!("INSERT INTO xa.t VALUES ({id});")).collect();
+        ids.iter().map(|id| format!("INSERT INTO xa.t (id) VALUES ({id});")).collect();
     let mut connection = server.connect().await;
     let rows = rows.concat();
     run(&mut connection, &format!("XA START {xid}; {rows} XA END {xid}; XA PREPARE {xid}")).await;

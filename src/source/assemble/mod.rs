@@ -92,8 +92,6 @@ pub(crate) struct Piece {
     pub(crate) bytes: usize,
     /// Whether this is all there is of the transaction.
     pub(crate) whole: bool,
-    /// Offset of the transaction's first event.
-    pub(crate) begin: u64,
 }
 
 /// How a piece ends.
@@ -431,8 +429,8 @@ impl Assembler {
         open.numbers.clear();
         open.gone = Some(open.seen);
         let bytes = std::mem::take(&mut open.received);
-        let (head, begin) = (Arc::clone(&open.head), open.begin);
-        Some(Piece { head, changes, end: End::More, bytes, whole: false, begin })
+        let head = Arc::clone(&open.head);
+        Some(Piece { head, changes, end: End::More, bytes, whole: false })
     }
 
     fn commit(&mut self, place: &EventPlace, behind: &Tracker) -> Option<Piece> {
@@ -475,7 +473,6 @@ impl Assembler {
             end: End::Commit(Box::new(commit)),
             bytes: open.received,
             whole,
-            begin: open.begin,
         })
     }
 
@@ -556,6 +553,5 @@ fn abort(open: &Open) -> Piece {
         end: End::Abort,
         bytes: 0,
         whole: false,
-        begin: open.begin,
     }
 }

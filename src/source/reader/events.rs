@@ -41,6 +41,11 @@ impl Reader<'_> {
         outlet: Outlet<'_>,
     ) -> Result<Option<Wait>, Stop> {
         let Event { header, body, place, .. } = event;
+        if self.quest.as_ref().is_some_and(|quest| place.offset < quest.begin)
+            && header.event_type != EventType::Rotate
+        {
+            return Ok(None);
+        }
         match header.policy() {
             Policy::Apply => {}
             Policy::Skip(reason) => {
@@ -395,7 +400,7 @@ impl Reader<'_> {
         if self.tables.has(id, body, epoch) {
             return Ok(None);
         }
-        if self.is_looking() || !self.verdicts.passes(&self.settings.filter, schema, table) {
+        if !self.verdicts.passes(&self.settings.filter, schema, table) {
             self.tables.insert(id, body, epoch, Entry::Dropped);
             return Ok(None);
         }

@@ -1,49 +1,47 @@
-//! Looks behind for an XA branch that was prepared before the instance began.
+//! Holds an XA branch that was prepared before the instance began.
 //!
 //! In: the xid of an XA COMMIT whose branch is not held. Out: the branch, held at the place where
-//! the source is read, so that its XA COMMIT is one like any other. The source's binlogs are read
-//! file by file, the newest first, over connections that do not wait (no replica): once to find
-//! the last PREPARE of the xid, and then that one transaction.
+//! the source is read, so that its XA COMMIT is one like any other. `source::search` finds its
+//! transaction; that one transaction is then read by a reader of its own, over a connection that
+//! does not wait.
 //!
-//! Always: what is read behind changes neither the position nor the schema history.
+//! Always: what is read behind changes neither the position, nor the schema history, nor anything
+//! else that the live reader knows; a branch is held when its end was handed over, and else not.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Outlet, Piece, Reader, Stop};
+use super::{Ended, Outlet, Piece, Reader, Stop};
 use crate::binlog::{FIRST_EVENT, Tracker};
-use crate::change::{BranchEnd, Chunk, ChunkEnd, Commit, EventPlace, FileName, Xid};
+use crate::change::{Chunk, ChunkEnd, Commit, EventPlace, Xid};
 use crate::mysql::replica::{DumpFrom, Replica, ReplicaSettings};
-use crate::mysql::{self, Session, probe};
-use crate::source::Error;
+use crate::mysql::{self, Session};
 use crate::source::assemble::{Assembler, End, Shown};
+use crate::source::held::Held;
 use crate::source::progress::Progress;
+use crate::source::search::{Found, Search, is_not_sent};
+use crate::source::{Error, Remembered, Settings};
 
-/// What is looked for.
+/// One transaction, that is read to be held.
 pub(super) struct Quest {
     xid: Arc<Xid>,
-    stage: Stage,
+    /// Where it begins: nothing before counts.
+    pub(super) begin: u64,
+    /// As if it ended here.
+    commit: Box<Commit>,
+    /// Its end was handed over.
+    is_done: bool,
 }
 
-enum Stage {
-    /// For the last PREPARE before an offset of the file: where its transaction begins.
-    Find { before: u64, begin: Option<u64> },
-    /// The transaction is handed over, as if it ended here.
-    Hold(Box<Commit>),
-}
-
-/// How a file was read.
+/// How far the transaction was read.
 enum Read {
-    ToItsEnd(Option<u64>),
+    Held,
+    /// It is to be read again, knowing this.
     Again(Box<Shown>),
+    /// It has no end, or is not there any more.
+    Nothing(String),
 }
 
 impl Reader<'_> {
-    /// Whether a branch is being looked for: no row is wanted yet.
-    pub(super) fn is_looking(&self) -> bool {
-        self.quest.as_ref().is_some_and(|quest| matches!(quest.stage, Stage::Find { .. }))
-    }
-
     /// Holds the branch, if it is not held and the source still has it.
     pub(super) async fn find_unless_held(
         &mut self,
@@ -57,51 +55,62 @@ impl Reader<'_> {
         tracing::warn!(%xid, file = &*place.file, offset = place.offset,
             "an XA COMMIT of a branch that is not held: it is looked for in the source's binlogs");
         self.send_parcel(outlet).await?;
-        let xid = Arc::new(xid.clone());
+        let server = self.tracker.server();
+        let before = self.held.prepared_before(server, place);
+        let search = Search { settings: self.settings, xid, end: (server, place), before };
+        // It can take long, and leaves nothing behind.
         let found = tokio::select! {
             biased;
             () = outlet.stop.cancelled() => return Err(Stop::Asked),
-            found = Box::pin(self.find(&xid, place, outlet)) => found?,
+            found = Box::pin(search.run()) => found?,
         };
-        if let Some((file, begin)) = found {
-            tracing::info!(%xid, %file, begin, "the branch was found");
-            Box::pin(self.hold(&xid, file, begin, outlet)).await?;
-            self.held.insert(xid);
+        if let Some(found) = found {
+            tracing::info!(%xid, file = %found.file, begin = found.begin, "the branch was found");
+            let xid = Arc::new(xid.clone());
+            if Box::pin(self.hold(&xid, &found, outlet)).await? {
+                self.held.insert(xid);
+            }
         }
         Ok(())
     }
 
-    async fn find(
-        &mut self,
-        xid: &Arc<Xid>,
-        place: &EventPlace,
-        outlet: Outlet<'_>,
-    ) -> Result<Option<(FileName, u64)>, Error> {
-        let mut session = Session::connect(&self.settings.endpoint).await?;
-        let files = probe::binlog_files(&mut session).await?;
-        session.close().await;
-        let here = files.iter().position(|file| *file.name == *place.file);
-        let until = here.map_or(files.len(), |here| here + 1);
-        for file in files.iter().take(until).rev() {
-            let before = if *file.name == *place.file { place.offset } else { u64::MAX };
-            let name: FileName = Arc::from(file.name.as_str());
-            let stage = Stage::Find { before, begin: None };
-            let quest = Quest { xid: Arc::clone(xid), stage };
-            let read = self.read_behind(quest, &name, FIRST_EVENT, Vec::new(), outlet).await?;
-            if let Read::ToItsEnd(Some(begin)) = read {
-                return Ok(Some((name, begin)));
-            }
-        }
-        Ok(None)
-    }
-
+    /// Hands over the branch's transaction; false if it is not there after all.
     async fn hold(
         &mut self,
         xid: &Arc<Xid>,
-        file: FileName,
-        begin: u64,
+        found: &Found,
         outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
+        let mut shown = Vec::new();
+        loop {
+            let quest = self.quest(xid, found.begin);
+            let reason = match self.read_behind(quest, found, shown.clone(), outlet).await? {
+                Read::Held => return Ok(true),
+                // What was handed over is void: whoever takes it ends too.
+                _ if outlet.stop.is_cancelled() => return Err(Stop::Asked),
+                Read::Again(again) => {
+                    shown.push(*again);
+                    None
+                }
+                Read::Nothing(reason) => Some(reason),
+            };
+            let abort = Chunk {
+                generation: outlet.generation,
+                head: Arc::default(),
+                changes: Vec::new(),
+                end: ChunkEnd::Abort,
+            };
+            self.post(abort, 0);
+            self.send_parcel(outlet).await?;
+            if let Some(reason) = reason {
+                tracing::warn!(%xid, file = %found.file, begin = found.begin, reason,
+                    "the branch cannot be read where it was found");
+                return Ok(false);
+            }
+        }
+    }
+
+    fn quest(&self, xid: &Arc<Xid>, begin: u64) -> Quest {
         let reached = &*self.reached;
         let commit = Commit {
             server_uuid: Arc::clone(&reached.server_uuid),
@@ -115,48 +124,33 @@ impl Reader<'_> {
             state: Vec::new(),
             branch: None,
         };
-        let mut shown = Vec::new();
-        loop {
-            let stage = Stage::Hold(Box::new(commit.clone()));
-            let quest = Quest { xid: Arc::clone(xid), stage };
-            match self.read_behind(quest, &file, begin, shown.clone(), outlet).await? {
-                Read::ToItsEnd(_) => return Ok(()),
-                Read::Again(again) => {
-                    let abort = Chunk {
-                        generation: outlet.generation,
-                        head: Arc::default(),
-                        changes: Vec::new(),
-                        end: ChunkEnd::Abort,
-                    };
-                    self.post(abort, 0);
-                    self.send_parcel(outlet).await?;
-                    shown.push(*again);
-                }
-            }
-        }
+        Quest { xid: Arc::clone(xid), begin, commit: Box::new(commit), is_done: false }
     }
 
     async fn read_behind(
         &mut self,
         quest: Quest,
-        file: &FileName,
-        offset: u64,
+        found: &Found,
         shown: Vec<Shown>,
         outlet: Outlet<'_>,
     ) -> Result<Read, Error> {
-        // No replica, as `mysql::Scan`; what the command has no room for is passed over.
-        let offset = if u32::try_from(offset).is_ok() { offset } else { FIRST_EVENT };
-        let settings =
-            ReplicaSettings { server_id: 0, uuid: String::new(), ..self.settings.replica.clone() };
-        let replica = Replica::connect(&self.settings.endpoint, settings).await?;
+        // What the command has no room for is passed over.
+        let offset = if u32::try_from(found.begin).is_ok() { found.begin } else { FIRST_EVENT };
+        let settings = Settings { remembered: Remembered::default(), ..self.settings.clone() };
+        // No replica, as `mysql::Scan`.
+        let replica =
+            ReplicaSettings { server_id: 0, uuid: String::new(), ..settings.replica.clone() };
+        let replica = Replica::connect(&settings.endpoint, replica).await?;
         let format = (replica.has_checksums(), replica.version().to_owned());
-        let tracker = Tracker::by_file(Arc::clone(self.tracker.server()), Arc::clone(file), offset);
-        let session = Session::connect(&self.settings.endpoint).await?;
-        let dump = replica.scan(&DumpFrom::File { file: Arc::clone(file), offset }).await?;
-        let (mut reached, mut held) = (self.reached.clone(), HashSet::new());
+        let file = Arc::clone(&found.file);
+        let tracker = Tracker::by_file(Arc::clone(self.tracker.server()), file, offset);
+        let session = Session::connect(&settings.endpoint).await?;
+        let file = Arc::clone(&found.file);
+        let dump = replica.scan(&DumpFrom::File { file, offset }).await?;
+        let (mut reached, mut held) = (self.reached.clone(), Held::default());
         let progress = Progress::default();
         let mut reader = Reader::new(
-            self.settings,
+            &settings,
             self.schema,
             (&mut reached, &mut held),
             &progress,
@@ -168,15 +162,16 @@ impl Reader<'_> {
         reader.quest = Some(quest);
         let ended = Box::pin(reader.read_on(dump, outlet)).await;
         reader.send_parcel(outlet).await?;
+        if reader.quest.is_some_and(|quest| quest.is_done) {
+            return Ok(Read::Held);
+        }
         match ended {
-            Ok(super::Ended::Again(shown)) => Ok(Read::Again(shown)),
-            Ok(super::Ended::Stopped) | Err(Error::Mysql(mysql::Error::Ended { .. })) => {
-                let begin = reader.quest.and_then(|quest| match quest.stage {
-                    Stage::Find { begin, .. } => begin,
-                    Stage::Hold(_) => None,
-                });
-                Ok(Read::ToItsEnd(begin))
+            Ok(Ended::Again(shown)) => Ok(Read::Again(shown)),
+            Ok(Ended::Stopped) => Ok(Read::Nothing("the file ends before it".to_owned())),
+            Err(Error::Mysql(error @ mysql::Error::Ended { .. })) => {
+                Ok(Read::Nothing(error.to_string()))
             }
+            Err(Error::Mysql(error)) if is_not_sent(&error) => Ok(Read::Nothing(error.to_string())),
             Err(error) => Err(error),
         }
     }
@@ -184,36 +179,26 @@ impl Reader<'_> {
     /// A piece of a transaction that is read behind.
     pub(super) fn take_of_quest(&mut self, piece: Piece, outlet: Outlet<'_>) -> Result<(), Stop> {
         let Some(quest) = &mut self.quest else { return Ok(()) };
-        let behind = self.tracker.offset();
-        match &mut quest.stage {
-            Stage::Find { before, begin } => {
-                if let End::Commit(commit) = &piece.end
-                    && let Some(step) = &commit.branch
-                    && step.end == BranchEnd::Prepared
-                    && step.xid == quest.xid
-                    && behind <= *before
-                {
-                    *begin = Some(piece.begin);
-                }
-                Ok(())
-            }
-            Stage::Hold(here) => {
-                if piece.head.branch.as_ref() != Some(&quest.xid) {
-                    return Ok(());
-                }
-                let (end, is_last) = match piece.end {
-                    End::More => (ChunkEnd::More, false),
-                    End::Abort => (ChunkEnd::Abort, false),
-                    End::Commit(commit) => {
-                        let commit = Commit { branch: commit.branch, ..(**here).clone() };
-                        (ChunkEnd::Commit(Box::new(commit)), true)
-                    }
-                };
-                let (head, changes) = (piece.head, piece.changes);
-                let chunk = Chunk { generation: outlet.generation, head, changes, end };
-                self.post(chunk, piece.bytes);
-                if is_last { Err(Stop::Asked) } else { Ok(()) }
-            }
+        if piece.head.branch.as_ref() != Some(&quest.xid) {
+            return Ok(());
         }
+        let (end, is_last) = match piece.end {
+            End::More => (ChunkEnd::More, false),
+            End::Abort => (ChunkEnd::Abort, false),
+            End::Commit(commit) => {
+                let commit = Commit { branch: commit.branch, ..(*quest.commit).clone() };
+                (ChunkEnd::Commit(Box::new(commit)), true)
+            }
+        };
+        let (head, changes) = (piece.head, piece.changes);
+        let chunk = Chunk { generation: outlet.generation, head, changes, end };
+        self.post(chunk, piece.bytes);
+        if !is_last {
+            return Ok(());
+        }
+        if let Some(quest) = &mut self.quest {
+            quest.is_done = true;
+        }
+        Err(Stop::Asked)
     }
 }

@@ -418,6 +418,18 @@ impl Server {
         }
     }
 
+    /// Takes a file of its data directory from it.
+    pub(crate) fn remove_file(&self, name: &str) {
+        match &*self.own().lock().unwrap() {
+            Own::Process { data, .. } => std::fs::remove_file(data.join(name)).unwrap(),
+            Own::Container { name: container } => {
+                let folder = "/var/lib/mysql";
+                let file = format!("{folder}/{name}");
+                succeed(Command::new("docker").args(["exec", container, "rm", &file]), &file);
+            }
+        }
+    }
+
     fn own(&self) -> &Mutex<Own> {
         self.own.as_ref().expect("only a private server is started and stopped")
     }

@@ -1,10 +1,12 @@
 //! What a held branch becomes, beside what the server does with it.
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use super::{FILTER, end, id, prepare, whole_and_at_its_place};
 use crate::harness::servers::{self, run};
-use crate::harness::{Record, Sluice, topics};
+use crate::harness::{Record, Sluice, topics, wait_for};
 
 /// With gtidon each message says all that was executed. A branch is held without it, so its
 /// messages grow at the XA COMMIT: here to more than a batch of the topic may have. The server is
@@ -75,4 +77,44 @@ async fn executed(admin: &mut MySqlConnection) -> String {
     let sql = AssertSqlSafe("SELECT REPLACE(@@GLOBAL.gtid_executed, '\n', '')");
     let text: String = sqlx::raw_sql(sql).fetch_one(admin).await.unwrap().get(0);
     text
+}
+
+/// A position that somebody names, or forgets, knows of no branch: what was held there is
+/// dropped, and what is committed behind it is looked for in the binlogs.
+#[tokio::test]
+async fn what_is_held_is_dropped_where_the_position_is_set_or_reset() {
+    for moved in ["set", "reset"] {
+        let Some(server) = servers::private_mysql(&[]) else { return };
+        let mut admin = server.database("xa").await;
+        run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut sluice = Sluice::with_instance("xa", &server, &FILTER);
+        sluice.start();
+        // Of one piece, and of many.
+        prepare(&server, "'small'", &[1]).await;
+        prepare(&server, "'large'", &(1000..9000).collect::<Vec<_>>()).await;
+        run(&mut admin, "INSERT INTO t VALUES (2)").await;
+        assert_eq!(topics::read_at_least(&sluice.bootstrap(), "xa.t", 1).len(), 1);
+        sluice.stop();
+        run(&mut admin, "FLUSH BINARY LOGS").await;
+        let place = ["--file", "binlog.000002", "--offset", "4"];
+        let command = ["position", moved, "xa"];
+        let rest = if moved == "set" { &place[..] } else { &[] };
+        let ended = sluice.command(&[&command[..], rest].concat());
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        sluice.start();
+        end(&server, "XA ROLLBACK 'small'").await;
+        end(&server, "XA ROLLBACK 'large'").await;
+        run(&mut admin, "INSERT INTO t VALUES (3)").await;
+        wait_for("both to be unknown", Duration::from_mins(1), || {
+            let metrics = sluice.metrics()?.1;
+            let counted = |line: &&str| line.starts_with("sluice_instance_unknown_xa_rollbacks");
+            metrics.lines().find(counted)?.ends_with(" 2").then_some(())
+        });
+        prepare(&server, "'small'", &[4]).await;
+        end(&server, "XA COMMIT 'small'").await;
+        let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", 3);
+        let ids: Vec<usize> = records.iter().map(id).collect();
+        assert_eq!(ids, [2, 3, 4], "position {moved}");
+        sluice.stop();
+    }
 }

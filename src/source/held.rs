@@ -1,0 +1,45 @@
+//! The XA branches that are held where the source stands.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::change::{EventPlace, FileName, MySqlPosition, Xid};
+
+/// Which branches are held, and since where every branch that was prepared is.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    branches: HashSet<Arc<Xid>>,
+    /// The server and the place; none when it is not known.
+    since: Option<(Arc<str>, FileName, u64)>,
+}
+
+impl Held {
+    /// Those of a committed position. Whatever is prepared behind it comes to be held, and what
+    /// was prepared between the instance's begin and it is.
+    pub(super) fn at(position: &MySqlPosition, branches: Vec<Arc<Xid>>) -> Self {
+        let MySqlPosition { server_uuid, file, offset, .. } = position;
+        let since = (Arc::clone(server_uuid), Arc::clone(file), *offset);
+        let since = Some(since).filter(|(server, file, _)| !server.is_empty() && !file.is_empty());
+        Self { branches: branches.into_iter().collect(), since }
+    }
+
+    pub(super) fn contains(&self, xid: &Xid) -> bool {
+        self.branches.contains(xid)
+    }
+
+    pub(super) fn insert(&mut self, xid: Arc<Xid>) {
+        self.branches.insert(xid);
+    }
+
+    pub(super) fn remove(&mut self, xid: &Xid) {
+        self.branches.remove(xid);
+    }
+
+    /// Before which place a branch was prepared that is not held, and ends at `end`.
+    pub(super) fn prepared_before(&self, server: &str, end: &EventPlace) -> (FileName, u64) {
+        match &self.since {
+            Some((of, file, offset)) if **of == *server => (Arc::clone(file), *offset),
+            Some(_) | None => (Arc::clone(&end.file), end.offset),
+        }
+    }
+}

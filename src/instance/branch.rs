@@ -14,14 +14,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::gather::BATCH_BYTES;
 use super::pipeline::{Error, Pipeline};
 use crate::change::{
     BranchEnd, BranchStep, EventPlace, StateRecord, StateTopic, TransactionHead, Xid,
 };
 use crate::clock;
 use crate::control::Done;
-use crate::sink::{self, Closing, Sink};
+use crate::sink::{self, BATCH_BYTES, Closing, Sink};
 
 /// See the head of this file.
 #[derive(Debug, Serialize, Deserialize)]

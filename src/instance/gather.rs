@@ -24,9 +24,8 @@ use std::sync::Arc;
 
 use crate::change::{EventPlace, Xid};
 use crate::record::{BatchBuilder, Mark, headers_length, value_room};
-pub(crate) use crate::sink::BATCH_BYTES;
 use crate::sink::held::{self, OpenPlaces};
-use crate::sink::{Limits, Part};
+use crate::sink::{BATCH_BYTES, Limits, Part};
 
 /// What the headers of a record that is held for a branch may grow by: `binlog` and `gtid` of its
 /// XA COMMIT, with the longest name of a file, tag and numbers.

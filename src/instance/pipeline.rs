@@ -25,11 +25,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::encode::{self, Encoder};
-use super::gather::BATCH_BYTES;
 use super::progress::Window;
 use crate::change::{Chunk, ChunkEnd, Commit, Generation, Position, StateRecord};
 use crate::control::Done;
-use crate::sink::{self, Sink};
+use crate::sink::{self, BATCH_BYTES, Sink};
 use crate::source::channel::Receiver;
 
 /// Most commits handed to the sink and not yet durable. Two keep the disk busy: one is

@@ -2,13 +2,16 @@
 //!
 //! A [`Tasks`] owns what it spawns. `cancel` asks all of them (and those of its children)
 //! to stop; `join` waits until they have, and says by name which of them panicked: a
-//! panic is an error of the owner, never a silence.
+//! panic is an error of the owner, and of the owner's owner, never a silence. What the
+//! program cannot go on without is spawned as critical; [`Tasks::failed`] tells of its panic
+//! at once, so that the process can be ended with the reason.
 
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +21,28 @@ use tokio_util::task::TaskTracker;
 pub struct Tasks {
     tracker: TaskTracker,
     token: CancellationToken,
-    panicked: Arc<Mutex<Vec<&'static str>>>,
+    panics: Arc<Panics>,
+}
+
+/// Which tasks of a set, and of its children, panicked.
+#[derive(Debug, Default)]
+struct Panics {
+    names: Mutex<Vec<&'static str>>,
+    /// The first critical one.
+    critical: watch::Sender<Option<&'static str>>,
+    parent: Option<Arc<Panics>>,
+}
+
+impl Panics {
+    fn note(&self, name: &'static str, critical: bool) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        if critical {
+            self.critical.send_if_modified(|first| first.replace(name).is_none());
+        }
+        if let Some(parent) = &self.parent {
+            parent.note(name, critical);
+        }
+    }
 }
 
 impl Tasks {
@@ -27,10 +51,13 @@ impl Tasks {
         Self::default()
     }
 
-    /// A set that is cancelled with this one, but joined by itself.
+    /// A set that is cancelled with this one, but joined by itself. Its panics are told here
+    /// too.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { token: self.token.child_token(), ..Self::default() }
+        let parent = Some(Arc::clone(&self.panics));
+        let panics = Arc::new(Panics { parent, ..Panics::default() });
+        Self { token: self.token.child_token(), panics, tracker: TaskTracker::default() }
     }
 
     /// What a task watches to know that it should stop.
@@ -44,12 +71,16 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let witness = self.witness(name);
-        #[expect(clippy::disallowed_methods, reason = "this is the door")]
-        tokio::spawn(self.tracker.track_future(async move {
-            let _witness = witness;
-            task.await
-        }))
+        self.start(self.witness(name, false), task)
+    }
+
+    /// Starts a task without which the program cannot go on.
+    pub fn spawn_critical<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.start(self.witness(name, true), task)
     }
 
     /// Runs blocking work on the runtime's blocking pool, under `name`.
@@ -58,11 +89,16 @@ impl Tasks {
         name: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<T> {
-        let witness = self.witness(name);
-        self.tracker.spawn_blocking(move || {
-            let _witness = witness;
-            work()
-        })
+        self.start_blocking(self.witness(name, false), work)
+    }
+
+    /// Runs blocking work without which the program cannot go on.
+    pub fn spawn_blocking_critical<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.start_blocking(self.witness(name, true), work)
     }
 
     /// Drives `task` on a thread of its own, under `name`: for work that would keep a worker of
@@ -74,7 +110,7 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let (witness, tracked) = (self.witness(name), self.tracker.token());
+        let (witness, tracked) = (self.witness(name, false), self.tracker.token());
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name(name.to_owned());
         thread.spawn(move || {
@@ -86,8 +122,42 @@ impl Tasks {
         Ok(())
     }
 
-    fn witness(&self, name: &'static str) -> Witness {
-        Witness { name, panicked: Arc::clone(&self.panicked) }
+    fn witness(&self, name: &'static str, critical: bool) -> Witness {
+        Witness { name, critical, panics: Arc::clone(&self.panics) }
+    }
+
+    fn start<T: Send + 'static>(
+        &self,
+        witness: Witness,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        #[expect(clippy::disallowed_methods, reason = "this is the door")]
+        tokio::spawn(self.tracker.track_future(async move {
+            let _witness = witness;
+            task.await
+        }))
+    }
+
+    fn start_blocking<T: Send + 'static>(
+        &self,
+        witness: Witness,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tracker.spawn_blocking(move || {
+            let _witness = witness;
+            work()
+        })
+    }
+
+    /// Resolves with its name when a critical task, of this set or of a child, has panicked.
+    pub fn failed(&self) -> impl Future<Output = &'static str> + Send + use<> {
+        let mut critical = self.panics.critical.subscribe();
+        async move {
+            match critical.wait_for(Option::is_some).await.map(|name| *name) {
+                Ok(Some(name)) => name,
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
+        }
     }
 
     /// Asks all tasks to stop.
@@ -110,21 +180,22 @@ impl Tasks {
     pub async fn join(&self) -> Vec<&'static str> {
         self.tracker.close();
         self.tracker.wait().await;
-        std::mem::take(&mut *self.panicked.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.panics.names.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Notes the name of a task that is unwound.
 struct Witness {
     name: &'static str,
-    panicked: Arc<Mutex<Vec<&'static str>>>,
+    critical: bool,
+    panics: Arc<Panics>,
 }
 
 impl Drop for Witness {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!(task = self.name, "a task panicked");
-            self.panicked.lock().unwrap_or_else(PoisonError::into_inner).push(self.name);
+            self.panics.note(self.name, self.critical);
         }
     }
 }
@@ -139,6 +210,30 @@ mod tests {
         tasks.spawn("fine", async {});
         tasks.spawn("broken", async { panic!("on purpose") });
         assert_eq!(tasks.join().await, ["broken"]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_child_is_told_to_all_above_it() {
+        let tasks = Tasks::new();
+        let (child, other) = (tasks.child(), tasks.child());
+        let grandchild = child.child();
+        grandchild.spawn_blocking("broken", || panic!("on purpose"));
+        assert_eq!(grandchild.join().await, ["broken"]);
+        assert_eq!(child.join().await, ["broken"]);
+        assert_eq!(tasks.join().await, ["broken"]);
+        assert_eq!(other.join().await, Vec::<&str>::new());
+    }
+
+    #[tokio::test]
+    async fn the_panic_of_a_critical_task_is_told_at_once() {
+        let tasks = Tasks::new();
+        let (failed, child) = (tasks.failed(), tasks.child());
+        tasks.spawn("runs on", std::future::pending::<()>());
+        child.spawn("not critical", async { panic!("on purpose") });
+        child.join().await;
+        child.spawn_critical("critical", async { panic!("on purpose") });
+        assert_eq!(failed.await, "critical");
+        assert_eq!(tasks.failed().await, "critical", "also to who asks later");
     }
 
     #[tokio::test]

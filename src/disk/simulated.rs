@@ -166,6 +166,8 @@ struct State {
     freeze_at_sync: Option<u64>,
     frozen: bool,
     fault: Option<Fault>,
+    panic_at: Option<u64>,
+    panic_for: Option<String>,
     capacity: Option<u64>,
     locked: bool,
 }
@@ -207,6 +209,22 @@ impl Simulated {
     /// Fails the `n`th changing call, once, with a system error number.
     pub fn fail_call(&self, n: u64, errno: i32) {
         self.state().fault = Some(Fault { at: n, errno });
+    }
+
+    /// Panics in the `n`th changing call: whoever makes it has an error in its program.
+    pub fn panic_in_call(&self, n: u64) {
+        self.state().panic_at = Some(n);
+    }
+
+    /// Panics when a file or directory of this path is made, whoever makes it.
+    pub fn panic_for(&self, path: &str) {
+        self.state().panic_for = Some(path.to_owned());
+    }
+
+    /// Whether somebody panics on it.
+    pub fn panics(&self) -> bool {
+        let state = self.state();
+        state.panic_at.is_some() || state.panic_for.is_some()
     }
 
     /// Gives the disk a size in bytes.
@@ -300,6 +318,7 @@ impl State {
             return Err(io::Error::other("the simulated machine has stopped"));
         }
         self.calls += 1;
+        assert!(self.panic_at != Some(self.calls), "on purpose, in call {}", self.calls);
         match self.fault {
             Some(fault) if fault.at == self.calls => Err(io::Error::from_raw_os_error(fault.errno)),
             _ => Ok(()),
@@ -331,6 +350,11 @@ impl State {
     /// Changes names, for now only as the process sees them.
     fn name(&mut self, naming: Naming) -> io::Result<()> {
         naming.check()?;
+        if let (Naming::File(path, _) | Naming::Dir(path), Some(wanted)) =
+            (&naming, &self.panic_for)
+        {
+            assert!(path != wanted, "on purpose, for {path}");
+        }
         self.change()?;
         naming.apply(&mut self.seen);
         self.pending.push(naming);

@@ -14,6 +14,9 @@ use uuid::Uuid;
 use super::producer::Known;
 use crate::disk::{Disk, Mode};
 
+/// See [`Checkpoint::format`].
+pub(super) const FORMAT: u32 = 1;
+
 const PATH: &str = "checkpoint";
 const ASIDE: &str = "checkpoint.new";
 const TITLE: &str = "sluice checkpoint 1 ";
@@ -21,6 +24,10 @@ const TITLE: &str = "sluice checkpoint 1 ";
 /// The state of the log behind one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checkpoint {
+    /// What its parts mean, [`FORMAT`] now. 0, of versions before this was written: it tells
+    /// nothing of what compaction may have replaced.
+    #[serde(default)]
+    pub(super) format: u32,
     /// No frame behind it has a lower epoch.
     pub(super) epoch: u64,
     /// The epoch of the newest process; that of the next is one more.
@@ -54,11 +61,22 @@ pub(super) struct PartitionState {
     /// Base offset and committed bytes of each of its segments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) segments: Vec<(i64, u64)>,
+    /// Below it compaction has looked at all keys.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) cleaned: i64,
+    /// Segments that begin below it may have been compacted since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) replaceable: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) producers: Vec<(i64, Known)>,
     /// Aborted transactions: producer, first and last offset.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) aborted: Vec<(i64, i64, i64)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 impl Checkpoint {
@@ -82,21 +100,25 @@ impl Checkpoint {
 
     /// Replaces the checkpoint by this one, durably.
     pub(super) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
-        self.replace(disk)?;
+        self.write_aside(disk)?;
+        Self::replace(disk)?;
         disk.sync_dir("")
     }
 
-    /// Replaces the checkpoint by this one; durable when the log directory was synced. What
-    /// fails here leaves the one before.
-    pub(super) fn replace(&self, disk: &dyn Disk) -> io::Result<()> {
+    /// Replaces the checkpoint by the one aside; durable when the log directory was synced.
+    pub(super) fn replace(disk: &dyn Disk) -> io::Result<()> {
+        disk.rename(ASIDE, PATH)
+    }
+
+    /// Writes it aside. The one before stays.
+    pub(super) fn write_aside(&self, disk: &dyn Disk) -> io::Result<()> {
         let json = serde_json::to_vec(self)?;
         let mut bytes = format!("{TITLE}{:08x}\n", crc32c::crc32c(&json)).into_bytes();
         bytes.extend_from_slice(&json);
         let file = disk.open(ASIDE, Mode::Create)?;
         file.set_len(0)?;
         file.write_at(&bytes, 0)?;
-        file.sync()?;
-        disk.rename(ASIDE, PATH)
+        file.sync()
     }
 }
 

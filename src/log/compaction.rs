@@ -1,28 +1,34 @@
-//! Compaction: of each key the newest record stays.
+//! Compaction: of each key the newest record stays. It is Kafka's (`Cleaner.java`).
 //!
-//! In: the sealed segments of a partition that a checkpoint has passed. Out: segments to
-//! put in their places; none where nothing stayed.
+//! In: the sealed segments of a partition that a checkpoint has passed. Out: for each that
+//! changes, files aside in [`DIR`], which the appender puts in its place; none where nothing
+//! stayed.
 //!
-//! What holds: offsets stay as they were; a record goes only if a newer one of its key is
-//! durable; a tombstone goes when it is older than `delete.retention.ms`, and what it
-//! deleted before it. Segments are taken oldest first, each built aside, synced and renamed
-//! into its place, so a crash finds either the old or the new one. Control batches and
-//! compressed ones are kept whole.
+//! What holds: offsets stay as they were. A run looks at the keys from where the last one
+//! came to, as far as its memory reaches or to a batch that cannot be looked into, and then
+//! takes from all segments up to there what has a newer record. A tombstone that it leaves
+//! gets a delete horizon, and goes in a run after that: by then what it deleted is gone.
+//! Segments are handed over oldest first; if one cannot be put in its place, none behind it
+//! is. Control batches and those of aborted transactions are kept whole, and no key in them
+//! counts.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::index;
-use super::segment::{Segment, remove, stem};
+use uuid::Uuid;
+
+use super::Aborted;
+use super::index::{self, Index, Mark};
+use super::segment::{Segment, log_path, remove};
 use super::watermarks::Slot;
-use crate::disk::{Disk, Mode, parent};
-use crate::record::{BatchView, RecordView, batches};
+use crate::disk::{Disk, File, Mode};
+use crate::record::{BatchView, RecordView, Rewritten, batches};
 
-/// How many keys are looked at in one run; more memory is not taken. The keys behind them
-/// have their turn in a later run.
-const MOST_KEYS: usize = 1 << 20;
+/// Where segments are built. What is left in it by a crash is deleted.
+pub(super) const DIR: &str = "compacted";
 
 /// How much of a segment is in memory at once, or one batch.
 const PIECE: u64 = 1 << 20;
@@ -31,127 +37,281 @@ const PIECE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct CompactionJob {
     pub(super) slot: Slot,
-    pub(super) dir: String,
-    /// All segments of the partition, oldest first.
+    pub(super) topic: Uuid,
+    pub(super) number: i32,
+    /// Oldest first: sealed ones, which a checkpoint has passed.
     pub(super) segments: Vec<Arc<Segment>>,
-    /// Those that begin before it are sealed, and a checkpoint has passed them.
-    pub(super) before: i64,
-    /// Tombstones that are older may go.
-    pub(super) tombstones_before: i64,
+    /// No record from here on is looked at.
+    pub(super) end: i64,
+    /// How far the runs before it came.
+    pub(super) cleaned: i64,
+    pub(super) aborted: Vec<Aborted>,
+    /// How many keys may be in memory.
+    pub(super) keys: usize,
+    pub(super) now: i64,
+    pub(super) delete_retention_ms: i64,
     pub(super) interval: u64,
+    /// Set by the appender when it does not want the rest.
+    pub(super) stop: Arc<AtomicBool>,
 }
 
-/// An old segment and what stands in its place.
+/// An old segment and what is to stand in its place.
 #[derive(Debug)]
 pub(super) struct Replaced {
     pub(super) old: Arc<Segment>,
-    pub(super) new: Option<Arc<Segment>>,
+    pub(super) new: Option<Built>,
+}
+
+/// The files of a segment, aside, with its index.
+#[derive(Debug)]
+pub(super) struct Built {
+    stem: String,
+    pub(super) size: u64,
 }
 
 /// The newest offset of a key, by a hash of 128 bits.
 type Newest = HashMap<(u64, u64), i64>;
 
 impl CompactionJob {
-    /// Compacts segment by segment; those done before a failure stay done.
-    pub(super) fn carry_out(&self, disk: &Arc<dyn Disk>) -> Vec<Replaced> {
-        let mut done = Vec::new();
-        if let Err(error) = self.compact(disk, &mut done) {
-            tracing::warn!(%error, dir = self.dir, "compaction stopped; it is tried again later");
+    /// Compacts segment by segment; `propose` gets each. Returns how far keys were looked at,
+    /// if all that changes was proposed.
+    pub(super) fn carry_out(
+        &self,
+        disk: &dyn Disk,
+        mut propose: impl FnMut(Replaced),
+    ) -> Option<i64> {
+        match self.compact(disk, &mut propose) {
+            Ok(cleaned) => cleaned,
+            Err(error) => {
+                if !self.is_stopped() {
+                    let (topic, partition) = (self.topic, self.number);
+                    tracing::warn!(%error, %topic, partition, "compaction stopped; it is tried again");
+                }
+                None
+            }
         }
-        done
     }
 
-    fn compact(&self, disk: &Arc<dyn Disk>, done: &mut Vec<Replaced>) -> io::Result<()> {
-        let newest = self.newest()?;
-        for old in self.segments.iter().filter(|segment| segment.base() < self.before) {
-            if old.is_retired() {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    fn compact(
+        &self,
+        disk: &dyn Disk,
+        propose: &mut impl FnMut(Replaced),
+    ) -> io::Result<Option<i64>> {
+        let (newest, cleaned) = self.newest()?;
+        for old in self.segments.iter().filter(|segment| segment.base() < cleaned) {
+            if self.is_stopped() {
+                return Ok(None);
+            }
+            if let Some(replaced) = self.compact_segment(disk, old, &newest, cleaned)? {
+                propose(replaced);
+            }
+        }
+        Ok(Some(cleaned))
+    }
+
+    /// The newest offset of each key from `cleaned` on, and how far that goes.
+    fn newest(&self) -> io::Result<(Newest, i64)> {
+        let (mut newest, mut cleaned) = (Newest::new(), self.cleaned);
+        for (at, segment) in self.segments.iter().enumerate() {
+            let next = self.segments.get(at + 1).map_or(self.end, |next| next.base());
+            if next <= self.cleaned {
                 continue;
             }
-            if let Some(replaced) = self.compact_segment(disk, old, &newest)? {
-                done.push(replaced);
+            let mut ended = false;
+            each_batch(segment, |_, batch| {
+                let head = batch.head();
+                if head.last_offset() < self.cleaned {
+                    return Ok(true);
+                }
+                let room = usize::try_from(head.count)
+                    .is_ok_and(|count| newest.is_empty() || newest.len() + count <= self.keys);
+                ended = head.base_offset >= self.end
+                    || !room
+                    || (!self.is_kept_whole(&batch) && !note_keys(&batch, &mut newest));
+                if !ended {
+                    cleaned = head.last_offset() + 1;
+                }
+                Ok(!ended)
+            })?;
+            if ended {
+                return Ok((newest, cleaned));
             }
+            cleaned = next.min(self.end);
         }
-        Ok(())
+        Ok((newest, cleaned))
     }
 
-    fn newest(&self) -> io::Result<Newest> {
-        let mut newest = Newest::new();
-        for segment in &self.segments {
-            if newest.len() >= MOST_KEYS {
-                break;
-            }
-            each_batch(segment, |batch| {
-                for record in batch.records().map_while(Result::ok) {
-                    if let Some(key) = record.key {
-                        newest.insert(hash(key), record.offset);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(newest)
+    fn is_kept_whole(&self, batch: &BatchView<'_>) -> bool {
+        let head = batch.head();
+        let aborted = |one: &Aborted| {
+            one.producer_id == head.producer_id
+                && (one.first_offset..one.last_offset).contains(&head.base_offset)
+        };
+        head.is_control() || (head.is_transactional() && self.aborted.iter().any(aborted))
     }
 
     /// `None` if all of the segment stays.
     fn compact_segment(
         &self,
-        disk: &Arc<dyn Disk>,
+        disk: &dyn Disk,
         old: &Arc<Segment>,
         newest: &Newest,
+        cleaned: i64,
     ) -> io::Result<Option<Replaced>> {
-        let keep = |record: &RecordView<'_>| {
-            let Some(key) = record.key else { return false };
-            let superseded = newest.get(&hash(key)).is_some_and(|offset| *offset > record.offset);
-            let expired = record.value.is_none() && record.timestamp < self.tombstones_before;
-            !superseded && !expired
-        };
-        let aside = format!("{}.cleaned", old.path());
-        let file = disk.open(&aside, Mode::Create)?;
-        file.set_len(0)?;
-        let mut size = 0;
-        each_batch(old, |batch| {
-            let whole = batch.head().is_control()
-                || batch.records().next().is_some_and(|record| record.is_err());
-            let kept = if whole {
-                Some(batch.as_bytes().to_vec())
-            } else {
-                batch.retain(keep).map_err(io::Error::other)?
-            };
-            if let Some(bytes) = kept {
-                file.write_at(&bytes, size)?;
-                size += bytes.len() as u64;
+        let horizon = self.now.saturating_add(self.delete_retention_ms);
+        let name = format!("{}-{}-{:020}", self.topic, self.number, old.base());
+        let mut aside = Aside::new(disk, format!("{DIR}/{name}"), old, self.interval);
+        each_batch(old, |position, batch| {
+            if self.is_kept_whole(&batch) || batch.head().last_offset() >= cleaned {
+                aside.keep(&batch)?;
+                return Ok(true);
             }
-            Ok(())
+            let expired = batch.head().delete_horizon().is_some_and(|from| from <= self.now);
+            let keep = |record: &RecordView<'_>| {
+                let Some(key) = record.key else { return false };
+                let newest = newest.get(&hash(key)).is_none_or(|offset| *offset <= record.offset);
+                newest && (record.value.is_some() || !expired)
+            };
+            match batch.rewrite(keep, horizon).map_err(io::Error::other)? {
+                Rewritten::Whole => aside.keep(&batch)?,
+                Rewritten::Part(bytes) => {
+                    aside.begin(position)?;
+                    let part = BatchView::parse_stored(&bytes).map_err(io::Error::other)?;
+                    aside.keep(&part)?;
+                }
+                Rewritten::Nothing => aside.begin(position)?,
+            }
+            Ok(true)
         })?;
-        if size == old.size() {
-            disk.remove_file(&aside)?;
-            return Ok(None);
-        }
-        file.sync()?;
-        // Who reads the old one goes on to read the old one.
-        old.pin()?;
-        if size == 0 {
-            disk.remove_file(&aside)?;
-            remove(&**disk, old.stem())?;
-            disk.sync_dir(parent(old.stem()))?;
-            return Ok(Some(Replaced { old: Arc::clone(old), new: None }));
-        }
-        disk.remove_file(&index::offsets_path(old.stem()))?;
-        disk.remove_file(&index::times_path(old.stem()))?;
-        disk.rename(&aside, &old.path())?;
-        disk.sync_dir(parent(old.stem()))?;
-        debug_assert_eq!(old.stem(), stem(&self.dir, old.base()));
-        let new = Segment::new(disk, &self.dir, old.base(), size, self.interval, false);
-        new.load_index()?;
-        new.sync(true).map_err(|failure| io::Error::other(failure.to_string()))?;
-        Ok(Some(Replaced { old: Arc::clone(old), new: Some(Arc::new(new)) }))
+        let Some(new) = aside.end()? else { return Ok(None) };
+        // Who reads the old one goes on to read it, without its index on the disk.
+        old.load_index()?;
+        Ok(Some(Replaced { old: Arc::clone(old), new }))
     }
 }
 
-/// Shows the committed batches of a segment, a piece at a time.
+/// Notes the keys of a batch. False if it cannot be looked into.
+fn note_keys(batch: &BatchView<'_>, newest: &mut Newest) -> bool {
+    let Ok(plain) = batch.uncompressed() else { return false };
+    let Ok(plain) = BatchView::parse_stored(&plain) else { return false };
+    for record in plain.records() {
+        match record {
+            Ok(record) => {
+                if let Some(key) = record.key {
+                    newest.insert(hash(key), record.offset);
+                }
+            }
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// A segment that is being built: there is a file from the first batch on that changes.
+struct Aside<'a> {
+    disk: &'a dyn Disk,
+    stem: String,
+    old: &'a Segment,
+    file: Option<File>,
+    size: u64,
+    index: Index,
+}
+
+impl<'a> Aside<'a> {
+    fn new(disk: &'a dyn Disk, stem: String, old: &'a Segment, interval: u64) -> Self {
+        Self { disk, stem, old, file: None, size: 0, index: Index::new(old.base(), interval) }
+    }
+
+    /// From `position` of the old segment on it differs.
+    fn begin(&mut self, position: u64) -> io::Result<()> {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        self.disk.create_dir(DIR)?;
+        let file = self.disk.open(&log_path(&self.stem), Mode::Create)?;
+        file.set_len(0)?;
+        let (from, mut at) = (self.old.file()?, 0);
+        let mut piece = Vec::new();
+        while at < position {
+            let length = usize::try_from((position - at).min(PIECE)).map_err(io::Error::other)?;
+            piece.resize(length, 0);
+            from.read_exact_at(&mut piece, at)?;
+            file.write_at(&piece, at)?;
+            at += piece.len() as u64;
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn keep(&mut self, batch: &BatchView<'_>) -> io::Result<()> {
+        if let Some(file) = &self.file {
+            file.write_at(batch.as_bytes(), self.size)?;
+        }
+        self.index.note(Mark::of(self.size, batch.head()));
+        self.size += batch.as_bytes().len() as u64;
+        Ok(())
+    }
+
+    /// `None` if nothing differs.
+    fn end(mut self) -> io::Result<Option<Option<Built>>> {
+        let Some(file) = self.file.take() else { return Ok(None) };
+        if self.size == 0 {
+            remove(self.disk, &self.stem)?;
+            return Ok(Some(None));
+        }
+        file.sync()?;
+        self.index.write(self.disk, &self.stem, true)?;
+        Ok(Some(Some(Built { stem: self.stem, size: self.size })))
+    }
+}
+
+impl Built {
+    /// Nobody wants it.
+    pub(super) fn discard(&self, disk: &dyn Disk) {
+        if let Err(error) = remove(disk, &self.stem) {
+            tracing::warn!(%error, path = self.stem, "a compacted segment stays until restart");
+        }
+    }
+}
+
+/// Puts what was built in the place of `old`, whose readers have all they need in memory; it is
+/// durable there when the directory was synced. Says whether the indexes are there too. What
+/// fails leaves the old records.
+pub(super) fn put_in_place(
+    disk: &dyn Disk,
+    old: &Segment,
+    new: Option<&Built>,
+) -> io::Result<bool> {
+    let (offsets, times) = (index::offsets_path(old.stem()), index::times_path(old.stem()));
+    let Some(new) = new else {
+        disk.remove_file(&old.path())?;
+        // Without the records nobody looks at them.
+        let _ = disk.remove_file(&times).and_then(|()| disk.remove_file(&offsets));
+        return Ok(true);
+    };
+    // Never the records of one with the index of the other.
+    disk.remove_file(&times)?;
+    disk.remove_file(&offsets)?;
+    disk.rename(&log_path(&new.stem), &old.path())?;
+    let placed = disk
+        .rename(&index::offsets_path(&new.stem), &offsets)
+        .and_then(|()| disk.rename(&index::times_path(&new.stem), &times));
+    if let Err(error) = &placed {
+        tracing::warn!(%error, path = old.path(), "the index of a compacted segment is made again");
+        new.discard(disk);
+    }
+    Ok(placed.is_ok())
+}
+
+/// Shows the committed batches of a segment with their positions, a piece at a time, until
+/// `visit` answers false.
 fn each_batch(
     segment: &Segment,
-    mut visit: impl FnMut(BatchView<'_>) -> io::Result<()>,
+    mut visit: impl FnMut(u64, BatchView<'_>) -> io::Result<bool>,
 ) -> io::Result<()> {
     let (size, mut position, mut wanted) = (segment.size(), 0, PIECE);
     let file = segment.file()?;
@@ -161,8 +321,11 @@ fn each_batch(
         file.read_exact_at(&mut bytes, position)?;
         let mut read = 0;
         for batch in batches(&bytes).map_while(Result::ok) {
+            let at = position + read;
             read += batch.as_bytes().len() as u64;
-            visit(batch)?;
+            if !visit(at, batch)? {
+                return Ok(());
+            }
         }
         if read == 0 && position + length == size {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a batch is damaged"));

@@ -1,17 +1,21 @@
-//! The thread that does for the appender what takes long: it writes checkpoints and
-//! compacts.
+//! What takes long, done for the appender on threads of its own: one writes checkpoints, the
+//! other compacts, so that neither waits for the other.
 //!
 //! In: jobs, each with all it needs. Out: their outcomes, for which the appender looks between groups.
 //!
-//! What holds: a checkpoint is written when all the segments it speaks of are durable.
+//! What holds: a checkpoint is written when all the segments it speaks of are durable; no
+//! file of a partition is replaced or removed here: that is proposed to the appender.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::appender::Failure;
 use super::checkpoint::Checkpoint;
 use super::compaction::{CompactionJob, Replaced};
 use super::segment::Segment;
+use super::shared::Shared;
 use super::watermarks::Slot;
 use crate::disk::Disk;
 
@@ -25,7 +29,10 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Checkpoint(CheckpointOutcome),
-    Compaction(Slot, Vec<Replaced>),
+    /// A segment to be replaced.
+    Compacted(Slot, Replaced),
+    /// How far keys were looked at; none if it was ended before.
+    CompactionEnded(Slot, Option<i64>),
 }
 
 /// A checkpoint, and the segments to sync before it.
@@ -36,6 +43,8 @@ pub(super) struct CheckpointJob {
     pub(super) dirty: Vec<Arc<Segment>>,
     /// Complete since then.
     pub(super) sealed: Vec<Arc<Segment>>,
+    /// Whether a sync failed, of whomever.
+    pub(super) lost: Arc<AtomicBool>,
 }
 
 /// What became of a checkpoint.
@@ -50,13 +59,23 @@ pub(super) struct CheckpointOutcome {
 impl CheckpointJob {
     /// Syncs, and writes the checkpoint.
     pub(super) fn carry_out(self, disk: &dyn Disk) -> CheckpointOutcome {
-        let result = self.sync().and_then(|()| {
-            let replaced = self.checkpoint.replace(disk);
-            replaced.map_err(|error| Failure::refused("the checkpoint", &error))?;
-            disk.sync_dir("").map_err(|error| Failure::of_sync("", &error))
-        });
-        let Self { checkpoint, dirty, sealed } = self;
+        let result = self.sync().and_then(|()| self.write(disk));
+        if matches!(result, Err(Failure::Lost(_))) {
+            self.lost.store(true, Ordering::Release);
+        }
+        let Self { checkpoint, dirty, sealed, .. } = self;
         CheckpointOutcome { result: result.map(|()| checkpoint.sequence), dirty, sealed }
+    }
+
+    fn write(&self, disk: &dyn Disk) -> Result<(), Failure> {
+        let refused = |error: io::Error| Failure::refused("the checkpoint", &error);
+        self.checkpoint.write_aside(disk).map_err(refused)?;
+        if self.lost.load(Ordering::Acquire) {
+            // What it says may have been dropped before it was synced here.
+            return Err(Failure::Refused("a sync failed meanwhile".to_owned()));
+        }
+        Checkpoint::replace(disk).map_err(refused)?;
+        disk.sync_dir("").map_err(|error| Failure::of_sync("", &error))
     }
 
     fn sync(&self) -> Result<(), Failure> {
@@ -72,17 +91,26 @@ impl CheckpointJob {
 }
 
 /// Works until the appender is gone.
-pub(super) fn run(
-    disk: &Arc<dyn Disk>,
-    jobs: &mpsc::Receiver<Job>,
-    outcomes: &mpsc::Sender<Outcome>,
-) {
+pub(super) fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::Sender<Outcome>) {
+    let disk = &*shared.disk;
+    // Without an appender there is nobody to put anything in place; a start deletes it.
+    let tell = |outcome| {
+        let told = outcomes.send(outcome).is_ok();
+        shared.queue.wake();
+        told
+    };
     while let Ok(job) = jobs.recv() {
         let outcome = match job {
-            Job::Checkpoint(job) => Outcome::Checkpoint(job.carry_out(&**disk)),
-            Job::Compaction(job) => Outcome::Compaction(job.slot, job.carry_out(disk)),
+            Job::Checkpoint(job) => Outcome::Checkpoint(job.carry_out(disk)),
+            Job::Compaction(job) => {
+                let propose = |replaced| {
+                    tell(Outcome::Compacted(job.slot, replaced));
+                };
+                let cleaned = job.carry_out(disk, propose);
+                Outcome::CompactionEnded(job.slot, cleaned)
+            }
         };
-        if outcomes.send(outcome).is_err() {
+        if !tell(outcome) {
             return;
         }
     }

@@ -39,6 +39,7 @@ mod settings;
 mod shared;
 mod staged;
 mod topic;
+mod topic_config;
 mod watermarks;
 
 #[cfg(test)]
@@ -49,10 +50,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterError};
-pub use handle::Log;
+pub use handle::{Log, Waiter};
 pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
 pub use settings::LogSettings;
-pub use topic::{METADATA_TOPIC, NewTopic, Topic, TopicConfig};
+pub use topic::{METADATA_TOPIC, NewTopic, Topic};
+pub use topic_config::TopicConfig;
 
 /// One batch to append to one partition.
 #[derive(Clone, Debug)]

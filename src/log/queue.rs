@@ -48,6 +48,8 @@ pub(super) struct Queue {
 struct Waiting {
     requests: VecDeque<Request>,
     closed: bool,
+    /// A helper has something for the appender.
+    woken: bool,
 }
 
 impl Queue {
@@ -80,22 +82,42 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes all that waits, after waiting for something, but not longer than `patience`.
+    /// Takes all that waits, after waiting for something or to be woken, but not longer than
+    /// `patience`.
     /// False when the queue is closed and empty.
     pub(super) fn take(&self, into: &mut VecDeque<Request>, patience: Duration) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.requests.is_empty() && !waiting.closed {
-            let idle = |waiting: &mut Waiting| waiting.requests.is_empty() && !waiting.closed;
+        let idle = |waiting: &mut Waiting| {
+            waiting.requests.is_empty() && !waiting.closed && !waiting.woken
+        };
+        if idle(&mut waiting) {
             let woken = self.arrived.wait_timeout_while(waiting, patience, idle);
             waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+        waiting.woken = false;
         std::mem::swap(into, &mut waiting.requests);
         !(into.is_empty() && waiting.closed)
+    }
+
+    /// Lets the appender look for what its helpers have done.
+    pub(super) fn wake(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).woken = true;
+        self.arrived.notify_one();
     }
 
     /// Whether it takes no more requests.
     pub(super) fn is_closed(&self) -> bool {
         self.room.is_closed()
+    }
+
+    /// There is nobody any more who takes requests: those that wait are dropped, so that who
+    /// waits for an answer learns it.
+    pub(super) fn abandon(&self) {
+        self.close();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let requests = std::mem::take(&mut waiting.requests);
+        drop(waiting);
+        drop(requests);
     }
 
     /// Takes no more requests; what waits is still carried out.

@@ -224,6 +224,49 @@ pub(super) fn offset_for_time(
     Ok(None)
 }
 
+/// The first record with the largest timestamp of those from `start` to `limit`. `end` is the
+/// high watermark.
+pub(super) fn newest_time(
+    partition: &Partition,
+    start: i64,
+    limit: i64,
+    end: i64,
+) -> Result<Option<(i64, i64)>, Trouble> {
+    let segments = partition.segments();
+    let mut newest: Option<(i64, &Arc<Segment>)> = None;
+    for (at, segment) in segments.iter().enumerate() {
+        let next = segments.get(at + 1).map_or(end, |next| next.base());
+        if segment.base() >= limit || next <= start || segment.size() == 0 {
+            continue;
+        }
+        let largest = if segment.base() >= start && next <= limit {
+            segment.largest_timestamp()
+        } else {
+            largest_within(segment, start, limit)
+        };
+        let largest = largest.map_err(|error| Trouble { place: segment.path(), error })?;
+        if newest.is_none_or(|(newest, _)| largest > newest) {
+            newest = Some((largest, segment));
+        }
+    }
+    let Some((timestamp, segment)) = newest else { return Ok(None) };
+    first_not_older(segment, start, timestamp, limit)
+        .map_err(|error| Trouble { place: segment.path(), error })
+}
+
+/// The largest timestamp of the batches of a segment that reach into `start..limit`.
+fn largest_within(segment: &Segment, start: i64, limit: i64) -> io::Result<i64> {
+    let mut largest = -1;
+    let from = segment.position(start.max(segment.base()))?;
+    walk(&*segment.file()?, from, segment.size(), |_, head| {
+        if head.base_offset < limit && head.last_offset() >= start {
+            largest = largest.max(head.max_timestamp);
+        }
+        head.base_offset < limit
+    })?;
+    Ok(largest)
+}
+
 fn first_not_older(
     segment: &Arc<Segment>,
     start: i64,

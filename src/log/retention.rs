@@ -1,28 +1,30 @@
 //! Which segments of a partition are to go. Pure.
 //!
-//! Kafka's rules: whole segments, never the one that is appended to; by time those whose
-//! largest timestamp is too old, by size as long as the rest is still large enough.
+//! Kafka's rules (`UnifiedLog.deleteOldSegments`): whole segments, oldest first; by time those
+//! whose largest timestamp is too old, by size as long as the rest is still large enough. If
+//! all are to go, the one that is appended to is rolled first.
 
 /// What the rules have to know of a segment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sealed {
+pub(super) struct Held {
     pub(super) base: i64,
     pub(super) size: u64,
     /// -1 where there is no record.
     pub(super) largest_timestamp: i64,
 }
 
-/// Where the partition is to start: the base of the first segment that stays. `None` if
-/// all stay. The last of `segments` is the one that is appended to.
+/// Where the partition, which ends at `end`, is to start: the base of the first segment that
+/// stays. `None` if all stay. The last of `segments` is the one that is appended to.
 pub(super) fn start(
-    segments: &[Sealed],
+    segments: &[Held],
+    end: i64,
     milliseconds: Option<i64>,
     bytes: Option<u64>,
     now: i64,
 ) -> Option<i64> {
     let mut total: u64 = segments.iter().map(|segment| segment.size).sum();
     let mut gone = 0;
-    for segment in segments.iter().take(segments.len().saturating_sub(1)) {
+    for segment in segments.iter().filter(|segment| segment.size > 0) {
         // Records without timestamps have no age.
         let dated = segment.largest_timestamp >= 0;
         let old = milliseconds.is_some_and(|keep| now - segment.largest_timestamp > keep) && dated;
@@ -33,7 +35,7 @@ pub(super) fn start(
         total -= segment.size;
         gone += 1;
     }
-    if gone == 0 { None } else { segments.get(gone).map(|segment| segment.base) }
+    if gone == 0 { None } else { Some(segments.get(gone).map_or(end, |segment| segment.base)) }
 }
 
 /// How many segments lie wholly before `start`, by their base offsets: the last is never
@@ -46,23 +48,25 @@ pub(super) fn before(bases: &[i64], start: i64) -> usize {
 mod tests {
     use super::*;
 
-    fn segments() -> Vec<Sealed> {
-        let sealed = |base, largest_timestamp| Sealed { base, size: 100, largest_timestamp };
-        vec![sealed(0, 1000), sealed(10, 2000), sealed(20, 3000)]
+    fn segments() -> Vec<Held> {
+        let held = |base, largest_timestamp| Held { base, size: 100, largest_timestamp };
+        vec![held(0, 1000), held(10, 2000), held(20, 3000)]
     }
 
     #[test]
     fn old_segments_go_by_time() {
-        assert_eq!(start(&segments(), Some(500), None, 1500), None);
-        assert_eq!(start(&segments(), Some(500), None, 1501), Some(10));
-        assert_eq!(start(&segments(), Some(500), None, 9999), Some(20), "the last stays");
+        assert_eq!(start(&segments(), 30, Some(500), None, 1500), None);
+        assert_eq!(start(&segments(), 30, Some(500), None, 1501), Some(10));
+        assert_eq!(start(&segments(), 30, Some(500), None, 3500), Some(20));
+        assert_eq!(start(&segments(), 30, Some(500), None, 3501), Some(30), "the last too");
     }
 
     #[test]
     fn segments_go_by_size_while_enough_stays() {
-        assert_eq!(start(&segments(), None, Some(250), 0), None);
-        assert_eq!(start(&segments(), None, Some(200), 0), Some(10));
-        assert_eq!(start(&segments(), None, Some(0), 0), Some(20));
+        assert_eq!(start(&segments(), 30, None, Some(250), 0), None);
+        assert_eq!(start(&segments(), 30, None, Some(200), 0), Some(10));
+        assert_eq!(start(&segments(), 30, None, Some(1), 0), Some(20));
+        assert_eq!(start(&segments(), 30, None, Some(0), 0), Some(30));
     }
 
     #[test]

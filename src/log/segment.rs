@@ -251,16 +251,20 @@ impl Segment {
         Ok(())
     }
 
-    /// Retires it with all that reading needs in memory, so that the files may be replaced.
-    pub(super) fn pin(&self) -> io::Result<()> {
-        {
-            let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
-            if file.is_none() {
-                *file = Some(Arc::new(self.disk.open(&self.path(), Mode::Read)?));
-            }
-            self.retire();
+    /// Retires it with its file open, so that the files may be replaced. Its index must have
+    /// been loaded.
+    pub(super) fn retire_open(&self) -> io::Result<()> {
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            *file = Some(Arc::new(self.disk.open(&self.path(), Mode::Read)?));
         }
-        self.load_index()
+        self.retire();
+        Ok(())
+    }
+
+    /// It stays after all.
+    pub(super) fn unretire(&self) {
+        self.retired.store(false, Ordering::Release);
     }
 
     /// Where to start looking for `offset`: at a batch that is not behind it. An entry of the

@@ -33,6 +33,8 @@ pub struct LogSettings {
     pub checkpoint_reference_bytes: u64,
     /// or so many milliseconds.
     pub checkpoint_ms: u64,
+    /// How many keys one run of compaction remembers, about 50 bytes each.
+    pub compaction_keys: usize,
     /// How many bytes may wait for the appender; more wait before it.
     pub queue_bytes: usize,
     /// Goes on behind damage, losing what it hit. Only when an operator says so.
@@ -59,6 +61,7 @@ impl Default for LogSettings {
             checkpoint_inline_bytes: 256 << 20,
             checkpoint_reference_bytes: 1 << 30,
             checkpoint_ms: 60_000,
+            compaction_keys: 1 << 20,
             queue_bytes: 32 << 20,
             accept_damage: false,
             ballast_bytes: 4 << 20,

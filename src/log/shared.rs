@@ -1,6 +1,7 @@
 //! What the handles of the log, its appender and its keeper have in common.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::catalog::Catalog;
 use super::findings::Findings;
@@ -20,6 +21,11 @@ pub(super) struct Shared {
     pub(super) cluster: String,
     pub(super) findings: Findings,
     catalog: RwLock<Catalog>,
+    /// The thread of the log that panicked.
+    broken: OnceLock<&'static str>,
+    /// A sync failed. It may have dropped what others wrote, whose own sync then comes back
+    /// well: from then on no frame and no checkpoint is written.
+    pub(super) lost: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -41,7 +47,14 @@ impl Shared {
             cluster,
             findings,
             catalog: RwLock::new(catalog),
+            broken: OnceLock::new(),
+            lost: Arc::default(),
         }
+    }
+
+    /// Why nothing is taken any more, if a thread of the log panicked.
+    pub(super) fn broken(&self) -> Option<String> {
+        self.broken.get().map(|name| broken_by(name))
     }
 
     /// Looks into the catalog.
@@ -52,5 +65,31 @@ impl Shared {
     /// Changes the catalog; only the appender does.
     pub(super) fn change_catalog<T>(&self, change: impl FnOnce(&mut Catalog) -> T) -> T {
         change(&mut self.catalog.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What is told when a thread of this name panicked.
+pub(super) fn broken_by(name: &str) -> String {
+    format!("an error in the program ended the task \"{name}\"")
+}
+
+/// Held by a thread of the log while it works. If it panics nobody waits for it in vain: the
+/// appender makes the log read-only when another one did; when it did itself, what waits is
+/// answered.
+#[derive(Debug)]
+pub(super) struct Guard {
+    pub(super) shared: Arc<Shared>,
+    pub(super) name: &'static str,
+    pub(super) is_appender: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.shared.broken.set(self.name); // the first counts
+            if self.is_appender {
+                self.shared.queue.abandon();
+            }
+        }
     }
 }

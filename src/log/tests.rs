@@ -1,11 +1,14 @@
 //! The log as its users meet it: appended, read, reopened.
 
 mod cleaning;
+mod compaction;
 mod crash;
 mod damage;
+mod housekeeping;
 mod model;
 mod names;
 mod producers;
+mod reading;
 mod room;
 
 use std::sync::Arc;

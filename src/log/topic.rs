@@ -11,10 +11,13 @@ use uuid::Uuid;
 
 use super::error::TopicError;
 use super::partition::Partition;
-use super::settings::LogSettings;
+use super::topic_config::TopicConfig;
 
 /// The topic that holds topics, producer ids and what else describes the log itself.
 pub const METADATA_TOPIC: &str = "__sluice_metadata";
+
+/// Topics of deletions and starts of partitions, and of offsets of groups.
+const FREES_ROOM: [&str; 2] = [METADATA_TOPIC, "__consumer_offsets"];
 
 /// The longest name, as in Kafka: with `-<partition>` it has to fit a file name.
 const LONGEST_NAME: usize = 249;
@@ -53,32 +56,6 @@ pub struct Topic {
     settings: BTreeMap<String, String>,
     config: TopicConfig,
     owner: Option<String>,
-}
-
-/// The settings of a topic, with the log's where it has none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of Kafka")]
-pub struct TopicConfig {
-    /// `cleanup.policy` names `delete`.
-    pub delete: bool,
-    /// `cleanup.policy` names `compact`.
-    pub compact: bool,
-    /// `message.timestamp.type` is `LogAppendTime`.
-    pub log_append_time: bool,
-    /// `max.message.bytes`.
-    pub max_message_bytes: usize,
-    /// `segment.bytes`.
-    pub segment_bytes: u64,
-    /// `segment.ms`.
-    pub segment_ms: i64,
-    /// `retention.ms`.
-    pub retention_ms: Option<i64>,
-    /// `retention.bytes`.
-    pub retention_bytes: Option<u64>,
-    /// `delete.retention.ms`: how long a deletion of a key is kept.
-    pub delete_retention_ms: i64,
-    /// The log's own topic.
-    pub internal: bool,
 }
 
 impl Topic {
@@ -144,103 +121,16 @@ impl Topic {
         self.owner.as_deref()
     }
 
+    /// Whether its records free room, or let a client go on that reads: they may have the
+    /// ballast's.
+    pub(super) fn frees_room(&self) -> bool {
+        FREES_ROOM.contains(&&*self.name)
+    }
+
     /// Whether it is the program's own: its name begins with `__`.
     pub fn is_internal(&self) -> bool {
         self.config.internal
     }
-}
-
-impl TopicConfig {
-    /// The settings that hold for a topic.
-    pub fn resolve(
-        name: &str,
-        settings: &BTreeMap<String, String>,
-        log: &LogSettings,
-    ) -> Result<Self, TopicError> {
-        let internal = is_internal(name);
-        let mut config = Self {
-            delete: !internal,
-            compact: internal,
-            log_append_time: false,
-            max_message_bytes: if internal { 64 << 20 } else { log.message_max_bytes },
-            segment_bytes: if internal { log.internal_segment_bytes } else { log.segment_bytes },
-            segment_ms: log.segment_ms,
-            retention_ms: log.retention_ms,
-            retention_bytes: log.retention_bytes,
-            delete_retention_ms: 24 * 3600 * 1000,
-            internal,
-        };
-        for (key, value) in settings {
-            config.set(key, value).map_err(|reason| TopicError::InvalidConfig {
-                key: key.clone(),
-                value: value.clone(),
-                reason,
-            })?;
-        }
-        Ok(config)
-    }
-
-    /// One setting. Those that make no difference to us are checked and taken.
-    fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
-        match key {
-            "cleanup.policy" => {
-                (self.delete, self.compact) = (false, false);
-                for policy in value.split(',').map(str::trim) {
-                    match policy {
-                        "delete" => self.delete = true,
-                        "compact" => self.compact = true,
-                        _ => return Err("it is delete, compact, or both"),
-                    }
-                }
-            }
-            "message.timestamp.type" => {
-                self.log_append_time = match value {
-                    "LogAppendTime" => true,
-                    "CreateTime" => false,
-                    _ => return Err("it is CreateTime or LogAppendTime"),
-                }
-            }
-            "max.message.bytes" => {
-                self.max_message_bytes = usize::try_from(number(value, 0)?).unwrap_or(usize::MAX);
-            }
-            "segment.bytes" => self.segment_bytes = number(value, 14)?.unsigned_abs(),
-            "segment.ms" => self.segment_ms = number(value, 1)?,
-            "retention.ms" => self.retention_ms = Some(number(value, -1)?).filter(|ms| *ms >= 0),
-            "retention.bytes" => self.retention_bytes = u64::try_from(number(value, -1)?).ok(),
-            "delete.retention.ms" => self.delete_retention_ms = number(value, 0)?,
-            // One node, one writer thread, one way to flush: there is nothing to choose.
-            "compression.type"
-            | "file.delete.delay.ms"
-            | "flush.messages"
-            | "flush.ms"
-            | "follower.replication.throttled.replicas"
-            | "index.interval.bytes"
-            | "leader.replication.throttled.replicas"
-            | "local.retention.bytes"
-            | "local.retention.ms"
-            | "max.compaction.lag.ms"
-            | "message.downconversion.enable"
-            | "message.format.version"
-            | "message.timestamp.after.max.ms"
-            | "message.timestamp.before.max.ms"
-            | "message.timestamp.difference.max.ms"
-            | "min.cleanable.dirty.ratio"
-            | "min.compaction.lag.ms"
-            | "min.insync.replicas"
-            | "preallocate"
-            | "remote.storage.enable"
-            | "segment.index.bytes"
-            | "segment.jitter.ms"
-            | "unclean.leader.election.enable" => {}
-            _ => return Err("there is no such setting"),
-        }
-        Ok(())
-    }
-}
-
-fn number(value: &str, least: i64) -> Result<i64, &'static str> {
-    let number: i64 = value.trim().parse().map_err(|_| "it is a number")?;
-    if number < least { Err("it is too small") } else { Ok(number) }
 }
 
 /// Whether a topic is the program's own.

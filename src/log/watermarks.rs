@@ -2,11 +2,13 @@
 //!
 //! What holds: a group is published under one write lock, and a request takes all the
 //! ends it needs under one read lock; so who has seen a part of a group sees all of it in
-//! every later request.
+//! every later request. Who waits is woken by the partitions it waits for, and by no other.
 
-use std::sync::{PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::Ends;
 
@@ -18,11 +20,18 @@ pub(super) struct Slot(pub(super) usize);
 pub(super) struct Watermarks {
     ends: RwLock<Vec<Ends>>,
     published: watch::Sender<u64>,
+    waiting: Mutex<HashMap<Slot, HashMap<u64, Arc<Notify>>>>,
+    waiters: AtomicU64,
 }
 
 impl Watermarks {
     pub(super) fn new() -> Self {
-        Self { ends: RwLock::default(), published: watch::Sender::new(0) }
+        Self {
+            ends: RwLock::default(),
+            published: watch::Sender::new(0),
+            waiting: Mutex::default(),
+            waiters: AtomicU64::new(0),
+        }
     }
 
     /// A place for one more partition.
@@ -41,6 +50,41 @@ impl Watermarks {
             }
         }
         self.published.send_modify(|times| *times += 1);
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for (slot, _) in moved {
+            for waiter in waiting.get(slot).into_iter().flatten() {
+                waiter.1.notify_one();
+            }
+        }
+    }
+
+    /// Registers who waits for any of `slots` to move.
+    pub(super) fn wait_for(&self, slots: &[Slot]) -> (u64, Arc<Notify>) {
+        let number = self.waiters.fetch_add(1, Ordering::Relaxed);
+        let woken = Arc::new(Notify::new());
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in slots {
+            waiting.entry(*slot).or_default().insert(number, Arc::clone(&woken));
+        }
+        (number, woken)
+    }
+
+    /// It waits no more.
+    pub(super) fn wait_no_more(&self, number: u64, slots: &[Slot]) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in slots {
+            if let Some(of_slot) = waiting.get_mut(slot) {
+                of_slot.remove(&number);
+                if of_slot.is_empty() {
+                    waiting.remove(slot);
+                }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count_waiting(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The ends of several partitions at one moment.

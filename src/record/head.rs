@@ -17,6 +17,7 @@ const COMPRESSION_MASK: i16 = 0b111;
 const LOG_APPEND_TIME: i16 = 1 << 3;
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
+const DELETE_HORIZON: i16 = 1 << 6;
 
 /// How the records of a batch are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +185,23 @@ impl Head {
     /// Whether the batch is part of a producer's transaction.
     pub fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// From when on, in milliseconds since 1970, the tombstones in it may go.
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// Says from when on the tombstones in it may go. The times of records are counted from
+    /// there.
+    pub(super) fn set_delete_horizon(&mut self, horizon: i64) {
+        self.attributes |= DELETE_HORIZON;
+        self.base_timestamp = horizon;
+    }
+
+    /// Says how many bytes the records take as they are stored.
+    pub(super) fn set_records_length(&mut self, bytes: usize) {
+        self.length = i32::try_from(HEAD_LENGTH - UNCOUNTED + bytes).unwrap_or(i32::MAX);
     }
 
     /// Whether it holds markers of a transaction's end in place of records.

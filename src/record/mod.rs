@@ -29,12 +29,16 @@ mod batch;
 mod builder;
 mod head;
 mod inflate;
+mod rewrite;
 mod varint;
 mod view;
 
 pub use batch::Batch;
 pub use builder::{BatchBuilder, Mark, OpenRecord, headers_length, value_room};
 pub use head::{CRC_START, Compression, HEAD_LENGTH, Head, set_base_offset, set_leader_epoch};
+pub use rewrite::Rewritten;
+#[cfg(test)]
+pub(crate) use rewrite::compressed;
 pub use view::{BatchView, Batches, Headers, RecordView, Records, batches};
 
 /// Why bytes are no record batch.

@@ -193,13 +193,66 @@ fn compaction_keeps_offsets_and_drops_records() {
     let mut batch = build(&rows);
     batch.set_base_offset(40);
     let view = BatchView::parse(batch.as_bytes()).unwrap();
-    let kept = view.retain(|record| record.offset % 2 == 1).unwrap().unwrap();
+    let rewritten = view.rewrite(|record| record.offset % 2 == 1, 0).unwrap();
+    let Rewritten::Part(kept) = rewritten else { panic!("{rewritten:?}") };
     let left = BatchView::parse_stored(&kept).unwrap();
     let offsets: Vec<i64> = left.records().map(|record| record.unwrap().offset).collect();
     assert_eq!(offsets, [41, 43]);
     assert_eq!((left.head().base_offset, left.head().last_offset()), (40, 44));
     assert_eq!(read_by_kafka_protocol(&kept).iter().map(|r| r.offset).collect::<Vec<_>>(), offsets);
-    assert!(view.retain(|_| false).unwrap().is_none());
+    assert_eq!(view.rewrite(|_| false, 0).unwrap(), Rewritten::Nothing);
+    assert_eq!(view.rewrite(|_| true, 0).unwrap(), Rewritten::Whole);
+}
+
+#[test]
+fn a_tombstone_gets_a_horizon_once_and_no_time_changes() {
+    let rows: Vec<Row> = (0..4u8)
+        .map(|n| (Some(vec![n]), (n % 2 == 0).then(|| vec![n; 100]), vec![("h".into(), vec![n])]))
+        .collect();
+    let mut batch = build(&rows);
+    batch.seal(1_000);
+    let view = BatchView::parse(batch.as_bytes()).unwrap();
+    assert_eq!(view.head().delete_horizon(), None);
+    let Rewritten::Part(marked) = view.rewrite(|_| true, 9_000).unwrap() else { panic!() };
+    let marked = BatchView::parse_stored(&marked).unwrap();
+    assert_eq!(marked.head().delete_horizon(), Some(9_000));
+    assert_eq!(read(&marked), rows);
+    assert!(marked.records().all(|record| record.unwrap().timestamp == 1_000));
+    let theirs = read_by_kafka_protocol(marked.as_bytes());
+    assert!(theirs.iter().all(|record| record.timestamp == 1_000));
+    assert_eq!(marked.rewrite(|_| true, 20_000).unwrap(), Rewritten::Whole, "it has one");
+}
+
+#[test]
+fn what_producers_compress_is_rewritten_with_the_same_compression() {
+    for (compression, bytes) in COMPRESSED {
+        let packed = BatchView::parse(bytes).unwrap();
+        let keep = |record: &RecordView<'_>| record.offset % 2 == 1;
+        let Rewritten::Part(part) = packed.rewrite(keep, 0).unwrap() else { panic!() };
+        let part = BatchView::parse_stored(&part).unwrap();
+        assert_eq!(part.head().compression(), compression);
+        let plain = packed.uncompressed().unwrap();
+        let rows = |plain: &[u8], all: bool| {
+            let records = BatchView::parse_stored(plain).unwrap().records();
+            let records = records.map(Result::unwrap).filter(|one| all || keep(one));
+            let row = |one: RecordView<'_>| {
+                (
+                    one.offset,
+                    one.timestamp,
+                    one.key.map(<[u8]>::to_vec),
+                    one.value.map(<[u8]>::to_vec),
+                )
+            };
+            records.map(row).collect::<Vec<_>>()
+        };
+        let left = part.uncompressed().unwrap();
+        assert_eq!(rows(&left, true), rows(&plain, false), "{compression:?}");
+        assert!(!rows(&left, true).is_empty());
+        let theirs = read_by_kafka_protocol(&left);
+        let theirs: Vec<i64> = theirs.iter().map(|record| record.offset).collect();
+        assert_eq!(theirs, rows(&left, true).iter().map(|one| one.0).collect::<Vec<_>>());
+        assert_eq!(packed.rewrite(|_| true, 0).unwrap(), Rewritten::Whole);
+    }
 }
 
 #[test]

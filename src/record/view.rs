@@ -70,35 +70,6 @@ impl<'a> BatchView<'a> {
             failed: false,
         }
     }
-
-    /// The batch without the records that `keep` refuses, at the offsets they had: what
-    /// compaction leaves. `None` when none is kept.
-    pub fn retain(
-        &self,
-        mut keep: impl FnMut(&RecordView<'a>) -> bool,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let mut kept = self.bytes.get(..HEAD_LENGTH).unwrap_or_default().to_vec();
-        let mut head = Head { count: 0, ..self.head };
-        for record in self.records() {
-            let record = record?;
-            if keep(&record) {
-                kept.extend_from_slice(record.raw);
-                head.count += 1;
-            }
-        }
-        if head.count == 0 {
-            return Ok(None);
-        }
-        head.length -= i32::try_from(self.bytes.len() - kept.len()).unwrap_or(0);
-        // the CRC of head and records, without laying the head out twice
-        let draft = head.to_bytes();
-        head.crc = crc32c::crc32c(draft.get(CRC_START..).unwrap_or_default());
-        head.crc = crc32c::crc32c_append(head.crc, kept.get(HEAD_LENGTH..).unwrap_or_default());
-        if let Some(place) = kept.first_chunk_mut() {
-            *place = head.to_bytes();
-        }
-        Ok(Some(kept))
-    }
 }
 
 /// The batches that lie back to back in `bytes`, each checked as
@@ -144,6 +115,13 @@ pub struct RecordView<'a> {
     pub headers: Headers<'a>,
     /// All its bytes, length included.
     raw: &'a [u8],
+}
+
+impl<'a> RecordView<'a> {
+    /// All its bytes, length included.
+    pub(super) fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
 }
 
 /// The records of a batch.

@@ -110,6 +110,15 @@ pub enum Error {
     /// An instance's settings are wrong.
     #[error("{0}")]
     Settings(Problems),
+    /// A task panicked without which nothing goes on.
+    #[error(
+        "stopped, because an error in the program ended the task \"{task}\"; nothing that was \
+         acknowledged is lost; start again, and report the lines above this one"
+    )]
+    Failed {
+        /// Its name.
+        task: &'static str,
+    },
     /// The system does not let us hear signals.
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
@@ -156,6 +165,11 @@ pub async fn run(start: Start) -> Result<(), Error> {
     drop(ask);
     admin_tasks.spawn("show log files", show_log_files(board.clone(), admin_tasks.token().clone()));
 
+    let failed = admin_tasks.spawn(
+        "watch for panics",
+        stop_when_failed(tasks.failed(), stop.clone(), admin_tasks.token().clone()),
+    );
+
     board.phase(Phase::Starting { doing: "recover the log".to_owned() });
     let log = open_log(&settings, &tasks).await?;
     board.cluster(log.cluster_id());
@@ -166,8 +180,8 @@ pub async fn run(start: Start) -> Result<(), Error> {
     let broker_settings = settings::broker(&settings.server.broker, &settings.server.log);
     let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
     let serving = broker_tasks.clone();
-    let broker_task =
-        broker_tasks.spawn("broker", async move { broker.serve(listeners, &serving).await });
+    let broker_task = broker_tasks
+        .spawn_critical("broker", async move { broker.serve(listeners, &serving).await });
 
     let group = settings.server.group.clone();
     let mut instances = Instances::new(log.clone(), group, board.clone());
@@ -194,8 +208,30 @@ pub async fn run(start: Start) -> Result<(), Error> {
         Err(_) => tracing::error!(limit = ?DRAIN_LIMIT, "not everything drained in time"),
     }
     admin_tasks.cancel();
+    let failed = failed.await;
     admin_tasks.join().await;
-    Ok(())
+    match failed {
+        Ok(Some(task)) => Err(Error::Failed { task }),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+/// Stops the process when a task panics without which it would go on in name only. Gives the
+/// name of the task.
+async fn stop_when_failed(
+    failed: impl Future<Output = &'static str> + Send,
+    stop: CancellationToken,
+    ended: CancellationToken,
+) -> Option<&'static str> {
+    tokio::select! {
+        biased;
+        task = failed => {
+            tracing::error!(task, "stopping: an error in the program ended a task");
+            stop.cancel();
+            Some(task)
+        }
+        () = ended.cancelled() => None,
+    }
 }
 
 /// Shows what of the log is found damaged, when it is.

@@ -109,7 +109,7 @@ impl Coordinator {
         });
         coordinator.take_up(restored);
         let timers = Arc::clone(&coordinator);
-        coordinator.tasks.spawn("group timers", async move { timers.keep_time().await });
+        coordinator.tasks.spawn_critical("group timers", async move { timers.keep_time().await });
         Ok(coordinator)
     }
 

@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use super::group::{Answer, Body, Chunk};
 use super::{Appender, Failure};
 use crate::disk::parent;
+use crate::log::Produce;
 use crate::log::error::{AppendError, WriterError};
 use crate::log::journal::{Entry, Frame, Kind, WriteError};
 use crate::log::{place, segment};
@@ -32,16 +33,36 @@ impl Appender {
         self.add_positions();
         let result = if self.group.chunks.is_empty() { Ok(()) } else { self.carry_out() };
         self.full = matches!(result, Err(Failure::Full));
+        let alone = self.frees_room();
         match &result {
             Ok(()) => self.publish(),
             Err(failure) => self.take_back(failure),
         }
         let answers = std::mem::take(&mut self.group.answers);
         self.group.clear();
+        let mut again = Vec::new();
         for answer in answers {
-            reply(answer, result.as_ref().err());
+            match answer {
+                Answer::All(_, reply, batches)
+                    if self.full && !alone && self.may_use_ballast(&batches) =>
+                {
+                    again.push((batches, reply));
+                }
+                answer => reply(answer, result.as_ref().err()),
+            }
+        }
+        if !again.is_empty() {
+            // What frees room is not refused because it came with what does not.
+            for (batches, reply) in again {
+                self.admit_all(batches, reply);
+            }
+            let _ = self.flush();
         }
         result
+    }
+
+    fn may_use_ballast(&self, batches: &[Produce]) -> bool {
+        !batches.is_empty() && batches.iter().all(|one| one.topic.frees_room())
     }
 
     /// Makes the group durable. What frees room may use the ballast for it; all else waits
@@ -57,14 +78,12 @@ impl Appender {
         }
     }
 
-    /// Deletions, starts of partitions and offsets of groups: records of the program's own
-    /// topics, all of which are compacted.
+    /// Whether all of the group is deletions, starts of partitions and offsets of groups.
     fn frees_room(&self) -> bool {
-        let internal = |chunk: &Chunk| {
-            let own = self.tails[chunk.slot.0].topic.is_internal();
-            own && matches!(chunk.body, Body::Bytes(_))
+        let frees = |chunk: &Chunk| {
+            self.tails[chunk.slot.0].topic.frees_room() && matches!(chunk.body, Body::Bytes(_))
         };
-        self.group.chunks.iter().all(internal)
+        self.group.chunks.iter().all(frees)
     }
 
     fn make_durable(&mut self) -> Result<(), Failure> {
@@ -75,6 +94,10 @@ impl Appender {
         self.write_segments()?;
         self.sync_names()?;
         self.sync_references(&entries)?;
+        // The sync that failed of another thread may have dropped what was synced here.
+        if self.shared.lost.load(Ordering::Acquire) {
+            return Err(Failure::Lost("a sync of a segment failed".to_owned()));
+        }
         self.write_frame(&entries)
     }
 
@@ -314,7 +337,7 @@ fn reply(answer: Answer, failure: Option<&Failure>) {
             };
             let _ = reply.send(results);
         }
-        Answer::All(appended, reply) => {
+        Answer::All(appended, reply, _) => {
             let _ = reply.send(failure.map_or(Ok(appended), |why| Err(why.to_append())));
         }
         Answer::Commit(reply) => {

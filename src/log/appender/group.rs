@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 
 use super::tail::Tail;
 use crate::disk::Disk;
-use crate::log::Appended;
 use crate::log::commit::Session;
 use crate::log::error::{AppendError, WriterError};
 use crate::log::index::Mark;
@@ -25,6 +24,7 @@ use crate::log::settings::LogSettings;
 use crate::log::staged::StagedFile;
 use crate::log::topic::Topic;
 use crate::log::watermarks::Slot;
+use crate::log::{Appended, Produce};
 use crate::record::{Batch, BatchView, HEAD_LENGTH, Head, set_base_offset, set_leader_epoch};
 
 /// A buffer that grew larger is not kept for the next group.
@@ -72,7 +72,8 @@ impl Chunk {
 #[derive(Debug)]
 pub(super) enum Answer {
     Each(Each, oneshot::Sender<Each>),
-    All(Vec<Appended>, oneshot::Sender<Result<Vec<Appended>, AppendError>>),
+    /// With the batches, for another try of those that free room.
+    All(Vec<Appended>, oneshot::Sender<Result<Vec<Appended>, AppendError>>, Vec<Produce>),
     Commit(oneshot::Sender<Result<(), WriterError>>),
 }
 

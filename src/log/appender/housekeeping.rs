@@ -1,36 +1,44 @@
-//! What the appender sees to between groups: checkpoints, what they allow to be removed
-//! or compacted, retention, and the last checkpoint of all.
+//! What the appender sees to between groups: checkpoints, what they allow to be removed,
+//! retention, and the last checkpoint of all.
 //!
 //! What holds: nothing is removed before a checkpoint has passed every frame that names
 //! it; while a checkpoint is being written (by the keeper), groups go on.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 use super::{Appender, Failure, Tail};
-use crate::clock::now_millis;
-use crate::log::checkpoint::Checkpoint;
-use crate::log::compaction::{CompactionJob, Replaced};
+use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
 use crate::log::segment;
 use crate::log::settings::LogSettings;
 use crate::log::watermarks::Slot;
 
 /// On a full disk checkpoints come as often, at most.
-const FULL_RETRY_MS: i64 = 1000;
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// While it waits for a helper it looks so often whether that panicked.
+const LOOK_FOR_PANICS: Duration = Duration::from_millis(100);
 
 /// A producer that was silent so long is forgotten: `producer.id.expiration.ms`.
 const PRODUCER_EXPIRATION_MS: i64 = 24 * 3600 * 1000;
 
 /// Behind the last checkpoint, in bytes and since when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Since {
     pub(super) inline: u64,
     pub(super) reference: u64,
-    pub(super) time: i64,
+    pub(super) time: Instant,
     /// A checkpoint is being written.
     pub(super) running: bool,
+}
+
+impl Since {
+    pub(super) fn now() -> Self {
+        Self { inline: 0, reference: 0, time: Instant::now(), running: false }
+    }
 }
 
 /// What is removed when nothing needs it any more.
@@ -50,30 +58,53 @@ fn journal_bound(settings: &LogSettings) -> u64 {
 impl Appender {
     /// What is due between groups: checkpoints and retention.
     pub(super) fn keep_house(&mut self, now: i64) {
-        while let Ok(outcome) = self.outcomes.try_recv() {
+        while let Ok(outcome) = self.helpers.outcomes.try_recv() {
             self.take_outcome(outcome);
         }
+        if let Some(reason) = self.shared.broken() {
+            self.lose(reason);
+        }
         let settings = &self.shared.settings;
-        let every = i64::try_from(settings.retention_check_ms).unwrap_or(i64::MAX);
-        if now - self.retained >= every {
-            self.retained = now;
+        // Not by the wall clock, which may be set back.
+        if self.retained.elapsed() >= Duration::from_millis(settings.retention_check_ms) {
+            self.retained = Instant::now();
             self.retain(now);
             self.close_idle_files();
         }
         let settings = &self.shared.settings;
-        let every = i64::try_from(settings.checkpoint_ms).unwrap_or(i64::MAX);
+        let since = self.since.time.elapsed();
         let due = self.since.inline >= settings.checkpoint_inline_bytes
             || self.since.reference >= settings.checkpoint_reference_bytes
-            || (now - self.since.time >= every && self.has_changed())
+            || (since >= Duration::from_millis(settings.checkpoint_ms) && self.has_changed())
             // A checkpoint gives files of the journal back.
-            || (self.full && now - self.since.time >= FULL_RETRY_MS && self.has_changed());
+            || (self.full && since >= FULL_RETRY && self.has_changed());
         if due && !self.since.running && self.read_only.is_none() {
             self.start_checkpoint(now);
         }
         // The journal must not outgrow its bound because the keeper is slow.
         while self.since.running && self.since.inline >= journal_bound(&self.shared.settings) {
-            let Ok(outcome) = self.outcomes.recv() else { return };
-            self.take_outcome(outcome);
+            if !self.wait_for_outcome() {
+                return;
+            }
+        }
+    }
+
+    /// Takes the next outcome. False if there may be none any more.
+    fn wait_for_outcome(&mut self) -> bool {
+        loop {
+            match self.helpers.outcomes.recv_timeout(LOOK_FOR_PANICS) {
+                Ok(outcome) => {
+                    self.take_outcome(outcome);
+                    return true;
+                }
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(reason) = self.shared.broken() {
+                        self.lose(reason);
+                        return false;
+                    }
+                }
+            }
         }
     }
 
@@ -98,16 +129,13 @@ impl Appender {
             tail.producers.expire(now - PRODUCER_EXPIRATION_MS);
         }
         let job = self.checkpoint_job(false);
-        self.since = Since { time: now, running: true, ..Since::default() };
+        self.since = Since { running: true, ..Since::now() };
         // Without a keeper the log is being closed, which writes a checkpoint itself.
-        let _ = self.keeper.send(Job::Checkpoint(job));
+        let _ = self.helpers.keeper.send(Job::Checkpoint(job));
     }
 
     fn checkpoint_job(&mut self, clean: bool) -> CheckpointJob {
-        let active = |slot: &Slot| self.tails[slot.0].active.as_ref().map(|one| one.base());
-        self.compactable =
-            self.rolled.iter().filter_map(|slot| active(slot).map(|base| (*slot, base))).collect();
-        self.rolled.clear();
+        self.note_replaceable(clean);
         let partitions = self
             .tails
             .iter()
@@ -119,6 +147,7 @@ impl Appender {
         }
         CheckpointJob {
             checkpoint: Checkpoint {
+                format: checkpoint::FORMAT,
                 epoch: self.epoch,
                 raised: self.epoch,
                 sequence: self.sequence,
@@ -128,13 +157,33 @@ impl Appender {
             },
             dirty: std::mem::take(&mut self.dirty),
             sealed: std::mem::take(&mut self.sealed),
+            lost: Arc::clone(&self.shared.lost),
+        }
+    }
+
+    /// Decides what may be compacted when the checkpoint has passed, and puts it down in it:
+    /// from then on segments before that may be smaller, or missing.
+    fn note_replaceable(&mut self, clean: bool) {
+        let active = |slot: &Slot| self.tails[slot.0].active.as_ref().map(|one| one.base());
+        let rolled = self.rolled.iter().filter(|_| !clean);
+        self.compactable =
+            rolled.filter_map(|slot| active(slot).map(|base| (*slot, base))).collect();
+        self.rolled.clear();
+        for tail in &mut self.tails {
+            let slot = tail.partition.slot;
+            if let Some(base) = self.compactable.get(&slot) {
+                tail.replaceable = *base;
+            } else if !self.compacting.contains_key(&slot) {
+                tail.replaceable = 0;
+            }
         }
     }
 
     fn take_outcome(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Checkpoint(outcome) => self.passed(outcome),
-            Outcome::Compaction(slot, replaced) => self.compacted(slot, replaced),
+            Outcome::Compacted(slot, replaced) => self.replace_segment(slot, &replaced),
+            Outcome::CompactionEnded(slot, cleaned) => self.compaction_ended(slot, cleaned),
         }
     }
 
@@ -143,6 +192,8 @@ impl Appender {
         self.since.running = false;
         let compactable = std::mem::take(&mut self.compactable);
         match outcome.result {
+            // The rename may have been dropped: the next start may need what it passed.
+            Ok(_) if self.read_only.is_some() => {}
             Ok(sequence) => {
                 self.remove_passed(sequence);
                 self.start_compactions(&compactable);
@@ -166,39 +217,9 @@ impl Appender {
         }
     }
 
-    /// Of partitions that were rolled before the checkpoint, what was sealed then.
-    fn start_compactions(&mut self, compactable: &BTreeMap<Slot, i64>) {
-        let now = now_millis();
-        for (slot, before) in compactable {
-            let tail = &self.tails[slot.0];
-            let job = CompactionJob {
-                slot: *slot,
-                dir: tail.partition.dir.clone(),
-                segments: tail.partition.segments(),
-                before: *before,
-                tombstones_before: now - tail.topic.config().delete_retention_ms,
-                interval: self.shared.settings.index_interval_bytes,
-            };
-            if self.keeper.send(Job::Compaction(job)).is_ok() {
-                self.compacting += 1;
-            }
-        }
-    }
-
-    /// Puts compacted segments in their places.
-    fn compacted(&mut self, slot: Slot, replaced: Vec<Replaced>) {
-        self.compacting -= 1;
-        self.tails[slot.0].partition.change(|segments| {
-            for Replaced { old, new } in replaced {
-                if let Some(at) = segments.iter().position(|one| Arc::ptr_eq(one, &old)) {
-                    segments.splice(at..=at, new);
-                }
-            }
-        });
-    }
-
     /// Nobody can say what is durable any more.
     pub(super) fn lose(&mut self, reason: String) {
+        self.shared.lost.store(true, Ordering::Release);
         if self.read_only.is_none() {
             tracing::error!(reason, "the log is read-only until the process starts again");
             self.read_only = Some(reason);
@@ -221,10 +242,12 @@ impl Appender {
 
     /// The last checkpoint: the next start has nothing to recover.
     pub(super) fn close(mut self) {
+        self.stop_compactions();
         // The keeper must not replace the last checkpoint by an older one.
-        while self.since.running || self.compacting > 0 {
-            let Ok(outcome) = self.outcomes.recv() else { break };
-            self.take_outcome(outcome);
+        while self.since.running || !self.compacting.is_empty() {
+            if !self.wait_for_outcome() {
+                break;
+            }
         }
         if self.read_only.is_some() {
             return;

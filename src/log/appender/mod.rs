@@ -7,6 +7,7 @@
 //! the queue. An operation (a change of topics, a fence) stands between two groups. What
 //! waits in the queue when the log is closed is still carried out.
 
+mod compactions;
 pub(super) mod failure;
 mod flush;
 mod group;
@@ -14,14 +15,15 @@ mod housekeeping;
 pub(super) mod operation;
 mod session;
 mod tail;
-mod topics;
+pub(super) mod topics;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use compactions::Compacting;
 pub(super) use failure::Failure;
 pub(super) use group::marker_of;
 use group::{Answer, Content, Group, NewPosition};
@@ -29,6 +31,8 @@ pub(super) use housekeeping::Removal;
 use housekeeping::Since;
 use session::Sessions;
 pub(super) use tail::Tail;
+
+use tokio::sync::oneshot;
 
 use super::ballast::Ballast;
 use super::catalog::Definition;
@@ -70,18 +74,25 @@ pub(super) struct Appender {
     /// being written, with the base offset of the first segment that was not yet sealed.
     rolled: BTreeSet<Slot>,
     compactable: BTreeMap<Slot, i64>,
-    compacting: usize,
+    compacting: BTreeMap<Slot, Compacting>,
     /// What to remove once a checkpoint has passed the sequence.
     removals: VecDeque<(u64, Removal)>,
     since: Since,
-    retained: i64,
+    retained: Instant,
     producer_ids: std::ops::Range<i64>,
-    keeper: mpsc::Sender<Job>,
-    outcomes: mpsc::Receiver<Outcome>,
+    helpers: Helpers,
     ballast: Ballast,
     /// The last group found no room.
     full: bool,
     read_only: Option<String>,
+}
+
+/// The threads that work for the appender.
+pub(super) struct Helpers {
+    /// Writes checkpoints.
+    pub(super) keeper: mpsc::Sender<Job>,
+    pub(super) compactor: mpsc::Sender<Job>,
+    pub(super) outcomes: mpsc::Receiver<Outcome>,
 }
 
 /// What an opened log starts its appender with.
@@ -109,13 +120,7 @@ pub(super) struct Pending {
 }
 
 impl Appender {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        start: Start,
-        keeper: mpsc::Sender<Job>,
-        outcomes: mpsc::Receiver<Outcome>,
-    ) -> Self {
-        let now = now_millis();
+    pub(super) fn new(shared: Arc<Shared>, start: Start, helpers: Helpers) -> Self {
         let Pending { dirty, sealed, removals } = start.pending;
         let Start { journal, epoch, sequence, salt, tails, producer_ids, inline, .. } = start;
         let ballast = Ballast::new(&shared.disk, shared.settings.ballast_bytes);
@@ -133,13 +138,12 @@ impl Appender {
             sealed,
             rolled: BTreeSet::new(),
             compactable: BTreeMap::new(),
-            compacting: 0,
+            compacting: BTreeMap::new(),
             removals: removals.into_iter().map(|removal| (sequence, removal)).collect(),
-            since: Since { time: now, inline, ..Since::default() },
-            retained: now,
+            since: Since { inline, ..Since::now() },
+            retained: Instant::now(),
             producer_ids: producer_ids..producer_ids,
-            keeper,
-            outcomes,
+            helpers,
             ballast,
             full: false,
             read_only: None,
@@ -183,20 +187,8 @@ impl Appender {
                 self.group.answers.push(Answer::Each(results, reply));
             }
             Request::All(batches, reply, room) => {
-                if let Some(error) = batches.iter().find_map(|batch| self.check(batch).err()) {
-                    let _ = reply.send(Err(error));
-                    return;
-                }
-                let now = now_millis();
-                let add = |produce| self.add(produce, false, now);
-                match batches.into_iter().map(add).collect() {
-                    Ok(appended) => self.group.answers.push(Answer::All(appended, reply)),
-                    // Not after the check above; if it were, it must not be half there.
-                    Err(error) => {
-                        let _ = reply.send(Err(error));
-                    }
-                }
                 self.group.rooms.push(room);
+                self.admit_all(batches, reply);
             }
             Request::Commit(commit, reply, room) => {
                 self.group.rooms.push(room);
@@ -210,6 +202,27 @@ impl Appender {
             Request::Operation(operation) => {
                 let _ = self.flush();
                 self.operate(operation);
+            }
+        }
+    }
+
+    /// Takes batches that are appended together or not at all.
+    fn admit_all(
+        &mut self,
+        batches: Vec<Produce>,
+        reply: oneshot::Sender<Result<Vec<Appended>, AppendError>>,
+    ) {
+        if let Some(error) = batches.iter().find_map(|batch| self.check(batch).err()) {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let now = now_millis();
+        let add = |produce: &Produce| self.add(produce.clone(), false, now);
+        match batches.iter().map(add).collect() {
+            Ok(appended) => self.group.answers.push(Answer::All(appended, reply, batches)),
+            // Not after the check above; if it were, it must not be half there.
+            Err(error) => {
+                let _ = reply.send(Err(error));
             }
         }
     }

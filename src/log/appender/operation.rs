@@ -17,6 +17,9 @@ const PRODUCER_ID_BLOCK: i64 = 1000;
 
 pub(in crate::log) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
+/// The offset that stands for the end of a partition.
+const TO_THE_END: i64 = -1;
+
 /// See the head of this file.
 #[derive(Debug)]
 pub(in crate::log) enum Operation {
@@ -100,12 +103,12 @@ impl Appender {
     ) -> Result<i64, AppendError> {
         let partition = topic.partition(number).ok_or_else(|| unknown(topic, number))?;
         let tail = &self.tails[partition.slot.0];
-        let offset = if offset < 0 { tail.end } else { offset };
-        if offset > tail.end {
+        let offset = if offset == TO_THE_END { tail.end } else { offset };
+        if offset < 0 || offset > tail.end {
             return Err(AppendError::OffsetOutOfRange(offset));
         }
         let start = tail.start.max(offset);
-        self.move_start(partition.slot, start).map_err(|why| why.to_append())?;
+        self.move_start(partition.slot, start, false).map_err(|why| why.to_append())?;
         Ok(start)
     }
 }

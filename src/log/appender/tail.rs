@@ -25,6 +25,10 @@ pub(in crate::log) struct Tail {
     /// The largest time of append: time does not go back within a partition.
     pub(in crate::log) last_time: i64,
     pub(in crate::log) producers: Producers,
+    /// How far compaction has looked at keys.
+    pub(super) cleaned: i64,
+    /// Segments that begin below it may be replaced behind the last checkpoint.
+    pub(super) replaceable: i64,
     /// Transactions that the current group aborted.
     pub(super) aborted: Vec<Aborted>,
     /// The chunk of the current group that the next batch may join.
@@ -60,6 +64,8 @@ impl Tail {
             position: state.position,
             last_time: state.last_time,
             producers,
+            cleaned: state.cleaned,
+            replaceable: state.replaceable,
             aborted: Vec::new(),
             chunk: None,
             saved: None,
@@ -135,6 +141,8 @@ impl Tail {
             segment: self.active.as_ref().map_or(self.end, |segment| segment.base()),
             position: self.position,
             last_time: self.last_time,
+            cleaned: self.cleaned,
+            replaceable: self.replaceable,
             segments: self
                 .partition
                 .segments()

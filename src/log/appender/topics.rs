@@ -21,7 +21,8 @@ use crate::log::place::{self, Left};
 use crate::log::producer::Producers;
 use crate::log::retention;
 use crate::log::shared::Shared;
-use crate::log::topic::{NewTopic, Topic, TopicConfig, TopicRecord, check_name};
+use crate::log::topic::{NewTopic, Topic, TopicRecord, check_name};
+use crate::log::topic_config::TopicConfig;
 use crate::log::watermarks::Slot;
 
 /// As many as a topic may have: each costs a directory.
@@ -46,20 +47,9 @@ impl Appender {
     }
 
     pub(super) fn create_topic(&mut self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
+        let resolved = judge(&self.shared, &new)?;
         let NewTopic { name, partitions, config, owner } = new;
-        check_name(&name)?;
-        if self.shared.catalog(|topics| topics.by_name(&name).is_some()) {
-            return Err(TopicError::Exists(name));
-        }
-        // Kafka's rule for names of its metrics. It binds who chooses a name, and no instance,
-        // whose topics are named by tables that anybody may create.
-        if owner.is_none() && self.shared.catalog(|topics| topics.collides(&name).is_some()) {
-            let reason = "it differs from another topic's by nothing but '.' and '_'";
-            return Err(TopicError::InvalidName(name, reason));
-        }
-        check_partitions(partitions)?;
         self.claim(&name, 0..partitions)?;
-        let resolved = TopicConfig::resolve(&name, &config, &self.shared.settings)?;
         let record = TopicRecord { id: Uuid::new_v4(), partitions, config, owner };
         self.define(&[Definition::Topic(name.clone(), Some(record.clone()))])?;
         let all = (0..partitions).map(|number| self.new_partition(&name, number)).collect();
@@ -74,6 +64,7 @@ impl Appender {
     ) -> Result<Arc<Topic>, TopicError> {
         let topic = self.find(name)?;
         let mut record = topic.record();
+        let mut keys = Vec::new();
         match change {
             Change::Grow(partitions) => {
                 check_partitions(partitions)?;
@@ -86,6 +77,7 @@ impl Appender {
             }
             Change::Configure(settings) => {
                 for (key, value) in settings {
+                    keys.push(key.clone());
                     match value {
                         Some(value) => record.config.insert(key, value),
                         None => record.config.remove(&key),
@@ -94,7 +86,7 @@ impl Appender {
             }
             Change::Own(owner) => record.owner = owner,
         }
-        let config = TopicConfig::resolve(name, &record.config, &self.shared.settings)?;
+        let config = TopicConfig::changed(name, &record.config, &keys, &self.shared.settings)?;
         if record == topic.record() {
             return Ok(topic);
         }
@@ -120,6 +112,10 @@ impl Appender {
             return Err(failure.into());
         }
         self.shared.change_catalog(|topics| topics.remove(name));
+        // Who waits for records learns that none will come.
+        let slots = topic.all_partitions().iter().map(|partition| partition.slot);
+        let ends: Vec<_> = slots.map(|slot| (slot, self.tails[slot.0].ends())).collect();
+        self.shared.watermarks.publish(&ends);
         for partition in topic.all_partitions() {
             partition.segments().iter().for_each(|segment| segment.bury());
             self.tails[partition.slot.0].active = None;
@@ -178,9 +174,15 @@ impl Appender {
     }
 
     /// Moves the start of a partition, durably, and lets the segments before it go.
-    pub(super) fn move_start(&mut self, slot: Slot, start: i64) -> Result<(), Failure> {
+    /// If that is all of it and `rolls`, the segment that is appended to goes too.
+    pub(super) fn move_start(
+        &mut self,
+        slot: Slot,
+        start: i64,
+        rolls: bool,
+    ) -> Result<(), Failure> {
         let tail = &self.tails[slot.0];
-        if start <= tail.start {
+        if start < tail.start || (start == tail.start && !rolls) {
             return Ok(());
         }
         let (id, number) = (tail.topic.id(), tail.partition.number);
@@ -192,8 +194,15 @@ impl Appender {
         let mut gone = Vec::new();
         tail.partition.change(|segments| {
             let bases: Vec<i64> = segments.iter().map(|segment| segment.base()).collect();
-            gone = segments.drain(..retention::before(&bases, start)).collect();
+            let all = rolls && start == tail.end;
+            let count = if all { bases.len() } else { retention::before(&bases, start) };
+            gone = segments.drain(..count).collect();
         });
+        if tail.partition.segments().is_empty() {
+            // The next append begins a file.
+            tail.active = None;
+            tail.position = 0;
+        }
         for segment in gone {
             segment.retire();
             let removal = Removal::Segment(segment.stem().to_owned());
@@ -207,7 +216,7 @@ impl Appender {
         let due: Vec<(Slot, i64)> =
             self.tails.iter().filter_map(|tail| expired(tail, now)).collect();
         for (slot, start) in due {
-            if let Err(failure) = self.move_start(slot, start) {
+            if let Err(failure) = self.move_start(slot, start, true) {
                 tracing::warn!(%failure, "retention could not move the start of a partition");
                 return;
             }
@@ -249,15 +258,39 @@ fn expired(tail: &Tail, now: i64) -> Option<(Slot, i64)> {
     if !config.delete || tail.partition.is_deleted() {
         return None;
     }
-    let describe = |segment: &Arc<crate::log::segment::Segment>| retention::Sealed {
+    let describe = |segment: &Arc<crate::log::segment::Segment>| retention::Held {
         base: segment.base(),
         size: segment.size(),
         // An index that cannot be read keeps its segment.
         largest_timestamp: segment.largest_timestamp().unwrap_or(i64::MAX),
     };
     let segments: Vec<_> = tail.partition.segments().iter().map(describe).collect();
-    let start = retention::start(&segments, config.retention_ms, config.retention_bytes, now)?;
-    (start > tail.start).then_some((tail.partition.slot, start))
+    let (time, bytes) = (config.retention_ms, config.retention_bytes);
+    let start = retention::start(&segments, tail.end, time, bytes, now)?;
+    // A transaction that is not decided stays whole, with the segment it began in.
+    let open = tail.producers.first_open().unwrap_or(i64::MAX);
+    let start =
+        if start > open { segments.iter().rev().find(|one| one.base <= open)?.base } else { start };
+    let keeps_last = start < tail.end;
+    (start > tail.start || (!keeps_last && !segments.is_empty()))
+        .then_some((tail.partition.slot, start))
+}
+
+/// Whether a topic may be made, and what would hold for it.
+pub(in crate::log) fn judge(shared: &Shared, new: &NewTopic) -> Result<TopicConfig, TopicError> {
+    let NewTopic { name, partitions, config, owner } = new;
+    check_name(name)?;
+    if shared.catalog(|topics| topics.by_name(name).is_some()) {
+        return Err(TopicError::Exists(name.clone()));
+    }
+    // Kafka's rule for names of its metrics. It binds who chooses a name, and no instance,
+    // whose topics are named by tables that anybody may create.
+    if owner.is_none() && shared.catalog(|topics| topics.collides(name).is_some()) {
+        let reason = "it differs from another topic's by nothing but '.' and '_'";
+        return Err(TopicError::InvalidName(name.clone(), reason));
+    }
+    check_partitions(*partitions)?;
+    TopicConfig::resolve(name, config, &shared.settings)
 }
 
 fn check_partitions(partitions: i32) -> Result<(), TopicError> {

@@ -6,24 +6,31 @@
 
 mod reads;
 
+pub use reads::Waiter;
+
 use std::sync::Arc;
 use std::sync::mpsc;
 
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use super::appender::Appender;
 use super::appender::operation::{Change, Operation, Reply};
+use super::appender::topics::judge;
+use super::appender::{Appender, Helpers};
 use super::error::{AppendError, OpenError, TopicError};
 use super::instance_writer::Writer;
-use super::queue::Request;
+use super::queue::{Request, Room};
 use super::recovery::{self, Opened};
 use super::settings::LogSettings;
-use super::shared::Shared;
+use super::shared::{Guard, Shared, broken_by};
 use super::topic::{NewTopic, Topic};
+use super::topic_config::TopicConfig;
 use super::{Appended, Produce, Producer, ballast, catalog, damage, keeper};
 use crate::disk::{Disk, Lock};
 use crate::shutdown::Tasks;
+
+/// The name of the thread that appends.
+const APPENDER: &str = "append to the log";
 
 /// The open log. Cheap to clone; it is closed by [`Log::close`], or when the last clone
 /// is dropped.
@@ -73,8 +80,10 @@ impl Log {
         let (Opened { shared, start, is_new }, lock) = opening.await.map_err(stopped)??;
         let shared = Arc::new(shared);
         let (jobs, keeper) = mpsc::channel();
+        let (compactions, compactor) = mpsc::channel();
         let (outcomes, outcome) = mpsc::channel();
-        let mut appender = Appender::new(Arc::clone(&shared), start, jobs, outcome);
+        let helpers = Helpers { keeper: jobs, compactor: compactions, outcomes: outcome };
+        let mut appender = Appender::new(Arc::clone(&shared), start, helpers);
         let introduced = tasks.spawn_blocking("open the log", move || {
             if is_new {
                 appender.introduce()?;
@@ -83,9 +92,18 @@ impl Log {
         });
         let appender = introduced.await.map_err(stopped)??;
         let (end, ended) = watch::channel(());
-        tasks.spawn_blocking("append to the log", move || work(appender, lock, end));
-        let disk = Arc::clone(&shared.disk);
-        tasks.spawn_blocking("keep the log", move || keeper::run(&disk, &keeper, &outcomes));
+        let guard = |name, is_appender| Guard { shared: Arc::clone(&shared), name, is_appender };
+        let appending = guard(APPENDER, true);
+        tasks
+            .spawn_blocking_critical(appending.name, move || work(&appending, appender, lock, end));
+        let keeping =
+            [(guard("keep the log", false), keeper), (guard("compact the log", false), compactor)];
+        for (guard, jobs) in keeping {
+            let outcomes = outcomes.clone();
+            let name = guard.name;
+            let work = move || keeper::run(&guard.shared, &jobs, &outcomes);
+            tasks.spawn_blocking_critical(name, work);
+        }
         let looking = Arc::clone(&shared);
         tasks.spawn_blocking("look for damage in the log", move || damage::look_at_all(&looking));
         Ok(Self(Arc::new(Inner { shared, tasks: tasks.clone(), ended })))
@@ -108,11 +126,27 @@ impl Log {
     }
 
     pub(in crate::log) fn put(&self, request: Request) -> Result<(), AppendError> {
-        self.shared().queue.put(request).map_err(|_| AppendError::Closed)
+        self.shared().queue.put(request).map_err(|_| self.ended())
     }
 
     pub(in crate::log) fn operate(&self, operation: Operation) -> Result<(), AppendError> {
         self.put(Request::Operation(operation))
+    }
+
+    /// Waits for room in the queue.
+    async fn room(&self, bytes: usize) -> Result<Room, AppendError> {
+        self.shared().queue.room(bytes).await.map_err(|_| self.ended())
+    }
+
+    /// Why an answer did not come.
+    pub(in crate::log) fn ended(&self) -> AppendError {
+        let shared = self.shared();
+        match shared.broken() {
+            Some(reason) => AppendError::ReadOnly(reason),
+            None if shared.queue.is_closed() => AppendError::Closed,
+            // It is about to be told: nothing else drops a request that was taken.
+            None => AppendError::ReadOnly(broken_by(APPENDER)),
+        }
     }
 
     /// Asks the appender for something and waits for the answer.
@@ -122,7 +156,7 @@ impl Log {
     ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
         self.operate(operation(reply))?;
-        answer.await.unwrap_or_else(|_| Err(AppendError::Closed.into()))
+        answer.await.unwrap_or_else(|_| Err(self.ended().into()))
     }
 
     /// What was found damaged of what is stored, each with file and byte.
@@ -153,6 +187,29 @@ impl Log {
     /// Makes a topic; durable when this returns. Dropping the future does not undo it.
     pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
         self.ask(|reply| Operation::CreateTopic(new, reply)).await
+    }
+
+    /// Whether a topic could be made. Nothing is.
+    pub fn judge_topic(&self, new: &NewTopic) -> Result<(), TopicError> {
+        judge(self.shared(), new).map(|_| ())
+    }
+
+    /// Whether settings of a topic could be changed. Nothing is.
+    pub fn judge_settings(
+        &self,
+        name: &str,
+        changes: &[(String, Option<String>)],
+    ) -> Result<(), TopicError> {
+        let topic = self.topic(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        let mut settings = topic.settings().clone();
+        for (key, value) in changes {
+            match value {
+                Some(value) => settings.insert(key.clone(), value.clone()),
+                None => settings.remove(key),
+            };
+        }
+        let keys = changes.iter().map(|(key, _)| key);
+        TopicConfig::changed(name, &settings, keys, &self.shared().settings).map(|_| ())
     }
 
     /// Deletes a topic and its records.
@@ -202,14 +259,15 @@ impl Log {
     ) -> impl Future<Output = Vec<Result<Appended, AppendError>>> + Send + use<> {
         let count = batches.len();
         let bytes = batches.iter().map(|one| one.batch.len()).sum();
-        let queued = self.shared().queue.room(bytes).await.and_then(|room| {
+        let queued = self.room(bytes).await.and_then(|room| {
             let (reply, answer) = oneshot::channel();
             self.put(Request::Each(batches, reply, room)).map(|()| answer)
         });
+        let log = self.clone();
         async move {
             let refuse = |error: AppendError| vec![Err(error); count];
             match queued {
-                Ok(answer) => answer.await.unwrap_or_else(|_| refuse(AppendError::Closed)),
+                Ok(answer) => answer.await.unwrap_or_else(|_| refuse(log.ended())),
                 Err(error) => refuse(error),
             }
         }
@@ -219,10 +277,10 @@ impl Log {
     /// (markers, offsets, state); skips the checks of producers' sequences.
     pub async fn append_atomic(&self, batches: Vec<Produce>) -> Result<Vec<Appended>, AppendError> {
         let bytes = batches.iter().map(|one| one.batch.len()).sum();
-        let room = self.shared().queue.room(bytes).await?;
+        let room = self.room(bytes).await?;
         let (reply, answer) = oneshot::channel();
         self.put(Request::All(batches, reply, room))?;
-        answer.await.unwrap_or(Err(AppendError::Closed))
+        answer.await.unwrap_or_else(|_| Err(self.ended()))
     }
 
     /// Moves the start of a partition up to `offset` (-1: to its end), and returns it.
@@ -258,7 +316,7 @@ impl Log {
 }
 
 /// The appender's life. The lock is given back when everything is written.
-fn work(appender: Appender, lock: Lock, end: watch::Sender<()>) {
+fn work(_guard: &Guard, appender: Appender, lock: Lock, end: watch::Sender<()>) {
     appender.run();
     drop(lock);
     drop(end);

@@ -3,15 +3,39 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::Log;
 use crate::log::error::ReadError;
 use crate::log::partition::Partition;
 use crate::log::reader::{self, Access, Span, Trouble};
+use crate::log::shared::Shared;
 use crate::log::topic::Topic;
+use crate::log::watermarks::Slot;
 use crate::log::{Aborted, Ends};
 use crate::record::batches;
+
+/// Waits for partitions to move. One that moved since it was made wakes the next wait at once.
+#[derive(Debug)]
+pub struct Waiter {
+    shared: Arc<Shared>,
+    slots: Vec<Slot>,
+    number: u64,
+    woken: Arc<Notify>,
+}
+
+impl Waiter {
+    /// Resolves when a partition moved, or its topic was deleted. Cancel safe.
+    pub async fn moved(&self) {
+        self.woken.notified().await;
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.shared.watermarks.wait_no_more(self.number, &self.slots);
+    }
+}
 
 /// How much a scan over a partition reads at once.
 const SCAN_BYTES: usize = 1 << 20;
@@ -113,7 +137,34 @@ impl Log {
         Ok(segments.iter().map(|segment| segment.size()).sum())
     }
 
-    /// Rises with each publication: what waits for records waits here.
+    /// Who waits for records of these partitions. Those that are not there never move.
+    pub fn waiter(&self, partitions: &[(Arc<Topic>, i32)]) -> Waiter {
+        let slot =
+            |(topic, number): &(Arc<Topic>, i32)| find(topic, *number).ok().map(|one| one.slot);
+        let mut slots: Vec<Slot> = partitions.iter().filter_map(slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        let shared = Arc::clone(self.shared());
+        let (number, woken) = shared.watermarks.wait_for(&slots);
+        Waiter { shared, slots, number, woken }
+    }
+
+    /// The record below `limit` with the largest timestamp, the first of several: offset and
+    /// timestamp. Of segments that lie below the limit their indexes tell. Cancel safe.
+    pub async fn newest_time(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        limit: i64,
+    ) -> Result<Option<(i64, i64)>, ReadError> {
+        let found = Arc::clone(find(topic, partition)?);
+        let Ends { log_start, high_watermark, .. } = self.shared().watermarks.get(found.slot);
+        let (start, limit) = (log_start, limit.min(high_watermark));
+        let look = move || reader::newest_time(&found, start, limit, high_watermark);
+        self.off_thread(look).await?.map_err(|trouble| unreadable(trouble, start))
+    }
+
+    /// Rises with each publication.
     pub fn published(&self) -> watch::Receiver<u64> {
         self.shared().watermarks.watch()
     }

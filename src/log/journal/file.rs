@@ -90,6 +90,8 @@ impl Journal {
             }
         }
         journal.retired.make_contiguous().sort_unstable_by_key(|file| file.last);
+        // A process that was killed may have left names that a later crash would take.
+        disk.sync_dir(DIR)?;
         disk.sync_dir("")?;
         Ok(journal)
     }

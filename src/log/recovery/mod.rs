@@ -14,7 +14,7 @@
 
 mod partition;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use partition::Recovering;
 use super::appender::{Pending, Start, Tail};
 use super::catalog::{Catalog, Definitions, METADATA_ID};
 use super::checkpoint::Checkpoint;
+use super::compaction;
 use super::damage::Budget;
 use super::error::OpenError;
 use super::findings::{Damage, Findings};
@@ -37,7 +38,8 @@ use super::segment::Segment;
 use super::settings::LogSettings;
 use super::shared::Shared;
 use super::staged;
-use super::topic::{METADATA_TOPIC, Topic, TopicConfig, TopicRecord};
+use super::topic::{METADATA_TOPIC, Topic, TopicRecord};
+use super::topic_config::TopicConfig;
 use super::watermarks::Watermarks;
 use crate::disk::Disk;
 
@@ -103,6 +105,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         pending: Pending::default(),
         budget: Budget::default(),
         found: Vec::new(),
+        told_replaced: checkpoint.format > 0,
     };
     let mut tails = Vec::new();
     for (name, record) in definitions.topics() {
@@ -256,7 +259,8 @@ fn settle(
 ) -> Result<Checkpoint, OpenError> {
     let checkpoint = Checkpoint { epoch: checkpoint.raised, sequence, ..checkpoint };
     let Pending { dirty, sealed, .. } = std::mem::take(pending);
-    let job = CheckpointJob { checkpoint: checkpoint.clone(), dirty, sealed };
+    let lost = Arc::default();
+    let job = CheckpointJob { checkpoint: checkpoint.clone(), dirty, sealed, lost };
     match job.carry_out(&**disk).result {
         Ok(_) => Ok(checkpoint),
         Err(failure) => Err(doing("write the checkpoint")(io::Error::other(failure.to_string()))),
@@ -270,6 +274,8 @@ struct Opening<'a> {
     watermarks: &'a Watermarks,
     pending: Pending,
     budget: Budget,
+    /// Whether the checkpoint says what compaction may have replaced.
+    told_replaced: bool,
     /// Damage that the operator wants passed.
     found: Vec<Damage>,
 }
@@ -284,12 +290,9 @@ impl Opening<'_> {
         record: TopicRecord,
     ) -> Result<(Arc<Topic>, Vec<Tail>), OpenError> {
         let settings = self.settings;
-        // A setting that a newer version allowed must not keep the log from opening.
-        let config = TopicConfig::resolve(name, &record.config, settings).or_else(|error| {
-            tracing::warn!(topic = name, %error, "a setting of a topic is not understood");
-            TopicConfig::resolve(name, &BTreeMap::new(), settings)
-        });
-        let config = config.map_err(|error| OpenError::Unknown(error.to_string()))?;
+        // A setting that another version allowed must not keep the log from opening.
+        let config = TopicConfig::changed(name, &record.config, [], settings)
+            .map_err(|error| OpenError::Unknown(error.to_string()))?;
         let mut opened = Vec::new();
         for number in 0..record.partitions {
             let key = (record.id, number);
@@ -299,7 +302,8 @@ impl Opening<'_> {
             let segments = recovering.cut(self.disk, &dir, settings, &mut self.pending);
             let segments = segments
                 .map_err(|problem| of_problem(problem, &format!("open partition {dir}")))?;
-            if let Some(lacking) = recovering.lacking().filter(|_| !config.compact) {
+            let judged = self.told_replaced || !config.compact;
+            if let Some(lacking) = recovering.lacking().filter(|_| judged) {
                 refuse_damage(lacking, settings)?;
             }
             if let Some(newest) = segments.last() {
@@ -390,9 +394,11 @@ fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) {
     for (name, record) in definitions.topics() {
         expected.extend((0..record.partitions).map(|number| dir(name, number)));
     }
-    for entry in list(staged::DIR) {
-        let path = format!("{}/{}", staged::DIR, entry.name);
-        told(&path, disk.remove_file(&path));
+    for dir in [staged::DIR, compaction::DIR] {
+        for entry in list(dir) {
+            let path = format!("{dir}/{}", entry.name);
+            told(&path, disk.remove_file(&path));
+        }
     }
     let known: BTreeSet<Uuid> = definitions.topics().map(|(_, record)| record.id).collect();
     for entry in list("").into_iter().filter(|entry| entry.is_dir) {

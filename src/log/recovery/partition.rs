@@ -211,7 +211,9 @@ impl Recovering {
         for (at, base) in all.iter().enumerate() {
             if *base > active || end == 0 {
                 segment::remove(&**disk, &stem(dir, *base))?;
-            } else if all.get(at + 1).is_some_and(|next| *next <= start && *next <= active) {
+            } else if *base < active
+                && all.get(at + 1).copied().unwrap_or(active).min(active) <= start
+            {
                 // Frames may name it.
                 pending.removals.push(Removal::Segment(stem(dir, *base)));
             } else {
@@ -226,18 +228,21 @@ impl Recovering {
         Ok(segments)
     }
 
-    /// What the checkpoint knew, nobody removed, and is not there. Compaction removes on its
-    /// own: to be asked of other topics only.
+    /// What the checkpoint knew, nobody removed, and is not there.
     pub(super) fn lacking(&self) -> Option<&str> {
         self.lacking.as_deref()
     }
 
     /// Looks for a segment that the checkpoint knew and that is not there.
     fn note_missing(&mut self, dir: &str, all: &[i64]) {
-        let PartitionState { start, segments: known, .. } = &self.state;
-        let needed = |at: usize| known.get(at + 1).is_none_or(|(next, _)| next > start);
-        let missing =
-            known.iter().enumerate().find(|(at, (base, _))| needed(*at) && !all.contains(base));
+        let PartitionState { start, replaceable, segments: known, .. } = &self.state;
+        let needed = |at: usize, base: i64| {
+            base >= *replaceable && known.get(at + 1).is_none_or(|(next, _)| next > start)
+        };
+        let missing = known
+            .iter()
+            .enumerate()
+            .find(|(at, (base, _))| needed(*at, *base) && !all.contains(base));
         if let Some((_, (base, _))) = missing {
             self.lacking = Some(format!("{} is missing", log_path(&stem(dir, *base))));
         }
@@ -262,7 +267,8 @@ impl Recovering {
             return Err(too_short(&path, length, size));
         }
         let known = self.state.segments.iter().find(|(known, _)| *known == base);
-        if let Some((_, written)) = known.filter(|(_, written)| size < *written) {
+        let replaceable = base < self.state.replaceable;
+        if let Some((_, written)) = known.filter(|(_, written)| size < *written && !replaceable) {
             self.lacking.get_or_insert_with(|| shorter(&path, size, *written));
         }
         if length > size {

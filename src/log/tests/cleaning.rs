@@ -40,7 +40,8 @@ fn segments(disk: &Simulated, dir: &str) -> usize {
 async fn retention_by_size_moves_the_start_and_deletes_files() {
     let disk = Simulated::new();
     let (log, tasks) = open_quick(&disk).await;
-    let config = BTreeMap::from([("retention.bytes".to_owned(), "8000".to_owned())]);
+    let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let config = [("retention.bytes", "8000"), ("retention.ms", "-1")].map(text).into();
     let new = NewTopic { name: "t".to_owned(), partitions: 1, config, owner: None };
     let t = log.create_topic(new).await.unwrap();
     for n in 0..30 {
@@ -74,11 +75,38 @@ async fn retention_by_time_keeps_what_is_young() {
         append(&log, &t, 0, &[&value]).await;
         assert!(append(&log, &young, 0, &[&value]).await.log_append_time.is_some());
     }
-    until("the old segments are gone", async || segments(&disk, "old-0") == 1).await;
+    until("the old segments are gone", async || segments(&disk, "old-0") == 0).await;
     assert_eq!(values(&log, "young", 0).await.len(), 12);
     for piece in log.read_all(&young, 0).await.unwrap() {
         assert!(batches(&piece).all(|batch| batch.unwrap().head().has_append_time()));
     }
+}
+
+/// Kafka rolls the segment that is appended to when all its records are too old.
+#[tokio::test]
+async fn a_record_goes_by_its_age_though_nothing_follows_it() {
+    let disk = Simulated::new();
+    let (log, tasks) = open_quick(&disk).await;
+    let t = topic(&log, "t", 1).await;
+    let mut end = 0;
+    for round in 0..3 {
+        append(&log, &t, 0, &["of 1970"]).await;
+        end += 1;
+        let start = || log.ends(&[(Arc::clone(&t), 0)]).pop().unwrap().unwrap().log_start;
+        until("the record is gone", async || start() == end).await;
+        until("so is its file", async || segments(&disk, "t-0") == 0).await;
+        assert_eq!(values(&log, "t", 0).await, [], "round {round}");
+    }
+    let crashed = disk.crash(Freeze::Lose);
+    drop(log);
+    tasks.join().await;
+    let (log, tasks) = open(Arc::new(crashed.clone())).await;
+    let t = log.topic("t").unwrap();
+    assert_eq!(append(&log, &t, 0, &["next"]).await.base_offset, end);
+    log.close().await;
+    tasks.join().await;
+    let (log, _tasks) = open(Arc::new(crashed)).await;
+    assert_eq!(values(&log, "t", 0).await, [(end, "next".to_owned())]);
 }
 
 #[tokio::test]
@@ -105,7 +133,10 @@ async fn a_deleted_topic_is_gone_and_its_name_is_free() {
     append(&log, &old, 0, &["old"]).await;
     log.delete_topic("t").await.unwrap();
     assert!(log.read(&old, 0, 0, 1, 100, true).await.is_err());
-    let new = topic(&log, "t", 1).await;
+    // The batches of these tests have times of 1970.
+    let config = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
+    let new = NewTopic { name: "t".to_owned(), partitions: 1, config, owner: None };
+    let new = log.create_topic(new).await.unwrap();
     assert_ne!(new.id(), old.id());
     assert_eq!(append(&log, &new, 0, &["new"]).await.base_offset, 0);
     let crashed = disk.crash(Freeze::Lose);

@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -136,7 +137,8 @@ async fn session(disk: &Simulated) -> Option<Run> {
     drop(writer);
     log.close().await;
     drop(log);
-    assert_eq!(tasks.join().await, Vec::<&str>::new());
+    let panicked = tasks.join().await;
+    assert!(panicked.is_empty() || disk.panics(), "{panicked:?}");
     run
 }
 
@@ -197,6 +199,14 @@ async fn a_crash_at_any_sync_keeps_a_prefix_of_whole_transactions() {
             let twice = crash_again(&disk.crash(Freeze::Lose)).await;
             check(&twice, &before, &format!("twice behind sync {n}")).await;
         }
+        if n % 3 == 0 || long() {
+            // Killed, started again, and only then the power fails.
+            let killed = disk.crash(Freeze::Keep);
+            killed.freeze_at_sync(4 + n * 7 % 40);
+            let after = session(&killed).await;
+            let what = format!("killed behind sync {n}, then lost");
+            check(&killed.crash(Freeze::Lose), after.as_ref().unwrap_or(&before), &what).await;
+        }
         let crashed = disk.crash(Freeze::Lose);
         check(&crashed, &before, &format!("lost behind sync {n}")).await;
         for tear in 0..tears {
@@ -235,6 +245,55 @@ async fn an_error_of_the_disk_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_without_room_loses_nothing() {
     fail_each_call(rustix::io::Errno::NOSPC.raw_os_error(), "ENOSPC").await;
+}
+
+/// Whichever thread it is: everybody gets an answer, and what was acknowledged is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_any_part_hangs_nobody_and_loses_nothing() {
+    let disk = Simulated::new();
+    session(&disk).await.unwrap();
+    let step = if long() { 1 } else { 11 };
+    for n in (1..=disk.calls()).step_by(step) {
+        let disk = Simulated::new();
+        disk.panic_in_call(n);
+        let case = format!("a panic in call {n}");
+        let before = tokio::time::timeout(Duration::from_secs(60), session(&disk)).await;
+        let before = before.unwrap_or_else(|_| panic!("{case}: it hangs")).unwrap_or_default();
+        check(&disk.crash(Freeze::Lose), &before, &case).await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_appender_or_its_helpers_is_told_to_whoever_asks() {
+    for helper in [false, true] {
+        let disk = Simulated::new();
+        let (log, tasks) = open(Arc::new(disk.clone())).await;
+        let failed = tasks.failed();
+        super::append(&log, &super::topic(&log, "t", 1).await, 0, &["kept"]).await;
+        if helper {
+            disk.panic_for("checkpoint.new");
+        } else {
+            disk.panic_in_call(disk.calls() + 1);
+        }
+        let topic = log.topic("t").unwrap();
+        let mut refused = None;
+        for n in 0..400 {
+            let batch = super::batch(&[&format!("{n}{}", "x".repeat(1000))]);
+            let produce = crate::log::Produce { topic: topic.clone(), partition: 0, batch };
+            if let Err(error) = log.append(vec![produce]).await.pop().unwrap() {
+                refused = Some(error.to_string());
+                break;
+            }
+        }
+        let refused = refused.unwrap();
+        assert!(refused.contains("an error in the program ended the task"), "{refused}");
+        let name = failed.await;
+        assert!(refused.contains(name), "{refused} does not name {name}");
+        assert!(log.new_producer_ids(1).await.is_err());
+        log.close().await;
+        drop(log);
+        assert_eq!(tasks.join().await, [name]);
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{append, open, small, topic, values};
 use crate::disk::{Disk, Freeze, Mode, Simulated};
-use crate::log::{Log, OpenError, ReadError, StateKind, StateWrite, Writer};
+use crate::log::{Log, LogSettings, OpenError, ReadError, StateKind, StateWrite, Writer};
 use crate::record::{BatchBuilder, batches};
 use crate::shutdown::Tasks;
 
@@ -240,5 +240,35 @@ async fn no_index_is_taken_for_damaged_that_nobody_harmed() {
             log.close().await;
             tasks.join().await;
         }
+    }
+}
+
+/// Many partitions, each with a little: more than a start looks at.
+#[tokio::test]
+async fn a_start_after_a_clean_stop_finds_nothing_wrong_with_many_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(crate::disk::Real::new(dir.path()).unwrap());
+    for start in 0..3 {
+        let tasks = Tasks::new();
+        let log = Log::open(Arc::clone(&disk), LogSettings::default(), &tasks).await.unwrap();
+        let (damaged, _) = damaged_indexes(&log);
+        assert_eq!(damaged, Vec::<String>::new(), "start {start}");
+        let topic = match log.topic("many") {
+            Some(topic) => topic,
+            None => topic(&log, "many", 300).await,
+        };
+        let produce = |partition| {
+            let mut builder = BatchBuilder::default();
+            builder.push(None, Some(&[b'x'; 2000]), &[]);
+            let mut batch = builder.finish();
+            batch.seal(crate::clock::now_millis());
+            crate::log::Produce { topic: Arc::clone(&topic), partition, batch: batch.into_bytes() }
+        };
+        for _ in 0..=start {
+            let all = log.append((0..300).map(produce).collect()).await;
+            assert!(all.iter().all(Result::is_ok));
+        }
+        log.close().await;
+        tasks.join().await;
     }
 }

@@ -89,3 +89,38 @@ async fn a_failed_sync_makes_the_log_read_only_until_it_is_opened_again() {
     let log = Log::open(Arc::new(disk), small(), &tasks).await.unwrap();
     try_append(&log, &log.topic("t").unwrap(), "fourth").await.unwrap();
 }
+
+/// A consumer's offsets go through while producers beside it are refused; positions of an
+/// instance, which free nothing, do not.
+#[tokio::test]
+async fn offsets_of_groups_go_through_on_a_full_disk_beside_producers_that_retry() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    let offsets = topic(&log, "__consumer_offsets", 1).await;
+    let mut writer = log.writer("example", "sluice");
+    writer.open().await.unwrap();
+    try_append(&log, &t, "x").await.unwrap();
+    let keyed = || {
+        let mut builder = crate::record::BatchBuilder::default();
+        builder.push(Some(b"group"), Some(b"offset"), &[]);
+        let mut batch = builder.finish();
+        batch.seal(1000);
+        Produce { topic: Arc::clone(&offsets), partition: 0, batch: batch.into_bytes() }
+    };
+    log.append_atomic(vec![keyed()]).await.unwrap();
+    disk.set_capacity(Some(1 << 20));
+    let large = "x".repeat(3000);
+    fill(&log, &t, &large).await;
+    for n in 0..10 {
+        // In one group: the appender takes all that waits.
+        let refused =
+            log.enqueue(vec![Produce { topic: t.clone(), partition: 0, batch: batch(&[&large]) }]);
+        let (refused, committed) = tokio::join!(refused, log.append_atomic(vec![keyed()]));
+        assert!(committed.is_ok(), "commit {n}: {committed:?}");
+        assert_eq!(refused.await, [Err(AppendError::Full)]);
+    }
+    let position = bytes::Bytes::from_static(b"idle");
+    let receipt = writer.commit(position, Vec::new()).await.unwrap().await;
+    assert!(matches!(receipt, Err(crate::log::WriterError::Full)), "{receipt:?}");
+}

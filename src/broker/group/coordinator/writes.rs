@@ -44,7 +44,7 @@ impl Coordinator {
         }
         held.writing = true;
         let (writer, name) = (Arc::clone(self), name.to_owned());
-        self.tasks.spawn("write group", async move { writer.write_out(&name).await });
+        self.tasks.spawn_critical("write group", async move { writer.write_out(&name).await });
     }
 
     /// Writes what the group has to write until there is nothing left.

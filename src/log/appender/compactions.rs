@@ -1,0 +1,154 @@
+//! Compactions: which are asked of the keeper, and what it proposes put in place.
+//!
+//! What holds: the keeper builds files aside; only here are they put in the place of others,
+//! after a look whether the old segment is still what the partition has. A checkpoint says
+//! what may be replaced before anything is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Appender, Failure};
+use crate::clock::now_millis;
+use crate::log::compaction::{CompactionJob, Replaced, put_in_place};
+use crate::log::keeper::Job;
+use crate::log::segment::Segment;
+use crate::log::watermarks::Slot;
+
+/// A ratio of 1, as topics have it.
+const WHOLE: u64 = 1_000_000;
+
+/// A compaction that the keeper has.
+#[derive(Debug)]
+pub(super) struct Compacting {
+    /// The base of the first segment that is not to be compacted.
+    before: i64,
+    /// What has to be compacted behind it: a checkpoint has passed more meanwhile.
+    next: Option<i64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Appender {
+    /// Of partitions that were rolled before the checkpoint, what was sealed then.
+    pub(super) fn start_compactions(&mut self, compactable: &BTreeMap<Slot, i64>) {
+        for (slot, before) in compactable {
+            if let Some(compacting) = self.compacting.get_mut(slot) {
+                compacting.next = Some(*before);
+            } else if self.is_worth_it(*slot, *before) {
+                self.start_compaction(*slot, *before);
+            }
+        }
+    }
+
+    /// Whether enough was appended since the last compaction: `min.cleanable.dirty.ratio`.
+    fn is_worth_it(&self, slot: Slot, before: i64) -> bool {
+        let tail = &self.tails[slot.0];
+        let segments = tail.partition.segments();
+        let (mut dirty, mut total) = (0, 0);
+        for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.base() < before) {
+            total += segment.size();
+            if segments.get(at + 1).is_none_or(|next| next.base() > tail.cleaned) {
+                dirty += segment.size();
+            }
+        }
+        let least = u64::from(tail.topic.config().min_dirty_ratio);
+        dirty > 0 && u128::from(dirty) * u128::from(WHOLE) > u128::from(total) * u128::from(least)
+    }
+
+    fn start_compaction(&mut self, slot: Slot, before: i64) {
+        let tail = &self.tails[slot.0];
+        let config = tail.topic.config();
+        if tail.partition.is_deleted() || !config.compact {
+            return;
+        }
+        let mut segments = tail.partition.segments();
+        segments.retain(|segment| segment.base() < before && !segment.is_retired());
+        let stop = Arc::new(AtomicBool::new(false));
+        let job = CompactionJob {
+            slot,
+            topic: tail.topic.id(),
+            number: tail.partition.number,
+            segments,
+            // What is not decided yet has no newest record.
+            end: tail.producers.first_open().map_or(before, |open| open.min(before)),
+            cleaned: tail.cleaned,
+            aborted: tail.partition.aborted(i64::MIN, i64::MAX),
+            keys: self.shared.settings.compaction_keys,
+            now: now_millis(),
+            delete_retention_ms: config.delete_retention_ms,
+            interval: self.shared.settings.index_interval_bytes,
+            stop: Arc::clone(&stop),
+        };
+        if self.helpers.compactor.send(Job::Compaction(job)).is_ok() {
+            self.compacting.insert(slot, Compacting { before, next: None, stop });
+        }
+    }
+
+    /// Puts a compacted segment in its place, if that is still what it was made of.
+    pub(super) fn replace_segment(&mut self, slot: Slot, replaced: &Replaced) {
+        let Replaced { old, new } = replaced;
+        let Some(compacting) = self.compacting.get(&slot) else { return };
+        let stop = Arc::clone(&compacting.stop);
+        let partition = Arc::clone(&self.tails[slot.0].partition);
+        if self.read_only.is_some() || partition.is_deleted() {
+            stop.store(true, Ordering::Release);
+        }
+        let is_there = partition.segments().iter().any(|one| Arc::ptr_eq(one, old));
+        if stop.load(Ordering::Acquire) || !is_there {
+            new.iter().for_each(|new| new.discard(&*self.shared.disk));
+            return;
+        }
+        let disk = &self.shared.disk;
+        let placed = old.retire_open().and_then(|()| put_in_place(&**disk, old, new.as_ref()));
+        let indexed = match placed {
+            Ok(indexed) => indexed,
+            Err(error) => {
+                let path = old.path();
+                tracing::warn!(%error, path, "a compacted segment could not be put in place");
+                // What has a newer record behind it must not outlive that one's tombstone.
+                stop.store(true, Ordering::Release);
+                new.iter().for_each(|new| new.discard(&**disk));
+                old.unretire();
+                return;
+            }
+        };
+        let interval = self.shared.settings.index_interval_bytes;
+        let new = new.as_ref().map(|new| {
+            Arc::new(Segment::new(disk, &partition.dir, old.base(), new.size, interval, indexed))
+        });
+        if let Some(Err(error)) = new.as_ref().filter(|_| !indexed).map(|new| new.load_index()) {
+            self.lose(format!("read {}: {error}", old.path()));
+        }
+        let disk = &self.shared.disk;
+        partition.change(|segments| {
+            if let Some(at) = segments.iter().position(|one| Arc::ptr_eq(one, old)) {
+                segments.splice(at..=at, new);
+            }
+        });
+        if let Err(error) = disk.sync_dir(&partition.dir) {
+            stop.store(true, Ordering::Release);
+            self.lose(Failure::of_sync(&partition.dir, &error).to_string());
+        }
+    }
+
+    /// The keeper is done with a partition. `cleaned` is how far it came.
+    pub(super) fn compaction_ended(&mut self, slot: Slot, cleaned: Option<i64>) {
+        let Some(ended) = self.compacting.remove(&slot) else { return };
+        let Compacting { before, next, stop } = ended;
+        let Some(cleaned) = cleaned.filter(|_| !stop.load(Ordering::Acquire)) else { return };
+        let tail = &mut self.tails[slot.0];
+        let has_moved = cleaned > tail.cleaned;
+        tail.cleaned = tail.cleaned.max(cleaned);
+        if has_moved && cleaned < before {
+            let before = next.unwrap_or(before);
+            self.start_compaction(slot, before);
+        } else if let Some(before) = next.filter(|before| self.is_worth_it(slot, *before)) {
+            self.start_compaction(slot, before);
+        }
+    }
+
+    /// Asks for no more of what is being compacted.
+    pub(super) fn stop_compactions(&self) {
+        self.compacting.values().for_each(|one| one.stop.store(true, Ordering::Release));
+    }
+}

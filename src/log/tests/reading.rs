@@ -1,0 +1,78 @@
+//! Who waits for what, and what is found by time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Random, append, open, topic};
+use crate::disk::{Freeze, Simulated};
+use crate::log::{Log, Produce, Topic};
+use crate::record::BatchBuilder;
+
+async fn is_woken(waiter: &crate::log::Waiter) -> bool {
+    tokio::time::timeout(Duration::from_millis(100), waiter.moved()).await.is_ok()
+}
+
+#[tokio::test]
+async fn who_waits_is_woken_by_its_own_partitions_only() {
+    let (log, _tasks) = open(Arc::new(Simulated::new())).await;
+    let (own, other) = (topic(&log, "own", 2).await, topic(&log, "other", 1).await);
+    let waiter = log.waiter(&[(own.clone(), 0), (own.clone(), 1)]);
+    append(&log, &other, 0, &["x"]).await;
+    assert!(!is_woken(&waiter).await, "by another topic");
+    for partition in 0..2 {
+        append(&log, &own, partition, &["x"]).await;
+        assert!(is_woken(&waiter).await, "by partition {partition}");
+    }
+    log.delete_records(&own, 0, -1).await.unwrap();
+    assert!(is_woken(&waiter).await, "by a move of the start");
+    log.delete_topic("own").await.unwrap();
+    assert!(is_woken(&waiter).await, "by the deletion");
+    drop(waiter);
+    assert_eq!(log.shared().watermarks.count_waiting(), 0);
+}
+
+async fn append_at(log: &Log, topic: &Arc<Topic>, times: &[i64]) {
+    for time in times {
+        let mut builder = BatchBuilder::default();
+        builder.push(None, Some(&[b'x'; 300]), &[]);
+        let mut batch = builder.finish();
+        batch.seal(*time);
+        let produce = Produce { topic: Arc::clone(topic), partition: 0, batch: batch.into_bytes() };
+        log.append(vec![produce]).await.pop().unwrap().unwrap();
+    }
+}
+
+/// Times at random, over many segments: the first of the largest, whatever the start and limit.
+#[tokio::test]
+async fn the_newest_time_is_that_of_the_records_between_start_and_limit() {
+    for seed in 0..8 {
+        let mut random = Random::new(seed);
+        let disk = Simulated::new();
+        let (log, tasks) = open(Arc::new(disk.clone())).await;
+        let config = [("retention.ms".to_owned(), "-1".to_owned())].into();
+        let new = crate::log::NewTopic { name: "t".to_owned(), partitions: 1, config, owner: None };
+        let t = log.create_topic(new).await.unwrap();
+        let time = |random: &mut Random| i64::try_from(1000 + random.below(50)).unwrap();
+        let times: Vec<i64> = (0..60).map(|_| time(&mut random)).collect();
+        append_at(&log, &t, &times).await;
+        let start = random.below(times.len());
+        log.delete_records(&t, 0, i64::try_from(start).unwrap()).await.unwrap();
+        for reopened in [false, true] {
+            let log = if reopened {
+                open(Arc::new(disk.crash(Freeze::Lose))).await.0
+            } else {
+                log.clone()
+            };
+            let t = log.topic("t").unwrap();
+            for limit in start..=times.len() {
+                let within = times.iter().enumerate().take(limit).skip(start);
+                let newest = within.rev().max_by_key(|(_, time)| **time);
+                let expected = newest.map(|(at, time)| (i64::try_from(at).unwrap(), *time));
+                let found = log.newest_time(&t, 0, i64::try_from(limit).unwrap()).await.unwrap();
+                assert_eq!(found, expected, "seed {seed}, {start}..{limit}, reopened: {reopened}");
+            }
+        }
+        drop(log);
+        tasks.join().await;
+    }
+}

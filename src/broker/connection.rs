@@ -3,7 +3,9 @@
 //! In: any stream of bytes, and the broker. Out: answers, first in, first out, as the
 //! protocol demands. Always: one request at a time is worked on, save that Produce requests
 //! in a row are handed to the log one after the other and awaited together (a pipelining
-//! producer shares its syncs); whatever a client sends ends at most its own connection.
+//! producer shares its syncs); whatever a client sends ends at most its own connection. While
+//! a request is worked on the next one is read, so that a client that goes away is noticed;
+//! one that takes nothing of its answer for [`PATIENCE`] is closed.
 //!
 //! Select priorities: an answer that is ready, the stop of the server, the next frame, the
 //! end of patience with a silent client.
@@ -28,6 +30,8 @@ use super::versions::Api;
 /// Produce requests of one connection that may wait for the log at once. Java and
 /// librdkafka send five at most.
 const PRODUCES_IN_FLIGHT: usize = 8;
+/// How long a client may take nothing of an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may take to accept its last answer once the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -45,6 +49,8 @@ pub(crate) enum Error {
     Send(#[source] std::io::Error),
     #[error("the client did not take its answer while the server stops")]
     Stopped,
+    #[error("the client went away while its request was worked on")]
+    Gone,
     #[error("silent for {0:?}")]
     Idle(Duration),
 }
@@ -67,7 +73,7 @@ where
 {
     let inbox = Inbox::new(broker.settings.max_request_bytes);
     let answers = FuturesOrdered::new();
-    let mut connection = Connection { stream, peer, broker, stop, inbox, answers };
+    let mut connection = Connection { stream, peer, broker, stop, inbox, answers, ahead: None };
     connection.run().await
 }
 
@@ -79,6 +85,8 @@ struct Connection<S> {
     inbox: Inbox,
     /// Produce requests that wait for the log.
     answers: FuturesOrdered<Answering>,
+    /// What was read while a request was worked on; nothing more is read then.
+    ahead: Option<Bytes>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -96,6 +104,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn event(&mut self) -> Result<Event, Error> {
         let idle = Duration::from_millis(self.broker.settings.max_idle_ms);
         let waiting = self.answers.len();
+        if waiting < PRODUCES_IN_FLIGHT
+            && let Some(frame) = self.ahead.take()
+        {
+            return Ok(Event::Frame(Some(frame)));
+        }
         tokio::select! {
             biased;
             Some(answer) = self.answers.next() => Ok(Event::Answer(answer)),
@@ -110,6 +123,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn take(&mut self, frame: Bytes) -> Result<(), Error> {
         let request = dispatch::open(frame)?;
         let produces = request.api() == Some(Api::Produce);
+        let request_waits =
+            matches!(request.api(), Some(Api::Fetch | Api::JoinGroup | Api::SyncGroup));
+        let mut closed = false;
         let broker = Arc::clone(&self.broker);
         let queued = Arc::new(Notify::new());
         let (peer, stop) = (self.peer.clone(), self.stop.clone());
@@ -126,7 +142,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(());
         }
         self.drain().await?;
-        let answer = answering.await?;
+        let ends_with_client = request_waits;
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut answering => break answer?,
+                frame = self.inbox.next(&mut self.stream), if self.ahead.is_none() && !closed => match frame? {
+                    Some(frame) => self.ahead = Some(frame),
+                    // Nobody is there to take what it would wait for.
+                    None if ends_with_client => return Err(Error::Gone),
+                    None => closed = true,
+                }
+            }
+        };
         self.send(answer).await
     }
 
@@ -143,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let stop = self.stop.clone();
         tokio::select! {
             biased;
-            sent = pieces.send(&mut self.stream) => sent.map_err(Error::Send),
+            sent = pieces.send(&mut self.stream, PATIENCE) => sent.map_err(Error::Send),
             () = async { stop.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => {
                 Err(Error::Stopped)
             }

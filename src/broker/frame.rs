@@ -8,9 +8,13 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::answers::Held;
 
 /// Bytes before a frame's content.
 const LENGTH_BYTES: usize = 4;
@@ -86,12 +90,19 @@ pub(crate) struct Pieces {
     encoded: BytesMut,
     done: VecDeque<Bytes>,
     bytes: usize,
+    /// The room of the answer among all, given back when it is sent.
+    held: Option<Held>,
 }
 
 impl Pieces {
     /// Where to encode what comes next.
     pub(crate) fn encode(&mut self) -> &mut BytesMut {
         &mut self.encoded
+    }
+
+    /// Holds room until it is sent or dropped.
+    pub(crate) fn hold(&mut self, held: Option<Held>) {
+        self.held = held;
     }
 
     /// Puts stored bytes behind all so far, without copying them.
@@ -115,16 +126,28 @@ impl Pieces {
         self.done.into_iter().flatten().collect::<Vec<u8>>().into()
     }
 
-    /// Sends the pieces as one frame, its length first. Not cancel safe: a cancelled frame
-    /// is half sent, and the connection has to be closed.
-    pub(crate) async fn send(mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    /// Sends the pieces as one frame, its length first. `TimedOut` if the other side takes
+    /// nothing of it for as long as `patience`. Not cancel safe: a cancelled frame is half
+    /// sent, and the connection has to be closed.
+    pub(crate) async fn send(
+        mut self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        patience: Duration,
+    ) -> io::Result<()> {
         self.seal();
         let length = i32::try_from(self.bytes).map_err(io::Error::other)?;
         let mut head = BytesMut::with_capacity(LENGTH_BYTES);
         head.put_i32(length);
         self.done.push_front(head.freeze());
-        stream.write_all_buf(&mut Queue(self.done)).await?;
-        stream.flush().await
+        let mut queue = Queue(self.done);
+        let slow = |_| io::Error::from(io::ErrorKind::TimedOut);
+        while queue.has_remaining() {
+            let written = timeout(patience, stream.write_buf(&mut queue)).await.map_err(slow)??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        timeout(patience, stream.flush()).await.map_err(slow)?
     }
 }
 
@@ -204,6 +227,32 @@ mod tests {
         assert!(inbox.buffer.capacity() < 64 * 1024);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_for_too_long_gets_no_more_and_who_is_slow_gets_all() {
+        let answer = || {
+            let mut pieces = Pieces::default();
+            pieces.push(Bytes::from(vec![7; 10_000]));
+            pieces
+        };
+        let patience = Duration::from_secs(10);
+        let (mut near, mut far) = tokio::io::duplex(100);
+        let slow = async move {
+            let mut taken = vec![0; 50];
+            for _ in 0..200 {
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                far.read_exact(&mut taken).await.unwrap();
+            }
+            far
+        };
+        let (sent, _far) = tokio::join!(answer().send(&mut near, patience), slow);
+        sent.unwrap();
+        let (mut near, _far) = tokio::io::duplex(100);
+        let began = tokio::time::Instant::now();
+        let error = answer().send(&mut near, patience).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), patience);
+    }
+
     #[tokio::test]
     async fn pieces_go_out_in_order_as_one_frame() {
         let mut pieces = Pieces::default();
@@ -211,7 +260,7 @@ mod tests {
         pieces.push(Bytes::from_static(b"stored"));
         pieces.encode().put_slice(b"cd");
         let mut sent = Vec::new();
-        pieces.send(&mut sent).await.unwrap();
+        pieces.send(&mut sent, Duration::from_secs(1)).await.unwrap();
         assert_eq!(sent, b"\0\0\0\x0aabstoredcd");
     }
 }

@@ -14,6 +14,7 @@
 //! - a topic that an instance writes takes no Produce from clients, `__*` topics never do.
 
 mod access;
+mod answers;
 mod api;
 mod call;
 mod config_keys;
@@ -35,6 +36,7 @@ use tokio::sync::Semaphore;
 use crate::log::{Log, ReadError};
 use crate::shutdown::Tasks;
 
+use answers::Answers;
 use api::init_producer_id::ProducerIds;
 use call::Peer;
 use group::Coordinator;
@@ -80,6 +82,7 @@ pub struct Broker {
     settings: BrokerSettings,
     groups: Arc<Coordinator>,
     producer_ids: ProducerIds,
+    answers: Answers,
 }
 
 /// Restores the groups, then serves the listeners until `tasks` is cancelled, and returns
@@ -102,7 +105,8 @@ impl Broker {
         tasks: &Tasks,
     ) -> Result<Arc<Self>, Error> {
         let groups = Coordinator::open(log.clone(), settings.groups.clone(), tasks.child()).await?;
-        Ok(Arc::new(Self { log, settings, groups, producer_ids: ProducerIds::default() }))
+        let (producer_ids, answers) = (ProducerIds::default(), Answers::default());
+        Ok(Arc::new(Self { log, settings, groups, producer_ids, answers }))
     }
 
     /// Serves the listeners until `tasks` is cancelled; requests in hand are answered.
@@ -117,8 +121,9 @@ impl Broker {
             tracing::info!(address = %listener.socket.local_addr()?, "serving Kafka clients");
             let (broker, permits) = (Arc::clone(self), Arc::clone(&permits));
             let owner = connections.clone();
-            connections
-                .spawn("accept", async move { broker.accept(listener, permits, owner).await });
+            connections.spawn_critical("accept", async move {
+                broker.accept(listener, permits, owner).await;
+            });
         }
         connections.token().cancelled().await;
         connections.join().await;

@@ -187,7 +187,11 @@ impl CompactionJob {
             }
             Ok(true)
         })?;
-        let Some(new) = aside.end()? else { return Ok(None) };
+        let new = match aside.end()? {
+            Ended::Same => return Ok(None),
+            Ended::Empty => None,
+            Ended::Built(new) => Some(new),
+        };
         // Who reads the old one goes on to read it, without its index on the disk.
         old.load_index()?;
         Ok(Some(Replaced { old: Arc::clone(old), new }))
@@ -209,6 +213,15 @@ fn note_keys(batch: &BatchView<'_>, newest: &mut Newest) -> bool {
         }
     }
     true
+}
+
+/// What became of a segment aside.
+enum Ended {
+    /// Nothing differs from the old one.
+    Same,
+    /// Nothing stayed.
+    Empty,
+    Built(Built),
 }
 
 /// A segment that is being built: there is a file from the first batch on that changes.
@@ -256,16 +269,15 @@ impl<'a> Aside<'a> {
         Ok(())
     }
 
-    /// `None` if nothing differs.
-    fn end(mut self) -> io::Result<Option<Option<Built>>> {
-        let Some(file) = self.file.take() else { return Ok(None) };
+    fn end(mut self) -> io::Result<Ended> {
+        let Some(file) = self.file.take() else { return Ok(Ended::Same) };
         if self.size == 0 {
             remove(self.disk, &self.stem)?;
-            return Ok(Some(None));
+            return Ok(Ended::Empty);
         }
         file.sync()?;
         self.index.write(self.disk, &self.stem, true)?;
-        Ok(Some(Some(Built { stem: self.stem, size: self.size })))
+        Ok(Ended::Built(Built { stem: self.stem, size: self.size }))
     }
 }
 

@@ -128,10 +128,11 @@ impl TopicConfig {
             "delete.retention.ms" => self.delete_retention_ms = long(value, 0)?,
             "min.cleanable.dirty.ratio" => self.min_dirty_ratio = ratio(value)?,
             // One node, one writer thread, one way to flush: there is nothing to choose.
-            "flush.messages" | "flush.ms" | "max.compaction.lag.ms" => {
-                long(value, if key == "flush.ms" { 0 } else { 1 })?;
+            "flush.messages" | "max.compaction.lag.ms" => {
+                long(value, 1)?;
             }
             "file.delete.delay.ms"
+            | "flush.ms"
             | "message.timestamp.after.max.ms"
             | "message.timestamp.before.max.ms"
             | "message.timestamp.difference.max.ms"
@@ -208,14 +209,16 @@ fn ratio(value: &str) -> Result<u32, &'static str> {
 mod tests {
     use super::*;
 
+    /// A key, values that are taken, and values that are refused.
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a [&'a str]]);
+
     const LONG: &[&str] = &["", "abc", "1.5", "9223372036854775808", "1e3"];
     const INT: &[&str] = &["", "abc", "2147483648", "8589934592", "-2147483649"];
     const SWITCH: &[&str] = &["", "yes", "1", "on"];
 
-    /// Key, values that Kafka 4.3 takes, and values that it refuses.
     #[test]
     fn each_setting_takes_what_kafka_takes() {
-        let table: &[(&str, &[&str], &[&[&str]])] = &[
+        let table: &[Row<'_>] = &[
             ("cleanup.policy", &["delete", "compact", "compact,delete"], &[&["x", "delete,x"]]),
             ("compression.type", &["producer", "zstd", "uncompressed"], &[&["", "brotli", "none"]]),
             ("delete.retention.ms", &["0", "1"], &[LONG, &["-1"]]),

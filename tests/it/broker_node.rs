@@ -26,12 +26,17 @@ pub(crate) struct Node {
 impl Node {
     /// Four partitions for topics that are made by asking; groups do not wait for more.
     pub(crate) async fn start(folder: &Path) -> Self {
+        let settings = BrokerSettings { num_partitions: 4, ..BrokerSettings::default() };
+        Self::start_with(folder, settings).await
+    }
+
+    /// With other settings; groups do not wait for more.
+    pub(crate) async fn start_with(folder: &Path, mut settings: BrokerSettings) -> Self {
         let (clients, log_tasks) = (Tasks::new(), Tasks::new());
         let disk = Arc::new(Real::new(folder).unwrap());
         let log = Log::open(disk, LogSettings::default(), &log_tasks).await.unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap().to_string();
-        let mut settings = BrokerSettings { num_partitions: 4, ..BrokerSettings::default() };
         settings.groups.initial_rebalance_delay_ms = 0;
         settings.groups.offsets_partitions = 4;
         let listeners = vec![Listener { socket, advertised: None }];

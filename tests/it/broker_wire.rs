@@ -38,8 +38,7 @@ impl Node {
     }
 
     async fn connect(&self) -> Client {
-        let pipe = TcpStream::connect(&self.node.address).await.unwrap();
-        Client { pipe, correlation: 0 }
+        Client::connect(&self.node.address).await
     }
 
     async fn stop(self) {
@@ -47,12 +46,16 @@ impl Node {
     }
 }
 
-struct Client {
+pub(crate) struct Client {
     pipe: TcpStream,
     correlation: i32,
 }
 
 impl Client {
+    pub(crate) async fn connect(address: &str) -> Self {
+        Self { pipe: TcpStream::connect(address).await.unwrap(), correlation: 0 }
+    }
+
     async fn send_raw(&mut self, frame: &[u8]) {
         self.pipe.write_i32(i32::try_from(frame.len()).unwrap()).await.unwrap();
         self.pipe.write_all(frame).await.unwrap();
@@ -66,7 +69,7 @@ impl Client {
         Some(frame.into())
     }
 
-    async fn send<R: Request>(&mut self, version: i16, request: &R) {
+    pub(crate) async fn send<R: Request>(&mut self, version: i16, request: &R) {
         self.correlation += 1;
         let mut frame = BytesMut::new();
         let header = RequestHeader::default()
@@ -79,7 +82,7 @@ impl Client {
         self.send_raw(&frame).await;
     }
 
-    async fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response
+    pub(crate) async fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response
     where
         R::Response: Decodable,
     {
@@ -96,11 +99,11 @@ impl Client {
     }
 }
 
-fn name(text: &str) -> TopicName {
+pub(crate) fn name(text: &str) -> TopicName {
     StrBytes::from_string(text.to_owned()).into()
 }
 
-fn batch(values: &[&str]) -> Bytes {
+pub(crate) fn batch(values: &[&str]) -> Bytes {
     let mut builder = BatchBuilder::default();
     for value in values {
         builder.push(None, Some(value.as_bytes()), &[]);
@@ -110,20 +113,20 @@ fn batch(values: &[&str]) -> Bytes {
     batch.into_bytes()
 }
 
-fn produce(topic: &str, acks: i16, records: Bytes) -> ProduceRequest {
+pub(crate) fn produce(topic: &str, acks: i16, records: Bytes) -> ProduceRequest {
     let data = PartitionProduceData::default().with_records(Some(records));
     let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
     ProduceRequest::default().with_acks(acks).with_timeout_ms(1000).with_topic_data(vec![topic])
 }
 
-fn fetch(topic: &str, offset: i64, max_bytes: i32) -> FetchRequest {
+pub(crate) fn fetch(topic: &str, offset: i64, max_bytes: i32) -> FetchRequest {
     let partition =
         FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(max_bytes);
     let topic = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
     FetchRequest::default().with_max_bytes(max_bytes).with_min_bytes(1).with_topics(vec![topic])
 }
 
-async fn outcome(client: &mut Client, request: &ProduceRequest) -> (i16, i64) {
+pub(crate) async fn outcome(client: &mut Client, request: &ProduceRequest) -> (i16, i64) {
     let answer = client.ask(8, request).await;
     let partition = &answer.responses[0].partition_responses[0];
     (partition.error_code, partition.base_offset)

@@ -81,9 +81,8 @@ pub(super) async fn apply(
         config_keys::known_topic_key(key)?;
     }
     if validate {
-        let unknown =
-            || (ResponseError::UnknownTopicOrPartition, format!("there is no topic {topic}"));
-        return broker.log.topic(topic).map(|_| ()).ok_or_else(unknown);
+        let judged = broker.log.judge_settings(topic, &changes);
+        return judged.map_err(|error| access::of_topic(&error));
     }
     let keys: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).collect();
     tracing::info!(topic, ?keys, "settings of a topic changed by a client");

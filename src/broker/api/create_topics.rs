@@ -20,7 +20,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use crate::broker::call::Call;
 use crate::broker::config_keys::{self, Shown};
 use crate::broker::{Broker, access};
-use crate::log::{NewTopic, Topic, TopicError};
+use crate::log::{NewTopic, Topic};
 
 /// The first version whose answer describes the topic.
 const DESCRIBED_SINCE: i16 = 5;
@@ -82,12 +82,7 @@ async fn one(broker: &Broker, topic: &CreatableTopic, validate: bool) -> Result<
         let made = broker.log.create_topic(new).await;
         return made.map(Made::Topic).map_err(|error| access::of_topic(&error));
     }
-    if broker.log.topic(&topic.name).is_some() {
-        return Err(access::of_topic(&TopicError::Exists(topic.name.to_string())));
-    }
-    for key in new.config.keys() {
-        config_keys::known_topic_key(key)?;
-    }
+    broker.log.judge_topic(&new).map_err(|error| access::of_topic(&error))?;
     Ok(Made::Would(new))
 }
 

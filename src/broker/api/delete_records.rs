@@ -1,4 +1,5 @@
-//! `DeleteRecords` (key 21): moves the start of partitions up; -1 means to the end.
+//! `DeleteRecords` (key 21): moves the start of partitions up; -1 means to the end. Topics
+//! whose `cleanup.policy` does not name `delete` refuse it.
 //!
 //! Versions: 2 flexible.
 
@@ -42,6 +43,9 @@ async fn one(
 ) -> Result<i64, ResponseError> {
     access::may_alter(topic).map_err(|(error, _)| error)?;
     let topic = broker.partition(topic, partition)?;
+    if !topic.config().delete {
+        return Err(ResponseError::PolicyViolation);
+    }
     let moved = broker.log.delete_records(&topic, partition, offset).await;
     moved.map_err(|error| access::of_append(&error))
 }

@@ -22,6 +22,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use tokio::time::Instant;
 
 use super::fetch_answer::{self, Part, Section};
+use crate::broker::answers::Held;
 use crate::broker::call::Call;
 use crate::broker::frame::Pieces;
 use crate::broker::{Broker, access};
@@ -31,6 +32,9 @@ use crate::log::{Ends, ReadError, Topic};
 const IDS_SINCE: i16 = 13;
 /// The value of `isolation_level` for `read_committed`.
 const READ_COMMITTED: i8 = 1;
+
+/// A client waits no longer, whatever it asks: it gets an empty answer, and asks again.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// What a request asks of one partition, found or refused.
 type Wanted = Result<(Arc<Topic>, FetchPartition), (i32, ResponseError)>;
@@ -48,20 +52,22 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
         })
         .collect();
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    let deadline = Instant::now() + wait;
+    let deadline = Instant::now() + wait.min(LONGEST_WAIT);
     let enough = usize::try_from(request.min_bytes).unwrap_or(0);
-    let mut published = broker.log.published();
+    let places: Vec<_> =
+        wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).map(place).collect();
+    let waiter = broker.log.waiter(&places);
     let mut seen = None;
     loop {
-        published.mark_unchanged();
         let ends = ends(broker, &wanted);
         let moved = seen.as_ref() != Some(&ends);
         let late = Instant::now() >= deadline || call.stop.is_cancelled();
         if moved || late {
-            let parts = gather(broker, &request, &wanted, &ends).await;
+            let (parts, held) = gather(broker, &request, &wanted, &ends).await;
             let bytes: usize = parts.iter().map(|part| part.records.len()).sum();
             if late || bytes >= enough || parts.iter().any(|part| part.error.is_some()) {
                 let sections = sections(call, &request, parts);
+                out.hold(held);
                 return fetch_answer::write(call.version, 0, sections, out);
             }
             seen = Some(ends);
@@ -70,10 +76,7 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
             biased;
             () = call.stop.cancelled() => {}
             () = tokio::time::sleep_until(deadline) => {}
-            // The log went away: no publication will come, and the deadline does.
-            changed = published.changed() => if changed.is_err() {
-                tokio::time::sleep_until(deadline).await;
-            }
+            () = waiter.moved() => {}
         }
     }
 }
@@ -91,27 +94,34 @@ fn want(broker: &Broker, call: &Call, topic: &FetchTopic, partition: &FetchParti
     Ok((found, partition.clone()))
 }
 
+fn place((topic, partition): &(Arc<Topic>, FetchPartition)) -> (Arc<Topic>, i32) {
+    (Arc::clone(topic), partition.partition)
+}
+
 /// The ends of all partitions at one moment; what cannot be had as its error.
 fn ends(broker: &Broker, wanted: &[Wanted]) -> Vec<Result<Ends, ResponseError>> {
-    let places: Vec<_> = wanted
-        .iter()
-        .filter_map(|wanted| wanted.as_ref().ok())
-        .map(|(topic, partition)| (Arc::clone(topic), partition.partition))
-        .collect();
+    let places: Vec<_> =
+        wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).map(place).collect();
     let ends = broker.log.ends(&places).into_iter();
     ends.map(|ends| ends.map_err(|error| access::of_read(&error))).collect()
 }
 
-/// Reads what the ends allow, in the order asked for.
+/// Reads what the ends allow, in the order asked for, and as much as there is room for among
+/// all answers.
 async fn gather(
     broker: &Broker,
     request: &FetchRequest,
     wanted: &[Wanted],
     ends: &[Result<Ends, ResponseError>],
-) -> Vec<Part> {
+) -> (Vec<Part>, Option<Held>) {
     let committed = request.isolation_level == READ_COMMITTED;
     let asked = usize::try_from(request.max_bytes).unwrap_or(0);
-    let mut room = asked.min(broker.settings.max_fetch_bytes);
+    let wanted_bytes = wanted.iter().filter_map(|wanted| wanted.as_ref().ok());
+    let wanted_bytes =
+        wanted_bytes.map(|(_, one)| usize::try_from(one.partition_max_bytes).unwrap_or(0));
+    let most = asked.min(broker.settings.max_fetch_bytes);
+    let most = wanted_bytes.fold(0_usize, usize::saturating_add).min(most);
+    let (mut room, mut held) = broker.answers.take(most);
     let mut first = true;
     let mut ends = ends.iter();
     let mut parts = Vec::with_capacity(wanted.len());
@@ -133,7 +143,10 @@ async fn gather(
         first &= part.records.is_empty();
         parts.push(part);
     }
-    parts
+    if let Some(held) = &mut held {
+        held.shrink(parts.iter().map(|part| part.records.len()).sum());
+    }
+    (parts, held)
 }
 
 async fn read(

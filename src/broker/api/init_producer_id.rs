@@ -1,9 +1,9 @@
 //! `InitProducerId` (key 22): an id for an idempotent producer. Every Java producer since 3.0
 //! asks for one.
 //!
-//! Behaviour: ids are taken from durable blocks and never given twice. A producer that
-//! brings its id and epoch (it lost its place in a sequence) gets the next epoch of the same
-//! id, or a new id when the epochs are used up; an id of nobody gets a new one. A
+//! Behaviour: ids are taken from durable blocks and never given twice. Without a
+//! transactional id each request gets a new one, whatever id it brings, as in Kafka
+//! (`TransactionCoordinator.handleInitProducerId`): nobody can claim that of another. A
 //! transactional id is refused with `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`.
 //!
 //! Versions: 2 flexible; 3 id and epoch in the request; 4 as 3.
@@ -49,13 +49,6 @@ pub(crate) async fn answer(
     };
     if request.transactional_id.is_some() {
         return refused(ResponseError::TransactionalIdAuthorizationFailed);
-    }
-    // The last epoch is kept free, as in Kafka: an exhausted producer gets a new id.
-    let goes_on = request.producer_id.0 >= 0 && (0..i16::MAX - 1).contains(&request.producer_epoch);
-    if goes_on {
-        return InitProducerIdResponse::default()
-            .with_producer_id(request.producer_id)
-            .with_producer_epoch(request.producer_epoch + 1);
     }
     match broker.producer_ids.next(broker).await {
         Ok(id) => {

@@ -20,7 +20,6 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use crate::broker::call::Call;
 use crate::broker::{Broker, access};
 use crate::log::{Ends, ReadError, Topic};
-use crate::record;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -81,7 +80,7 @@ async fn one(
     committed: bool,
 ) -> Result<Found, ResponseError> {
     let limit = if committed { ends.last_stable } else { ends.high_watermark };
-    let place = Place { broker, topic, partition: asked.partition_index, ends, limit };
+    let place = Place { broker, topic, partition: asked.partition_index, limit };
     let found = match asked.timestamp {
         LATEST => Ok((limit, -1)),
         EARLIEST | EARLIEST_LOCAL => Ok((ends.log_start, -1)),
@@ -97,7 +96,6 @@ struct Place<'a> {
     broker: &'a Broker,
     topic: &'a Arc<Topic>,
     partition: i32,
-    ends: Ends,
     limit: i64,
 }
 
@@ -109,26 +107,11 @@ impl Place<'_> {
         Ok(found.unwrap_or(NOWHERE))
     }
 
-    /// The record with the newest timestamp, the first of several: from the last batch,
-    /// which is nearly always it, to ever newer ones until there is none.
+    /// The record with the newest timestamp, the first of several.
     async fn newest(&self) -> Result<Found, ReadError> {
-        if self.limit <= self.ends.log_start {
-            return Ok(NOWHERE);
-        }
         let log = &self.broker.log;
-        let tail =
-            log.read(self.topic, self.partition, self.limit - 1, self.limit, 1, true).await?;
-        let stamps = record::batches(&tail).filter_map(Result::ok);
-        let Some(mut newest) = stamps.map(|batch| batch.head().max_timestamp).max() else {
-            return Ok(NOWHERE);
-        };
-        loop {
-            match self.first_since(newest.saturating_add(1)).await? {
-                (-1, _) => return self.first_since(newest).await,
-                (_, newer) if newer > newest => newest = newer,
-                found => return Ok(found),
-            }
-        }
+        let found = log.newest_time(self.topic, self.partition, self.limit).await?;
+        Ok(found.unwrap_or(NOWHERE))
     }
 }
 

@@ -95,7 +95,9 @@ impl Appender {
         }
         let is_there = partition.segments().iter().any(|one| Arc::ptr_eq(one, old));
         if stop.load(Ordering::Acquire) || !is_there {
-            new.iter().for_each(|new| new.discard(&*self.shared.disk));
+            if let Some(new) = new {
+                new.discard(&*self.shared.disk);
+            }
             return;
         }
         let disk = &self.shared.disk;
@@ -107,7 +109,9 @@ impl Appender {
                 tracing::warn!(%error, path, "a compacted segment could not be put in place");
                 // What has a newer record behind it must not outlive that one's tombstone.
                 stop.store(true, Ordering::Release);
-                new.iter().for_each(|new| new.discard(&**disk));
+                if let Some(new) = new {
+                    new.discard(&**disk);
+                }
                 old.unretire();
                 return;
             }

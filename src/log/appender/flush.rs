@@ -44,7 +44,7 @@ impl Appender {
         for answer in answers {
             match answer {
                 Answer::All(_, reply, batches)
-                    if self.full && !alone && self.may_use_ballast(&batches) =>
+                    if self.full && !alone && may_use_ballast(&batches) =>
                 {
                     again.push((batches, reply));
                 }
@@ -59,10 +59,6 @@ impl Appender {
             let _ = self.flush();
         }
         result
-    }
-
-    fn may_use_ballast(&self, batches: &[Produce]) -> bool {
-        !batches.is_empty() && batches.iter().all(|one| one.topic.frees_room())
     }
 
     /// Makes the group durable. What frees room may use the ballast for it; all else waits
@@ -319,6 +315,10 @@ impl Appender {
             }
         }
     }
+}
+
+fn may_use_ballast(batches: &[Produce]) -> bool {
+    !batches.is_empty() && batches.iter().all(|one| one.topic.frees_room())
 }
 
 /// Tells who waits how the group went.

@@ -257,7 +257,7 @@ async fn a_panic_of_any_part_hangs_nobody_and_loses_nothing() {
         let disk = Simulated::new();
         disk.panic_in_call(n);
         let case = format!("a panic in call {n}");
-        let before = tokio::time::timeout(Duration::from_secs(60), session(&disk)).await;
+        let before = tokio::time::timeout(Duration::from_mins(1), session(&disk)).await;
         let before = before.unwrap_or_else(|_| panic!("{case}: it hangs")).unwrap_or_default();
         check(&disk.crash(Freeze::Lose), &before, &case).await;
     }

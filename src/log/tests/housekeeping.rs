@@ -261,7 +261,9 @@ async fn play(seed: u64) {
         }
         let found = life.found(&model).await;
         let mut with = model.clone();
-        asked_last.iter().for_each(|operation| with.apply(operation));
+        if let Some(operation) = &asked_last {
+            with.apply(operation);
+        }
         if same(&found, &with) {
             model = with;
         } else {

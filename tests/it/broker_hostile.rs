@@ -1,0 +1,248 @@
+//! Clients that go away, that do not read, and that ask for what there is not.
+
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::*;
+use sluice::broker::BrokerSettings;
+use sluice::log::NewTopic;
+use tokio::time::{Instant, timeout};
+
+use crate::broker_node::Node;
+use crate::broker_wire::{Client, batch, fetch, name, outcome, produce};
+
+/// As many connections as the broker takes in these tests.
+const CONNECTIONS: usize = 20;
+
+async fn node(folder: &std::path::Path) -> Node {
+    let settings = BrokerSettings { max_connections: CONNECTIONS, ..BrokerSettings::default() };
+    let node = Node::start_with(folder, settings).await;
+    for (name, policy) in [("t", "delete"), ("compacted", "compact")] {
+        let config = [("cleanup.policy".to_owned(), policy.to_owned())].into();
+        let new = NewTopic { name: name.to_owned(), partitions: 1, config, owner: None };
+        node.log.create_topic(new).await.unwrap();
+    }
+    node
+}
+
+/// How long a new client waits for its first answer, when all connections are taken.
+async fn time_of_an_answer(node: &Node) -> Duration {
+    let began = Instant::now();
+    let mut client = Client::connect(&node.address).await;
+    let request = ApiVersionsRequest::default();
+    let answer = timeout(Duration::from_mins(1), client.ask(0, &request)).await;
+    assert_eq!(answer.expect("an answer within a minute").error_code, 0);
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_in_a_long_poll_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let mut clients = Vec::new();
+    for pipelined in (0..CONNECTIONS).map(|n| n % 2 == 1) {
+        let mut client = Client::connect(&node.address).await;
+        client.send(11, &fetch("t", 0, 1000).with_max_wait_ms(i32::MAX)).await;
+        if pipelined {
+            client.send(0, &ApiVersionsRequest::default()).await;
+        }
+        clients.push(client);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    clients.retain(|_| false);
+    let took = time_of_an_answer(&node).await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_its_answer_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let mut writer = Client::connect(&node.address).await;
+    let large = "x".repeat(900_000);
+    for _ in 0..20 {
+        assert_eq!(outcome(&mut writer, &produce("t", -1, batch(&[&large]))).await.0, 0);
+    }
+    drop(writer);
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut client = Client::connect(&node.address).await;
+        client.send(11, &fetch("t", 0, 50 << 20)).await;
+        clients.push(client);
+    }
+    let took = time_of_an_answer(&node).await;
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    drop(clients);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_deleted_up_to_an_offset_that_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let mut client = Client::connect(&node.address).await;
+    for _ in 0..5 {
+        assert_eq!(outcome(&mut client, &produce("t", -1, batch(&["a"]))).await.0, 0);
+    }
+    let beyond = (-1, ResponseError::OffsetOutOfRange.code());
+    for (topic, offset, expected) in [
+        ("t", 2, (2, 0)),
+        ("t", -2, beyond),
+        ("t", -100, beyond),
+        ("t", i64::MIN, beyond),
+        ("t", 6, beyond),
+        ("t", i64::MAX, beyond),
+        ("t", 0, (2, 0)),
+        ("compacted", 0, (-1, ResponseError::PolicyViolation.code())),
+        ("t", -1, (5, 0)),
+    ] {
+        let partition = DeleteRecordsPartition::default().with_offset(offset);
+        let asked =
+            DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+        let request =
+            DeleteRecordsRequest::default().with_topics(vec![asked]).with_timeout_ms(1000);
+        let answer = client.ask(2, &request).await;
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!((partition.low_watermark, partition.error_code), expected, "{topic} {offset}");
+    }
+    node.stop().await;
+}
+
+/// Idle long polls over many partitions cost a producer of another topic nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_polls_of_other_topics_do_not_slow_a_producer() {
+    const POLLS: usize = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with(folder.path(), BrokerSettings::default()).await;
+    let other = NewTopic { name: "other".to_owned(), partitions: 100, ..NewTopic::default() };
+    node.log.create_topic(other).await.unwrap();
+    node.log
+        .create_topic(NewTopic { name: "t".to_owned(), partitions: 1, ..NewTopic::default() })
+        .await
+        .unwrap();
+    let mut writer = Client::connect(&node.address).await;
+    let mut alone = Vec::new();
+    for _ in 0..60 {
+        let began = Instant::now();
+        assert_eq!(outcome(&mut writer, &produce("t", -1, batch(&["a"]))).await.0, 0);
+        alone.push(began.elapsed());
+    }
+    let partitions = (0..100)
+        .map(|n| FetchPartition::default().with_partition(n).with_partition_max_bytes(1000));
+    let topic =
+        FetchTopic::default().with_topic(name("other")).with_partitions(partitions.collect());
+    let poll =
+        FetchRequest::default().with_max_bytes(1000).with_min_bytes(1).with_topics(vec![topic]);
+    let mut clients = Vec::new();
+    for _ in 0..POLLS {
+        let mut client = Client::connect(&node.address).await;
+        client.send(11, &poll.clone().with_max_wait_ms(50_000)).await;
+        clients.push(client);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut beside = Vec::new();
+    for _ in 0..60 {
+        let began = Instant::now();
+        assert_eq!(outcome(&mut writer, &produce("t", -1, batch(&["a"]))).await.0, 0);
+        beside.push(began.elapsed());
+    }
+    alone.sort_unstable();
+    beside.sort_unstable();
+    // Medians: a producer that woke all of them took twenty times as long.
+    assert!(beside[30] < alone[30] * 5, "{:?} alone, {:?} beside them", alone[30], beside[30]);
+    drop(clients);
+    node.stop().await;
+}
+
+/// What is only validated is judged as if it were done.
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_only_judges_names_partitions_and_every_setting() {
+    use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+    use kafka_protocol::messages::incremental_alter_configs_request::{
+        AlterConfigsResource, AlterableConfig,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let mut client = Client::connect(&node.address).await;
+    let long = "x".repeat(250);
+    for (topic, partitions, key, value, valid) in [
+        ("new", 1, "retention.ms", "1", true),
+        ("new", 1_000_000, "retention.ms", "1", false),
+        ("t", 1, "retention.ms", "1", false),
+        ("a b", 1, "retention.ms", "1", false),
+        (&long, 1, "retention.ms", "1", false),
+        ("new", 1, "flush.ms", "abc", false),
+        ("new", 1, "min.insync.replicas", "xyz", false),
+        ("new", 1, "segment.bytes", "8589934592", false),
+        ("new", 1, "compression.type", "brotli", false),
+        ("new", 1, "no.such", "1", false),
+    ] {
+        let mut errors = Vec::new();
+        for validate in [true, false] {
+            let config = CreatableTopicConfig::default()
+                .with_name(key.to_owned().into())
+                .with_value(Some(value.to_owned().into()));
+            let asked = CreatableTopic::default()
+                .with_name(name(topic))
+                .with_num_partitions(partitions)
+                .with_replication_factor(1)
+                .with_configs(vec![config]);
+            let request = CreateTopicsRequest::default()
+                .with_topics(vec![asked])
+                .with_validate_only(validate);
+            errors.push(client.ask(7, &request).await.topics[0].error_code);
+        }
+        assert_eq!(errors[0], errors[1], "{topic} {partitions} {key}={value}");
+        assert_eq!(errors[0] == 0, valid, "{topic} {partitions} {key}={value}: {errors:?}");
+        if valid {
+            node.log.delete_topic(topic).await.unwrap();
+        }
+    }
+    for (topic, key, value, valid) in [
+        ("t", "retention.ms", "5", true),
+        ("t", "retention.ms", "-2", false),
+        ("t", "flush.ms", "abc", false),
+        ("absent", "retention.ms", "5", false),
+    ] {
+        let mut errors = Vec::new();
+        for validate in [true, false] {
+            let config = AlterableConfig::default()
+                .with_name(key.to_owned().into())
+                .with_value(Some(value.to_owned().into()));
+            let resource = AlterConfigsResource::default()
+                .with_resource_type(2)
+                .with_resource_name(topic.to_owned().into())
+                .with_configs(vec![config]);
+            let request = IncrementalAlterConfigsRequest::default()
+                .with_resources(vec![resource])
+                .with_validate_only(validate);
+            errors.push(client.ask(1, &request).await.responses[0].error_code);
+        }
+        assert_eq!(errors[0], errors[1], "{topic} {key}={value}");
+        assert_eq!(errors[0] == 0, valid, "{topic} {key}={value}: {errors:?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_never_gets_the_id_that_it_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let mut client = Client::connect(&node.address).await;
+    let mut given = std::collections::HashSet::new();
+    for (claimed, epoch) in [(-1, -1), (0, 0), (1, 3), (7, 5), (0, 0)] {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_producer_id(claimed.into())
+            .with_producer_epoch(epoch);
+        let answer = client.ask(4, &request).await;
+        assert_eq!((answer.error_code, answer.producer_epoch), (0, 0));
+        assert!(given.insert(answer.producer_id.0), "{} is given twice", answer.producer_id.0);
+    }
+    node.stop().await;
+}

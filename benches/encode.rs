@@ -136,6 +136,7 @@ fn event(columns: &[Sample], kind: RowsKind, rows: usize) -> RowsChange {
         after_columns: (kind == RowsKind::Update).then(all),
         images: Bytes::from(images),
         place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 1 },
+        parked: None,
     }
 }
 

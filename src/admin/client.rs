@@ -90,12 +90,25 @@ impl Client {
         self.command(Method::DELETE, &path, Bytes::new()).await
     }
 
+    /// Publishes what is kept of a parked table. It takes as long as it takes.
+    pub async fn retry(&self, instance: &str, table: &str) -> Result<(), Error> {
+        self.unpark(&format!("/instances/{instance}/retry"), table).await
+    }
+
+    /// Drops what is kept of a parked table.
+    pub async fn drop_parked(&self, instance: &str, table: &str) -> Result<(), Error> {
+        self.unpark(&format!("/instances/{instance}/drop"), table).await
+    }
+
+    async fn unpark(&self, path: &str, table: &str) -> Result<(), Error> {
+        let body = Bytes::copy_from_slice(table.as_bytes());
+        let (status, body) = self.exchange(&self.command_host, Method::POST, path, body).await?;
+        judge(status, &body)
+    }
+
     async fn command(&self, method: Method, path: &str, body: Bytes) -> Result<(), Error> {
         let (status, body) = self.ask(&self.command_host, method, path, body).await?;
-        if status == StatusCode::OK {
-            return Ok(());
-        }
-        Err(Error::Refused(String::from_utf8_lossy(&body).into_owned()))
+        judge(status, &body)
     }
 
     async fn ask(
@@ -145,4 +158,11 @@ impl Client {
     fn strange(&self, reason: &dyn std::fmt::Display) -> Error {
         Error::Strange { port: self.port, reason: reason.to_string() }
     }
+}
+
+fn judge(status: StatusCode, body: &[u8]) -> Result<(), Error> {
+    if status == StatusCode::OK {
+        return Ok(());
+    }
+    Err(Error::Refused(String::from_utf8_lossy(body).into_owned()))
 }

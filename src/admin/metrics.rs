@@ -90,6 +90,9 @@ const NUMBERS: &[Number] = &[
         true,
         |one| one.progress.unknown_rollbacks,
     ),
+    ("sluice_instance_parked_tables", "Tables whose changes are kept aside", false, |one| {
+        one.progress.parked.len() as u64
+    }),
     (
         "sluice_instance_heard_milliseconds",
         "When the server was last heard, since 1970",

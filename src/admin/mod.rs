@@ -5,13 +5,16 @@
 //! GET  /metrics                     text in the OpenMetrics format, as Prometheus reads it
 //! POST /instances/<name>/stop       ┐
 //! POST /instances/<name>/start      │
+//! POST /instances/<name>/retry      │
+//! POST /instances/<name>/drop       │
 //! PUT  /instances/<name>/position   ├ 200, or 409 with the reason in plain text
 //! DELETE /instances/<name>/position │
 //! POST /reload                      ┘
 //! ```
 //!
 //! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}` or
-//! `{"set": ..}`. Both commands on positions want the instance stopped.
+//! `{"set": ..}`. Both commands on positions want the instance stopped. The body of `retry` and
+//! `drop` is the parked table, as `db.table`.
 //!
 //! Health and metrics are answered to anybody, as Canal's are. Commands are taken over
 //! loopback only, and from no web page: whom a proxy speaks for nobody here can know.
@@ -62,6 +65,8 @@ pub async fn serve(
     let commands_only_here = Router::new()
         .route("/instances/{name}/stop", post(stop_instance))
         .route("/instances/{name}/start", post(start_instance))
+        .route("/instances/{name}/retry", post(retry))
+        .route("/instances/{name}/drop", post(drop_parked))
         .route("/instances/{name}/position", put(set_position).delete(reset_position))
         .route("/reload", post(reload))
         .route_layer(middleware::from_fn(only_from_here));
@@ -146,6 +151,22 @@ async fn set_position(
 
 async fn reset_position(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
     obey(&shared, Command::ResetPosition { instance }).await
+}
+
+async fn retry(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    table: String,
+) -> Response {
+    obey(&shared, Command::Retry { instance, table }).await
+}
+
+async fn drop_parked(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    table: String,
+) -> Response {
+    obey(&shared, Command::DropParked { instance, table }).await
 }
 
 async fn reload(State(shared): State<Shared>) -> Response {

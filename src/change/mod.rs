@@ -7,6 +7,7 @@
 mod charset;
 mod column;
 mod gtid;
+mod parked;
 mod position;
 mod rows;
 mod server_version;
@@ -21,6 +22,7 @@ pub use gtid::{
     CountedSet, Flavor, Gtid, GtidError, GtidSet, Interval, MariaDbGtids, MySqlGtids, Sid,
 };
 pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
+pub use parked::{KeptEvent, ParkedTable};
 pub use position::{Executed, FileName, Loss, MySqlPosition, Position};
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use server_version::ServerVersion;

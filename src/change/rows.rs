@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{FileName, Table};
+use super::{FileName, KeptEvent, Table};
 
 /// What happened to the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,4 +56,7 @@ pub struct RowsChange {
     pub images: Bytes,
     /// Where the event stands.
     pub place: EventPlace,
+    /// What is kept of the event if its table is parked: then its rows are not published. Its
+    /// `table` may have no columns.
+    pub parked: Option<Arc<KeptEvent>>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{EventPlace, FileName, Gtid, RowsChange, Xid};
+use super::{EventPlace, FileName, Gtid, RowsChange, TableName, Xid};
 
 /// Counts the sessions of a source within a process. What carries an older one than the
 /// newest is void.
@@ -120,6 +120,8 @@ pub struct StatementChange {
     pub sql: String,
     /// Where its event stands.
     pub place: EventPlace,
+    /// The table that it is about, if that is parked: then it is not published.
+    pub parked: Option<TableName>,
 }
 
 /// What a statement does, in Canal's words.
@@ -149,6 +151,32 @@ pub enum StatementKind {
     Delete,
 }
 
+impl StatementKind {
+    const WORDS: [(Self, &'static str); 11] = [
+        (Self::Create, "create"),
+        (Self::Alter, "alter"),
+        (Self::Erase, "erase"),
+        (Self::Rename, "rename"),
+        (Self::Truncate, "truncate"),
+        (Self::CreateIndex, "create index"),
+        (Self::DropIndex, "drop index"),
+        (Self::Query, "query"),
+        (Self::Insert, "insert"),
+        (Self::Update, "update"),
+        (Self::Delete, "delete"),
+    ];
+
+    /// The word that it is stored under.
+    pub(crate) fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(kind, _)| *kind == self).map_or("query", |(_, word)| word)
+    }
+
+    /// What is stored under a word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind)
+    }
+}
+
 /// A record that is kept beside the rows and is part of the same atomic append. The sink
 /// does not look into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,4 +196,6 @@ pub enum StateTopic {
     Schema,
     /// `__<group>.<instance>.xa`: prepared XA branches.
     Xa,
+    /// Beside the position: the tables that are parked.
+    Parked,
 }

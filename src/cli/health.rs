@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::admin::client::{Client, Error};
 use crate::config::Environment;
-use crate::control::{Phase, Snapshot};
+use crate::control::{InstanceStatus, Phase, Snapshot};
 
 use super::home::Home;
 use super::output::say;
@@ -118,6 +118,15 @@ fn code(snapshot: &Snapshot) -> ExitCode {
     }
 }
 
+pub(super) fn describe_instance(instance: &InstanceStatus) -> std::io::Result<()> {
+    let mut line = format!("  {}: {}", instance.name, instance.state.word());
+    for text in [instance.state.reason(), instance.state.advice()].into_iter().flatten() {
+        line.push_str(": ");
+        line.push_str(text);
+    }
+    say(&line)
+}
+
 fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
     let listeners = snapshot.listeners.join(", ");
     match &snapshot.phase {
@@ -128,12 +137,13 @@ fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
         Phase::Draining => say("sluice is stopping")?,
     }
     for instance in &snapshot.instances {
-        let mut line = format!("  {}: {}", instance.name, instance.state.word());
-        for text in [instance.state.reason(), instance.state.advice()].into_iter().flatten() {
-            line.push_str(": ");
-            line.push_str(text);
+        describe_instance(instance)?;
+        let parked: Vec<_> =
+            instance.progress.parked.iter().map(|one| one.name().to_string()).collect();
+        if !parked.is_empty() {
+            let parked = parked.join(", ");
+            say(&format!("    parked: {parked}; `bin/sluice instance show` says why"))?;
         }
-        say(&line)?;
     }
     for damage in &snapshot.damage {
         say(&format!("  the log is damaged: {damage}"))?;

@@ -50,6 +50,10 @@ pub struct InstanceConfig {
     pub route: RouteConfig,
     /// How they look.
     pub format: FormatConfig,
+    /// What becomes of a table whose changes cannot be published.
+    pub on_table_error: OnTableError,
+    /// The largest event that is kept of such a table, in bytes.
+    pub largest_parked: u64,
     /// Where a Canal kept its position: asked once, at the first start.
     pub meta_dat: PathBuf,
 }
@@ -159,6 +163,15 @@ pub struct Heartbeat {
     pub read_timeout: Duration,
     /// How often the server is asked for a heartbeat while it has nothing to send.
     pub period: Duration,
+}
+
+/// What to do with a table whose changes cannot be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTableError {
+    /// Stop the instance.
+    Stop,
+    /// Keep them aside, and go on with the others.
+    Park,
 }
 
 /// What to do with DML in statement format.
@@ -308,6 +321,11 @@ impl Instance {
             filter: filter(reader),
             route: route(reader),
             format: format(reader),
+            on_table_error: match reader.word("sluice.table.error") {
+                "park" => OnTableError::Park,
+                _ => OnTableError::Stop,
+            },
+            largest_parked: reader.number("sluice.parked.max.bytes"),
             meta_dat: reader
                 .path("canal.file.data.dir")
                 .unwrap_or_default()

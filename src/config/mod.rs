@@ -34,8 +34,8 @@ pub use address::Address;
 pub use broker::{BrokerConfig, GroupConfig, LogConfig};
 pub use instance::{
     Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Heartbeat, Instance, InstanceConfig,
-    KeyStore, OnStatement, OnUnknownBranch, RouteConfig, SourceConfig, SourceServer, StartAt, Tls,
-    TlsMode, TopicRule,
+    KeyStore, OnStatement, OnTableError, OnUnknownBranch, RouteConfig, SourceConfig, SourceServer,
+    StartAt, Tls, TlsMode, TopicRule,
 };
 pub use keys::{Class, Home, KEYS, Key, Kind};
 pub use layers::Environment;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::change::Position;
+use crate::change::{ParkedTable, Position};
 
 use super::status::{InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot, Tables};
 
@@ -195,6 +195,11 @@ impl Reporter {
     /// Shows where the instance stands; none: where the settings say, when it starts.
     pub fn position(&self, position: Option<Position>) {
         self.update(|status| status.progress.position = position);
+    }
+
+    /// Shows which tables are parked.
+    pub fn parked(&self, parked: Vec<ParkedTable>) {
+        self.update(|status| status.progress.parked = parked);
     }
 
     /// Shows how far the reading of the source's tables has come; none: it is over.

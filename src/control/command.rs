@@ -58,6 +58,20 @@ pub enum Command {
         /// Which.
         instance: String,
     },
+    /// Publish what is kept of a parked table, and take the table back.
+    Retry {
+        /// Which instance.
+        instance: String,
+        /// The table, as `db.table`.
+        table: String,
+    },
+    /// Drop what is kept of a parked table, and take the table back.
+    DropParked {
+        /// Which instance.
+        instance: String,
+        /// The table, as `db.table`.
+        table: String,
+    },
     /// Look at the configuration now.
     Reload,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::Position;
+use crate::change::{ParkedTable, Position};
 
 /// How far the process is in its life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +94,8 @@ pub struct Progress {
     pub dropped_rows_events: u64,
     /// XA ROLLBACKs of branches that were not held: prepared before the instance began.
     pub unknown_rollbacks: u64,
+    /// The tables that are parked: their changes are kept, and not published.
+    pub parked: Vec<ParkedTable>,
     /// At its first start: how far the reading of the source's tables has come.
     pub tables: Option<Tables>,
     /// Transactions made durable.

@@ -43,7 +43,7 @@ impl<S: Sink> Pipeline<'_, S> {
         let mut is_large = false;
         let value = match step.end {
             BranchEnd::Prepared => {
-                let held = self.encoder.end_branch();
+                let held = self.encoder.end_branch(&step.xid);
                 self.hand_over_branch(&step.xid).await?;
                 Some(about(&step.place, held)?)
             }
@@ -53,6 +53,9 @@ impl<S: Sink> Pipeline<'_, S> {
             }
             BranchEnd::RolledBack => None,
         };
+        if step.end != BranchEnd::Prepared {
+            self.encoder.forget_branch(&step.xid);
+        }
         self.state.push(StateRecord { topic: StateTopic::Xa, key: key(&step.xid), value });
         Ok(is_large)
     }

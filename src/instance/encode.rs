@@ -3,7 +3,8 @@
 //! In: changes of a transaction, in order. Out: records in a [`Gathering`], one a rows
 //! event or statement (one a partition where a partition hash scatters its rows). Where the
 //! topic takes no message so large, the event's rows go on in further ones. All that is constant
-//! for a table version is prepared when it is first met.
+//! for a table version is prepared when it is first met. Changes of parked tables become letters
+//! instead ([`super::park`]).
 
 mod error;
 
@@ -13,10 +14,12 @@ use std::sync::Arc;
 
 use super::Publication;
 use super::gather::{Gathering, Slot};
+use super::park::letter::{Content, Letter};
+use super::park::tables::ParkedTables;
 use super::recent::Recent;
 use crate::change::{
-    Change, EventPlace, RowsChange, StatementChange, Table, TableName, TableVersion,
-    TransactionHead, Xid,
+    Change, EventPlace, KeptEvent, ParkedTable, RowsChange, StateRecord, StatementChange, Table,
+    TableName, TableVersion, TransactionHead, Xid,
 };
 use crate::clock;
 use crate::control::Done;
@@ -44,6 +47,11 @@ pub(crate) struct Encoder {
     whole: Done,
     /// Of the XA branch at hand: it is done at its XA COMMIT.
     held: Done,
+    parked: ParkedTables,
+    /// Where letters go.
+    letters: Arc<str>,
+    /// The first parked change of the transaction at hand.
+    first_parked: Option<String>,
 }
 
 /// What is prepared for a version of a table.
@@ -77,7 +85,23 @@ impl Encoder {
             done: Done::default(),
             whole: Done::default(),
             held: Done::default(),
+            parked: ParkedTables::default(),
+            letters: "".into(),
+            first_parked: None,
         }
+    }
+
+    /// Lets the changes of parked tables become letters, which go to that topic.
+    pub(crate) fn parks(&mut self, parked: ParkedTables, letters: Arc<str>) {
+        self.gathering.may_park();
+        self.branch.may_park();
+        (self.parked, self.letters) = (parked, letters);
+    }
+
+    /// One for changes that were parked before.
+    pub(crate) fn late(publication: Publication, limits: Limits) -> Self {
+        let gathering = Gathering::late(limits.clone());
+        Self { gathering, ..Self::new(publication, limits) }
     }
 
     /// Adds changes of the transaction at hand.
@@ -90,7 +114,13 @@ impl Encoder {
         for change in changes {
             match change {
                 Change::Rows(rows) => self.rows(head, rows, now)?,
-                Change::Statement(statement) => self.statement(head, statement, now)?,
+                Change::Statement(statement) => match &statement.parked {
+                    None => self.statement(head, statement, now)?,
+                    Some(table) => {
+                        let content = Content::Statement(statement.clone());
+                        self.park(head, table, &statement.place, content);
+                    }
+                },
             }
         }
         Ok(())
@@ -101,6 +131,8 @@ impl Encoder {
         let messages = self.gathering.end_transaction();
         self.done.transactions += u64::from(messages > 0);
         self.whole = self.done;
+        self.parked.end_transaction();
+        self.first_parked = None;
     }
 
     /// The transaction at hand, of which nothing was taken, cannot be encoded: it never was.
@@ -108,11 +140,15 @@ impl Encoder {
         self.gathering.roll_back();
         self.branch.clear();
         (self.done, self.held) = (self.whole, Done::default());
+        self.parked.roll_back();
+        self.first_parked = None;
     }
 
     /// The XA branch at hand is whole: what it has to publish.
-    pub(crate) fn end_branch(&mut self) -> Done {
+    pub(crate) fn end_branch(&mut self, xid: &Xid) -> Done {
         let messages = self.branch.end_transaction();
+        self.parked.end_branch(&xid.to_string());
+        self.first_parked = None;
         let held = std::mem::take(&mut self.held);
         Done { transactions: u64::from(messages > 0), ..held }
     }
@@ -123,8 +159,21 @@ impl Encoder {
         self.whole = self.done;
     }
 
+    /// A branch is held no more.
+    pub(crate) fn forget_branch(&mut self, xid: &Xid) {
+        self.parked.forget_branch(&xid.to_string());
+    }
+
+    /// What is known of parked tables, and the records that make it durable, if it has changed.
+    pub(crate) fn take_parked(&mut self) -> Option<(Vec<ParkedTable>, Vec<StateRecord>)> {
+        let records = self.parked.take_records();
+        (!records.is_empty()).then(|| (self.parked.all(), records))
+    }
+
     /// Forgets what was not taken.
     pub(crate) fn clear(&mut self) {
+        self.parked.roll_back();
+        self.first_parked = None;
         self.gathering.clear();
         self.branch.clear();
         (self.done, self.whole) = (Done::default(), Done::default());
@@ -162,6 +211,11 @@ impl Encoder {
         if self.publication.dropped.contains(&change.kind) {
             return Ok(());
         }
+        if let Some(event) = &change.parked {
+            let content = Content::Rows(KeptEvent::clone(event));
+            self.park(head, &change.table.name, &change.place, content);
+            return Ok(());
+        }
         let table = self.tables.get_or_insert_with(change.table.version, || {
             TablePlan::new(&self.publication, &change.table)
         });
@@ -195,6 +249,31 @@ impl Encoder {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps a change of a parked table.
+    fn park(
+        &mut self,
+        head: &TransactionHead,
+        table: &TableName,
+        place: &EventPlace,
+        content: Content,
+    ) {
+        let first = || format!("{}:{}", place.file, place.offset);
+        let letter = Letter {
+            table: table.clone(),
+            place: place.clone(),
+            transaction: self.first_parked.get_or_insert_with(first).clone(),
+            executed: head.executed.as_ref().map(ToString::to_string),
+            reason: self.parked.reason(table).to_owned(),
+            content,
+        };
+        let held = head.branch.is_some();
+        let gathering = if held { &mut self.branch } else { &mut self.gathering };
+        let slot = gathering.slot(&self.letters, 0, 1);
+        let largest = self.publication.largest_letter;
+        let bytes = gathering.letter(slot, head.gtid.as_ref(), &letter, largest);
+        self.parked.keep(table, place, bytes, held);
     }
 
     fn statement(

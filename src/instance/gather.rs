@@ -14,6 +14,10 @@
 //! long it may be, and a record that no longer fits into a batch begins another. What a branch
 //! lacks until its XA COMMIT is reckoned with beforehand.
 //!
+//! Letters of parked tables ([`Gathering::letter`]) are no messages, and are not numbered: the
+//! messages behind them have a header `parked`, which says how many changes of the transaction
+//! are kept before it; the last message counts them all.
+//!
 //! Always holds: at most one record is open, and a part with an open record is not handed on.
 //! As long as nothing of the transaction at hand was taken, it can be taken back alone, and
 //! whole ones before it stay ([`Gathering::roll_back`]).
@@ -22,6 +26,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use super::park::letter::{self, Letter};
 use crate::change::{EventPlace, Xid};
 use crate::record::{BatchBuilder, Mark, headers_length, value_room};
 use crate::sink::held::{self, OpenPlaces};
@@ -70,11 +75,19 @@ pub(crate) struct Gathering {
     open: Option<Slot>,
     open_binlog: Vec<u8>,
     open_gtid: Option<Arc<str>>,
+    /// How many changes of the transaction were parked before it.
+    open_parked: u64,
     /// Where the value of the open record stays open, if it is one of a branch.
     open_places: OpenPlaces,
     holds: bool,
+    /// Its messages were parked before.
+    is_late: bool,
     /// Messages of the transaction at hand so far.
     messages: u64,
+    /// Changes of it that are parked.
+    parked: u64,
+    /// Tables are parked, so that there may be more.
+    may_park: bool,
     bytes: usize,
     /// Those of whole transactions.
     whole_bytes: usize,
@@ -119,13 +132,27 @@ impl Gathering {
             open: None,
             open_binlog: Vec::new(),
             open_gtid: None,
+            open_parked: 0,
             open_places: OpenPlaces::default(),
             holds: false,
+            is_late: false,
             messages: 0,
+            parked: 0,
+            may_park: false,
             bytes: 0,
             whole_bytes: 0,
             scratch: Vec::new(),
         }
+    }
+
+    /// One for messages that were parked before: they have a header `retried`.
+    pub(crate) fn late(limits: Limits) -> Self {
+        Self { is_late: true, ..Self::new(limits) }
+    }
+
+    /// Tables are parked: headers have room for how many changes are.
+    pub(crate) fn may_park(&mut self) {
+        self.may_park = true;
     }
 
     /// One for the records of XA branches.
@@ -178,6 +205,7 @@ impl Gathering {
         // Writing to a vector cannot fail.
         let _ = write!(self.open_binlog, "{}:{}", place.file, place.offset);
         self.open_gtid = gtid.cloned();
+        self.open_parked = self.parked;
         let headers = self.longest_headers();
         let later = if self.holds { later + LATER_HEADERS } else { 0 };
         let home = &mut self.slots[slot.place];
@@ -209,13 +237,71 @@ impl Gathering {
         Ok(())
     }
 
+    /// Adds a letter about a change of the transaction at hand; of its rows event no more than
+    /// `largest` bytes. How many bytes it has.
+    pub(crate) fn letter(
+        &mut self,
+        slot: Slot,
+        gtid: Option<&Arc<str>>,
+        letter: &Letter,
+        largest: u64,
+    ) -> u64 {
+        let key = letter.table.to_string();
+        let binlog = format!("{}:{}", letter.place.file, letter.place.offset);
+        let mut bytes = 0;
+        letter.each_piece(largest, |piece| {
+            bytes += piece.len() as u64;
+            self.piece(slot, key.as_bytes(), piece, (&binlog, gtid));
+        });
+        self.parked += 1;
+        bytes
+    }
+
+    fn piece(
+        &mut self,
+        slot: Slot,
+        key: &[u8],
+        piece: &[u8],
+        (binlog, gtid): (&str, Option<&Arc<str>>),
+    ) {
+        self.cut_if_large(slot);
+        let home = &mut self.slots[slot.place];
+        if home.builder.is_none() {
+            self.used.push(slot);
+        }
+        let builder = home.builder.get_or_insert_default();
+        if home.begun.is_none() {
+            home.begun = Some(builder.mark());
+            self.touched.push(slot);
+        }
+        let before = builder.len();
+        if self.holds {
+            let opened: Result<usize, std::convert::Infallible> = builder.open(Some(key), |out| {
+                out.extend_from_slice(piece);
+                Ok(())
+            });
+            let Ok(_) = opened;
+            held::leave_open(builder, b"parked", None, &letter::open_places(piece));
+        } else {
+            let mut headers = vec![("binlog", binlog.as_bytes())];
+            headers.extend(gtid.map(|gtid| ("gtid", gtid.as_bytes())));
+            builder.push(Some(key), Some(piece), &headers);
+        }
+        self.bytes += builder.len() - before;
+    }
+
     /// Bytes of the headers that the open record has at most.
     fn longest_headers(&self) -> usize {
+        /// Of the number of parked changes, of which more may come.
+        const DIGITS: usize = 10;
         let tx = self.messages.max(1).ilog10() as usize + 1 + "/end".len();
         let gtid = self.open_gtid.as_ref().map_or(0, |gtid| gtid.len());
         let all =
             [("binlog".len(), self.open_binlog.len()), ("tx".len(), tx), ("gtid".len(), gtid)];
-        headers_length(if self.open_gtid.is_some() { &all } else { &all[..2] })
+        let usual = headers_length(if self.open_gtid.is_some() { &all } else { &all[..2] });
+        let unusual = [("parked".len(), DIGITS), ("retried".len(), 1)];
+        let has_unusual = self.parked > 0 || self.is_late || self.may_park;
+        usual + if has_unusual { headers_length(&unusual) } else { 0 }
     }
 
     /// Moves the open record to a batch of its own.
@@ -242,13 +328,14 @@ impl Gathering {
         self.close(true);
         self.forget_begin();
         self.whole_bytes = self.bytes;
+        self.parked = 0;
         std::mem::take(&mut self.messages)
     }
 
     /// Takes back the transaction at hand, of which nothing has been taken: it never was.
     pub(crate) fn roll_back(&mut self) {
         self.open = None;
-        self.messages = 0;
+        (self.messages, self.parked) = (0, 0);
         for Cut { builder, begun, .. } in &mut self.cut {
             begun.take().into_iter().for_each(|mark| builder.truncate(mark));
         }
@@ -273,7 +360,8 @@ impl Gathering {
         }
         self.cut.clear();
         self.forget_begin();
-        (self.open, self.messages, self.bytes, self.whole_bytes) = (None, 0, 0, 0);
+        (self.open, self.messages, self.parked) = (None, 0, 0);
+        (self.bytes, self.whole_bytes) = (0, 0);
     }
 
     /// Takes what may be handed on: all, save the part whose last record is open.
@@ -307,9 +395,22 @@ impl Gathering {
         self.scratch.clear();
         let _ = write!(self.scratch, "{}{}", self.messages, if end { "/end" } else { "" });
         self.messages += 1;
+        let parked = if end { self.parked } else { self.open_parked };
+        let parked = (parked > 0).then(|| parked.to_string());
+        let parked = parked.as_ref().map(String::as_bytes);
         if self.holds {
             if let Some(builder) = &mut self.slots[slot.place].builder {
-                held::leave_open(builder, &self.scratch, &self.open_places);
+                held::leave_open(builder, &self.scratch, parked, &self.open_places);
+            }
+            return;
+        }
+        if parked.is_some() || self.is_late {
+            let mut headers = vec![("binlog", &*self.open_binlog), ("tx", &*self.scratch)];
+            headers.extend(self.open_gtid.as_ref().map(|gtid| ("gtid", gtid.as_bytes())));
+            headers.extend(parked.map(|parked| ("parked", parked)));
+            headers.extend(self.is_late.then_some(("retried", &b"1"[..])));
+            if let Some(builder) = &mut self.slots[slot.place].builder {
+                builder.close(&headers);
             }
             return;
         }

@@ -8,6 +8,7 @@
 mod branch;
 mod encode;
 mod gather;
+mod park;
 pub(crate) mod pipeline;
 mod plan;
 mod progress;
@@ -15,6 +16,7 @@ mod reaction;
 mod recent;
 mod supervisor;
 
-pub use plan::{MetaDat, Plan, Publication, ReadFile, Renamed};
+pub use park::{drop_parked, retry};
+pub use plan::{MetaDat, OnTableError, Plan, Publication, ReadFile, Renamed};
 pub use reaction::Error;
 pub use supervisor::run;

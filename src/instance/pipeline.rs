@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::encode::{self, Encoder};
 use super::progress::Window;
-use crate::change::{Chunk, ChunkEnd, Commit, Generation, Position, StateRecord};
+use crate::change::{Chunk, ChunkEnd, Commit, Generation, ParkedTable, Position, StateRecord};
 use crate::control::Done;
 use crate::sink::{self, BATCH_BYTES, Sink};
 use crate::source::channel::Receiver;
@@ -48,6 +48,17 @@ const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// behind filtered traffic comes last of all.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// What became durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    /// Everything up to here.
+    pub(crate) position: Position,
+    /// What of it is new.
+    pub(crate) done: Done,
+    /// The tables that are parked now, if that has changed.
+    pub(crate) parked: Option<Vec<ParkedTable>>,
+}
+
 /// What ends a pipeline early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -68,7 +79,7 @@ pub(crate) struct Pipeline<'a, S> {
     pub(super) encoder: Encoder,
     /// Of the session of the source that was started; other chunks are refused.
     generation: Generation,
-    window: Window<(Position, Done)>,
+    window: Window<Progress>,
     /// Behind the last whole transaction that was decoded.
     decoded: Position,
     /// Whether `decoded` or `state` still have to be handed to the sink.
@@ -110,7 +121,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         mut self,
         chunks: &mut Receiver,
         shutdown: &CancellationToken,
-        mut report: impl FnMut(Position, Done),
+        mut report: impl FnMut(Progress),
     ) -> Result<(), Error> {
         let mut end = None;
         let mut unreadable = None;
@@ -124,9 +135,8 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                     end = Some(Instant::now() + GOODBYE);
                 }
                 // Free room before taking more.
-                position = self.window.next_durable() => {
-                    let (position, done) = position?;
-                    report(position, done);
+                progress = self.window.next_durable() => {
+                    report(progress?);
                     self.commit_records_if_due(chunks.has_more()).await?;
                 }
                 // A full window is the back pressure: the channel fills, the source stops reading.
@@ -153,8 +163,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             self.commit().await?;
         }
         while !self.window.is_empty() {
-            let (position, done) = self.window.next_durable().await?;
-            report(position, done);
+            report(self.window.next_durable().await?);
         }
         unreadable.map_or(Ok(()), |error| Err(error.into()))
     }
@@ -242,11 +251,16 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         let bytes = self.gathered();
         self.hand_over().await?;
         self.handed = 0;
-        let state = std::mem::take(&mut self.state);
+        let mut state = std::mem::take(&mut self.state);
+        let parked = self.encoder.take_parked().map(|(tables, records)| {
+            state.extend(records);
+            tables
+        });
         self.decoded.settle();
         let receipt = self.sink.commit(&self.decoded, state).await?;
         let done = self.encoder.take_done();
-        self.window.admit((self.decoded.clone(), done), bytes, receipt);
+        let progress = Progress { position: self.decoded.clone(), done, parked };
+        self.window.admit(progress, bytes, receipt);
         self.behind = false;
         self.last_commit = Instant::now();
         Ok(())

@@ -19,8 +19,20 @@ pub struct Plan {
     pub source: source::Settings,
     /// What of them is published.
     pub publication: Publication,
+    /// What to do with a table whose changes cannot be published.
+    pub on_table_error: OnTableError,
     /// Where a Canal left its position.
     pub meta_dat: MetaDat,
+}
+
+/// What to do with a table whose changes cannot be published (`sluice.table.error`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTableError {
+    /// Stop the instance.
+    #[default]
+    Stop,
+    /// Park the table: keep its changes, and go on with the others.
+    Park,
 }
 
 /// Reads a file whole.
@@ -89,6 +101,8 @@ pub struct Publication {
     pub dropped: Vec<RowsKind>,
     /// Which topics have other names than were asked for.
     pub renamed: Renamed,
+    /// The largest event of a parked table that is kept, in bytes (`sluice.parked.max.bytes`).
+    pub largest_letter: u64,
 }
 
 #[cfg(test)]
@@ -122,6 +136,7 @@ pub(super) mod tests {
             format,
             dropped: Vec::new(),
             renamed: Renamed::default(),
+            largest_letter: 64 << 20,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{encode, pipeline};
+use crate::change::{EventPlace, TableName};
 use crate::sink::Refusal;
 use crate::source::failover::Next;
 use crate::{schema, sink, source};
@@ -19,6 +20,18 @@ pub enum Error {
     /// A fault of this program.
     #[error("a session of the instance panicked: {0}")]
     Panicked(String),
+}
+
+impl Error {
+    /// The one table that is at fault, and the first of its events that cannot be published.
+    pub(crate) fn table(&self) -> Option<(&TableName, EventPlace)> {
+        match self {
+            Self::Source(error) => error.table().map(|(table, place)| (table, place.clone())),
+            Self::Pipeline(pipeline::Error::Encode(error)) => Some(error.table()),
+            Self::Pipeline(pipeline::Error::Sink(_) | pipeline::Error::Generation)
+            | Self::Panicked(_) => None,
+        }
+    }
 }
 
 impl From<sink::Error> for Error {
@@ -116,6 +129,7 @@ fn to_source(error: &source::Error) -> Reaction {
             },
             _ => Reaction::RetryOnce { advice: SAYS_IT },
         },
+        Error::Rows { .. } => Reaction::RetryOnce { advice: SAYS_IT },
         // A server may still be applying what it has received; the end is decided by
         // [`to_failover`].
         Error::Closed | Error::Behind { .. } => Reaction::Retry,

@@ -5,6 +5,7 @@
 //! the next: what counts is in the sink.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +14,17 @@ use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::encode::Encoder;
+use super::park::tables::{self, Cause, ParkedTables};
 use super::pipeline::Pipeline;
 use super::reaction::{self, BackOff, Error, Reaction};
-use super::{Plan, Publication};
-use crate::change::{Generation, Position, ServerZone};
+use super::{OnTableError, Plan, Publication};
+use crate::change::{Generation, ParkedTable, Position, ServerZone, StateTopic, TableName};
 use crate::clock;
 use crate::control::{InstanceState, Received, Reporter, Retention, RetentionLevel, Tables};
 use crate::format::Zone;
 use crate::schema::History;
 use crate::shutdown::Tasks;
-use crate::sink::Sink;
+use crate::sink::{self, Committed, Sink};
 use crate::source::failover::{Next, Servers};
 use crate::source::{self, Before, Counts, Remembered, Source, channel};
 use crate::telemetry;
@@ -84,6 +86,8 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
     let mut waits = false;
     let mut zone = None;
     let mut servers = Servers::new(&plan.source);
+    // Tables to park, until a commit has parked them.
+    let mut causes = BTreeMap::new();
     for generation in (1..).map(Generation) {
         let settings = servers.settings();
         let mut session = Session {
@@ -95,6 +99,7 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
             generation,
             waits,
             zone: &mut zone,
+            causes: &mut causes,
             progressed: false,
         };
         let ended = AssertUnwindSafe(Box::pin(session.run())).catch_unwind().await;
@@ -124,6 +129,18 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
             Reaction::Retry | Reaction::RetryOnce { .. } | Reaction::Elsewhere => {
                 InstanceState::Retrying { reason: reason.clone() }
             }
+        };
+        // Bytes may have been damaged on the way: the same has to come a second time.
+        let state = match (plan.on_table_error, error.table()) {
+            (OnTableError::Park, Some((table, place)))
+                if repeated && matches!(state, InstanceState::Stopped { .. }) =>
+            {
+                tracing::error!(%table, reason, "THE TABLE IS PARKED: from here on its changes \
+                    are kept, and are not published before `bin/sluice instance retry`");
+                causes.insert(table.clone(), Cause { place, reason: reason.clone() });
+                InstanceState::Retrying { reason: reason.clone() }
+            }
+            _ => state,
         };
         let stops = matches!(state, InstanceState::Stopped { .. });
         waits = matches!(state, InstanceState::Waiting { .. });
@@ -172,6 +189,8 @@ struct Session<'a, S> {
     waits: bool,
     /// The zone of the server that the session before found.
     zone: &'a mut Option<ServerZone>,
+    /// The tables that are to be parked, and why.
+    causes: &'a mut BTreeMap<TableName, Cause>,
     /// Whether anything became durable.
     progressed: bool,
 }
@@ -184,7 +203,7 @@ impl<S: Sink> Session<'_, S> {
             () = stop.cancelled() => return Ok(()),
             prepared = self.prepare() => prepared?,
         };
-        let (mut source, publication) = prepared;
+        let Prepared { mut source, publication, parked } = prepared;
         let position = source.reached().clone().into();
         let progress = source.progress();
         let lag = self.plan.source.remembered.lag();
@@ -205,16 +224,23 @@ impl<S: Sink> Session<'_, S> {
             let (waits, token) = (self.waits, reading.token().clone());
             async move { show(&reporter, &progress, waits, &token).await }
         });
-        let progressed = &mut self.progressed;
-        let encoder = Encoder::new(publication, self.sink.limits());
+        let (progressed, causes) = (&mut self.progressed, &mut *self.causes);
+        let mut encoder = Encoder::new(publication, self.sink.limits());
+        if !parked.is_empty() {
+            encoder.parks(parked, self.sink.letters());
+        }
         let pipeline = Pipeline::new(self.sink, encoder, generation, position);
         let piped = pipeline
-            .run(&mut receiver, &stop, |position, done| {
+            .run(&mut receiver, &stop, |progress| {
                 *progressed = true;
                 let now = clock::now_millis();
-                lag.durable(&position, now);
-                reporter.durable(&position, done);
+                lag.durable(&progress.position, now);
+                reporter.durable(&progress.position, progress.done);
                 reporter.state(InstanceState::Running, now);
+                if let Some(parked) = progress.parked {
+                    causes.retain(|name, _| !parked.iter().any(|one| one.name() == *name));
+                    reporter.parked(parked);
+                }
             })
             .await;
         drop(receiver);
@@ -233,20 +259,10 @@ impl<S: Sink> Session<'_, S> {
 
     /// Opens the sink, finds where to begin, makes a first begin durable, and then what the
     /// source says of its tables, page by page.
-    async fn prepare(&mut self) -> Result<(Source, Publication), Error> {
-        let (mut history, mut unreadable) = (History::default(), None);
-        let committed = self
-            .sink
-            .open(&mut |record| {
-                if let Err(error) = history.take(&record) {
-                    unreadable.get_or_insert(error);
-                }
-            })
-            .await?;
-        if let Some(error) = unreadable {
-            return Err(source::Error::from(error).into());
-        }
+    async fn prepare(&mut self) -> Result<Prepared, Error> {
+        let Opened { committed, history, parked } = open(self.sink).await?;
         self.reporter.position(committed.position.clone());
+        self.reporter.parked(parked.clone());
         let first_start = committed.position.is_none();
         let before = Before {
             position: committed.position.map(|Position::MySql(position)| position),
@@ -254,7 +270,14 @@ impl<S: Sink> Session<'_, S> {
             held: committed.held,
             meta_dat: if first_start { self.plan.meta_dat.read()? } else { None },
         };
-        let settings = self.settings.clone();
+        let mut settings = self.settings.clone();
+        for (table, cause) in &*self.causes {
+            settings.parking.park_from(table.clone(), &cause.place);
+        }
+        for table in &parked {
+            settings.parking.park(table.name());
+        }
+        let parked = ParkedTables::new(parked, self.causes.clone(), committed.letters_end);
         let (mut source, first) = Box::pin(Source::prepare(settings, before)).await?;
         // The begin is durable before anything else: it is resolved once in an instance's life.
         if let Some(first) = first {
@@ -272,7 +295,46 @@ impl<S: Sink> Session<'_, S> {
         if let Some(zone) = source.time_zone() {
             publication.format.zone = zone_of(zone, self.zone);
         }
-        Ok((source, publication))
+        Ok(Prepared { source, publication, parked })
+    }
+}
+
+/// What a session runs with.
+struct Prepared {
+    source: Source,
+    publication: Publication,
+    parked: ParkedTables,
+}
+
+/// What an opened sink holds.
+pub(super) struct Opened {
+    pub(super) committed: Committed,
+    pub(super) history: History,
+    pub(super) parked: Vec<ParkedTable>,
+}
+
+/// Opens the sink and reads its state records.
+pub(super) async fn open<S: Sink>(sink: &mut S) -> Result<Opened, Error> {
+    let (mut history, mut parked) = (History::default(), Vec::new());
+    let mut unreadable = None;
+    let committed = sink
+        .open(&mut |record| {
+            let taken = match record.topic {
+                StateTopic::Parked => tables::read(&record)
+                    .map(|table| parked.extend(table))
+                    .map_err(|reason| sink::Error::Position(reason).into()),
+                StateTopic::Schema | StateTopic::Xa => {
+                    history.take(&record).map_err(|error| source::Error::from(error).into())
+                }
+            };
+            if let Err(error) = taken {
+                unreadable.get_or_insert(error);
+            }
+        })
+        .await?;
+    match unreadable {
+        Some(error) => Err(error),
+        None => Ok(Opened { committed, history, parked }),
     }
 }
 

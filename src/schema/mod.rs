@@ -49,6 +49,7 @@ pub(crate) use ddl::Reading;
 pub use history::History;
 pub use model::{ColumnDefinition, Counter, Definition};
 pub use place::Place;
+pub(crate) use resolve::read_by;
 pub use survey::{From, Survey};
 pub(crate) use temporary::{SessionOf, Temporaries};
 

@@ -11,7 +11,7 @@ use crate::mysql::{self, Session};
 
 use super::ddl::{self, Effect, Reading};
 use super::missing::Missing;
-use super::model::{Entry, Model};
+use super::model::{Definition, Entry, Model};
 use super::table::{self, Mismatch, Parts};
 use super::{Adopt, Error, Origin, Place, Schema, SessionOf, Temporaries, capture};
 
@@ -80,6 +80,25 @@ impl Change {
         }
         self.tables.contains(table) || self.is_drop && is_its_database
     }
+}
+
+/// The table of a map by a definition that was kept with it, as JSON.
+pub(crate) fn read_by(map: &TableMap, definition: Option<&[u8]>) -> Result<Arc<Table>, String> {
+    let definition: Option<Definition> = match definition {
+        Some(json) => Some(serde_json::from_slice(json).map_err(|error| error.to_string())?),
+        None => None,
+    };
+    let parts = match &definition {
+        _ if table::is_full(map) => table::from_map(map, definition.as_ref()),
+        Some(definition) if definition.has_unsettled_text() => {
+            return Err("the default character set of its database was not known".to_owned());
+        }
+        Some(definition) => table::from_definition(map, definition),
+        None => return Err("its definition was not known".to_owned()),
+    };
+    let Parts { columns, primary_key, .. } = parts.map_err(|mismatch| mismatch.to_string())?;
+    let version = TableVersion(VERSIONS.fetch_add(1, Ordering::Relaxed));
+    Ok(Arc::new(Table { version, name: map.name.clone(), columns, primary_key }))
 }
 
 impl Schema {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use tracing::Instrument as _;
+
 use crate::clock;
 use crate::config::{Changes, Problems, Settings};
 use crate::control::{Board, InstanceState, InstanceStatus, Place};
@@ -12,6 +14,7 @@ use crate::instance::{self, Plan};
 use crate::log::Log;
 use crate::shutdown::Tasks;
 use crate::sink::Embedded;
+use crate::telemetry;
 
 use super::positions::Positions;
 
@@ -91,6 +94,36 @@ impl Instances {
         self.must_be_stopped(name)?;
         self.positions().reset(name).await.map_err(|error| error.to_string())?;
         self.board.reporter(name).position(None);
+        Ok(())
+    }
+
+    /// Publishes what is kept of a parked table, or drops it, between two runs of the instance.
+    pub(super) async fn unpark(
+        &mut self,
+        name: &str,
+        table: &str,
+        publish: bool,
+    ) -> Result<(), String> {
+        self.known(name)?;
+        let Some(plan) = self.plans.get(name).cloned() else { return Ok(()) };
+        let ran = self.is_running(name);
+        if ran {
+            self.end(name).await;
+        }
+        let mut sink = Embedded::new(self.log.writer(name, &self.group));
+        let work = async {
+            if publish {
+                instance::retry(&plan, &mut sink, table).await
+            } else {
+                instance::drop_parked(&mut sink, table).await
+            }
+        };
+        let done = work.instrument(telemetry::instance_span(name)).await;
+        drop(sink);
+        if ran {
+            self.launch(name);
+        }
+        self.board.reporter(name).parked(done.map_err(|error| error.to_string())?);
         Ok(())
     }
 

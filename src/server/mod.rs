@@ -298,6 +298,12 @@ async fn serve(
                     Command::ResetPosition { instance } => {
                         instances.reset_position(&instance).await
                     }
+                    Command::Retry { instance, table } => {
+                        instances.unpark(&instance, &table, true).await
+                    }
+                    Command::DropParked { instance, table } => {
+                        instances.unpark(&instance, &table, false).await
+                    }
                     Command::Reload => {
                         reading.begin(&settings, Some(answer));
                         continue;

@@ -16,7 +16,7 @@ use crate::sink::position_record::PositionRecords;
 
 /// Last words of the names of the topics that an instance keeps; the position goes last, so
 /// that a reset that was cut short can be repeated.
-const KEPT: [&str; 3] = ["xa", "schema", POSITIONS];
+const KEPT: [&str; 4] = ["xa", "schema", "parked", POSITIONS];
 const POSITIONS: &str = "positions";
 
 /// Why a position was not read or moved.

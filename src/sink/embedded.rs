@@ -5,15 +5,18 @@
 
 mod branches;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 
 use self::branches::Branches;
 use super::position_record::{PositionError, PositionRecords};
-use super::{Closing, Committed, Error, Limits, Part, Receipt, Sink};
+use super::{Closing, Committed, Error, LetterRecord, Letters, Limits, Part, Receipt, Sink};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::log::{StateKind, StateWrite, Writer};
+use crate::record::{RecordView, batches};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -61,9 +64,13 @@ impl Sink for Embedded {
         let (positions, position) = PositionRecords::read(position, base)?;
         self.positions = positions;
         self.restore_schema(each).await?;
+        for (key, value) in restored.parked {
+            each(StateRecord { topic: StateTopic::Parked, key, value: Some(value) });
+        }
         let (branches, held) = Branches::restore(&self.writer).await?;
         (self.branches, self.last) = (branches, None);
-        Ok(Committed { position, held })
+        let letters_end = self.writer.letters_end()?;
+        Ok(Committed { position, held, letters_end })
     }
 
     fn limits(&self) -> Limits {
@@ -100,6 +107,9 @@ impl Sink for Embedded {
                 (StateTopic::Schema, value) => {
                     writes.push(StateWrite { kind: StateKind::Schema, key, value });
                 }
+                (StateTopic::Parked, value) => {
+                    writes.push(StateWrite { kind: StateKind::Parked, key, value });
+                }
                 (StateTopic::Xa, Some(about)) => {
                     writes.extend(self.branches.prepare(&mut self.writer, key, about).await?);
                 }
@@ -118,10 +128,45 @@ impl Sink for Embedded {
         self.branches.abort();
         self.writer.abort().await.map_err(Error::from)
     }
+
+    fn letters(&self) -> Arc<str> {
+        self.writer.letters_name().into()
+    }
+
+    async fn read_letters(&mut self, offset: i64) -> Result<Letters, Error> {
+        let (bytes, next) = self.writer.read_letters(offset).await?;
+        let records = batches(&bytes).map_while(Result::ok).flat_map(|batch| {
+            let records = batch.records().map_while(Result::ok);
+            let records = records.filter(|record| record.offset >= offset);
+            records.filter_map(letter_record).collect::<Vec<_>>()
+        });
+        Ok(Letters { records: records.collect(), next })
+    }
+
+    async fn remove_letters(&mut self) -> Result<(), Error> {
+        self.writer.remove_letters().await.map_err(Error::from)
+    }
 }
 
 impl From<PositionError> for Error {
     fn from(error: PositionError) -> Self {
         Self::Position(error.to_string())
     }
+}
+
+/// None for a record that is no letter's.
+fn letter_record(record: RecordView<'_>) -> Option<LetterRecord> {
+    let text = |value: Option<&[u8]>| {
+        value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    };
+    let (mut binlog, mut gtid) = (String::new(), None);
+    for (name, value) in record.headers {
+        match name {
+            b"binlog" => binlog = text(value),
+            b"gtid" => gtid = Some(Arc::from(text(value))),
+            _ => {}
+        }
+    }
+    let (key, value) = (Bytes::copy_from_slice(record.key?), Bytes::copy_from_slice(record.value?));
+    Some(LetterRecord { key, value, binlog, gtid })
 }

@@ -9,8 +9,8 @@
 //!
 //! Format: the parts one behind the other, cut anywhere: topic length u16, topic, partition
 //! i32, partitions i32, batch length u32, batch (record batch v2); numbers big endian. A record
-//! has the headers `tx` (as it will be) and `open`: start and end of each open place of its
-//! value, u32, ascending.
+//! has the headers `tx` (as it will be), `parked` where it will have that, and `open`: start and
+//! end of each open place of its value, u32, ascending.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,12 +44,20 @@ pub struct Closing<'a> {
 pub(crate) struct Unreadable;
 
 /// Gives the open record of `builder` what is known of it when its branch is prepared.
-pub(crate) fn leave_open(builder: &mut BatchBuilder, tx: &[u8], places: &OpenPlaces) {
+/// `parked` is its header of that name, if it has one.
+pub(crate) fn leave_open(
+    builder: &mut BatchBuilder,
+    tx: &[u8],
+    parked: Option<&[u8]>,
+    places: &OpenPlaces,
+) {
     let mut bytes = Vec::with_capacity(OPEN_PLACES * 8);
     for place in places.iter().flat_map(|place| [place.start, place.end]) {
         bytes.extend_from_slice(&u32::try_from(place).unwrap_or(u32::MAX).to_be_bytes());
     }
-    builder.close(&[("tx", tx), ("open", &bytes)]);
+    let all: [(&str, &[u8]); 3] =
+        [("tx", tx), ("open", &bytes), ("parked", parked.unwrap_or_default())];
+    builder.close(if parked.is_some() { &all } else { &all[..2] });
 }
 
 /// Cuts a branch into pieces.
@@ -171,25 +179,31 @@ fn close(
             return Ok((builder.finish(), Some(number)));
         }
         let mut record = record.map_err(|_| Unreadable)?;
-        let (mut tx, mut open) = (None, None);
+        let (mut tx, mut open, mut parked) = (None, None, None);
         for (name, value) in record.headers.by_ref() {
             match name {
                 b"tx" => tx = value,
                 b"open" => open = value,
+                b"parked" => parked = value,
                 _ => return Err(Unreadable),
             }
         }
         let (tx, open) = (tx.ok_or(Unreadable)?, open.ok_or(Unreadable)?);
         let value = record.value.ok_or(Unreadable)?;
         builder.open(record.key, |out| fill(value, open, &closing.texts, out))?;
-        builder.close(&headers(closing, tx));
+        builder.close(&headers(closing, tx, parked));
     }
     Ok((builder.finish(), None))
 }
 
-fn headers<'a>(closing: &Closing<'a>, tx: &'a [u8]) -> Vec<(&'static str, &'a [u8])> {
+fn headers<'a>(
+    closing: &Closing<'a>,
+    tx: &'a [u8],
+    parked: Option<&'a [u8]>,
+) -> Vec<(&'static str, &'a [u8])> {
     let mut headers = vec![("binlog", closing.binlog.as_bytes()), ("tx", tx)];
     headers.extend(closing.gtid.map(|gtid| ("gtid", gtid.as_bytes())));
+    headers.extend(parked.map(|parked| ("parked", parked)));
     headers
 }
 
@@ -227,7 +241,7 @@ mod tests {
             Ok(())
         });
         let Ok(length) = written;
-        leave_open(&mut builder, b"0/end", &[1..1, 2..4, length..length]);
+        leave_open(&mut builder, b"0/end", None, &[1..1, 2..4, length..length]);
         Part {
             topic: topic.into(),
             partition,
@@ -290,7 +304,7 @@ mod tests {
                 Ok(())
             });
             let Ok(_) = written;
-            leave_open(&mut builder, number.to_string().as_bytes(), &[1..1, 2..2, 2..2]);
+            leave_open(&mut builder, number.to_string().as_bytes(), None, &[1..1, 2..2, 2..2]);
         }
         let held = Part { records: builder.finish(), ..part("a", 0, "abcdef") };
         let small = held.records.len();

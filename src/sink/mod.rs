@@ -52,6 +52,30 @@ pub struct Committed {
     pub position: Option<Position>,
     /// The XA branches that are held.
     pub held: Vec<Arc<Xid>>,
+    /// The end of the topic of letters: an offset that none has yet.
+    pub letters_end: i64,
+}
+
+/// A record of the topic of letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterRecord {
+    /// Its key.
+    pub key: Bytes,
+    /// Its value.
+    pub value: Bytes,
+    /// Its header `binlog`.
+    pub binlog: String,
+    /// Its header `gtid`, if it has one.
+    pub gtid: Option<Arc<str>>,
+}
+
+/// Some records of the topic of letters, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Letters {
+    /// The records.
+    pub records: Vec<LetterRecord>,
+    /// Where to read on; where it was read from, if there are no more.
+    pub next: i64,
 }
 
 /// Why a verb failed. After any error the sink refuses all until it is opened again.
@@ -124,7 +148,7 @@ pub type Receipt = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 /// One owner at a time, one open append at a time.
 pub trait Sink: Send {
     /// Fences a former owner of the instance and says what was committed. The records of the
-    /// schema history go to `each`, one after the other, of each key the newest last: there can
+    /// schema history and of parked tables go to `each`, one after the other, of each key the newest last: there can
     /// be more of them than fit into memory.
     fn open(
         &mut self,
@@ -159,4 +183,14 @@ pub trait Sink: Send {
 
     /// Takes the open append back, if there is one.
     fn abort(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The topic of letters, which keep the changes of parked tables: it has one partition, takes
+    /// parts as others do, and loses nothing by itself.
+    fn letters(&self) -> Arc<str>;
+
+    /// Durable letters from an offset on.
+    fn read_letters(&mut self, offset: i64) -> impl Future<Output = Result<Letters, Error>> + Send;
+
+    /// Removes all letters.
+    fn remove_letters(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use bytes::Bytes;
 
 use super::held::{Cutter, Joiner};
-use super::{Closing, Committed, Error, Limits, Part, Receipt, Sink};
+use super::{Closing, Committed, Error, Letters, Limits, Part, Receipt, Sink};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 
 /// See the head of this file. Clones are the same sink.
@@ -92,6 +92,23 @@ impl Scripted {
             .collect()
     }
 
+    /// The values and headers of the committed records of a topic.
+    pub(crate) fn records(&self, topic: &str) -> Vec<(String, BTreeMap<String, String>)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let script = self.script();
+        let parts = script.commits.iter().flat_map(|(_, parts)| parts);
+        let records = parts.filter(|part| *part.topic == *topic);
+        let records = records.flat_map(|part| part.records.records());
+        let shown = records.map(|record| {
+            let record = record.expect("built here");
+            let headers = record.headers;
+            let headers =
+                headers.map(|(name, value)| (text(name), text(value.unwrap_or_default())));
+            (text(record.value.unwrap_or_default()), headers.collect())
+        });
+        shown.collect()
+    }
+
     /// The xids that are held.
     pub(crate) fn held(&self) -> Vec<String> {
         self.script().held.keys().cloned().collect()
@@ -130,7 +147,7 @@ impl Sink for Scripted {
         let script = self.script();
         let position = script.commits.last().map(|(position, _)| position.clone());
         let held = script.held.keys().map(|xid| Arc::new(xid.parse().expect("an xid")));
-        Ok(Committed { position, held: held.collect() })
+        Ok(Committed { position, held: held.collect(), letters_end: 0 })
     }
 
     fn limits(&self) -> Limits {
@@ -199,6 +216,17 @@ impl Sink for Scripted {
         script.open.clear();
         script.branches.clear();
         script.aborts += 1;
+        Ok(())
+    }
+    fn letters(&self) -> Arc<str> {
+        "letters".into()
+    }
+
+    async fn read_letters(&mut self, offset: i64) -> Result<Letters, Error> {
+        Ok(Letters { records: Vec::new(), next: offset })
+    }
+
+    async fn remove_letters(&mut self) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::change::{EventPlace, FileName, MySqlPosition};
+use crate::change::{EventPlace, FileName, MySqlPosition, TableName};
 use crate::{binlog, mysql, schema};
 
 /// Why a source does not go on.
@@ -31,6 +31,16 @@ pub enum Error {
         what: String,
         /// What is wrong with it.
         source: binlog::Error,
+    },
+    /// The rows of one table cannot be read.
+    #[error("cannot read the rows of {table} at {}:{}: {reason}", .place.file, .place.offset)]
+    Rows {
+        /// The table.
+        table: TableName,
+        /// Where their event stands.
+        place: EventPlace,
+        /// Why not, and what to do.
+        reason: String,
     },
     /// Events are missing, or make no transactions.
     #[error("{0}")]
@@ -175,6 +185,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The one table that is at fault, and the first of its events that cannot be read.
+    pub fn table(&self) -> Option<(&TableName, &EventPlace)> {
+        match self {
+            Self::Rows { table, place, .. }
+            | Self::Schema { place, source: schema::Error::Unknown { table, .. } } => {
+                Some((table, place))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether trying again may help without anybody doing anything.
     pub fn is_passing(&self) -> bool {
         match self {
@@ -186,6 +207,7 @@ impl Error {
             Self::Schema { .. }
             | Self::Capture(_)
             | Self::Event { .. }
+            | Self::Rows { .. }
             | Self::Unsupported { .. }
             | Self::Statement { .. }
             | Self::UnknownBranch { .. }

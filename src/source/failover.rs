@@ -215,6 +215,7 @@ fn left(error: &Error) -> Option<Left> {
         Error::Schema { .. }
         | Error::Capture(_)
         | Error::Event { .. }
+        | Error::Rows { .. }
         | Error::Broken(_)
         | Error::Unsupported { .. }
         | Error::Statement { .. }

@@ -31,7 +31,7 @@ use super::assemble::{Assembler, End, Fault, Input, Piece, Shown};
 use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
-use super::{Error, Settings};
+use super::{Error, Parking, Settings};
 use crate::binlog::{
     AlterPhase, ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments,
     HEADER_LENGTH, Tracker,
@@ -111,6 +111,9 @@ pub(super) struct Reader<'a> {
     assembler: Assembler,
     tracker: Tracker,
     format: FormatDescription,
+    /// Its body, as it came.
+    format_body: Bytes,
+    parking: Parking,
     tables: Tables,
     fragments: Fragments,
     verdicts: Verdicts,
@@ -158,6 +161,8 @@ impl<'a> Reader<'a> {
             assembler,
             tracker,
             format: FormatDescription::expected(&version, checksums),
+            format_body: Bytes::new(),
+            parking: settings.parking.clone(),
             tables: Tables::default(),
             fragments: Fragments::default(),
             verdicts: Verdicts::default(),
@@ -319,6 +324,7 @@ impl<'a> Reader<'a> {
         let format = FormatDescription::parse(body).map_err(|e| self.odd(WHAT, e))?;
         format.checksum.strip(event).map_err(|e| self.odd(WHAT, e))?;
         self.format = format;
+        self.format_body = Bytes::copy_from_slice(body);
         self.advance(header)?;
         self.tracker.describe(header.timestamp);
         if self.format.created != 0 {
@@ -507,7 +513,10 @@ impl<'a> Reader<'a> {
 /// How many bytes a change keeps alive, at most.
 fn weight(change: &crate::change::Change) -> usize {
     match change {
-        crate::change::Change::Rows(rows) => rows.images.len() + PINNED_BY_A_SLICE,
+        crate::change::Change::Rows(rows) => {
+            let kept = rows.parked.as_ref().map_or(0, |kept| kept.body.len());
+            rows.images.len().max(kept) + PINNED_BY_A_SLICE
+        }
         crate::change::Change::Statement(statement) => statement.sql.len() + 512,
     }
 }

@@ -364,7 +364,7 @@ async fn abort(generation: Generation, chunks: &Sender) -> Result<(), Error> {
     chunks.send(chunk, 0).await.map_err(|_| Error::Closed)
 }
 
-fn server(probe: &Probe) -> schema::Server {
+pub(super) fn server(probe: &Probe) -> schema::Server {
     let number = |name: &str| probe.variable(name).and_then(|value| value.parse().ok());
     schema::Server {
         flavor: probe.flavor,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Remembered;
+use super::{Parking, Remembered};
 use crate::change::GtidSet;
 use crate::filter::TableFilter;
 use crate::mysql::Endpoint;
@@ -42,6 +42,8 @@ pub struct Settings {
     /// Rows of a table without a definition: dropped, counted, and said loudly, instead of
     /// stopping (`canal.instance.filter.table.error`).
     pub drop_unknown_tables: bool,
+    /// The tables whose changes are not published for now.
+    pub parking: Parking,
     /// What one source leaves to the next of the same instance.
     pub remembered: Remembered,
     /// What the server may be set to.
@@ -127,6 +129,7 @@ impl Settings {
             unknown_branch: UnknownBranch::default(),
             statements: Statements::default(),
             drop_unknown_tables: false,
+            parking: Parking::default(),
             remembered: Remembered::default(),
             accepted: Accepted::default(),
             failover: Failover::default(),

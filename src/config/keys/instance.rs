@@ -442,6 +442,20 @@ pub(super) const KEYS: &[Key] = &[
         "stop",
         "XA COMMIT of a branch of which neither we nor the source's binlogs have the rows: stop, or go on without them, said loudly",
     ),
+    served(
+        HERE,
+        "sluice.table.error",
+        Kind::OneOf(&["stop", "park"]),
+        "stop",
+        "a table whose changes cannot be published (a row larger than its topic takes, one that cannot be read): stop, or keep its changes aside and go on with the others",
+    ),
+    served(
+        HERE,
+        "sluice.parked.max.bytes",
+        Kind::Number(0, 1 << 30),
+        "67108864",
+        "largest event of a parked table that is kept; of a larger one its place and the reason",
+    ),
     // Without meaning here.
     idle(HERE, "canal.instance.transaction.size", "1024", "a transaction is never cut"),
     idle(HERE, "canal.instance.memory.buffer.size", "16384", MEMORY),

@@ -112,3 +112,12 @@ pub enum Error {
         length: usize,
     },
 }
+
+impl Error {
+    /// The table.
+    pub fn table(&self) -> &TableName {
+        match self {
+            Self::Unreadable { table, .. } | Self::TooLarge { table, .. } => table,
+        }
+    }
+}

@@ -85,6 +85,7 @@ pub(super) fn event_of(
         after_columns: (kind == RowsKind::Update).then(|| columns_of(after)),
         images: Bytes::from(images.concat()),
         place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+        parked: None,
     }
 }
 

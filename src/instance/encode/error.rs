@@ -25,7 +25,7 @@ pub enum Error {
          {topic} takes {limit}: raise what it takes (`bin/kafka-configs.sh --alter --entity-type \
          topics --entity-name {topic} --add-config max.message.bytes={advised}`), or leave the \
          column or the table out (canal.instance.filter.black.field, \
-         canal.instance.filter.black.regex)"
+         canal.instance.filter.black.regex), or keep such changes aside (sluice.table.error=park)"
     )]
     TooLarge {
         /// The binlog file of the event.
@@ -46,6 +46,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The one table that is at fault, and its event.
+    pub(crate) fn table(&self) -> (&TableName, EventPlace) {
+        let (table, file, offset) = match self {
+            Self::Unreadable { file, offset, source } => (source.table(), file, offset),
+            Self::TooLarge { file, offset, table, .. } => (table, file, offset),
+        };
+        (table, EventPlace { file: Arc::clone(file), offset: *offset, time: 0 })
+    }
+
     /// The rows of the event at `place` cannot be read.
     pub(super) fn unreadable(place: &EventPlace, source: flat::Error) -> Self {
         Self::Unreadable { file: Arc::clone(&place.file), offset: place.offset, source }

@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::*;
 use crate::change::{
-    BranchEnd, BranchStep, Change, Column, ColumnSet, ColumnType, EventPlace, Executed,
+    BranchEnd, BranchStep, Change, Column, ColumnSet, ColumnType, EventPlace, Executed, KeptEvent,
     MySqlPosition, RowsChange, RowsKind, StatementChange, StatementKind, Table, TableName,
     TableVersion, TransactionHead, Xid,
 };
+use crate::instance::park::tables::{Cause, ParkedTables};
 use crate::instance::plan::tests::publication;
 use crate::sink::scripted::Scripted;
 use crate::source::channel::{Sender, channel};
@@ -24,6 +25,7 @@ fn statement(text: &str) -> Change {
         table: text.to_owned(),
         sql: text.to_owned(),
         place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+        parked: None,
     })
 }
 
@@ -98,9 +100,9 @@ async fn run(
     let mut transactions = 0;
     let encoder = Encoder::new(publication(), own.limits());
     let pipeline = Pipeline::new(&mut own, encoder, SESSION, start());
-    let running = pipeline.run(&mut receiver, &shutdown, |position, done| {
-        reported.push(position.offset());
-        transactions += done.transactions;
+    let running = pipeline.run(&mut receiver, &shutdown, |progress| {
+        reported.push(progress.position.offset());
+        transactions += progress.done.transactions;
     });
     let (result, ()) = tokio::join!(running, script(sender, shutdown.clone()));
     Outcome { reported, transactions, result }
@@ -360,6 +362,7 @@ fn row(images: &'static [u8]) -> Change {
         after_columns: None,
         images: Bytes::from_static(images),
         place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+        parked: None,
     })
 }
 
@@ -437,6 +440,62 @@ async fn rows_that_a_topic_does_not_take_at_once_are_in_several_messages_of_thei
     let mut found = sink.headers("tx");
     found.sort_by_key(|tx| tx.trim_end_matches("/end").parse::<usize>().unwrap());
     assert_eq!(found, wanted.collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_parked_tables_become_letters_and_the_others_are_numbered_without_them() {
+    let name = TableName::new("db", "p");
+    let parked_row = || {
+        let Change::Rows(mut rows) = row(&FORTY[..5]) else { panic!("rows") };
+        let table = Table { name: TableName::new("db", "p"), ..Table::clone(&rows.table) };
+        rows.table = Arc::new(table);
+        let bytes = Bytes::from_static(b"event");
+        let event = KeptEvent {
+            format: bytes.clone(),
+            map: bytes.clone(),
+            code: 30,
+            body: bytes,
+            definition: None,
+        };
+        rows.parked = Some(Arc::new(event));
+        Change::Rows(rows)
+    };
+    let sink = Scripted::prompt();
+    let mut transaction = commit("first", 10);
+    transaction.changes.extend([row(&FORTY[..5]), parked_row(), row(&FORTY[..5])]);
+    let Change::Statement(mut ddl) = statement("ddl") else { panic!("a statement") };
+    ddl.parked = Some(name.clone());
+    transaction.changes.extend([Change::Statement(ddl), parked_row(), row(&FORTY[..5])]);
+    let mut lost = unreadable(20);
+    lost.changes.insert(0, parked_row());
+
+    let (sender, mut receiver) = channel(1 << 20);
+    sender.send_all(vec![transaction, lost], 0).await.unwrap();
+    let mut own = sink.clone();
+    let mut encoder = Encoder::new(publication(), own.limits());
+    let cause = Cause {
+        place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+        reason: "because".to_owned(),
+    };
+    let causes = [(name, cause)].into_iter().collect();
+    encoder.parks(ParkedTables::new(Vec::new(), causes, 7), own.letters());
+    let pipeline = Pipeline::new(&mut own, encoder, SESSION, start());
+    let (mut parked, shutdown) = (Vec::new(), CancellationToken::new());
+    let ended = pipeline.run(&mut receiver, &shutdown, |progress| parked.extend(progress.parked));
+    assert!(matches!(ended.await, Err(Error::Encode(_))));
+
+    let of = |name: &str| {
+        let records = sink.records("db.t");
+        records.iter().map(|(_, headers)| headers.get(name).cloned()).collect::<Vec<_>>()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(of("tx"), [text("1"), text("2"), text("3/end")]);
+    assert_eq!(of("parked"), [None, text("1"), text("3")]);
+    let letters = sink.records("letters");
+    assert_eq!(letters.len(), 3, "none of the transaction that never was: {letters:?}");
+    assert!(letters.iter().all(|(value, _)| value.contains("because")), "{letters:?}");
+    let [tables] = &parked[..] else { panic!("{parked:?}") };
+    assert_eq!((tables.len(), tables[0].events, tables[0].from), (1, 3, 7));
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,6 +74,8 @@ pub enum StateKind {
     Xa,
     /// `__<group>.<instance>.positions`: the part of the position that seldom changes.
     PositionBase,
+    /// `__<group>.<instance>.positions`: a table that is parked. Its key begins with a bracket.
+    Parked,
 }
 
 /// A record that becomes durable with a position.
@@ -173,7 +175,7 @@ impl Writer {
                 .await?;
         }
         let mut batches = Vec::new();
-        for kind in [StateKind::Schema, StateKind::Xa, StateKind::PositionBase] {
+        for kind in [StateKind::Schema, StateKind::Xa, StateKind::PositionBase, StateKind::Parked] {
             let records: Vec<StateWrite> =
                 state.iter().filter(|record| record.kind == kind).cloned().collect();
             if !records.is_empty() {
@@ -233,7 +235,7 @@ impl Writer {
         Ok(Arc::clone(match kind {
             StateKind::Schema => schema,
             StateKind::Xa => xa,
-            StateKind::PositionBase => positions,
+            StateKind::PositionBase | StateKind::Parked => positions,
         }))
     }
 

@@ -1,6 +1,7 @@
 //! What an instance finds when it opens its writer: read from its internal topics. State records
 //! are read piece by piece: there can be more of them than fit into memory.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct Restored {
     pub position: Option<Bytes>,
     /// What was committed last as [`StateWrite::position_base`](super::StateWrite).
     pub position_base: Option<Bytes>,
+    /// The newest record of each parked table: key and value.
+    pub parked: Vec<(Bytes, Bytes)>,
 }
 
 /// Some state records, in order.
@@ -89,6 +92,40 @@ impl Writer {
         next.ok_or_else(|| broken(from, &"there is no batch"))
     }
 
+    /// The end of the topic of letters; 0 while there is none.
+    pub fn letters_end(&self) -> Result<i64, WriterError> {
+        let Some(topic) = self.letters_topic() else { return Ok(0) };
+        Ok(self.ends_of(&topic)?.high_watermark)
+    }
+
+    /// Durable letters from `offset` on, as whole batches, about a MiB of them, and where to read
+    /// on; where it was read from, if there are no more.
+    pub async fn read_letters(&self, offset: i64) -> Result<(Bytes, i64), WriterError> {
+        let Some(topic) = self.letters_topic() else { return Ok((Bytes::new(), offset)) };
+        let ends = self.ends_of(&topic)?;
+        let from = offset.max(ends.log_start);
+        if from >= ends.high_watermark {
+            return Ok((Bytes::new(), offset));
+        }
+        let limit = ends.high_watermark;
+        let bytes = self.log.read(&topic, 0, from, limit, READ_BYTES, true).await?;
+        let last = batches(&bytes).map_while(Result::ok).last();
+        let next = last.map_or(offset, |batch| batch.head().last_offset() + 1);
+        Ok((bytes, next))
+    }
+
+    /// Removes all letters.
+    pub async fn remove_letters(&self) -> Result<(), WriterError> {
+        if let Some(topic) = self.letters_topic() {
+            self.log.delete_records(&topic, 0, -1).await?;
+        }
+        Ok(())
+    }
+
+    fn letters_topic(&self) -> Option<Arc<Topic>> {
+        self.log.topic(&self.letters_name())
+    }
+
     fn state_ends(&self, kind: StateKind) -> Result<Ends, WriterError> {
         let topic = self.state_topic(kind)?;
         self.ends_of(&topic)
@@ -101,18 +138,25 @@ impl Writer {
 
     pub(super) async fn restore(&self, positions: &Arc<Topic>) -> Result<Restored, WriterError> {
         let (mut restored, mut offset) = (Restored::default(), 0);
+        let mut parked = BTreeMap::new();
         loop {
             let take = |_, key: &[u8], value: Option<&[u8]>| {
                 if key == POSITION_KEY {
                     restored.position = value.map(Bytes::copy_from_slice);
                 } else if key == POSITION_BASE_KEY {
                     restored.position_base = value.map(Bytes::copy_from_slice);
+                } else if key.starts_with(b"[") {
+                    let value = value.map(Bytes::copy_from_slice);
+                    parked.insert(Bytes::copy_from_slice(key), value);
                 }
             };
             match self.visit(positions, offset, take).await? {
-                next if next == offset => return Ok(restored),
+                next if next == offset => break,
                 next => offset = next,
             }
         }
+        let parked = parked.into_iter();
+        restored.parked = parked.filter_map(|(key, value)| Some((key, value?))).collect();
+        Ok(restored)
     }
 }

@@ -24,6 +24,11 @@ impl Writer {
         }
     }
 
+    /// The name of the topic of letters: what is kept of parked tables.
+    pub fn letters_name(&self) -> String {
+        format!("__{}.{}.parked", self.group, self.instance)
+    }
+
     pub(super) async fn internal_topic(&self, what: &str) -> Result<Arc<Topic>, WriterError> {
         let name = format!("__{}.{}.{what}", self.group, self.instance);
         self.owned_topic(&name, 1, BTreeMap::new()).await
@@ -40,8 +45,16 @@ impl Writer {
         {
             return Ok(Arc::clone(topic));
         }
-        let max = MAX_MESSAGE_BYTES.to_string();
-        let config = BTreeMap::from([(LIMIT.to_owned(), max)]);
+        let max = (LIMIT, MAX_MESSAGE_BYTES.to_string());
+        let config = if **name == *self.letters_name() {
+            // Nobody else has these: they stay until they are published after all, or dropped.
+            let all = "-1".to_owned();
+            let delete = ("cleanup.policy", "delete".to_owned());
+            vec![max, delete, ("retention.ms", all.clone()), ("retention.bytes", all)]
+        } else {
+            vec![max]
+        };
+        let config = config.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let topic = self.owned_topic(name, partitions, config).await?;
         self.topics.insert(Arc::clone(name), Arc::clone(&topic));
         Ok(topic)

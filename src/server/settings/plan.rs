@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crate::change::{Flavor, GtidSet, RowsKind};
 use crate::config::{
-    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Instance, OnStatement,
+    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Instance, OnStatement, OnTableError,
     OnUnknownBranch, Problem, RouteConfig, SourceConfig, SourceServer, TlsMode, TopicRule,
 };
 use crate::filter::{FieldFilter, TableFilter};
 use crate::format::Zone;
 use crate::format::flat::{self, FlatSettings, LabelForm};
-use crate::instance::{MetaDat, Plan, Publication, Renamed};
+use crate::instance::{self, MetaDat, Plan, Publication, Renamed};
 use crate::mysql::{self, Endpoint};
 use crate::route::{self, RouteSettings, Router};
 use crate::source::failover::{self, Failover};
@@ -70,6 +70,11 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
             format: format(&config.format, zone.unwrap_or(Zone::UTC)),
             dropped: dropped(&config.filter),
             renamed: Renamed::default(),
+            largest_letter: config.largest_parked,
+        },
+        on_table_error: match config.on_table_error {
+            OnTableError::Stop => instance::OnTableError::Stop,
+            OnTableError::Park => instance::OnTableError::Park,
         },
         meta_dat: MetaDat {
             path: config.meta_dat.clone(),

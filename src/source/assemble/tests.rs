@@ -79,6 +79,7 @@ impl Script {
                 after_columns: None,
                 images: Bytes::new(),
                 place: EventPlace { file: Arc::from("b.000001"), offset, time: 7 },
+                parked: None,
             },
             ends_statement: true,
         }
@@ -93,6 +94,7 @@ impl Script {
             table: "t".to_owned(),
             sql: sql.to_owned(),
             place,
+            parked: None,
         }]))
     }
 

@@ -11,7 +11,10 @@ use crate::binlog::{
     self, AlterPhase, EventHeader, EventType, Fragment, GtidEvent, HEADER_LENGTH, Heartbeat,
     Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
 };
-use crate::change::{EventPlace, RowsChange, StatementChange, StatementKind, Table, TableName};
+use crate::change::{
+    EventPlace, KeptEvent, RowsChange, StatementChange, StatementKind, Table, TableName,
+    TableVersion,
+};
 use crate::clock;
 use crate::mysql::quote;
 use crate::schema::{self, Applied, Message, Origin, Reading, SessionOf, Statement};
@@ -276,7 +279,10 @@ impl Reader<'_> {
         }
         let Message { kind, is_ddl, schema, table } = message;
         let sql = query.text.clone().into_owned();
-        Ok(vec![StatementChange { kind, is_ddl, schema, table, sql, place: place.clone() }])
+        let name = TableName::new(&*schema, &*table);
+        let parked = self.parking.keeps(&name, place).then_some(name);
+        let place = place.clone();
+        Ok(vec![StatementChange { kind, is_ddl, schema, table, sql, place, parked }])
     }
 
     /// What concerns temporary tables is left out of the reading.
@@ -414,6 +420,11 @@ impl Reader<'_> {
     async fn table_map_later(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
         let (body, place) = (event.body, &event.place);
         let map = TableMap::parse(&self.format, body).map_err(|e| self.odd(TABLE_MAP, e))?;
+        if self.parking.keeps(&map.name, place) {
+            let (id, epoch) = (map.id, self.schema.epoch());
+            self.tables.insert(id, body, epoch, Entry::Parked(nameless(map.name)));
+            return Ok(());
+        }
         let session = session(&mut self.session, self.settings).await?;
         let Settings { endpoint, replica, .. } = self.settings;
         let mut origin = Origin { session, endpoint, replica };
@@ -451,7 +462,7 @@ impl Reader<'_> {
         let ends_statement = event.ends_statement();
         let asked = self.rows_query.take();
         let table = match self.tables.get(event.table) {
-            Some(Entry::Table(table)) => Arc::clone(table),
+            Some(Entry::Table(table) | Entry::Parked(table)) => Arc::clone(table),
             passed @ Some(Entry::Dropped | Entry::Unknown) => {
                 if matches!(passed, Some(Entry::Unknown)) {
                     self.progress.dropped_rows();
@@ -470,11 +481,18 @@ impl Reader<'_> {
                 )));
             }
         };
-        if event.column_count != table.columns.len() {
-            let (image, table) = (event.column_count, table.columns.len());
-            return Err(self.odd("a rows event", binlog::Error::Columns { image, table }));
-        }
-        let event = self.with_whole_documents(event, header, &table, place)?;
+        let parked = self.parking.keeps(&table.name, place);
+        let parked = parked.then(|| self.whole(&event, header, body, &table));
+        let event = if parked.is_some() {
+            event
+        } else {
+            if event.column_count != table.columns.len() {
+                let (image, columns) = (event.column_count, table.columns.len());
+                let error = binlog::Error::Columns { image, table: columns };
+                return Err(rows_error(&table, place, error.to_string()));
+            }
+            with_whole_documents(event, &table, place)?
+        };
         // What is kept may have grown beyond what was received.
         let size = size.max(event.images.len());
         if let Some(RowsQuery { sql, place: asked, table: named }) = asked {
@@ -485,6 +503,7 @@ impl Reader<'_> {
                 table: named.as_ref().unwrap_or(&table.name).table.to_string(),
                 sql,
                 place: asked,
+                parked: parked.is_some().then(|| table.name.clone()),
             };
             self.step_of(Input::Statement(vec![statement]), place, 0, outlet)?;
         }
@@ -495,25 +514,30 @@ impl Reader<'_> {
             after_columns: event.after_columns,
             images: event.images,
             place: place.clone(),
+            parked: parked.map(Arc::new),
         };
         self.step_of(Input::Rows { change, ends_statement }, place, size, outlet)
     }
 
-    /// The event as it would be without `binlog_row_value_options=PARTIAL_JSON`.
-    fn with_whole_documents(
+    /// What it takes to read an event of a parked table at any time.
+    fn whole(
         &self,
-        event: RowsEvent,
+        event: &RowsEvent,
         header: &EventHeader,
+        body: &Bytes,
         table: &Table,
-        place: &EventPlace,
-    ) -> Result<RowsEvent, Stop> {
-        json::expand_partial(event, &table.columns).map_err(|error| match error {
-            binlog::Error::JsonDiff(_) => {
-                let reason = format!("table {}: {error}", table.name);
-                unsupported(header, place, reason, PARTIAL_ADVICE)
-            }
-            other => self.odd("a partial update of JSON", other),
-        })
+    ) -> KeptEvent {
+        let place = self.place();
+        let definition = self.schema.definition_at(&table.name, &schema::Place::from(&place));
+        KeptEvent {
+            format: self.format_body.clone(),
+            map: self.tables.body(event.table).unwrap_or_default(),
+            code: header.event_type.code(),
+            body: body.clone(),
+            definition: definition
+                .and_then(|known| serde_json::to_vec(&*known).ok())
+                .map(Bytes::from),
+        }
     }
 
     /// MariaDB 12.3 sends rows events above 1 GiB in pieces.
@@ -525,6 +549,32 @@ impl Reader<'_> {
         let header = EventHeader::parse(&whole).map_err(|e| self.odd(WHAT, e))?;
         self.rows(&header, &whole.slice(HEADER_LENGTH..), event, outlet)
     }
+}
+
+/// A table of which nothing but its name is known.
+fn nameless(name: TableName) -> Arc<Table> {
+    let (columns, primary_key) = (Vec::new(), Vec::new());
+    Arc::new(Table { version: TableVersion(0), name, columns, primary_key })
+}
+
+fn rows_error(table: &Table, place: &EventPlace, reason: String) -> Stop {
+    let (table, place) = (table.name.clone(), place.clone());
+    Stop::from(Error::Rows { table, place, reason })
+}
+
+/// The event as it would be without `binlog_row_value_options=PARTIAL_JSON`.
+fn with_whole_documents(
+    event: RowsEvent,
+    table: &Table,
+    place: &EventPlace,
+) -> Result<RowsEvent, Stop> {
+    json::expand_partial(event, &table.columns).map_err(|error| {
+        let advice = match error {
+            binlog::Error::JsonDiff(_) => PARTIAL_ADVICE,
+            _ => "look at the place with mysqlbinlog; the server's file may be damaged",
+        };
+        rows_error(table, place, format!("{error}; {advice}"))
+    })
 }
 
 fn read_statement<'a>(query: &'a Query<'_>, place: &'a EventPlace) -> Statement<'a> {

@@ -15,6 +15,8 @@ pub(super) enum Entry {
     Dropped,
     /// Its definition is not known, and the settings let its rows drop.
     Unknown,
+    /// Its definition is not known, and its rows are kept until it is.
+    Parked(Arc<Table>),
     /// Its rows are published.
     Table(Arc<Table>),
 }
@@ -58,6 +60,11 @@ impl Tables {
 
     pub(super) fn get(&self, id: TableMapId) -> Option<&Entry> {
         self.find(id).map(|known| &known.entry)
+    }
+
+    /// The body of the table map.
+    pub(super) fn body(&self, id: TableMapId) -> Option<Bytes> {
+        self.find(id).map(|known| known.body.clone())
     }
 
     fn find(&self, id: TableMapId) -> Option<&Known> {

@@ -62,6 +62,7 @@ fn statements_are_written_as_canal_writes_them() {
             table: word("table"),
             sql: word("sql"),
             place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+            parked: None,
         };
         let mut out = Vec::new();
         write_statement(&statement, &stamp(&message), &mut out);

@@ -1,0 +1,244 @@
+//! Publishes what is kept of a parked table, and takes the table back.
+//!
+//! In: an instance that does not run, and its sink. Out: one append with the letters of the table
+//! as messages, in their order, and the record that the table is parked no more, at the position
+//! that stands. So all of it is published or nothing, once, before whatever comes next; a process
+//! that ends in between leaves the table parked as it was.
+//!
+//! The messages have the headers of their events, and are numbered within what of each source
+//! transaction was parked; a header `retried` tells them from others.
+
+use std::sync::Arc;
+
+use super::letter::{Content, Letter, Reading};
+use super::tables;
+use crate::change::{Change, EventPlace, ParkedTable, Position, TableName, TransactionHead};
+use crate::format::Zone;
+use crate::instance::Plan;
+use crate::instance::encode::{self, Encoder};
+use crate::instance::reaction;
+use crate::instance::supervisor::{self, Opened};
+use crate::sink::{self, LetterRecord, Sink};
+use crate::source::{self, Kept};
+
+/// As many bytes of messages wait before they are handed over.
+const HAND_OVER_BYTES: usize = sink::BATCH_BYTES;
+
+/// Why a table stays parked. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such table, or it is not parked.
+    #[error("{table} is not parked; {parked}")]
+    NotParked {
+        /// What was asked for.
+        table: String,
+        /// What is.
+        parked: String,
+    },
+    /// Prepared XA branches hold rows of it.
+    #[error(
+        "XA branches that are prepared and have not ended hold changes of {table} ({branches}): \
+         commit them or roll them back on the source, then try again"
+    )]
+    Branches {
+        /// The table.
+        table: TableName,
+        /// Their xids.
+        branches: String,
+    },
+    /// An event was not kept, and cannot be read again.
+    #[error(
+        "the event of {table} at {}:{} was not kept, since it has {size} bytes, more than \
+         sluice.parked.max.bytes; and the source does not have it there any more: its binlog was \
+         purged, or it is another server; copy the table anew, then `bin/sluice instance \
+         drop-parked` gives up what is kept",
+        .place.file, .place.offset
+    )]
+    NotKept {
+        /// The table.
+        table: TableName,
+        /// Where it stands.
+        place: EventPlace,
+        /// How large it is.
+        size: u64,
+    },
+    /// A letter cannot be read.
+    #[error("{0}")]
+    Letter(String),
+    /// The server, or the rows.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// A row cannot be published.
+    #[error(transparent)]
+    Encode(#[from] encode::Error),
+    /// The sink.
+    #[error(transparent)]
+    Sink(#[from] sink::Error),
+    /// The sink's records cannot be read.
+    #[error(transparent)]
+    Open(#[from] reaction::Error),
+}
+
+/// Publishes what is kept of `table` (`db.table`); which tables are parked then.
+pub async fn retry<S: Sink>(
+    plan: &Plan,
+    sink: &mut S,
+    table: &str,
+) -> Result<Vec<ParkedTable>, Error> {
+    let (opened, position, parked) = parked_table(sink, table).await?;
+    let published = publish(plan, sink, opened, &parked).await;
+    let rest = match published {
+        Ok(rest) => rest,
+        Err(error) => {
+            // Whatever becomes of it: the session that follows opens the sink again.
+            let _ = sink.abort().await;
+            return Err(error);
+        }
+    };
+    take_back(sink, &position, &parked, &rest).await?;
+    tracing::warn!(table = %parked.name(), events = parked.events, "the table is parked no more: \
+        its changes were published");
+    Ok(rest)
+}
+
+/// Drops what is kept of `table` (`db.table`); which tables are parked then.
+pub async fn drop_parked<S: Sink>(sink: &mut S, table: &str) -> Result<Vec<ParkedTable>, Error> {
+    let (opened, position, parked) = parked_table(sink, table).await?;
+    let mut rest = opened.parked;
+    rest.retain(|one| one.name() != parked.name());
+    take_back(sink, &position, &parked, &rest).await?;
+    tracing::warn!(table = %parked.name(), events = parked.events, file = parked.file,
+        offset = parked.offset, "the table is parked no more: ITS CHANGES WERE DROPPED");
+    Ok(rest)
+}
+
+/// Opens the sink and finds a parked table that no branch holds.
+async fn parked_table<S: Sink>(
+    sink: &mut S,
+    table: &str,
+) -> Result<(Opened, Position, ParkedTable), Error> {
+    let opened = supervisor::open(sink).await?;
+    let found = opened.parked.iter().find(|one| one.name().to_string() == table).cloned();
+    let (Some(parked), Some(position)) = (found, opened.committed.position.clone()) else {
+        let names: Vec<String> = opened.parked.iter().map(|one| one.name().to_string()).collect();
+        let parked = match &names[..] {
+            [] => "no table of the instance is".to_owned(),
+            names => format!("of the instance are {}", names.join(", ")),
+        };
+        return Err(Error::NotParked { table: table.to_owned(), parked });
+    };
+    // Others were forgotten with the place that they were held at.
+    let held: Vec<String> = opened.committed.held.iter().map(ToString::to_string).collect();
+    let branches: Vec<_> = parked.branches.iter().filter(|xid| held.contains(xid)).collect();
+    if !branches.is_empty() {
+        let branches: Vec<&str> = branches.into_iter().map(String::as_str).collect();
+        return Err(Error::Branches { table: parked.name(), branches: branches.join(", ") });
+    }
+    Ok((opened, position, parked))
+}
+
+/// Ends the append: the table is parked no more.
+async fn take_back<S: Sink>(
+    sink: &mut S,
+    position: &Position,
+    parked: &ParkedTable,
+    rest: &[ParkedTable],
+) -> Result<(), Error> {
+    sink.commit(position, vec![tables::record(&parked.name(), None)]).await?.await?;
+    if rest.is_empty() {
+        sink.remove_letters().await?;
+    }
+    Ok(())
+}
+
+/// Appends the messages of all letters of the table.
+async fn publish<S: Sink>(
+    plan: &Plan,
+    sink: &mut S,
+    opened: Opened,
+    parked: &ParkedTable,
+) -> Result<Vec<ParkedTable>, Error> {
+    let name = parked.name();
+    let mut kept = Kept::new(&plan.source);
+    let mut publication = plan.publication.clone();
+    if let Some(zone) = kept.time_zone().await? {
+        publication.format.zone = Zone::of_changes(&zone.changes);
+    }
+    let mut encoder = Encoder::late(publication, sink.limits());
+    let (mut reading, mut transaction, mut offset) = (Reading::default(), None, parked.from);
+    let key = name.to_string();
+    loop {
+        let letters = sink.read_letters(offset).await?;
+        if letters.next == offset {
+            break;
+        }
+        offset = letters.next;
+        for record in letters.records.iter().filter(|record| record.key == key) {
+            let letter = reading.push(&record.value);
+            let letter = letter.map_err(|error| Error::Letter(error.to_string()))?;
+            let Some(letter) = letter.filter(|letter| letter.table == name) else { continue };
+            if transaction.as_ref().is_some_and(|open| *open != letter.transaction) {
+                encoder.end_transaction();
+            }
+            transaction = Some(letter.transaction.clone());
+            let (head, change) = change(&mut kept, letter, record).await?;
+            encoder.encode(&head, &[change])?;
+            if encoder.bytes() >= HAND_OVER_BYTES {
+                hand_over(sink, &mut encoder).await?;
+            }
+        }
+    }
+    if transaction.is_some() {
+        encoder.end_transaction();
+    }
+    hand_over(sink, &mut encoder).await?;
+    let mut rest = opened.parked;
+    rest.retain(|one| one.name() != name);
+    Ok(rest)
+}
+
+async fn hand_over<S: Sink>(sink: &mut S, encoder: &mut Encoder) -> Result<(), Error> {
+    for part in encoder.take() {
+        sink.append(part).await?;
+    }
+    Ok(())
+}
+
+/// What a letter keeps, as it would have come.
+async fn change(
+    kept: &mut Kept<'_>,
+    letter: Letter,
+    record: &LetterRecord,
+) -> Result<(TransactionHead, Change), Error> {
+    let Letter { table, place, executed, content, .. } = letter;
+    // Of a change of an XA branch: where the branch was committed.
+    let told = record.binlog.rsplit_once(':');
+    let told = told.and_then(|(file, offset)| Some((file, offset.parse().ok()?)));
+    let told = told.map(|(file, offset)| EventPlace { file: file.into(), offset, ..place });
+    let head = TransactionHead {
+        gtid: record.gtid.clone(),
+        executed: executed.map(Arc::from),
+        branch: None,
+    };
+    let shown = |place: EventPlace| told.unwrap_or(place);
+    let change = match content {
+        Content::NotKept { size, event } => {
+            let Some(event) = kept.fetch(&event, size, &place).await? else {
+                return Err(Error::NotKept { table, place, size });
+            };
+            let mut rows = kept.rows(&event, &place).await?;
+            rows.place = shown(place);
+            Change::Rows(rows)
+        }
+        Content::Rows(event) => {
+            let mut rows = kept.rows(&event, &place).await?;
+            rows.place = shown(place);
+            Change::Rows(rows)
+        }
+        Content::Statement(mut statement) => {
+            statement.place = shown(place);
+            Change::Statement(statement)
+        }
+    };
+    Ok((head, change))
+}

@@ -1,0 +1,209 @@
+//! The parked tables of an instance as the loop counts what is kept of them.
+//!
+//! In: what was parked when the sink was opened, the tables that are to be parked now, each
+//! letter. Out: a state record for each table that changed, with the commit that makes it so.
+//!
+//! Format: topic [`StateTopic::Parked`], key `["db","table"]`, value a [`ParkedTable`] as JSON
+//! with `"version":1`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::change::{EventPlace, ParkedTable, StateRecord, StateTopic, TableName};
+
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    #[serde(flatten)]
+    table: ParkedTable,
+}
+
+/// Why a table is to be parked, and from where on.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    /// The event that cannot be published.
+    pub(crate) place: EventPlace,
+    /// Why not.
+    pub(crate) reason: String,
+}
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub(crate) struct ParkedTables {
+    tables: BTreeMap<TableName, ParkedTable>,
+    causes: BTreeMap<TableName, Cause>,
+    /// Where the next letter goes at the earliest.
+    end: i64,
+    /// What the tables that the transaction at hand changed were before it.
+    before: BTreeMap<TableName, Option<ParkedTable>>,
+    /// Those that a branch at hand has changes of.
+    of_branch: BTreeSet<TableName>,
+    /// Those whose records are not handed over yet.
+    changed: BTreeSet<TableName>,
+}
+
+impl ParkedTables {
+    /// Those that are parked, and those that are to be from now on. `end` is the end of the topic
+    /// of letters.
+    pub(crate) fn new(
+        tables: Vec<ParkedTable>,
+        causes: BTreeMap<TableName, Cause>,
+        end: i64,
+    ) -> Self {
+        let tables = tables.into_iter().map(|table| (table.name(), table)).collect();
+        Self { tables, causes, end, ..Self::default() }
+    }
+
+    /// Whether nothing is parked, and nothing is to be.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.causes.is_empty()
+    }
+
+    /// Why the table is parked.
+    pub(crate) fn reason(&self, table: &TableName) -> &str {
+        let parked = self.tables.get(table).map(|parked| &*parked.reason);
+        parked.or_else(|| self.causes.get(table).map(|cause| &*cause.reason)).unwrap_or_default()
+    }
+
+    /// Counts a letter of `bytes` bytes.
+    pub(crate) fn keep(&mut self, table: &TableName, place: &EventPlace, bytes: u64, held: bool) {
+        let now = self.tables.get(table);
+        self.before.entry(table.clone()).or_insert_with(|| now.cloned());
+        let mut next = now.cloned().unwrap_or_else(|| {
+            let cause = self.causes.get(table);
+            let (place, time) = (cause.map_or(place, |cause| &cause.place), place.time);
+            ParkedTable {
+                schema: table.schema.to_string(),
+                table: table.table.to_string(),
+                reason: cause.map_or_else(String::new, |cause| cause.reason.clone()),
+                file: place.file.to_string(),
+                offset: place.offset,
+                time,
+                from: self.end,
+                ..ParkedTable::default()
+            }
+        });
+        next.events += 1;
+        next.bytes += bytes;
+        self.tables.insert(table.clone(), next);
+        if held {
+            self.of_branch.insert(table.clone());
+        }
+    }
+
+    /// The transaction at hand is whole.
+    pub(crate) fn end_transaction(&mut self) {
+        self.changed.extend(std::mem::take(&mut self.before).into_keys());
+    }
+
+    /// It never was.
+    pub(crate) fn roll_back(&mut self) {
+        for (name, before) in std::mem::take(&mut self.before) {
+            match before {
+                Some(before) => drop(self.tables.insert(name, before)),
+                None => drop(self.tables.remove(&name)),
+            }
+        }
+        self.of_branch.clear();
+    }
+
+    /// The branch at hand is prepared.
+    pub(crate) fn end_branch(&mut self, xid: &str) {
+        for name in std::mem::take(&mut self.of_branch) {
+            if let Some(table) = self.tables.get_mut(&name) {
+                table.branches.push(xid.to_owned());
+            }
+        }
+        self.end_transaction();
+    }
+
+    /// A prepared branch has ended.
+    pub(crate) fn forget_branch(&mut self, xid: &str) {
+        for (name, table) in &mut self.tables {
+            if let Some(place) = table.branches.iter().position(|held| held == xid) {
+                table.branches.remove(place);
+                self.changed.insert(name.clone());
+            }
+        }
+    }
+
+    /// The records of what changed since this was asked last.
+    pub(crate) fn take_records(&mut self) -> Vec<StateRecord> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.iter().map(|name| record(name, self.tables.get(name))).collect()
+    }
+
+    /// All of them, by name.
+    pub(crate) fn all(&self) -> Vec<ParkedTable> {
+        self.tables.values().cloned().collect()
+    }
+}
+
+/// The record of a table, or that it is parked no more.
+pub(crate) fn record(name: &TableName, table: Option<&ParkedTable>) -> StateRecord {
+    let key = serde_json::json!([&*name.schema, &*name.table]).to_string();
+    let value = table.map(|table| {
+        let record = Record { version: VERSION, table: table.clone() };
+        // Of strings and numbers.
+        Bytes::from(serde_json::to_vec(&record).unwrap_or_default())
+    });
+    StateRecord { topic: StateTopic::Parked, key: Bytes::from(key), value }
+}
+
+/// Reads the record of a table; none for one that is deleted.
+pub(crate) fn read(record: &StateRecord) -> Result<Option<ParkedTable>, String> {
+    let Some(value) = &record.value else { return Ok(None) };
+    let odd = |why: String| format!("the record of a parked table cannot be read: {why}");
+    let record: Record = serde_json::from_slice(value).map_err(|error| odd(error.to_string()))?;
+    match record.version {
+        VERSION => Ok(Some(record.table)),
+        other => Err(odd(format!("its version is {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_never_was_leaves_the_tables_as_they_were() {
+        let (a, b) = (TableName::new("db", "a"), TableName::new("db", "b"));
+        let place = |offset| EventPlace { file: "b.1".into(), offset, time: 7 };
+        let cause = Cause { place: place(90), reason: "too large".to_owned() };
+        let causes = [(a.clone(), cause)].into_iter().collect();
+        let mut parked = ParkedTables::new(Vec::new(), causes, 12);
+        parked.keep(&a, &place(100), 10, false);
+        parked.end_transaction();
+        let records = parked.take_records();
+        let [record] = &records[..] else { panic!("{records:?}") };
+        let table = read(record).unwrap().unwrap();
+        assert_eq!((table.events, table.bytes, table.offset, table.from), (1, 10, 90, 12));
+        assert_eq!((table.name(), &*table.reason), (a.clone(), "too large"));
+        parked.keep(&a, &place(200), 10, false);
+        parked.keep(&b, &place(300), 10, true);
+        parked.roll_back();
+        parked.end_branch("x");
+        assert_eq!(parked.all(), [table]);
+        assert!(parked.take_records().is_empty());
+        parked.keep(&a, &place(400), 5, true);
+        parked.end_branch("x");
+        assert_eq!(parked.all()[0].branches, ["x"]);
+        parked.take_records();
+        parked.forget_branch("x");
+        assert_eq!(parked.all()[0].branches.len(), 0);
+        assert_eq!((parked.all()[0].events, parked.take_records().len()), (2, 1));
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_refused() {
+        let name = TableName::new("db", "a");
+        let mut record = record(&name, Some(&ParkedTable::default()));
+        let text = String::from_utf8(record.value.take().unwrap().to_vec()).unwrap();
+        record.value = Some(Bytes::from(text.replace("\"version\":1", "\"version\":2")));
+        assert!(read(&record).unwrap_err().contains("version is 2"));
+    }
+}

@@ -1,0 +1,148 @@
+//! Reads rows events of parked tables again.
+//!
+//! In: what was kept of an event. Out: its rows, with the table as it was then: by the definition
+//! that was kept with the event; where there was none, or it does not agree with the rows, by what
+//! the server says now, under the same rules as for rows of the stream.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Error, Settings};
+use crate::binlog::{EventType, FormatDescription, RowsEvent, TableMap, json};
+use crate::change::{EventPlace, FileName, KeptEvent, RowsChange, ServerZone, Table};
+use crate::mysql::probe::Probe;
+use crate::mysql::{self, Scan, Session};
+use crate::schema::{self, Origin, Schema};
+
+/// See the head of this file.
+pub struct Kept<'a> {
+    settings: &'a Settings,
+    asked: Option<(Session, Schema)>,
+    /// The last table, by its map and definition.
+    last: Option<(Bytes, Option<Bytes>, Arc<Table>)>,
+}
+
+impl<'a> Kept<'a> {
+    /// Reads events of the source of these settings.
+    pub fn new(settings: &'a Settings) -> Self {
+        Self { settings, asked: None, last: None }
+    }
+
+    /// The server's own time zone, where values are written in it.
+    pub async fn time_zone(&self) -> Result<Option<ServerZone>, Error> {
+        if !self.settings.asks_zone {
+            return Ok(None);
+        }
+        let mut session = Session::connect(&self.settings.endpoint).await?;
+        let probe = Probe::read(&mut session).await?;
+        let zone = mysql::server_zone(&mut session, &probe).await?;
+        session.close().await;
+        Ok(Some(zone))
+    }
+
+    /// The event at `place`, of `size` bytes, read again from the source's binlog; none if
+    /// that has it no more, or another event stands there.
+    pub async fn fetch(
+        &self,
+        event: &KeptEvent,
+        size: u64,
+        place: &EventPlace,
+    ) -> Result<Option<KeptEvent>, Error> {
+        let Settings { endpoint, replica, .. } = self.settings;
+        let file = FileName::clone(&place.file);
+        let mut scan = Scan::open(endpoint, replica, file, place.offset).await?;
+        loop {
+            let scanned = match scan.next().await {
+                Ok(Some(scanned)) if *scanned.place.file == *place.file => scanned,
+                Ok(_) => return Ok(None),
+                Err(error) if error.code() == Some(mysql::ERROR_READING_BINLOG) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            if scanned.place.offset < place.offset {
+                continue;
+            }
+            let is_same = scanned.place.offset == place.offset
+                && scanned.header.event_type.code() == event.code
+                && scanned.body.len() as u64 == size;
+            let found = is_same.then(|| KeptEvent { body: scanned.body, ..event.clone() });
+            return Ok(found);
+        }
+    }
+
+    /// The rows of the event at `place`.
+    pub async fn rows(
+        &mut self,
+        event: &KeptEvent,
+        place: &EventPlace,
+    ) -> Result<RowsChange, Error> {
+        let odd = |what: &str| {
+            let (what, place) = (what.to_owned(), place.clone());
+            move |source| Error::Event { place, what, source }
+        };
+        let format =
+            FormatDescription::parse(&event.format).map_err(odd("a FORMAT_DESCRIPTION"))?;
+        let map = TableMap::parse(&format, &event.map).map_err(odd("a TABLE_MAP"))?;
+        let table = self.table(&map, event, place).await?;
+        let event_type = EventType::from(event.code);
+        let rows =
+            RowsEvent::parse(&format, event_type, &event.body).map_err(odd("a rows event"))?;
+        let wrong = |reason: String| {
+            let (table, place) = (table.name.clone(), place.clone());
+            Error::Rows { table, place, reason }
+        };
+        if rows.column_count != table.columns.len() {
+            let (image, columns) = (rows.column_count, table.columns.len());
+            return Err(wrong(format!("they have {image} columns, the table has {columns}")));
+        }
+        let rows =
+            json::expand_partial(rows, &table.columns).map_err(|error| wrong(error.to_string()))?;
+        Ok(RowsChange {
+            kind: rows.kind,
+            table,
+            columns: rows.columns,
+            after_columns: rows.after_columns,
+            images: rows.images,
+            place: place.clone(),
+            parked: None,
+        })
+    }
+
+    async fn table(
+        &mut self,
+        map: &TableMap,
+        event: &KeptEvent,
+        place: &EventPlace,
+    ) -> Result<Arc<Table>, Error> {
+        if let Some((body, definition, table)) = &self.last
+            && *body == event.map
+            && *definition == event.definition
+        {
+            return Ok(Arc::clone(table));
+        }
+        let table = match schema::read_by(map, event.definition.as_deref()) {
+            Ok(table) => table,
+            Err(reason) => {
+                tracing::info!(table = %map.name, reason, "what was kept does not say how the table is read");
+                self.ask(map, place).await?
+            }
+        };
+        self.last = Some((event.map.clone(), event.definition.clone(), Arc::clone(&table)));
+        Ok(table)
+    }
+
+    async fn ask(&mut self, map: &TableMap, place: &EventPlace) -> Result<Arc<Table>, Error> {
+        if self.asked.is_none() {
+            let mut session = Session::connect(&self.settings.endpoint).await?;
+            let probe = Probe::read(&mut session).await?;
+            // Without the history: what it says holds at the place reached, which is another.
+            let schema = Schema::new(super::session::server(&probe), self.settings.adopt);
+            self.asked = Some((session, schema));
+        }
+        let Some((session, schema)) = &mut self.asked else { return Err(Error::Closed) };
+        let Settings { endpoint, replica, .. } = self.settings;
+        let mut origin = Origin { session, endpoint, replica };
+        let found = schema.resolve(&mut origin, map, place).await;
+        found.map_err(|source| Error::Schema { place: place.clone(), source })
+    }
+}

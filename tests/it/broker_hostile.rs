@@ -6,7 +6,6 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::*;
 use sluice::broker::BrokerSettings;
 use sluice::log::NewTopic;
@@ -110,52 +109,6 @@ async fn records_are_deleted_up_to_an_offset_that_there_is() {
         let partition = &answer.topics[0].partitions[0];
         assert_eq!((partition.low_watermark, partition.error_code), expected, "{topic} {offset}");
     }
-    node.stop().await;
-}
-
-/// Idle long polls over many partitions cost a producer of another topic nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn long_polls_of_other_topics_do_not_slow_a_producer() {
-    const POLLS: usize = 300;
-    let folder = tempfile::tempdir().unwrap();
-    let node = Node::start_with(folder.path(), BrokerSettings::default()).await;
-    let other = NewTopic { name: "other".to_owned(), partitions: 100, ..NewTopic::default() };
-    node.log.create_topic(other).await.unwrap();
-    node.log
-        .create_topic(NewTopic { name: "t".to_owned(), partitions: 1, ..NewTopic::default() })
-        .await
-        .unwrap();
-    let mut writer = Client::connect(&node.address).await;
-    let mut alone = Vec::new();
-    for _ in 0..60 {
-        let began = Instant::now();
-        assert_eq!(outcome(&mut writer, &produce("t", -1, batch(&["a"]))).await.0, 0);
-        alone.push(began.elapsed());
-    }
-    let partitions = (0..100)
-        .map(|n| FetchPartition::default().with_partition(n).with_partition_max_bytes(1000));
-    let topic =
-        FetchTopic::default().with_topic(name("other")).with_partitions(partitions.collect());
-    let poll =
-        FetchRequest::default().with_max_bytes(1000).with_min_bytes(1).with_topics(vec![topic]);
-    let mut clients = Vec::new();
-    for _ in 0..POLLS {
-        let mut client = Client::connect(&node.address).await;
-        client.send(11, &poll.clone().with_max_wait_ms(50_000)).await;
-        clients.push(client);
-    }
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let mut beside = Vec::new();
-    for _ in 0..60 {
-        let began = Instant::now();
-        assert_eq!(outcome(&mut writer, &produce("t", -1, batch(&["a"]))).await.0, 0);
-        beside.push(began.elapsed());
-    }
-    alone.sort_unstable();
-    beside.sort_unstable();
-    // Medians: a producer that woke all of them took twenty times as long.
-    assert!(beside[30] < alone[30] * 5, "{:?} alone, {:?} beside them", alone[30], beside[30]);
-    drop(clients);
     node.stop().await;
 }
 

@@ -259,17 +259,21 @@ impl Recovering {
         let path = log_path(&stem(dir, base));
         let is_active = base == self.state.segment;
         let named = self.named.get(&base).copied();
-        let committed = named.or(is_active.then_some(self.state.position));
+        let known = self.state.segments.iter().find(|(known, _)| *known == base);
+        let known = known.map(|(_, written)| *written);
+        // What was appended to when the checkpoint was written, and was left for another segment
+        // without a frame more, may have bytes of a refused group behind its end.
+        let left = known.filter(|_| base == self.unsealed);
+        let committed = named.or(is_active.then_some(self.state.position)).or(left);
         let file = disk.open(&path, Mode::Write)?;
         let length = file.len()?;
         let size = committed.unwrap_or(length);
         if length < size {
             return Err(too_short(&path, length, size));
         }
-        let known = self.state.segments.iter().find(|(known, _)| *known == base);
         let replaceable = base < self.state.replaceable;
-        if let Some((_, written)) = known.filter(|(_, written)| size < *written && !replaceable) {
-            self.lacking.get_or_insert_with(|| shorter(&path, size, *written));
+        if let Some(written) = known.filter(|written| size < *written && !replaceable) {
+            self.lacking.get_or_insert_with(|| shorter(&path, size, written));
         }
         if length > size {
             file.set_len(size)?;

@@ -296,6 +296,28 @@ async fn a_panic_of_the_appender_or_its_helpers_is_told_to_whoever_asks() {
     }
 }
 
+/// A crash may bring bytes of a refused group back, behind the end of a segment that was left
+/// for the next one before any frame named it again.
+#[tokio::test]
+async fn bytes_behind_the_end_of_a_segment_that_was_left_are_no_records() {
+    use crate::disk::{Disk, Mode};
+    let disk = Simulated::new();
+    let (log, tasks) = open(Arc::new(disk.clone())).await;
+    let t = super::topic(&log, "t", 1).await;
+    super::append(&log, &t, 0, &["first"]).await;
+    log.close().await;
+    tasks.join().await;
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let file = disk.open("t-0/00000000000000000000.log", Mode::Write).unwrap();
+    file.write_at(&[7; 300], file.len().unwrap()).unwrap();
+    file.sync().unwrap();
+    let large = "x".repeat(4000);
+    super::append(&log, &log.topic("t").unwrap(), 0, &[&large]).await;
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    let expected = [(0, "first".to_owned()), (1, large)];
+    assert!(values(&log, "t", 0).await == expected, "what was refused is read");
+}
+
 #[tokio::test]
 async fn a_staged_transaction_without_its_frame_vanishes() {
     let disk = Simulated::new();

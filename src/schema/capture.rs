@@ -179,20 +179,25 @@ pub(crate) async fn tables(
 ///
 /// What is inside compressed transactions is left out: the server compresses rows only. So are
 /// the phases of an ALTER TABLE in which it takes no effect.
+///
+/// How far it came: not to `to` if the server does not send that far yet.
 pub(crate) async fn statements(
     origin: &Origin<'_>,
     from: &Place,
     to: &Place,
     mut each: impl FnMut(Place, &EventHeader, &Query<'_>),
-) -> Result<(), mysql::Error> {
+) -> Result<Place, mysql::Error> {
+    let mut reached = from.clone();
     let (file, offset) = (Arc::clone(&from.file), from.offset);
     let mut scan = Scan::open(origin.endpoint, origin.replica, file, offset).await?;
     let mut has_effect = true;
     while let Some(event) = scan.next().await? {
         let place = Place::from(&event.place);
         if place >= *to {
-            break;
+            return Ok(to.clone());
         }
+        let behind = place.offset + u64::from(event.header.event_size);
+        reached = reached.max(Place { file: Arc::clone(&place.file), offset: behind });
         let kind = event.header.event_type;
         if kind == EventType::MariaDbGtid {
             let gtid = GtidEvent::parse(&event.header, &event.body).ok();
@@ -211,7 +216,7 @@ pub(crate) async fn statements(
             each(place, &event.header, &query);
         }
     }
-    Ok(())
+    Ok(reached.min(to.clone()))
 }
 
 /// How many of these names are views.

@@ -1,7 +1,9 @@
 //! The schema history: the model as state records, one a table and one a database.
 //!
 //! Topic `.schema` of the instance, compacted. Key: a JSON array, `["db"]` or
-//! `["db","table"]`, or `[]` while the source's tables are still to be read. Value: JSON,
+//! `["db","table"]`, `[]` while the source's tables are still to be read, or
+//! `["temporary","server_id","thread"]` while a session of the source has temporary tables that
+//! the binlog tells of. Value: JSON,
 //!
 //! ```json
 //! {"survey": "under way"}
@@ -13,6 +15,7 @@
 //!           "server": "uuid"}}
 //! {"lost": {"place": {..}, "why": "the type of column `c` is not understood"}}
 //! {"absent": true}
+//! {"tables": [["db", "t"]]}
 //! ```
 //!
 //! and none for what is not there. Each record is whole, so restoring takes the newest of
@@ -20,11 +23,28 @@
 //! some, which then count as not known.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::change::{StateRecord, StateTopic, TableName};
 
-use super::Error;
 use super::model::{Entry, Key, Known, Model, Packed};
+use super::{Error, SessionOf};
+
+/// The first name in the key of a session.
+const TEMPORARY: &str = "temporary";
+
+/// The temporary tables of a session.
+#[derive(Debug, Serialize, Deserialize)]
+struct OfSession {
+    tables: Vec<[String; 2]>,
+}
+
+impl OfSession {
+    fn known(self) -> Known {
+        let names = self.tables.into_iter();
+        Known::Session(names.map(|[schema, table]| TableName::new(schema, table)).collect())
+    }
+}
 
 /// What the history holds, as its records come.
 #[derive(Debug, Default)]
@@ -49,10 +69,17 @@ pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, ser
         Key::Survey => serde_json::to_vec::<[&str]>(&[]),
         Key::Database(name) => serde_json::to_vec(&[name.as_str()]),
         Key::Table(name) => serde_json::to_vec(&[&*name.schema, &*name.table]),
+        Key::Session(SessionOf { server, thread }) => {
+            serde_json::to_vec(&[TEMPORARY, &server.to_string(), &thread.to_string()])
+        }
     }?;
     let value = match known {
         Some(Known::Survey) => Some(br#"{"survey":"under way"}"#.to_vec()),
         Some(Known::Database(database)) => Some(serde_json::to_vec(database)?),
+        Some(Known::Session(tables)) => {
+            let names = tables.iter().map(|name| [&*name.schema, &*name.table].map(str::to_owned));
+            Some(serde_json::to_vec(&OfSession { tables: names.collect() })?)
+        }
         Some(Known::Table(packed)) => Some(serde_json::to_vec(&packed.unpack())?),
         None => None,
     };
@@ -76,6 +103,12 @@ pub(crate) fn read(record: &StateRecord) -> Result<Option<(Key, Option<Known>)>,
             let entry = value.map(serde_json::from_slice).transpose();
             let packed = |entry: Entry| Known::Table(Packed::pack(&entry));
             entry.map(|entry| (Key::Table(TableName::new(schema, table)), entry.map(packed)))
+        }
+        Err(names) if names.first().is_some_and(|first| first == TEMPORARY) && names.len() == 3 => {
+            let number = |name: &String| name.parse::<u32>().map_err(|e| broken(e.to_string()));
+            let session = SessionOf { server: number(&names[1])?, thread: number(&names[2])? };
+            let tables = value.map(serde_json::from_slice::<OfSession>).transpose();
+            tables.map(|tables| (Key::Session(session), tables.map(OfSession::known)))
         }
         Err(names) if names.is_empty() => Ok((Key::Survey, value.map(|_| Known::Survey))),
         Err(names) => {

@@ -141,6 +141,17 @@ pub enum Error {
     /// The server does not say where its binlog ends.
     #[error("the source writes no binlog: set log_bin there")]
     NoBinlog,
+    /// It does not send what it says that it has; a later try may do better.
+    #[error(
+        "the source says that its binlog goes to {to}, and sends it to {reached} only: what \
+         changed tables in between is not known"
+    )]
+    NotSent {
+        /// How far it came.
+        reached: Box<Place>,
+        /// How far it has to come.
+        to: Box<Place>,
+    },
     /// A record of the history cannot be read or written.
     #[error("the schema history holds a record that cannot be read, key {key}: {reason}")]
     History {
@@ -216,6 +227,7 @@ impl Schema {
     pub fn new(server: Server, adopt: Adopt) -> Self {
         let mut model = Model::default();
         model.folds_case = server.lower_case_table_names != 0;
+        model.fold_temporaries();
         let (made, derived, unknown_verbs) = (Made::default(), HashSet::new(), HashSet::new());
         Self { server, adopt, epoch: 0, model, made, scanned: None, derived, unknown_verbs }
     }
@@ -225,6 +237,7 @@ impl Schema {
         let folds_case = self.model.folds_case;
         self.model = history.model;
         self.model.folds_case = folds_case;
+        self.model.fold_temporaries();
         tracing::info!(tables = self.model.len(), "schema history restored");
     }
 
@@ -252,13 +265,35 @@ impl Schema {
             self.scanned = None;
         }
         self.model.folds_case = server.lower_case_table_names != 0;
+        self.model.fold_temporaries();
         self.server = server;
         self.epoch += 1;
     }
 
-    /// Whether names that differ by case only are one.
-    pub(crate) fn folds_case(&self) -> bool {
-        self.model.folds_case
+    /// The table that a flagged statement of a session changes, if it may be a temporary one that
+    /// was made before the instance began.
+    pub(crate) fn doubt(&self, session: SessionOf, reading: &Reading) -> Option<TableName> {
+        self.model.doubt(session, reading)
+    }
+
+    /// The session has turned out to have a temporary table of that name.
+    pub(crate) fn set_temporary(&mut self, session: SessionOf, name: &TableName) {
+        self.model.set_temporary(session, name);
+    }
+
+    /// Leaves out of a reading what concerns temporary tables of its session.
+    pub(crate) fn take_out_temporary(
+        &mut self,
+        session: SessionOf,
+        flagged: bool,
+        reading: &mut Reading,
+    ) {
+        self.model.take_out_temporary(session, flagged, reading);
+    }
+
+    /// A server has started: its sessions have ended.
+    pub(crate) fn server_started(&mut self, server: u32) {
+        self.model.forget_sessions(Some(server));
     }
 
     /// Rises whenever table maps seen before may mean something else: look up again.

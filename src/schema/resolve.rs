@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::binlog::{EventHeader, TableMap};
 use crate::change::{EventPlace, Table, TableName, TableVersion};
@@ -17,6 +18,11 @@ use super::{Adopt, Error, Origin, Place, Schema, SessionOf, Temporaries, capture
 
 /// Numbers the versions of tables over the whole process.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
+
+/// How often a stretch of the binlog is asked for that the server does not send yet, and the pause
+/// between.
+const MOST_TRIES: u32 = 40;
+const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 
 /// Statements of the source's binlog between two places, kept so that a stretch is read
 /// once, however many tables ask for it. Of each only whom it concerns: there can be many.
@@ -321,20 +327,29 @@ impl Schema {
             Some(scanned) if scanned.from <= *from && *from <= scanned.to => scanned,
             Some(_) | None => Scanned { from: from.clone(), to: from.clone(), changes: Vec::new() },
         };
-        if scanned.to < *to {
-            tracing::info!(from = %scanned.to, %to, "looking in the binlog for statements that changed tables");
+        // What the server has just written it may send a little later (`sync_binlog`).
+        let mut tries = 0;
+        while scanned.to < *to {
+            if tries == MOST_TRIES {
+                return Err(Error::NotSent { reached: scanned.to.into(), to: to.clone().into() });
+            }
+            if tries > 0 {
+                tokio::time::sleep(BETWEEN_TRIES).await;
+            } else {
+                tracing::info!(from = %scanned.to, %to, "looking in the binlog for statements that changed tables");
+            }
+            tries += 1;
             let mut temporaries = Temporaries::default();
             temporaries.folds_case(self.model.folds_case);
-            capture::statements(origin, &scanned.to, to, |place, header, query| {
+            let reached = capture::statements(origin, &scanned.to, to, |place, header, query| {
                 let dialect = self.dialect(query.status.sql_mode.unwrap_or(0));
                 let mut reading = ddl::read(&query.text, query.schema, &dialect);
                 let session = SessionOf { server: header.server_id, thread: query.thread_id };
                 let flagged = header.has(EventHeader::THREAD_SPECIFIC);
                 temporaries.take_out(session, flagged, &mut reading);
                 scanned.changes.extend(Change::of(place, &reading, &self.model));
-            })
-            .await?;
-            scanned.to = to.clone();
+            });
+            scanned.to = reached.await?;
         }
         scanned.changes.retain(|change| change.place >= *from);
         scanned.from = from.clone();

@@ -107,7 +107,10 @@ impl Survey {
                 error.code().is_some_and(|code| TOOK_TOO_LONG.contains(&code))
             }
             Error::Server(error) => matches!(error, mysql::Error::Timeout { .. }),
-            Error::Unknown { .. } | Error::NoBinlog | Error::History { .. } => false,
+            Error::Unknown { .. }
+            | Error::NoBinlog
+            | Error::NotSent { .. }
+            | Error::History { .. } => false,
         };
         let Some((schema, names)) = self.next().filter(|_| is_late) else { return false };
         if let [only] = &*names {

@@ -12,10 +12,11 @@
 //! TABLE). DROP TABLE never means a temporary one: servers write those apart, as DROP TEMPORARY
 //! TABLE.
 //!
-//! Always: bounded. What was made before we listened is not known: [`Temporaries::doubt`] names
-//! the table that has to be asked about.
+//! Always: bounded. What the sessions have is part of the history, as each commit leaves it: RENAME
+//! TABLE of a temporary table can be told by nothing else. What was made before the instance began
+//! is not known: [`Temporaries::doubt`] names the table that has to be asked about.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::case::lower;
 use super::ddl::{Body, Effect, Message, Reading, TemporaryTable};
@@ -25,7 +26,7 @@ use crate::change::{StatementKind, TableName};
 const MOST: usize = 100_000;
 
 /// A session of a server, as the header and the body of its statements name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionOf {
     pub(crate) server: u32,
     pub(crate) thread: u32,
@@ -34,7 +35,7 @@ pub(crate) struct SessionOf {
 /// The temporary tables of all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Temporaries {
-    sessions: HashMap<SessionOf, HashSet<TableName>>,
+    sessions: HashMap<SessionOf, BTreeSet<TableName>>,
     count: usize,
     folds_case: bool,
 }
@@ -45,10 +46,27 @@ impl Temporaries {
         self.folds_case = folds;
     }
 
-    /// A server started: what its sessions had is gone.
-    pub(crate) fn server_started(&mut self, server: u32) {
-        self.sessions.retain(|session, _| session.server != server);
-        self.count = self.sessions.values().map(HashSet::len).sum();
+    /// The sessions that have some: of one server, or all.
+    pub(super) fn sessions(&self, server: Option<u32>) -> Vec<SessionOf> {
+        let sessions = self.sessions.keys().copied();
+        sessions.filter(|of| server.is_none_or(|server| of.server == server)).collect()
+    }
+
+    /// What a session has.
+    pub(super) fn of(&self, session: SessionOf) -> Option<&BTreeSet<TableName>> {
+        self.sessions.get(&session)
+    }
+
+    /// It has these and no others.
+    pub(super) fn set(&mut self, session: SessionOf, tables: Option<BTreeSet<TableName>>) {
+        let old = self.sessions.remove(&session).map_or(0, |tables| tables.len());
+        self.count = self.count - old + tables.as_ref().map_or(0, BTreeSet::len);
+        self.sessions.extend(tables.map(|tables| (session, tables)));
+    }
+
+    /// Whether the next one is too many.
+    pub(super) fn is_full(&self) -> bool {
+        self.count >= MOST
     }
 
     /// It has turned out to be temporary.

@@ -380,3 +380,62 @@ fn a_broken_record_is_named() {
     let error = History::default().take(&record).unwrap_err().to_string();
     assert!(error.contains("[\"d\",\"t\"]"), "{error}");
 }
+
+/// What a session's statement leaves of its reading.
+fn of_session(schema: &mut Schema, flagged: bool, text: &str) -> Vec<String> {
+    let place = at(10);
+    let statement = Statement {
+        text,
+        schema: "d",
+        sql_mode: 0,
+        server_collation: None,
+        error_code: 0,
+        place: &place,
+    };
+    let mut reading = schema.reading(&statement);
+    let session = SessionOf { server: 1, thread: 7 };
+    schema.take_out_temporary(session, flagged, &mut reading);
+    reading.tables.iter().map(|name| name.table.to_string()).collect()
+}
+
+fn restored(records: &[StateRecord]) -> Schema {
+    let mut history = History::default();
+    for record in records {
+        history.take(record).unwrap();
+    }
+    let mariadb = Server { flavor: Flavor::MariaDb, version: 101_100, ..server() };
+    let mut schema = Schema::new(mariadb, Adopt::Never);
+    schema.restore(history);
+    schema
+}
+
+#[test]
+fn temporary_tables_of_sessions_are_part_of_the_history() {
+    let mut schema = restored(&[]);
+    assert_eq!(of_session(&mut schema, true, "CREATE TEMPORARY TABLE t (id INT)"), [""; 0]);
+    let records = schema.commit().unwrap();
+    assert_eq!(records.len(), 1);
+    let rename = "RENAME TABLE t TO u";
+    assert_eq!(of_session(&mut restored(&[]), false, rename).len(), 2, "a real one");
+
+    let mut again = restored(&records);
+    assert_eq!(of_session(&mut again, false, rename), [""; 0]);
+    again.rollback();
+    assert_eq!(of_session(&mut again, false, rename), [""; 0], "as it was before");
+    assert_eq!(of_session(&mut again, true, "ALTER TABLE u ADD a INT"), [""; 0]);
+    let renamed = again.commit().unwrap();
+    assert_eq!(of_session(&mut restored(&renamed), false, "RENAME TABLE u TO v"), [""; 0]);
+    assert_eq!(of_session(&mut again, true, "DROP TEMPORARY TABLE u"), [""; 0]);
+    assert!(again.commit().unwrap()[0].value.is_none(), "its record goes with the last");
+
+    let mut started = restored(&records);
+    started.server_started(2);
+    assert_eq!(started.commit().unwrap(), [], "of another server");
+    started.server_started(1);
+    assert!(started.commit().unwrap()[0].value.is_none());
+    assert_eq!(of_session(&mut started, false, rename).len(), 2);
+
+    let mut forgotten = restored(&records);
+    forgotten.forget();
+    assert_eq!(of_session(&mut forgotten, false, rename).len(), 2);
+}

@@ -203,7 +203,10 @@ impl Error {
             | Self::Schema { source: schema::Error::Server(error), .. }
             | Self::Capture(schema::Error::Server(error)) => error.is_passing(),
             // A byte damaged on the way comes whole the next time.
-            Self::Event { source: binlog::Error::Checksum, .. } | Self::Broken(_) => true,
+            Self::Event { source: binlog::Error::Checksum, .. }
+            | Self::Broken(_)
+            | Self::Schema { source: schema::Error::NotSent { .. }, .. }
+            | Self::Capture(schema::Error::NotSent { .. }) => true,
             Self::Schema { .. }
             | Self::Capture(_)
             | Self::Event { .. }

@@ -42,7 +42,7 @@ use crate::filter::Verdicts;
 use crate::mysql;
 use crate::mysql::replica::{Dump, Incoming};
 use crate::mysql::{Session, probe};
-use crate::schema::Schema;
+use crate::schema::{Place, Schema};
 
 /// One buffer of the replica connection and what it was grown by: what a slice of it may
 /// keep alive beside itself.
@@ -138,6 +138,8 @@ pub(super) struct Reader<'a> {
     heard: Option<Instant>,
     /// Set while one branch is read to be held, and all else is of no interest.
     quest: Option<Quest>,
+    /// Where to begin, while what comes lies before it.
+    begin: Option<Place>,
 }
 
 impl<'a> Reader<'a> {
@@ -177,7 +179,13 @@ impl<'a> Reader<'a> {
             now: Instant::now(),
             heard: None,
             quest: None,
+            begin: None,
         }
+    }
+
+    /// Leaves out what comes before a place in the file: it is read from its head.
+    pub(super) fn begin_at(&mut self, place: Place) {
+        self.begin = Some(place);
     }
 
     /// Reads until `stop`, an error, or something that has to be read again.
@@ -207,7 +215,7 @@ impl<'a> Reader<'a> {
                 Err(Stop::Error(error)) => return Err(*error),
             }
             if self.idle.was_due(self.now) {
-                self.flush_idle(outlet);
+                self.flush_idle(outlet)?;
             }
             self.send_parcel(outlet).await?;
             tokio::select! {
@@ -268,7 +276,7 @@ impl<'a> Reader<'a> {
     async fn stop(&mut self, outlet: Outlet<'_>) -> Result<Ended, Error> {
         const GOODBYE: Duration = Duration::from_secs(1);
         let goodbye = async {
-            self.flush_idle(outlet);
+            self.flush_idle(outlet)?;
             self.send_parcel(outlet).await
         };
         match tokio::time::timeout(GOODBYE, goodbye).await {
@@ -282,7 +290,8 @@ impl<'a> Reader<'a> {
         self.unclaimed += bytes;
     }
 
-    /// One whole event, as it came; `None` for a format description, which is taken here.
+    /// One whole event, as it came; `None` for a format description, which is taken here, and for
+    /// what lies before the begin.
     fn event<'e>(&mut self, bytes: &'e Bytes) -> Result<Option<Event<'e>>, Stop> {
         let header = EventHeader::parse(bytes).map_err(|e| self.odd("an event", e))?;
         if header.event_size as usize != bytes.len() {
@@ -300,7 +309,19 @@ impl<'a> Reader<'a> {
         let end = self.strip(&header, bytes)?;
         let body = bytes.get(HEADER_LENGTH..end).unwrap_or_default();
         let place = self.advance(&header)?;
+        if header.stands_in_file()
+            && header.event_type != EventType::Rotate
+            && self.is_before_begin(&place)
+        {
+            return Ok(None);
+        }
         Ok(Some(Event { header, bytes, body, place, size: bytes.len() }))
+    }
+
+    fn is_before_begin(&mut self, place: &EventPlace) -> bool {
+        let is_before = |begin: &Place| place.file == begin.file && place.offset < begin.offset;
+        self.begin = self.begin.take().filter(is_before);
+        self.begin.is_some()
     }
 
     /// Where the checksum of an event begins. The first artificial ROTATE comes before
@@ -327,8 +348,9 @@ impl<'a> Reader<'a> {
         self.format_body = Bytes::copy_from_slice(body);
         self.advance(header)?;
         self.tracker.describe(header.timestamp);
-        if self.format.created != 0 {
-            self.settings.remembered.temporaries().server_started(header.server_id);
+        // What is read once more, from its head or to look for a branch, was counted before.
+        if self.format.created != 0 && self.begin.is_none() && self.quest.is_none() {
+            self.schema.server_started(header.server_id);
         }
         if !self.is_same_file {
             self.is_same_file = true;
@@ -432,14 +454,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Hands over the position behind what had nothing to publish.
-    fn flush_idle(&mut self, outlet: Outlet<'_>) {
-        let Some(commit) = self.idle.take() else { return };
+    fn flush_idle(&mut self, outlet: Outlet<'_>) -> Result<(), Error> {
+        let Some(mut commit) = self.idle.take() else { return Ok(()) };
         // A transaction is open, or its end waits for proof: its own commit takes the passed GTIDs
         // along.
         if !self.assembler.is_between() || !matches!(self.proof, Proof::Given) {
             self.idle.put_back(commit);
-            return;
+            return Ok(());
         }
+        // That a server has started, say.
+        commit.state = self.schema.commit()?;
         let chunk = Chunk {
             generation: outlet.generation,
             head: Arc::default(),
@@ -448,6 +472,7 @@ impl<'a> Reader<'a> {
         };
         self.reached.advance(&commit);
         self.parcel.0.push(chunk);
+        Ok(())
     }
 
     /// Between transactions, the source stands behind what it has read.

@@ -1,19 +1,17 @@
 //! What the sources of one instance leave to one another, for as long as the process runs: each
 //! lost connection and each failure ends one and begins the next.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::horizon::{Retention, Watch};
 use super::lag::Lag;
 use super::search::Searches;
-use crate::schema::Temporaries;
 
 /// Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
     lag: Arc<Lag>,
     horizon: Arc<Watch>,
-    temporaries: Arc<Mutex<Temporaries>>,
     warnings: Arc<Mutex<Vec<String>>>,
     searches: Searches,
 }
@@ -37,10 +35,6 @@ impl Remembered {
 
     pub(super) fn horizon(&self) -> &Watch {
         &self.horizon
-    }
-
-    pub(super) fn temporaries(&self) -> MutexGuard<'_, Temporaries> {
-        self.temporaries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those of a server's warnings that it did not give the last time.

@@ -263,7 +263,7 @@ impl Source {
             () = stop.cancelled() => return Ok(Ended::Stopped),
             joined = self.join() => joined?,
         };
-        let Joined { dump, session, tracker, checksums, version } = joined;
+        let Joined { dump, begin, session, tracker, checksums, version } = joined;
         let executed = self.reached.gtid_set.counted().filter(|_| self.settings.by_gtid);
         let executed = executed.map(CountedSet::whole);
         let mut reader = Reader::new(
@@ -276,6 +276,9 @@ impl Source {
             session,
             (checksums, version),
         );
+        if let Some(begin) = begin {
+            reader.begin_at(begin);
+        }
         let ended = tokio::select! {
             biased;
             ended = reader.read(dump, generation, chunks, stop) => ended,
@@ -323,7 +326,11 @@ impl Source {
         if !self.reached.server_uuid.is_empty() && *probe.uuid != *self.reached.server_uuid {
             tracing::warn!(was = %self.reached.server_uuid, is = %probe.uuid, "goes on at another server, by GTID");
         }
-        Ok(Joined { dump, session, tracker, checksums, version })
+        let begin = match &from {
+            DumpFrom::File { offset, .. } if *offset < place.offset => Some(place),
+            DumpFrom::File { .. } | DumpFrom::Gtid(_) => None,
+        };
+        Ok(Joined { dump, begin, session, tracker, checksums, version })
     }
 }
 
@@ -352,6 +359,8 @@ async fn watch_horizon(settings: &Settings) -> std::convert::Infallible {
 /// A server that was asked for its binlog.
 struct Joined {
     dump: Dump,
+    /// What comes before it is left out.
+    begin: Option<Place>,
     session: Session,
     tracker: Tracker,
     checksums: bool,

@@ -50,6 +50,9 @@ pub struct Settings {
     pub accepted: Accepted,
     /// Other servers, and what leads to them.
     pub failover: Failover,
+    /// The farthest offset in a file that a dump is asked for from: the command has 32 bits for it
+    /// (`com_binlog_dump`, sql/rpl_source.cc).
+    pub dump_reach: u64,
 }
 
 /// Values of the server's variables that are accepted, upper case; empty: all.
@@ -133,6 +136,7 @@ impl Settings {
             remembered: Remembered::default(),
             accepted: Accepted::default(),
             failover: Failover::default(),
+            dump_reach: u64::from(u32::MAX),
         }
     }
 }

@@ -329,14 +329,17 @@ pub(crate) async fn resume(
                     message: format!("the file ends at {}: it was reset or cut", file.size),
                 });
             }
-            // The command has 32 bits for the offset; by GTID the place can be found too.
-            Some(_)
-                if u32::try_from(position.offset).is_ok() || !position.gtid_set.is_counted() =>
-            {
+            // By GTID the server finds the place. Else the file is read from its head.
+            Some(_) if position.offset <= settings.dump_reach => {
                 let (file, offset) = (Arc::clone(&position.file), position.offset);
                 return Ok(DumpFrom::File { file, offset });
             }
-            Some(_) => {}
+            Some(_) if position.gtid_set.is_counted() => {}
+            Some(_) => {
+                tracing::warn!(%position, "lies farther in its file than the server can be asked for: what stands before it is received once more, and left out");
+                let file = Arc::clone(&position.file);
+                return Ok(DumpFrom::File { file, offset: FIRST_EVENT });
+            }
             None if position.gtid_set.is_counted() => {
                 tracing::warn!(%position, "the file of the position is gone: asking by GTID");
             }

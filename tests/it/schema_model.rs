@@ -64,7 +64,7 @@ ALTER TABLE grown CONVERT TO CHARACTER SET utf8mb4
 -- mariadb ALTER TABLE comp5 CONVERT TO CHARACTER SET utf8mb4
 -- mariadb SET SESSION sql_mode='ORACLE'
 -- mariadb CREATE TABLE ora (id NUMBER(10) PRIMARY KEY, d DATE, v VARCHAR2(20), n NUMBER, c CLOB, r RAW(16), b BLOB, b2 BLOB(10), n2 NUMBER(5,2), d2 mariadb_schema.date, ts TIMESTAMP, \"q q\" INT)
--- mariadb CREATE TABLE ora2 AS SELECT * FROM ora
+-- mariadb CREATE TABLE ora2 AS SELECT id, d, n, r, b, n2 FROM ora
 -- mariadb SET SESSION sql_mode='MAXDB'
 -- mariadb CREATE TABLE maxdb (a TIMESTAMP NULL, b maxdb_schema.timestamp, c mariadb_schema.timestamp NULL, d oracle_schema.date, e mariadb_schema.varchar(3))
 -- mariadb SET SESSION sql_mode=''
@@ -259,6 +259,9 @@ async fn follow(server: &Server, flavor: &str) {
     let mut captured = Schema::new(description, Adopt::Never);
     captured.capture_all(&mut session).await.unwrap();
     for (name, expected) in definitions(&mut session, &["schema_model"]).await {
+        // Of MariaDB it is not asked, and does not matter.
+        let partitioned = expected.partitioned && flavor == "mysql";
+        let expected = Definition { partitioned, ..expected };
         assert_eq!(captured.definition(&name).as_deref(), Some(&expected), "{name}, captured");
     }
 }

@@ -6,7 +6,7 @@ use crate::change::{StatementKind, TableName};
 use super::Reader;
 use super::column::{charset, choose, column};
 use super::effect::{
-    Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable, Versioning,
+    Base, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable, Versioning,
 };
 use super::key::{Key, key};
 use super::token::Token;
@@ -128,7 +128,21 @@ impl Reader<'_> {
             Ok(elements) => elements,
             Err(why) => return Body::Unknown(why),
         };
+        let is_text = |column: &ColumnText| {
+            column.data_type.charset == CharsetChoice::Unsaid
+                && matches!(
+                    column.data_type.base,
+                    Base::Char | Base::VarChar | Base::Text(_) | Base::Enum | Base::Set
+                )
+        };
         match self.table_options() {
+            Some(options)
+                if self.lacks_options
+                    && options.charset == CharsetChoice::Unsaid
+                    && columns.iter().any(is_text) =>
+            {
+                Body::Unknown("in sql_mode ORACLE its text lacks its character set".to_owned())
+            }
             Some(options) => Body::Columns { columns, primary_key, options },
             None => from_query(),
         }

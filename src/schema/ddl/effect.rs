@@ -36,6 +36,29 @@ pub(crate) struct Reading {
     pub(crate) unknown: Option<String>,
 }
 
+impl Reading {
+    /// What it would change is not known behind it: it may be about another table.
+    pub(crate) fn void(&mut self, why: &str) {
+        let stale = |name: TableName| Effect::Stale { name, why: why.to_owned() };
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::AlterTable { name, .. } | Effect::Stale { name, .. } => {
+                    self.effects.push(stale(name));
+                }
+                Effect::RenameTable { from, to, .. } => {
+                    self.effects.extend([stale(from), stale(to)]);
+                }
+                other @ (Effect::CreateDatabase { .. }
+                | Effect::AlterDatabase { .. }
+                | Effect::DropDatabase { .. }
+                | Effect::CreateTable { .. }
+                | Effect::PartitionToTable { .. }
+                | Effect::DropTable { .. }) => self.effects.push(other),
+            }
+        }
+    }
+}
+
 /// A table of one session comes or goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TemporaryTable {

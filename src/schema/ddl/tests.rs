@@ -428,3 +428,21 @@ fn no_text_makes_the_reader_fall_or_stand_still() {
         }
     }
 }
+
+/// As MariaDB 10.11 logs `CREATE TABLE t2 DEFAULT CHARACTER SET latin1 AS SELECT * FROM src` in
+/// that mode, in a database of another character set.
+#[test]
+fn a_text_that_lacks_the_tables_options_does_not_tell_its_character_set() {
+    const ORACLE: u64 = 0x200 | 0x4;
+    let oracle = Dialect { sql_mode: ORACLE, ..mariadb() };
+    let is_unknown = |text: &str| match &read(text, "orc", &oracle).effects[..] {
+        [Effect::CreateTable { body, .. }] => matches!(body, Body::Unknown(_)),
+        other => panic!("{other:?}"),
+    };
+    let made =
+        "CREATE OR REPLACE TABLE \"t2\" (\n  \"a\" varchar(10) DEFAULT NULL,\n  \"b\" int(11)\n)";
+    assert!(is_unknown(made));
+    assert!(!is_unknown(&made.replace("varchar(10)", "varchar(10) CHARACTER SET utf8mb3")));
+    assert!(!is_unknown(&made.replace("varchar(10)", "int(11)")));
+    assert!(!is_unknown("CREATE TABLE t2 (a VARCHAR(10))"), "a statement as it was sent");
+}

@@ -17,9 +17,10 @@ mod alter;
 mod database;
 mod definition;
 mod packed;
+mod sessions;
 mod spelling;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,9 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::TableName;
 
-use super::Place;
 use super::case::lower;
 use super::ddl::{Body, Dialect, Effect};
+use super::{Place, SessionOf, Temporaries};
 
 pub(crate) use database::Database;
 pub(crate) use definition::same;
@@ -118,6 +119,8 @@ pub(crate) enum Key {
     Survey,
     Database(String),
     Table(TableName),
+    /// The temporary tables of a session.
+    Session(SessionOf),
 }
 
 /// What it says; `None` in its place: that there is no such thing.
@@ -126,6 +129,7 @@ pub(crate) enum Known {
     Survey,
     Database(Database),
     Table(Packed),
+    Session(BTreeSet<TableName>),
 }
 
 /// What a statement needs besides its effects.
@@ -145,6 +149,7 @@ pub(crate) struct Model {
     tables: HashMap<Box<str>, HashMap<Box<str>, Packed>>,
     /// Names are compared without case (`lower_case_table_names` is not 0).
     pub(crate) folds_case: bool,
+    temporaries: Temporaries,
     /// The source's tables are still to be read: an entry that is not there says nothing.
     pub(crate) is_to_be_surveyed: bool,
     /// What was before the first change since the last commit.
@@ -220,6 +225,7 @@ impl Model {
         for name in self.databases.keys().cloned().collect::<Vec<_>>() {
             self.set_database(&name, None);
         }
+        self.forget_sessions(None);
     }
 
     /// Changes a table's entry; an empty one is forgotten.
@@ -251,6 +257,7 @@ impl Model {
                 Key::Survey => self.is_to_be_surveyed.then_some(Known::Survey),
                 Key::Database(name) => self.databases.get(name).cloned().map(Known::Database),
                 Key::Table(name) => self.packed(name).cloned().map(Known::Table),
+                Key::Session(session) => self.temporaries.of(*session).cloned().map(Known::Session),
             };
             if now != before {
                 changed.push((key, now));
@@ -278,6 +285,10 @@ impl Model {
                 self.databases.insert(name, database);
             }
             (Key::Table(name), Some(Known::Table(packed))) => self.insert(&name, packed),
+            (Key::Session(session), Some(Known::Session(tables))) => {
+                self.temporaries.set(session, Some(tables));
+            }
+            (Key::Session(session), _) => self.temporaries.set(session, None),
             (Key::Database(name), _) => {
                 self.databases.remove(&name);
             }

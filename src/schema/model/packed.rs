@@ -40,7 +40,8 @@ impl Packed {
     pub(crate) fn pack(entry: &Entry) -> Self {
         let mut packer = Packer(Vec::with_capacity(512));
         packer.entry(entry);
-        Self(packer.0.into_boxed_slice())
+        // Copied: cut to its length, the buffer would keep its size.
+        Self(Box::from(&*packer.0))
     }
 
     pub(crate) fn unpack(&self) -> Entry {

@@ -292,26 +292,32 @@ impl Reader<'_> {
         query: &Query<'_>,
         reading: &mut Reading,
     ) -> Result<(), Stop> {
-        let remembered = &self.settings.remembered;
-        remembered.temporaries().folds_case(self.schema.folds_case());
         let session_of = SessionOf { server: header.server_id, thread: query.thread_id };
         let flagged = header.has(EventHeader::THREAD_SPECIFIC);
-        let doubt = remembered.temporaries().doubt(session_of, reading).filter(|_| flagged);
+        let doubt = self.schema.doubt(session_of, reading).filter(|_| flagged);
         if let Some(name) = doubt
             && !query.text.to_ascii_lowercase().contains("connection_id")
-            && !self.has_reason_for_flag(&name).await?
         {
-            tracing::info!(table = %name, "a statement changes a temporary table that was there before");
-            remembered.temporaries().insert(session_of, &name);
+            match self.reason_for_flag(&name).await? {
+                Reason::OfTable => {}
+                Reason::None => {
+                    tracing::info!(table = %name, "a statement changes a temporary table that was there before");
+                    self.schema.set_temporary(session_of, &name);
+                }
+                Reason::Unknown => reading.void(
+                    "it may have been about a temporary table, and the source has no other of \
+                     that name any more",
+                ),
+            }
         }
-        remembered.temporaries().take_out(session_of, flagged, reading);
+        self.schema.take_out_temporary(session_of, flagged, reading);
         Ok(())
     }
 
     /// Whether a real table of that name has CONNECTION_ID() in the default of a column: statements
     /// that change it are flagged for nothing else, so without it they are about a temporary one,
-    /// which was made before we listened.
-    async fn has_reason_for_flag(&mut self, name: &TableName) -> Result<bool, Stop> {
+    /// which was made before the instance began. One that was dropped since may have had it.
+    async fn reason_for_flag(&mut self, name: &TableName) -> Result<Reason, Stop> {
         /// DDL of an engine without transactions hides its table for a moment.
         const TRIES: u32 = 5;
         let defaults = format!(
@@ -323,12 +329,15 @@ impl Reader<'_> {
         for _ in 0..TRIES {
             let session = session(&mut self.session, self.settings).await?;
             let rows = session.query(&defaults).await.map_err(Error::from)?;
+            if rows.iter().any(|row| row.text_at(0) == Some("1")) {
+                return Ok(Reason::OfTable);
+            }
             if !rows.is_empty() || self.schema.definition(name).is_none() {
-                return Ok(rows.iter().any(|row| row.text_at(0) == Some("1")));
+                return Ok(Reason::None);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Ok(false)
+        Ok(Reason::Unknown)
     }
 
     fn is_published(&self, message: &Message, place: &EventPlace) -> Result<bool, Stop> {
@@ -575,6 +584,16 @@ fn with_whole_documents(
         };
         rows_error(table, place, format!("{error}; {advice}"))
     })
+}
+
+/// Why a statement may be flagged as one that concerns its session only.
+enum Reason {
+    /// Its real table has CONNECTION_ID() in a default.
+    OfTable,
+    /// None but that it is about a temporary table.
+    None,
+    /// The real table is not there any more.
+    Unknown,
 }
 
 fn read_statement<'a>(query: &'a Query<'_>, place: &'a EventPlace) -> Statement<'a> {

@@ -36,6 +36,8 @@ pub(super) struct Payload {
     /// The last bytes that came: the checksum, when no more come.
     tail: Vec<u8>,
     received: usize,
+    /// It lies before the begin.
+    is_left_out: bool,
     /// What an inner event led to; nothing behind it is applied.
     ended: Option<Stop>,
 }
@@ -54,9 +56,17 @@ impl Reader<'_> {
         } else {
             let header = EventHeader::parse(bytes).map_err(|e| self.odd(WHAT, e))?;
             let place = self.advance(&header)?;
+            if self.is_before_begin(&place) {
+                *arriving = (!last).then(|| Payload::left_out(header, place));
+                return Ok(());
+            }
             self.proof = Proof::Pending { held: None };
             Payload::new(header, place)
         };
+        if payload.is_left_out {
+            *arriving = Some(payload).filter(|_| !last);
+            return Ok(());
+        }
         let body = if payload.received == 0 { bytes.slice(HEADER_LENGTH..) } else { bytes.clone() };
         payload.received += bytes.len();
         payload.check(bytes);
@@ -142,8 +152,13 @@ impl Payload {
             checksum: crc32fast::Hasher::new(),
             tail: Vec::new(),
             received: 0,
+            is_left_out: false,
             ended: None,
         }
+    }
+
+    fn left_out(header: EventHeader, place: EventPlace) -> Self {
+        Self { is_left_out: true, ..Self::new(header, place) }
     }
 
     /// Runs the checksum over all but the last four bytes.

@@ -1,6 +1,6 @@
 //! Transactions as they come.
 
-use sluice::change::Change;
+use sluice::change::{Change, Executed};
 use sluice::schema::History;
 use sluice::source::Before;
 
@@ -253,4 +253,35 @@ async fn mariadb_compressed_events_are_inflated() {
     run(&mut admin, &long).await;
     assert_eq!(source.next().await.told(), [long]);
     source.stop().await;
+}
+
+/// COM_BINLOG_DUMP has 32 bits for the offset: as if they were fewer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_farther_than_the_command_reaches_is_gone_on_from() {
+    for server in both() {
+        let mut admin = server.database("far").await;
+        run(&mut admin, "CREATE TABLE a (id INT PRIMARY KEY)").await;
+        let mut before = Running::start(settings(server, "far"), Before::default()).await;
+        if server.flavor == Flavor::MySql {
+            run(&mut admin, "SET SESSION binlog_transaction_compression = ON").await;
+        }
+        run(&mut admin, "INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)").await;
+        assert_eq!(before.next().await.told(), ["+a"]);
+        assert_eq!(before.next().await.told(), ["+a"]);
+        let mut position = before.stop().await.reached().clone();
+        position.gtid_set = Executed::Absent;
+
+        run(&mut admin, "INSERT INTO a VALUES (3); UPDATE a SET id = 4 WHERE id = 3").await;
+        let mut far = settings(server, "far");
+        far.dump_reach = position.offset - 1;
+        let behind = position.offset;
+        let before = Before { position: Some(position), ..Before::default() };
+        let mut source = Running::start(far, before).await;
+        for expected in ["+a", "~a"] {
+            let transaction = source.next().await;
+            assert_eq!(transaction.told(), [expected], "{:?}", server.flavor);
+            assert!(transaction.commit.offset > behind, "{:?}", server.flavor);
+        }
+        source.stop().await;
+    }
 }

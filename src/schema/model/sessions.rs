@@ -1,0 +1,59 @@
+//! The temporary tables that sessions of the source have, as a part of what is known.
+
+use super::{Key, Known, Model};
+use crate::change::TableName;
+use crate::schema::SessionOf;
+use crate::schema::ddl::Reading;
+
+impl Model {
+    /// See [`crate::schema::temporary::Temporaries::doubt`].
+    pub(crate) fn doubt(&self, session: SessionOf, reading: &Reading) -> Option<TableName> {
+        self.temporaries.doubt(session, reading)
+    }
+
+    /// It has turned out to be temporary.
+    pub(crate) fn set_temporary(&mut self, session: SessionOf, name: &TableName) {
+        self.before_session(session);
+        self.temporaries.insert(session, name);
+    }
+
+    /// See [`crate::schema::temporary::Temporaries::take_out`].
+    pub(crate) fn take_out_temporary(
+        &mut self,
+        session: SessionOf,
+        flagged: bool,
+        reading: &mut Reading,
+    ) {
+        if reading.temporary.is_empty() && self.temporaries.of(session).is_none() {
+            // Nothing of it changes.
+            return self.temporaries.take_out(session, flagged, reading);
+        }
+        self.before_session(session);
+        self.temporaries.take_out(session, flagged, reading);
+    }
+
+    /// A server started, or all are left: what its sessions had is gone.
+    pub(crate) fn forget_sessions(&mut self, server: Option<u32>) {
+        for session in self.temporaries.sessions(server) {
+            self.remember_session(session);
+            self.temporaries.set(session, None);
+        }
+    }
+
+    pub(crate) fn fold_temporaries(&mut self) {
+        self.temporaries.folds_case(self.folds_case);
+    }
+
+    /// Before a session gets or loses some. When there are too many, all are forgotten.
+    fn before_session(&mut self, session: SessionOf) {
+        if self.temporaries.is_full() {
+            self.temporaries.sessions(None).into_iter().for_each(|one| self.remember_session(one));
+        }
+        self.remember_session(session);
+    }
+
+    fn remember_session(&mut self, session: SessionOf) {
+        let old = self.temporaries.of(session).cloned();
+        self.remember(Key::Session(session), old.map(Known::Session));
+    }
+}

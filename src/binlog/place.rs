@@ -91,11 +91,30 @@ impl Tracker {
 
     /// Moves behind an event; where it stood.
     pub(crate) fn advance(&mut self, header: &EventHeader) -> Result<EventPlace, Error> {
+        let offset = self.pass(header)?;
+        Ok(EventPlace { file: Arc::clone(&self.file), offset, time: header.timestamp })
+    }
+
+    /// Moves behind an event; writes where it stood into `place`, which is that of an event
+    /// before it: a count of shared names that does not change need not be touched.
+    pub(crate) fn advance_from(
+        &mut self,
+        place: &mut EventPlace,
+        header: &EventHeader,
+    ) -> Result<(), Error> {
+        place.offset = self.pass(header)?;
+        place.time = header.timestamp;
+        if !Arc::ptr_eq(&place.file, &self.file) {
+            place.file = Arc::clone(&self.file);
+        }
+        Ok(())
+    }
+
+    /// Moves behind an event; the offset where it stood.
+    fn pass(&mut self, header: &EventHeader) -> Result<u64, Error> {
         let size = u64::from(header.event_size);
-        let place =
-            |offset| EventPlace { file: Arc::clone(&self.file), offset, time: header.timestamp };
         if !header.stands_in_file() {
-            return Ok(place(self.offset));
+            return Ok(self.offset);
         }
         let expected = self.offset + size;
         let end = if header.log_pos == 0 || low(expected) == header.log_pos {
@@ -110,9 +129,8 @@ impl Tracker {
                 log_pos: header.log_pos,
             });
         };
-        let place = place(end.saturating_sub(size));
         self.offset = end;
-        Ok(place)
+        Ok(end.saturating_sub(size))
     }
 }
 
@@ -192,5 +210,16 @@ mod tests {
         let mut tracker = Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000);
         tracker.advance(&EventHeader { timestamp: 0, ..event(44, 0) }).unwrap();
         assert_eq!(tracker.offset(), 1000);
+    }
+
+    #[test]
+    fn the_place_of_an_event_before_becomes_that_of_the_next() {
+        let mut tracker = Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000);
+        let mut place = tracker.advance(&event(40, 1040)).unwrap();
+        tracker.advance_from(&mut place, &event(60, 1100)).unwrap();
+        assert_eq!((&*place.file, place.offset, place.time), ("b.000001", 1040, 7));
+        tracker.rotate("b.000002");
+        tracker.advance_from(&mut place, &event(100, 104)).unwrap();
+        assert_eq!((&*place.file, place.offset), ("b.000002", 4));
     }
 }

@@ -23,7 +23,6 @@
 //! whole ones before it stay ([`Gathering::roll_back`]).
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use super::park::letter::{self, Letter};
@@ -202,8 +201,9 @@ impl Gathering {
         self.close(false);
         self.cut_if_large(slot);
         self.open_binlog.clear();
-        // Writing to a vector cannot fail.
-        let _ = write!(self.open_binlog, "{}:{}", place.file, place.offset);
+        self.open_binlog.extend_from_slice(place.file.as_bytes());
+        self.open_binlog.push(b':');
+        put_number(&mut self.open_binlog, place.offset);
         self.open_gtid = gtid.cloned();
         self.open_parked = self.parked;
         let headers = self.longest_headers();
@@ -393,7 +393,8 @@ impl Gathering {
     fn close(&mut self, end: bool) {
         let Some(slot) = self.open.take() else { return };
         self.scratch.clear();
-        let _ = write!(self.scratch, "{}{}", self.messages, if end { "/end" } else { "" });
+        put_number(&mut self.scratch, self.messages);
+        self.scratch.extend_from_slice(if end { b"/end" } else { b"" });
         self.messages += 1;
         let parked = if end { self.parked } else { self.open_parked };
         let parked = (parked > 0).then(|| parked.to_string());
@@ -443,6 +444,10 @@ impl Gathering {
         }
         self.cut.iter_mut().for_each(|cut| cut.begun = None);
     }
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 impl Place {

@@ -85,7 +85,7 @@ struct Event<'e> {
     /// Without checksum.
     body: &'e [u8],
     /// Where it stands; an inner one where the outer does.
-    place: EventPlace,
+    place: &'e EventPlace,
     /// How many bytes were received for it.
     size: usize,
 }
@@ -246,11 +246,12 @@ impl<'a> Reader<'a> {
         payload: &mut Option<Payload>,
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
+        let mut place = self.place();
         while let Some(incoming) = dump.take().map_err(Error::from)? {
             match incoming {
                 Incoming::Event(bytes) => {
                     self.received(bytes.len());
-                    if let Some(event) = self.event(&bytes)?
+                    if let Some(event) = self.event(&bytes, &mut place)?
                         && let Some(wait) = self.apply_at_once(&event, outlet)?
                     {
                         Box::pin(self.apply_later(&event, wait, outlet)).await?;
@@ -292,7 +293,11 @@ impl<'a> Reader<'a> {
 
     /// One whole event, as it came; `None` for a format description, which is taken here, and for
     /// what lies before the begin.
-    fn event<'e>(&mut self, bytes: &'e Bytes) -> Result<Option<Event<'e>>, Stop> {
+    fn event<'e>(
+        &mut self,
+        bytes: &'e Bytes,
+        place: &'e mut EventPlace,
+    ) -> Result<Option<Event<'e>>, Stop> {
         let header = EventHeader::parse(bytes).map_err(|e| self.odd("an event", e))?;
         if header.event_size as usize != bytes.len() {
             return Err(Stop::broken(format!(
@@ -308,10 +313,11 @@ impl<'a> Reader<'a> {
         }
         let end = self.strip(&header, bytes)?;
         let body = bytes.get(HEADER_LENGTH..end).unwrap_or_default();
-        let place = self.advance(&header)?;
+        self.note_moved(&header);
+        self.tracker.advance_from(place, &header).map_err(|gap| Stop::broken(gap.to_string()))?;
         if header.stands_in_file()
             && header.event_type != EventType::Rotate
-            && self.is_before_begin(&place)
+            && self.is_before_begin(place)
         {
             return Ok(None);
         }
@@ -374,7 +380,7 @@ impl<'a> Reader<'a> {
 
     /// Gives one event to the assembler, and what comes of it to the parcel.
     fn step(&mut self, input: Input, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
-        self.step_of(input, &event.place, event.size, outlet)
+        self.step_of(input, event.place, event.size, outlet)
     }
 
     fn step_of(
@@ -495,10 +501,14 @@ impl<'a> Reader<'a> {
     }
 
     fn advance(&mut self, header: &EventHeader) -> Result<EventPlace, Stop> {
+        self.note_moved(header);
+        self.tracker.advance(header).map_err(|gap| Stop::broken(gap.to_string()))
+    }
+
+    fn note_moved(&self, header: &EventHeader) {
         if header.stands_in_file() {
             self.settings.remembered.lag().moved();
         }
-        self.tracker.advance(header).map_err(|gap| Stop::broken(gap.to_string()))
     }
 
     /// Tables of the open transaction whose engine cannot roll back: by the history, else as the

@@ -43,7 +43,7 @@ impl Reader<'_> {
         event: &Event<'_>,
         outlet: Outlet<'_>,
     ) -> Result<Option<Wait>, Stop> {
-        let Event { header, body, place, .. } = event;
+        let &Event { ref header, body, place, .. } = event;
         if self.quest.as_ref().is_some_and(|quest| place.offset < quest.begin)
             && header.event_type != EventType::Rotate
         {
@@ -157,7 +157,7 @@ impl Reader<'_> {
         if self.fragments.is_open() {
             return Err(Stop::broken(format!("{file} begins in the middle of a rows event")));
         }
-        self.step_of(Input::NewFile, &event.place, 0, outlet)
+        self.step_of(Input::NewFile, event.place, 0, outlet)
     }
 
     /// The server has nothing to send up to there.
@@ -215,7 +215,7 @@ impl Reader<'_> {
     }
 
     async fn query_later(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
-        let Event { header, place, .. } = event;
+        let &Event { ref header, place, .. } = event;
         let query = self.parse_query(event)?;
         if query.error_code != 0 {
             tracing::warn!(
@@ -373,7 +373,7 @@ impl Reader<'_> {
     /// that means anything without the file. Its last event says into which table; that of a
     /// temporary one is nobody's.
     async fn load_data(&mut self, event: &Event<'_>) -> Result<(), Stop> {
-        let Event { header, place, .. } = event;
+        let &Event { ref header, place, .. } = event;
         self.progress.skipped();
         let statements = &self.settings.statements;
         if header.event_type == EventType::ExecuteLoadQuery {
@@ -403,7 +403,7 @@ impl Reader<'_> {
 
     /// A table that is known already, or that nobody wants.
     fn table_map(&mut self, event: &Event<'_>) -> Result<Option<Wait>, Stop> {
-        let (body, place) = (event.body, &event.place);
+        let (body, place) = (event.body, event.place);
         let (id, schema, table) =
             TableMap::peek(&self.format, body).map_err(|e| self.odd(TABLE_MAP, e))?;
         if let Some(query) = &mut self.rows_query
@@ -427,7 +427,7 @@ impl Reader<'_> {
 
     /// A table whose definition the server is asked for.
     async fn table_map_later(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
-        let (body, place) = (event.body, &event.place);
+        let (body, place) = (event.body, event.place);
         let map = TableMap::parse(&self.format, body).map_err(|e| self.odd(TABLE_MAP, e))?;
         if self.parking.keeps(&map.name, place) {
             let (id, epoch) = (map.id, self.schema.epoch());
@@ -465,7 +465,7 @@ impl Reader<'_> {
         last: &Event<'_>,
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
-        let (place, size) = (&last.place, last.size);
+        let (place, size) = (last.place, last.size);
         let event = RowsEvent::parse(&self.format, header.event_type, body)
             .map_err(|e| self.odd("a rows event", e))?;
         let ends_statement = event.ends_statement();

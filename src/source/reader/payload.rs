@@ -105,8 +105,7 @@ impl Reader<'_> {
             let header = EventHeader::parse(&event).map_err(|e| self.odd(WHAT, e))?;
             let size = event.len().max(std::mem::take(&mut received));
             let body = event.get(HEADER_LENGTH..).unwrap_or_default();
-            let place = payload.place.clone();
-            let event = Event { header, bytes: &event, body, place, size };
+            let event = Event { header, bytes: &event, body, place: &payload.place, size };
             if let Some(wait) = self.apply_at_once(&event, outlet)? {
                 Box::pin(self.apply_later(&event, wait, outlet)).await?;
             }

@@ -29,8 +29,9 @@ pub struct Chunk {
 pub struct TransactionHead {
     /// The text of its one GTID.
     pub gtid: Option<Arc<str>>,
-    /// The text of the whole executed set, this transaction included; only where the
-    /// format asks for it (`canal.instance.gtidon`).
+    /// What messages say of GTIDs: the text of the whole executed set, this transaction
+    /// included, or that of its own (`sluice.format.gtid`); only where the format asks for it
+    /// (`canal.instance.gtidon`).
     pub executed: Option<Arc<str>>,
     /// The XA branch that these changes are part of: they are held when it is prepared, and
     /// published at its XA COMMIT. None for one that is committed in one phase.

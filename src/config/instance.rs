@@ -271,8 +271,17 @@ pub struct FormatConfig {
     pub binary: BinaryForm,
     /// Zone of TIMESTAMP values: an offset or a name; none: the server's.
     pub timezone: Option<String>,
-    /// Publish the executed GTID set in `gtid`.
-    pub gtid: bool,
+    /// `gtid`, with gtidon.
+    pub gtid: GtidForm,
+}
+
+/// What `gtid` of a message says, with `canal.instance.gtidon`; without it nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GtidForm {
+    /// The whole executed set, as Canal has it.
+    Executed,
+    /// The transaction's own GTID.
+    Transaction,
 }
 
 /// How ENUM and SET values look.
@@ -539,6 +548,9 @@ fn format(reader: &mut Reader<'_>) -> FormatConfig {
             _ => BinaryForm::Latin1,
         },
         timezone: reader.optional("sluice.timezone"),
-        gtid: reader.flag("canal.instance.gtidon"),
+        gtid: match reader.word("sluice.format.gtid") {
+            "transaction" => GtidForm::Transaction,
+            _ => GtidForm::Executed,
+        },
     }
 }

@@ -42,6 +42,12 @@ mod topic;
 mod topic_config;
 mod watermarks;
 
+/// For tests of what is written through a log: the disk that loses what was not synced.
+#[cfg(test)]
+pub(crate) mod simulated {
+    pub(crate) type Simulated = crate::disk::Simulated;
+    pub(crate) type Freeze = crate::disk::Freeze;
+}
 #[cfg(test)]
 mod tests;
 

@@ -4,6 +4,8 @@
 //! instance's positions topic, as [`super::position_record`] has it.
 
 mod branches;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
-use super::{Error, Left, Settings, check, failover, horizon, start};
+use super::{Error, Left, NamedGtids, Settings, check, failover, horizon, start};
 use crate::binlog::Tracker;
 use crate::change::{
     Chunk, ChunkEnd, CountedSet, FileName, Generation, MySqlPosition, ServerZone, StateRecord,
@@ -264,14 +264,16 @@ impl Source {
             joined = self.join() => joined?,
         };
         let Joined { dump, begin, session, tracker, checksums, version } = joined;
-        let executed = self.reached.gtid_set.counted().filter(|_| self.settings.by_gtid);
+        let named = self.settings.named_gtids;
+        let executed = self.reached.gtid_set.counted();
+        let executed = executed.filter(|_| named == NamedGtids::Executed);
         let executed = executed.map(CountedSet::whole);
         let mut reader = Reader::new(
             &self.settings,
             &mut self.schema,
             (&mut self.reached, &mut self.held),
             &self.progress,
-            Assembler::new(executed, self.shown.clone()),
+            Assembler::new(executed, self.shown.clone()).naming_own_gtid(named == NamedGtids::Own),
             tracker,
             session,
             (checksums, version),

@@ -20,10 +20,11 @@ pub struct Settings {
     pub endpoint: Endpoint,
     /// How we present ourselves as a replica, and how patient we are.
     pub replica: ReplicaSettings,
-    /// Whether to ask for the binlog by GTID (`canal.instance.gtidon`), and whether heads carry the
-    /// text of the executed set, as Canal's messages do then. A failover asks by GTID
+    /// Whether to ask for the binlog by GTID (`canal.instance.gtidon`). A failover does so
     /// anyway.
     pub by_gtid: bool,
+    /// Which GTIDs the messages of a transaction name.
+    pub named_gtids: NamedGtids,
     /// Whether to ask for the server's time zone: TIMESTAMP values are written in it.
     pub asks_zone: bool,
     /// Where to begin when nothing is committed.
@@ -53,6 +54,17 @@ pub struct Settings {
     /// The farthest offset in a file that a dump is asked for from: the command has 32 bits for it
     /// (`com_binlog_dump`, sql/rpl_source.cc).
     pub dump_reach: u64,
+}
+
+/// What heads carry for the member `gtid` of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedGtids {
+    /// Nothing, as Canal without gtidon.
+    None,
+    /// The text of the executed set, as Canal with gtidon.
+    Executed,
+    /// That of the transaction alone (`sluice.format.gtid = transaction`).
+    Own,
 }
 
 /// Values of the server's variables that are accepted, upper case; empty: all.
@@ -124,6 +136,7 @@ impl Settings {
                 first_event_timeout: Duration::from_mins(10),
             },
             by_gtid: false,
+            named_gtids: NamedGtids::None,
             asks_zone: false,
             start: StartAt::default(),
             fallback: Duration::from_mins(1),

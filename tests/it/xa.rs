@@ -237,8 +237,8 @@ async fn play(server: &Server, gtidon: &str) {
     let mut random = Random::new(seed);
     for _ in 0..steps {
         let mut step = draw(&mut random);
-        // After a crash MariaDB takes branches for the same that differ in their format only
-        // (`trx_get_trx_by_xid`, storage/innobase/trx/trx0trx.cc).
+        // Seen of MariaDB 10.11: after a crash it takes branches for the same that differ in
+        // their format only.
         while server.flavor == Flavor::MariaDb && step.branch() == Some(2) {
             step = draw(&mut random);
         }

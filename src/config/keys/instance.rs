@@ -420,6 +420,13 @@ pub(super) const KEYS: &[Key] = &[
         "latin1",
         "binary values: Canal's code point a byte, or base64, or hex",
     ),
+    served(
+        HERE,
+        "sluice.format.gtid",
+        Kind::OneOf(&["executed", "transaction"]),
+        "executed",
+        "`gtid` of a message, with gtidon: Canal's whole executed set, or the transaction's own GTID",
+    ),
     // What happens when.
     served(
         HERE,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::change::{Flavor, GtidSet, RowsKind};
 use crate::config::{
-    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, Instance, OnStatement, OnTableError,
-    OnUnknownBranch, Problem, RouteConfig, SourceConfig, SourceServer, TlsMode, TopicRule,
+    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, GtidForm, Instance, OnStatement,
+    OnTableError, OnUnknownBranch, Problem, RouteConfig, SourceConfig, SourceServer, TlsMode,
+    TopicRule,
 };
 use crate::filter::{FieldFilter, TableFilter};
 use crate::format::Zone;
@@ -61,6 +62,11 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
     let mut source = source_settings(&config.name, &config.source, &config.filter, filter, gtid);
     source.endpoint.ask = secrets::ask(instance)?;
     source.asks_zone = zone.is_none();
+    source.named_gtids = match (config.source.gtid, config.format.gtid) {
+        (false, _) => source::NamedGtids::None,
+        (true, GtidForm::Executed) => source::NamedGtids::Executed,
+        (true, GtidForm::Transaction) => source::NamedGtids::Own,
+    };
     source.failover = failover(&config.source, &source.endpoint, standbys);
     Ok(Plan {
         source,

@@ -223,6 +223,8 @@ pub(crate) struct Assembler {
     announced: Option<Announced>,
     /// The executed set; only where heads have to carry its text.
     executed: Option<Executed>,
+    /// Heads carry the text of the transaction's own GTID in its place.
+    names_own_gtid: bool,
     shown: Vec<Shown>,
     kept: Kept,
 }
@@ -240,7 +242,12 @@ impl Assembler {
     /// format asks for its text. `shown`: what former readings have shown.
     pub(crate) fn new(executed: Option<GtidSet>, shown: Vec<Shown>) -> Self {
         let (executed, kept) = (executed.map(Executed::new), Kept::default());
-        Self { open: None, announced: None, executed, shown, kept }
+        Self { open: None, announced: None, executed, names_own_gtid: false, shown, kept }
+    }
+
+    /// Whether heads carry the transaction's own GTID in place of the executed set.
+    pub(crate) fn naming_own_gtid(self, names_own_gtid: bool) -> Self {
+        Self { names_own_gtid, ..self }
     }
 
     /// Whether the source stands between two transactions.
@@ -368,6 +375,7 @@ impl Assembler {
             let _ = write!(text, "{gtid}");
             Arc::from(text.as_str())
         });
+        let executed = if self.names_own_gtid { gtid_text.clone() } else { executed };
         let head = TransactionHead { gtid: gtid_text, executed, branch: None };
         self.open = Some(Open {
             head: Arc::new(head),

@@ -118,3 +118,36 @@ async fn what_is_held_is_dropped_where_the_position_is_set_or_reset() {
         sluice.stop();
     }
 }
+
+/// `sluice.format.gtid = transaction`: what a message says in its JSON is what its header says.
+#[tokio::test]
+async fn a_message_says_the_gtid_of_its_own_transaction_where_that_is_asked_for() {
+    for server in [servers::mysql(), servers::mariadb()].into_iter().flatten() {
+        let mut admin = server.database("xa_gtid").await;
+        let mut sluice = Sluice::with_instance(
+            "xa",
+            server,
+            &[
+                ("canal.instance.filter.regex", r"xa_gtid\..*"),
+                ("canal.instance.gtidon", "true"),
+                ("sluice.format.gtid", "transaction"),
+            ],
+        );
+        sluice.start();
+        run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+        let xid = "'gtid of its own'";
+        let branch = format!(
+            "XA START {xid}; INSERT INTO t VALUES (2); XA END {xid}; XA PREPARE {xid}; \
+             XA COMMIT {xid}"
+        );
+        run(&mut admin, &branch).await;
+        let records = topics::read_at_least(&sluice.bootstrap(), "xa_gtid.t", 3);
+        assert_eq!(records.len(), 3);
+        for record in &records {
+            let said = set_of(record);
+            assert_eq!(said, record.headers["gtid"], "{:?}: {record:?}", server.flavor);
+            assert!(said.rsplit([':', '-']).next().unwrap().parse::<u64>().is_ok(), "{said}");
+        }
+        sluice.stop();
+    }
+}

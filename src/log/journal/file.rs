@@ -215,9 +215,13 @@ fn path(number: u64) -> String {
     format!("{DIR}/{number:020}.journal")
 }
 
-/// Removes the files that are not in use: for a disk that has no room to apply the frames of
-/// those that are. A crash may have brought back files that were removed.
+/// Removes the files that are not in use, after a stop that was not clean. Their names, or that
+/// of the directory, may have been lost in a sync that failed: they are seen, and no later sync
+/// makes them durable. Those in use got their first frame only after that sync.
 pub(in crate::log) fn remove_unused(disk: &dyn Disk, in_use: &[(String, u64)]) -> io::Result<()> {
+    if in_use.is_empty() {
+        return disk.remove_dir(DIR);
+    }
     for (_, path) in files(disk)? {
         if in_use.iter().all(|(used, _)| *used != path) {
             disk.remove_file(&path)?;

@@ -8,6 +8,11 @@
 //! appender's business as ever. Only the last frame is written again, and the epoch raised,
 //! both durably, before this process writes its first frame.
 //!
+//! A name that is seen may not be durable, and no sync may make it so: that of the process
+//! before may have failed. Those of files with committed bytes were synced before the frame
+//! that says so. All others (files of the journal without a frame, segments and directories
+//! of partitions without a record) are removed, and made anew when they are wanted.
+//!
 //! What holds: bytes that were durable and are not as they were are reported with their
 //! place, and not passed unless the operator says so. A directory that nobody knows is
 //! set aside, never deleted.
@@ -115,6 +120,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     }
     let Opening { mut pending, found: findings, .. } = opening;
     let mut next = Checkpoint { raised: checkpoint.raised + 1, clean: false, ..checkpoint };
+    let unclean = found.is_some();
     let (mut in_use, mut inline) = (Vec::new(), 0);
     match found.filter(|found| !found.is_empty()) {
         Some(found) if damaged => {
@@ -135,6 +141,9 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     }
     let Checkpoint { raised: epoch, sequence, salt, .. } = next;
     clean_up(&**disk, &definitions, epoch);
+    if unclean {
+        journal::remove_unused(&**disk, &in_use).map_err(doing("tidy the journal"))?;
+    }
     let LogSettings { journal_file_min, journal_file_max, checkpoint_inline_bytes, .. } = settings;
     // What comes between two checkpoints goes into files that were used before.
     let kept = checkpoint_inline_bytes + journal_file_max;

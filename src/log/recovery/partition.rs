@@ -201,6 +201,11 @@ impl Recovering {
         self.open = None;
         let PartitionState { start, end, segment: active, position, .. } = self.state;
         let mut segments = Vec::new();
+        if end == 0 {
+            // Its name may have been lost in a failed sync: it must not be believed durable.
+            disk.remove_dir(dir)?;
+            return Ok(segments);
+        }
         let entries = disk.list(dir)?;
         let all = bases(&entries);
         self.note_missing(dir, &all);
@@ -209,7 +214,7 @@ impl Recovering {
             let _ = place::set_owner(&**disk, dir, self.state.topic);
         }
         for (at, base) in all.iter().enumerate() {
-            if *base > active || end == 0 {
+            if *base > active || (*base == active && position == 0) {
                 segment::remove(&**disk, &stem(dir, *base))?;
             } else if *base < active
                 && all.get(at + 1).copied().unwrap_or(active).min(active) <= start
@@ -221,7 +226,7 @@ impl Recovering {
             }
         }
         let found = segments.last().map(|segment| segment.base());
-        if end > 0 && position > 0 && found != Some(active) {
+        if position > 0 && found != Some(active) {
             let path = log_path(&stem(dir, active));
             return Err(Problem::Damage(format!("{path} is missing")));
         }

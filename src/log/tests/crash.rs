@@ -233,7 +233,11 @@ async fn fail_each_call(errno: i32, name: &str) {
         if let Some(again) = session(&disk).await {
             before = again;
         }
-        check(&disk.crash(Freeze::Keep), &before, &format!("{name} at call {n}, going on")).await;
+        // What the failed sync held is seen; it must not be taken for durable.
+        for keep in [Freeze::Keep, Freeze::Lose] {
+            let what = format!("{name} at call {n}, going on, then {keep:?}");
+            check(&disk.crash(keep), &before, &what).await;
+        }
     }
 }
 
@@ -316,6 +320,79 @@ async fn bytes_behind_the_end_of_a_segment_that_was_left_are_no_records() {
     let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
     let expected = [(0, "first".to_owned()), (1, large)];
     assert!(values(&log, "t", 0).await == expected, "what was refused is read");
+}
+
+/// The directories and the first files are made in it: whichever name its failed sync lost, the
+/// next process must not write to what it only sees.
+#[tokio::test]
+async fn what_is_appended_after_a_first_start_that_failed_is_durable() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let calls = disk.calls();
+    drop(log);
+    for call in 1..=calls {
+        let disk = Simulated::new();
+        disk.fail_call(call, rustix::io::Errno::IO.raw_os_error());
+        let tasks = Tasks::new();
+        let failed = Log::open(Arc::new(disk.clone()), small(), &tasks).await.map(drop);
+        let killed = disk.crash(Freeze::Keep);
+        tasks.join().await;
+        let (log, _tasks) = open(Arc::new(killed.clone())).await;
+        super::append(&log, &super::topic(&log, "t", 1).await, 0, &["kept"]).await;
+        let lost = killed.crash(Freeze::Lose);
+        let (log, _tasks) = open(Arc::new(lost)).await;
+        let expected = [(0, "kept".to_owned())];
+        assert!(log.topic("t").is_some(), "call {call} failed: {failed:?}");
+        assert_eq!(values(&log, "t", 0).await, expected, "call {call} failed: {failed:?}");
+    }
+}
+
+/// Retention took all; the file that then begins anew has the base offset of the end, and a
+/// failed sync may have lost its name.
+#[tokio::test]
+async fn a_segment_that_begins_behind_retention_is_durable_after_a_failed_sync() {
+    for call in 1..=10 {
+        let disk = Simulated::new();
+        let tasks = Tasks::new();
+        let settings = LogSettings { retention_check_ms: 5, ..small() };
+        let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
+        let t = super::topic(&log, "t", 1).await;
+        // Its time is long ago.
+        super::append(&log, &t, 0, &["old"]).await;
+        let all = [(Arc::clone(&t), 0)];
+        while log.ends(&all)[0].as_ref().unwrap().log_start < 1 {
+            // Each request lets the appender keep house.
+            tokio::time::sleep(Duration::from_millis(6)).await;
+            log.new_producer_ids(1).await.unwrap();
+        }
+        // A checkpoint says so.
+        log.close().await;
+        tasks.join().await;
+        let (log, tasks) = open(Arc::new(disk.clone())).await;
+        let t = log.topic("t").unwrap();
+        disk.fail_call(disk.calls() + call, rustix::io::Errno::IO.raw_os_error());
+        let produce = crate::log::Produce {
+            topic: Arc::clone(&t),
+            partition: 0,
+            batch: super::batch(&["refused"]),
+        };
+        let refused = log.append(vec![produce]).await.pop().unwrap().is_err();
+        let killed = disk.crash(Freeze::Keep);
+        log.close().await;
+        tasks.join().await;
+        if !refused {
+            continue;
+        }
+        let (log, tasks) = open(Arc::new(killed.clone())).await;
+        let before = values(&log, "t", 0).await;
+        super::append(&log, &log.topic("t").unwrap(), 0, &["kept"]).await;
+        let expected = values(&log, "t", 0).await;
+        assert_eq!(expected.len(), before.len() + 1);
+        log.close().await;
+        tasks.join().await;
+        let (log, _tasks) = open(Arc::new(killed.crash(Freeze::Lose))).await;
+        assert_eq!(values(&log, "t", 0).await, expected, "call {call}");
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ const OTHERS: &[(&str, &str)] = &[
 
 /// What must be set beside, for the key to matter.
 const BESIDE: &[(&str, &str, &str)] = &[
+    ("sluice.format.gtid", "canal.instance.gtidon", "true"),
     ("canal.mq.database.hash", "canal.mq.partitionHash", "a\\..*:$pk$"),
     ("canal.instance.master.position", "canal.instance.master.journal.name", "binlog.000007"),
     (

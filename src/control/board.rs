@@ -87,15 +87,19 @@ impl Board {
         self.lock().log_files = found;
     }
 
-    /// Shows an instance, in the state `Starting`, and returns what it reports through.
+    /// Shows an instance, in the state `Starting`, and returns what it reports through. Tables
+    /// that were parked stay so over its starts, and are shown until it has read which they are.
     pub fn instance(&self, name: &str, now_ms: i64) -> Reporter {
+        let mut shown = self.lock();
+        let parked = shown.instances.remove(name).map(|before| before.progress.parked);
         let status = InstanceStatus {
             name: name.to_owned(),
             state: InstanceState::Starting,
             since_ms: now_ms,
-            progress: Progress::default(),
+            progress: Progress { parked: parked.unwrap_or_default(), ..Progress::default() },
         };
-        self.lock().instances.insert(name.to_owned(), status);
+        shown.instances.insert(name.to_owned(), status);
+        drop(shown);
         self.wake();
         Reporter { board: self.clone(), name: name.into() }
     }
@@ -291,6 +295,18 @@ mod tests {
         assert!(board.snapshot().is_ready());
         board.phase(Phase::Draining);
         assert!(!board.snapshot().is_ready());
+    }
+
+    #[test]
+    fn what_was_parked_is_shown_over_a_start_of_the_instance() {
+        let board = Board::new();
+        let reporter = board.instance("a", 1);
+        let table = ParkedTable { table: "t".to_owned(), ..ParkedTable::default() };
+        reporter.parked(vec![table]);
+        reporter.received(Received { bytes: 7, ..Received::default() });
+        board.instance("a", 2);
+        let progress = board.snapshot().instances.remove(0).progress;
+        assert_eq!((&*progress.parked[0].table, progress.received_bytes), ("t", 0));
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let stop = {
+        let _within = runtime.enter();
+        server::stop_on_signals()?
+    };
     let mut home =
         Home::find(environment)?.overridden(arguments.server_properties, arguments.overrides);
     if arguments.broker_only {
@@ -65,8 +70,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
             Severity::Note => tracing::info!("{problem}"),
         }
     }
-    let start = Start { settings, reload: Arc::new(move || home.settings()) };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let start = Start { settings, stop, reload: Arc::new(move || home.settings()) };
     let ended = runtime.block_on(server::run(start)).context("sluice cannot run");
     // Whoever still waits for a file or a name server holds nothing that is missed.
     runtime.shutdown_timeout(LEFT_BEHIND);

@@ -51,6 +51,8 @@ pub type Reload = Arc<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
 pub struct Start {
     /// The settings.
     pub settings: Settings,
+    /// Says when to stop: of [`stop_on_signals`].
+    pub stop: CancellationToken,
     /// Reads them again.
     pub reload: Reload,
 }
@@ -124,10 +126,9 @@ pub enum Error {
     Signals(std::io::Error),
 }
 
-/// Runs until SIGTERM or SIGINT, then drains. A second signal ends at once.
+/// Runs until `start` says to stop, then drains.
 pub async fn run(start: Start) -> Result<(), Error> {
-    let Start { settings, reload } = start;
-    let stop = stop_on_signals()?;
+    let Start { settings, stop, reload } = start;
     if let Some(files) = raise_open_file_limit() {
         tracing::info!(files, "limit of open files");
     }
@@ -356,8 +357,10 @@ async fn take_up(
     Ok(())
 }
 
-/// A token that the first SIGTERM or SIGINT cancels; the second ends the process.
-fn stop_on_signals() -> Result<CancellationToken, Error> {
+/// A token that the first SIGTERM or SIGINT cancels; the second ends the process. Within a
+/// runtime, and before anything that may take long: until then a signal is the system's, which
+/// kills with it, or drops it where the process is the first of a container.
+pub fn stop_on_signals() -> Result<CancellationToken, Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
     let stop = CancellationToken::new();

@@ -47,6 +47,23 @@ async fn check_says_all_that_is_wrong_at_once_and_what_to_do() {
     sluice.stop();
 }
 
+/// Somebody stops it while it reads its settings still: that is heard, and ends well.
+#[test]
+fn a_signal_right_behind_the_start_is_heard() {
+    let mut sluice = Sluice::new();
+    let folder = sluice.folder("instances/slow");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("instance.properties");
+    // Whoever reads it waits for whoever writes it, and the other way round.
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    sluice.launch();
+    let writer = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    sluice.signal("TERM");
+    drop(writer);
+    assert_ended(&sluice.wait_for_its_end(), 0, &["sluice stopped"]);
+}
+
 #[tokio::test]
 async fn a_position_is_moved_with_only_its_instance_stopped() {
     let Some(mysql) = mysql() else { return };

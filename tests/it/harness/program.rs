@@ -186,9 +186,18 @@ impl Sluice {
     /// Runs it until it ends by itself.
     pub(crate) fn run_to_its_end(&mut self) -> Ended {
         self.launch();
-        let status = self.process.as_mut().unwrap().wait(READY);
-        self.process = None;
+        self.wait_for_its_end()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait_for_its_end(&mut self) -> Ended {
+        let status = self.process.take().expect("it runs").wait(READY);
         Ended { code: status.code(), said: self.said() }
+    }
+
+    /// Sends it a signal, and does not wait.
+    pub(crate) fn signal(&self, signal: &str) {
+        self.process.as_ref().expect("it runs").signal(signal);
     }
 
     /// Runs another of its commands over the same home.

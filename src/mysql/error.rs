@@ -115,6 +115,17 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
+    /// The server does not tell the local time of moments that every server knows.
+    #[error(
+        "{address} does not tell its time zone ({zone}): FROM_UNIXTIME() gives NULL; look at its \
+         time_zone and its tables mysql.time_zone*, or set sluice.timezone"
+    )]
+    Zone {
+        /// `host:port`.
+        address: String,
+        /// Its name for the zone.
+        zone: String,
+    },
     /// An event of the binlog that cannot be read.
     #[error("cannot read the event at {file}:{offset} of the binlog: {source}")]
     Event {
@@ -178,6 +189,7 @@ impl Error {
             | Self::Authentication { .. }
             | Self::Credentials { .. }
             | Self::Event { .. }
+            | Self::Zone { .. }
             | Self::Protocol { .. } => None,
         }
     }
@@ -191,6 +203,8 @@ impl Error {
             | Self::Ended { .. }
             // A file that is being replaced, a command that asks a server of its own.
             | Self::Credentials { .. }
+            // Its tables are being loaded.
+            | Self::Zone { .. }
             // A byte lost or doubled on the way: a new connection begins clean.
             | Self::Protocol { .. } => true,
             Self::Server { code, .. } => meaning(*code) == Meaning::Passes,
@@ -228,6 +242,7 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Lost { .. }
             | Self::Ended { .. }
+            | Self::Zone { .. }
             | Self::Protocol { .. } => "",
         }
     }

@@ -10,6 +10,8 @@
 //! hold. The server is asked for a moment of each week, and where two weeks differ the change
 //! between them is found by bisection, all changes at once: some 30 statements.
 
+use std::time::Duration;
+
 use super::probe::Probe;
 use super::{Error, Session};
 use crate::change::{Flavor, ServerZone};
@@ -24,26 +26,50 @@ const ENDS: [u32; 2] = [i32::MAX as u32, u32::MAX];
 /// Moments in one statement: fewer than the columns that an answer may have (4096).
 const MOST_COLUMNS: usize = 1000;
 
+/// As often a server is asked that leaves out a local time, and the pause between.
+const ATTEMPTS: u32 = 3;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
+
 /// The zone of sessions that set none (`@@global.time_zone`). Leaves the session in it.
 pub async fn server_zone(session: &mut Session, probe: &Probe) -> Result<ServerZone, Error> {
     session.run("SET time_zone = @@global.time_zone").await?;
     let moments = moments(probe);
-    let mut offsets = Vec::with_capacity(moments.len());
-    for asked in moments.chunks(MOST_COLUMNS) {
-        offsets.extend(ask(session, asked).await?);
-    }
-    // The range of some servers ends before the other's.
-    let known = moments.into_iter().zip(offsets).map_while(|(at, offset)| Some((at, offset?)));
-    let mut search = Search::new(&known.collect::<Vec<_>>());
-    while let Some(asked) = search.next() {
-        let mut answers = Vec::with_capacity(asked.len());
-        for asked in asked.chunks(MOST_COLUMNS) {
-            answers.extend(ask(session, asked).await?);
+    for attempt in 1..=ATTEMPTS {
+        if let Some(changes) = changes(session, &moments).await? {
+            return Ok(ServerZone { name: name(probe), changes });
         }
+        if attempt < ATTEMPTS {
+            tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+        }
+    }
+    Err(Error::Zone { address: session.address().to_owned(), zone: name(probe) })
+}
+
+/// Every change of the offset, the first offset as one; `None` where the server left out a local
+/// time that it has to have.
+async fn changes(session: &mut Session, moments: &[u32]) -> Result<Option<Vec<(u32, i32)>>, Error> {
+    let offsets = ask_all(session, moments).await?;
+    let Some(mut search) = known(moments, &offsets).as_deref().and_then(Search::new) else {
+        return Ok(None);
+    };
+    while let Some(asked) = search.next() {
+        let answers = ask_all(session, &asked).await?;
+        let Some(answers) = answers.into_iter().collect::<Option<Vec<i32>>>() else {
+            return Ok(None);
+        };
         search.take(&answers);
     }
-    let changes = search.changes();
-    Ok(ServerZone { name: name(probe), changes })
+    Ok(Some(search.changes()))
+}
+
+/// The moments with an offset; `None` where one lacks that every server has. The range of some
+/// ends before the other's, and behind its end there is none.
+fn known(moments: &[u32], offsets: &[Option<i32>]) -> Option<Vec<(u32, i32)>> {
+    let pairs = moments.iter().zip(offsets);
+    let known: Vec<_> = pairs.map_while(|(at, offset)| Some((*at, (*offset)?))).collect();
+    let ends = moments.get(known.len()).is_none_or(|first| *first > ENDS[0]);
+    let goes_on = offsets.iter().skip(known.len()).any(Option::is_some);
+    (ends && !goes_on).then_some(known)
 }
 
 /// The moments to ask for at first.
@@ -70,6 +96,15 @@ fn name(probe: &Probe) -> String {
     }
 }
 
+/// As [`ask`], for as many as there are.
+async fn ask_all(session: &mut Session, moments: &[u32]) -> Result<Vec<Option<i32>>, Error> {
+    let mut answers = Vec::with_capacity(moments.len());
+    for asked in moments.chunks(MOST_COLUMNS) {
+        answers.extend(ask(session, asked).await?);
+    }
+    Ok(answers)
+}
+
 /// The offset at each moment, in seconds; `None` where the server has no local time for it.
 async fn ask(session: &mut Session, moments: &[u32]) -> Result<Vec<Option<i32>>, Error> {
     let columns: Vec<String> = moments.iter().map(|at| format!("FROM_UNIXTIME({at})")).collect();
@@ -89,7 +124,7 @@ fn offset(local: &str, at: u32) -> Option<i32> {
 /// Finds all changes between moments that are known, a step of each at once. Pure.
 #[derive(Debug)]
 struct Search {
-    first: Option<i32>,
+    first: i32,
     open: Vec<Gap>,
     found: Vec<(u32, i32)>,
 }
@@ -102,13 +137,14 @@ struct Gap {
 }
 
 impl Search {
-    fn new(known: &[(u32, i32)]) -> Self {
+    /// `None` if no moment is known.
+    fn new(known: &[(u32, i32)]) -> Option<Self> {
         let pairs = known.iter().zip(known.iter().skip(1));
         let gaps = pairs.map(|(before, behind)| Gap { before: *before, behind: *behind });
-        let first = known.first().map(|(_, offset)| *offset);
+        let first = known.first()?.1;
         let mut new = Self { first, open: Vec::new(), found: Vec::new() };
         gaps.for_each(|gap| new.keep(gap));
-        new
+        Some(new)
     }
 
     /// The moments to ask for now; none when all is found.
@@ -118,10 +154,8 @@ impl Search {
     }
 
     /// Takes the offsets at the moments asked for.
-    fn take(&mut self, answers: &[Option<i32>]) {
-        for (gap, answer) in std::mem::take(&mut self.open).into_iter().zip(answers) {
-            // A server that answered before and behind answers between.
-            let Some(offset) = answer else { continue };
+    fn take(&mut self, answers: &[i32]) {
+        for (gap, offset) in std::mem::take(&mut self.open).into_iter().zip(answers) {
             let middle = (gap.middle(), *offset);
             self.keep(Gap { behind: middle, ..gap });
             self.keep(Gap { before: middle, ..gap });
@@ -142,7 +176,7 @@ impl Search {
 
     fn changes(mut self) -> Vec<(u32, i32)> {
         self.found.sort_unstable();
-        self.found.insert(0, (0, self.first.unwrap_or_default()));
+        self.found.insert(0, (0, self.first));
         self.found
     }
 }
@@ -167,15 +201,38 @@ mod tests {
         };
         let moments = (0..10).map(|step| step * STEP);
         let known: Vec<(u32, i32)> = moments.map(|at_| (at_, at(at_).unwrap())).collect();
-        let mut search = Search::new(&known);
+        let mut search = Search::new(&known).unwrap();
         let mut rounds = 0;
         while let Some(asked) = search.next() {
-            let answers: Vec<Option<i32>> = asked.into_iter().map(at).collect();
+            let answers: Vec<i32> = asked.into_iter().map(|moment| at(moment).unwrap()).collect();
             search.take(&answers);
             rounds += 1;
         }
         assert_eq!(search.changes(), zone);
         assert!(rounds <= 20, "{rounds}");
+    }
+
+    /// Without the first one would take UTC, without another a change is not seen.
+    #[test]
+    fn a_moment_that_every_server_has_is_not_done_without() {
+        let (before, behind) = (ENDS[0] - STEP, ENDS[0] + STEP);
+        let moments = [0, before, ENDS[0], behind, u32::MAX];
+        for (offsets, count) in [
+            ([Some(1); 5], Some(5)),
+            ([Some(1), Some(1), Some(1), None, None], Some(3)),
+            ([Some(1), Some(1), Some(1), Some(2), None], Some(4)),
+            ([None, Some(1), Some(1), Some(1), Some(1)], None),
+            ([Some(1), Some(1), None, None, None], None),
+            ([Some(1), Some(1), None, Some(1), Some(1)], None),
+            ([Some(1), Some(1), Some(1), None, Some(1)], None),
+            ([None; 5], None),
+        ] {
+            let known = known(&moments, &offsets);
+            assert_eq!(known.map(|known| known.len()), count, "{offsets:?}");
+        }
+        assert_eq!(known(&[0], &[Some(28_800)]), Some(vec![(0, 28_800)]));
+        assert_eq!(known(&[0], &[None]), None);
+        assert!(Search::new(&[]).is_none());
     }
 
     #[test]

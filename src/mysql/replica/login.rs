@@ -203,7 +203,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Login<'_, S> {
             return Vec::new();
         }
         let data = plugin.gen_data(Some(&self.attempt.credentials.password), nonce);
-        data.map(|data| data.to_vec()).unwrap_or_default()
+        let mut data = data.map(|data| data.to_vec()).unwrap_or_default();
+        if matches!(plugin, AuthPlugin::MysqlClearPassword) {
+            data.push(0); // the password as a C string
+        }
+        data
     }
 
     fn read_switch(&self, switch: &[u8]) -> Result<(AuthPlugin<'static>, Vec<u8>), Error> {

@@ -12,6 +12,7 @@ mod position;
 mod rows;
 mod server_version;
 mod table;
+mod trail;
 mod transaction;
 mod xid;
 mod zone;
@@ -27,6 +28,7 @@ pub use position::{Executed, FileName, Loss, MySqlPosition, Position};
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use server_version::ServerVersion;
 pub use table::{Table, TableName, TableVersion};
+pub use trail::{Digest, Step, Trail};
 pub use transaction::{
     BranchEnd, BranchStep, Change, Chunk, ChunkEnd, Commit, Generation, StateRecord, StateTopic,
     StatementChange, StatementKind, TransactionHead,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Commit, CountedSet, GtidSet};
+use super::{Commit, CountedSet, GtidSet, Trail};
 
 /// The name of a binlog file, shared by all events of it.
 pub type FileName = Arc<str>;
@@ -51,6 +51,9 @@ pub struct MySqlPosition {
     /// What was published and is not on the server that is read: somebody accepted the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Box<Loss>>,
+    /// What tells the place on another server where there are no GTIDs; nobody's to look at.
+    #[serde(skip)]
+    pub trail: Option<Arc<Trail>>,
 }
 
 /// Transactions that were published, and that a server lacks which was gone on to.
@@ -165,6 +168,7 @@ impl MySqlPosition {
         if commit.event_time != 0 {
             self.event_time = commit.event_time;
         }
+        self.trail.clone_from(&commit.trail);
         if let Executed::Counted(set) = &mut self.gtid_set {
             commit.passed.iter().chain(&commit.gtid).for_each(|gtid| set.insert(gtid));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{EventPlace, FileName, Gtid, RowsChange, TableName, Xid};
+use super::{EventPlace, FileName, Gtid, RowsChange, TableName, Trail, Xid};
 
 /// Counts the sessions of a source within a process. What carries an older one than the
 /// newest is void.
@@ -73,6 +73,8 @@ pub struct Commit {
     pub state: Vec<StateRecord>,
     /// What becomes of an XA branch here.
     pub branch: Option<Box<BranchStep>>,
+    /// As [`super::MySqlPosition::trail`].
+    pub trail: Option<Arc<Trail>>,
 }
 
 /// What a transaction does to an XA branch.

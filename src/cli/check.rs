@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::change::Position;
+use crate::change::{GtidSet, Position};
 use crate::clock;
 use crate::config::{Environment, Instance, Settings};
 use crate::control::Snapshot;
@@ -151,12 +151,24 @@ async fn probe(
                 }
             }
         }
+        if settings.endpoint != first
+            && let Ok(Some(gtids)) = source::errant(&first, &settings.endpoint).await
+        {
+            say(&format!("warning: {}", at(&errant(&first.address(), &gtids))))?;
+        }
         if settings.asks_zone {
             let zone = source::zone(settings).await?.at(clock::now_seconds());
             say(&at(&format!("TIMESTAMP values are written in its time zone, {zone}")))?;
         }
     }
     Ok(errors)
+}
+
+fn errant(first: &str, gtids: &GtidSet) -> String {
+    format!(
+        "ERRANT TRANSACTIONS: it has transactions of its own, which {first} does not have \
+         ({gtids}); they are published when it is gone to"
+    )
 }
 
 /// What on this machine keeps the process from starting.

@@ -144,6 +144,9 @@ fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
             let parked = parked.join(", ");
             say(&format!("    parked: {parked}; `bin/sluice instance show` says why"))?;
         }
+        for (standby, gtids) in &instance.progress.errant {
+            say(&format!("    ERRANT TRANSACTIONS on the standby {standby}: {gtids}"))?;
+        }
     }
     for damage in &snapshot.damage {
         say(&format!("  the log is damaged: {damage}"))?;

@@ -67,6 +67,8 @@ pub struct SourceConfig {
     pub standbys: Vec<SourceServer>,
     /// As many connections in a row may fail before another server is asked.
     pub retry_threshold: u32,
+    /// A statement that is run again and again on the server that is read.
+    pub detecting: Option<Detecting>,
     /// Servers are left only that lack what was published: go on without it.
     pub accept_lost: bool,
     /// Account.
@@ -89,6 +91,17 @@ pub struct SourceConfig {
     pub adopt: Adopt,
     /// XA COMMIT of a branch whose rows are nowhere to be found.
     pub on_unknown_branch: OnUnknownBranch,
+}
+
+/// A statement that is run again and again (`canal.instance.detecting.*`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detecting {
+    /// The statement.
+    pub sql: String,
+    /// The pause behind each.
+    pub interval: Duration,
+    /// Whether a server that does not answer it is left for another.
+    pub leaves: bool,
 }
 
 /// One server: its address, TLS and where to begin on it.
@@ -352,6 +365,16 @@ impl Instance {
 const LONGEST_SILENCE: Duration = Duration::from_secs(2);
 const MASTER: &str = "canal.instance.master.address";
 
+fn detecting(reader: &mut Reader<'_>) -> Option<Detecting> {
+    let interval = reader.time("canal.instance.detecting.interval.time", Duration::from_secs(1));
+    let detecting = Detecting {
+        sql: reader.text("canal.instance.detecting.sql"),
+        interval: interval.unwrap_or_default(),
+        leaves: reader.flag("canal.instance.detecting.heartbeatHaEnable"),
+    };
+    reader.flag("canal.instance.detecting.enable").then_some(detecting)
+}
+
 fn source(reader: &mut Reader<'_>) -> SourceConfig {
     let server = server(reader);
     let read_timeout =
@@ -360,6 +383,7 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         standbys: standbys(reader, &server),
         server,
         retry_threshold: reader.number("canal.instance.detecting.retry.threshold"),
+        detecting: detecting(reader),
         accept_lost: reader.word("sluice.failover.lost") == "accept",
         user: reader.text("canal.instance.dbUsername"),
         password: reader.secret("canal.instance.dbPassword"),

@@ -33,8 +33,8 @@ mod tests;
 pub use address::Address;
 pub use broker::{BrokerConfig, GroupConfig, LogConfig};
 pub use instance::{
-    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, GtidForm, Heartbeat, Instance,
-    InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch, RouteConfig,
+    Adopt, BinaryForm, Detecting, EnumForm, FilterConfig, FormatConfig, GtidForm, Heartbeat,
+    Instance, InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch, RouteConfig,
     SourceConfig, SourceServer, StartAt, Tls, TlsMode, TopicRule,
 };
 pub use keys::{Class, Home, KEYS, Key, Kind};

@@ -220,6 +220,11 @@ impl Reporter {
         });
     }
 
+    /// Shows the errant transactions of standbys.
+    pub fn errant(&self, errant: BTreeMap<String, String>) {
+        self.update(|status| status.progress.errant = errant);
+    }
+
     /// None once the instance was taken down.
     fn update<T>(&self, change: impl FnOnce(&mut InstanceStatus) -> T) -> Option<T> {
         self.board.lock().instances.get_mut(&*self.name).map(change)

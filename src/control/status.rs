@@ -1,5 +1,7 @@
 //! What is known of the process and of each instance, as data.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::change::{ParkedTable, Position};
@@ -113,6 +115,9 @@ pub struct Progress {
     pub delay_ms: u64,
     /// How long the server keeps what is still needed of its binlog; none while it is not known.
     pub retention: Option<Retention>,
+    /// Transactions of standbys' own making that the server that is read never had, as GTID sets,
+    /// by the standby's address: they are published if it is gone to.
+    pub errant: BTreeMap<String, String>,
 }
 
 /// What is left until the server may have purged what an instance still needs of its binlog.

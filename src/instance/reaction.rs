@@ -79,7 +79,14 @@ pub(crate) fn to_failover(next: Next, error: &Error, instance: &str) -> Reaction
             tracing::warn!(server = address, "another server is asked");
             Reaction::Elsewhere
         }
-        Next::Lost { lost, address } => Reaction::Lost {
+        Next::Lost { lost, address, by_gtid: false } => Reaction::Lost {
+            advice: format!(
+                "no server is left that has them ({lost}): bring one back and start the \
+                 instance again; or name the place on {address} to go on from, which changes \
+                 nothing in the topics: `bin/sluice position set {instance}`"
+            ),
+        },
+        Next::Lost { lost, address, by_gtid: true } => Reaction::Lost {
             advice: format!(
                 "no server is left that has them ({lost}): bring one back and start the \
                  instance again; or go on without them, which changes nothing in the topics: \
@@ -132,7 +139,9 @@ fn to_source(error: &source::Error) -> Reaction {
         Error::Rows { .. } => Reaction::RetryOnce { advice: SAYS_IT },
         // A server may still be applying what it has received; the end is decided by
         // [`to_failover`].
-        Error::Closed | Error::Behind { .. } => Reaction::Retry,
+        Error::Closed | Error::Behind { .. } | Error::Lacks { .. } | Error::Heartbeat { .. } => {
+            Reaction::Retry
+        }
         Error::Unsupported { .. }
         | Error::Statement { .. }
         | Error::UnknownBranch { .. }
@@ -140,6 +149,7 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::Purged { .. }
         | Error::GtidHole { .. }
         | Error::OtherServer { .. }
+        | Error::NoPlace { .. }
         | Error::Reset { .. }
         | Error::Refused { .. }
         | Error::Start(_)

@@ -18,13 +18,15 @@ use super::park::tables::{self, Cause, ParkedTables};
 use super::pipeline::Pipeline;
 use super::reaction::{self, BackOff, Error, Reaction};
 use super::{OnTableError, Plan, Publication};
-use crate::change::{Generation, ParkedTable, Position, ServerZone, StateTopic, TableName};
+use crate::change::{
+    CountedSet, Generation, ParkedTable, Position, ServerZone, StateTopic, TableName,
+};
 use crate::clock;
 use crate::control::{InstanceState, Received, Reporter, Retention, RetentionLevel, Tables};
 use crate::format::Zone;
 use crate::schema::History;
 use crate::shutdown::Tasks;
-use crate::sink::{self, Committed, Sink};
+use crate::sink::{self, Committed, Lost, Sink};
 use crate::source::failover::{Next, Servers};
 use crate::source::{self, Before, Counts, Remembered, Source, channel};
 use crate::telemetry;
@@ -76,6 +78,7 @@ async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert:
             },
         });
         reporter.behind(remembered.lag().millis(now), retention);
+        reporter.errant(remembered.errants());
         tokio::time::sleep(REPORT_EVERY).await;
     }
 }
@@ -89,10 +92,9 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
     // Tables to park, until a commit has parked them.
     let mut causes = BTreeMap::new();
     for generation in (1..).map(Generation) {
-        let settings = servers.settings();
         let mut session = Session {
             plan,
-            settings,
+            servers: &mut servers,
             sink,
             reporter,
             tasks,
@@ -178,8 +180,8 @@ fn stopped(reason: String, advice: &str) -> InstanceState {
 /// One session; see the head of this file.
 struct Session<'a, S> {
     plan: &'a Plan,
-    /// Of the server that is read.
-    settings: &'a source::Settings,
+    /// One of them is read.
+    servers: &'a mut Servers,
     sink: &'a mut S,
     reporter: &'a Reporter,
     tasks: &'a Tasks,
@@ -270,7 +272,8 @@ impl<S: Sink> Session<'_, S> {
             held: committed.held,
             meta_dat: if first_start { self.plan.meta_dat.read()? } else { None },
         };
-        let mut settings = self.settings.clone();
+        self.servers.choose(before.position.as_ref()).await;
+        let mut settings = self.servers.settings().clone();
         for (table, cause) in &*self.causes {
             settings.parking.park_from(table.clone(), &cause.place);
         }
@@ -281,6 +284,11 @@ impl<S: Sink> Session<'_, S> {
         let (mut source, first) = Box::pin(Source::prepare(settings, before)).await?;
         // The begin is durable before anything else: it is resolved once in an instance's life.
         if let Some(first) = first {
+            let kept = first.position.gtid_set.counted().map(CountedSet::whole);
+            if let (Some(gtids), Some(kept)) = (first.lost, kept) {
+                let topics = self.sink.tell_lost(&Lost { gtids, kept }).await?;
+                tracing::warn!(?topics, "the loss is told in the topics concerned");
+            }
             let position = first.position.into();
             self.sink.commit(&position, first.state).await?.await?;
             self.reporter.position(Some(position));

@@ -121,6 +121,29 @@ pub async fn executed_and_purged(
     Ok((set(0), set(1)))
 }
 
+/// MySQL: the GTIDs of transactions that are being committed, or made. With semi-synchronous
+/// replication they are in the binlog, and sent, long before they count as executed; the server
+/// itself adds them when it judges a replica (`Binlog_sender::check_start_file`,
+/// sql/rpl_binlog_sender.cc).
+pub async fn owned(session: &mut Session) -> Result<GtidSet, Error> {
+    let rows = session.query("SELECT @@GLOBAL.gtid_owned").await?;
+    Ok(owned_set(rows.first().and_then(|row| row.text_at(0)).unwrap_or_default()))
+}
+
+/// Reads `<uuid>:4#12:7#13,..`: behind each number stands its thread.
+fn owned_set(text: &str) -> GtidSet {
+    let mut set = GtidSet::empty(Flavor::MySql);
+    for of_server in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let numbers = of_server.split(':').map(|part| part.split('#').next().unwrap_or_default());
+        let numbers = numbers.collect::<Vec<_>>().join(":");
+        match GtidSet::parse(Flavor::MySql, &numbers) {
+            Ok(owned) => set.union(&owned),
+            Err(error) => tracing::debug!(of_server, "gtid_owned is not understood: {error}"),
+        }
+    }
+    set
+}
+
 /// MySQL: waits until a set is executed; false if that takes longer than `limit`.
 pub async fn waits_until_executed(
     session: &mut Session,
@@ -148,6 +171,17 @@ pub async fn replicas(session: &mut Session) -> Result<Vec<(u32, String)>, Error
         Some((id, uuid.unwrap_or_default().to_owned()))
     });
     Ok(replicas.collect())
+}
+
+/// Whether the server replicates from another one now, or tries to.
+pub async fn replicates(session: &mut Session) -> Result<bool, Error> {
+    let rows = first_known(session, &["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"]).await?;
+    let columns =
+        ["Replica_IO_Running", "Replica_SQL_Running", "Slave_IO_Running", "Slave_SQL_Running"];
+    let is_off = |text: &str| text.eq_ignore_ascii_case("no");
+    Ok(rows
+        .iter()
+        .any(|row| columns.iter().filter_map(|column| row.text(column)).any(|text| !is_off(text))))
 }
 
 /// Those of the tables whose engine cannot roll back. A table that is gone counts as one
@@ -186,5 +220,23 @@ async fn first_known(session: &mut Session, statements: &[&str]) -> Result<Vec<R
     match last {
         Some(error) => Err(error),
         None => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_left_out_of_what_is_owned() {
+        const A: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        const B: &str = "c6d57bf5-c75f-11f1-8d47-0242ac120002";
+        for (text, set) in [
+            (String::new(), String::new()),
+            (format!("{A}:4#12"), format!("{A}:4")),
+            (format!("{A}:4#12:5#13:9#7,\n{B}:1#2"), format!("{A}:4-5:9,{B}:1")),
+        ] {
+            assert_eq!(owned_set(&text).to_string(), set, "{text}");
+        }
     }
 }

@@ -52,6 +52,16 @@ impl Scan {
         Ok(Self { dump, tracker, format, payload: None })
     }
 
+    /// The format of the file that it is in.
+    pub(crate) fn format(&self) -> &FormatDescription {
+        &self.format
+    }
+
+    /// When that file was begun, in seconds since 1970.
+    pub(crate) fn created(&self) -> u32 {
+        self.tracker.created()
+    }
+
     /// The next event; `None` at the end of the binlog.
     pub(crate) async fn next(&mut self) -> Result<Option<Scanned>, Error> {
         loop {

@@ -98,6 +98,8 @@ pub struct Statement<'a> {
     pub schema: &'a str,
     /// The session's `sql_mode`, as the event's status has it; 0 if it has none.
     pub sql_mode: u64,
+    /// Collation of `character_set_client`, which the text was written in, if told.
+    pub client: Option<u16>,
     /// The session's `collation_server` (third number of status 4), if told.
     pub server_collation: Option<u16>,
     /// How it ended: not 0 when it failed half-way and could not be undone.
@@ -325,8 +327,12 @@ impl Schema {
         Read { definition: Arc::new(definition), lo, hi, server: Arc::clone(&self.server.uuid) }
     }
 
-    fn dialect(&self, sql_mode: u64) -> Dialect {
-        Dialect { flavor: self.server.flavor, version: self.server.version, sql_mode }
+    /// `client` is the collation of the statement's text, if told.
+    fn dialect(&self, sql_mode: u64, client: Option<u16>) -> Dialect {
+        let charset = client.and_then(|id| Charset::from_collation(u32::from(id)));
+        let wide_blank = charset.is_some_and(Charset::has_wide_blank);
+        let Server { flavor, version, .. } = self.server;
+        Dialect { flavor, version, sql_mode, wide_blank }
     }
 
     /// Applies one statement of a session without temporary tables.
@@ -336,12 +342,16 @@ impl Schema {
 
     /// What a statement's text says, for who knows more of its session.
     pub(crate) fn reading(&self, statement: &Statement<'_>) -> Reading {
-        ddl::read(statement.text, statement.schema, &self.dialect(statement.sql_mode))
+        ddl::read(
+            statement.text,
+            statement.schema,
+            &self.dialect(statement.sql_mode, statement.client),
+        )
     }
 
     /// Applies what is left of a statement's reading.
     pub(crate) fn apply_reading(&mut self, statement: &Statement<'_>, reading: Reading) -> Applied {
-        let dialect = self.dialect(statement.sql_mode);
+        let dialect = self.dialect(statement.sql_mode, statement.client);
         let Reading { message, tables, effects, unknown, .. } = reading;
         let (message, effects) = as_it_ended(statement, message, effects);
         let place = Place::from(statement.place);

@@ -261,7 +261,7 @@ impl Schema {
         // What the binlog has of the table up to `lo` has to be in what is read.
         capture::settle(session, name).await?;
         let table = [Box::from(&*name.table)];
-        let asks_partitions = self.dialect(0).generates_keys();
+        let asks_partitions = self.dialect(0, None).generates_keys();
         let found = capture::tables(session, &name.schema, &table, asks_partitions).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let definition = found.into_values().next();
@@ -342,7 +342,7 @@ impl Schema {
             let mut temporaries = Temporaries::default();
             temporaries.folds_case(self.model.folds_case);
             let reached = capture::statements(origin, &scanned.to, to, |place, header, query| {
-                let dialect = self.dialect(query.status.sql_mode.unwrap_or(0));
+                let dialect = self.dialect(query.status.sql_mode.unwrap_or(0), query.status.client);
                 let mut reading = ddl::read(&query.text, query.schema, &dialect);
                 let session = SessionOf { server: header.server_id, thread: query.thread_id };
                 let flagged = header.has(EventHeader::THREAD_SPECIFIC);

@@ -211,7 +211,7 @@ impl Schema {
             return Ok(false);
         };
         let begun = Instant::now();
-        let asks_partitions = self.dialect(0).generates_keys();
+        let asks_partitions = self.dialect(0, None).generates_keys();
         let tables = capture::tables(session, &schema, &names, asks_partitions).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let mut missing = names.clone();

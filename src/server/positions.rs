@@ -13,6 +13,7 @@ use crate::control::Place;
 use crate::log::{Log, Restored, StateKind, StateWrite, TopicError, Writer, WriterError};
 use crate::sink::PositionError;
 use crate::sink::position_record::PositionRecords;
+use crate::sink::{Lost, notice};
 
 /// Last words of the names of the topics that an instance keeps; the position goes last, so
 /// that a reset that was cut short can be repeated.
@@ -87,6 +88,10 @@ impl Positions<'_> {
             state.extend(keys.into_iter().map(|key| StateWrite { kind, key, value: None }));
         }
         state.extend(written.base.map(StateWrite::position_base));
+        if let Some(lost) = lost_by(&position, &old) {
+            let topics = notice::append(&mut writer, &lost).await?;
+            tracing::warn!(?topics, lost = %lost.gtids, "the loss is told in the topics concerned");
+        }
         writer.commit(written.position, state).await?.await?;
         Ok(position)
     }
@@ -158,6 +163,7 @@ fn at(place: &Place, before: &MySqlPosition) -> Result<MySqlPosition, GtidError>
         file_created: 0,
         event_time: 0,
         lost: None,
+        trail: None,
     };
     Ok(match place {
         Place::File { file, offset } => {
@@ -175,6 +181,17 @@ fn at(place: &Place, before: &MySqlPosition) -> Result<MySqlPosition, GtidError>
             }
         }
     })
+}
+
+/// What is lost at the new position and was not at the old one.
+fn lost_by(new: &Position, old: &MySqlPosition) -> Option<Lost> {
+    let Position::MySql(new) = new;
+    let mut gtids = new.lost.as_ref()?.gtids.clone();
+    if let Some(before) = &old.lost {
+        gtids.subtract(&before.gtids);
+    }
+    let kept = new.gtid_set.counted()?.whole();
+    Some(Lost { gtids, kept })
 }
 
 /// MySQL's GTIDs have a colon behind the UUID, MariaDB's have none.
@@ -212,6 +229,7 @@ mod tests {
             file_created: 7,
             event_time: 8,
             lost: None,
+            trail: None,
         };
         MySqlPosition { server_uuid: server.into(), ..at(&start, &nowhere).unwrap() }
     }

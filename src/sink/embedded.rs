@@ -15,7 +15,9 @@ use futures_util::future::Shared;
 
 use self::branches::Branches;
 use super::position_record::{PositionError, PositionRecords};
-use super::{Closing, Committed, Error, LetterRecord, Letters, Limits, Part, Receipt, Sink};
+use super::{
+    Closing, Committed, Error, LetterRecord, Letters, Limits, Lost, Part, Receipt, Sink, notice,
+};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::log::{StateKind, StateWrite, Writer};
 use crate::record::{RecordView, batches};
@@ -95,6 +97,10 @@ impl Sink for Embedded {
             last.clone().await?;
         }
         self.branches.publish(&mut self.writer, xid, closing).await
+    }
+
+    async fn tell_lost(&mut self, lost: &Lost) -> Result<Vec<String>, Error> {
+        Ok(notice::append(&mut self.writer, lost).await?)
     }
 
     async fn commit(

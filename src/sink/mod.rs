@@ -1,4 +1,4 @@
-//! Where the records of an instance go: the five verbs, and what they promise.
+//! Where the records of an instance go: the verbs, and what they promise.
 //!
 //! A sink holds all the state there is: rows, source position, schema history, held XA
 //! branches. What one [`Sink::commit`] ends becomes durable, and then visible, together or not
@@ -6,6 +6,7 @@
 
 mod embedded;
 pub(crate) mod held;
+pub(crate) mod notice;
 pub(crate) mod position_record;
 mod refusal;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub(crate) mod scripted;
 
 pub use embedded::Embedded;
 pub use held::Closing;
+pub use notice::Lost;
 pub use refusal::Refusal;
 
 use std::future::Future;
@@ -168,6 +170,11 @@ pub trait Sink: Send {
         xid: &Xid,
         closing: &Closing<'_>,
     ) -> impl Future<Output = Result<Bytes, Error>> + Send;
+
+    /// Adds a notice to the open append in each place that has records of transactions which the
+    /// source has lost; the topics.
+    fn tell_lost(&mut self, lost: &Lost)
+    -> impl Future<Output = Result<Vec<String>, Error>> + Send;
 
     /// Ends the open append: its parts, `position` and `state` become durable, and then
     /// visible, together or not at all. Without a part only the position moves.

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! With a loss that somebody accepted, the position holds `"lost": {"gtids": {..}, "on": "<uuid>"}`.
+//! `"trail": {..}` is what tells the place on another server where there are no GTIDs.
 //! `gtid` is the base of that number and what came since; `"uncounted"` is a set that the next
 //! start counts; without it there is none. So a commit writes what came since the base,
 //! and the base only when it is another. Both go with the rows, in one append.
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{CountedSet, Executed, Flavor, GtidSet, Loss, MySqlPosition, Position};
+use crate::change::{CountedSet, Executed, Flavor, GtidSet, Loss, MySqlPosition, Position, Trail};
 
 const VERSION: u32 = 2;
 
@@ -89,6 +90,8 @@ struct Record {
     event_time: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<Box<Loss>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trail: Option<Arc<Trail>>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -166,6 +169,7 @@ impl PositionRecords {
             file_created: position.file_created,
             event_time: position.event_time,
             lost: position.lost.clone(),
+            trail: position.trail.clone(),
         };
         Ok(Written { position: serde_json::to_vec(&record)?.into(), base })
     }
@@ -224,7 +228,8 @@ fn parsed(flavor: Flavor, text: &str) -> Result<GtidSet, serde_json::Error> {
 
 impl Record {
     fn with(self, gtid_set: Executed) -> Position {
-        let Self { file, offset, server_uuid, by_gtid, file_created, event_time, lost, .. } = self;
+        let Self { file, offset, server_uuid, by_gtid, file_created, event_time, .. } = self;
+        let Self { lost, trail, .. } = self;
         let position = MySqlPosition {
             file,
             offset,
@@ -234,6 +239,7 @@ impl Record {
             file_created,
             event_time,
             lost,
+            trail,
         };
         position.into()
     }
@@ -251,6 +257,7 @@ impl From<Flat> for Position {
             file_created,
             event_time,
             lost: None,
+            trail: None,
         };
         position.into()
     }

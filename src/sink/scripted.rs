@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use bytes::Bytes;
 
 use super::held::{Cutter, Joiner};
-use super::{Closing, Committed, Error, Letters, Limits, Part, Receipt, Sink};
+use super::{Closing, Committed, Error, Letters, Limits, Lost, Part, Receipt, Sink};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 
 /// See the head of this file. Clones are the same sink.
@@ -180,6 +180,10 @@ impl Sink for Scripted {
         }
         assert!(joiner.is_empty());
         Ok(about)
+    }
+
+    async fn tell_lost(&mut self, _: &Lost) -> Result<Vec<String>, Error> {
+        Err(Error::Failed("no source of these tests loses anything".to_owned()))
     }
 
     async fn commit(

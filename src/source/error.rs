@@ -120,6 +120,41 @@ pub enum Error {
         /// Which.
         lost: String,
     },
+    /// The same, without GTIDs.
+    #[error(
+        "{address} lacks transactions that were published already ({lacking}): it is behind, or \
+         another line of history"
+    )]
+    Lacks {
+        /// `host:port`.
+        address: String,
+        /// Which.
+        lacking: String,
+    },
+    /// Without GTIDs: nothing proves where our place is on another server.
+    #[error(
+        "the position {position} is of another server than {address}, which has no GTIDs in \
+         common with it, and its place there cannot be proved: {reason}; `bin/sluice position \
+         set` names a place on this server"
+    )]
+    NoPlace {
+        /// The position.
+        position: Box<MySqlPosition>,
+        /// `host:port`.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The server does not answer the heartbeat, and another one is to be read.
+    #[error("the heartbeat of {address} failed {failed} times in a row: {reason}")]
+    Heartbeat {
+        /// `host:port`.
+        address: String,
+        /// How often.
+        failed: u32,
+        /// The last failure.
+        reason: String,
+    },
     /// Another server, and nothing that tells our place on it.
     #[error(
         "the position {position} is of the server {was}, this is {is}, and there is no GTID set \
@@ -206,7 +241,8 @@ impl Error {
             Self::Event { source: binlog::Error::Checksum, .. }
             | Self::Broken(_)
             | Self::Schema { source: schema::Error::NotSent { .. }, .. }
-            | Self::Capture(schema::Error::NotSent { .. }) => true,
+            | Self::Capture(schema::Error::NotSent { .. })
+            | Self::Heartbeat { .. } => true,
             Self::Schema { .. }
             | Self::Capture(_)
             | Self::Event { .. }
@@ -218,6 +254,8 @@ impl Error {
             | Self::Purged { .. }
             | Self::GtidHole { .. }
             | Self::Behind { .. }
+            | Self::Lacks { .. }
+            | Self::NoPlace { .. }
             | Self::OtherServer { .. }
             | Self::Reset { .. }
             | Self::Refused { .. }

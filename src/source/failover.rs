@@ -12,6 +12,8 @@
 //! no server left ─▶ the ordinary reaction to the last error
 //! ```
 
+use std::sync::Arc;
+
 use crate::binlog::FIRST_EVENT;
 use crate::change::{CountedSet, Executed, Flavor, GtidSet, Loss, MySqlPosition};
 use crate::mysql::probe::{self, Probe};
@@ -42,6 +44,13 @@ pub struct Failover {
     pub accept_lost: bool,
 }
 
+impl Failover {
+    /// Whether there is another server.
+    pub fn has_standbys(&self) -> bool {
+        !self.standbys.is_empty()
+    }
+}
+
 impl Default for Failover {
     fn default() -> Self {
         Self { standbys: Vec::new(), tries: 3, accept_lost: false }
@@ -61,14 +70,16 @@ pub struct Servers {
     lost: Option<(String, u32)>,
     /// Whether a loss is accepted without asking.
     accepts: bool,
+    /// Whether the server to begin at was chosen.
+    chosen: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Left {
     Silent,
     Unusable,
-    /// It lacks these.
-    Behind(String),
+    /// It lacks these, and whether they are GTIDs.
+    Behind(String, bool),
 }
 
 /// What follows the failure of a session.
@@ -89,6 +100,8 @@ pub enum Next {
         lost: String,
         /// Its address.
         address: String,
+        /// Whether GTIDs tell what it lacks: only then it can be gone on without.
+        by_gtid: bool,
     },
 }
 
@@ -98,18 +111,14 @@ const ROUNDS: u32 = 3;
 impl Servers {
     /// Begins at the first.
     pub fn new(settings: &Settings) -> Self {
-        let standbys = settings.failover.standbys.iter().map(|server| Settings {
-            endpoint: server.endpoint.clone(),
-            start: server.start.clone(),
-            ..settings.clone()
-        });
+        let first = Server { endpoint: settings.endpoint.clone(), start: settings.start.clone() };
+        let servers: Vec<_> =
+            std::iter::once(&first).chain(&settings.failover.standbys).cloned().collect();
         let accepts = settings.failover.accept_lost;
-        let mut settings: Vec<_> = std::iter::once(settings.clone()).chain(standbys).collect();
-        for one in &mut settings {
-            one.failover.accept_lost = false;
-        }
+        let settings: Vec<_> =
+            (0..servers.len()).map(|index| of_one(settings, &servers, index)).collect();
         let left = vec![None; settings.len()];
-        Self { settings, current: 0, failed: 0, left, lost: None, accepts }
+        Self { settings, current: 0, failed: 0, left, lost: None, accepts, chosen: false }
     }
 
     /// The settings of each.
@@ -121,6 +130,27 @@ impl Servers {
     pub fn settings(&self) -> &Settings {
         // `current` counts within them.
         &self.settings[self.current]
+    }
+
+    /// Begins at the server that a position is of, if that answers: it has what was published, and
+    /// the first one, which was left for some reason, may lack it. Once in the life of a process:
+    /// later the failures tell where to go.
+    pub async fn choose(&mut self, position: Option<&MySqlPosition>) {
+        let of = position.map(|position| &position.server_uuid).filter(|uuid| !uuid.is_empty());
+        if std::mem::replace(&mut self.chosen, true) || self.settings.len() == 1 {
+            return;
+        }
+        let Some(uuid) = of else { return };
+        for (index, settings) in self.settings.iter().enumerate() {
+            match server_uuid(&settings.endpoint).await {
+                Ok(found) if found == *uuid => {
+                    self.current = index;
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::info!("a server that may be gone on at: {error}"),
+            }
+        }
     }
 
     /// Something became durable, so the server is well.
@@ -137,10 +167,12 @@ impl Servers {
     pub fn failed(&mut self, error: &Error) -> Next {
         let Some(left) = left(error) else { return Next::AsEver };
         self.failed += 1;
-        let patient = matches!(left, Left::Silent) && self.failed <= self.tries();
+        // The heartbeat has had its tries.
+        let tries = if matches!(error, Error::Heartbeat { .. }) { 0 } else { self.tries() };
+        let patient = matches!(left, Left::Silent) && self.failed <= tries;
         // A server alone is left by nobody; but it may be that it lacks what was published.
         let alone = self.settings.len() == 1;
-        if patient || alone && !matches!(left, Left::Behind(_)) {
+        if patient || alone && !matches!(left, Left::Behind(..)) {
             return Next::AsEver;
         }
         self.leave(left)
@@ -169,46 +201,65 @@ impl Servers {
     /// Each was left: begin with them anew, unless what they lack does not come any more.
     fn round(&mut self) -> Next {
         let behind = self.left.iter().enumerate().find_map(|(index, left)| match left {
-            Some(Left::Behind(gtids)) => Some((index, gtids.clone())),
+            Some(Left::Behind(lacking, by_gtid)) => Some((index, lacking.clone(), *by_gtid)),
             Some(Left::Silent | Left::Unusable) | None => None,
         });
         let may_come_back = self.left.iter().flatten().any(|left| matches!(left, Left::Silent));
         self.left.fill(None);
-        let Some((index, gtids)) = behind else {
+        let Some((index, lacking, by_gtid)) = behind else {
             self.lost = None;
             self.current = (self.current + 1) % self.settings.len();
             return if may_come_back { Next::Again } else { Next::AsEver };
         };
         let times = match self.lost.take() {
-            Some((before, times)) if before == gtids => times + 1,
+            Some((before, times)) if before == lacking => times + 1,
             _ => 1,
         };
         if times < ROUNDS {
-            self.lost = Some((gtids, times));
+            self.lost = Some((lacking, times));
             self.current = (self.current + 1) % self.settings.len();
             return Next::Again;
         }
         self.current = index;
         if self.accepts
+            && by_gtid
             && let Some(settings) = self.settings.get_mut(index)
         {
             settings.failover.accept_lost = true;
             return Next::Again;
         }
-        Next::Lost { lost: gtids, address: self.settings().endpoint.address() }
+        Next::Lost { lost: lacking, address: self.settings().endpoint.address(), by_gtid }
     }
+}
+
+async fn server_uuid(endpoint: &Endpoint) -> Result<Arc<str>, Error> {
+    let mut session = Session::connect(endpoint).await?;
+    let probe = Probe::read(&mut session).await?;
+    session.close().await;
+    Ok(probe.uuid)
+}
+
+/// The settings of one of the servers: all others are standbys of it.
+fn of_one(settings: &Settings, servers: &[Server], index: usize) -> Settings {
+    let mut standbys = servers.to_vec();
+    let Server { endpoint, start } = standbys.remove(index);
+    let failover = Failover { standbys, accept_lost: false, ..settings.failover.clone() };
+    Settings { endpoint, start, failover, ..settings.clone() }
 }
 
 /// Whether an error is the server's, so that another one may do better.
 fn left(error: &Error) -> Option<Left> {
     match error {
-        Error::Behind { lost, .. } => Some(Left::Behind(lost.clone())),
+        Error::Behind { lost, .. } => Some(Left::Behind(lost.clone(), true)),
+        Error::Lacks { lacking, .. } => Some(Left::Behind(lacking.clone(), false)),
+        Error::Heartbeat { .. } => Some(Left::Silent),
         Error::Mysql(error) if error.is_passing() => Some(Left::Silent),
         Error::Mysql(_)
         | Error::NoBinlog { .. }
         | Error::Purged { .. }
         | Error::GtidHole { .. }
         | Error::OtherServer { .. }
+        | Error::NoPlace { .. }
         | Error::Reset { .. }
         | Error::Refused { .. }
         | Error::Unfit(_) => Some(Left::Unusable),
@@ -293,6 +344,7 @@ fn behind_both(
         file_created: 0,
         event_time: position.event_time,
         lost: Some(Box::new(lost)),
+        trail: None,
     }
 }
 
@@ -316,9 +368,14 @@ pub(super) fn unfit(probe: &Probe, settings: &Settings) -> Option<String> {
     }
     let written = ["log_replica_updates", "log_slave_updates"];
     if !probe.has_gtids() {
+        if settings.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.table.is_some()) {
+            return None;
+        }
         return Some(
-            "gtid_mode is not ON: without GTIDs no place is found on another server, and a \
-             standby is of no use"
+            "gtid_mode is not ON, and no heartbeat writes to the binlog: without either no place \
+             is found on another server, and a standby is of no use; set \
+             canal.instance.detecting.enable=true, and canal.instance.detecting.sql to a \
+             statement that writes a row"
                 .to_owned(),
         );
     }

@@ -126,6 +126,7 @@ mod tests {
             file_created: 1,
             event_time,
             lost: None,
+            trail: None,
         };
         lag.durable(&Position::MySql(position), now);
     }

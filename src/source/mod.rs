@@ -11,8 +11,10 @@
 mod assemble;
 pub mod channel;
 mod check;
+mod errant;
 mod error;
 pub mod failover;
+mod heartbeat;
 mod held;
 mod horizon;
 mod kept;
@@ -27,9 +29,12 @@ mod search;
 mod session;
 mod settings;
 mod start;
+mod trail;
 
 pub use check::{Finding, Severity, check, zone};
+pub use errant::of as errant;
 pub use error::Error;
+pub use heartbeat::{Heartbeat, NoTable};
 pub use horizon::{Retention, retention};
 pub use kept::Kept;
 pub use lag::Lag;

@@ -31,12 +31,13 @@ use super::assemble::{Assembler, End, Fault, Input, Piece, Shown};
 use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
+use super::trail::Tracer;
 use super::{Error, Parking, Settings};
 use crate::binlog::{
     AlterPhase, ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments,
     HEADER_LENGTH, Tracker,
 };
-use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName};
+use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName, Trail};
 use crate::clock;
 use crate::filter::Verdicts;
 use crate::mysql;
@@ -140,6 +141,8 @@ pub(super) struct Reader<'a> {
     quest: Option<Quest>,
     /// Where to begin, while what comes lies before it.
     begin: Option<Place>,
+    /// Notes what tells the place on another server without GTIDs.
+    tracer: Option<Tracer>,
 }
 
 impl<'a> Reader<'a> {
@@ -180,12 +183,22 @@ impl<'a> Reader<'a> {
             heard: None,
             quest: None,
             begin: None,
+            tracer: None,
         }
     }
 
     /// Leaves out what comes before a place in the file: it is read from its head.
     pub(super) fn begin_at(&mut self, place: Place) {
         self.begin = Some(place);
+    }
+
+    /// Notes with each position what tells it on another server.
+    pub(super) fn trace(&mut self, tracer: Option<Tracer>) {
+        self.tracer = tracer;
+    }
+
+    fn trail(&self) -> Option<Arc<Trail>> {
+        self.tracer.as_ref().and_then(Tracer::stand)
     }
 
     /// Reads until `stop`, an error, or something that has to be read again.
@@ -431,6 +444,7 @@ impl<'a> Reader<'a> {
                     return Ok(());
                 }
                 commit.passed = self.idle.take_passed();
+                commit.trail = self.trail();
                 self.reached.advance(&commit);
                 self.note_branch(commit.branch.as_deref());
                 ChunkEnd::Commit(commit)
@@ -470,6 +484,7 @@ impl<'a> Reader<'a> {
         }
         // That a server has started, say.
         commit.state = self.schema.commit()?;
+        commit.trail = self.trail();
         let chunk = Chunk {
             generation: outlet.generation,
             head: Arc::default(),

@@ -1,11 +1,13 @@
 //! What the sources of one instance leave to one another, for as long as the process runs: each
 //! lost connection and each failure ends one and begins the next.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::horizon::{Retention, Watch};
 use super::lag::Lag;
 use super::search::Searches;
+use crate::change::GtidSet;
 
 /// Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +16,8 @@ pub struct Remembered {
     horizon: Arc<Watch>,
     warnings: Arc<Mutex<Vec<String>>>,
     searches: Searches,
+    /// By the address of the standby.
+    errant: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Remembered {
@@ -35,6 +39,22 @@ impl Remembered {
 
     pub(super) fn horizon(&self) -> &Watch {
         &self.horizon
+    }
+
+    /// The errant transactions of the standbys, by their addresses, as texts of GTID sets.
+    pub fn errants(&self) -> BTreeMap<String, String> {
+        self.errant.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes those of a standby; what they are, if that is news.
+    pub(super) fn errant(&self, standby: &str, found: Option<GtidSet>) -> Option<String> {
+        let mut known = self.errant.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(found) = found.map(|found| found.to_string()) else {
+            known.remove(standby);
+            return None;
+        };
+        let before = known.insert(standby.to_owned(), found.clone());
+        (before.as_ref() != Some(&found)).then_some(found)
     }
 
     /// Those of a server's warnings that it did not give the last time.

@@ -17,11 +17,14 @@ use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
-use super::{Error, Left, NamedGtids, Settings, check, failover, horizon, start};
+use super::trail::{self, Tracer};
+use super::{
+    Error, Left, NamedGtids, Settings, check, errant, failover, heartbeat, horizon, start,
+};
 use crate::binlog::Tracker;
 use crate::change::{
-    Chunk, ChunkEnd, CountedSet, FileName, Generation, MySqlPosition, ServerZone, StateRecord,
-    TransactionHead, Xid,
+    Chunk, ChunkEnd, CountedSet, FileName, Generation, GtidSet, MySqlPosition, ServerZone,
+    StateRecord, TransactionHead, Xid,
 };
 use crate::clock;
 use crate::mysql;
@@ -50,6 +53,8 @@ pub struct FirstAppend {
     pub position: MySqlPosition,
     /// That the source's tables are still to be read.
     pub state: Vec<StateRecord>,
+    /// What was published and is lost from here on.
+    pub lost: Option<GtidSet>,
 }
 
 /// A page of definitions, to be made durable with the position that stands.
@@ -103,11 +108,28 @@ impl Source {
             }
             Some(_) | None => None,
         };
-        let first = if let Some(position) = lossy {
+        let moved = match &before.position {
+            Some(position) if is_elsewhere(position, &probe) => {
+                trail::find(&settings, &mut session, &probe, position).await?
+            }
+            Some(_) | None => None,
+        };
+        let told = before.position.as_ref().and_then(|position| position.lost.clone());
+        let first = if let (Some(new), Some(old)) = (moved, &before.position) {
+            schema.restore(before.history);
+            let place = Place { file: Arc::clone(&old.file), offset: old.offset };
+            schema.reconnected(server(&probe), &old.server_uuid, &place);
+            let append = FirstAppend { position: new.clone(), state: schema.commit()?, lost: None };
+            (new, Some(append))
+        } else if let Some(position) = lossy {
             // What is known of tables may be of what was lost.
             schema.restore(before.history);
             schema.forget();
-            let append = FirstAppend { position: position.clone(), state: schema.commit()? };
+            let mut lost = position.lost.as_ref().map(|lost| lost.gtids.clone());
+            if let (Some(lost), Some(told)) = (&mut lost, told) {
+                lost.subtract(&told.gtids);
+            }
+            let append = FirstAppend { position: position.clone(), state: schema.commit()?, lost };
             (position, Some(append))
         } else if let Some(position) = before.position {
             schema.restore(before.history);
@@ -117,7 +139,8 @@ impl Source {
             let position = start::complete(&settings, &mut session, &probe, position).await?;
             if is_named {
                 schema.set_to_be_surveyed(true);
-                let append = FirstAppend { position: position.clone(), state: schema.commit()? };
+                let append =
+                    FirstAppend { position: position.clone(), state: schema.commit()?, lost: None };
                 (position, Some(append))
             } else {
                 (position, None)
@@ -127,7 +150,11 @@ impl Source {
             let first = start::first(&settings, &mut session, &probe, meta_dat).await?;
             tracing::warn!("{}", first.note);
             schema.set_to_be_surveyed(true);
-            let append = FirstAppend { position: first.position.clone(), state: schema.commit()? };
+            let append = FirstAppend {
+                position: first.position.clone(),
+                state: schema.commit()?,
+                lost: None,
+            };
             (first.position, Some(append))
         };
         let (reached, append) = first;
@@ -263,11 +290,14 @@ impl Source {
             () = stop.cancelled() => return Ok(Ended::Stopped),
             joined = self.join() => joined?,
         };
-        let Joined { dump, begin, session, tracker, checksums, version } = joined;
+        let Joined { dump, begin, session, tracker, checksums, version, has_gtids } = joined;
         let named = self.settings.named_gtids;
         let executed = self.reached.gtid_set.counted();
         let executed = executed.filter(|_| named == NamedGtids::Executed);
         let executed = executed.map(CountedSet::whole);
+        let beats = self.settings.heartbeat.as_ref().and_then(|beat| beat.table.clone());
+        let beats = beats.filter(|_| self.settings.failover.has_standbys() && !has_gtids);
+        let tracer = beats.map(|beats| Tracer::new(beats, self.reached.trail.clone()));
         let mut reader = Reader::new(
             &self.settings,
             &mut self.schema,
@@ -281,10 +311,13 @@ impl Source {
         if let Some(begin) = begin {
             reader.begin_at(begin);
         }
+        reader.trace(tracer);
         let ended = tokio::select! {
             biased;
             ended = reader.read(dump, generation, chunks, stop) => ended,
             never = watch_horizon(&self.settings) => match never {},
+            never = errant::watch(&self.settings) => match never {},
+            lost = heartbeat::run(&self.settings) => Err(lost),
         };
         match ended {
             Err(Error::Mysql(error)) if error.code() == Some(mysql::ERROR_READING_BINLOG) => {
@@ -328,11 +361,12 @@ impl Source {
         if !self.reached.server_uuid.is_empty() && *probe.uuid != *self.reached.server_uuid {
             tracing::warn!(was = %self.reached.server_uuid, is = %probe.uuid, "goes on at another server, by GTID");
         }
+        let has_gtids = probe.has_gtids();
         let begin = match &from {
             DumpFrom::File { offset, .. } if *offset < place.offset => Some(place),
             DumpFrom::File { .. } | DumpFrom::Gtid(_) => None,
         };
-        Ok(Joined { dump, begin, session, tracker, checksums, version })
+        Ok(Joined { dump, begin, session, tracker, checksums, version, has_gtids })
     }
 }
 
@@ -367,6 +401,13 @@ struct Joined {
     tracker: Tracker,
     checksums: bool,
     version: String,
+    has_gtids: bool,
+}
+
+/// Whether a position is of another server, and has no GTIDs to find it by.
+fn is_elsewhere(position: &MySqlPosition, probe: &Probe) -> bool {
+    let is_named = position.server_uuid.is_empty();
+    !is_named && !position.gtid_set.is_counted() && *position.server_uuid != *probe.uuid
 }
 
 async fn abort(generation: Generation, chunks: &Sender) -> Result<(), Error> {

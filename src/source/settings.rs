@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Parking, Remembered};
+use super::{Heartbeat, Parking, Remembered};
 use crate::change::GtidSet;
 use crate::filter::TableFilter;
 use crate::mysql::Endpoint;
@@ -54,6 +54,8 @@ pub struct Settings {
     /// The farthest offset in a file that a dump is asked for from: the command has 32 bits for it
     /// (`com_binlog_dump`, sql/rpl_source.cc).
     pub dump_reach: u64,
+    /// A statement that is run again and again on the server that is read.
+    pub heartbeat: Option<Heartbeat>,
 }
 
 /// What heads carry for the member `gtid` of messages.
@@ -150,6 +152,7 @@ impl Settings {
             accepted: Accepted::default(),
             failover: Failover::default(),
             dump_reach: u64::from(u32::MAX),
+            heartbeat: None,
         }
     }
 }

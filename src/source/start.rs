@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scan::{self, Asked, Until, Walked};
-use super::{Error, Left, Settings, failover};
+use super::{Error, Left, Settings, errant, failover};
 use crate::binlog::FIRST_EVENT;
 use crate::change::{Executed, Flavor, GtidSet, MySqlPosition};
 use crate::mysql::Session;
@@ -124,6 +124,7 @@ impl Finder<'_> {
             file_created: 0,
             event_time: 0,
             lost: None,
+            trail: None,
         }
     }
 
@@ -308,6 +309,7 @@ fn paired(probe: &Probe, file: &str, walked: Walked) -> MySqlPosition {
         file_created: walked.created,
         event_time: walked.time,
         lost: None,
+        trail: None,
     }
 }
 
@@ -360,7 +362,7 @@ pub(crate) async fn resume(
         });
     };
     let mut set = set.whole();
-    check_gtids(settings, session, probe, &set).await?;
+    check_gtids(settings, session, probe, &set, !same).await?;
     // What was lost elsewhere and turns up here was published.
     set.union(&position.lost.as_ref().map_or(GtidSet::empty(set.flavor()), |l| l.published()));
     Ok(DumpFrom::Gtid(set))
@@ -372,6 +374,7 @@ async fn check_gtids(
     session: &mut Session,
     probe: &Probe,
     ours: &GtidSet,
+    is_other: bool,
 ) -> Result<(), Error> {
     let address = session.address().to_owned();
     if ours.flavor() != probe.flavor {
@@ -380,8 +383,14 @@ async fn check_gtids(
     // A transaction is in the binlog, and sent, before it counts as executed.
     let mut tries = 0;
     loop {
-        let executed = failover::executed(session, probe).await?;
+        let mut executed = failover::executed(session, probe).await?;
+        if !is_other && probe.flavor == Flavor::MySql {
+            executed.union(&probe::owned(session).await?);
+        }
         if ours.is_subset_of(&executed) {
+            if is_other {
+                errant::tell(&address, &probe.uuid, &executed, ours);
+            }
             break;
         }
         if tries == MOST_LOOKS {

@@ -2,6 +2,7 @@
 //! must answer alike.
 
 mod certificates;
+mod clear_text;
 mod errors;
 mod secrets;
 

@@ -12,6 +12,7 @@
 
 mod failover;
 mod fetcher;
+mod heartbeat;
 mod judgement;
 mod load;
 mod watcher;

@@ -179,3 +179,50 @@ fn assert_one_transaction(messages: &[Record]) {
         assert_eq!(message.headers["tx"], format!("{at}{end}"), "{}", message.value);
     }
 }
+
+/// Character sets in which the servers take a byte for a blank that is none in ASCII, and the byte.
+const BLANKS: [(&str, u8); 13] = [
+    ("armscii8", 0xa0),
+    ("cp1250", 0xa0),
+    ("cp852", 0xff),
+    ("cp866", 0xff),
+    ("dec8", 0xa0),
+    ("geostd8", 0xa0),
+    ("greek", 0xa0),
+    ("hebrew", 0xa0),
+    ("keybcs2", 0xff),
+    ("latin1", 0xa0),
+    ("latin2", 0xa0),
+    ("latin5", 0xa0),
+    ("latin7", 0xa0),
+];
+
+#[tokio::test]
+async fn blanks_of_the_client_s_character_set_separate_words() {
+    for server in [servers::mysql(), servers::mariadb()].into_iter().flatten() {
+        server.database("blanks").await;
+        let filter = [("canal.instance.filter.regex", r"blanks\..*")];
+        let mut sluice = Sluice::with_instance("blanks", server, &filter);
+        sluice.start();
+        let mut script = Vec::new();
+        for (charset, blank) in BLANKS {
+            let statements = format!(
+                "SET NAMES {charset}; CREATE TABLE {charset} (id INT PRIMARY KEY);
+                 ALTER~TABLE~{charset}~ADD~c~INT,~DROP~PRIMARY~KEY;
+                 INSERT INTO {charset} VALUES (1, 2);"
+            );
+            let bytes = statements.bytes();
+            script.extend(bytes.map(|byte| if byte == b'~' { blank } else { byte }));
+        }
+        server.mysql_client("blanks", &script);
+        for (charset, _) in BLANKS {
+            let topic = format!("blanks.{charset}");
+            let records = topics::read_at_least(&sluice.bootstrap(), &topic, 3);
+            let types: Vec<_> = records.iter().map(|one| one.json()["type"].clone()).collect();
+            assert_eq!(types, ["CREATE", "ALTER", "INSERT"], "{charset}, {:?}", server.flavor);
+            assert_eq!(records[2].json()["data"][0]["c"], "2", "{charset}");
+            assert!(records[2].json()["pkNames"].is_null(), "{charset}");
+        }
+        sluice.stop();
+    }
+}

@@ -89,6 +89,12 @@ impl MariaDbGtids {
         Self { domains: both.collect() }
     }
 
+    /// The domains whose last one is of this server.
+    pub(crate) fn of(&self, server: u32) -> Self {
+        let domains = self.domains.iter().filter(|last| last.server == server).copied();
+        Self { domains: domains.collect() }
+    }
+
     /// Keeps the domains in which `other` is behind.
     pub fn subtract(&mut self, other: &Self) {
         self.domains.retain(|last| !other.contains(last.domain, last.seq));

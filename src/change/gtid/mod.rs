@@ -215,6 +215,16 @@ impl GtidSet {
         }
     }
 
+    /// Those that were first committed on the server of that UUID (`server-id:<id>` of MariaDB's:
+    /// of a domain the last one tells whose it is).
+    pub(crate) fn of(&self, server: &str) -> Self {
+        match (self, server.parse(), server.strip_prefix("server-id:").map(str::parse)) {
+            (Self::MySql(set), Ok(sid), _) => Self::MySql(set.of(sid)),
+            (Self::MariaDb(set), _, Some(Ok(id))) => Self::MariaDb(set.of(id)),
+            (Self::MySql(_), Err(_), _) | (Self::MariaDb(_), _, _) => Self::empty(self.flavor()),
+        }
+    }
+
     /// Reads the server's text form; white space between its parts does not count.
     pub fn parse(flavor: Flavor, text: &str) -> Result<Self, GtidError> {
         Ok(match flavor {

@@ -135,6 +135,12 @@ impl MySqlGtids {
         Self { sources: sources.collect() }
     }
 
+    /// Those of this UUID.
+    pub(crate) fn of(&self, sid: Sid) -> Self {
+        let sources = self.sources.iter().filter(|source| source.sid == sid).cloned();
+        Self { sources: sources.collect() }
+    }
+
     /// Takes all of `other` away.
     pub fn subtract(&mut self, other: &Self) {
         for source in &mut self.sources {

@@ -12,12 +12,10 @@ const HISTORY: &str = "the schema history lies in the log, beside the rows";
 const MEMORY: &str = "memory is bounded by itself";
 const PARSER: &str = "there is one way to read the binlog";
 const CLOUD: &str = "the vendor's cloud is not used";
-const XDUAL: &str = "insert into retl.xdual values(1,now()) on duplicate key update x=now()";
 const ENCRYPTED: &str = "encrypted passwords are not served: write the password itself, in a file that only sluice may read";
 const GROUP: &str = "an instance here reads one server: give each of these servers an instance of its own, a folder with its own canal.instance.master.address";
 const OCEANBASE: &str = "OceanBase's log proxy is not served";
 const ONE_WAY: &str = "instances are set up in one way";
-const DETECTING: &str = "the replication connection has heartbeats of its own";
 
 pub(super) const KEYS: &[Key] = &[
     // The source.
@@ -198,28 +196,50 @@ pub(super) const KEYS: &[Key] = &[
         "30",
         "seconds without a byte from the server after which the connection is given up; heartbeats are asked for every 2 seconds, or three times as often as this if that is less",
     ),
-    idle(HERE, "canal.instance.detecting.enable", "false", DETECTING),
-    as_shipped(idle(HERE, "canal.instance.detecting.sql", "select 1", DETECTING), &[XDUAL]),
-    as_shipped(idle(HERE, "canal.instance.detecting.interval.time", "3", DETECTING), &["5"]),
+    served(
+        HERE,
+        "canal.instance.detecting.enable",
+        Kind::Flag,
+        "false",
+        "whether a heartbeat is run on the server that is read; the replication connection has its own beside",
+    ),
+    served(
+        HERE,
+        "canal.instance.detecting.sql",
+        Kind::Text,
+        "select 1",
+        "the heartbeat: a SELECT, or a statement that writes a row of a table named with its database; without GTIDs a standby can be gone to only by such rows",
+    ),
+    as_shipped(
+        served(
+            HERE,
+            "canal.instance.detecting.interval.time",
+            Kind::Number(1, 86400),
+            "3",
+            "seconds between two heartbeats",
+        ),
+        &["5"],
+    ),
     served(
         HERE,
         "canal.instance.detecting.retry.threshold",
         Kind::Number(0, 1000),
         "3",
-        "as many connections in a row may fail before another server is asked, if there is one",
+        "as many connections or heartbeats in a row may fail before another server is asked, if there is one",
     ),
-    idle(
+    served(
         HERE,
         "canal.instance.detecting.heartbeatHaEnable",
+        Kind::Flag,
         "false",
-        "a standby that is set is used",
+        "whether a server that does not answer its heartbeat is left for another one; one that is lost is left anyway, if there is another",
     ),
     served(
         HERE,
         "canal.instance.fallbackIntervalInSeconds",
         Kind::Number(0, 31_536_000),
         "60",
-        "seconds before its time to begin from a meta.dat of another server, where file and offset say nothing; a standby is gone to by GTID",
+        "seconds before its time to begin from a meta.dat of another server, where file and offset say nothing; a standby is gone to by GTID or heartbeat, never by time",
     ),
     idle(
         HERE,

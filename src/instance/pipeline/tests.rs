@@ -46,6 +46,7 @@ fn commit(text: &str, offset: u64) -> Chunk {
         passed: Vec::new(),
         state: Vec::new(),
         branch: None,
+        trail: None,
     };
     chunk(text, ChunkEnd::Commit(Box::new(commit)))
 }
@@ -60,6 +61,7 @@ fn start() -> Position {
         file_created: 0,
         event_time: 0,
         lost: None,
+        trail: None,
     })
 }
 

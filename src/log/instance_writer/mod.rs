@@ -110,6 +110,11 @@ impl Writer {
         }
     }
 
+    /// The instance that it is of.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// The log it writes to.
     pub fn log(&self) -> &Log {
         &self.log

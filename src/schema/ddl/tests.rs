@@ -7,11 +7,11 @@ use super::*;
 use crate::schema::ddl::effect::ColumnChange;
 
 fn mysql() -> Dialect {
-    Dialect { flavor: Flavor::MySql, version: 90_704, sql_mode: 0 }
+    Dialect { flavor: Flavor::MySql, version: 90_704, sql_mode: 0, wide_blank: false }
 }
 
 fn mariadb() -> Dialect {
-    Dialect { flavor: Flavor::MariaDb, version: 101_106, sql_mode: 0 }
+    Dialect { flavor: Flavor::MariaDb, version: 101_106, sql_mode: 0, wide_blank: false }
 }
 
 /// One line an effect, short enough to be read beside the statement.

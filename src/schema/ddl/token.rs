@@ -59,7 +59,7 @@ impl<'a> Lexer<'a> {
             '`' => Some(Token::Quoted(self.quoted('`', false))),
             '"' if self.dialect.ansi_quotes() => Some(Token::Quoted(self.quoted('"', false))),
             '\'' | '"' => Some(Token::Text(self.quoted(first, self.dialect.escapes()))),
-            letter if is_word(letter) => Some(self.word()),
+            letter if self.is_word(letter) => Some(self.word()),
             symbol => {
                 self.at += symbol.len_utf8();
                 Some(Token::Symbol(symbol))
@@ -74,9 +74,9 @@ impl<'a> Lexer<'a> {
     fn skip_blank(&mut self) {
         loop {
             let rest = self.rest();
-            let trimmed = rest.trim_start_matches(is_blank);
+            let trimmed = rest.trim_start_matches(|letter| self.is_blank(letter));
             self.at += rest.len() - trimmed.len();
-            if trimmed.starts_with('#') || is_dash_comment(trimmed) {
+            if trimmed.starts_with('#') || self.is_dash_comment(trimmed) {
                 self.at += trimmed.find('\n').map_or(trimmed.len(), |end| end + 1);
             } else if trimmed.starts_with("/*") {
                 self.comment();
@@ -116,7 +116,8 @@ impl<'a> Lexer<'a> {
     /// of it in MariaDB, in MySQL only before a blank.
     fn version_digits(&self, text: &str) -> usize {
         let count = text.bytes().take(6).take_while(u8::is_ascii_digit).count();
-        let sixth = self.dialect.is_mariadb() || text.chars().nth(6).is_some_and(is_blank);
+        let sixth = self.dialect.is_mariadb()
+            || text.chars().nth(6).is_some_and(|letter| self.is_blank(letter));
         match count {
             6 if sixth => 6,
             5 | 6 => 5,
@@ -133,7 +134,7 @@ impl<'a> Lexer<'a> {
 
     fn word(&mut self) -> Token {
         let rest = self.rest();
-        let length = rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
+        let length = rest.find(|letter| !self.is_word(letter)).unwrap_or(rest.len());
         let word = rest.get(..length).unwrap_or("");
         self.at += length;
         if self.rest().starts_with('\'') {
@@ -147,11 +148,31 @@ impl<'a> Lexer<'a> {
         }
         // A keyword is a name directly before `.` and a letter (`MY_LEX_IDENT`, sql/sql_lex.cc).
         let names_more =
-            self.rest().strip_prefix('.').is_some_and(|rest| rest.starts_with(is_word));
+            self.rest().strip_prefix('.').is_some_and(|rest| rest.starts_with(|l| self.is_word(l)));
         if names_more && !word.starts_with(|letter: char| letter.is_ascii_digit()) {
             return Token::Quoted(word.to_owned());
         }
         Token::Word(word.to_owned())
+    }
+
+    fn is_word(&self, letter: char) -> bool {
+        letter.is_ascii_alphanumeric()
+            || matches!(letter, '_' | '$')
+            || !letter.is_ascii() && !self.is_blank(letter)
+    }
+
+    /// What separates words: the ASCII part of `my_isspace`, with the vertical tab, the NUL that
+    /// may stand at the end, and the no-break space of some character sets.
+    fn is_blank(&self, letter: char) -> bool {
+        matches!(letter, '\t'..='\r' | ' ' | '\0') || letter == '\u{a0}' && self.dialect.wide_blank
+    }
+
+    /// `--` begins a comment only before a blank, a control character or the end.
+    fn is_dash_comment(&self, text: &str) -> bool {
+        text.strip_prefix("--").is_some_and(|rest| {
+            let next = rest.chars().next();
+            next.is_none_or(|next| self.is_blank(next) || next.is_ascii_control())
+        })
     }
 
     /// What stands between two quotes; the quote itself is written twice inside.
@@ -217,23 +238,6 @@ fn bytes_of(digits: &str, hexadecimal: bool) -> Option<Vec<u8>> {
     Some(first.into_iter().chain(rest.chunks(a_byte).map(fold)).collect())
 }
 
-fn is_word(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '_' | '$') || !letter.is_ascii()
-}
-
-/// What separates words: the ASCII part of `my_isspace`, with the vertical tab, and the NUL that
-/// may stand at the end.
-fn is_blank(letter: char) -> bool {
-    matches!(letter, '\t'..='\r' | ' ' | '\0')
-}
-
-/// `--` begins a comment only before a blank, a control character or the end.
-fn is_dash_comment(text: &str) -> bool {
-    text.strip_prefix("--").is_some_and(|rest| {
-        rest.chars().next().is_none_or(|next| is_blank(next) || next.is_ascii_control())
-    })
-}
-
 /// Length of the comment that `text` begins with. It ends at the first `*/`; one that would be
 /// executed by another version may hold one more comment (`consume_comment`, sql/sql_lex.cc).
 fn comment_length(text: &str, may_hold_one: bool) -> usize {
@@ -273,7 +277,7 @@ mod tests {
     }
 
     fn mysql() -> Dialect {
-        Dialect { flavor: Flavor::MySql, version: 90_704, sql_mode: 0 }
+        Dialect { flavor: Flavor::MySql, version: 90_704, sql_mode: 0, wide_blank: false }
     }
 
     #[test]
@@ -289,7 +293,8 @@ mod tests {
     /// Each was tried on a MySQL 9.7 and a MariaDB 10.11 server.
     #[test]
     fn comments_are_skipped_and_executed_ones_are_not() {
-        let mariadb = Dialect { flavor: Flavor::MariaDb, version: 101_106, sql_mode: 0 };
+        let mariadb =
+            Dialect { flavor: Flavor::MariaDb, version: 101_106, sql_mode: 0, wide_blank: false };
         for (text, on_mysql, on_mariadb) in [
             ("/* a /* b */ c", "c", "c"),
             ("a /* from src/*.sql */ b /**/ c /*/ d */ e", "a b c e", "a b c e"),
@@ -321,6 +326,8 @@ mod tests {
         let text = "a\tb\nc\u{b}d\u{c}e\rf g\0";
         assert_eq!(words(text, &mysql()), "a b c d e f g");
         assert_eq!(words("a\u{a0}b c\u{3000}d", &mysql()), "a\u{a0}b c\u{3000}d", "letters");
+        let latin1 = Dialect { wide_blank: true, ..mysql() };
+        assert_eq!(words("a\u{a0}b --\u{a0}c\n'd\u{a0}' é", &latin1), "a b 'd\u{a0}' é");
     }
 
     #[test]

@@ -25,6 +25,7 @@ const FILTER: &str = "canal.instance.filter.regex";
 const FIELDS: &str = "canal.instance.filter.field";
 const GTID: &str = "canal.instance.master.gtid";
 const STANDBY_GTID: &str = "canal.instance.standby.gtid";
+const HEARTBEAT: &str = "canal.instance.detecting.sql";
 const ZONE: &str = "sluice.timezone";
 
 /// Builds the plan of an instance, or says all that is wrong with its settings.
@@ -54,8 +55,13 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
             gtid.map(|gtid| (server, gtid)).map_err(|error| refuse(STANDBY_GTID, &error))
         })
         .collect();
-    let (Ok(filter), Ok(fields), Ok(router), Ok(zone), Ok(gtid), Ok(standbys)) =
-        (filter, fields, router, zone, gtid, standbys)
+    let heartbeat = config.source.detecting.as_ref();
+    let heartbeat = heartbeat
+        .map(|one| source::Heartbeat::new(&one.sql, one.interval, one.leaves))
+        .transpose()
+        .map_err(|error| refuse(HEARTBEAT, &error));
+    let (Ok(filter), Ok(fields), Ok(router), Ok(zone), Ok(gtid), Ok(standbys), Ok(heartbeat)) =
+        (filter, fields, router, zone, gtid, standbys, heartbeat)
     else {
         return Err(problems);
     };
@@ -67,6 +73,7 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
         (true, GtidForm::Executed) => source::NamedGtids::Executed,
         (true, GtidForm::Transaction) => source::NamedGtids::Own,
     };
+    source.heartbeat = heartbeat;
     source.failover = failover(&config.source, &source.endpoint, standbys);
     Ok(Plan {
         source,

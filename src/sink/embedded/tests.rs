@@ -100,6 +100,7 @@ fn position(offset: usize) -> Position {
         file_created: 0,
         event_time: 0,
         lost: None,
+        trail: None,
     })
 }
 

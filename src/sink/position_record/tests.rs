@@ -14,6 +14,7 @@ fn position(gtid_set: Executed) -> MySqlPosition {
         file_created: 7,
         event_time: 8,
         lost: None,
+        trail: None,
     }
 }
 
@@ -60,6 +61,7 @@ fn commit(gtid: Gtid, offset: u64) -> Commit {
         passed: Vec::new(),
         state: Vec::new(),
         branch: None,
+        trail: None,
     }
 }
 

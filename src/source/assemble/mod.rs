@@ -468,6 +468,7 @@ impl Assembler {
             passed: Vec::new(),
             state: Vec::new(),
             branch: branch.map(Box::new),
+            trail: None,
         };
         // What had to be read again has been read again by now.
         self.shown.retain(|shown| {

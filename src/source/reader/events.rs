@@ -49,6 +49,11 @@ impl Reader<'_> {
         {
             return Ok(None);
         }
+        if let Some(tracer) = &mut self.tracer {
+            let behind = (self.tracker.file(), self.tracker.offset());
+            let traced = tracer.event(header, &event.bytes.slice_ref(body), &self.format, behind);
+            traced.map_err(|e| self.odd("an event", e))?;
+        }
         match header.policy() {
             Policy::Apply => {}
             Policy::Skip(reason) => {
@@ -154,6 +159,9 @@ impl Reader<'_> {
         }
         self.tables.clear();
         self.rows_query = None;
+        if let Some(tracer) = &mut self.tracer {
+            tracer.new_file();
+        }
         if self.fragments.is_open() {
             return Err(Stop::broken(format!("{file} begins in the middle of a rows event")));
         }
@@ -601,6 +609,7 @@ fn read_statement<'a>(query: &'a Query<'_>, place: &'a EventPlace) -> Statement<
         text: &query.text,
         schema: query.schema,
         sql_mode: query.status.sql_mode.unwrap_or(0),
+        client: query.status.client,
         server_collation: query.status.server,
         error_code: query.error_code,
         place,

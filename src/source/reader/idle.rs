@@ -47,6 +47,7 @@ impl Idle {
             passed: Vec::new(),
             state: Vec::new(),
             branch: None,
+            trail: None,
         });
         self.arm();
     }

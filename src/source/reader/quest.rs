@@ -123,6 +123,7 @@ impl Reader<'_> {
             passed: Vec::new(),
             state: Vec::new(),
             branch: None,
+            trail: reached.trail.clone(),
         };
         Quest { xid: Arc::clone(xid), begin, commit: Box::new(commit), is_done: false }
     }

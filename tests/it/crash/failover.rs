@@ -21,7 +21,7 @@ use crate::harness::{Random, Server, Sluice, say, topics, wait_for};
 
 const KEYS: u64 = super::load::KEYS;
 const TABLES: [&str; 3] = super::load::TABLES;
-const LONG: Duration = Duration::from_mins(1);
+pub(super) const LONG: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn between_two_mysql_servers_each_change_is_published_once_and_a_loss_is_listed() {
@@ -53,11 +53,11 @@ enum Loss {
     Unattended,
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
 }
 
-fn turns() -> u64 {
+pub(super) fn turns() -> u64 {
     number("SLUICE_FAILOVER_TURNS").unwrap_or(3)
 }
 
@@ -145,6 +145,9 @@ async fn by_turns(servers: [Server; 2], loss: Loss, turns: u64) {
         primary.start();
         replicate(primary, other).await;
     }
+    if !lost.is_empty() {
+        the_loss_is_told(&sluice, &lost);
+    }
     load.commit_some(&servers[usize::try_from(turns).unwrap() % 2], 20).await;
     let mut committed = load.committed();
     committed.workers.insert(LOSER, lost.into_iter().map(|(_, change)| vec![change]).collect());
@@ -191,6 +194,23 @@ async fn lose_the_end(
     gtids.zip(lost).collect()
 }
 
+/// Once, in the one topic that has messages of it, as a statement that is a comment.
+fn the_loss_is_told(sluice: &Sluice, lost: &[(String, Change)]) {
+    for table in judgement::tables() {
+        let records = topics::read(&sluice.bootstrap(), &topic(table));
+        let notices: Vec<_> =
+            records.iter().filter(|record| record.headers.contains_key("lost")).collect();
+        assert_eq!(notices.len(), usize::from(table == "ledger"), "{table}");
+        for notice in notices {
+            let json = notice.json();
+            let (first, _) = &lost[0];
+            assert!(notice.headers["lost"].contains(first), "{:?}", notice.headers);
+            assert_eq!((&json["type"], &json["isDdl"]), (&"QUERY".into(), &false.into()));
+            assert!(json["sql"].as_str().unwrap().contains(first), "{json}");
+        }
+    }
+}
+
 /// The instance stops and names what is lost; it goes on without it when it is told to.
 fn accept(sluice: &Sluice, other: &Server, lost: &[(String, Change)]) {
     let address = format!("{}:{}", other.host, other.port);
@@ -213,7 +233,7 @@ fn accept(sluice: &Sluice, other: &Server, lost: &[(String, Change)]) {
 }
 
 /// Until the position is that server's.
-async fn reads_from(sluice: &Sluice, server: &Server) {
+pub(super) async fn reads_from(sluice: &Sluice, server: &Server) {
     let mut connection = server.connect().await;
     let name = match server.flavor {
         Flavor::MySql => "SELECT @@server_uuid",
@@ -278,7 +298,7 @@ async fn promote(server: &Server) {
 }
 
 /// A worker that commits on whichever server it is told.
-struct Writer {
+pub(super) struct Writer {
     random: Random,
     number: u64,
     marks: BTreeMap<(usize, u64), String>,
@@ -286,17 +306,17 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let (marks, committed) = (BTreeMap::new(), Vec::new());
         Self { random: Random::new(seed), number: 0, marks, committed }
     }
 
-    fn committed(&self) -> Committed {
+    pub(super) fn committed(&self) -> Committed {
         let workers = BTreeMap::from([(0, self.committed.clone())]);
         Committed { workers, ddl: Vec::new() }
     }
 
-    async fn commit_some(&mut self, server: &Server, count: u64) {
+    pub(super) async fn commit_some(&mut self, server: &Server, count: u64) {
         let mut connection = server.connect().await;
         run(&mut connection, &format!("USE {DATABASE}")).await;
         for _ in 0..count {
@@ -351,4 +371,138 @@ fn each_transaction_is_whole(published: &Published) {
     for (gtid, seen) in transactions {
         assert!(Tx::are_whole(&seen), "the tx headers of {gtid}: {seen:?}");
     }
+}
+
+/// A standby that was written to is told of before it is gone to; what was written is published
+/// then, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn errant_transactions_of_a_standby_are_told_and_published_when_it_is_gone_to() {
+    let servers = [private_mysql(&[]), private_mysql(&["--server-id=11"])];
+    let [Some(a), Some(b)] = servers else { return };
+    errant([&a, &b], "").await;
+    let chained = "--log-slave-updates=1";
+    let servers = [private_mariadb(&[chained]), private_mariadb(&[chained, "--server-id=12"])];
+    let [Some(a), Some(b)] = servers else { return };
+    // In one domain, with strict mode, it would keep the standby from replicating any further.
+    errant([&a, &b], "SET gtid_domain_id = 7;").await;
+}
+
+async fn errant([a, b]: [&Server; 2], before: &str) {
+    super::load::prepare(a);
+    replicate(b, a).await;
+    caught_up(b, a).await;
+    let mut load = Writer::new(3);
+    load.commit_some(a, 5).await;
+    caught_up(b, a).await;
+    let sql = format!("{before} INSERT INTO {DATABASE}.ledger VALUES ({LOSER}, 1)");
+    run(&mut b.connect().await, &sql).await;
+    let mut sluice = instance(a, b, "stop");
+    sluice.start();
+    load.commit_some(a, 5).await;
+    judgement::drained(&sluice.bootstrap(), &Committed { workers: [].into(), ddl: Vec::new() });
+    let address = format!("{}:{}", b.host, b.port);
+    let told = format!(r#""errant":{{"{address}":""#);
+    wait_for("the errant transaction in /health", LONG, || {
+        sluice.health().filter(|(_, body)| body.contains(&told))
+    });
+    for command in [["check"].as_slice(), &["health"]] {
+        let said = sluice.command(command).said;
+        assert!(said.contains("ERRANT TRANSACTIONS") && said.contains(&address), "{said}");
+    }
+    assert!(sluice.said().contains("ERRANT TRANSACTIONS"), "{}", sluice.said());
+    caught_up(b, a).await;
+    a.kill();
+    promote(b).await;
+    reads_from(&sluice, b).await;
+    let loser = LOSER.to_string();
+    wait_for("what the standby wrote", LONG, || {
+        let records = topics::read(&sluice.bootstrap(), &topic("ledger"));
+        let of_loser =
+            |record: &&crate::harness::Record| record.json()["data"][0]["worker"] == loser;
+        (records.iter().filter(of_loser).count() == 1).then_some(())
+    });
+    sluice.stop();
+    let said = sluice.said();
+    assert!(said.contains("transactions of its own that were not published"), "{said}");
+}
+
+/// A server that lost its end in a crash, and comes back first: what was published of it is on the
+/// other one, which is read, be it asked by offset or by GTID.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lost_its_end_is_not_gone_back_to_after_a_restart() {
+    let servers = [private_mysql(&[]), private_mysql(&["--server-id=11"])];
+    let [Some(a), Some(b)] = servers else { return };
+    super::load::prepare(&a);
+    replicate(&b, &a).await;
+    let mut sluice = instance(&a, &b, "stop");
+    sluice.start();
+    let mut load = Writer::new(4);
+    load.commit_some(&a, 5).await;
+    caught_up(&b, &a).await;
+    run(&mut b.connect().await, "STOP REPLICA").await;
+    a.stop();
+    a.keep_data();
+    a.start();
+    run(&mut b.connect().await, "START REPLICA").await;
+    load.commit_some(&a, 10).await;
+    judgement::drained(&sluice.bootstrap(), &load.committed());
+    caught_up(&b, &a).await;
+    sluice.kill();
+    a.kill();
+    promote(&b).await;
+    if !a.lose_data() {
+        say("NOT RUN: a container keeps its data");
+        return;
+    }
+    a.start();
+    for gtidon in ["false", "true"] {
+        let standby = format!("{}:{}", b.host, b.port);
+        let properties = [
+            FILTER,
+            ("canal.instance.standby.address", &*standby),
+            ("canal.instance.gtidon", gtidon),
+        ];
+        sluice.instance("crash", &a, &properties);
+        sluice.launch();
+        load.commit_some(&b, 5).await;
+        reads_from(&sluice, &b).await;
+        let published = judgement::drained(&sluice.bootstrap(), &load.committed());
+        judgement::each_change_once_and_in_order(&load.committed(), &published);
+        sluice.stop();
+    }
+}
+
+/// With semi-synchronous replication a transaction is in the binlog, and published, while its
+/// session still waits for a replica: it is not executed yet, and not lost either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_waits_for_a_replica_does_not_count_as_lost() {
+    let Some(server) = private_mysql(&[]) else { return };
+    super::load::prepare(&server);
+    let mut admin = server.connect().await;
+    run(&mut admin, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'").await;
+    run(&mut admin, "SET GLOBAL rpl_semi_sync_source_timeout = 600000").await;
+    let properties = [FILTER, ("canal.instance.gtidon", "true")];
+    let mut sluice = Sluice::with_instance("crash", &server, &properties);
+    sluice.start();
+    run(&mut admin, "SET GLOBAL rpl_semi_sync_source_enabled = ON").await;
+    let mut waiting = server.connect().await;
+    let commit = tokio::spawn(async move {
+        run(&mut waiting, &format!("INSERT INTO {DATABASE}.ledger VALUES ({LOSER}, 1)")).await;
+    });
+    topics::read_at_least(&sluice.bootstrap(), &topic("ledger"), 1);
+    sluice.kill();
+    sluice.start();
+    // As long as three rounds of looking take.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let (_, health) = sluice.health().unwrap();
+    assert!(health.contains(r#""state":"running""#), "{health}");
+    assert!(!commit.is_finished(), "the commit waits for nobody");
+    run(&mut admin, "SET GLOBAL rpl_semi_sync_source_enabled = OFF").await;
+    commit.await.unwrap();
+    run(&mut admin, &format!("INSERT INTO {DATABASE}.ledger VALUES ({LOSER}, 2)")).await;
+    let records = topics::read_at_least(&sluice.bootstrap(), &topic("ledger"), 2);
+    let numbers: Vec<_> =
+        records.iter().map(|record| record.json()["data"][0]["number"].clone()).collect();
+    assert_eq!(numbers, ["1", "2"]);
+    sluice.stop();
 }

@@ -397,6 +397,30 @@ impl Server {
         }
     }
 
+    /// Keeps a copy of its data; it must not run.
+    pub(crate) fn keep_data(&self) {
+        if let Some(data) = self.data() {
+            let mut copy = Command::new("cp");
+            copy.arg("-r").args([&data, &data.with_extension("kept")]);
+            succeed(&mut copy, "keep a copy of a data directory");
+        }
+    }
+
+    /// Puts the copy in the place of its data: what came since is lost. Whether it can.
+    pub(crate) fn lose_data(&self) -> bool {
+        let Some(data) = self.data() else { return false };
+        std::fs::remove_dir_all(&data).unwrap();
+        std::fs::rename(data.with_extension("kept"), &data).unwrap();
+        true
+    }
+
+    fn data(&self) -> Option<PathBuf> {
+        match &*self.own().lock().unwrap() {
+            Own::Process { data, .. } => Some(data.clone()),
+            Own::Container { .. } => None,
+        }
+    }
+
     /// Lets it do nothing more (`STOP`), or go on (`CONT`).
     pub(crate) fn signal(&self, signal: &str) {
         match &*self.own().lock().unwrap() {
@@ -481,7 +505,7 @@ impl Server {
 
     /// Feeds a script to the server's own command line client, which goes on after errors, as
     /// the recordings of the golden files were made.
-    pub(crate) fn mysql_client(&self, database: &str, script: &str) {
+    pub(crate) fn mysql_client(&self, database: &str, script: &(impl AsRef<[u8]> + ?Sized)) {
         let mut client = Command::new(client_program(self.release));
         client
             .args(["-f", "--comments", "--binary-mode", "--default-character-set=utf8mb4"])
@@ -492,7 +516,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = client.spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_ref()).unwrap();
         let output = child.wait_with_output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(!errors.contains("Can't connect"), "the client: {errors}");

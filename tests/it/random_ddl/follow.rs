@@ -144,6 +144,7 @@ fn feed(model: &mut Schema, place: &Place, body: &[u8]) {
         text: &query.text,
         schema: query.schema,
         sql_mode: query.status.sql_mode.unwrap_or(0),
+        client: None,
         server_collation: query.status.server,
         error_code: query.error_code,
         place,

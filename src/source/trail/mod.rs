@@ -1,0 +1,353 @@
+//! What has come since the last heartbeat, in a form that another server's binlog can be held
+//! against.
+//!
+//! In: the events of a binlog. Out: at each boundary of transactions the [`Trail`] of it. Always:
+//! it is made of nothing but what a replica keeps as it was: who made a transaction, when, and
+//! what it changed; two binlogs with the same trail hold the same transactions in the same order
+//! since that heartbeat. What a replica may write otherwise is left out: table ids, the cutting
+//! of rows into events, commit numbers. What cannot be compared ends the trail, and the next
+//! heartbeat begins another one.
+
+mod find;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use openssl::sha::Sha256;
+
+pub(super) use find::find;
+
+use super::assemble::{Verb, XaVerb};
+use crate::binlog::{
+    Error, EventHeader, EventType, FormatDescription, GtidEvent, Query, RowsEvent, TableMap,
+    TableMapId, XaPrepare,
+};
+use crate::change::{Digest, FileName, RowsKind, TableName, Trail};
+
+/// A transaction that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ended {
+    digest: Digest,
+    /// Whether it changed the heartbeat's table, and nothing else.
+    is_beat: bool,
+    /// When it was made, in seconds, and whether the microsecond is known too.
+    time: u32,
+    is_exact: bool,
+    /// The server that made it.
+    server_id: u32,
+}
+
+/// Cuts events into transactions, and makes a digest of each.
+struct Transactions {
+    /// The heartbeat's table.
+    beats: TableName,
+    names: HashMap<TableMapId, TableName>,
+    open: Option<Open>,
+}
+
+/// A transaction that is being read.
+struct Open {
+    hash: Sha256,
+    server_id: u32,
+    time: u32,
+    is_exact: bool,
+    /// Behind BEGIN: only COMMIT and its like end it.
+    begun: bool,
+    changes: Changes,
+    /// What the rows before were of: rows of the same go on with them.
+    rows: Option<(RowsKind, TableMapId)>,
+    is_comparable: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Changes {
+    None,
+    /// Rows of the heartbeat's table.
+    Beat,
+    Others,
+}
+
+/// What an event did.
+enum Step {
+    Goes,
+    Ended(Ended),
+    /// A transaction has ended that cannot be compared, or something stands between transactions
+    /// that cannot.
+    Incomparable,
+}
+
+impl Transactions {
+    fn new(beats: TableName) -> Self {
+        Self { beats, names: HashMap::new(), open: None }
+    }
+
+    /// A file begins: what was open was cut by a crash.
+    fn new_file(&mut self) {
+        self.open = None;
+        self.names.clear();
+    }
+
+    fn event(
+        &mut self,
+        header: &EventHeader,
+        body: &Bytes,
+        format: &FormatDescription,
+    ) -> Result<Step, Error> {
+        match header.event_type {
+            EventType::Gtid | EventType::AnonymousGtid | EventType::GtidTagged => {
+                let event = GtidEvent::parse(header, body)?;
+                let mut open = Open::new(header);
+                // 0: the server that made it did not say.
+                if let Some(time) = event.original_commit_timestamp.filter(|time| *time != 0) {
+                    open.is_exact = true;
+                    open.add(b'g', &[&time.to_le_bytes()]);
+                }
+                self.open = Some(open);
+                Ok(Step::Goes)
+            }
+            EventType::Query => self.query(header, body),
+            EventType::Xid => Ok(self.end(header, "commit")),
+            EventType::XaPrepare => {
+                let xa = XaPrepare::parse(body)?;
+                let verb = if xa.one_phase { "one phase" } else { "prepare" };
+                self.open(header).add(b'x', &[xa.xid.to_string().as_bytes()]);
+                Ok(self.end(header, verb))
+            }
+            EventType::TableMap => {
+                let (id, schema, table) = TableMap::peek(format, body)?;
+                self.names.insert(id, TableName::new(schema, table));
+                Ok(Step::Goes)
+            }
+            EventType::WriteRowsV1
+            | EventType::UpdateRowsV1
+            | EventType::DeleteRowsV1
+            | EventType::WriteRows
+            | EventType::UpdateRows
+            | EventType::DeleteRows
+            | EventType::PartialUpdateRows => self.rows(header, body, format),
+            // Values of the statement that follows.
+            EventType::Intvar | EventType::Rand | EventType::UserVar => {
+                self.open(header).add(b'v', &[body]);
+                Ok(Step::Goes)
+            }
+            EventType::Rotate
+            | EventType::FormatDescription
+            | EventType::Stop
+            | EventType::PreviousGtids
+            | EventType::Heartbeat
+            | EventType::HeartbeatV2
+            | EventType::RowsQuery
+            | EventType::Ignorable => Ok(Step::Goes),
+            // Blocks of files have numbers of the server's own; the others are of servers that
+            // have GTIDs, or of none that is served, or arrive as what is in them.
+            EventType::BeginLoadQuery
+            | EventType::AppendBlock
+            | EventType::ExecuteLoadQuery
+            | EventType::DeleteFile
+            | EventType::StartV3
+            | EventType::Load
+            | EventType::Slave
+            | EventType::CreateFile
+            | EventType::ExecLoad
+            | EventType::NewLoad
+            | EventType::PreGaWriteRows
+            | EventType::PreGaUpdateRows
+            | EventType::PreGaDeleteRows
+            | EventType::Incident
+            | EventType::TransactionContext
+            | EventType::ViewChange
+            | EventType::TransactionPayload
+            | EventType::AnnotateRows
+            | EventType::BinlogCheckpoint
+            | EventType::MariaDbGtid
+            | EventType::GtidList
+            | EventType::StartEncryption
+            | EventType::QueryCompressed
+            | EventType::WriteRowsCompressedV1
+            | EventType::UpdateRowsCompressedV1
+            | EventType::DeleteRowsCompressedV1
+            | EventType::WriteRowsCompressed
+            | EventType::UpdateRowsCompressed
+            | EventType::DeleteRowsCompressed
+            | EventType::PartialRowData
+            | EventType::Unknown(_) => {
+                if let Some(open) = &mut self.open {
+                    open.is_comparable = false;
+                    return Ok(Step::Goes);
+                }
+                Ok(Step::Incomparable)
+            }
+        }
+    }
+
+    fn query(&mut self, header: &EventHeader, body: &[u8]) -> Result<Step, Error> {
+        let query = Query::parse(header.event_type, body)?;
+        match Verb::of(&query.text) {
+            Verb::Begin | Verb::Xa(XaVerb::Start, _) => {
+                self.open(header).begun = true;
+                Ok(Step::Goes)
+            }
+            Verb::Commit => Ok(self.end(header, "commit")),
+            Verb::Rollback => Ok(self.end(header, "rollback")),
+            Verb::Nothing => Ok(Step::Goes),
+            Verb::Xa(XaVerb::Prepare | XaVerb::Commit | XaVerb::Rollback, _) => {
+                self.open(header).add(b's', &[query.text.as_bytes()]);
+                Ok(self.end(header, "xa"))
+            }
+            Verb::Savepoint(_) | Verb::RollbackTo(_) | Verb::OtherXa | Verb::Statement => {
+                let open = self.open(header);
+                let time = header.timestamp.to_le_bytes();
+                let error = query.error_code.to_le_bytes();
+                let text = query.text.trim_end().as_bytes();
+                open.add(b's', &[&time, &error, query.schema.as_bytes(), text]);
+                open.changes = Changes::Others;
+                let begun = open.begun;
+                Ok(if begun { Step::Goes } else { self.end(header, "statement") })
+            }
+        }
+    }
+
+    fn rows(
+        &mut self,
+        header: &EventHeader,
+        body: &Bytes,
+        format: &FormatDescription,
+    ) -> Result<Step, Error> {
+        let event = RowsEvent::parse(format, header.event_type, body)?;
+        if event.is_dummy() {
+            return Ok(Step::Goes);
+        }
+        let name = self.names.get(&event.table).cloned();
+        let is_beat = name.as_ref().is_some_and(|name| is_same(name, &self.beats));
+        let open = self.open(header);
+        let Some(name) = name.filter(|_| open.begun) else {
+            open.is_comparable = false;
+            return Ok(Step::Goes);
+        };
+        open.changes = match open.changes {
+            Changes::None | Changes::Beat if is_beat => Changes::Beat,
+            Changes::None | Changes::Beat | Changes::Others => Changes::Others,
+        };
+        let this = Some((event.kind, event.table));
+        if open.rows != this {
+            open.rows = this;
+            let kind = format!("{:?}", event.kind);
+            let (time, after) = (header.timestamp.to_le_bytes(), event.after_columns.as_ref());
+            let after = after.map_or(&[][..], |columns| &columns.0);
+            let (schema, table) = (name.schema.as_bytes(), name.table.as_bytes());
+            open.add(b'r', &[kind.as_bytes(), schema, table, &event.columns.0, after, &time]);
+        }
+        open.hash.update(&event.images);
+        Ok(Step::Goes)
+    }
+
+    fn open(&mut self, header: &EventHeader) -> &mut Open {
+        self.open.get_or_insert_with(|| Open::new(header))
+    }
+
+    fn end(&mut self, header: &EventHeader, verb: &str) -> Step {
+        let mut open = self.open.take().unwrap_or_else(|| Open::new(header));
+        if !open.is_comparable {
+            return Step::Incomparable;
+        }
+        open.add(b'e', &[verb.as_bytes(), &open.server_id.to_le_bytes()]);
+        let Open { hash, server_id, time, is_exact, changes, .. } = open;
+        let is_beat = changes == Changes::Beat;
+        Step::Ended(Ended { digest: cut(hash), is_beat, time, is_exact, server_id })
+    }
+}
+
+/// Names of a heartbeat's table may be written otherwise than the server does.
+fn is_same(one: &TableName, other: &TableName) -> bool {
+    let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+    same(&one.schema, &other.schema) && same(&one.table, &other.table)
+}
+
+impl Open {
+    fn new(header: &EventHeader) -> Self {
+        Self {
+            hash: Sha256::new(),
+            server_id: header.server_id,
+            time: header.timestamp,
+            is_exact: false,
+            begun: false,
+            changes: Changes::None,
+            rows: None,
+            is_comparable: true,
+        }
+    }
+
+    /// Adds parts, each with its length: none of them runs into the next.
+    fn add(&mut self, kind: u8, parts: &[&[u8]]) {
+        if kind != b'r' {
+            self.rows = None;
+        }
+        self.hash.update(&[kind]);
+        for part in parts {
+            self.hash.update(&(part.len() as u64).to_le_bytes());
+            self.hash.update(part);
+        }
+    }
+}
+
+fn cut(hash: Sha256) -> Digest {
+    Digest(hash.finish().first_chunk().copied().unwrap_or_default())
+}
+
+/// All transactions so far, and one more.
+fn chained(before: Digest, next: Digest) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(&before.0);
+    hash.update(&next.0);
+    cut(hash)
+}
+
+/// Follows what is read of a server that has no GTIDs.
+pub(super) struct Tracer {
+    transactions: Transactions,
+    trail: Option<Arc<Trail>>,
+}
+
+impl Tracer {
+    /// Goes on at a boundary of transactions; `beats` is the heartbeat's table.
+    pub(super) fn new(beats: TableName, trail: Option<Arc<Trail>>) -> Self {
+        Self { transactions: Transactions::new(beats), trail }
+    }
+
+    /// A file begins.
+    pub(super) fn new_file(&mut self) {
+        self.transactions.new_file();
+    }
+
+    /// One event, which ends at this place.
+    pub(super) fn event(
+        &mut self,
+        header: &EventHeader,
+        body: &Bytes,
+        format: &FormatDescription,
+        (file, offset): (&FileName, u64),
+    ) -> Result<(), Error> {
+        let ended = match self.transactions.event(header, body, format)? {
+            Step::Goes => return Ok(()),
+            Step::Ended(ended) => ended,
+            Step::Incomparable => {
+                self.trail = None;
+                return Ok(());
+            }
+        };
+        let is_new = self.trail.as_ref().is_none_or(|trail| trail.beat != ended.digest);
+        if ended.is_beat && is_new {
+            self.trail = Some(Arc::new(Trail::at(ended.digest, ended.time)));
+        } else if let Some(trail) = &mut self.trail {
+            let digest = chained(trail.digest, ended.digest);
+            Arc::make_mut(trail).push(Arc::clone(file), offset, digest);
+        }
+        Ok(())
+    }
+
+    /// The trail of where it is; none within a transaction.
+    pub(super) fn stand(&self) -> Option<Arc<Trail>> {
+        self.trail.clone().filter(|_| self.transactions.open.is_none())
+    }
+}

@@ -21,7 +21,7 @@ const LONGEST_STATEMENT: u64 = 1 << 30;
 pub struct Query<'a> {
     /// The connection it ran on.
     pub thread_id: u32,
-    /// How it ended: not 0 when it failed half-way and could not be taken back.
+    /// How it ended: not 0 when it failed half-way and could not be rolled back.
     pub error_code: u16,
     /// The default database, empty when there was none.
     pub schema: &'a str,

@@ -170,7 +170,7 @@ impl MySqlPosition {
         }
         self.trail.clone_from(&commit.trail);
         if let Executed::Counted(set) = &mut self.gtid_set {
-            commit.passed.iter().chain(&commit.gtid).for_each(|gtid| set.insert(gtid));
+            commit.filtered.iter().chain(&commit.gtid).for_each(|gtid| set.insert(gtid));
         }
     }
 

@@ -68,7 +68,7 @@ pub struct Commit {
     pub gtid: Option<Gtid>,
     /// What it gains besides: transactions between this commit and the one before it that
     /// held nothing to publish, and were not handed over one by one.
-    pub passed: Vec<Gtid>,
+    pub filtered: Vec<Gtid>,
     /// What has to become durable with the position: schema history.
     pub state: Vec<StateRecord>,
     /// What becomes of an XA branch here.

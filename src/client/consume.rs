@@ -135,7 +135,7 @@ pub async fn consume(
             received = consumer.recv() => {
                 let message = match received {
                     Ok(message) => message,
-                    Err(error) if is_passing(&error) => continue,
+                    Err(error) if is_transient(&error) => continue,
                     Err(error) => return Err(reached(connection.bootstrap(), error)),
                 };
                 let done = each(&record(&message))?;
@@ -243,7 +243,7 @@ fn offset(from: From) -> Offset {
 }
 
 /// What passes by itself, and what librdkafka tells only to be told.
-fn is_passing(error: &KafkaError) -> bool {
+fn is_transient(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),

@@ -29,7 +29,7 @@ impl TableFilter {
     ///
     /// A pattern that runs into the limit of backtracking decides nothing: rows are
     /// rather published too many than lost.
-    pub fn passes(&self, schema: &str, table: &str) -> bool {
+    pub fn includes(&self, schema: &str, table: &str) -> bool {
         let name = format!("{schema}.{table}").to_lowercase();
         let any = |list: &[Regex], undecided| {
             list.iter().any(|pattern| {

@@ -20,8 +20,8 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    /// As [`TableFilter::passes`]; always of the same `filter`.
-    pub fn passes(&mut self, filter: &TableFilter, schema: &str, table: &str) -> bool {
+    /// As [`TableFilter::includes`]; always of the same `filter`.
+    pub fn includes(&mut self, filter: &TableFilter, schema: &str, table: &str) -> bool {
         self.name.clear();
         // The name that the filter itself matches.
         let _ = write!(self.name, "{schema}.{table}");
@@ -29,7 +29,7 @@ impl Verdicts {
             return *verdict;
         }
         let known = self.old.get(self.name.as_str()).copied();
-        let verdict = known.unwrap_or_else(|| filter.passes(schema, table));
+        let verdict = known.unwrap_or_else(|| filter.includes(schema, table));
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
         }
@@ -44,14 +44,14 @@ mod tests {
 
     #[test]
     fn a_name_is_judged_once_while_it_is_in_use() {
-        let passes = TableFilter::new(r"a\..*", "").unwrap();
+        let included = TableFilter::new(r"a\..*", "").unwrap();
         let other = TableFilter::new("b", "").unwrap();
         let mut verdicts = Verdicts::default();
-        assert!(verdicts.passes(&passes, "a", "t"));
+        assert!(verdicts.includes(&included, "a", "t"));
         for number in 0..3 * GENERATION {
-            assert!(!verdicts.passes(&other, "x", &number.to_string()));
+            assert!(!verdicts.includes(&other, "x", &number.to_string()));
             if number % 1000 == 0 {
-                assert!(verdicts.passes(&other, "a", "t"), "the verdict that is kept");
+                assert!(verdicts.includes(&other, "a", "t"), "the verdict that is kept");
             }
         }
         assert!(verdicts.young.len() + verdicts.old.len() <= 2 * GENERATION);

@@ -380,11 +380,11 @@ impl Message<'_> {
 
 impl TablePlan {
     fn new(publication: &Publication, table: &Arc<Table>) -> Self {
-        let shown = publication.fields.columns(table);
-        let route = publication.router.route(table, &shown);
+        let included = publication.fields.columns(table);
+        let route = publication.router.route(table, &included);
         publication.renamed.say(route.renamed_from.as_deref(), &route.topic);
         Self {
-            flat: FlatPlan::new(Arc::clone(table), &shown, &publication.format),
+            flat: FlatPlan::new(Arc::clone(table), &included, &publication.format),
             topic: route.topic,
             partitions: route.partitions,
             rule: route.rule,

@@ -19,7 +19,7 @@
 //! are kept before it; the last message counts them all.
 //!
 //! Always holds: at most one record is open, and a part with an open record is not handed on.
-//! As long as nothing of the transaction at hand was taken, it can be taken back alone, and
+//! As long as nothing of the transaction at hand was taken, it can be rolled back alone, and
 //! whole ones before it stay ([`Gathering::roll_back`]).
 
 use std::collections::HashMap;

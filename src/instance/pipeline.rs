@@ -156,7 +156,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 }
             }
         }
-        // A transaction cut by the end, or that cannot be encoded, is taken back: it comes
+        // A transaction cut by the end, or that cannot be encoded, is rolled back: it comes
         // again, whole. Whole ones before it are committed.
         self.take_back().await?;
         if self.behind {

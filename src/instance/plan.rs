@@ -150,7 +150,7 @@ pub(super) mod tests {
         let text = error.to_string();
         assert!(text.contains(&folder.path().display().to_string()), "{text}");
         assert!(text.contains("remove the file") && text.contains("position set"), "{text}");
-        assert!(!error.is_passing());
+        assert!(!error.is_transient());
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn to_source(error: &source::Error) -> Reaction {
         Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce {
             advice: "look at the place with mysqlbinlog; the server's file may be damaged",
         },
-        error if error.is_passing() => Reaction::Retry,
+        error if error.is_transient() => Reaction::Retry,
         // A server that goes away during the handshake looks like one that cannot do it.
         Error::Mysql(error) if error.is_of_tls() => Reaction::RetryOnce {
             advice: "mend the certificates or canal.instance.master.sslMode, then start again",
@@ -154,7 +154,7 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::Refused { .. }
         | Error::Start(_)
         | Error::MetaDat { .. }
-        | Error::Unfit(_) => Reaction::Stop { advice: SAYS_IT },
+        | Error::Requirements(_) => Reaction::Stop { advice: SAYS_IT },
     }
 }
 

@@ -163,7 +163,7 @@ impl Index {
             last = Some(entry);
             self.offsets.push(entry);
         }
-        // The entry of the last batch is taken back: the batch is noted again, from its head.
+        // The entry of the last batch is rolled back: the batch is noted again, from its head.
         let resume = self.offsets.pop();
         for chunk in read_all(disk, &times_path(stem))?.as_chunks().0 {
             let entry = TimeEntry::decode(*chunk);

@@ -195,7 +195,7 @@ impl Error {
     }
 
     /// Whether the same attempt may succeed later without anybody doing anything here.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. }
             | Self::Timeout { .. }
@@ -382,7 +382,7 @@ mod tests {
         ];
         for code in passing {
             for error in [refused(code), answered(code)] {
-                assert!(error.is_passing(), "{error}");
+                assert!(error.is_transient(), "{error}");
                 assert!(matches!(error, Error::Server { .. }), "{error:?}");
             }
         }
@@ -408,15 +408,15 @@ mod tests {
         ];
         for (code, awaited) in words {
             let error = refused(code);
-            assert!(!error.is_passing() && error.to_string().contains(awaited), "{error}");
+            assert!(!error.is_transient() && error.to_string().contains(awaited), "{error}");
             assert_eq!(error.advice(), "", "{error}");
             assert_eq!(error.code(), Some(code));
         }
         for (code, awaited) in [(1142, "GRANT"), (1227, "GRANT"), (1153, "max_allowed_packet")] {
             let error = answered(code);
-            assert!(!error.is_passing() && error.advice().contains(awaited), "{error}");
+            assert!(!error.is_transient() && error.advice().contains(awaited), "{error}");
         }
         let unknown = answered(1064);
-        assert!(!unknown.is_passing() && unknown.advice().contains("start again"), "{unknown}");
+        assert!(!unknown.is_transient() && unknown.advice().contains("start again"), "{unknown}");
     }
 }

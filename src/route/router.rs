@@ -71,15 +71,16 @@ impl Router {
         }
     }
 
-    /// The route of a table version of which the `shown` columns are published. Canal
+    /// The route of a table version of which the `included` columns are published. Canal
     /// hashes what its message shows, so a column that a filter hides does not count.
-    pub fn route(&self, table: &Table, shown: &[usize]) -> Route {
+    pub fn route(&self, table: &Table, included: &[usize]) -> Route {
         let TableName { schema, table: name } = &table.name;
         let Destination { topic, partitions, partition, renamed_from } =
             self.statement(schema, name);
         let by = self.hashed_by(&table.name);
-        let rule = by
-            .map_or(PartitionRule::Fixed(partition), |by| self.rule(by, table, shown, partitions));
+        let rule = by.map_or(PartitionRule::Fixed(partition), |by| {
+            self.rule(by, table, included, partitions)
+        });
         Route { topic, partitions, rule, renamed_from }
     }
 
@@ -109,10 +110,10 @@ impl Router {
         &self,
         by: &HashedBy,
         table: &Table,
-        shown: &[usize],
+        included: &[usize],
         partitions: i32,
     ) -> PartitionRule {
-        let shown = shown.iter().copied();
+        let included = included.iter().copied();
         let columns: Vec<usize> = match by {
             HashedBy::Table => {
                 return PartitionRule::Fixed(partition(
@@ -120,11 +121,11 @@ impl Router {
                     partitions,
                 ));
             }
-            HashedBy::PrimaryKey => shown.filter(|c| table.primary_key.contains(c)).collect(),
+            HashedBy::PrimaryKey => included.filter(|c| table.primary_key.contains(c)).collect(),
             // case counts here; a name that no column has is the empty text, whose hash is 0
             HashedBy::Columns(names) => names
                 .iter()
-                .filter_map(|name| shown.clone().find(|c| table.columns[*c].name == *name))
+                .filter_map(|name| included.clone().find(|c| table.columns[*c].name == *name))
                 .collect(),
         };
         let schema = table.name.schema.as_bytes();

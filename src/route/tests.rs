@@ -72,8 +72,8 @@ fn route_case(router: &Router, case: &Value) -> (String, Vec<Message>) {
     }
     let key = case["pk"].as_array().map_or(&[][..], Vec::as_slice);
     let key: Vec<&str> = key.iter().map(|name| name.as_str().unwrap()).collect();
-    let shown: Vec<usize> = (0..columns.len()).collect();
-    let route = router.route(&table(schema, name, &columns, &key), &shown);
+    let included: Vec<usize> = (0..columns.len()).collect();
+    let route = router.route(&table(schema, name, &columns, &key), &included);
     let mut messages: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for (index, row) in rows.iter().enumerate() {
         let partition = match &route.rule {

@@ -88,7 +88,7 @@ pub(crate) async fn settle_database(session: &mut Session, name: &str) -> Result
 /// is an answer too: `information_schema` does not show it either.
 fn locked(answer: Result<(), mysql::Error>) -> Result<(), mysql::Error> {
     match answer {
-        Err(error @ mysql::Error::Server { .. }) if error.is_passing() => Err(error),
+        Err(error @ mysql::Error::Server { .. }) if error.is_transient() => Err(error),
         Err(mysql::Error::Server { .. }) => Ok(()),
         other => other,
     }

@@ -10,7 +10,7 @@
 //! - A definition is used for a row only if it is known to be the one of the row's place,
 //!   and agrees with the row's table map. Nothing is guessed: the way out is an [`Error`]
 //!   with advice.
-//! - What was applied since the last [`Schema::commit`] can be taken back
+//! - What was applied since the last [`Schema::commit`] can be rolled back
 //!   ([`Schema::rollback`]); its state records go with the commit that it belongs to. So a
 //!   statement at the committed position is never applied twice.
 //!

@@ -93,7 +93,7 @@ fn labels_fit(wire: &WireColumn, defined: &ColumnDefinition) -> bool {
 /// The character set that the map tells of columns that have the default of their database,
 /// which is not known: all of them have the same. (Without FULL metadata it tells none of ENUM
 /// and SET.)
-pub(crate) fn told_default(map: &TableMap, definition: &Definition) -> Option<Charset> {
+pub(crate) fn default_of_metadata(map: &TableMap, definition: &Definition) -> Option<Charset> {
     let columns = map.columns.iter().zip(&definition.columns);
     let mut unsettled = columns.filter(|(_, column)| column.unsettled);
     unsettled.find_map(|(wire, _)| wire.charset().ok().flatten())
@@ -111,7 +111,7 @@ pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result
     let mut columns = Vec::with_capacity(map.columns.len());
     for (wire, defined) in map.columns.iter().zip(&definition.columns) {
         fits(wire, defined)?;
-        let (unsigned, charset) = told(wire, defined)?;
+        let (unsigned, charset) = sign_and_charset(wire, defined)?;
         columns.push(Column {
             name: defined.name.clone(),
             mysql_type: defined.mysql_type.clone(),
@@ -126,7 +126,10 @@ pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result
 }
 
 /// Sign and character set, the wire's where it tells them.
-fn told(wire: &WireColumn, defined: &ColumnDefinition) -> Result<(bool, Charset), Mismatch> {
+fn sign_and_charset(
+    wire: &WireColumn,
+    defined: &ColumnDefinition,
+) -> Result<(bool, Charset), Mismatch> {
     let by_name = match defined.charset.as_deref() {
         None => Charset::Binary,
         Some(name) => Charset::from_name(name).ok_or_else(|| Mismatch::Charset {
@@ -141,7 +144,7 @@ fn told(wire: &WireColumn, defined: &ColumnDefinition) -> Result<(bool, Charset)
 /// Compares what the wire would be called with what the definition says, both without
 /// what the wire cannot know (display widths, digits of a FLOAT, labels).
 fn fits(wire: &WireColumn, defined: &ColumnDefinition) -> Result<(), Mismatch> {
-    let (unsigned, charset) = told(wire, defined)?;
+    let (unsigned, charset) = sign_and_charset(wire, defined)?;
     let derived = derive(wire, unsigned, charset);
     let wanted = simplified(&defined.mysql_type);
     let same_charset = match (wire.charset()?, &defined.charset) {

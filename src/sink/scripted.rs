@@ -119,7 +119,7 @@ impl Scripted {
         values(&self.script().open)
     }
 
-    /// How often an open append was taken back.
+    /// How often an open append was rolled back.
     pub(crate) fn aborts(&self) -> usize {
         self.script().aborts
     }

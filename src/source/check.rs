@@ -46,7 +46,7 @@ pub async fn zone(settings: &Settings) -> Result<ServerZone, Error> {
 }
 
 /// Fails with all errors at once; else what there is to be warned of.
-pub(crate) async fn must_be_fit(
+pub(crate) async fn require(
     session: &mut Session,
     probe: &Probe,
     settings: &Settings,
@@ -58,7 +58,7 @@ pub(crate) async fn must_be_fit(
             Severity::Warning => warnings.push(finding.text),
         }
     }
-    if errors.is_empty() { Ok(warnings) } else { Err(Error::Unfit(errors)) }
+    if errors.is_empty() { Ok(warnings) } else { Err(Error::Requirements(errors)) }
 }
 
 async fn look(
@@ -67,7 +67,7 @@ async fn look(
     settings: &Settings,
 ) -> Result<Vec<Finding>, Error> {
     let mut found = variables(probe, settings);
-    found.extend(failover::unfit(probe, settings).map(warning));
+    found.extend(failover::cannot_fail_over(probe, settings).map(warning));
     let grants = probe::grants(session).await?;
     found.extend(missing_grants(&grants, &settings.endpoint.user));
     // Needs REPLICATION SLAVE; who lacks it has been told so.

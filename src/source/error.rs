@@ -213,7 +213,7 @@ pub enum Error {
     },
     /// Things that have to be mended on the source or in the settings before starting.
     #[error("{}", .0.join("; "))]
-    Unfit(Vec<String>),
+    Requirements(Vec<String>),
     /// Nobody takes the changes any more.
     #[error("nobody takes the changes any more")]
     Closed,
@@ -232,11 +232,11 @@ impl Error {
     }
 
     /// Whether trying again may help without anybody doing anything.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Mysql(error)
             | Self::Schema { source: schema::Error::Server(error), .. }
-            | Self::Capture(schema::Error::Server(error)) => error.is_passing(),
+            | Self::Capture(schema::Error::Server(error)) => error.is_transient(),
             // A byte damaged on the way comes whole the next time.
             Self::Event { source: binlog::Error::Checksum, .. }
             | Self::Broken(_)
@@ -261,7 +261,7 @@ impl Error {
             | Self::Refused { .. }
             | Self::Start(_)
             | Self::MetaDat { .. }
-            | Self::Unfit(_)
+            | Self::Requirements(_)
             | Self::Closed => false,
         }
     }

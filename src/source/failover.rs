@@ -253,7 +253,7 @@ fn left(error: &Error) -> Option<Left> {
         Error::Behind { lost, .. } => Some(Left::Behind(lost.clone(), true)),
         Error::Lacks { lacking, .. } => Some(Left::Behind(lacking.clone(), false)),
         Error::Heartbeat { .. } => Some(Left::Silent),
-        Error::Mysql(error) if error.is_passing() => Some(Left::Silent),
+        Error::Mysql(error) if error.is_transient() => Some(Left::Silent),
         Error::Mysql(_)
         | Error::NoBinlog { .. }
         | Error::Purged { .. }
@@ -262,7 +262,7 @@ fn left(error: &Error) -> Option<Left> {
         | Error::NoPlace { .. }
         | Error::Reset { .. }
         | Error::Refused { .. }
-        | Error::Unfit(_) => Some(Left::Unusable),
+        | Error::Requirements(_) => Some(Left::Unusable),
         Error::Schema { .. }
         | Error::Capture(_)
         | Error::Event { .. }
@@ -362,7 +362,7 @@ pub(super) async fn executed(session: &mut Session, probe: &Probe) -> Result<Gti
 }
 
 /// What of a server keeps a failover to it, or from it, from working; where there is another.
-pub(super) fn unfit(probe: &Probe, settings: &Settings) -> Option<String> {
+pub(super) fn cannot_fail_over(probe: &Probe, settings: &Settings) -> Option<String> {
     if settings.failover.standbys.is_empty() {
         return None;
     }

@@ -84,7 +84,7 @@ pub(super) async fn run(settings: &Settings) -> Error {
                 }
                 failed += 1;
                 let leaves = heartbeat.leaves && !settings.failover.standbys.is_empty();
-                if error.is_passing() && leaves && failed > settings.failover.tries {
+                if error.is_transient() && leaves && failed > settings.failover.tries {
                     return Error::Heartbeat {
                         address: settings.endpoint.address(),
                         failed,

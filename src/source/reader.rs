@@ -27,7 +27,7 @@ use self::idle::Idle;
 use self::payload::{Payload, Proof};
 use self::quest::Quest;
 use self::tables::Tables;
-use super::assemble::{Assembler, End, Fault, Input, Piece, Shown};
+use super::assemble::{Assembler, End, Fault, Hint, Input, Piece};
 use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
@@ -55,7 +55,7 @@ pub(super) enum Ended {
     /// As asked.
     Stopped,
     /// A transaction has to be read again, knowing this.
-    Again(Box<Shown>),
+    Again(Box<Hint>),
 }
 
 /// A statement that is logged beside its rows.
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
             match self.apply_all(&mut dump, &mut payload, outlet).await {
                 Ok(()) => {}
                 Err(Stop::Asked) => return Ok(Ended::Stopped),
-                Err(Stop::Again(shown)) => return Ok(Ended::Again(shown)),
+                Err(Stop::Again(hint)) => return Ok(Ended::Again(hint)),
                 Err(Stop::Error(error)) => return Err(*error),
             }
             if self.idle.was_due(self.now) {
@@ -440,10 +440,10 @@ impl<'a> Reader<'a> {
                 commit.state = self.schema.commit().map_err(Error::from)?;
                 let is_idle = commit.state.is_empty() && commit.branch.is_none();
                 if whole && changes.is_empty() && is_idle {
-                    self.idle.pass(*commit);
+                    self.idle.note_filtered(*commit);
                     return Ok(());
                 }
-                commit.passed = self.idle.take_passed();
+                commit.filtered = self.idle.take_filtered();
                 commit.trail = self.trail();
                 self.reached.advance(&commit);
                 self.note_branch(commit.branch.as_deref());
@@ -505,7 +505,7 @@ impl<'a> Reader<'a> {
                 || *self.reached.file != **tracker.file()
                 || self.reached.offset < tracker.offset();
             if is_news {
-                self.idle.stand(tracker, time);
+                self.idle.note_place(tracker, time);
             }
         }
     }
@@ -588,7 +588,7 @@ async fn session<'s>(
 #[derive(Debug)]
 enum Stop {
     Asked,
-    Again(Box<Shown>),
+    Again(Box<Hint>),
     Error(Box<Error>),
 }
 
@@ -607,7 +607,7 @@ impl From<Error> for Stop {
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Again(shown) => Self::Again(shown),
+            Fault::Again(hint) => Self::Again(hint),
             Fault::Outside { .. } => Self::from(Error::Start(fault.to_string())),
             Fault::OtherBranch { .. } => Self::broken(fault.to_string()),
         }

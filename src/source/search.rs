@@ -193,7 +193,7 @@ impl From<mysql::Error> for Fault {
 /// Whether the server says that it has no such file, or cannot read it: by 1236 where it was
 /// purged, by errors of its system (29, "File not found") where the file is gone or is damaged.
 pub(super) fn is_not_sent(error: &mysql::Error) -> bool {
-    matches!(error, mysql::Error::Server { .. }) && !error.is_passing()
+    matches!(error, mysql::Error::Server { .. }) && !error.is_transient()
 }
 
 impl From<binlog::Error> for Fault {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::assemble::{Assembler, Shown};
+use super::assemble::{Assembler, Hint};
 use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
@@ -77,7 +77,7 @@ pub struct Source {
     /// The XA branches that are held there.
     held: Held,
     /// What earlier readings of a transaction have shown.
-    shown: Vec<Shown>,
+    hints: Vec<Hint>,
     progress: Arc<Progress>,
     time_zone: Option<ServerZone>,
     surveying: Option<Surveying>,
@@ -100,7 +100,7 @@ impl Source {
         let mut session = Session::connect(&settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
         // What it warns of is said when the dump begins, right behind this.
-        check::must_be_fit(&mut session, &probe, &settings).await?;
+        check::require(&mut session, &probe, &settings).await?;
         let mut schema = Schema::new(server(&probe), settings.adopt);
         let lossy = match &before.position {
             Some(position) if settings.failover.accept_lost => {
@@ -165,9 +165,9 @@ impl Source {
         };
         session.close().await;
         let held = Held::at(&reached, before.held);
-        let (shown, progress) = (Vec::new(), Arc::new(Progress::default()));
+        let (hints, progress) = (Vec::new(), Arc::new(Progress::default()));
         let surveying = None;
-        let new = Self { settings, schema, reached, held, shown, progress, time_zone, surveying };
+        let new = Self { settings, schema, reached, held, hints, progress, time_zone, surveying };
         Ok((new, append))
     }
 
@@ -219,7 +219,7 @@ impl Source {
         let from = schema::From { begin: &begin, lo: &lo, is_settled };
         let mut origin = Origin { session: &mut session, endpoint, replica };
         let survey =
-            self.schema.survey(&mut origin, from, |schema, table| filter.passes(schema, table));
+            self.schema.survey(&mut origin, from, |schema, table| filter.includes(schema, table));
         let survey = survey.await?;
         Ok(Surveying { session, survey })
     }
@@ -252,20 +252,20 @@ impl Source {
             self.schema.rollback();
             match ended {
                 Ok(Ended::Stopped) => return Ok(()),
-                Ok(Ended::Again(shown)) => {
-                    let (file, offset) = shown.transaction();
-                    let reason = match &*shown {
-                        Shown::TakenBack(_) => "a rollback concerns rows that were handed over",
-                        Shown::OnePhase { .. } => "an XA branch is committed in one phase",
+                Ok(Ended::Again(hint)) => {
+                    let (file, offset) = hint.transaction();
+                    let reason = match &*hint {
+                        Hint::RolledBack(_) => "a rollback concerns rows that were handed over",
+                        Hint::OnePhase { .. } => "an XA branch is committed in one phase",
                     };
                     tracing::info!(%file, offset, reason, "the transaction is read again");
                     // What lies before the place reached is not read again.
                     let reached = &self.reached;
-                    self.shown.retain(|known| {
+                    self.hints.retain(|known| {
                         let (of, transaction) = known.transaction();
                         of == file && (**of != *reached.file || transaction >= reached.offset)
                     });
-                    self.shown.push(*shown);
+                    self.hints.push(*hint);
                     abort(generation, chunks).await?;
                 }
                 Err(error) => {
@@ -303,7 +303,7 @@ impl Source {
             &mut self.schema,
             (&mut self.reached, &mut self.held),
             &self.progress,
-            Assembler::new(executed, self.shown.clone()).naming_own_gtid(named == NamedGtids::Own),
+            Assembler::new(executed, self.hints.clone()).naming_own_gtid(named == NamedGtids::Own),
             tracker,
             session,
             (checksums, version),
@@ -334,7 +334,7 @@ impl Source {
     async fn join(&mut self) -> Result<Joined, Error> {
         let mut session = Session::connect(&self.settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
-        let warnings = check::must_be_fit(&mut session, &probe, &self.settings).await?;
+        let warnings = check::require(&mut session, &probe, &self.settings).await?;
         for warning in self.settings.remembered.news(warnings) {
             tracing::warn!("{warning}");
         }

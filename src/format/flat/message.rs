@@ -174,7 +174,8 @@ impl FlatPlan {
         let mut length = 0;
         let walked = located.and_then(|_| {
             images.visit(|index, _, cell| -> Result<(), binlog::Error> {
-                let Some(column) = self.columns.get(index).filter(|column| column.shown) else {
+                let Some(column) = self.columns.get(index).filter(|column| column.is_included)
+                else {
                     return Ok(());
                 };
                 length += column.least_length(cell);
@@ -263,7 +264,7 @@ impl FlatPlan {
     ) -> Result<(), binlog::Error> {
         let start = out.len();
         images.visit(|index, _, cell| -> Result<(), binlog::Error> {
-            let Some(column) = self.columns.get(index).filter(|column| column.shown) else {
+            let Some(column) = self.columns.get(index).filter(|column| column.is_included) else {
                 return Ok(());
             };
             note_type(index, column, cell, &mut work.sql_types);
@@ -286,7 +287,7 @@ impl FlatPlan {
         images.locate(&mut work.before)?;
         let (start, old_start) = (out.len(), work.old.len());
         images.visit(|index, _, cell| -> Result<(), binlog::Error> {
-            let Some(column) = self.columns.get(index).filter(|column| column.shown) else {
+            let Some(column) = self.columns.get(index).filter(|column| column.is_included) else {
                 return Ok(());
             };
             note_type(index, column, cell, &mut work.sql_types);
@@ -345,7 +346,7 @@ impl FlatPlan {
         let whole = self.is_whole(present);
         let columns = || {
             let all = self.columns.iter().enumerate();
-            all.filter(|(index, column)| column.shown && present.contains(*index))
+            all.filter(|(index, column)| column.is_included && present.contains(*index))
         };
         out.push(b']');
         out.extend_from_slice(&self.database);
@@ -403,7 +404,7 @@ impl FlatPlan {
         if count_present(present, self.columns.len()) == self.columns.len() {
             return true;
         }
-        self.columns.iter().enumerate().all(|(index, c)| !c.shown || present.contains(index))
+        self.columns.iter().enumerate().all(|(index, c)| !c.is_included || present.contains(index))
     }
 
     fn unreadable(&self, reason: binlog::Error) -> Error {

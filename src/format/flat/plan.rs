@@ -19,7 +19,7 @@ pub struct FlatPlan {
     pub(super) columns: Vec<PlannedColumn>,
     /// `,"database":"db","es":`
     pub(super) database: Vec<u8>,
-    /// The object of `mysqlType` with all columns that are shown.
+    /// The object of `mysqlType` with all columns that are included.
     pub(super) mysql_types: Vec<u8>,
     pub(super) sql_types: SqlTypes,
     /// `,"pkNames":["id"],"sql":"","sqlType":`
@@ -30,7 +30,7 @@ pub struct FlatPlan {
     longest_tail: usize,
 }
 
-/// The object of `sqlType` with all columns that are shown, in pieces.
+/// The object of `sqlType` with all columns that are included, in pieces.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SqlTypes {
     /// The columns whose number depends on their values, each with what stands before it.
@@ -54,7 +54,7 @@ impl SqlTypes {
 
     fn new(columns: &[PlannedColumn]) -> Self {
         let (mut varying, mut piece) = (Vec::new(), b"{".to_vec());
-        for (index, column) in columns.iter().enumerate().filter(|(_, column)| column.shown) {
+        for (index, column) in columns.iter().enumerate().filter(|(_, column)| column.is_included) {
             let is_first = varying.is_empty() && piece.len() == 1;
             piece.extend_from_slice(&column.member.bare()[usize::from(is_first)..]);
             if column.sql_type.depends_on_value() {
@@ -72,7 +72,7 @@ impl SqlTypes {
 #[derive(Clone, Debug)]
 pub(super) struct PlannedColumn {
     /// Whether it is published.
-    pub(super) shown: bool,
+    pub(super) is_included: bool,
     /// The first of an object has its comma replaced.
     pub(super) member: Member,
     /// The text of its type, as a JSON string.
@@ -201,14 +201,14 @@ impl PlannedColumn {
 }
 
 impl FlatPlan {
-    /// Prepares `table`, of which the `shown` columns are published (indexes, ascending).
-    pub fn new(table: Arc<Table>, shown: &[usize], settings: &FlatSettings) -> Self {
+    /// Prepares `table`, of which the `included` columns are published (indexes, ascending).
+    pub fn new(table: Arc<Table>, included: &[usize], settings: &FlatSettings) -> Self {
         let columns: Vec<PlannedColumn> = table
             .columns
             .iter()
             .enumerate()
             .map(|(index, column)| PlannedColumn {
-                shown: shown.contains(&index),
+                is_included: included.contains(&index),
                 member: Member::new(&column.name),
                 mysql_type: string(&column.mysql_type),
                 sql_type: SqlType::new(column.kind, settings),
@@ -216,8 +216,8 @@ impl FlatPlan {
                 content: Content::of(column.kind, settings),
             })
             .collect();
-        let visible = || columns.iter().filter(|column| column.shown);
-        let key = table.primary_key.iter().filter(|index| shown.contains(index));
+        let visible = || columns.iter().filter(|column| column.is_included);
+        let key = table.primary_key.iter().filter(|index| included.contains(index));
         let key = key.filter_map(|index| table.columns.get(*index));
         let key: Vec<Vec<u8>> = key.map(|column| string(&column.name)).collect();
         let key = if key.is_empty() { b"null".to_vec() } else { list(&key) };

@@ -90,17 +90,17 @@ pub(super) fn event_of(
 }
 
 pub(super) fn message(change: &RowsChange, rows: Rows<'_>, settings: &FlatSettings) -> String {
-    let shown: Vec<usize> = (0..change.table.columns.len()).collect();
-    message_of(change, rows, &shown, settings)
+    let included: Vec<usize> = (0..change.table.columns.len()).collect();
+    message_of(change, rows, &included, settings)
 }
 
 pub(super) fn message_of(
     change: &RowsChange,
     rows: Rows<'_>,
-    shown: &[usize],
+    included: &[usize],
     settings: &FlatSettings,
 ) -> String {
-    let plan = FlatPlan::new(Arc::clone(&change.table), shown, settings);
+    let plan = FlatPlan::new(Arc::clone(&change.table), included, settings);
     let mut out = b"before".to_vec();
     plan.write(
         &mut Unwritten::of(change, rows),

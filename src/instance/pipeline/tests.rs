@@ -43,7 +43,7 @@ fn commit(text: &str, offset: u64) -> Chunk {
         file_created: 0,
         event_time: 0,
         gtid: None,
-        passed: Vec::new(),
+        filtered: Vec::new(),
         state: Vec::new(),
         branch: None,
         trail: None,

@@ -1,6 +1,6 @@
 //! The end of a partition, where the appender puts batches.
 //!
-//! What holds: what a group changes can be taken back until the group is published.
+//! What holds: what a group changes can be rolled back until the group is published.
 
 use std::sync::Arc;
 

@@ -238,7 +238,7 @@ async fn a_cut_in_the_middle_of_an_event_is_a_lost_connection() {
     server.stream.write_all(&[100, 0, 0, 0, 0, 1, 2, 3]).await.unwrap();
     drop(server);
     let error = reader(ours).next().await.unwrap_err();
-    assert!(matches!(error, Error::Lost { .. }) && error.is_passing(), "{error:?}");
+    assert!(matches!(error, Error::Lost { .. }) && error.is_transient(), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -364,7 +364,7 @@ async fn a_wrong_password_says_whose_and_where() {
     let (_server, replica) = tokio::join!(script, Replica::over(ours, &endpoint, settings()));
     let error = replica.err().unwrap();
     assert!(matches!(&error, Error::Denied { code: 1045, user, .. } if user == "canal"));
-    assert!(!error.is_passing());
+    assert!(!error.is_transient());
     assert!(error.to_string().contains("canal.instance.dbPassword"), "{error}");
 }
 

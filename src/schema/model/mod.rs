@@ -10,7 +10,7 @@
 //! two may be in it or not, and voids it; DDL behind changes it, once it has become the
 //! one of now.
 //!
-//! Changes since the last commit can be taken back, and become the state records of the
+//! Changes since the last commit can be rolled back, and become the state records of the
 //! next: see [`Model::commit`].
 
 mod alter;

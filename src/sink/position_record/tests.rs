@@ -58,7 +58,7 @@ fn commit(gtid: Gtid, offset: u64) -> Commit {
         file_created: 1,
         event_time: 2,
         gtid: Some(gtid),
-        passed: Vec::new(),
+        filtered: Vec::new(),
         state: Vec::new(),
         branch: None,
         trail: None,

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Always: a `Commit` stands behind a whole transaction; of the statements inside an open
-//! one only COMMIT and ROLLBACK end it; rows taken back by ROLLBACK or ROLLBACK TO are not
+//! one only COMMIT and ROLLBACK end it; rows rolled back by ROLLBACK or ROLLBACK TO are not
 //! handed over, those of tables that cannot take back are. A transaction larger than a
-//! chunk is handed over while it comes; if rows that have gone out are taken back later, or were
+//! chunk is handed over while it comes; if rows that were sent are rolled back later, or were
 //! to be held and are committed at once, [`Fault::Again`] says so, and the transaction is read
 //! again knowing that.
 
@@ -105,9 +105,9 @@ pub(crate) enum End {
 
 /// What a first reading has shown of a transaction whose begin had been handed over by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum Hint {
     /// Some of its rows are rolled back.
-    TakenBack(TakenBack),
+    RolledBack(RolledBack),
     /// It is an XA branch that is committed in one phase: nothing holds its changes.
     OnePhase {
         /// The transaction's file
@@ -117,22 +117,22 @@ pub(crate) enum Shown {
     },
 }
 
-impl Shown {
+impl Hint {
     /// The file and the offset of the transaction.
     pub(crate) fn transaction(&self) -> (&FileName, u64) {
         match self {
-            Self::TakenBack(TakenBack { file, transaction, .. })
+            Self::RolledBack(RolledBack { file, transaction, .. })
             | Self::OnePhase { file, transaction } => (file, *transaction),
         }
     }
 }
 
-/// Rows that a first reading has shown to be taken back.
+/// Rows that a first reading has shown to be rolled back.
 ///
 /// Changes are counted within their transaction, since all events inside a compressed one
 /// stand at the same offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TakenBack {
+pub(crate) struct RolledBack {
     /// The transaction's file
     pub(crate) file: FileName,
     /// and the offset of its first event.
@@ -145,7 +145,7 @@ pub(crate) struct TakenBack {
     pub(crate) kept: HashSet<TableName>,
 }
 
-impl TakenBack {
+impl RolledBack {
     fn is_of(&self, file: &str, transaction: u64) -> bool {
         *self.file == *file && self.transaction == transaction
     }
@@ -163,7 +163,7 @@ pub(crate) enum Fault {
         "the transaction at {}:{} has to be read again: its begin was handed over too early",
         .0.transaction().0, .0.transaction().1
     )]
-    Again(Box<Shown>),
+    Again(Box<Hint>),
     #[error("at {file}:{offset} the XA branch {xid} is prepared, which is not the one that began")]
     OtherBranch { file: FileName, offset: u64, xid: Arc<Xid> },
 }
@@ -177,14 +177,14 @@ struct Open {
     single: bool,
     /// Offset of its first event.
     begin: u64,
-    /// What has come and not gone.
+    /// What has come and was not sent.
     changes: Vec<Change>,
     /// The number of each of `changes` within the transaction.
     numbers: Vec<u64>,
-    /// How many changes have come, taken back or not.
+    /// How many changes have come, rolled back or not.
     seen: u64,
-    /// How many of these have gone; `None` before the first piece.
-    gone: Option<u64>,
+    /// How many of these were sent; `None` before the first piece.
+    sent: Option<u64>,
     /// The tables of all rows.
     tables: Vec<Arc<Table>>,
     /// Bytes received since the last piece, of kept and dropped events.
@@ -225,7 +225,7 @@ pub(crate) struct Assembler {
     executed: Option<Executed>,
     /// Heads carry the text of the transaction's own GTID in its place.
     names_own_gtid: bool,
-    shown: Vec<Shown>,
+    hints: Vec<Hint>,
     kept: Kept,
 }
 
@@ -239,10 +239,10 @@ struct Kept {
 
 impl Assembler {
     /// Begins between two transactions. `executed`: what was executed before, where the
-    /// format asks for its text. `shown`: what former readings have shown.
-    pub(crate) fn new(executed: Option<GtidSet>, shown: Vec<Shown>) -> Self {
+    /// format asks for its text. `hints`: what former readings have shown.
+    pub(crate) fn new(executed: Option<GtidSet>, hints: Vec<Hint>) -> Self {
         let (executed, kept) = (executed.map(Executed::new), Kept::default());
-        Self { open: None, announced: None, executed, names_own_gtid: false, shown, kept }
+        Self { open: None, announced: None, executed, names_own_gtid: false, hints, kept }
     }
 
     /// Whether heads carry the transaction's own GTID in place of the executed set.
@@ -342,7 +342,7 @@ impl Assembler {
         // A GTID without a transaction behind it (a view change, an emptied one) still
         // belongs to the executed set; one that was cut by a crash does not.
         let former = match (self.open.take(), self.announced.take()) {
-            (Some(open), _) => open.gone.map(|_| abort(&open)),
+            (Some(open), _) => open.sent.map(|_| abort(&open)),
             (None, Some(Announced(gtid))) => {
                 self.begin(gtid, false, place.offset);
                 // It ended where this one begins.
@@ -385,7 +385,7 @@ impl Assembler {
             changes: Vec::new(),
             numbers: std::mem::take(numbers),
             seen: 0,
-            gone: None,
+            sent: None,
             tables: std::mem::take(tables),
             received: 0,
             savepoints: Vec::new(),
@@ -435,7 +435,7 @@ impl Assembler {
         }
         let changes = std::mem::take(&mut open.changes);
         open.numbers.clear();
-        open.gone = Some(open.seen);
+        open.sent = Some(open.seen);
         let bytes = std::mem::take(&mut open.received);
         let head = Arc::clone(&open.head);
         Some(Piece { head, changes, end: End::More, bytes, whole: false })
@@ -465,17 +465,17 @@ impl Assembler {
             file_created: behind.created(),
             event_time: time,
             gtid: open.gtid,
-            passed: Vec::new(),
+            filtered: Vec::new(),
             state: Vec::new(),
             branch: branch.map(Box::new),
             trail: None,
         };
         // What had to be read again has been read again by now.
-        self.shown.retain(|shown| {
-            let (file, transaction) = shown.transaction();
+        self.hints.retain(|hint| {
+            let (file, transaction) = hint.transaction();
             **file == **behind.file() && transaction > open.begin
         });
-        let whole = open.gone.is_none();
+        let whole = open.sent.is_none();
         Some(Piece {
             head: open.head,
             changes: open.changes,
@@ -508,14 +508,14 @@ impl Assembler {
         kept: HashSet<TableName>,
     ) -> Result<(), Fault> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        let is_gone = open.gone.is_some_and(|gone| gone > from);
-        let is_known = taken_back(&self.shown).any(|range| {
+        let is_sent = open.sent.is_some_and(|sent| sent > from);
+        let is_known = rolled_back(&self.hints).any(|range| {
             range.is_of(&place.file, open.begin) && range.from == from && range.to == open.seen
         });
-        if is_gone && !is_known {
+        if is_sent && !is_known {
             let (file, transaction) = (Arc::clone(&place.file), open.begin);
-            let range = TakenBack { file, transaction, from, to: open.seen, kept };
-            return Err(Fault::Again(Box::new(Shown::TakenBack(range))));
+            let range = RolledBack { file, transaction, from, to: open.seen, kept };
+            return Err(Fault::Again(Box::new(Hint::RolledBack(range))));
         }
         let changes = std::mem::take(&mut open.changes);
         let numbers = std::mem::take(&mut open.numbers);
@@ -532,7 +532,7 @@ impl Assembler {
 
     fn is_taken_back(&self, change: &RowsChange) -> bool {
         let Some(open) = &self.open else { return false };
-        taken_back(&self.shown).any(|range| {
+        rolled_back(&self.hints).any(|range| {
             range.is_of(&change.place.file, open.begin)
                 && (range.from..range.to).contains(&open.seen)
                 && !range.kept.contains(&change.table.name)
@@ -544,14 +544,14 @@ impl Assembler {
     fn new_file(&mut self) -> Option<Piece> {
         self.announced = None;
         let open = self.open.take()?;
-        open.gone.map(|_| abort(&open))
+        open.sent.map(|_| abort(&open))
     }
 }
 
-fn taken_back(shown: &[Shown]) -> impl Iterator<Item = &TakenBack> {
-    shown.iter().filter_map(|shown| match shown {
-        Shown::TakenBack(range) => Some(range),
-        Shown::OnePhase { .. } => None,
+fn rolled_back(hints: &[Hint]) -> impl Iterator<Item = &RolledBack> {
+    hints.iter().filter_map(|hint| match hint {
+        Hint::RolledBack(range) => Some(range),
+        Hint::OnePhase { .. } => None,
     })
 }
 

@@ -32,9 +32,9 @@ impl Script {
         Self::knowing(Vec::new())
     }
 
-    fn knowing(shown: Vec<Shown>) -> Self {
+    fn knowing(hints: Vec<Hint>) -> Self {
         Self {
-            assembler: Assembler::new(None, shown),
+            assembler: Assembler::new(None, hints),
             tracker: Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000),
             pieces: Vec::new(),
             size: 100,
@@ -205,8 +205,8 @@ fn a_large_transaction_goes_out_while_it_comes() {
 
 #[test]
 fn rows_taken_back_after_they_went_out_are_left_out_in_the_second_reading() {
-    let begin = |shown| {
-        let mut script = Script::knowing(shown).gtid(5).step(Input::Begin).rows("a");
+    let begin = |hints| {
+        let mut script = Script::knowing(hints).gtid(5).step(Input::Begin).rows("a");
         script = script.step(Input::Savepoint("s".to_owned()));
         script.size = CHUNK_BYTES;
         script.rows("b").rows("myisam").rows("c")
@@ -284,8 +284,8 @@ fn mariadbs_gtid_begins_a_branch_and_a_single_one_ends_it() {
 
 #[test]
 fn a_branch_in_one_phase_is_held_by_nobody_small_or_large() {
-    let begin = |shown, size| {
-        let mut script = Script::knowing(shown).gtid(5).step(Input::Start(xid("x")));
+    let begin = |hints, size| {
+        let mut script = Script::knowing(hints).gtid(5).step(Input::Start(xid("x")));
         script.size = size;
         script.rows("a").rows("b")
     };
@@ -293,8 +293,8 @@ fn a_branch_in_one_phase_is_held_by_nobody_small_or_large() {
     assert_eq!(branches(&small), [(None, None)]);
     let mut large = begin(Vec::new(), CHUNK_BYTES);
     assert_eq!(branches(&large)[0], (Some(xid("x")), None));
-    let Err(Fault::Again(shown)) = large.try_step(Input::Commit) else { panic!() };
-    let again = begin(vec![*shown], CHUNK_BYTES).step(Input::Commit);
+    let Err(Fault::Again(hints)) = large.try_step(Input::Commit) else { panic!() };
+    let again = begin(vec![*hints], CHUNK_BYTES).step(Input::Commit);
     assert_eq!(again.told(), ["a more", "b more", "commit@1500"]);
     assert!(branches(&again).iter().all(|(branch, end)| branch.is_none() && end.is_none()));
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Assembler, Fault, Piece, Shown};
+use super::{Assembler, Fault, Hint, Piece};
 use crate::binlog::Tracker;
 use crate::change::{BranchEnd, BranchStep, EventPlace, TransactionHead, Xid};
 
@@ -20,8 +20,8 @@ impl Assembler {
     /// The open transaction is one of a branch, as far as is known.
     pub(super) fn start(&mut self, xid: Arc<Xid>, place: &EventPlace) {
         let Some(open) = &mut self.open else { return };
-        let one_phase = Shown::OnePhase { file: Arc::clone(&place.file), transaction: open.begin };
-        if !self.shown.contains(&one_phase) {
+        let one_phase = Hint::OnePhase { file: Arc::clone(&place.file), transaction: open.begin };
+        if !self.hints.contains(&one_phase) {
             let TransactionHead { gtid, executed, .. } = &*open.head;
             let (gtid, executed) = (gtid.clone(), executed.clone());
             open.head = Arc::new(TransactionHead { gtid, executed, branch: Some(xid) });
@@ -49,9 +49,9 @@ impl Assembler {
         let TransactionHead { gtid, executed, branch: Some(_) } = &*open.head else {
             return Ok(());
         };
-        if open.gone.is_some() {
+        if open.sent.is_some() {
             let (file, transaction) = (Arc::clone(&place.file), open.begin);
-            return Err(Fault::Again(Box::new(Shown::OnePhase { file, transaction })));
+            return Err(Fault::Again(Box::new(Hint::OnePhase { file, transaction })));
         }
         let (gtid, executed) = (gtid.clone(), executed.clone());
         open.head = Arc::new(TransactionHead { gtid, executed, branch: None });

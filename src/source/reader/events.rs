@@ -230,7 +230,7 @@ impl Reader<'_> {
                 error = query.error_code,
                 file = &*place.file,
                 offset = place.offset,
-                "a statement failed half-way on the source, and could not be taken back there"
+                "a statement failed half-way on the source, and could not be rolled back there"
             );
         }
         let input = match Verb::of(&query.text) {
@@ -280,9 +280,10 @@ impl Reader<'_> {
         let Some(message) = message else { return Ok(Vec::new()) };
         let filter = &self.settings.filter;
         let verdicts = &mut self.verdicts;
-        let mut passes = |name: &TableName| verdicts.passes(filter, &name.schema, &name.table);
-        let passes = tables.is_empty() || tables.iter().any(&mut passes);
-        if !passes || !self.is_published(&message, place)? {
+        let mut is_included =
+            |name: &TableName| verdicts.includes(filter, &name.schema, &name.table);
+        let is_included = tables.is_empty() || tables.iter().any(&mut is_included);
+        if !is_included || !self.is_published(&message, place)? {
             return Ok(Vec::new());
         }
         let Message { kind, is_ddl, schema, table } = message;
@@ -423,7 +424,7 @@ impl Reader<'_> {
         if self.tables.has(id, body, epoch) {
             return Ok(None);
         }
-        if !self.verdicts.passes(&self.settings.filter, schema, table) {
+        if !self.verdicts.includes(&self.settings.filter, schema, table) {
             self.tables.insert(id, body, epoch, Entry::Dropped);
             return Ok(None);
         }

@@ -11,30 +11,30 @@ use crate::change::{Commit, Gtid};
 /// How long a position may wait for traffic that takes it along.
 const WAIT: Duration = Duration::from_secs(1);
 /// As many GTIDs wait at most.
-const MOST_PASSED: usize = 10_000;
+const MOST_FILTERED: usize = 10_000;
 
-/// What was passed over since the last chunk.
+/// What was filtered since the last chunk.
 #[derive(Debug)]
 pub(super) struct Idle {
     commit: Option<Commit>,
-    passed: Vec<Gtid>,
+    filtered: Vec<Gtid>,
     due: Option<Instant>,
 }
 
 impl Idle {
     pub(super) fn new() -> Self {
-        Self { commit: None, passed: Vec::new(), due: None }
+        Self { commit: None, filtered: Vec::new(), due: None }
     }
 
     /// A whole transaction had nothing to publish.
-    pub(super) fn pass(&mut self, mut commit: Commit) {
-        self.passed.extend(commit.gtid.take());
+    pub(super) fn note_filtered(&mut self, mut commit: Commit) {
+        self.filtered.extend(commit.gtid.take());
         self.commit = Some(commit);
         self.arm();
     }
 
-    /// The source stands here, between transactions.
-    pub(super) fn stand(&mut self, tracker: &Tracker, time: u32) {
+    /// The source is here, between transactions.
+    pub(super) fn note_place(&mut self, tracker: &Tracker, time: u32) {
         let time = if time == 0 { self.commit.as_ref().map_or(0, |c| c.event_time) } else { time };
         self.commit = Some(Commit {
             server_uuid: Arc::clone(tracker.server()),
@@ -44,7 +44,7 @@ impl Idle {
             file_created: tracker.created(),
             event_time: time,
             gtid: None,
-            passed: Vec::new(),
+            filtered: Vec::new(),
             state: Vec::new(),
             branch: None,
             trail: None,
@@ -55,7 +55,7 @@ impl Idle {
     fn arm(&mut self) {
         let now = Instant::now();
         self.due = Some(match self.due {
-            _ if self.passed.len() >= MOST_PASSED => now,
+            _ if self.filtered.len() >= MOST_FILTERED => now,
             Some(due) => due,
             None => now + WAIT,
         });
@@ -74,25 +74,25 @@ impl Idle {
         }
     }
 
-    /// The position and the GTIDs that it passed.
+    /// The position and the GTIDs of what was filtered before it.
     pub(super) fn take(&mut self) -> Option<Commit> {
         self.due = None;
         let mut commit = self.commit.take()?;
-        commit.passed = std::mem::take(&mut self.passed);
+        commit.filtered = std::mem::take(&mut self.filtered);
         Some(commit)
     }
 
     /// It is not the time for it: once more in a while.
     pub(super) fn put_back(&mut self, mut commit: Commit) {
-        self.passed = std::mem::take(&mut commit.passed);
+        self.filtered = std::mem::take(&mut commit.filtered);
         self.commit = Some(commit);
         self.due = Some(Instant::now() + WAIT);
     }
 
     /// The GTIDs, for a commit that goes further than the position.
-    pub(super) fn take_passed(&mut self) -> Vec<Gtid> {
+    pub(super) fn take_filtered(&mut self) -> Vec<Gtid> {
         self.commit = None;
         self.due = None;
-        std::mem::take(&mut self.passed)
+        std::mem::take(&mut self.filtered)
     }
 }

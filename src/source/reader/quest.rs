@@ -15,7 +15,7 @@ use crate::binlog::{FIRST_EVENT, Tracker};
 use crate::change::{Chunk, ChunkEnd, Commit, EventPlace, Xid};
 use crate::mysql::replica::{DumpFrom, Replica, ReplicaSettings};
 use crate::mysql::{self, Session};
-use crate::source::assemble::{Assembler, End, Shown};
+use crate::source::assemble::{Assembler, End, Hint};
 use crate::source::held::Held;
 use crate::source::progress::Progress;
 use crate::source::search::{Found, Search, is_not_sent};
@@ -36,7 +36,7 @@ pub(super) struct Quest {
 enum Read {
     Held,
     /// It is to be read again, knowing this.
-    Again(Box<Shown>),
+    Again(Box<Hint>),
     /// It has no end, or is not there any more.
     Nothing(String),
 }
@@ -81,15 +81,15 @@ impl Reader<'_> {
         found: &Found,
         outlet: Outlet<'_>,
     ) -> Result<bool, Stop> {
-        let mut shown = Vec::new();
+        let mut hints = Vec::new();
         loop {
             let quest = self.quest(xid, found.begin);
-            let reason = match self.read_behind(quest, found, shown.clone(), outlet).await? {
+            let reason = match self.read_behind(quest, found, hints.clone(), outlet).await? {
                 Read::Held => return Ok(true),
                 // What was handed over is void: whoever takes it ends too.
                 _ if outlet.stop.is_cancelled() => return Err(Stop::Asked),
                 Read::Again(again) => {
-                    shown.push(*again);
+                    hints.push(*again);
                     None
                 }
                 Read::Nothing(reason) => Some(reason),
@@ -120,7 +120,7 @@ impl Reader<'_> {
             file_created: reached.file_created,
             event_time: 0,
             gtid: None,
-            passed: Vec::new(),
+            filtered: Vec::new(),
             state: Vec::new(),
             branch: None,
             trail: reached.trail.clone(),
@@ -132,7 +132,7 @@ impl Reader<'_> {
         &mut self,
         quest: Quest,
         found: &Found,
-        shown: Vec<Shown>,
+        hints: Vec<Hint>,
         outlet: Outlet<'_>,
     ) -> Result<Read, Error> {
         // What the command has no room for is passed over.
@@ -155,7 +155,7 @@ impl Reader<'_> {
             self.schema,
             (&mut reached, &mut held),
             &progress,
-            Assembler::new(None, shown),
+            Assembler::new(None, hints),
             tracker,
             session,
             format,
@@ -167,7 +167,7 @@ impl Reader<'_> {
             return Ok(Read::Held);
         }
         match ended {
-            Ok(Ended::Again(shown)) => Ok(Read::Again(shown)),
+            Ok(Ended::Again(hint)) => Ok(Read::Again(hint)),
             Ok(Ended::Stopped) => Ok(Read::Nothing("the file ends before it".to_owned())),
             Err(Error::Mysql(error @ mysql::Error::Ended { .. })) => {
                 Ok(Read::Nothing(error.to_string()))

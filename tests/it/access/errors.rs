@@ -104,7 +104,7 @@ fn account(server: &Server, user: &str) -> Endpoint {
 fn assert_is(error: &Error, code: u16, passes: bool, says: &str) {
     let text = format!("{error}; {}", error.advice());
     assert!(code == 0 || error.code() == Some(code), "{text}");
-    assert_eq!(error.is_passing(), passes, "{text}");
+    assert_eq!(error.is_transient(), passes, "{text}");
     assert!(text.contains(says), "{text}");
 }
 

@@ -227,7 +227,7 @@ impl Worker {
         (statements, changes, rows)
     }
 
-    /// Whether it was committed; one in ten is taken back, and nothing of it may be seen.
+    /// Whether it was committed; one in ten is rolled back, and nothing of it may be seen.
     async fn commit(
         &mut self,
         connection: &mut MySqlConnection,

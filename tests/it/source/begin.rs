@@ -143,7 +143,7 @@ async fn a_crash_of_the_server_is_passed_with_the_same_source() {
         source.next().await;
         server.kill();
         let (again, ended) = source.done.await.unwrap();
-        assert!(ended.unwrap_err().is_passing());
+        assert!(ended.unwrap_err().is_transient());
         server.start();
         let mut admin = server.connect().await;
         let mut source = Running::go(again, None);

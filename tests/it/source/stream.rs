@@ -77,7 +77,7 @@ async fn filtered_traffic_moves_the_position_too() {
         let moved = loop {
             let moved = source.any().await;
             assert!(moved.changes.is_empty());
-            if !moved.commit.passed.is_empty() {
+            if !moved.commit.filtered.is_empty() {
                 break moved;
             }
         };

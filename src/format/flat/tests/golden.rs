@@ -174,8 +174,8 @@ fn rows_are_written_as_canal_writes_them() {
         }
         let names = names(&text);
         let change = change(&message, &names);
-        let shown: Vec<usize> = (0..names.len()).collect();
-        let plan = FlatPlan::new(Arc::clone(&change.table), &shown, &settings());
+        let included: Vec<usize> = (0..names.len()).collect();
+        let plan = FlatPlan::new(Arc::clone(&change.table), &included, &settings());
         let mut out = Vec::new();
         plan.write(
             &mut Unwritten::of(&change, Rows::All),

@@ -9,8 +9,8 @@ fn messages(
     rows: Rows<'_>,
     room: usize,
 ) -> Result<Vec<(usize, String)>, usize> {
-    let shown: Vec<usize> = (0..change.table.columns.len()).collect();
-    let plan = FlatPlan::new(Arc::clone(&change.table), &shown, &settings());
+    let included: Vec<usize> = (0..change.table.columns.len()).collect();
+    let plan = FlatPlan::new(Arc::clone(&change.table), &included, &settings());
     let (mut left, mut work) = (Unwritten::of(change, rows), Workspace::default());
     let mut all = Vec::new();
     loop {

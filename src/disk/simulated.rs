@@ -100,6 +100,36 @@ impl Naming {
         }
     }
 
+    /// What is left of a change when a later one is durable: names in a directory go with it.
+    fn behind(self, later: &Self) -> Option<Self> {
+        match later {
+            Self::Remove(dir) => {
+                let inside = |path: &str| is_under(path, dir);
+                match self {
+                    Self::File(path, _) | Self::Dir(path) | Self::Remove(path) if inside(&path) => {
+                        None
+                    }
+                    Self::Rename(from, to, _) if inside(&to) => {
+                        (!inside(&from)).then_some(Self::Remove(from))
+                    }
+                    other => Some(other),
+                }
+            }
+            Self::Rename(old, new, None) => {
+                let moved = |path: String| {
+                    if is_under(&path, old) { format!("{new}{}", &path[old.len()..]) } else { path }
+                };
+                Some(match self {
+                    Self::File(path, inode) => Self::File(moved(path), inode),
+                    Self::Dir(path) => Self::Dir(moved(path)),
+                    Self::Remove(path) => Self::Remove(moved(path)),
+                    Self::Rename(from, to, inode) => Self::Rename(moved(from), moved(to), inode),
+                })
+            }
+            Self::File(..) | Self::Dir(_) | Self::Rename(_, _, Some(_)) => Some(self),
+        }
+    }
+
     /// Refuses a name that is too long for a file system.
     fn check(&self) -> io::Result<()> {
         let (Self::File(path, _) | Self::Dir(path) | Self::Rename(_, path, _)) = self else {
@@ -277,6 +307,11 @@ impl Simulated {
     }
 }
 
+/// Whether a path is that of something in `dir`, at any depth.
+fn is_under(path: &str, dir: &str) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// What a crash leaves of a file: with a generator some of the writes since the last sync.
 fn survivor(inode: &Inode, random: Option<&mut Random>) -> Vec<u8> {
     let mut bytes = inode.durable.clone();
@@ -446,16 +481,17 @@ impl Disk for Simulated {
         }
         let State { pending, durable, .. } = &mut *state;
         let mut gone = BTreeSet::new();
-        pending.retain(|naming| {
-            let here = naming.is_in(path);
-            if here {
-                naming.apply(durable);
-                if let Naming::Rename(from, ..) = naming {
-                    gone.insert(from.clone());
-                }
+        for naming in std::mem::take(pending) {
+            if !naming.is_in(path) {
+                pending.push(naming);
+                continue;
             }
-            !here
-        });
+            naming.apply(durable);
+            *pending = pending.drain(..).filter_map(|one| one.behind(&naming)).collect();
+            if let Naming::Rename(from, ..) = naming {
+                gone.insert(from);
+            }
+        }
         pending.retain(|naming| !matches!(naming, Naming::File(path, _) if gone.contains(path)));
         Ok(())
     }

@@ -59,6 +59,27 @@ fn a_name_that_a_failed_sync_held_is_never_durable() {
 }
 
 #[test]
+fn a_directory_takes_the_names_in_it_along() {
+    let disk = Simulated::new();
+    disk.create_dir("d").unwrap();
+    disk.open("d/removed", Mode::Create).unwrap();
+    disk.remove_dir("d").unwrap();
+    disk.create_dir("d").unwrap();
+    disk.open("d/moved", Mode::Create).unwrap();
+    disk.rename("d", "e").unwrap();
+    disk.create_dir("d").unwrap();
+    for dir in ["", "d", "e"] {
+        disk.sync_dir(dir).unwrap();
+    }
+    let lost = disk.crash(Freeze::Lose);
+    let names = |dir| lost.list(dir).unwrap().into_iter().map(|one| one.name).collect::<Vec<_>>();
+    assert_eq!((names(""), names("d"), names("e")), {
+        let text = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        (text(&["d", "e"]), text(&[]), text(&["moved"]))
+    });
+}
+
+#[test]
 fn a_name_has_at_most_255_bytes() {
     let disk = Simulated::new();
     disk.create_dir(&"x".repeat(255)).unwrap();

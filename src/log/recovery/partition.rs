@@ -177,7 +177,9 @@ impl Recovering {
             let length = match self.named.get(&base) {
                 Some(size) => *size,
                 None if base == self.state.segment => self.state.position,
-                None => there,
+                // Left for the next one without a frame more: behind its end may be bytes of
+                // a refused group, as in `cut_segment`.
+                None => self.left(base).unwrap_or(there),
             };
             if there < length {
                 return Err(too_short(&path, there, length));
@@ -253,6 +255,18 @@ impl Recovering {
         }
     }
 
+    /// The committed bytes of a segment as the checkpoint knew them.
+    fn known(&self, base: i64) -> Option<u64> {
+        let mut known = self.state.segments.iter();
+        known.find(|(known, _)| *known == base).map(|(_, written)| *written)
+    }
+
+    /// Those of the segment that was appended to when the checkpoint was written. If it was left
+    /// for another without a frame more, bytes of a refused group may be behind its end.
+    fn left(&self, base: i64) -> Option<u64> {
+        self.known(base).filter(|_| base == self.unsealed)
+    }
+
     fn cut_segment(
         &mut self,
         disk: &Arc<dyn Disk>,
@@ -264,12 +278,9 @@ impl Recovering {
         let path = log_path(&stem(dir, base));
         let is_active = base == self.state.segment;
         let named = self.named.get(&base).copied();
-        let known = self.state.segments.iter().find(|(known, _)| *known == base);
-        let known = known.map(|(_, written)| *written);
-        // What was appended to when the checkpoint was written, and was left for another segment
-        // without a frame more, may have bytes of a refused group behind its end.
-        let left = known.filter(|_| base == self.unsealed);
-        let committed = named.or(is_active.then_some(self.state.position)).or(left);
+        let known = self.known(base);
+        let committed =
+            named.or(is_active.then_some(self.state.position)).or_else(|| self.left(base));
         let file = disk.open(&path, Mode::Write)?;
         let length = file.len()?;
         let size = committed.unwrap_or(length);

@@ -44,10 +44,11 @@ async fn a_start_over_many_tables_takes_little_memory_on_mariadb() {
 /// The long form only: what they would show otherwise the others do.
 #[tokio::test]
 async fn a_start_over_many_tables_takes_little_memory_on_other_releases() {
-    if asked().is_some() {
-        start_and_restart(private_mysql_56(ECONOMIES), 10).await;
-        start_and_restart(private_newest_mariadb(ECONOMIES), 10).await;
+    if asked().is_none() {
+        return say("NOT RUN: other releases are for the long form, SLUICE_TABLES");
     }
+    start_and_restart(private_mysql_56(ECONOMIES), 10).await;
+    start_and_restart(private_newest_mariadb(ECONOMIES), 10).await;
 }
 
 fn asked() -> Option<usize> {

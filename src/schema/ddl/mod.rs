@@ -41,7 +41,7 @@ pub(crate) struct Dialect {
     pub(crate) version: u32,
     /// As status variable 1 of a QUERY event has it.
     pub(crate) sql_mode: u64,
-    /// Whether U+00A0 is a blank: [`Charset::has_wide_blank`] of the client's.
+    /// Whether U+00A0 is a blank: [`crate::change::Charset::has_wide_blank`] of the client's.
     pub(crate) wide_blank: bool,
 }
 

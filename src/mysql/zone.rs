@@ -20,6 +20,10 @@ use crate::change::{Flavor, ServerZone};
 /// back to where they were are not seen; no zone ever had one.
 const STEP: u32 = 7 * 24 * 3600;
 
+/// The first moment of a TIMESTAMP. The one before is no TIMESTAMP (it stands for the zero date), and
+/// newer MariaDB has no local time for it.
+const BEGIN: u32 = 1;
+
 /// The last moments of a TIMESTAMP: of 32 bits with a sign, and without (MariaDB 11.5 and later).
 const ENDS: [u32; 2] = [i32::MAX as u32, u32::MAX];
 
@@ -76,14 +80,15 @@ fn known(moments: &[u32], offsets: &[Option<i32>]) -> Option<Vec<(u32, i32)>> {
 fn moments(probe: &Probe) -> Vec<u32> {
     // `+08:00` is the same at each.
     if probe.variable("time_zone").is_some_and(|zone| zone.starts_with(['+', '-'])) {
-        return vec![0];
+        return vec![BEGIN];
     }
     let ends: &[u32] = match probe.flavor {
         Flavor::MySql => &ENDS[..1],
         Flavor::MariaDb => &ENDS,
     };
     let last = ends.last().copied().unwrap_or(u32::MAX);
-    let mut moments: Vec<u32> = (0..=last).step_by(STEP as usize).chain(ends.to_vec()).collect();
+    let mut moments: Vec<u32> =
+        (BEGIN..=last).step_by(STEP as usize).chain(ends.to_vec()).collect();
     moments.sort_unstable();
     moments
 }

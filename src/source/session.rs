@@ -101,6 +101,12 @@ impl Source {
         let probe = Probe::read(&mut session).await?;
         // What it warns of is said when the dump begins, right behind this.
         check::require(&mut session, &probe, &settings).await?;
+        // Before the begin is resolved: what fails behind that has it resolved anew, at a later end.
+        let time_zone = if settings.asks_zone {
+            Some(mysql::server_zone(&mut session, &probe).await?)
+        } else {
+            None
+        };
         let mut schema = Schema::new(server(&probe), settings.adopt);
         let lossy = match &before.position {
             Some(position) if settings.failover.accept_lost => {
@@ -158,11 +164,6 @@ impl Source {
             (first.position, Some(append))
         };
         let (reached, append) = first;
-        let time_zone = if settings.asks_zone {
-            Some(mysql::server_zone(&mut session, &probe).await?)
-        } else {
-            None
-        };
         session.close().await;
         let held = Held::at(&reached, before.held);
         let (hints, progress) = (Vec::new(), Arc::new(Progress::default()));

@@ -156,8 +156,8 @@ async fn probe(
         {
             say(&format!("warning: {}", at(&errant(&first.address(), &gtids))))?;
         }
-        if settings.asks_zone {
-            let zone = source::zone(settings).await?.at(clock::now_seconds());
+        if let Some(zone) = source::zone(settings).await? {
+            let zone = zone.at(clock::now_seconds());
             say(&at(&format!("TIMESTAMP values are written in its time zone, {zone}")))?;
         }
     }

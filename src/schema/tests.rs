@@ -18,17 +18,20 @@ fn at(offset: u64) -> EventPlace {
     EventPlace { file: "binlog.000001".into(), offset, time: 0 }
 }
 
-fn apply(schema: &mut Schema, offset: u64, text: &str) -> Applied {
-    let place = at(offset);
-    schema.apply(&Statement {
+fn statement<'a>(text: &'a str, place: &'a EventPlace) -> Statement<'a> {
+    Statement {
         text,
         schema: "d",
         sql_mode: 0,
         client: None,
         server_collation: None,
         error_code: 0,
-        place: &place,
-    })
+        place,
+    }
+}
+
+fn apply(schema: &mut Schema, offset: u64, text: &str) -> Applied {
+    schema.apply(&statement(text, &at(offset)))
 }
 
 /// A history that knows the database, so that text columns have a character set.
@@ -384,17 +387,7 @@ fn a_broken_record_is_named() {
 
 /// What a session's statement leaves of its reading.
 fn of_session(schema: &mut Schema, flagged: bool, text: &str) -> Vec<String> {
-    let place = at(10);
-    let statement = Statement {
-        text,
-        schema: "d",
-        sql_mode: 0,
-        client: None,
-        server_collation: None,
-        error_code: 0,
-        place: &place,
-    };
-    let mut reading = schema.reading(&statement);
+    let mut reading = schema.reading(&statement(text, &at(10)));
     let session = SessionOf { server: 1, thread: 7 };
     schema.take_out_temporary(session, flagged, &mut reading);
     reading.tables.iter().map(|name| name.table.to_string()).collect()

@@ -36,13 +36,16 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
-/// The server's own time zone.
-pub async fn zone(settings: &Settings) -> Result<ServerZone, Error> {
+/// The server's own time zone, where values are written in it.
+pub async fn zone(settings: &Settings) -> Result<Option<ServerZone>, Error> {
+    if !settings.asks_zone {
+        return Ok(None);
+    }
     let mut session = Session::connect(&settings.endpoint).await?;
     let probe = Probe::read(&mut session).await?;
     let zone = mysql::server_zone(&mut session, &probe).await?;
     session.close().await;
-    Ok(zone)
+    Ok(Some(zone))
 }
 
 /// Fails with all errors at once; else what there is to be warned of.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Error, Settings};
 use crate::binlog::{EventType, FormatDescription, RowsEvent, TableMap, json};
-use crate::change::{EventPlace, FileName, KeptEvent, RowsChange, ServerZone, Table};
+use crate::change::{EventPlace, FileName, KeptEvent, RowsChange, Table};
 use crate::mysql::probe::Probe;
 use crate::mysql::{self, Scan, Session};
 use crate::schema::{self, Origin, Schema};
@@ -27,18 +27,6 @@ impl<'a> Kept<'a> {
     /// Reads events of the source of these settings.
     pub fn new(settings: &'a Settings) -> Self {
         Self { settings, asked: None, last: None }
-    }
-
-    /// The server's own time zone, where values are written in it.
-    pub async fn time_zone(&self) -> Result<Option<ServerZone>, Error> {
-        if !self.settings.asks_zone {
-            return Ok(None);
-        }
-        let mut session = Session::connect(&self.settings.endpoint).await?;
-        let probe = Probe::read(&mut session).await?;
-        let zone = mysql::server_zone(&mut session, &probe).await?;
-        session.close().await;
-        Ok(Some(zone))
     }
 
     /// The event at `place`, of `size` bytes, read again from the source's binlog; none if

@@ -95,7 +95,7 @@ impl Source {
     /// instance's life. [`Source::survey`] follows, and then [`Source::run`].
     pub async fn prepare(
         settings: Settings,
-        before: Before,
+        mut before: Before,
     ) -> Result<(Self, Option<FirstAppend>), Error> {
         let mut session = Session::connect(&settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
@@ -108,64 +108,16 @@ impl Source {
             None
         };
         let mut schema = Schema::new(server(&probe), settings.adopt);
-        let lossy = match &before.position {
-            Some(position) if settings.failover.accept_lost => {
-                failover::accepted(&mut session, &probe, position).await?
-            }
-            Some(_) | None => None,
-        };
-        let moved = match &before.position {
-            Some(position) if is_elsewhere(position, &probe) => {
-                trail::find(&settings, &mut session, &probe, position).await?
-            }
-            Some(_) | None => None,
-        };
-        let told = before.position.as_ref().and_then(|position| position.lost.clone());
-        let first = if let (Some(new), Some(old)) = (moved, &before.position) {
-            schema.restore(before.history);
-            let place = Place { file: Arc::clone(&old.file), offset: old.offset };
-            schema.reconnected(server(&probe), &old.server_uuid, &place);
-            let append = FirstAppend { position: new.clone(), state: schema.commit()?, lost: None };
-            (new, Some(append))
-        } else if let Some(position) = lossy {
-            // What is known of tables may be of what was lost.
-            schema.restore(before.history);
-            schema.forget();
-            let mut lost = position.lost.as_ref().map(|lost| lost.gtids.clone());
-            if let (Some(lost), Some(told)) = (&mut lost, told) {
-                lost.subtract(&told.gtids);
-            }
-            let append = FirstAppend { position: position.clone(), state: schema.commit()?, lost };
-            (position, Some(append))
-        } else if let Some(position) = before.position {
-            schema.restore(before.history);
-            tracing::info!(%position, "goes on behind the committed position");
-            // Of a place that somebody named nothing is known, nor of the tables there.
-            let is_named = position.server_uuid.is_empty();
-            let position = start::complete(&settings, &mut session, &probe, position).await?;
-            if is_named {
-                schema.set_to_be_surveyed(true);
-                let append =
-                    FirstAppend { position: position.clone(), state: schema.commit()?, lost: None };
-                (position, Some(append))
-            } else {
-                (position, None)
-            }
+        let held = std::mem::take(&mut before.held);
+        let begin = begin(&settings, (&mut session, &probe), &mut schema, before).await?;
+        let Begin { position: reached, is_new, lost } = begin;
+        let append = if is_new {
+            Some(FirstAppend { position: reached.clone(), state: schema.commit()?, lost })
         } else {
-            let meta_dat = before.meta_dat.as_ref();
-            let first = start::first(&settings, &mut session, &probe, meta_dat).await?;
-            tracing::warn!("{}", first.note);
-            schema.set_to_be_surveyed(true);
-            let append = FirstAppend {
-                position: first.position.clone(),
-                state: schema.commit()?,
-                lost: None,
-            };
-            (first.position, Some(append))
+            None
         };
-        let (reached, append) = first;
         session.close().await;
-        let held = Held::at(&reached, before.held);
+        let held = Held::at(&reached, held);
         let (hints, progress) = (Vec::new(), Arc::new(Progress::default()));
         let surveying = None;
         let new = Self { settings, schema, reached, held, hints, progress, time_zone, surveying };
@@ -369,6 +321,64 @@ impl Source {
         };
         Ok(Joined { dump, begin, session, tracker, checksums, version, has_gtids })
     }
+}
+
+/// Where a source begins.
+struct Begin {
+    position: MySqlPosition,
+    /// It has to be made durable before the first run.
+    is_new: bool,
+    /// As [`FirstAppend::lost`].
+    lost: Option<GtidSet>,
+}
+
+/// Finds the begin, on the server that is connected: behind what was committed, or for the first
+/// time. `schema` is left as it is there.
+async fn begin(
+    settings: &Settings,
+    (session, probe): (&mut Session, &Probe),
+    schema: &mut Schema,
+    before: Before,
+) -> Result<Begin, Error> {
+    let Some(old) = before.position else {
+        let first = start::first(settings, session, probe, before.meta_dat.as_ref()).await?;
+        tracing::warn!("{}", first.note);
+        schema.set_to_be_surveyed(true);
+        return Ok(Begin { position: first.position, is_new: true, lost: None });
+    };
+    let lossy = if settings.failover.accept_lost {
+        failover::accepted(session, probe, &old).await?
+    } else {
+        None
+    };
+    let moved = if is_elsewhere(&old, probe) {
+        trail::find(settings, session, probe, &old).await?
+    } else {
+        None
+    };
+    schema.restore(before.history);
+    if let Some(position) = moved {
+        let place = Place { file: Arc::clone(&old.file), offset: old.offset };
+        schema.reconnected(server(probe), &old.server_uuid, &place);
+        return Ok(Begin { position, is_new: true, lost: None });
+    }
+    if let Some(position) = lossy {
+        // What is known of tables may be of what was lost.
+        schema.forget();
+        let mut lost = position.lost.as_ref().map(|lost| lost.gtids.clone());
+        if let (Some(lost), Some(told)) = (&mut lost, &old.lost) {
+            lost.subtract(&told.gtids);
+        }
+        return Ok(Begin { position, is_new: true, lost });
+    }
+    tracing::info!(position = %old, "goes on behind the committed position");
+    // Of a place that somebody named nothing is known, nor of the tables there.
+    let is_named = old.server_uuid.is_empty();
+    let position = start::complete(settings, session, probe, old).await?;
+    if is_named {
+        schema.set_to_be_surveyed(true);
+    }
+    Ok(Begin { position, is_new: is_named, lost: None })
 }
 
 /// Asks now and then how long the server keeps what is still needed. A server that does not

@@ -161,7 +161,7 @@ async fn publish<S: Sink>(
     let name = parked.name();
     let mut kept = Kept::new(&plan.source);
     let mut publication = plan.publication.clone();
-    if let Some(zone) = kept.time_zone().await? {
+    if let Some(zone) = source::zone(&plan.source).await? {
         publication.format.zone = Zone::of_changes(&zone.changes);
     }
     let mut encoder = Encoder::late(publication, sink.limits());

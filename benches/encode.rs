@@ -114,6 +114,7 @@ fn event(columns: &[Sample], kind: RowsKind, rows: usize) -> RowsChange {
         name: TableName::new("bench", "t"),
         columns: columns.iter().map(|sample| sample.column.clone()).collect(),
         primary_key: vec![0],
+        hidden: 0,
     });
     let all = || ColumnSet(Bytes::from(vec![0xff; columns.len().div_ceil(8)]));
     let mut images = Vec::new();

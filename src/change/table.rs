@@ -43,4 +43,7 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Indexes into `columns` of the primary key, ascending (column order, not key order).
     pub primary_key: Vec<usize>,
+    /// How many of the last columns are the server's own, which only row images have: no
+    /// message has them.
+    pub hidden: usize,
 }

@@ -27,8 +27,8 @@ impl FieldFilter {
         if errors.is_empty() { Ok(filter) } else { Err(errors) }
     }
 
-    /// Indexes of the columns that are left of `table`, ascending. Where a white list
-    /// names the table, the black one does not count.
+    /// Indexes of the columns that are left of `table`, ascending, without the server's own. Where
+    /// a white list names the table, the black one does not count.
     pub fn columns(&self, table: &Table) -> Vec<usize> {
         let TableName { schema, table: name } = &table.name;
         let key = format!("{schema}.{name}").to_uppercase();
@@ -41,7 +41,8 @@ impl FieldFilter {
             let name = name.to_uppercase();
             list.contains(&name)
         };
-        let columns = table.columns.iter().enumerate();
+        let shown = table.columns.len().saturating_sub(table.hidden);
+        let columns = table.columns.iter().take(shown).enumerate();
         columns.filter(|(_, column)| listed(&column.name) == keep).map(|(place, _)| place).collect()
     }
 }

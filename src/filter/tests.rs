@@ -99,6 +99,7 @@ fn columns(white: &str, black: &str) -> Vec<usize> {
         name: TableName::new("Shop", "orders"),
         columns: ["id", "Name", "price"].map(column).to_vec(),
         primary_key: vec![0],
+        hidden: 0,
     };
     FieldFilter::new(white, black).unwrap().columns(&table)
 }

@@ -35,6 +35,7 @@ fn table(schema: &str, name: &str, columns: &[&str], key: &[&str]) -> Table {
         name: TableName::new(schema, name),
         columns: columns.iter().map(column).collect(),
         primary_key: key.iter().map(place).collect(),
+        hidden: 0,
     }
 }
 

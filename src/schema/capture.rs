@@ -17,7 +17,7 @@ use crate::binlog::{AlterPhase, EventHeader, EventType, GtidEvent, Query};
 use crate::change::TableName;
 use crate::mysql::{self, Row, Scan, Session, identifier, probe, quote};
 
-use super::ddl::canonical;
+use super::ddl::{Dialect, canonical};
 use super::model::{ColumnDefinition, Counter, Definition};
 use super::{Origin, Place};
 
@@ -101,11 +101,12 @@ pub(crate) fn is_busy(error: &mysql::Error) -> bool {
 
 /// Some tables of a database. What is not found is not there, or was locked for too long. Whether
 /// they have partitions MariaDB finds out by opening them, at 4 ms each: only MySQL wants to know.
+/// What other unique keys they have matters of MariaDB only.
 pub(crate) async fn tables(
     session: &mut Session,
     schema: &str,
     names: &[Box<str>],
-    asks_partitions: bool,
+    dialect: &Dialect,
 ) -> Result<HashMap<TableName, Definition>, mysql::Error> {
     let which = match names {
         // MariaDB goes to the table directly only for `=`.
@@ -118,7 +119,7 @@ pub(crate) async fn tables(
     let schema: Arc<str> = Arc::from(schema);
     let name = |row: &Row| Some(TableName::new(Arc::clone(&schema), row.text("t")?));
     let mut found = HashMap::new();
-    let options = if asks_partitions { ", create_options AS o" } else { "" };
+    let options = if dialect.generates_keys() { ", create_options AS o" } else { "" };
     let ask = format!(
         "SELECT table_name AS t, table_collation AS c, table_type AS k, engine AS e\
          {options} FROM information_schema.tables WHERE {which} AND table_type NOT LIKE '%VIEW'"
@@ -160,13 +161,19 @@ pub(crate) async fn tables(
         }
     };
     session.stream(&ask, take).await?;
+    let keys = if dialect.is_mariadb() { "non_unique = 0" } else { "index_name = 'PRIMARY'" };
     let ask = format!(
-        "SELECT table_name AS t, column_name AS n FROM information_schema.statistics \
-         WHERE {which} AND index_name = 'PRIMARY' ORDER BY table_name, seq_in_index"
+        "SELECT table_name AS t, column_name AS n, index_name = 'PRIMARY' AS p, seq_in_index AS s \
+         FROM information_schema.statistics \
+         WHERE {which} AND {keys} ORDER BY table_name, seq_in_index"
     );
     let take = |row: &Row| {
         let Some(definition) = name(row).and_then(|name| found.get_mut(&name)) else { return };
-        definition.primary_key.extend(row.text("n").map(str::to_owned));
+        if row.number("p") == Some(1) {
+            definition.primary_key.extend(row.text("n").map(str::to_owned));
+        } else if row.number("s") == Some(1) {
+            definition.uniques += 1;
+        }
     };
     session.stream(&ask, take).await?;
     // A table that was made or locked between the three readings.

@@ -59,7 +59,13 @@ mod tests {
         let table = |number: usize| {
             let version = TableVersion(number as u64);
             let name = TableName::new("d", number.to_string());
-            Arc::new(Table { version, name, columns: Vec::new(), primary_key: Vec::new() })
+            Arc::new(Table {
+                version,
+                name,
+                columns: Vec::new(),
+                primary_key: Vec::new(),
+                hidden: 0,
+            })
         };
         let mut made = Made::default();
         let used = table(0);

@@ -102,9 +102,10 @@ pub(crate) fn read_by(map: &TableMap, definition: Option<&[u8]>) -> Result<Arc<T
         Some(definition) => table::from_definition(map, definition),
         None => return Err("its definition was not known".to_owned()),
     };
-    let Parts { columns, primary_key, .. } = parts.map_err(|mismatch| mismatch.to_string())?;
+    let Parts { columns, primary_key, hidden, .. } =
+        parts.map_err(|mismatch| mismatch.to_string())?;
     let version = TableVersion(VERSIONS.fetch_add(1, Ordering::Relaxed));
-    Ok(Arc::new(Table { version, name: map.name.clone(), columns, primary_key }))
+    Ok(Arc::new(Table { version, name: map.name.clone(), columns, primary_key, hidden }))
 }
 
 impl Schema {
@@ -242,6 +243,7 @@ impl Schema {
         if let Some(made) = self.made.get(name)
             && made.columns == parts.columns
             && made.primary_key == parts.primary_key
+            && made.hidden == parts.hidden
         {
             return made;
         }
@@ -249,8 +251,8 @@ impl Schema {
         if parts.derived {
             tracing::warn!(table = %name, "no definition agrees with the binlog's metadata: mysqlType is derived from it");
         }
-        let Parts { columns, primary_key, .. } = parts;
-        let made = Arc::new(Table { version, name: name.clone(), columns, primary_key });
+        let Parts { columns, primary_key, hidden, .. } = parts;
+        let made = Arc::new(Table { version, name: name.clone(), columns, primary_key, hidden });
         self.made.insert(&made);
         made
     }
@@ -261,8 +263,8 @@ impl Schema {
         // What the binlog has of the table up to `lo` has to be in what is read.
         capture::settle(session, name).await?;
         let table = [Box::from(&*name.table)];
-        let asks_partitions = self.dialect(0, None).generates_keys();
-        let found = capture::tables(session, &name.schema, &table, asks_partitions).await?;
+        let dialect = self.dialect(0, None);
+        let found = capture::tables(session, &name.schema, &table, &dialect).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let definition = found.into_values().next();
         let read = definition.map(|definition| self.read(definition, lo, hi));

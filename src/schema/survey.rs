@@ -211,8 +211,8 @@ impl Schema {
             return Ok(false);
         };
         let begun = Instant::now();
-        let asks_partitions = self.dialect(0, None).generates_keys();
-        let tables = capture::tables(session, &schema, &names, asks_partitions).await?;
+        let dialect = self.dialect(0, None);
+        let tables = capture::tables(session, &schema, &names, &dialect).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let mut missing = names.clone();
         missing.retain(|name| !tables.contains_key(&TableName::new(&*schema, &**name)));

@@ -7,6 +7,8 @@
 //! gives all, after each column was compared with the wire: count, type, length, sign,
 //! character set, as far as the wire tells them.
 //!
+//! Hidden columns of MariaDB, which end its rows, are in no definition: see [`ROW_HASH`].
+//!
 //! [`Table`]: crate::change::Table
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -20,6 +22,8 @@ use super::model::{ColumnDefinition, Definition, quoted, same};
 pub(crate) struct Parts {
     pub(crate) columns: Vec<Column>,
     pub(crate) primary_key: Vec<usize>,
+    /// How many of the last columns no definition has.
+    pub(crate) hidden: usize,
     /// Types' texts had to be derived from the wire.
     pub(crate) derived: bool,
 }
@@ -37,6 +41,34 @@ pub(crate) enum Mismatch {
     Wire(#[from] binlog::Error),
 }
 
+/// MariaDB keeps hashes of values that are too long for an index of theirs, in a column for each
+/// such UNIQUE key: `BIGINT UNSIGNED`, behind all others, named by this and a number that no other
+/// column has (`add_hash_field`, sql/sql_table.cc). Which keys need one depends on the engine, the
+/// page size and character sets: rows tell, a definition only how many there can be.
+const ROW_HASH: &str = "DB_ROW_HASH_";
+
+/// Whether a column may be a hash, by what the wire tells.
+fn may_be_hash(wire: &WireColumn) -> bool {
+    let is_numbered = |name: &String| {
+        let number = name.strip_prefix(ROW_HASH);
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    // MySQL tells of each column whether it is visible.
+    wire.code == binlog::code::LONGLONG
+        && wire.unsigned != Some(false)
+        && wire.visible.is_none()
+        && wire.name.as_ref().is_none_or(is_numbered)
+}
+
+fn hash(number: usize) -> Column {
+    Column {
+        name: format!("{ROW_HASH}{number}"),
+        mysql_type: "bigint unsigned".to_owned(),
+        kind: ColumnType::LongLong { unsigned: true },
+        labels: Vec::new(),
+    }
+}
+
 /// Whether the map alone says how rows are to be read.
 pub(crate) fn is_full(map: &TableMap) -> bool {
     !map.columns.is_empty() && map.columns.iter().all(|column| column.name.is_some())
@@ -46,9 +78,16 @@ pub(crate) fn is_full(map: &TableMap) -> bool {
 pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Result<Parts, Mismatch> {
     let definition = definition.map(Definition::of_rows);
     let definition = definition.as_deref();
+    let is_defined = |wire: &WireColumn| {
+        let columns = definition.into_iter().flat_map(|definition| &definition.columns);
+        wire.name.as_ref().is_some_and(|name| columns.into_iter().any(|one| same(&one.name, name)))
+    };
+    let is_hash = |wire: &&WireColumn| may_be_hash(wire) && !is_defined(wire);
+    let hidden = map.columns.iter().rev().take_while(is_hash).count();
+    let visible = map.columns.len() - hidden;
     let mut derived = false;
     let mut columns = Vec::with_capacity(map.columns.len());
-    for (place, wire) in map.columns.iter().enumerate() {
+    for (place, wire) in map.columns.iter().take(visible).enumerate() {
         let name = wire.name.clone().unwrap_or_default();
         let charset = wire.charset()?;
         let kind =
@@ -68,12 +107,13 @@ pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Resul
     // Of a table without a primary key, the server's metadata names its first unique key that
     // allows no NULL instead (`prepare_share`, sql/dd_table_share.cc): only a definition tells.
     let is_unique_key = definition.is_some_and(|definition| {
-        !derived && definition.columns.len() == columns.len() && definition.primary_key.is_empty()
+        !derived && definition.columns.len() == visible && definition.primary_key.is_empty()
     });
     let named = if is_unique_key { &[][..] } else { &map.primary_key };
     let mut primary_key: Vec<_> = named.iter().map(|key| key.column).collect();
     primary_key.sort_unstable();
-    Ok(Parts { columns, primary_key, derived })
+    columns.extend((1..=hidden).map(hash));
+    Ok(Parts { columns, primary_key, hidden, derived })
 }
 
 /// A type that the wire does not tell from BINARY.
@@ -102,7 +142,15 @@ pub(crate) fn default_of_metadata(map: &TableMap, definition: &Definition) -> Op
 /// Joins a map that says little and a definition, which must agree.
 pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result<Parts, Mismatch> {
     let definition = definition.of_rows();
-    if definition.columns.len() != map.columns.len() {
+    let behind = map.columns.get(definition.columns.len()..).unwrap_or_default();
+    let hidden = if u32::try_from(behind.len()).is_ok_and(|count| count <= definition.uniques)
+        && behind.iter().all(may_be_hash)
+    {
+        behind.len()
+    } else {
+        0
+    };
+    if definition.columns.len() + hidden != map.columns.len() {
         return Err(Mismatch::Count {
             definition: definition.columns.len(),
             wire: map.columns.len(),
@@ -122,7 +170,8 @@ pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result
     let in_key = |name: &str| definition.primary_key.iter().any(|key| same(key, name));
     let places = columns.iter().enumerate().filter(|(_, column)| in_key(&column.name));
     let primary_key = places.map(|(place, _)| place).collect();
-    Ok(Parts { columns, primary_key, derived: false })
+    columns.extend((1..=hidden).map(hash));
+    Ok(Parts { columns, primary_key, hidden, derived: false })
 }
 
 /// Sign and character set, the wire's where it tells them.

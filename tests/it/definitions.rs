@@ -200,7 +200,7 @@ fn database(case: &Case) -> String {
 }
 
 /// The end of the server's binlog.
-async fn here(server: &Server) -> (String, u64) {
+pub(super) async fn here(server: &Server) -> (String, u64) {
     let mut source = server.connect().await;
     let status = match server.flavor {
         Flavor::MySql => "SHOW BINARY LOG STATUS",
@@ -211,7 +211,7 @@ async fn here(server: &Server) -> (String, u64) {
 }
 
 /// An instance that begins there, with rows in one topic.
-fn from(
+pub(super) fn from(
     server: &Server,
     (file, offset): &(String, u64),
     filter: &str,

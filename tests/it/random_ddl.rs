@@ -283,7 +283,9 @@ impl<'a> Run<'a> {
         text: &str,
         when: &str,
     ) {
-        let mut expected = Definition { partitioned: found.partitioned, ..expected.clone() };
+        let expected = Definition { partitioned: found.partitioned, ..expected.clone() };
+        let is_mariadb = self.server.flavor == Flavor::MariaDb;
+        let mut expected = follow::with_uniques_of(found, expected, is_mariadb);
         if found.engine.as_deref().is_none_or(|engine| engine == "?") {
             expected.engine.clone_from(&found.engine);
         }

@@ -30,7 +30,7 @@ pub(super) fn column(name: &str, mysql_type: &str, kind: ColumnType) -> Column {
 
 pub(super) fn table(columns: Vec<Column>, primary_key: Vec<usize>) -> Arc<Table> {
     let name = TableName::new("db", "t");
-    Arc::new(Table { version: TableVersion(1), name, columns, primary_key })
+    Arc::new(Table { version: TableVersion(1), name, columns, primary_key, hidden: 0 })
 }
 
 /// The bytes of a VARCHAR with a length of two bytes.

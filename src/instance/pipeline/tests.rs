@@ -359,6 +359,7 @@ fn row(images: &'static [u8]) -> Change {
             name: TableName::new("db", "t"),
             columns: vec![column],
             primary_key: Vec::new(),
+            hidden: 0,
         }),
         columns: ColumnSet(Bytes::from_static(&[1])),
         after_columns: None,

@@ -281,6 +281,10 @@ impl Reader<'_> {
                     alteration.primary_key = Some(columns);
                     return (Ok(()), Some(StatementKind::CreateIndex));
                 }
+                Some(Key::Unique) => {
+                    alteration.uniques += 1;
+                    return (Ok(()), Some(StatementKind::CreateIndex));
+                }
                 Some(Key::Index) => return (Ok(()), Some(StatementKind::CreateIndex)),
                 // Canal takes no notice of these: the next clause names the statement.
                 Some(Key::Constraint) => return (Ok(()), None),
@@ -307,6 +311,7 @@ impl Reader<'_> {
         loop {
             match if list { key(&mut self.cursor) } else { None } {
                 Some(Key::Primary(columns)) => alteration.primary_key = Some(columns),
+                Some(Key::Unique) => alteration.uniques += 1,
                 Some(Key::Index | Key::Constraint) => {}
                 Some(Key::SystemPeriod) => return Err(SYSTEM_PERIOD.to_owned()),
                 None => {
@@ -314,6 +319,7 @@ impl Reader<'_> {
                     if column.is_key {
                         alteration.primary_key = Some(vec![column.name.clone()]);
                     }
+                    alteration.uniques += column.uniques;
                     let action = ColumnAction::Add { column, keep };
                     alteration.columns.push(ColumnChange { action, place });
                 }
@@ -371,6 +377,7 @@ impl Reader<'_> {
         if column.is_key {
             alteration.primary_key = Some(vec![column.name.clone()]);
         }
+        alteration.uniques += column.uniques;
         let old = old.unwrap_or_else(|| column.name.clone());
         let action = ColumnAction::Change { old, column, lenient };
         alteration.columns.push(ColumnChange { action, place });

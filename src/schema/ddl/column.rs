@@ -21,7 +21,15 @@ pub(super) fn column(
     let Some((data_type, counts)) = data_type(cursor, dialect) else {
         return Err(format!("the type of column `{name}` is not understood"));
     };
-    let mut column = ColumnText { name, data_type, is_key: false, counts, invisible: false };
+    // SERIAL is unique too.
+    let mut column = ColumnText {
+        name,
+        data_type,
+        is_key: false,
+        uniques: u32::from(counts),
+        counts,
+        invisible: false,
+    };
     match attributes(cursor, &mut column) {
         Some(place) => Ok((column, place)),
         None => Err(format!("the attributes of column `{}` are not understood", column.name)),
@@ -245,15 +253,16 @@ fn attributes(cursor: &mut Cursor<'_>, column: &mut ColumnText) -> Option<Column
             kind.compressed = true;
         } else if cursor.accept(&["unique"]) {
             cursor.accept(&["key"]);
+            column.uniques = 1;
         } else if cursor.accept(&["primary"]) {
             cursor.accept(&["key"]);
             column.is_key = true;
         } else if cursor.accept(&["key"]) {
             column.is_key = true;
-        } else if cursor.accept(&["auto_increment"])
-            || cursor.accept(&["serial", "default", "value"])
-        {
+        } else if cursor.accept(&["auto_increment"]) {
             column.counts = true;
+        } else if cursor.accept(&["serial", "default", "value"]) {
+            (column.counts, column.uniques) = (true, 1);
         } else if cursor.accept(&["invisible"]) {
             column.invisible = true;
         } else if cursor.accept(&["first"]) {

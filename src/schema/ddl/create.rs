@@ -6,7 +6,8 @@ use crate::change::{StatementKind, TableName};
 use super::Reader;
 use super::column::{charset, choose, column};
 use super::effect::{
-    Base, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable, Versioning,
+    Alteration, Base, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable,
+    Versioning,
 };
 use super::key::{Key, key};
 use super::token::Token;
@@ -34,11 +35,12 @@ impl Reader<'_> {
         if self.cursor.accept(&["temporary"]) {
             return self.create_temporary();
         }
+        let is_unique = self.cursor.is_word("unique");
         while self.cursor.accept_any(MODIFIERS) {}
         if self.cursor.accept(&["table"]) {
             self.create_table();
         } else if self.cursor.accept(&["index"]) {
-            self.create_index();
+            self.create_index(is_unique);
         } else if self.cursor.accept_any(&["database", "schema"]) {
             self.create_database();
         } else if self.cursor.accept(&["sequence"]) {
@@ -89,7 +91,8 @@ impl Reader<'_> {
         chosen
     }
 
-    fn create_index(&mut self) {
+    /// Only MariaDB's unique ones may change what rows have.
+    fn create_index(&mut self, is_unique: bool) {
         self.cursor.accept(&["if", "not", "exists"]);
         while self.cursor.peek().is_some() && !self.cursor.is_word("on") {
             self.cursor.next();
@@ -98,6 +101,10 @@ impl Reader<'_> {
         if let Some(name) = self.table_name() {
             self.publish(StatementKind::CreateIndex, &name);
             self.concern(&name);
+            if is_unique && self.dialect.is_mariadb() {
+                let alteration = Alteration { uniques: 1, ..Alteration::default() };
+                self.effect(Effect::AlterTable { name, lenient: false, alteration });
+            }
         }
     }
 
@@ -124,7 +131,7 @@ impl Reader<'_> {
         if self.cursor.accept(&["like"]) {
             return like(self.table_name());
         }
-        let (columns, primary_key) = match self.elements() {
+        let (columns, primary_key, uniques) = match self.elements() {
             Ok(elements) => elements,
             Err(why) => return Body::Unknown(why),
         };
@@ -143,18 +150,21 @@ impl Reader<'_> {
             {
                 Body::Unknown("in sql_mode ORACLE its text lacks its character set".to_owned())
             }
-            Some(options) => Body::Columns { columns, primary_key, options },
+            Some(options) => Body::Columns { columns, primary_key, uniques, options },
             None => from_query(),
         }
     }
 
-    /// The list in parentheses, up to and with the closing one; or what of it is not understood.
-    fn elements(&mut self) -> Result<(Vec<ColumnText>, Vec<String>), String> {
+    /// The list in parentheses, up to and with the closing one: columns, primary key, how many
+    /// other unique keys; or what of it is not understood.
+    fn elements(&mut self) -> Result<(Vec<ColumnText>, Vec<String>, u32), String> {
         let mut columns = Vec::new();
         let mut primary_key = Vec::new();
+        let mut uniques = 0;
         loop {
             match key(&mut self.cursor) {
                 Some(Key::Primary(names)) => primary_key = names,
+                Some(Key::Unique) => uniques += 1,
                 Some(Key::Index | Key::Constraint) => {}
                 // Its columns become part of the key by rules of the server's own.
                 Some(Key::SystemPeriod) => return Err(SYSTEM_PERIOD.to_owned()),
@@ -163,11 +173,12 @@ impl Reader<'_> {
                     if column.is_key {
                         primary_key = vec![column.name.clone()];
                     }
+                    uniques += column.uniques;
                     columns.push(column);
                 }
             }
             if self.cursor.accept_symbol(')') {
-                return Ok((columns, primary_key));
+                return Ok((columns, primary_key, uniques));
             }
             if !self.cursor.accept_symbol(',') {
                 return Err(format!("`{}` is not understood", self.cursor.shown_clause()));

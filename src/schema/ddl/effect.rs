@@ -95,7 +95,13 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     /// The list of the statement.
-    Columns { columns: Vec<ColumnText>, primary_key: Vec<String>, options: TableOptions },
+    Columns {
+        columns: Vec<ColumnText>,
+        primary_key: Vec<String>,
+        /// How many other unique keys.
+        uniques: u32,
+        options: TableOptions,
+    },
     /// LIKE another table.
     Like(TableName),
     /// A SELECT, or what could not be read: why.
@@ -135,6 +141,8 @@ pub(crate) struct Alteration {
     pub(crate) drop_primary_key: bool,
     /// The primary key that comes.
     pub(crate) primary_key: Option<Vec<String>>,
+    /// How many other unique keys come.
+    pub(crate) uniques: u32,
     /// CONVERT TO CHARACTER SET: all text columns.
     pub(crate) convert: Option<CharsetChoice>,
     /// The default for columns to come.
@@ -183,6 +191,8 @@ pub(crate) struct ColumnText {
     pub(crate) data_type: TypeText,
     /// Defined with PRIMARY KEY.
     pub(crate) is_key: bool,
+    /// 1 if it is defined with UNIQUE.
+    pub(crate) uniques: u32,
     /// `AUTO_INCREMENT`.
     pub(crate) counts: bool,
     /// INVISIBLE.

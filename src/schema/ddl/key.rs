@@ -1,4 +1,4 @@
-//! Keys and constraints: of all of them only the primary key is of interest.
+//! Keys and constraints: the primary key by its columns, others that are unique by their number.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use super::cursor::Cursor;
@@ -8,7 +8,9 @@ use super::cursor::Cursor;
 pub(super) enum Key {
     /// PRIMARY KEY, by its columns.
     Primary(Vec<String>),
-    /// INDEX, KEY, UNIQUE, FULLTEXT, SPATIAL, VECTOR.
+    /// UNIQUE.
+    Unique,
+    /// INDEX, KEY, FULLTEXT, SPATIAL, VECTOR.
     Index,
     /// FOREIGN KEY, CHECK, PERIOD.
     Constraint,
@@ -29,7 +31,9 @@ pub(super) fn key(cursor: &mut Cursor<'_>) -> Option<Key> {
     }
     let found = if cursor.accept(&["primary", "key"]) {
         Key::Primary(columns(cursor))
-    } else if cursor.accept_any(&["index", "key", "unique", "fulltext", "spatial"])
+    } else if cursor.accept(&["unique"]) {
+        Key::Unique
+    } else if cursor.accept_any(&["index", "key", "fulltext", "spatial"])
         || cursor.accept(&["vector", "index"])
         || cursor.accept(&["vector", "key"])
     {

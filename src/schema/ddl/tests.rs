@@ -30,7 +30,7 @@ fn describe(effect: &Effect) -> String {
         Effect::DropDatabase { name } => format!("drop database {name}"),
         Effect::CreateTable { name, keep, body } => {
             let body = match body {
-                Body::Columns { columns, primary_key, options } => {
+                Body::Columns { columns, primary_key, uniques, options } => {
                     let columns: Vec<_> = columns.iter().map(column_of).collect();
                     let key = primary_key.join(",");
                     let versioned = match options.versioning {
@@ -38,7 +38,8 @@ fn describe(effect: &Effect) -> String {
                         Versioning::Hidden => " versioned",
                     };
                     let charset = charset_of(&options.charset);
-                    format!("({}) key({key}){charset}{versioned}", columns.join(", "))
+                    let uniques = uniques_of(*uniques);
+                    format!("({}) key({key}){uniques}{charset}{versioned}", columns.join(", "))
                 }
                 Body::Like(other) => format!("like {other}"),
                 Body::Unknown(_) => "?".to_owned(),
@@ -82,10 +83,15 @@ fn alteration_of(alteration: &Alteration) -> String {
     if let Some(key) = &alteration.primary_key {
         said += &format!(" +key({})", key.join(","));
     }
+    said += &uniques_of(alteration.uniques);
     if let Some(charset) = &alteration.convert {
         said += &format!(" convert{}", charset_of(charset));
     }
     said + &charset_of(&alteration.charset)
+}
+
+fn uniques_of(count: u32) -> String {
+    if count == 0 { String::new() } else { format!(" unique({count})") }
 }
 
 fn column_of(column: &ColumnText) -> String {
@@ -117,7 +123,7 @@ const MEANINGS: &[(usize, &[&str])] = &[
     (
         1,
         &[
-            "create d.t (id BigInt(20) unsigned, name VarChar(64) utf8mb4, st Enum(a|b'c), ss Set(x|y), ts Temporal(\"timestamp\")(3), j Json) key(id) utf8mb4",
+            "create d.t (id BigInt(20) unsigned, name VarChar(64) utf8mb4, st Enum(a|b'c), ss Set(x|y), ts Temporal(\"timestamp\")(3), j Json) key(id) unique(1) utf8mb4",
         ],
     ),
     (2, &["alter d.t add c1 Int after id"]),
@@ -164,7 +170,7 @@ const MEANINGS: &[(usize, &[&str])] = &[
     (
         43,
         &[
-            "create d.ty (a TinyInt(1), b MediumInt unsigned, c Double(10,2), d Bit(8), e Year(4), f Text(Medium), g VarBinary(16), h Plain(\"geometry\"), i Plain(\"point\"), k Temporal(\"time\")(6), l VarChar(10) utf8mb3, m Text(Medium), n VarChar(5), o BigInt unsigned) key()",
+            "create d.ty (a TinyInt(1), b MediumInt unsigned, c Double(10,2), d Bit(8), e Year(4), f Text(Medium), g VarBinary(16), h Plain(\"geometry\"), i Plain(\"point\"), k Temporal(\"time\")(6), l VarChar(10) utf8mb3, m Text(Medium), n VarChar(5), o BigInt unsigned) key() unique(1)",
         ],
     ),
     (44, &["create d.v (id Int, e Vector(3)) key(id)"]),
@@ -192,7 +198,7 @@ const MEANINGS: &[(usize, &[&str])] = &[
     (
         61,
         &[
-            "create test._sbtest1_ghc (id BigInt unsigned, last_update Temporal(\"timestamp\"), hint VarChar(64) ascii, value VarChar(4096) ascii) key(id)",
+            "create test._sbtest1_ghc (id BigInt unsigned, last_update Temporal(\"timestamp\"), hint VarChar(64) ascii, value VarChar(4096) ascii) key(id) unique(1)",
         ],
     ),
     (62, &[]),

@@ -63,6 +63,11 @@ impl Definition {
             versioned: self.versioned_by(alteration.versioning)?,
             engine: alteration.engine.clone().or_else(|| self.engine.clone()),
             partitioned: alteration.partitioned.unwrap_or(self.partitioned),
+            uniques: if dialect.is_mariadb() {
+                self.uniques.saturating_add(alteration.uniques)
+            } else {
+                0
+            },
         };
         definition.check()?;
         Ok(definition)

@@ -32,6 +32,16 @@ pub struct Definition {
     /// Whether it has partitions. (Not known of definitions of builds before.)
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partitioned: bool,
+    /// Of MariaDB: how many unique keys it may have besides the primary one, each of which may
+    /// add a hidden column to rows. Those that were dropped may count. (Not known of definitions
+    /// of builds before: 0.)
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uniques: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A column.
@@ -114,6 +124,7 @@ impl Definition {
     pub(crate) fn create(
         columns: &[ColumnText],
         primary_key: &[String],
+        uniques: u32,
         options: &TableOptions,
         database: Option<&str>,
         dialect: &Dialect,
@@ -130,6 +141,7 @@ impl Definition {
             versioned: options.versioning == Versioning::Hidden,
             engine: options.engine.clone(),
             partitioned: options.partitioned,
+            uniques: if dialect.is_mariadb() { uniques } else { 0 },
         };
         definition.check()?;
         Ok(definition)

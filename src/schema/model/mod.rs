@@ -402,11 +402,12 @@ impl Model {
 
     fn create_table(&mut self, name: &TableName, keep: bool, body: &Body, context: &Context<'_>) {
         let new = match body {
-            Body::Columns { columns, primary_key, options } => {
+            Body::Columns { columns, primary_key, uniques, options } => {
                 let database = self.database_charset(&name.schema);
                 let database = database.as_deref();
+                let dialect = context.dialect;
                 let new =
-                    Definition::create(columns, primary_key, options, database, context.dialect);
+                    Definition::create(columns, primary_key, *uniques, options, database, dialect);
                 context.known(new)
             }
             Body::Like(other) => match self.state(other, context) {

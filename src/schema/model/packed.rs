@@ -28,6 +28,7 @@ const CHARSET: u8 = 1;
 const VERSIONED: u8 = 2;
 const ENGINE: u8 = 4;
 const PARTITIONED: u8 = 8;
+const UNIQUES: u8 = 16;
 
 /// Of a column's.
 const TABLES_CHARSET: u8 = 1;
@@ -77,14 +78,18 @@ impl Packer {
     }
 
     fn definition(&mut self, definition: &Definition) {
-        let Definition { columns, primary_key, charset, versioned, engine, partitioned } =
+        let Definition { columns, primary_key, charset, versioned, engine, partitioned, uniques } =
             definition;
         self.flags(&[
             (charset.is_some(), CHARSET),
             (*versioned, VERSIONED),
             (engine.is_some(), ENGINE),
             (*partitioned, PARTITIONED),
+            (*uniques != 0, UNIQUES),
         ]);
+        if *uniques != 0 {
+            self.number(u64::from(*uniques));
+        }
         for text in [charset, engine].into_iter().flatten() {
             self.text(text);
         }
@@ -162,6 +167,7 @@ impl<'a> Unpacker<'a> {
 
     fn definition(&mut self) -> Option<Definition> {
         let flags = self.byte()?;
+        let uniques = if flags & UNIQUES != 0 { u32::try_from(self.number()?).ok()? } else { 0 };
         let charset = if flags & CHARSET != 0 { Some(self.text()?.to_owned()) } else { None };
         let engine = if flags & ENGINE != 0 { Some(self.text()?.to_owned()) } else { None };
         let columns = self.number()?;
@@ -171,7 +177,7 @@ impl<'a> Unpacker<'a> {
         let primary_key =
             (0..key).map(|_| self.text().map(str::to_owned)).collect::<Option<_>>()?;
         let (versioned, partitioned) = (flags & VERSIONED != 0, flags & PARTITIONED != 0);
-        Some(Definition { columns, primary_key, charset, versioned, engine, partitioned })
+        Some(Definition { columns, primary_key, charset, versioned, engine, partitioned, uniques })
     }
 
     fn column(&mut self, of_table: Option<&str>) -> Option<ColumnDefinition> {
@@ -258,12 +264,21 @@ mod tests {
             a_charset(),
             any::<[bool; 2]>(),
             prop::option::of(a_text()),
+            prop_oneof![Just(0), any::<u32>()],
         );
-        parts.prop_map(|(columns, primary_key, charset, [versioned, partitioned], engine)| {
-            let definition =
-                Definition { columns, primary_key, charset, versioned, engine, partitioned };
-            Arc::new(definition)
-        })
+        parts.prop_map(
+            |(columns, primary_key, charset, [versioned, partitioned], engine, uniques)| {
+                Arc::new(Definition {
+                    columns,
+                    primary_key,
+                    charset,
+                    versioned,
+                    engine,
+                    partitioned,
+                    uniques,
+                })
+            },
+        )
     }
 
     fn a_place() -> impl Strategy<Value = Place> {

@@ -20,6 +20,7 @@ fn table(name: &str) -> Arc<Table> {
         name: TableName::new("db", name),
         columns: Vec::new(),
         primary_key: Vec::new(),
+        hidden: 0,
     })
 }
 

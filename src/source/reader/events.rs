@@ -572,7 +572,7 @@ impl Reader<'_> {
 /// A table of which nothing but its name is known.
 fn nameless(name: TableName) -> Arc<Table> {
     let (columns, primary_key) = (Vec::new(), Vec::new());
-    Arc::new(Table { version: TableVersion(0), name, columns, primary_key })
+    Arc::new(Table { version: TableVersion(0), name, columns, primary_key, hidden: 0 })
 }
 
 fn rows_error(table: &Table, place: &EventPlace, reason: String) -> Stop {

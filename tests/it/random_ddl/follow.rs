@@ -221,12 +221,29 @@ pub(crate) async fn definitions(
             counter: extra.contains("auto_increment").then_some(counter),
         });
     }
-    let of = format!("statistics {here} AND index_name = 'PRIMARY'");
-    for row in select("column_name AS n", &of, "seq_in_index").await {
+    let of = format!("statistics {here} AND non_unique = 0");
+    let what = "column_name AS n, index_name AS i, seq_in_index AS q";
+    for row in select(what, &of, "seq_in_index").await {
         let Some(definition) = found.get_mut(&name(&row)) else { continue };
-        definition.primary_key.push(row.text("n").unwrap().to_owned());
+        if row.text("i") != Some("PRIMARY") {
+            definition.uniques += u32::from(row.number("q") == Some(1));
+        } else if let Some(column) = row.text("n") {
+            definition.primary_key.push(column.to_owned());
+        }
     }
     found
+}
+
+/// With as many unique keys as the model counts: of MariaDB at least those that are there, of
+/// MySQL none.
+pub(crate) fn with_uniques_of(
+    found: &Definition,
+    expected: Definition,
+    is_mariadb: bool,
+) -> Definition {
+    let least = if is_mariadb { expected.uniques } else { 0 };
+    assert!(found.uniques >= least && (is_mariadb || found.uniques == 0), "{least}: {found:?}");
+    Definition { uniques: found.uniques, ..expected }
 }
 
 /// Servers before MySQL 8.0.30 and MariaDB 10.6 say `utf8`.

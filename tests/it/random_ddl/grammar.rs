@@ -271,14 +271,11 @@ impl Grammar<'_> {
             if self.once_in(2) {
                 text.push(self.name("key 1"));
             }
-            let primary = may_be_primary || self.is_mariadb();
-            text.extend(words(if primary { "PRIMARY KEY" } else { "UNIQUE KEY" }));
+            text.extend(words(if may_be_primary { "PRIMARY KEY" } else { "UNIQUE KEY" }));
         } else if may_be_primary && self.once_in(2) {
             text.extend(words("PRIMARY KEY"));
         } else {
-            let kinds = ["INDEX", "KEY", "UNIQUE", "UNIQUE INDEX"];
-            let kinds = if self.is_mariadb() { &kinds[..2] } else { &kinds[..] };
-            text.push(self.pick(kinds));
+            text.push(self.pick(&["INDEX", "KEY", "UNIQUE", "UNIQUE INDEX"]));
             if self.once_in(2) {
                 text.push(self.name("i"));
             }
@@ -615,6 +612,9 @@ impl Grammar<'_> {
         let column = self.column_of(&table);
         let mut text = words(if self.once_in(3) { "DROP INDEX" } else { "CREATE INDEX" });
         let drops = text[0] == "DROP";
+        if self.is_mariadb() && !drops && self.once_in(3) {
+            text.insert(1, "UNIQUE".to_owned());
+        }
         text.push(if drops && self.once_in(3) { "`PRIMARY`".to_owned() } else { self.name("i") });
         text.push("ON".to_owned());
         text.extend(self.qualified(&table));

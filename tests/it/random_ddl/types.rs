@@ -286,8 +286,7 @@ fn attribute(grammar: &mut Grammar<'_>, altered: bool) -> Words {
             vec!["COMMENT".to_owned(), text]
         }
         5 => words("INVISIBLE"),
-        // MariaDB adds a hidden column for a UNIQUE of long values, which its rows have.
-        6 if !grammar.is_mariadb() => words("UNIQUE"),
+        6 => words("UNIQUE"),
         7 if !grammar.is_mariadb() => words("COLUMN_FORMAT DEFAULT"),
         8 => words("CHECK ( 1 IN (1, 2) )"),
         9 if grammar.is_mariadb() => words("WITHOUT SYSTEM VERSIONING"),

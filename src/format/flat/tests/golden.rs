@@ -123,6 +123,7 @@ fn change(message: &Value, names: &[String]) -> RowsChange {
         name: TableName::new(word("database"), word("table")),
         columns: columns.collect(),
         primary_key: keys.map(place).collect(),
+        hidden: 0,
     });
     let kind = match word("type") {
         "INSERT" => RowsKind::Insert,

@@ -34,6 +34,45 @@ impl ChecksumAlgorithm {
     }
 }
 
+/// The checksum of an event that comes in pieces.
+#[derive(Debug, Default)]
+pub struct ChecksumOfPieces {
+    covered: crc32fast::Hasher,
+    /// The last bytes that came: the checksum, when no more come.
+    tail: Vec<u8>,
+    received: usize,
+}
+
+impl ChecksumOfPieces {
+    /// Takes the next piece.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.received += bytes.len();
+        if let Some((covered, last)) = bytes.split_last_chunk::<4>() {
+            self.covered.update(&self.tail);
+            self.covered.update(covered);
+            self.tail = last.to_vec();
+            return;
+        }
+        self.tail.extend_from_slice(bytes);
+        let covered = self.tail.len().saturating_sub(4);
+        self.covered.update(self.tail.get(..covered).unwrap_or_default());
+        self.tail.drain(..covered);
+    }
+
+    /// How many bytes came.
+    pub fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Whether all that came ends with its checksum, where events have one.
+    pub fn is_right(self, algorithm: ChecksumAlgorithm) -> bool {
+        match algorithm {
+            ChecksumAlgorithm::Off => true,
+            ChecksumAlgorithm::Crc32 => self.tail == self.covered.finalize().to_le_bytes(),
+        }
+    }
+}
+
 /// Whether the last four bytes of an event are the CRC-32 of the others.
 ///
 /// The server sets the flag "in use" of a format description behind its checksum's back

@@ -40,7 +40,7 @@ mod xa;
 #[cfg(test)]
 mod tests;
 
-pub use checksum::{ChecksumAlgorithm, verify_checksum};
+pub use checksum::{ChecksumAlgorithm, ChecksumOfPieces, verify_checksum};
 pub(crate) use column::code;
 pub use column::column_type;
 pub use control::{FormatDescription, Heartbeat, Rotate};

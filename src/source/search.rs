@@ -6,8 +6,10 @@
 //! earlier end of the same xid there is nothing to look for.
 //!
 //! Always: of an event only the header is looked at, unless it can be about a branch, and of a
-//! compressed transaction no more than its first statement. At a file that was purged meanwhile or
-//! is damaged the search ends: an older branch of the same xid may have ended there. Only a
+//! compressed transaction no more than its first statement; but all of it is held against its
+//! checksum and its size before anything that was seen is believed, since a damaged byte can hide
+//! an XA PREPARE, or make it another's. At a file that was purged meanwhile or is damaged the
+//! search ends: an older branch of the same xid may have ended there. Only a
 //! connection that is lost is an error, and the next search goes on at the file where this one was.
 
 use std::collections::VecDeque;
@@ -20,8 +22,8 @@ use super::assemble::{Verb, XaVerb};
 use super::{Error, Settings};
 use crate::binlog::payload::Inflater;
 use crate::binlog::{
-    self, EventHeader, EventType, FIRST_EVENT, FormatDescription, GtidEvent, HEADER_LENGTH, Query,
-    Tracker, XaPrepare,
+    self, ChecksumOfPieces, EventHeader, EventType, FIRST_EVENT, FormatDescription, GtidEvent,
+    HEADER_LENGTH, Query, Tracker, XaPrepare,
 };
 use crate::change::{EventPlace, FileName, Xid};
 use crate::mysql::replica::{DumpFrom, Incoming, Replica, ReplicaSettings};
@@ -159,7 +161,7 @@ impl Search<'_> {
         loop {
             let done = match dump.next().await? {
                 Incoming::Event(event) => look.event(&event)?,
-                Incoming::Piece { bytes, last } => look.piece(bytes, last)?,
+                Incoming::Piece { bytes, last } => look.piece(&bytes, last)?,
                 Incoming::End => ControlFlow::Break(()),
             };
             if done.is_break() {
@@ -228,9 +230,33 @@ struct Look<'a> {
 /// A compressed transaction that is arriving.
 struct Payload {
     place: u64,
+    size: usize,
+    checksum: ChecksumOfPieces,
     inflater: Inflater,
     /// Its first statement was not the branch's XA START.
     is_another: bool,
+}
+
+impl Payload {
+    fn new(place: u64, size: usize) -> Self {
+        let (checksum, inflater) = (ChecksumOfPieces::default(), Inflater::default());
+        Self { place, size, checksum, inflater, is_another: false }
+    }
+
+    /// All of it came. Of another's the rest was not inflated.
+    fn judge(self, format: &FormatDescription) -> Result<(), Fault> {
+        let received = self.checksum.received();
+        if received != self.size {
+            return Err(Fault::Damage(format!(
+                "a compressed transaction at {} says that it has {} bytes, and has {received}",
+                self.place, self.size
+            )));
+        }
+        if !self.checksum.is_right(format.checksum) {
+            return Err(binlog::Error::Checksum.into());
+        }
+        if self.is_another { Ok(()) } else { Ok(self.inflater.finish()?) }
+    }
 }
 
 impl Look<'_> {
@@ -250,25 +276,26 @@ impl Look<'_> {
         if place >= self.before {
             return Ok(ControlFlow::Break(()));
         }
+        let end = self.format.checksum.strip(event)?.len().max(HEADER_LENGTH);
         if let Some(kind) = Kind::of(header.event_type) {
-            let end = self.format.checksum.strip(event)?.len().max(HEADER_LENGTH);
             self.look_at(kind, &header, &event.slice(HEADER_LENGTH..end), place)?;
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn piece(&mut self, bytes: Bytes, last: bool) -> Result<ControlFlow<()>, Fault> {
+    fn piece(&mut self, bytes: &Bytes, last: bool) -> Result<ControlFlow<()>, Fault> {
         let (mut payload, body) = if let Some(payload) = self.payload.take() {
-            (payload, bytes)
+            (payload, bytes.clone())
         } else {
-            let header = EventHeader::parse(&bytes)?;
+            let header = EventHeader::parse(bytes)?;
             let place = self.tracker.advance(&header)?.offset;
             if place >= self.before {
                 return Ok(ControlFlow::Break(()));
             }
-            let payload = Payload { place, inflater: Inflater::default(), is_another: false };
-            (payload, bytes.slice(HEADER_LENGTH..))
+            let size = header.event_size as usize;
+            (Payload::new(place, size), bytes.slice(HEADER_LENGTH..))
         };
+        payload.checksum.push(bytes);
         if !payload.is_another {
             payload.inflater.push(body);
         }
@@ -281,7 +308,11 @@ impl Look<'_> {
             }
             payload.is_another = self.starting.is_none();
         }
-        self.payload = Some(payload).filter(|_| !last);
+        if last {
+            payload.judge(&self.format)?;
+        } else {
+            self.payload = Some(payload);
+        }
         Ok(ControlFlow::Continue(()))
     }
 

@@ -4,10 +4,11 @@
 //! are the long forms of the others.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{private_mysql, run};
-use crate::harness::{Random, Record, Sluice, say, topics};
+use crate::harness::{Random, Record, Sluice, say, topics, wait_for};
 
 const MIB: u64 = 1 << 20;
 
@@ -75,6 +76,63 @@ async fn a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_re
     let retries = notes("trying again");
     assert!(retries as u64 >= flips / 2, "only {retries} of the flips were noticed");
     sluice.stop();
+}
+
+/// What came of a compressed transaction is not proved before its last byte: until then no position
+/// behind it is committed, however long that takes, be it of tables that are filtered or not.
+#[tokio::test]
+async fn no_position_behind_a_compressed_transaction_is_committed_before_it_is_proved() {
+    let Some(mysql) = private_mysql(&["--binlog-transaction-compression=ON"]) else { return };
+    let mut source = mysql.database("stalls").await;
+    for table in ["t", "filtered"] {
+        run(&mut source, &format!("CREATE TABLE {table} (id INT PRIMARY KEY, x TEXT)")).await;
+    }
+    let proxy = Proxy::to(&mysql);
+    let mut sluice = Sluice::with_instance(
+        "stalls",
+        &mysql,
+        &[
+            ("canal.instance.master.address", &proxy.address()),
+            ("canal.instance.master.sslMode", "DISABLED"),
+            ("canal.instance.filter.regex", r"stalls\.t"),
+        ],
+    );
+    sluice.start();
+    run(&mut source, "INSERT INTO t VALUES (0, '')").await;
+    topics::read_at_least(&sluice.bootstrap(), "stalls.t", 1);
+    let mut wanted = vec!["0".to_owned()];
+    for (round, (table, bytes)) in
+        [("filtered", 2), ("t", 2), ("filtered", 40), ("t", 40)].into_iter().enumerate()
+    {
+        // Moves the position at some time.
+        run(&mut source, &format!("INSERT INTO filtered VALUES ({}, '')", 2 * round)).await;
+        let status = sqlx::raw_sql("SHOW BINARY LOG STATUS").fetch_one(&mut source).await.unwrap();
+        let before: u64 = sqlx::Row::get(&status, 1);
+        proxy.set(Fault::Stall { bytes, pause: Duration::from_secs(3) });
+        let id = 2 * round + 1;
+        run(&mut source, &format!("INSERT INTO {table} VALUES ({id}, REPEAT('x', 1000))")).await;
+        std::thread::sleep(Duration::from_millis(2500));
+        assert_ne!(proxy.fault(), Fault::None, "it is not here yet");
+        let reached = offset(&sluice);
+        assert!(reached <= before, "{table}: {reached}, and the transaction begins at {before}");
+        if table == "t" {
+            wanted.push(id.to_string());
+        }
+        wait_for("the position behind it", Duration::from_mins(1), || {
+            (offset(&sluice) > before).then_some(())
+        });
+        assert!(sluice.said().matches("trying again").count() > round, "{}", sluice.said());
+    }
+    let records = topics::read_at_least(&sluice.bootstrap(), "stalls.t", wanted.len());
+    let ids: Vec<_> = records.iter().map(|one| one.json()["data"][0]["id"].clone()).collect();
+    assert_eq!(ids, wanted);
+    sluice.stop();
+}
+
+fn offset(sluice: &Sluice) -> u64 {
+    let (_, body) = sluice.health().expect("it runs");
+    let health: serde_json::Value = serde_json::from_str(&body).unwrap();
+    health["instances"][0]["progress"]["position"]["offset"].as_u64().unwrap_or_default()
 }
 
 /// Type, table and rows of a message: of `a` with the text.

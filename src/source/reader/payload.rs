@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Event, Outlet, Piece, Reader, Stop};
 use crate::binlog::payload::Inflater;
-use crate::binlog::{self, ChecksumAlgorithm, EventHeader, HEADER_LENGTH};
+use crate::binlog::{self, ChecksumOfPieces, EventHeader, HEADER_LENGTH};
 use crate::change::EventPlace;
 
 const WHAT: &str = "TRANSACTION_PAYLOAD";
@@ -32,10 +32,7 @@ pub(super) struct Payload {
     header: EventHeader,
     place: EventPlace,
     inflater: Inflater,
-    checksum: crc32fast::Hasher,
-    /// The last bytes that came: the checksum, when no more come.
-    tail: Vec<u8>,
-    received: usize,
+    checksum: ChecksumOfPieces,
     /// It lies before the begin.
     is_left_out: bool,
     /// What an inner event led to; nothing behind it is applied.
@@ -67,9 +64,9 @@ impl Reader<'_> {
             *arriving = Some(payload).filter(|_| !last);
             return Ok(());
         }
-        let body = if payload.received == 0 { bytes.slice(HEADER_LENGTH..) } else { bytes.clone() };
-        payload.received += bytes.len();
-        payload.check(bytes);
+        let is_first = payload.checksum.received() == 0;
+        let body = if is_first { bytes.slice(HEADER_LENGTH..) } else { bytes.clone() };
+        payload.checksum.push(bytes);
         if payload.ended.is_none() {
             match self.inner_events(&mut payload, body, bytes.len(), outlet).await {
                 Ok(()) => {}
@@ -119,16 +116,15 @@ impl Reader<'_> {
     /// Judges what came, and lets its end out.
     fn end_payload(&mut self, payload: Payload, outlet: Outlet<'_>) -> Result<(), Stop> {
         let proof = std::mem::replace(&mut self.proof, Proof::Given);
-        if payload.received != payload.header.event_size as usize {
+        let received = payload.checksum.received();
+        if received != payload.header.event_size as usize {
             return Err(Stop::broken(format!(
-                "a compressed transaction at {} says that it has {} bytes, and has {}",
+                "a compressed transaction at {} says that it has {} bytes, and has {received}",
                 self.here(),
                 payload.header.event_size,
-                payload.received
             )));
         }
-        let tail = payload.tail.as_slice().try_into().map_or(0, u32::from_le_bytes);
-        if self.format.checksum == ChecksumAlgorithm::Crc32 && payload.checksum.finalize() != tail {
+        if !payload.checksum.is_right(self.format.checksum) {
             return Err(self.odd(WHAT, binlog::Error::Checksum));
         }
         if let Some(stop) = payload.ended {
@@ -148,9 +144,7 @@ impl Payload {
             header,
             place,
             inflater: Inflater::default(),
-            checksum: crc32fast::Hasher::new(),
-            tail: Vec::new(),
-            received: 0,
+            checksum: ChecksumOfPieces::default(),
             is_left_out: false,
             ended: None,
         }
@@ -158,19 +152,5 @@ impl Payload {
 
     fn left_out(header: EventHeader, place: EventPlace) -> Self {
         Self { is_left_out: true, ..Self::new(header, place) }
-    }
-
-    /// Runs the checksum over all but the last four bytes.
-    fn check(&mut self, bytes: &[u8]) {
-        if let Some((covered, last)) = bytes.split_last_chunk::<4>() {
-            self.checksum.update(&self.tail);
-            self.checksum.update(covered);
-            self.tail = last.to_vec();
-            return;
-        }
-        self.tail.extend_from_slice(bytes);
-        let covered = self.tail.len().saturating_sub(4);
-        self.checksum.update(self.tail.get(..covered).unwrap_or_default());
-        self.tail.drain(..covered);
     }
 }

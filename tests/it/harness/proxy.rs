@@ -18,6 +18,11 @@ pub(crate) enum Fault {
     /// One bit of the next compressed transaction is flipped, so many thousandths of its length
     /// behind its begin. Then all is well again.
     Flip { thousandths: usize, bit: u8 },
+    /// The same, of the compressed transaction behind so many.
+    FlipLater { behind: usize, thousandths: usize, bit: u8 },
+    /// The last bytes of the next compressed transaction come late, and a bit of the last one is
+    /// flipped. Then all is well again.
+    Stall { bytes: usize, pause: Duration },
     /// The next event of this type is said to be of another, with these flags. Then all is well
     /// again. Only where events have no checksums.
     Retype { from: u8, to: u8, flags: u16 },
@@ -85,7 +90,16 @@ fn forward(client: &TcpStream, server: &TcpStream, fault: &Arc<Mutex<Fault>>) {
             while *fault.lock().unwrap() == Fault::Silence {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            damage(&mut packet, &mut fault.lock().unwrap());
+            let stall = damage(&mut packet, &mut fault.lock().unwrap());
+            if let Some((bytes, pause)) = stall {
+                let late = packet.split_off(packet.len() - bytes);
+                if to.write_all(&packet).is_err() {
+                    break;
+                }
+                std::thread::sleep(pause);
+                packet = late;
+                *fault.lock().unwrap() = Fault::None;
+            }
             if to.write_all(&packet).is_err() {
                 break;
             }
@@ -107,7 +121,8 @@ fn next(from: &mut TcpStream, packet: &mut Vec<u8>) -> std::io::Result<()> {
     from.read_exact(&mut packet[HEADER..])
 }
 
-fn damage(packet: &mut [u8], fault: &mut Fault) {
+/// How many bytes at the end are to come late, if any, and how late.
+fn damage(packet: &mut [u8], fault: &mut Fault) -> Option<(usize, Duration)> {
     let is_payload = packet.len() > EVENT + 19
         && packet[HEADER] == 0
         && packet[EVENT + 4] == TRANSACTION_PAYLOAD;
@@ -118,6 +133,26 @@ fn damage(packet: &mut [u8], fault: &mut Fault) {
         packet[EVENT + length * thousandths / 1000] ^= 1 << bit;
         *fault = Fault::None;
     }
+    if let Fault::FlipLater { behind, thousandths, bit } = *fault
+        && is_payload
+    {
+        *fault = match behind {
+            0 => {
+                let length = packet.len() - EVENT;
+                packet[EVENT + length * thousandths / 1000] ^= 1 << bit;
+                Fault::None
+            }
+            behind => Fault::FlipLater { behind: behind - 1, thousandths, bit },
+        };
+    }
+    if let Fault::Stall { bytes, pause } = *fault
+        && is_payload
+    {
+        if let Some(last) = packet.last_mut() {
+            *last ^= 1;
+        }
+        return Some((bytes, pause));
+    }
     if let Fault::Retype { from, to, flags } = *fault
         && packet.len() > EVENT + 19
         && (packet[HEADER], packet[EVENT + 4]) == (0, from)
@@ -126,4 +161,5 @@ fn damage(packet: &mut [u8], fault: &mut Fault) {
         packet[EVENT + 17..EVENT + 19].copy_from_slice(&flags.to_le_bytes());
         *fault = Fault::None;
     }
+    None
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{FILTER, end, id, prepare};
+use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{self, Flavor, Server, run, try_run};
 use crate::harness::{Random, Sluice, say, topics};
 
@@ -136,4 +137,45 @@ async fn cut_while_a_branch_is_found_and_held_it_publishes_it_once() {
         assert!(!said.contains("is not held\n") && !said.contains("ERROR"), "{said}");
         sluice.stop();
     }
+}
+
+/// Damaged on the way while it is looked for, or while it is read to be held: a branch is published
+/// as it was prepared, and no other is taken for it.
+#[tokio::test]
+async fn a_flipped_bit_hides_no_branch_that_is_looked_for() {
+    const BRANCHES: usize = 16;
+    let Some(server) = servers::private_mysql(&["--binlog-transaction-compression=ON"]) else {
+        return;
+    };
+    let mut random = Random::new(20_261_128);
+    let mut admin = server.database("xa").await;
+    run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    run(&mut admin, "FLUSH BINARY LOGS").await;
+    for branch in 0..BRANCHES {
+        prepare(&server, &format!("'branch {branch}'"), &[2 * branch, 2 * branch + 1]).await;
+    }
+    run(&mut admin, "FLUSH BINARY LOGS").await;
+    let proxy = Proxy::to(&server);
+    let through = [
+        ("canal.instance.master.address", &*proxy.address()),
+        ("canal.instance.master.sslMode", "DISABLED"),
+    ];
+    let mut sluice = Sluice::with_instance("xa", &server, &[&FILTER[..], &through].concat());
+    sluice.start();
+    for branch in 0..BRANCHES {
+        // The search comes by all of them, and then the one is read.
+        let behind = if branch % 4 == 3 { BRANCHES } else { branch };
+        // Half of them in what the search looks at first.
+        let thousandths =
+            if branch % 2 == 0 { random.place(1000) } else { 300 + random.place(300) };
+        let bit = u8::try_from(random.below(8)).unwrap();
+        proxy.set(Fault::FlipLater { behind, thousandths, bit });
+        end(&server, &format!("XA COMMIT 'branch {branch}'")).await;
+        let all = 2 * (branch + 1);
+        let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", all);
+        let ids: Vec<usize> = records.iter().map(id).collect();
+        assert_eq!(ids, (0..all).collect::<Vec<_>>(), "bit {bit} at {thousandths} behind {behind}");
+        assert_eq!(proxy.fault(), Fault::None, "nothing was flipped");
+    }
+    sluice.stop();
 }

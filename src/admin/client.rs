@@ -9,6 +9,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::DROP_PARKED;
 use crate::control::{Place, Snapshot};
 
 /// Local and small: whoever does not answer in this time does not answer.
@@ -69,44 +70,47 @@ impl Client {
     }
 
     /// Stops an instance.
-    pub async fn stop(&self, instance: &str) -> Result<(), Error> {
+    pub async fn stop(&self, instance: &str) -> Result<String, Error> {
         self.command(Method::POST, &format!("/instances/{instance}/stop"), Bytes::new()).await
     }
 
     /// Starts a stopped instance.
-    pub async fn start(&self, instance: &str) -> Result<(), Error> {
+    pub async fn start(&self, instance: &str) -> Result<String, Error> {
         self.command(Method::POST, &format!("/instances/{instance}/start"), Bytes::new()).await
     }
 
-    /// Makes a stopped instance go on from `place`.
-    pub async fn set_position(&self, instance: &str, place: &Place) -> Result<(), Error> {
+    /// Makes a stopped instance go on from `place`. What comes out is to be said, if it is
+    /// anything.
+    pub async fn set_position(&self, instance: &str, place: &Place) -> Result<String, Error> {
         let body = serde_json::to_vec(place).map_err(|error| self.strange(&error))?;
         self.command(Method::PUT, &format!("/instances/{instance}/position"), body.into()).await
     }
 
-    /// Makes a stopped instance begin anew.
-    pub async fn reset_position(&self, instance: &str) -> Result<(), Error> {
+    /// Makes a stopped instance begin anew. What comes out is what was kept of parked tables,
+    /// and dropped.
+    pub async fn reset_position(&self, instance: &str, drop_parked: bool) -> Result<String, Error> {
         let path = format!("/instances/{instance}/position");
-        self.command(Method::DELETE, &path, Bytes::new()).await
+        let what = if drop_parked { DROP_PARKED } else { "" };
+        self.command(Method::DELETE, &path, Bytes::from_static(what.as_bytes())).await
     }
 
     /// Publishes what is kept of a parked table. It takes as long as it takes.
-    pub async fn retry(&self, instance: &str, table: &str) -> Result<(), Error> {
+    pub async fn retry(&self, instance: &str, table: &str) -> Result<String, Error> {
         self.unpark(&format!("/instances/{instance}/retry"), table).await
     }
 
     /// Drops what is kept of a parked table.
-    pub async fn drop_parked(&self, instance: &str, table: &str) -> Result<(), Error> {
+    pub async fn drop_parked(&self, instance: &str, table: &str) -> Result<String, Error> {
         self.unpark(&format!("/instances/{instance}/drop"), table).await
     }
 
-    async fn unpark(&self, path: &str, table: &str) -> Result<(), Error> {
+    async fn unpark(&self, path: &str, table: &str) -> Result<String, Error> {
         let body = Bytes::copy_from_slice(table.as_bytes());
         let (status, body) = self.exchange(&self.command_host, Method::POST, path, body).await?;
         judge(status, &body)
     }
 
-    async fn command(&self, method: Method, path: &str, body: Bytes) -> Result<(), Error> {
+    async fn command(&self, method: Method, path: &str, body: Bytes) -> Result<String, Error> {
         let (status, body) = self.ask(&self.command_host, method, path, body).await?;
         judge(status, &body)
     }
@@ -160,9 +164,7 @@ impl Client {
     }
 }
 
-fn judge(status: StatusCode, body: &[u8]) -> Result<(), Error> {
-    if status == StatusCode::OK {
-        return Ok(());
-    }
-    Err(Error::Refused(String::from_utf8_lossy(body).into_owned()))
+fn judge(status: StatusCode, body: &[u8]) -> Result<String, Error> {
+    let text = String::from_utf8_lossy(body).into_owned();
+    if status == StatusCode::OK { Ok(text) } else { Err(Error::Refused(text)) }
 }

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}` or
-//! `{"set": ..}`. Both commands on positions want the instance stopped. The body of `retry` and
-//! `drop` is the parked table, as `db.table`.
+//! `{"set": ..}`; that of `DELETE position` is empty, or `drop-parked`. Both commands on positions
+//! want the instance stopped. The body of `retry` and `drop` is the parked table, as `db.table`. An
+//! answer of 200 may have something to say, in plain text.
 //!
 //! Health and metrics are answered to anybody, as Canal's are. Commands are taken over
 //! loopback only, and from no web page: whom a proxy speaks for nobody here can know.
@@ -42,6 +43,9 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::control::{Board, Command, Commands, Place};
+
+/// The body of a `DELETE position` by which what is kept of parked tables may go too.
+const DROP_PARKED: &str = "drop-parked";
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -149,8 +153,17 @@ async fn set_position(
     }
 }
 
-async fn reset_position(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
-    obey(&shared, Command::ResetPosition { instance }).await
+async fn reset_position(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    what: String,
+) -> Response {
+    let drop_parked = match &*what {
+        "" => false,
+        DROP_PARKED => true,
+        other => return failure(StatusCode::BAD_REQUEST, format!("`{other}` means nothing")),
+    };
+    obey(&shared, Command::ResetPosition { instance, drop_parked }).await
 }
 
 async fn retry(
@@ -175,7 +188,7 @@ async fn reload(State(shared): State<Shared>) -> Response {
 
 async fn obey(shared: &Shared, command: Command) -> Response {
     match shared.commands.ask(command).await {
-        Ok(()) => response(StatusCode::OK, "text/plain; charset=utf-8", Vec::new()),
+        Ok(said) => response(StatusCode::OK, "text/plain; charset=utf-8", said.into_bytes()),
         Err(reason) => failure(StatusCode::CONFLICT, reason),
     }
 }

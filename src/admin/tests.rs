@@ -143,7 +143,7 @@ async fn commands_are_taken_over_loopback_only_whatever_a_proxy_says() {
         });
         let command = asked.recv().await.unwrap();
         assert_eq!(command.command, Command::Reload);
-        command.answer.send(Ok(())).unwrap();
+        command.answer.send(Ok(String::new())).unwrap();
         assert_eq!(commanded.await.unwrap().0, 200);
     }
     tasks.cancel();

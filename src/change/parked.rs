@@ -1,5 +1,7 @@
 //! What is kept of tables whose changes are not published for now.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +31,36 @@ pub struct ParkedTable {
     /// Prepared XA branches that hold changes of it, by their xids.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<String>,
+    /// How much of what is kept each of them holds: it is kept no more when the branch is rolled
+    /// back. Of branches that an older build held nothing is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<String, HeldLetters>,
     /// No record of it lies in the topic before this offset.
     pub from: i64,
 }
 
+/// What a prepared XA branch holds of a parked table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldLetters {
+    /// Events.
+    pub events: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 impl ParkedTable {
+    /// A branch ended; whether it held anything. What it held stays where it was committed.
+    pub fn end_branch(&mut self, xid: &str, committed: bool) -> bool {
+        let held = self.held.remove(xid).unwrap_or_default();
+        if !committed {
+            self.events = self.events.saturating_sub(held.events);
+            self.bytes = self.bytes.saturating_sub(held.bytes);
+        }
+        let before = self.branches.len();
+        self.branches.retain(|branch| branch != xid);
+        self.branches.len() < before
+    }
+
     /// Which table it is.
     pub fn name(&self) -> TableName {
         TableName::new(&*self.schema, &*self.table)

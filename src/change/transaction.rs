@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{EventPlace, FileName, Gtid, RowsChange, TableName, Trail, Xid};
+use super::{EventPlace, FileName, Gtid, GtidSet, RowsChange, TableName, Trail, Xid};
 
 /// Counts the sessions of a source within a process. What carries an older one than the
 /// newest is void.
@@ -86,6 +86,26 @@ pub struct BranchStep {
     pub end: BranchEnd,
     /// Where the event stands that says so.
     pub place: EventPlace,
+}
+
+/// An XA branch that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBranch {
+    /// Which branch.
+    pub xid: Arc<Xid>,
+    /// The transaction that ended with its XA PREPARE; none where there are no GTIDs, and of
+    /// branches that an older build held.
+    pub gtid: Option<Arc<str>>,
+    /// Where that XA PREPARE stands, on the server that was read then.
+    pub place: (FileName, u64),
+}
+
+impl HeldBranch {
+    /// Whether a server that has executed these has the branch too. What is not known to be
+    /// there is not taken to be: an xid can be used again.
+    pub fn is_of(&self, executed: &GtidSet) -> bool {
+        self.gtid.as_deref().is_some_and(|gtid| executed.has(gtid))
+    }
 }
 
 /// What becomes of an XA branch at the end of a transaction.

@@ -63,6 +63,9 @@ enum Action {
     Reset {
         /// The instance.
         instance: String,
+        /// Drop what is kept of parked tables with it, which is nowhere else.
+        #[arg(long)]
+        drop_parked: bool,
     },
 }
 
@@ -82,29 +85,38 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
                 let place = loss::place(&home, &instance, &server).await?;
                 set(&home, &instance, &place).await
             }
-            Action::Reset { instance } => reset(&home, &instance).await,
+            Action::Reset { instance, drop_parked } => reset(&home, &instance, drop_parked).await,
         }
     })
 }
 
 async fn set(home: &Home, instance: &str, place: &Place) -> Outcome {
     if health::running(home).await?.is_some() {
-        health::client(home).set_position(instance, place).await?;
+        let said = health::client(home).set_position(instance, place).await?;
+        say_if_any(&said)?;
         show(home, Some(instance)).await?;
         say(&format!("bin/sluice instance start {instance} goes on from there"))?;
     } else {
-        let position = stored::set(home, instance, place).await?;
-        print(instance, Some(&position))?;
+        let moved = stored::set(home, instance, place).await?;
+        say_if_any(&moved.to_string())?;
+        print(instance, Some(&moved.position))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn reset(home: &Home, instance: &str) -> Outcome {
+fn say_if_any(text: &str) -> std::io::Result<()> {
+    if text.is_empty() { Ok(()) } else { say(text) }
+}
+
+async fn reset(home: &Home, instance: &str, drop_parked: bool) -> Outcome {
     let running = health::running(home).await?.is_some();
-    if running {
-        health::client(home).reset_position(instance).await?;
+    let dropped = if running {
+        health::client(home).reset_position(instance, drop_parked).await?
     } else {
-        stored::reset(home, instance).await?;
+        stored::reset(home, instance, drop_parked).await?.to_string()
+    };
+    if !dropped.is_empty() {
+        say(&format!("what was kept of parked tables is dropped: {dropped}"))?;
     }
     let settings = home.settings().ok();
     let mut instances = settings.iter().flat_map(|settings| &settings.instances);

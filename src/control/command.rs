@@ -57,6 +57,8 @@ pub enum Command {
     ResetPosition {
         /// Which.
         instance: String,
+        /// Whether what is kept of parked tables may go with it.
+        drop_parked: bool,
     },
     /// Publish what is kept of a parked table, and take the table back.
     Retry {
@@ -76,13 +78,31 @@ pub enum Command {
     Reload,
 }
 
-/// A command and where its answer goes: `Err` carries a sentence for the operator.
+impl Command {
+    /// The instance that it is about.
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            Self::Stop { instance }
+            | Self::Start { instance }
+            | Self::SetPosition { instance, .. }
+            | Self::ResetPosition { instance, .. }
+            | Self::Retry { instance, .. }
+            | Self::DropParked { instance, .. } => Some(instance),
+            Self::Reload => None,
+        }
+    }
+}
+
+/// What came of a command: a sentence for the operator, which may be empty, or why not.
+pub type Outcome = Result<String, String>;
+
+/// A command and where its answer goes.
 #[derive(Debug)]
 pub struct Asked {
     /// The command.
     pub command: Command,
     /// Its answer; nobody may be waiting for it any more.
-    pub answer: oneshot::Sender<Result<(), String>>,
+    pub answer: oneshot::Sender<Outcome>,
 }
 
 /// The asking end.
@@ -100,7 +120,7 @@ pub fn commands() -> (Commands, mpsc::Receiver<Asked>) {
 impl Commands {
     /// Asks, and waits for the answer. Cancel safe: the command may be carried out all
     /// the same.
-    pub async fn ask(&self, command: Command) -> Result<(), String> {
+    pub async fn ask(&self, command: Command) -> Outcome {
         let (answer, answered) = oneshot::channel();
         let stopping = || "sluice is stopping".to_owned();
         self.0.send(Asked { command, answer }).await.map_err(|_| stopping())?;

@@ -10,7 +10,7 @@ mod command;
 mod status;
 
 pub use board::{Board, Done, Received, Reporter};
-pub use command::{Asked, Command, Commands, Place, commands};
+pub use command::{Asked, Command, Commands, Outcome, Place, commands};
 pub use status::{
     InstanceState, InstanceStatus, Phase, Progress, Retention, RetentionLevel, Snapshot, Tables,
 };

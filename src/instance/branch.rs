@@ -6,8 +6,9 @@
 //! Always: a branch is touched once by an append, so that what ends it is in a later one than
 //! what held it.
 //!
-//! The record of a branch says `{"file":..,"offset":..,"messages":..,"rows":..,"bytes":..}`: where
-//! it was prepared, in the source's binlog, and what its XA COMMIT publishes.
+//! The record of a branch says `{"file":..,"offset":..,"gtid":..,"messages":..,"rows":..,"bytes":..}`:
+//! where it was prepared, in the source's binlog, and by which transaction (records of older builds
+//! do not say it), and what its XA COMMIT publishes.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Error, Pipeline};
 use crate::change::{
-    BranchEnd, BranchStep, EventPlace, StateRecord, StateTopic, TransactionHead, Xid,
+    BranchEnd, BranchStep, EventPlace, HeldBranch, StateRecord, StateTopic, TransactionHead, Xid,
 };
 use crate::clock;
 use crate::control::Done;
@@ -27,6 +28,8 @@ use crate::sink::{self, BATCH_BYTES, Closing, Sink};
 struct About {
     file: Arc<str>,
     offset: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gtid: Option<Arc<str>>,
     messages: u64,
     rows: u64,
     bytes: u64,
@@ -45,7 +48,7 @@ impl<S: Sink> Pipeline<'_, S> {
             BranchEnd::Prepared => {
                 let held = self.encoder.end_branch(&step.xid);
                 self.hand_over_branch(&step.xid).await?;
-                Some(about(&step.place, held)?)
+                Some(about(head, &step.place, held)?)
             }
             BranchEnd::Committed => {
                 is_large = self.publish(head, step).await?;
@@ -53,8 +56,10 @@ impl<S: Sink> Pipeline<'_, S> {
             }
             BranchEnd::RolledBack => None,
         };
-        if step.end != BranchEnd::Prepared {
-            self.encoder.forget_branch(&step.xid);
+        match step.end {
+            BranchEnd::Prepared => {}
+            BranchEnd::Committed => self.encoder.forget_branch(&step.xid, true),
+            BranchEnd::RolledBack => self.encoder.forget_branch(&step.xid, false),
         }
         self.state.push(StateRecord { topic: StateTopic::Xa, key: key(&step.xid), value });
         Ok(is_large)
@@ -105,10 +110,19 @@ fn key(xid: &Xid) -> Bytes {
     Bytes::from(xid.to_string())
 }
 
-fn about(place: &EventPlace, held: Done) -> Result<Bytes, Error> {
+/// A held branch, by what its record says.
+pub(crate) fn held_branch(xid: Arc<Xid>, about: &[u8]) -> Result<HeldBranch, sink::Error> {
+    let About { file, offset, gtid, .. } = serde_json::from_slice(about).map_err(|error| {
+        sink::Error::Failed(format!("the record of the XA branch {xid}: {error}"))
+    })?;
+    Ok(HeldBranch { xid, gtid, place: (file, offset) })
+}
+
+fn about(head: &TransactionHead, place: &EventPlace, held: Done) -> Result<Bytes, Error> {
     let Done { rows, messages, bytes, .. } = held;
     let (file, offset) = (Arc::clone(&place.file), place.offset);
-    let about = About { file, offset, messages, rows, bytes };
+    let gtid = head.gtid.clone();
+    let about = About { file, offset, gtid, messages, rows, bytes };
     let json = serde_json::to_vec(&about).map_err(|error| odd(&error.to_string()))?;
     Ok(Bytes::from(json))
 }

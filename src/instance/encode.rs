@@ -159,9 +159,9 @@ impl Encoder {
         self.whole = self.done;
     }
 
-    /// A branch is held no more.
-    pub(crate) fn forget_branch(&mut self, xid: &Xid) {
-        self.parked.forget_branch(&xid.to_string());
+    /// A branch is held no more: it was committed, or rolled back.
+    pub(crate) fn forget_branch(&mut self, xid: &Xid, committed: bool) {
+        self.parked.forget_branch(&xid.to_string(), committed);
     }
 
     /// What is known of parked tables, and the records that make it durable, if it has changed.

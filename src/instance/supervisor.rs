@@ -5,21 +5,23 @@
 //! the next: what counts is in the sink.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
+use super::branch::held_branch;
 use super::encode::Encoder;
 use super::park::tables::{self, Cause, ParkedTables};
 use super::pipeline::Pipeline;
 use super::reaction::{self, BackOff, Error, Reaction};
 use super::{OnTableError, Plan, Publication};
 use crate::change::{
-    CountedSet, Generation, ParkedTable, Position, ServerZone, StateTopic, TableName,
+    CountedSet, Generation, ParkedTable, Position, ServerZone, StateTopic, TableName, Xid,
 };
 use crate::clock;
 use crate::control::{InstanceState, Received, Reporter, Retention, RetentionLevel, Tables};
@@ -262,14 +264,17 @@ impl<S: Sink> Session<'_, S> {
     /// Opens the sink, finds where to begin, makes a first begin durable, and then what the
     /// source says of its tables, page by page.
     async fn prepare(&mut self) -> Result<Prepared, Error> {
-        let Opened { committed, history, parked } = open(self.sink).await?;
+        let Opened { committed, history, mut parked } = open(self.sink).await?;
+        forget_branches_not_held(&mut parked, &committed.held);
         self.reporter.position(committed.position.clone());
         self.reporter.parked(parked.clone());
         let first_start = committed.position.is_none();
+        let held = committed.held.into_iter().map(|(xid, about)| held_branch(xid, &about));
+        let held = held.collect::<Result<_, _>>()?;
         let before = Before {
             position: committed.position.map(|Position::MySql(position)| position),
             history,
-            held: committed.held,
+            held,
             meta_dat: if first_start { self.plan.meta_dat.read()? } else { None },
         };
         self.servers.choose(before.position.as_ref()).await;
@@ -304,6 +309,19 @@ impl<S: Sink> Session<'_, S> {
             publication.format.zone = zone_of(zone, self.zone);
         }
         Ok(Prepared { source, publication, parked })
+    }
+}
+
+/// Branches were forgotten with the place that they were held at: what they held of parked tables
+/// is kept no more.
+fn forget_branches_not_held(parked: &mut [ParkedTable], held: &[(Arc<Xid>, Bytes)]) {
+    let held: HashSet<String> = held.iter().map(|(xid, _)| xid.to_string()).collect();
+    for table in parked {
+        for xid in table.branches.clone() {
+            if !held.contains(&xid) {
+                table.end_branch(&xid, false);
+            }
+        }
     }
 }
 

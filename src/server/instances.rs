@@ -2,21 +2,36 @@
 //!
 //! A plan is what an instance runs by, with everything built that can fail to build; so a
 //! wrong setting is found before anything is stopped for it.
+//!
+//! Always: what is asked of one instance is done in the order it was asked ([`Turns`]), and
+//! nothing that is asked of another waits for it. A retry can take as long as its server likes:
+//! a stop, changed settings and the end of the process break it off.
+
+mod one;
+mod turns;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::clock;
 use crate::config::{Changes, Problems, Settings};
-use crate::control::{Board, InstanceState, InstanceStatus, Place};
-use crate::instance::{self, Plan};
+use crate::control::{Board, Command, Outcome};
+use crate::instance::Plan;
 use crate::log::Log;
 use crate::shutdown::Tasks;
-use crate::sink::Embedded;
 use crate::telemetry;
 
+use self::one::One;
+pub use self::one::replica_uuid;
+use self::turns::Turns;
 use super::positions::Positions;
+use super::reading::Answer;
+
+/// As many commands wait for an instance at most.
+const MOST_WAITING: usize = 8;
 
 /// What each instance runs by, by name.
 pub(super) type Plans = BTreeMap<String, Plan>;
@@ -36,188 +51,172 @@ pub(super) fn plans(settings: &Settings) -> Result<Plans, Problems> {
     if problems.has_errors() { Err(problems) } else { Ok(plans) }
 }
 
-/// See the head of this file.
-pub(super) struct Instances {
+/// What all instances share.
+struct Shared {
     log: Log,
     group: String,
     board: Board,
-    plans: BTreeMap<String, Plan>,
-    running: BTreeMap<String, Tasks>,
+    /// Nothing is begun any more.
+    closing: CancellationToken,
+}
+
+/// What is known of an instance beside its plan.
+#[derive(Default)]
+struct Slot {
+    turns: Turns,
+    /// Its tasks; none while it is stopped.
+    running: Arc<Mutex<Option<Tasks>>>,
+    /// Breaks off what can take long, of all that was asked until now.
+    breaker: CancellationToken,
+}
+
+/// See the head of this file.
+pub(super) struct Instances {
+    shared: Arc<Shared>,
+    plans: Plans,
+    slots: BTreeMap<String, Slot>,
+    /// What is being done.
+    working: Tasks,
 }
 
 impl Instances {
     /// An empty set. `group` is the second word of internal topics' names.
     pub(super) fn new(log: Log, group: String, board: Board) -> Self {
-        Self { log, group, board, plans: BTreeMap::new(), running: BTreeMap::new() }
+        let shared = Shared { log, group, board, closing: CancellationToken::new() };
+        let (plans, slots) = (BTreeMap::new(), BTreeMap::new());
+        Self { shared: Arc::new(shared), plans, slots, working: Tasks::new() }
     }
 
     /// Starts all of `plans`.
-    pub(super) fn start_all(&mut self, plans: BTreeMap<String, Plan>) {
+    pub(super) fn start_all(&mut self, plans: Plans) {
         self.plans = plans;
         for name in self.plans.keys().cloned().collect::<Vec<_>>() {
-            self.launch(&name);
-        }
-    }
-
-    /// Starts a stopped instance; one that stopped by itself is started again.
-    pub(super) async fn start(&mut self, name: &str) -> Result<(), String> {
-        self.known(name)?;
-        if self.is_running(name) {
-            return Err(format!("instance {name} is running"));
-        }
-        self.end(name).await;
-        self.launch(name);
-        Ok(())
-    }
-
-    /// Stops an instance after what it has in hand.
-    pub(super) async fn stop(&mut self, name: &str) -> Result<(), String> {
-        self.known(name)?;
-        self.end(name).await;
-        let reason = "stopped on request".to_owned();
-        let state = InstanceState::Stopped { reason, advice: String::new() };
-        self.board.reporter(name).state(state, clock::now_millis());
-        Ok(())
-    }
-
-    /// Makes a stopped instance go on from `place` when it is started.
-    pub(super) async fn set_position(&self, name: &str, place: &Place) -> Result<(), String> {
-        self.must_be_stopped(name)?;
-        let position =
-            self.positions().set(name, place).await.map_err(|error| error.to_string())?;
-        self.board.reporter(name).position(Some(position));
-        Ok(())
-    }
-
-    /// Makes a stopped instance begin anew when it is started.
-    pub(super) async fn reset_position(&self, name: &str) -> Result<(), String> {
-        self.must_be_stopped(name)?;
-        self.positions().reset(name).await.map_err(|error| error.to_string())?;
-        self.board.reporter(name).position(None);
-        Ok(())
-    }
-
-    /// Publishes what is kept of a parked table, or drops it, between two runs of the instance.
-    pub(super) async fn unpark(
-        &mut self,
-        name: &str,
-        table: &str,
-        publish: bool,
-    ) -> Result<(), String> {
-        self.known(name)?;
-        let Some(plan) = self.plans.get(name).cloned() else { return Ok(()) };
-        let ran = self.is_running(name);
-        if ran {
-            self.end(name).await;
-        }
-        let mut sink = Embedded::new(self.log.writer(name, &self.group));
-        let work = async {
-            if publish {
-                instance::retry(&plan, &mut sink, table).await
-            } else {
-                instance::drop_parked(&mut sink, table).await
+            if let Some(one) = self.one(&name) {
+                one.launch();
             }
-        };
-        let done = work.instrument(telemetry::instance_span(name)).await;
-        drop(sink);
-        if ran {
-            self.launch(name);
         }
-        self.board.reporter(name).parked(done.map_err(|error| error.to_string())?);
-        Ok(())
     }
 
-    /// Takes up changed settings: instances that did not change never notice.
-    pub(super) async fn change(&mut self, plans: BTreeMap<String, Plan>, changes: &Changes) {
-        for name in &changes.removed {
-            self.end(name).await;
-            self.board.remove(name);
+    /// Has a command carried out that is about an instance, and answers it then.
+    pub(super) fn carry_out(&mut self, command: Command, answer: Answer) {
+        let Some(name) = command.instance().map(str::to_owned) else { return };
+        let refusal = match self.slots.get(&name) {
+            _ if !self.plans.contains_key(&name) => Some(self.unknown(&name)),
+            Some(slot) if slot.turns.waiting() >= MOST_WAITING => Some(format!(
+                "instance {name} is busy, and {MOST_WAITING} commands wait for it already"
+            )),
+            Some(_) | None => None,
+        };
+        if let Some(refusal) = refusal {
+            let _ = answer.send(Err(refusal));
+            return;
         }
-        for name in &changes.changed {
-            self.end(name).await;
+        if matches!(command, Command::Stop { .. }) {
+            self.break_off(&name);
+        }
+        let span = telemetry::instance_span(&name);
+        self.in_turn(&name, async move |one| {
+            let _ = answer.send(obey(one, command).instrument(span).await);
+        });
+    }
+
+    /// Takes up changed settings: instances that did not change never notice. What comes out
+    /// ends when it is done.
+    pub(super) fn change(&mut self, plans: Plans, changes: &Changes) -> Vec<JoinHandle<()>> {
+        let mut done = Vec::new();
+        for name in &changes.removed {
+            self.break_off(name);
+            done.extend(self.in_turn(name, async |one| {
+                one.end().await;
+                one.take_down();
+            }));
         }
         self.plans = plans;
-        for name in changes.changed.iter().chain(&changes.added) {
-            self.launch(name);
+        for name in &changes.changed {
+            self.break_off(name);
+            done.extend(self.in_turn(name, async |one| {
+                one.end().await;
+                one.launch();
+            }));
         }
+        for name in &changes.added {
+            done.extend(self.in_turn(name, async |one| one.launch()));
+        }
+        done
+    }
+
+    /// Does something that nobody waits for.
+    pub(super) fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.working.spawn("answer", work);
     }
 
     /// Stops all, at the same time.
     pub(super) async fn stop_all(&mut self) {
-        self.running.values().for_each(Tasks::cancel);
-        for name in self.running.keys().cloned().collect::<Vec<_>>() {
-            self.end(&name).await;
+        self.shared.closing.cancel();
+        for slot in self.slots.values() {
+            slot.breaker.cancel();
+            one::cancel(&slot.running);
+        }
+        self.working.join().await;
+        for name in self.plans.keys().cloned().collect::<Vec<_>>() {
+            if let Some(one) = self.one(&name) {
+                one.end().await;
+            }
         }
     }
 
-    fn positions(&self) -> Positions<'_> {
-        Positions { log: &self.log, group: &self.group }
-    }
-
-    /// One that stopped by itself still shows how far it falls behind.
-    fn is_running(&self, name: &str) -> bool {
-        let has_stopped = |one: &InstanceStatus| {
-            one.name == name && matches!(one.state, InstanceState::Stopped { .. })
-        };
-        self.running.get(name).is_some_and(|tasks| !tasks.is_empty())
-            && !self.board.snapshot().instances.iter().any(has_stopped)
-    }
-
-    fn must_be_stopped(&self, name: &str) -> Result<(), String> {
-        self.known(name)?;
-        if self.is_running(name) {
-            return Err(format!(
-                "instance {name} is running: stop it first with `bin/sluice instance stop {name}`"
-            ));
-        }
-        Ok(())
-    }
-
-    fn known(&self, name: &str) -> Result<(), String> {
-        if self.plans.contains_key(name) {
-            return Ok(());
-        }
+    fn unknown(&self, name: &str) -> String {
         let names: Vec<&str> = self.plans.keys().map(String::as_str).collect();
         let known = if names.is_empty() { "none at all".to_owned() } else { names.join(", ") };
-        Err(format!("there is no instance {name}; there is {known}"))
+        format!("there is no instance {name}; there is {known}")
     }
 
-    fn launch(&mut self, name: &str) {
-        let Some(plan) = self.plans.get(name) else { return };
-        let reporter = self.board.instance(name, clock::now_millis());
-        let sink = Embedded::new(self.log.writer(name, &self.group));
-        let tasks = Tasks::new();
-        let own = tasks.clone();
-        let mut plan = plan.clone();
-        plan.source.replica.uuid = replica_uuid(self.log.cluster_id(), name);
-        let shown = reporter.clone();
-        let life = async move { instance::run(&plan, sink, &reporter, &own).await };
-        if let Err(error) = tasks.spawn_thread("instance", life) {
-            tracing::error!(instance = name, %error, "the system starts no thread for it");
-            let reason = format!("the system starts no thread for it: {error}");
-            let advice = format!(
-                "raise the limit of threads (ulimit -u, or that of the container), then \
-                 `bin/sluice instance start {name}`"
-            );
-            shown.state(InstanceState::Stopped { reason, advice }, clock::now_millis());
+    /// Breaks off what was asked of an instance until now, where that can take long.
+    fn break_off(&mut self, name: &str) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            std::mem::take(&mut slot.breaker).cancel();
         }
-        self.running.insert(name.to_owned(), tasks);
     }
 
-    async fn end(&mut self, name: &str) {
-        let Some(tasks) = self.running.remove(name) else { return };
-        tasks.cancel();
-        let panicked = tasks.join().await;
-        if !panicked.is_empty() {
-            tracing::error!(instance = name, ?panicked, "an instance panicked");
-        }
+    fn one(&mut self, name: &str) -> Option<One> {
+        let plan = self.plans.get(name)?.clone();
+        let slot = self.slots.entry(name.to_owned()).or_default();
+        Some(One {
+            name: name.to_owned(),
+            shared: Arc::clone(&self.shared),
+            plan,
+            running: Arc::clone(&slot.running),
+            breaker: slot.breaker.clone(),
+        })
+    }
+
+    /// Does `work` when all is done that was asked of the instance before.
+    fn in_turn<W>(&mut self, name: &str, work: impl FnOnce(One) -> W) -> Option<JoinHandle<()>>
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let one = self.one(name)?;
+        let turn = self.slots.get_mut(name)?.turns.take();
+        let work = work(one);
+        Some(self.working.spawn("command", async move {
+            let _over = turn.come().await;
+            work.await;
+        }))
     }
 }
 
-/// Our UUID as a replica, made once with the log and the same at each start: a server that
-/// meets it again drops the older connection at once instead of after its time-out. Two
-/// installations must differ in it, or the server drops the one for the other.
-pub fn replica_uuid(cluster: &str, instance: &str) -> String {
-    let name = format!("{cluster} {instance}");
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+async fn obey(one: One, command: Command) -> Outcome {
+    if one.shared.closing.is_cancelled() {
+        return Err("sluice is stopping".to_owned());
+    }
+    match command {
+        Command::Stop { .. } => one.stop().await,
+        Command::Start { .. } => one.start().await,
+        Command::SetPosition { place, .. } => one.set_position(&place).await,
+        Command::ResetPosition { drop_parked, .. } => one.reset_position(drop_parked).await,
+        Command::Retry { table, .. } => one.unpark(&table, true).await,
+        Command::DropParked { table, .. } => one.unpark(&table, false).await,
+        // Is about none.
+        Command::Reload => Ok(String::new()),
+    }
 }

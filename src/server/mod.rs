@@ -15,7 +15,7 @@ mod reading;
 mod settings;
 
 pub use instances::replica_uuid;
-pub use positions::{Error as PositionError, Positions};
+pub use positions::{Dropped, Error as PositionError, Moved, Positions};
 pub use settings::plan;
 
 use std::io::ErrorKind;
@@ -27,11 +27,12 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Listener, Problems, ServerConfig, Settings};
-use crate::control::{Asked, Board, Command, Phase, commands};
+use crate::control::{Asked, Board, Command, Outcome, Phase, commands};
 use crate::disk::{Real, raise_open_file_limit};
 use crate::log::{Log, OpenError};
 use crate::shutdown::Tasks;
@@ -268,7 +269,8 @@ async fn show_log_files(board: Board, stopped: CancellationToken) {
 
 /// Carries out commands, and looks at the instance folders now and then, until `stop`.
 /// Priorities: stop, commands, what was read of the files, the scan. Files and names are
-/// looked up elsewhere: nothing here waits for a disk or a name server.
+/// looked up elsewhere, and commands are carried out elsewhere: nothing here waits for a disk, a
+/// name server or a source.
 async fn serve(
     stop: &CancellationToken,
     mut asked: mpsc::Receiver<Asked>,
@@ -290,44 +292,34 @@ async fn serve(
             biased;
             () = stop.cancelled() => return,
             Some(Asked { command, answer }) = asked.recv() => {
-                let done = match command {
-                    Command::Stop { instance } => instances.stop(&instance).await,
-                    Command::Start { instance } => instances.start(&instance).await,
-                    Command::SetPosition { instance, place } => {
-                        instances.set_position(&instance, &place).await
-                    }
-                    Command::ResetPosition { instance } => {
-                        instances.reset_position(&instance).await
-                    }
-                    Command::Retry { instance, table } => {
-                        instances.unpark(&instance, &table, true).await
-                    }
-                    Command::DropParked { instance, table } => {
-                        instances.unpark(&instance, &table, false).await
-                    }
-                    Command::Reload => {
-                        reading.begin(&settings, Some(answer));
-                        continue;
-                    }
-                };
-                let _ = answer.send(done);
+                if command == Command::Reload {
+                    reading.begin(&settings, Some(answer));
+                } else {
+                    instances.carry_out(command, answer);
+                }
             }
             (read, answers) = reading.done() => {
-                let result = match read {
-                    Ok(read) => take_up(instances, &mut settings, read).await,
-                    Err(problems) => Err(problems.to_string()),
+                let (changing, result) = match read {
+                    Ok(read) => take_up(instances, &mut settings, read),
+                    Err(problems) => (Vec::new(), Err(problems.to_string())),
                 };
                 // Said once for each wrong state of the files, not every few seconds.
-                let reason = result.clone().err();
+                let reason = result.as_ref().err().cloned();
                 if answers.is_empty() && reason != refused {
                     if let Some(reason) = &reason {
                         tracing::error!("the changed configuration is not taken up: {reason}");
                     }
                     refused = reason;
                 }
-                for answer in answers {
-                    let _ = answer.send(result.clone());
-                }
+                instances.in_background(async move {
+                    for change in changing {
+                        // A panic is told by the owner of the task.
+                        let _ = change.await;
+                    }
+                    for answer in answers {
+                        let _ = answer.send(result.clone());
+                    }
+                });
                 next_scan = interval.map(|interval| Instant::now() + interval);
                 reading.begin_next(&settings);
             }
@@ -339,22 +331,24 @@ async fn serve(
     }
 }
 
-/// Starts, stops and restarts the instances as the files say now. What only a restart
-/// applies is left as it was, and told.
-async fn take_up(
+/// Starts, stops and restarts the instances as the files say now: what does so. What only a
+/// restart applies is left as it was, and told.
+fn take_up(
     instances: &mut Instances,
     settings: &mut Settings,
     read: Read,
-) -> Result<(), String> {
+) -> (Vec<JoinHandle<()>>, Outcome) {
     let Read { settings: new, changes, plans } = read;
+    let mut changing = Vec::new();
     if changes.has_instances() {
-        instances.change(plans, &changes).await;
+        changing = instances.change(plans, &changes);
         settings.instances = new.instances;
     }
     if changes.needs_restart {
-        return Err("settings of the server itself changed: restart sluice to apply them".into());
+        let reason = "settings of the server itself changed: restart sluice to apply them";
+        return (changing, Err(reason.to_owned()));
     }
-    Ok(())
+    (changing, Ok(String::new()))
 }
 
 /// A token that the first SIGTERM or SIGINT cancels; the second ends the process. Within a

@@ -5,15 +5,20 @@
 //! instance itself writes, so a writer of the instance that still lives is fenced by it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use bytes::Bytes;
 
-use crate::change::{Executed, Flavor, GtidError, GtidSet, Loss, MySqlPosition, Position};
+use crate::change::{
+    Executed, Flavor, GtidError, GtidSet, HeldBranch, Loss, MySqlPosition, ParkedTable, Position,
+    StateRecord, StateTopic,
+};
 use crate::control::Place;
+use crate::instance;
 use crate::log::{Log, Restored, StateKind, StateWrite, TopicError, Writer, WriterError};
 use crate::sink::PositionError;
 use crate::sink::position_record::PositionRecords;
-use crate::sink::{Lost, notice};
+use crate::sink::{Branches, Lost, notice};
 
 /// Last words of the names of the topics that an instance keeps; the position goes last, so
 /// that a reset that was cut short can be repeated.
@@ -43,9 +48,69 @@ pub enum Error {
     /// The log refused.
     #[error(transparent)]
     Write(#[from] WriterError),
+    /// What is kept of parked tables would be lost.
+    #[error(
+        "{instance} has parked tables, and only their kept changes say what happened to them: \
+         {parked}; publish them first (`bin/sluice instance retry {instance} TABLE`), or give them \
+         up with --drop-parked"
+    )]
+    Parked {
+        /// The instance.
+        instance: String,
+        /// What would be lost.
+        parked: Dropped,
+    },
+    /// The record of a parked table cannot be read.
+    #[error("{0}; --drop-parked resets the position all the same")]
+    ParkedRecord(String),
+    /// A held XA branch cannot be read.
+    #[error(transparent)]
+    Held(#[from] crate::sink::Error),
     /// The log refused to forget.
     #[error(transparent)]
     Forget(#[from] TopicError),
+}
+
+/// A position that was set.
+#[derive(Debug)]
+pub struct Moved {
+    /// Where the instance goes on.
+    pub position: Position,
+    /// The held XA branches that the server does not have, by whose loss it goes on there.
+    pub forgotten: Vec<HeldBranch>,
+}
+
+impl fmt::Display for Moved {
+    /// A line for each branch that is lost; nothing if none is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, branch) in self.forgotten.iter().enumerate() {
+            let HeldBranch { xid, gtid, place: (file, offset) } = branch;
+            let gtid = gtid.as_deref().unwrap_or("a transaction that is not known");
+            let newline = if number > 0 { "\n" } else { "" };
+            write!(
+                f,
+                "{newline}the held XA branch {xid} is lost: it was prepared by {gtid}, at \
+                 {file}:{offset}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Parked tables of which what was kept is dropped.
+#[derive(Debug, Default)]
+pub struct Dropped(pub Vec<ParkedTable>);
+
+impl fmt::Display for Dropped {
+    /// Tables and how many events; nothing if there are none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, table) in self.0.iter().enumerate() {
+            let comma = if number > 0 { ", " } else { "" };
+            let (events, file, offset) = (table.events, &table.file, table.offset);
+            write!(f, "{comma}{} ({events} events since {file}:{offset})", table.name())?;
+        }
+        Ok(())
+    }
 }
 
 /// The positions of the instances of one group.
@@ -69,8 +134,9 @@ impl Positions<'_> {
 
     /// Makes an instance go on from `place`; returns the new position. What is known of tables,
     /// and which XA branches are held, was true at the old place: it is forgotten in the same
-    /// commit.
-    pub async fn set(&self, instance: &str, place: &Place) -> Result<Position, Error> {
+    /// commit. Behind a loss those branches stay held whose XA PREPARE the server has too; the
+    /// others are returned.
+    pub async fn set(&self, instance: &str, place: &Place) -> Result<Moved, Error> {
         let none = || Error::None(instance.to_owned());
         if !self.has(instance, POSITIONS) {
             return Err(none());
@@ -81,32 +147,65 @@ impl Positions<'_> {
         let Position::MySql(old) = old.ok_or_else(none)?;
         let position = Position::from(at(place, &old)?);
         let written = records.write(&position).map_err(|reason| unreadable(instance, reason))?;
-        let mut state = Vec::new();
-        // At a named place no XA branch is held: what is needed of one is looked for there.
-        for kind in [StateKind::Schema, StateKind::Xa] {
-            let keys = live_keys(&writer, kind).await?;
-            state.extend(keys.into_iter().map(|key| StateWrite { kind, key, value: None }));
-        }
+        let mut state = tombstones(&writer, StateKind::Schema).await?;
+        let forgotten = if let Some(kept) = kept_by(&position) {
+            let (forgotten, records) = forget_lost(&writer, &kept).await?;
+            state.extend(records);
+            forgotten
+        } else {
+            // At a named place no branch is held: what is needed of one is looked for there.
+            state.extend(tombstones(&writer, StateKind::Xa).await?);
+            Vec::new()
+        };
         state.extend(written.base.map(StateWrite::position_base));
         if let Some(lost) = lost_by(&position, &old) {
             let topics = notice::append(&mut writer, &lost).await?;
             tracing::warn!(?topics, lost = %lost.gtids, "the loss is told in the topics concerned");
         }
         writer.commit(written.position, state).await?.await?;
-        Ok(position)
+        Ok(Moved { position, forgotten })
     }
 
-    /// Forgets the position of an instance, and with it all that was kept for it.
-    pub async fn reset(&self, instance: &str) -> Result<(), Error> {
+    /// Forgets the position of an instance, and with it all that was kept for it. What is kept of
+    /// parked tables is nowhere else: it goes with it only where that is asked for, and is
+    /// returned.
+    pub async fn reset(&self, instance: &str, drop_parked: bool) -> Result<Dropped, Error> {
         if !self.has(instance, POSITIONS) {
             return Err(Error::None(instance.to_owned()));
+        }
+        let dropped = match self.parked(instance).await {
+            // It may be to be reset because it cannot be read.
+            Err(error) if drop_parked => {
+                tracing::warn!(instance, %error, "what is kept of parked tables is dropped unread");
+                Dropped::default()
+            }
+            parked => Dropped(parked?),
+        };
+        if !dropped.0.is_empty() && !drop_parked {
+            return Err(Error::Parked { instance: instance.to_owned(), parked: dropped });
+        }
+        for table in &dropped.0 {
+            tracing::warn!(instance, table = %table.name(), events = table.events,
+                file = table.file, offset = table.offset,
+                "the position is reset: WHAT IS KEPT OF A PARKED TABLE IS DROPPED");
         }
         for what in KEPT {
             if self.has(instance, what) {
                 self.log.delete_topic(&self.topic(instance, what)).await?;
             }
         }
-        Ok(())
+        Ok(dropped)
+    }
+
+    async fn parked(&self, instance: &str) -> Result<Vec<ParkedTable>, Error> {
+        let restored = self.log.writer(instance, self.group).open().await?;
+        let records = restored.parked.into_iter();
+        let tables = records.map(|(key, value)| {
+            let record = StateRecord { topic: StateTopic::Parked, key, value: Some(value) };
+            instance::parked_table(&record).map_err(Error::ParkedRecord)
+        });
+        let tables: Vec<Option<ParkedTable>> = tables.collect::<Result<_, _>>()?;
+        Ok(tables.into_iter().flatten().collect())
     }
 
     fn has(&self, instance: &str, what: &str) -> bool {
@@ -116,6 +215,30 @@ impl Positions<'_> {
     fn topic(&self, instance: &str, what: &str) -> String {
         format!("__{}.{instance}.{what}", self.group)
     }
+}
+
+/// What deletes all that has a value.
+async fn tombstones(writer: &Writer, kind: StateKind) -> Result<Vec<StateWrite>, Error> {
+    let keys = live_keys(writer, kind).await?;
+    Ok(keys.into_iter().map(|key| StateWrite { kind, key, value: None }).collect())
+}
+
+/// The held branches that a server which has executed only `kept` does not have, and what makes
+/// them forgotten.
+async fn forget_lost(
+    writer: &Writer,
+    kept: &GtidSet,
+) -> Result<(Vec<HeldBranch>, Vec<StateWrite>), Error> {
+    let (mut branches, held) = Branches::restore(writer).await?;
+    let (mut forgotten, mut records) = (Vec::new(), Vec::new());
+    for (xid, about) in held {
+        let branch = instance::held_branch(xid, &about)?;
+        if !branch.is_of(kept) {
+            records.extend(branches.end(&Bytes::from(branch.xid.to_string())));
+            forgotten.push(branch);
+        }
+    }
+    Ok((forgotten, records))
 }
 
 /// The keys that have a value.
@@ -181,6 +304,13 @@ fn at(place: &Place, before: &MySqlPosition) -> Result<MySqlPosition, GtidError>
             }
         }
     })
+}
+
+/// Behind a loss: what the server still has of what was published.
+fn kept_by(position: &Position) -> Option<GtidSet> {
+    let Position::MySql(position) = position;
+    position.lost.as_ref()?;
+    Some(position.gtid_set.counted()?.whole())
 }
 
 /// What is lost at the new position and was not at the old one.

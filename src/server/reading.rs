@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{Changes, Problems, Settings};
+use crate::control::Outcome;
 use crate::shutdown::Tasks;
 
 use super::Reload;
@@ -22,7 +23,7 @@ use super::instances::{self, Plans};
 const LONG: Duration = Duration::from_secs(30);
 
 /// Whom to tell how it went.
-pub(super) type Answer = oneshot::Sender<Result<(), String>>;
+pub(super) type Answer = oneshot::Sender<Outcome>;
 
 /// What was read.
 pub(super) struct Read {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 
-use self::branches::Branches;
+pub(crate) use self::branches::Branches;
 use super::position_record::{PositionError, PositionRecords};
 use super::{
     Closing, Committed, Error, LetterRecord, Letters, Limits, Lost, Part, Receipt, Sink, notice,

@@ -12,6 +12,7 @@ mod refusal;
 #[cfg(test)]
 pub(crate) mod scripted;
 
+pub(crate) use embedded::Branches;
 pub use embedded::Embedded;
 pub use held::Closing;
 pub use notice::Lost;
@@ -52,8 +53,8 @@ pub struct Part {
 pub struct Committed {
     /// `None` before the first commit.
     pub position: Option<Position>,
-    /// The XA branches that are held.
-    pub held: Vec<Arc<Xid>>,
+    /// The XA branches that are held, and what the state record says of each.
+    pub held: Vec<(Arc<Xid>, Bytes)>,
     /// The end of the topic of letters: an offset that none has yet.
     pub letters_end: i64,
 }

@@ -146,7 +146,9 @@ impl Sink for Scripted {
     ) -> Result<Committed, Error> {
         let script = self.script();
         let position = script.commits.last().map(|(position, _)| position.clone());
-        let held = script.held.keys().map(|xid| Arc::new(xid.parse().expect("an xid")));
+        let held = script.held.iter();
+        let held =
+            held.map(|(xid, (_, about))| (Arc::new(xid.parse().expect("an xid")), about.clone()));
         Ok(Committed { position, held: held.collect(), letters_end: 0 })
     }
 

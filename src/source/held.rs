@@ -3,7 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::change::{EventPlace, FileName, MySqlPosition, Xid};
+use bytes::Bytes;
+
+use crate::change::{
+    CountedSet, EventPlace, FileName, HeldBranch, MySqlPosition, StateRecord, StateTopic, Xid,
+};
 
 /// Which branches are held, and since where every branch that was prepared is.
 #[derive(Debug, Default)]
@@ -16,11 +20,11 @@ pub(super) struct Held {
 impl Held {
     /// Those of a committed position. Whatever is prepared behind it comes to be held, and what
     /// was prepared between the instance's begin and it is.
-    pub(super) fn at(position: &MySqlPosition, branches: Vec<Arc<Xid>>) -> Self {
+    pub(super) fn at(position: &MySqlPosition, branches: Vec<HeldBranch>) -> Self {
         let MySqlPosition { server_uuid, file, offset, .. } = position;
         let since = (Arc::clone(server_uuid), Arc::clone(file), *offset);
         let since = Some(since).filter(|(server, file, _)| !server.is_empty() && !file.is_empty());
-        Self { branches: branches.into_iter().collect(), since }
+        Self { branches: branches.into_iter().map(|branch| branch.xid).collect(), since }
     }
 
     pub(super) fn contains(&self, xid: &Xid) -> bool {
@@ -42,4 +46,23 @@ impl Held {
             Some(_) | None => (Arc::clone(&end.file), end.offset),
         }
     }
+}
+
+/// Forgets the branches that `position` has lost, where it goes on at a server that lacks what was
+/// published: what such a branch changed is nowhere any more, and one of the same xid that comes to
+/// be committed there is another. Those whose XA PREPARE both servers have stay. The records that
+/// make it so.
+pub(super) fn forget_lost(
+    held: &mut Vec<HeldBranch>,
+    position: &MySqlPosition,
+) -> Vec<StateRecord> {
+    let kept = position.gtid_set.counted().map(CountedSet::whole);
+    let is_lost = |branch: &mut HeldBranch| !kept.as_ref().is_some_and(|kept| branch.is_of(kept));
+    let forgotten = held.extract_if(.., is_lost).map(|branch| {
+        let HeldBranch { xid, gtid, place: (file, offset) } = branch;
+        tracing::warn!(%xid, ?gtid, %file, offset, "a held XA branch is lost too: the server that \
+            is gone on to does not have it as it was prepared");
+        StateRecord { topic: StateTopic::Xa, key: Bytes::from(xid.to_string()), value: None }
+    });
+    forgotten.collect()
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assemble::{Assembler, Hint};
 use super::channel::Sender;
-use super::held::Held;
+use super::held::{self, Held};
 use super::progress::Progress;
 use super::reader::{Ended, Reader};
 use super::trail::{self, Tracer};
@@ -23,8 +23,8 @@ use super::{
 };
 use crate::binlog::Tracker;
 use crate::change::{
-    Chunk, ChunkEnd, CountedSet, FileName, Generation, GtidSet, MySqlPosition, ServerZone,
-    StateRecord, TransactionHead, Xid,
+    Chunk, ChunkEnd, CountedSet, FileName, Generation, GtidSet, HeldBranch, MySqlPosition,
+    ServerZone, StateRecord, TransactionHead,
 };
 use crate::clock;
 use crate::mysql;
@@ -41,7 +41,7 @@ pub struct Before {
     /// The schema history.
     pub history: History,
     /// The XA branches that are held.
-    pub held: Vec<Arc<Xid>>,
+    pub held: Vec<HeldBranch>,
     /// The `meta.dat` of a Canal; used only without a position.
     pub meta_dat: Option<Left>,
 }
@@ -108,11 +108,15 @@ impl Source {
             None
         };
         let mut schema = Schema::new(server(&probe), settings.adopt);
-        let held = std::mem::take(&mut before.held);
+        let mut held = std::mem::take(&mut before.held);
         let begin = begin(&settings, (&mut session, &probe), &mut schema, before).await?;
         let Begin { position: reached, is_new, lost } = begin;
         let append = if is_new {
-            Some(FirstAppend { position: reached.clone(), state: schema.commit()?, lost })
+            let mut state = schema.commit()?;
+            if lost.is_some() {
+                state.extend(held::forget_lost(&mut held, &reached));
+            }
+            Some(FirstAppend { position: reached.clone(), state, lost })
         } else {
             None
         };

@@ -10,7 +10,7 @@
 //! The short form kills a few times; `SLUICE_CRASH_KILLS=20` is the long one. The seed is printed;
 //! `SLUICE_CRASH_SEED` repeats the random choices (not the timing).
 
-mod failover;
+pub(crate) mod failover;
 mod fetcher;
 mod heartbeat;
 mod judgement;

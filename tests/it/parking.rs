@@ -1,11 +1,12 @@
 //! Tables whose changes cannot be published are parked, the others go on, and what was kept comes
 //! back in order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sqlx::MySqlConnection;
 
+use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{mariadb, mysql, private_mysql, run};
 use crate::harness::{Random, Record, Server, Sluice, say, topics, wait_for};
 
@@ -201,7 +202,8 @@ async fn changes_of_branches_are_kept_and_come_back_where_the_branch_was_committ
     wait_for("the branch", SOON, || {
         (parked(&sluice)[0]["branches"].as_array()?.len() == 1).then_some(())
     });
-    wait_for("the last row", SOON, || (parked(&sluice)[0]["events"] == 4).then_some(()));
+    // Not those of the branch that was rolled back.
+    wait_for("the last row", SOON, || (parked(&sluice)[0]["events"] == 3).then_some(()));
     let refused = instance(&sluice, &["retry", "example", &a], 1);
     assert!(refused.contains("XA branches") && refused.contains("X'7061726b2d31'"), "{refused}");
     sluice.kill();
@@ -213,6 +215,7 @@ async fn changes_of_branches_are_kept_and_come_back_where_the_branch_was_committ
         (vec!["1".into(), "3".into()], "1")
     );
     wait_for("the branch's end", SOON, || parked(&sluice)[0]["branches"].is_null().then_some(()));
+    assert_eq!(parked(&sluice)[0]["events"], 3);
     instance(&sluice, &["retry", "example", &a], 0);
     let all = topics::read_at_least(&sluice.bootstrap(), &a, 4);
     assert_eq!(ids(&all), ["1", "2", "5", "3"]);
@@ -394,5 +397,92 @@ async fn tables_come_back_one_by_one_from_a_transaction_larger_than_memory() {
         assert_eq!(ids(&all), wanted);
         assert_eq!(all.last().unwrap().headers["tx"], format!("{}/end", ROUNDS - 1));
     }
+    sluice.stop();
+}
+
+/// What is kept is nowhere else: it is not dropped by the way.
+#[tokio::test]
+async fn a_reset_drops_what_is_kept_of_parked_tables_only_if_it_is_told_to() {
+    let Some(mysql) = mysql() else { return };
+    let database = "park_reset";
+    let mut source = mysql.database(database).await;
+    let mut sluice = example(mysql, database, &[]);
+    let [a, b] = two_tables(&mut source, &mut sluice, database).await;
+    run(&mut source, "INSERT INTO a VALUES (2, REPEAT('x', 9000))").await;
+    run(&mut source, "INSERT INTO a VALUES (3, '')").await;
+    wait_for("both events", SOON, || (parked(&sluice).first()?["events"] == 2).then_some(()));
+    instance(&sluice, &["stop", "example"], 0);
+    for running in [true, false] {
+        if !running {
+            sluice.stop();
+        }
+        let refused = sluice.command(&["position", "reset", "example"]);
+        assert_ne!(refused.code, Some(0), "{}", refused.said);
+        for words in [&*format!("{a} (2 events since "), "instance retry", "--drop-parked"] {
+            assert!(refused.said.contains(words), "{words}: {}", refused.said);
+        }
+    }
+    sluice.start();
+    assert_eq!(names(&parked(&sluice)), [&*a], "it is as it was");
+    instance(&sluice, &["stop", "example"], 0);
+    let reset = sluice.command(&["position", "reset", "example", "--drop-parked"]);
+    assert_eq!(reset.code, Some(0), "{}", reset.said);
+    assert!(reset.said.contains(&format!("dropped: {a} (2 events since ")), "{}", reset.said);
+    assert_eq!(parked(&sluice), [] as [Value; 0]);
+    assert!(sluice.said().contains("WHAT IS KEPT OF A PARKED TABLE IS DROPPED"));
+    instance(&sluice, &["start", "example"], 0);
+    sluice.wait_until_ready();
+    run(&mut source, "INSERT INTO a VALUES (4, '')").await;
+    run(&mut source, "INSERT INTO b VALUES (4, '')").await;
+    assert_eq!(ids(&topics::read_at_least(&sluice.bootstrap(), &b, 2)), ["1", "4"]);
+    assert_eq!(ids(&topics::read_at_least(&sluice.bootstrap(), &a, 2)), ["1", "4"]);
+    sluice.stop();
+}
+
+/// A retry waits for its server as long as it likes; whatever is asked of another instance is
+/// answered meanwhile, and a stop of the instance itself breaks it off.
+#[tokio::test]
+async fn a_retry_that_hangs_keeps_no_command_waiting() {
+    let Some(mysql) = mysql() else { return };
+    let database = "park_hang";
+    let mut source = mysql.database(database).await;
+    let proxy = Proxy::to(mysql);
+    let through = [
+        ("canal.instance.master.address", &*proxy.address()),
+        ("canal.instance.master.sslMode", "DISABLED"),
+    ];
+    let mut sluice = example(mysql, database, &through);
+    sluice.instance("other", mysql, &[("canal.instance.filter.regex", r"park_hang\.none")]);
+    let [a, _] = two_tables(&mut source, &mut sluice, database).await;
+    run(&mut source, "INSERT INTO a VALUES (2, REPEAT('x', 9000))").await;
+    wait_until_parked(&sluice, &[&a]);
+    limit(&sluice, &a, 1 << 20);
+    proxy.set(Fault::Silence);
+    let retrying = std::process::Command::new(&sluice.binary)
+        .args(["instance", "retry", "example", &a])
+        .env("SLUICE_HOME", sluice.folder(""))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the retry", SOON, || {
+        sluice
+            .health()
+            .filter(|(_, body)| body.contains(&format!("the kept changes of {a} are published")))
+    });
+    let begun = Instant::now();
+    instance(&sluice, &["stop", "other"], 0);
+    instance(&sluice, &["start", "other"], 0);
+    instance(&sluice, &["stop", "example"], 0);
+    assert!(begun.elapsed() < Duration::from_secs(5), "they took {:?}", begun.elapsed());
+    let broken_off = retrying.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&broken_off.stderr).into_owned();
+    assert!(!broken_off.status.success() && said.contains("broken off"), "{said}");
+    assert_eq!(names(&parked(&sluice)), [&*a]);
+    proxy.set(Fault::None);
+    instance(&sluice, &["retry", "example", &a], 0);
+    instance(&sluice, &["start", "example"], 0);
+    run(&mut source, "INSERT INTO a VALUES (3, '')").await;
+    let all = topics::read_at_least(&sluice.bootstrap(), &a, 3);
+    assert_eq!(ids(&all), ["1", "2", "3"]);
     sluice.stop();
 }

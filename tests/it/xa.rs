@@ -7,6 +7,7 @@
 //! `SLUICE_XA_SEED` repeats it, `SLUICE_XA_STEPS` is how long it is).
 
 mod held;
+mod lost;
 mod search;
 
 use std::collections::BTreeMap;

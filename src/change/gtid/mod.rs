@@ -137,6 +137,11 @@ impl GtidSet {
         }
     }
 
+    /// Whether it has that one transaction; `gtid` is its text, as the servers write it.
+    pub fn has(&self, gtid: &str) -> bool {
+        Self::parse(self.flavor(), gtid).is_ok_and(|one| !one.is_empty() && one.is_subset_of(self))
+    }
+
     /// Whether `other` has all of it. Between flavours only the empty set is a subset.
     pub fn is_subset_of(&self, other: &Self) -> bool {
         match (self, other) {

@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::control::Place;
 use crate::disk::Real;
 use crate::log::{Log, LogSettings};
-use crate::server::Positions;
+use crate::server::{Dropped, Moved, Positions};
 use crate::shutdown::Tasks;
 
 use super::Home;
@@ -63,8 +63,8 @@ pub(in crate::cli) async fn all(home: &Home) -> anyhow::Result<Vec<(String, Opti
     Ok(found)
 }
 
-/// Makes `instance` go on from `place`; returns the new position.
-pub(super) async fn set(home: &Home, instance: &str, place: &Place) -> anyhow::Result<Position> {
+/// Makes `instance` go on from `place`.
+pub(super) async fn set(home: &Home, instance: &str, place: &Place) -> anyhow::Result<Moved> {
     let stored = Stored::open(home).await?;
     let done = stored.positions().set(instance, place).await;
     stored.close().await;
@@ -72,9 +72,13 @@ pub(super) async fn set(home: &Home, instance: &str, place: &Place) -> anyhow::R
 }
 
 /// Forgets the position of `instance`, and with it what was kept for it.
-pub(super) async fn reset(home: &Home, instance: &str) -> anyhow::Result<()> {
+pub(super) async fn reset(
+    home: &Home,
+    instance: &str,
+    drop_parked: bool,
+) -> anyhow::Result<Dropped> {
     let stored = Stored::open(home).await?;
-    let done = stored.positions().reset(instance).await;
+    let done = stored.positions().reset(instance, drop_parked).await;
     stored.close().await;
     Ok(done?)
 }

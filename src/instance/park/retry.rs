@@ -128,7 +128,7 @@ async fn parked_table<S: Sink>(
         return Err(Error::NotParked { table: table.to_owned(), parked });
     };
     // Others were forgotten with the place that they were held at.
-    let held: Vec<String> = opened.committed.held.iter().map(ToString::to_string).collect();
+    let held: Vec<String> = opened.committed.held.iter().map(|(xid, _)| xid.to_string()).collect();
     let branches: Vec<_> = parked.branches.iter().filter(|xid| held.contains(xid)).collect();
     if !branches.is_empty() {
         let branches: Vec<&str> = branches.into_iter().map(String::as_str).collect();

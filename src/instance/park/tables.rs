@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{EventPlace, ParkedTable, StateRecord, StateTopic, TableName};
+use crate::change::{EventPlace, HeldLetters, ParkedTable, StateRecord, StateTopic, TableName};
 
 const VERSION: u32 = 1;
 
@@ -40,8 +40,8 @@ pub(crate) struct ParkedTables {
     end: i64,
     /// What the tables that the transaction at hand changed were before it.
     before: BTreeMap<TableName, Option<ParkedTable>>,
-    /// Those that a branch at hand has changes of.
-    of_branch: BTreeSet<TableName>,
+    /// Those that a branch at hand has changes of, and how many.
+    of_branch: BTreeMap<TableName, HeldLetters>,
     /// Those whose records are not handed over yet.
     changed: BTreeSet<TableName>,
 }
@@ -91,7 +91,9 @@ impl ParkedTables {
         next.bytes += bytes;
         self.tables.insert(table.clone(), next);
         if held {
-            self.of_branch.insert(table.clone());
+            let of_branch = self.of_branch.entry(table.clone()).or_default();
+            of_branch.events += 1;
+            of_branch.bytes += bytes;
         }
     }
 
@@ -113,19 +115,21 @@ impl ParkedTables {
 
     /// The branch at hand is prepared.
     pub(crate) fn end_branch(&mut self, xid: &str) {
-        for name in std::mem::take(&mut self.of_branch) {
+        // One of the same xid that the server lost in a crash.
+        self.forget_branch(xid, false);
+        for (name, held) in std::mem::take(&mut self.of_branch) {
             if let Some(table) = self.tables.get_mut(&name) {
                 table.branches.push(xid.to_owned());
+                table.held.insert(xid.to_owned(), held);
             }
         }
         self.end_transaction();
     }
 
     /// A prepared branch has ended.
-    pub(crate) fn forget_branch(&mut self, xid: &str) {
+    pub(crate) fn forget_branch(&mut self, xid: &str, committed: bool) {
         for (name, table) in &mut self.tables {
-            if let Some(place) = table.branches.iter().position(|held| held == xid) {
-                table.branches.remove(place);
+            if table.end_branch(xid, committed) {
                 self.changed.insert(name.clone());
             }
         }
@@ -193,9 +197,21 @@ mod tests {
         parked.end_branch("x");
         assert_eq!(parked.all()[0].branches, ["x"]);
         parked.take_records();
-        parked.forget_branch("x");
+        parked.forget_branch("x", true);
         assert_eq!(parked.all()[0].branches.len(), 0);
-        assert_eq!((parked.all()[0].events, parked.take_records().len()), (2, 1));
+        let counted = |parked: &ParkedTables| (parked.all()[0].events, parked.all()[0].bytes);
+        assert_eq!((counted(&parked), parked.take_records().len()), ((2, 15), 1));
+        // Rolled back, and prepared again under the same name.
+        for (events, bytes) in [(3, 22), (4, 29)] {
+            for _ in 2..events {
+                parked.keep(&a, &place(500), 7, true);
+            }
+            parked.end_branch("y");
+            assert_eq!((counted(&parked), parked.all()[0].branches.len()), ((events, bytes), 1));
+        }
+        parked.forget_branch("y", false);
+        assert_eq!((counted(&parked), &*parked.all()[0].branches), ((2, 15), &[][..]));
+        assert!(parked.all()[0].held.is_empty());
     }
 
     #[test]

@@ -37,7 +37,7 @@ struct Head {
 
 /// See the head of this file.
 #[derive(Debug, Default)]
-pub(super) struct Branches {
+pub(crate) struct Branches {
     held: HashMap<Bytes, Branch>,
     /// Those of the open append.
     open: HashMap<Bytes, OpenBranch>,
@@ -70,7 +70,7 @@ struct OpenBranch {
 
 impl Branches {
     /// Finds what is held in an opened writer's topic.
-    pub(super) async fn restore(writer: &Writer) -> Result<(Self, Vec<Arc<Xid>>), Error> {
+    pub(crate) async fn restore(writer: &Writer) -> Result<(Self, Vec<(Arc<Xid>, Bytes)>), Error> {
         let (mut heads, mut first) = (HashMap::new(), HashMap::new());
         let (mut next, mut offset) = (0, 0);
         loop {
@@ -109,8 +109,8 @@ impl Branches {
             next = next.max(id + 1);
             let from = first.get(&id).copied().unwrap_or_default();
             let about = Bytes::from(about.to_string());
+            xids.push((Arc::new(xid), about.clone()));
             held.insert(key, Branch { id, pieces, from, about, kept: Vec::new() });
-            xids.push(Arc::new(xid));
         }
         Ok((Self { held, open: HashMap::new(), next, kept: 0 }, xids))
     }
@@ -162,7 +162,7 @@ impl Branches {
     }
 
     /// A branch ended: the tombstones of all that held it.
-    pub(super) fn end(&mut self, key: &Bytes) -> Vec<StateWrite> {
+    pub(crate) fn end(&mut self, key: &Bytes) -> Vec<StateWrite> {
         let Some(Branch { id, pieces, kept, .. }) = self.held.remove(key) else {
             return Vec::new();
         };
@@ -259,7 +259,7 @@ async fn append(
 }
 
 /// The key of a branch's record.
-pub(super) fn key_of(xid: &Xid) -> Bytes {
+pub(crate) fn key_of(xid: &Xid) -> Bytes {
     Bytes::from(xid.to_string())
 }
 

@@ -231,7 +231,7 @@ async fn a_crash_at_any_sync_holds_what_the_position_says() {
                 Some(Position::MySql(position)) => usize::try_from(position.offset).unwrap(),
             };
             assert!(at >= durable, "behind sync {n}: {at} of {durable}");
-            let mut held: Vec<String> = held.iter().map(ToString::to_string).collect();
+            let mut held: Vec<String> = held.iter().map(|(xid, _)| xid.to_string()).collect();
             held.sort();
             assert_eq!((held, published(&log).await), expected(at), "behind sync {n}, at {at}");
             assert_eq!(run(&mut sink, at).await, script().len(), "behind sync {n}, at {at}");

@@ -233,7 +233,7 @@ fn accept(sluice: &Sluice, other: &Server, lost: &[(String, Change)]) {
 }
 
 /// Until the position is that server's.
-pub(super) async fn reads_from(sluice: &Sluice, server: &Server) {
+pub(crate) async fn reads_from(sluice: &Sluice, server: &Server) {
     let mut connection = server.connect().await;
     let name = match server.flavor {
         Flavor::MySql => "SELECT @@server_uuid",
@@ -251,7 +251,7 @@ pub(super) async fn reads_from(sluice: &Sluice, server: &Server) {
     });
 }
 
-async fn replicate(replica: &Server, of: &Server) {
+pub(crate) async fn replicate(replica: &Server, of: &Server) {
     let mut connection = replica.connect().await;
     let port = of.port;
     let sql = match replica.flavor {
@@ -270,7 +270,7 @@ async fn replicate(replica: &Server, of: &Server) {
 }
 
 /// Waits until `replica` has executed what `of` has.
-async fn caught_up(replica: &Server, of: &Server) {
+pub(crate) async fn caught_up(replica: &Server, of: &Server) {
     let ask = async |server: &Server, sql: &str| -> String {
         let mut connection: MySqlConnection = server.connect().await;
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
@@ -289,7 +289,7 @@ async fn caught_up(replica: &Server, of: &Server) {
     assert_eq!(ask(replica, &wait).await, "0", "{set} does not come to the replica");
 }
 
-async fn promote(server: &Server) {
+pub(crate) async fn promote(server: &Server) {
     let sql = match server.flavor {
         Flavor::MySql => "STOP REPLICA; RESET REPLICA ALL",
         Flavor::MariaDb => "STOP SLAVE; RESET SLAVE ALL",

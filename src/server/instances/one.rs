@@ -1,0 +1,179 @@
+//! One instance of the set: starts, stops, and is moved.
+//!
+//! In: a command, when its turn has come. Out: the instance in its new state on the board, and a
+//! sentence for whoever asked. Always: it runs at most once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::control::{InstanceState, InstanceStatus, Outcome, Place};
+use crate::instance::{self, Plan};
+use crate::shutdown::Tasks;
+use crate::sink::Embedded;
+
+use super::{Positions, Shared};
+
+/// See the head of this file.
+pub(super) struct One {
+    pub(super) name: String,
+    pub(super) shared: Arc<Shared>,
+    pub(super) plan: Plan,
+    pub(super) running: Arc<Mutex<Option<Tasks>>>,
+    pub(super) breaker: CancellationToken,
+}
+
+/// Asks an instance to stop.
+pub(super) fn cancel(running: &Mutex<Option<Tasks>>) {
+    let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+    running.iter().for_each(Tasks::cancel);
+}
+
+impl One {
+    /// Starts it; if it has stopped by itself, again.
+    pub(super) async fn start(&self) -> Outcome {
+        if self.is_running() {
+            return Err(format!("instance {} is running", self.name));
+        }
+        self.end().await;
+        self.launch();
+        Ok(String::new())
+    }
+
+    /// Stops it after what it has in hand.
+    pub(super) async fn stop(&self) -> Outcome {
+        self.end().await;
+        let reason = "stopped on request".to_owned();
+        self.show(InstanceState::Stopped { reason, advice: String::new() });
+        Ok(String::new())
+    }
+
+    /// Makes it go on from `place` when it is started.
+    pub(super) async fn set_position(&self, place: &Place) -> Outcome {
+        self.must_be_stopped()?;
+        let set = self.positions().set(&self.name, place).await;
+        let set = set.map_err(|error| error.to_string())?;
+        self.shared.board.reporter(&self.name).position(Some(set.position.clone()));
+        Ok(set.to_string())
+    }
+
+    /// Makes it begin anew when it is started.
+    pub(super) async fn reset_position(&self, drop_parked: bool) -> Outcome {
+        self.must_be_stopped()?;
+        let reset = self.positions().reset(&self.name, drop_parked).await;
+        let dropped = reset.map_err(|error| error.to_string())?;
+        let reporter = self.shared.board.reporter(&self.name);
+        reporter.position(None);
+        reporter.parked(Vec::new());
+        Ok(dropped.to_string())
+    }
+
+    /// Publishes what is kept of a parked table, or drops it, between two runs.
+    pub(super) async fn unpark(&self, table: &str, publish: bool) -> Outcome {
+        let ran = self.is_running();
+        if ran {
+            self.end().await;
+            let what = if publish { "the kept changes of" } else { "what is kept of" };
+            let verb = if publish { "are published" } else { "is dropped" };
+            self.show(InstanceState::Waiting { reason: format!("{what} {table} {verb}") });
+        }
+        let mut sink = Embedded::new(self.shared.log.writer(&self.name, &self.shared.group));
+        let work = async {
+            if publish {
+                instance::retry(&self.plan, &mut sink, table).await
+            } else {
+                instance::drop_parked(&mut sink, table).await
+            }
+        };
+        let done = tokio::select! {
+            biased;
+            () = self.breaker.cancelled() => Err(format!(
+                "it was broken off, since {} was to stop: {table} is parked as before, unless \
+                 `bin/sluice instance show {0}` shows it no more",
+                self.name
+            )),
+            done = work => done.map_err(|error| error.to_string()),
+        };
+        drop(sink);
+        // What broke it off says what becomes of the instance.
+        if ran && !self.breaker.is_cancelled() {
+            self.launch();
+        }
+        self.shared.board.reporter(&self.name).parked(done?);
+        Ok(String::new())
+    }
+
+    pub(super) fn launch(&self) {
+        let Self { name, shared, .. } = self;
+        let reporter = shared.board.instance(name, clock::now_millis());
+        let sink = Embedded::new(shared.log.writer(name, &shared.group));
+        let tasks = Tasks::new();
+        let own = tasks.clone();
+        let mut plan = self.plan.clone();
+        plan.source.replica.uuid = replica_uuid(shared.log.cluster_id(), name);
+        let shown = reporter.clone();
+        let life = async move { instance::run(&plan, sink, &reporter, &own).await };
+        if let Err(error) = tasks.spawn_thread("instance", life) {
+            tracing::error!(instance = name, %error, "the system starts no thread for it");
+            let reason = format!("the system starts no thread for it: {error}");
+            let advice = format!(
+                "raise the limit of threads (ulimit -u, or that of the container), then \
+                 `bin/sluice instance start {name}`"
+            );
+            shown.state(InstanceState::Stopped { reason, advice }, clock::now_millis());
+        }
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
+    }
+
+    pub(super) async fn end(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(tasks) = running else { return };
+        tasks.cancel();
+        let panicked = tasks.join().await;
+        if !panicked.is_empty() {
+            tracing::error!(instance = self.name, ?panicked, "an instance panicked");
+        }
+    }
+
+    /// Its folder is gone.
+    pub(super) fn take_down(&self) {
+        self.shared.board.remove(&self.name);
+    }
+
+    fn show(&self, state: InstanceState) {
+        self.shared.board.reporter(&self.name).state(state, clock::now_millis());
+    }
+
+    fn positions(&self) -> Positions<'_> {
+        Positions { log: &self.shared.log, group: &self.shared.group }
+    }
+
+    /// One that stopped by itself still shows how far it falls behind.
+    fn is_running(&self) -> bool {
+        let has_stopped = |one: &InstanceStatus| {
+            one.name == self.name && matches!(one.state, InstanceState::Stopped { .. })
+        };
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_some_and(|tasks| !tasks.is_empty())
+            && !self.shared.board.snapshot().instances.iter().any(has_stopped)
+    }
+
+    fn must_be_stopped(&self) -> Result<(), String> {
+        if self.is_running() {
+            return Err(format!(
+                "instance {0} is running: stop it first with `bin/sluice instance stop {0}`",
+                self.name
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Our UUID as a replica, made once with the log and the same at each start: a server that
+/// meets it again drops the older connection at once instead of after its time-out. Two
+/// installations must differ in it, or the server drops the one for the other.
+pub fn replica_uuid(cluster: &str, instance: &str) -> String {
+    let name = format!("{cluster} {instance}");
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+}

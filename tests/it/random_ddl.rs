@@ -36,6 +36,7 @@ const MODES: &[&str] = &[
     "NO_BACKSLASH_ESCAPES",
     "ANSI_QUOTES,NO_BACKSLASH_ESCAPES",
     "REAL_AS_FLOAT,NO_ENGINE_SUBSTITUTION",
+    "ANSI",
 ];
 
 #[tokio::test]
@@ -175,10 +176,11 @@ impl<'a> Run<'a> {
     /// Another mode, another default database, keys that the server makes, a temporary table that
     /// hides a real one.
     async fn change_session(&mut self) {
-        let oracle = ["ORACLE"];
+        let of_mariadb =
+            ["ORACLE", "ORACLE", "MAXDB", "MYSQL40", "NO_TABLE_OPTIONS", "POSTGRESQL", "MSSQL"];
         if self.sql_mode == "unset" || self.random.once_in(15) {
-            let with_oracle = self.server.flavor == Flavor::MariaDb && self.random.once_in(3);
-            let mode = if with_oracle { &oracle[0] } else { self.random.pick(MODES) };
+            let has_more = self.server.flavor == Flavor::MariaDb && self.random.once_in(3);
+            let mode = self.random.pick(if has_more { &of_mariadb } else { MODES });
             (*mode).clone_into(&mut self.sql_mode);
             run(&mut self.source, &format!("SET SESSION sql_mode = '{mode}'")).await;
         }

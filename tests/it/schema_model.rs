@@ -9,7 +9,8 @@ use crate::harness::servers::run;
 use crate::harness::{self, Server};
 use crate::random_ddl::follow::{Feed, definitions, describe, with_uniques_of};
 
-/// One a line; `--` before those that only one flavour knows.
+/// One a line; `--` before those that only one flavour knows. Of a table called `unknown_..` the
+/// text does not tell enough.
 const STATEMENTS: &str = "
 CREATE TABLE n (a1 TINYINT(1), a2 TINYINT(1) UNSIGNED, a3 TINYINT(1) ZEROFILL, a4 INT(5) ZEROFILL, a5 BOOL, a6 INT ZEROFILL, a7 MEDIUMINT ZEROFILL, a8 BIGINT ZEROFILL, a9 SMALLINT ZEROFILL, a10 TINYINT ZEROFILL, a11 TINYINT(2), a12 INT SIGNED, a13 INT1, a14 INT2, a15 INT3, a16 INT4, a17 INT8, a18 MIDDLEINT, a19 INTEGER(11))
 CREATE TABLE f (f1 FLOAT(10), f2 FLOAT(25), f3 FLOAT(7,3), f4 DOUBLE(7,3) UNSIGNED, f5 REAL, f6 DOUBLE PRECISION, f7 FLOAT4, f8 FLOAT8 ZEROFILL, f9 FLOAT ZEROFILL, f10 FLOAT UNSIGNED, d1 DECIMAL, d2 DEC(5), d3 NUMERIC(0), d4 FIXED(6,3) ZEROFILL, d5 DECIMAL(0,0) UNSIGNED, b1 BIT, b8 BIT(8))
@@ -64,7 +65,7 @@ ALTER TABLE grown CONVERT TO CHARACTER SET utf8mb4
 -- mariadb ALTER TABLE comp5 CONVERT TO CHARACTER SET utf8mb4
 -- mariadb SET SESSION sql_mode='ORACLE'
 -- mariadb CREATE TABLE ora (id NUMBER(10) PRIMARY KEY, d DATE, v VARCHAR2(20), n NUMBER, c CLOB, r RAW(16), b BLOB, b2 BLOB(10), n2 NUMBER(5,2), d2 mariadb_schema.date, ts TIMESTAMP, \"q q\" INT)
--- mariadb CREATE TABLE ora2 AS SELECT id, d, n, r, b, n2 FROM ora
+-- mariadb CREATE TABLE unknown_ora AS SELECT id, d, n, r, b, n2 FROM ora
 -- mariadb SET SESSION sql_mode='MAXDB'
 -- mariadb CREATE TABLE maxdb (a TIMESTAMP NULL, b maxdb_schema.timestamp, c mariadb_schema.timestamp NULL, d oracle_schema.date, e mariadb_schema.varchar(3))
 -- mariadb SET SESSION sql_mode=''
@@ -200,6 +201,32 @@ alter\u{b}table\u{b}vt\u{b}rename\u{b}column\u{b}a\u{b}to\u{b}b,\u{b}rename\u{b}
 -- mariadb CREATE TABLE `check` (a INT, check.json DOUBLE(7,3), check.b INT)
 -- mariadb ALTER TABLE `check` ADD check.c INT, DROP check.a
 -- mariadb ALTER TABLE qc CHANGE schema_model.qc.baz .baz2 INT, CHANGE .id qc.id INT
+CREATE TABLE mv (id INT, b INT, s INT, x INT)
+ALTER TABLE mv MODIFY b BIGINT AFTER s, MODIFY s INT AFTER id
+ALTER TABLE mv MODIFY b BIGINT AFTER s, MODIFY s INT FIRST
+ALTER TABLE mv ADD z INT AFTER x, MODIFY x INT FIRST, CHANGE s ss INT AFTER z, ADD y INT AFTER ss
+ALTER TABLE mv CHANGE b bb INT AFTER x, MODIFY x BIGINT AFTER z, ADD first INT AFTER bb, MODIFY z INT FIRST
+CREATE TABLE refers (a INT) ENGINE=MyISAM
+ALTER TABLE refers ADD b INT REFERENCES refers (a) ON DELETE SET DEFAULT FIRST
+ALTER TABLE refers ADD c INT REFERENCES refers (a) ON UPDATE SET NULL ON DELETE SET DEFAULT AFTER b, ADD d INT REFERENCES refers (a) MATCH FULL ON UPDATE CASCADE FIRST
+-- mariadb CREATE SEQUENCE sq
+-- mariadb CREATE TABLE dv (a INT, first INT DEFAULT 1, `key` INT, end INT)
+-- mariadb ALTER TABLE dv ADD y1 INT DEFAULT CASE WHEN first > 1 THEN 1 ELSE 2 END, ADD y2 INT DEFAULT CASE first WHEN 1 THEN 2 END NOT NULL FIRST
+-- mariadb ALTER TABLE dv ADD y3 INT DEFAULT CASE a WHEN first THEN CASE WHEN end THEN end ELSE 3 END WHEN 4 THEN (2) END AFTER a, ADD y4 VARCHAR(9) DEFAULT CONCAT('a', first) FIRST
+-- mariadb ALTER TABLE dv ADD y5 INT DEFAULT first, ADD y6 INT DEFAULT `key` AFTER a, ADD y7 DATE DEFAULT DATE'2020-01-01' FIRST, ADD y8 DATE DEFAULT {d '2020-01-01'} AFTER a
+-- mariadb ALTER TABLE dv ADD y9 VARCHAR(5) DEFAULT _latin1'first' FIRST, ADD y10 VARCHAR(5) DEFAULT _latin1 x'61' FIRST, ADD y11 VARCHAR(5) DEFAULT _latin1 0x61 FIRST, ADD y12 INT DEFAULT dv.first AFTER a
+-- mariadb ALTER TABLE dv ADD y13 BIGINT DEFAULT NEXT VALUE FOR schema_model.sq FIRST, ADD y14 BIGINT DEFAULT PREVIOUS VALUE FOR sq AFTER a, ADD y15 BIGINT DEFAULT NEXTVAL(sq) FIRST, ADD y16 DOUBLE DEFAULT -1.5 FIRST
+-- mariadb CREATE TABLE vc (a INT WITH SYSTEM VERSIONING, b INT)
+-- mariadb CREATE TABLE vc2 (a INT WITHOUT SYSTEM VERSIONING, b INT) WITH SYSTEM VERSIONING
+-- mysql CREATE TABLE `t?😀` (`a😀` INT, b😀 INT)
+-- mysql ALTER TABLE `t??` RENAME TO `u😀`, CHANGE `a?` `c😀` INT
+SET SESSION sql_mode='NO_BACKSLASH_ESCAPES'
+CREATE TABLE back (e ENUM('\\','\\\\','a'))
+CREATE TABLE unknown_back SELECT * FROM back
+SET SESSION sql_mode='ANSI'
+CREATE TABLE ansi (\"a\" VARCHAR(3)) CHARACTER SET latin1
+-- mariadb CREATE TABLE unknown_ansi CHARACTER SET utf8mb4 SELECT CONVERT(a USING utf8mb4) AS x FROM ansi
+SET SESSION sql_mode=''
 -- mariadb ALTER TABLE qc DROP COLUMN IF EXISTS qc.bar2, ADD COLUMN IF NOT EXISTS (qc.c INT, d INT), ALTER qc.c SET DEFAULT 3
 ";
 
@@ -249,6 +276,7 @@ async fn follow(server: &Server, flavor: &str) {
                     assert_eq!(*found, expected, "{name} after {statement}");
                 }
                 // The text does not tell: it is read again when rows come.
+                None if name.table.starts_with("unknown_") => {}
                 None => stale.push(name.table.to_string()),
             }
         }

@@ -7,7 +7,9 @@
 
 use super::Dialect;
 use super::cursor::Cursor;
-use super::effect::{Base, CharsetChoice, ColumnPlace, ColumnText, LabelForm, LobSize, TypeText};
+use super::effect::{
+    Base, CharsetChoice, ColumnPlace, ColumnText, LabelForm, LobSize, TypeText, Versioning,
+};
 use super::token::{Token, number_bytes};
 
 /// Reads `name type attributes` up to the end of the clause, or says what is not understood.
@@ -29,6 +31,7 @@ pub(super) fn column(
         uniques: u32::from(counts),
         counts,
         invisible: false,
+        versioning: Versioning::Visible,
     };
     match attributes(cursor, &mut column) {
         Some(place) => Ok((column, place)),
@@ -237,7 +240,10 @@ fn attributes(cursor: &mut Cursor<'_>, column: &mut ColumnText) -> Option<Column
     let mut place = ColumnPlace::Unsaid;
     while !cursor.is_clause_end() {
         let kind = &mut column.data_type;
-        if cursor.accept(&["unsigned"]) {
+        if cursor.is_symbol_at(1, '=') {
+            kind.compressed |= cursor.is_word("compressed");
+            skip_option(cursor);
+        } else if cursor.accept(&["unsigned"]) {
             kind.unsigned = true;
         } else if cursor.accept(&["zerofill"]) {
             kind.zerofill = true;
@@ -265,6 +271,8 @@ fn attributes(cursor: &mut Cursor<'_>, column: &mut ColumnText) -> Option<Column
             (column.counts, column.uniques) = (true, 1);
         } else if cursor.accept(&["invisible"]) {
             column.invisible = true;
+        } else if cursor.accept(&["with", "system", "versioning"]) {
+            column.versioning = Versioning::Hidden;
         } else if cursor.accept(&["first"]) {
             place = ColumnPlace::First;
         } else if cursor.accept(&["after"]) {
@@ -281,18 +289,9 @@ fn attributes(cursor: &mut Cursor<'_>, column: &mut ColumnText) -> Option<Column
 /// Steps over one attribute, so that no name or value in it is taken for a keyword.
 fn skip_attribute(cursor: &mut Cursor<'_>) {
     if cursor.accept(&["default"]) {
-        while matches!(cursor.peek(), Some(Token::Symbol('+' | '-'))) {
-            cursor.next();
-        }
-        let introduced = matches!(cursor.peek(), Some(Token::Word(word)) if word.starts_with('_'))
-            && matches!(cursor.peek_at(1), Some(Token::Text(_) | Token::Bits(_)));
-        if introduced {
-            cursor.next();
-        }
-        // Nothing follows it in ON DELETE SET DEFAULT.
-        if !cursor.is_clause_end() {
-            cursor.skip_one();
-        }
+        skip_default(cursor);
+    } else if cursor.accept(&["set", "default"]) || cursor.accept(&["set", "null"]) {
+        // ON DELETE and ON UPDATE of a reference: no value follows.
     } else if cursor.accept_any(&["column_format", "storage"]) {
         cursor.next(); // FIXED, DISK, DEFAULT
     } else if cursor.accept(&["constraint"]) {
@@ -305,6 +304,92 @@ fn skip_attribute(cursor: &mut Cursor<'_>) {
             cursor.next();
         }
     } else {
+        cursor.skip_one();
+    }
+}
+
+/// Steps over `name = value`: an option of a storage engine, whose name and value may be any
+/// words (`engine_defined_option`, sql/sql_yacc.yy of MariaDB).
+fn skip_option(cursor: &mut Cursor<'_>) {
+    cursor.next();
+    cursor.next();
+    skip_signs(cursor);
+    cursor.next();
+}
+
+fn skip_signs(cursor: &mut Cursor<'_>) {
+    while matches!(cursor.peek(), Some(Token::Symbol('+' | '-'))) {
+        cursor.next();
+    }
+}
+
+/// Steps over the value of DEFAULT. Beside literals, functions and what stands in parentheses,
+/// MariaDB takes any expression that begins and ends by itself
+/// (`column_default_non_parenthesized_expr`, sql/sql_yacc.yy).
+fn skip_default(cursor: &mut Cursor<'_>) {
+    skip_signs(cursor);
+    if cursor.is_clause_end() || skip_literal(cursor) {
+        return;
+    }
+    if cursor.accept(&["case"]) {
+        skip_case(cursor);
+    } else if cursor.accept(&["next", "value", "for"])
+        || cursor.accept(&["previous", "value", "for"])
+    {
+        skip_names(cursor);
+    } else if cursor.accept_symbol('{') {
+        // {d '2020-01-01'}
+        while cursor.peek().is_some() && !cursor.accept_symbol('}') {
+            cursor.skip_one();
+        }
+    } else {
+        while cursor.accept_symbol('@') {}
+        skip_names(cursor);
+        cursor.skip_group();
+    }
+}
+
+/// Steps over a text or bytes with what introduces them: a character set, DATE, TIME, TIMESTAMP.
+fn skip_literal(cursor: &mut Cursor<'_>) -> bool {
+    let is_value = |token: Option<&Token>| match token {
+        Some(Token::Text(_) | Token::Bits(_)) => true,
+        Some(Token::Word(word)) => number_bytes(word).is_some(),
+        Some(Token::Quoted(_) | Token::Symbol(_)) | None => false,
+    };
+    let is_introduced =
+        matches!(cursor.peek(), Some(Token::Word(_))) && is_value(cursor.peek_at(1));
+    if is_introduced {
+        cursor.next();
+    }
+    let found = is_introduced || is_value(cursor.peek());
+    if found {
+        cursor.next();
+    }
+    found
+}
+
+/// Steps over `a`, `a.b`, `a.b.c` and `1.5`.
+fn skip_names(cursor: &mut Cursor<'_>) {
+    cursor.skip_one();
+    while cursor.accept_symbol('.') {
+        cursor.next();
+    }
+}
+
+/// Steps over the rest of CASE .. END, behind its first word.
+fn skip_case(cursor: &mut Cursor<'_>) {
+    // Where a value has to come, END is the name of a column.
+    let opens = ["case", "when", "then", "else", "and", "or", "xor", "not", "between", "like"];
+    let mut is_value_next = true;
+    let mut depth = 1_usize;
+    while depth > 0 && cursor.peek().is_some() {
+        if cursor.is_word("end") && !is_value_next {
+            depth -= 1;
+        }
+        depth += usize::from(cursor.is_word("case"));
+        let is_group = cursor.is_symbol('(');
+        let is_symbol = matches!(cursor.peek(), Some(Token::Symbol(_)));
+        is_value_next = is_symbol && !is_group || opens.iter().any(|word| cursor.is_word(word));
         cursor.skip_one();
     }
 }

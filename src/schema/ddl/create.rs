@@ -6,8 +6,7 @@ use crate::change::{StatementKind, TableName};
 use super::Reader;
 use super::column::{charset, choose, column};
 use super::effect::{
-    Alteration, Base, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable,
-    Versioning,
+    Alteration, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable, Versioning,
 };
 use super::key::{Key, key};
 use super::token::Token;
@@ -135,24 +134,33 @@ impl Reader<'_> {
             Ok(elements) => elements,
             Err(why) => return Body::Unknown(why),
         };
-        let is_text = |column: &ColumnText| {
-            column.data_type.charset == CharsetChoice::Unsaid
-                && matches!(
-                    column.data_type.base,
-                    Base::Char | Base::VarChar | Base::Text(_) | Base::Enum | Base::Set
-                )
-        };
         match self.table_options() {
+            Some(_) if self.is_shown && self.has_doubled_backslashes(&columns) => Body::Unknown(
+                "in sql_mode NO_BACKSLASH_ESCAPES a server doubles the backslashes of its own text"
+                    .to_owned(),
+            ),
             Some(options)
-                if self.lacks_options
-                    && options.charset == CharsetChoice::Unsaid
-                    && columns.iter().any(is_text) =>
+                if self.is_shown
+                    && self.dialect.shown_lacks_charset()
+                    && options.charset == CharsetChoice::Unsaid =>
             {
-                Body::Unknown("in sql_mode ORACLE its text lacks its character set".to_owned())
+                Body::Unknown("in this sql_mode its text lacks its character set".to_owned())
             }
-            Some(options) => Body::Columns { columns, primary_key, uniques, options },
+            Some(mut options) => {
+                if columns.iter().any(|column| column.versioning == Versioning::Hidden) {
+                    options.versioning = Versioning::Hidden;
+                }
+                Body::Columns { columns, primary_key, uniques, options }
+            }
             None => from_query(),
         }
+    }
+
+    /// Whether some label may have more backslashes, or other letters, than the table's
+    /// (`append_unescaped`, sql/sql_show.cc: it takes no notice of the mode).
+    fn has_doubled_backslashes(&self, columns: &[ColumnText]) -> bool {
+        let mut labels = columns.iter().flat_map(|column| &column.data_type.labels);
+        !self.dialect.escapes() && labels.any(|label| label.contains('\\'))
     }
 
     /// The list in parentheses, up to and with the closing one: columns, primary key, how many

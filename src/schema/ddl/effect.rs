@@ -197,6 +197,8 @@ pub(crate) struct ColumnText {
     pub(crate) counts: bool,
     /// INVISIBLE.
     pub(crate) invisible: bool,
+    /// WITH SYSTEM VERSIONING: in CREATE TABLE, enough for the table to be versioned.
+    pub(crate) versioning: Versioning,
 }
 
 /// A data type as the text spells it, with aliases resolved.

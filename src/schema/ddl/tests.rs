@@ -436,19 +436,56 @@ fn no_text_makes_the_reader_fall_or_stand_still() {
 }
 
 /// As MariaDB 10.11 logs `CREATE TABLE t2 DEFAULT CHARACTER SET latin1 AS SELECT * FROM src` in
-/// that mode, in a database of another character set.
+/// these modes, in a database of another character set.
 #[test]
 fn a_text_that_lacks_the_tables_options_does_not_tell_its_character_set() {
-    const ORACLE: u64 = 0x200 | 0x4;
-    let oracle = Dialect { sql_mode: ORACLE, ..mariadb() };
-    let is_unknown = |text: &str| match &read(text, "orc", &oracle).effects[..] {
+    let is_unknown = |text: &str, sql_mode: u64, dialect: Dialect| match &read(
+        text,
+        "orc",
+        &Dialect { sql_mode, ..dialect },
+    )
+    .effects[..]
+    {
         [Effect::CreateTable { body, .. }] => matches!(body, Body::Unknown(_)),
         other => panic!("{other:?}"),
     };
     let made =
         "CREATE OR REPLACE TABLE \"t2\" (\n  \"a\" varchar(10) DEFAULT NULL,\n  \"b\" int(11)\n)";
-    assert!(is_unknown(made));
-    assert!(!is_unknown(&made.replace("varchar(10)", "varchar(10) CHARACTER SET utf8mb3")));
-    assert!(!is_unknown(&made.replace("varchar(10)", "int(11)")));
-    assert!(!is_unknown("CREATE TABLE t2 (a VARCHAR(10))"), "a statement as it was sent");
+    let with_options = format!("{made} DEFAULT CHARSET=latin1");
+    for mode in (0..21).map(|bit| 1_u64 << bit) {
+        let lacks = [0x100, 0x200, 0x400, 0x800, 0x1000, 0x4000, 0x1_0000, 0x2_0000, 0x4_0000];
+        let lacks = lacks.contains(&mode);
+        let (quotes, back) = (mode | 0x4, made.replace('"', "`"));
+        assert_eq!(is_unknown(made, quotes, mariadb()), lacks, "{mode:x}");
+        assert_eq!(is_unknown(&back, mode, mariadb()), lacks, "{mode:x}");
+        assert!(!is_unknown(made, quotes, mysql()), "{mode:x}");
+        assert!(!is_unknown(&with_options, quotes, mariadb()), "{mode:x}");
+        let sent = "CREATE TABLE t2 (a VARCHAR(10))";
+        assert!(!is_unknown(sent, mode, mariadb()), "a statement as it was sent");
+    }
+}
+
+/// Both servers, for `CREATE TABLE n3 SELECT * FROM n` where a label of `n.e` is one backslash.
+#[test]
+fn backslashes_of_a_servers_own_text_do_not_tell_how_many_there_are() {
+    for (labels, sql_mode, unknown) in [
+        (r"'\\','a'", 0x10_0000, true),
+        (r"'a\nb'", 0x10_0000, true),
+        ("'a','it''s'", 0x10_0000, false),
+        (r"'\\','a'", 0, false),
+    ] {
+        let shown = format!("CREATE TABLE `n3` (\n  `e` enum({labels})\n)");
+        let sent = format!("CREATE TABLE n3 (e ENUM({labels}))");
+        for dialect in [mysql(), mariadb()] {
+            let dialect = Dialect { sql_mode, ..dialect };
+            for (text, unknown) in [(&shown, unknown), (&sent, false)] {
+                match &read(text, "d", &dialect).effects[..] {
+                    [Effect::CreateTable { body, .. }] => {
+                        assert_eq!(matches!(body, Body::Unknown(_)), unknown, "{text}");
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
 }

@@ -56,8 +56,8 @@ impl<'a> Lexer<'a> {
         self.skip_blank();
         let first = self.rest().chars().next()?;
         match first {
-            '`' => Some(Token::Quoted(self.quoted('`', false))),
-            '"' if self.dialect.ansi_quotes() => Some(Token::Quoted(self.quoted('"', false))),
+            '`' => Some(Token::Quoted(self.quoted_name('`'))),
+            '"' if self.dialect.ansi_quotes() => Some(Token::Quoted(self.quoted_name('"'))),
             '\'' | '"' => Some(Token::Text(self.quoted(first, self.dialect.escapes()))),
             letter if self.is_word(letter) => Some(self.word()),
             symbol => {
@@ -150,9 +150,25 @@ impl<'a> Lexer<'a> {
         let names_more =
             self.rest().strip_prefix('.').is_some_and(|rest| rest.starts_with(|l| self.is_word(l)));
         if names_more && !word.starts_with(|letter: char| letter.is_ascii_digit()) {
-            return Token::Quoted(word.to_owned());
+            return Token::Quoted(self.as_name(word.to_owned()));
         }
-        Token::Word(word.to_owned())
+        Token::Word(self.as_name(word.to_owned()))
+    }
+
+    /// A name as the server keeps it: MySQL's are of the character set `utf8mb3`, which has no
+    /// more than the letters of Unicode's first plane; any other becomes `?` without a word
+    /// (`system_charset_info`, sql/mysqld.cc).
+    fn as_name(&self, name: String) -> String {
+        let is_kept = |letter: char| u32::from(letter) <= 0xffff;
+        if self.dialect.is_mariadb() || name.chars().all(is_kept) {
+            return name;
+        }
+        name.chars().map(|letter| if is_kept(letter) { letter } else { '?' }).collect()
+    }
+
+    fn quoted_name(&mut self, quote: char) -> String {
+        let name = self.quoted(quote, false);
+        self.as_name(name)
     }
 
     fn is_word(&self, letter: char) -> bool {
@@ -341,6 +357,14 @@ mod tests {
         assert_eq!(number_bytes("0x6162"), Some(b"ab".to_vec()));
         assert_eq!(number_bytes("0b1100001"), Some(b"a".to_vec()));
         assert_eq!(number_bytes("0xg"), None);
+    }
+
+    #[test]
+    fn a_letter_that_names_cannot_have_becomes_a_question_mark_in_mysql() {
+        let mariadb = Dialect { flavor: Flavor::MariaDb, ..mysql() };
+        let text = "a😀 `b😀列` a😀.c '😀'";
+        assert_eq!(words(text, &mysql()), "a? `b?列` `a?` . c '😀'");
+        assert_eq!(words(text, &mariadb), "a😀 `b😀列` `a😀` . c '😀'");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What ALTER TABLE makes of a definition.
 //!
 //! As in the server's `prepare_fields_and_keys` (sql/sql_table.cc): first the old columns in
-//! their order (dropped, changed in place, or as they were), then those that are added or get
-//! another place, in the order of the clauses. Names are those of before. A change that cannot
+//! their order (dropped, changed, or as they were), then those that are added or get another
+//! place, in the order of the clauses: until its own clause moves it, a column is where it was,
+//! under its new name. Otherwise names are those of before. A change that cannot
 //! be carried out (a column that is not there) proves that the definition is not the table's:
 //! then there is none, rather than a wrong one.
 
@@ -114,7 +115,8 @@ impl Altered<'_> {
         }
     }
 
-    /// Drops an old column, keeps it, or changes it; a changed one that moves comes later.
+    /// Drops an old column, keeps it, or changes it; one that moves is only there for the time
+    /// being.
     fn old_column(&mut self, old: &ColumnDefinition) -> Result<(), String> {
         if self.alteration.dropped.iter().any(|(name, _)| same(name, &old.name)) {
             self.set_in_key(&old.name, None);
@@ -140,8 +142,8 @@ impl Altered<'_> {
             ColumnAction::Add { .. } => return Ok(()),
         };
         self.set_in_key(&old.name, Some(&new.name));
+        self.columns.push(new);
         if change.place == ColumnPlace::Unsaid {
-            self.columns.push(new);
             self.pending.remove(place);
         }
         Ok(())
@@ -159,7 +161,12 @@ impl Altered<'_> {
                 }
                 column
             }
-            ColumnAction::Change { old, column, .. } if self.before.has(old) => column,
+            ColumnAction::Change { old, column, .. } if self.before.has(old) => {
+                let is_moved = |other: &ColumnDefinition| same(&other.name, &column.name);
+                let moved = self.columns.iter().position(is_moved);
+                self.columns.remove(moved.ok_or_else(|| not_there(old))?);
+                column
+            }
             ColumnAction::Change { old, lenient, .. }
             | ColumnAction::Rename { old, lenient, .. } => {
                 return if *lenient { Ok(()) } else { Err(not_there(old)) };

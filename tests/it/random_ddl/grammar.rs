@@ -131,6 +131,13 @@ impl Grammar<'_> {
         self.flavor == Flavor::MariaDb
     }
 
+    /// By itself, or by a mode that stands for others.
+    pub(super) fn has_ansi_quotes(&self) -> bool {
+        ["ANSI", "ORACLE", "MAXDB", "POSTGRESQL", "MSSQL"]
+            .iter()
+            .any(|mode| self.sql_mode.contains(mode))
+    }
+
     pub(super) fn once_in(&mut self, times: u64) -> bool {
         self.random.once_in(times)
     }
@@ -145,7 +152,7 @@ impl Grammar<'_> {
             || name == "表"
             || name == "列"
             || name == "ä";
-        let ansi = self.sql_mode.contains("ANSI_QUOTES") || self.sql_mode.contains("ORACLE");
+        let ansi = self.has_ansi_quotes();
         if plain && !self.once_in(3) {
             name.to_owned()
         } else if ansi && self.once_in(2) {
@@ -530,10 +537,6 @@ impl Grammar<'_> {
     }
 
     fn create_select(&mut self) -> Words {
-        // Servers double a backslash in the text that they log, in this mode too.
-        if self.sql_mode.contains("NO_BACKSLASH_ESCAPES") {
-            return self.create();
-        }
         let mut text = words("CREATE TABLE");
         self.if_not_exists(&mut text, 3);
         let (new, old) = (self.any_table(), self.table());
@@ -544,10 +547,7 @@ impl Grammar<'_> {
             text.extend(types::column(self, false));
             text.push(")".to_owned());
         }
-        // In this mode MariaDB leaves the options out of the text that it logs.
-        if self.sql_mode != "ORACLE" {
-            text.extend(self.table_options(false));
-        }
+        text.extend(self.table_options(false));
         if self.once_in(2) {
             text.push("AS".to_owned());
         }

@@ -43,7 +43,7 @@ pub(super) fn odd_text(grammar: &mut Grammar<'_>) -> String {
     ]);
     let escapes = !grammar.sql_mode.contains("NO_BACKSLASH_ESCAPES");
     let with_backslash = grammar.once_in(4).then_some(if escapes { r"'a\'b\\'" } else { r"'a\'" });
-    let ansi = grammar.sql_mode.contains("ANSI_QUOTES") || grammar.sql_mode.contains("ORACLE");
+    let ansi = grammar.has_ansi_quotes();
     if !ansi && grammar.once_in(6) {
         return "\"it's\"".to_owned();
     }
@@ -237,10 +237,9 @@ fn number(grammar: &mut Grammar<'_>) -> Words {
 
 fn characters(grammar: &mut Grammar<'_>) -> Words {
     let mut one = grammar.pick(TEXTS);
-    let ansi = grammar.sql_mode.contains("ANSI_QUOTES") || grammar.sql_mode.contains("ORACLE");
-    if ansi || grammar.sql_mode.contains("NO_BACKSLASH_ESCAPES") {
-        // (Servers double a backslash in the text of CREATE .. SELECT in each mode.)
-        one = one.replace('"', "'").replace('\\', "");
+    let ansi = grammar.has_ansi_quotes();
+    if ansi {
+        one = one.replace('"', "'");
     }
     let is_labelled = one.starts_with("ENUM") || one.starts_with("SET");
     let mut text = if one.contains('(') { vec![one] } else { words(&one) };
@@ -289,8 +288,21 @@ fn attribute(grammar: &mut Grammar<'_>, altered: bool) -> Words {
         6 => words("UNIQUE"),
         7 if !grammar.is_mariadb() => words("COLUMN_FORMAT DEFAULT"),
         8 => words("CHECK ( 1 IN (1, 2) )"),
+        9 if grammar.is_mariadb() && grammar.once_in(3) => words("WITH SYSTEM VERSIONING"),
         9 if grammar.is_mariadb() => words("WITHOUT SYSTEM VERSIONING"),
         10 => words("DEFAULT 1"),
+        11 if grammar.is_mariadb() && grammar.once_in(2) => {
+            let value = grammar.pick(&[
+                "CASE WHEN 1 > 2 THEN 1 ELSE 2 END",
+                "CASE 1 WHEN 2 THEN CASE 3 WHEN 4 THEN 5 END ELSE ( 6 ) END",
+                "CASE 1 IN (1, 2) WHEN 1 THEN 2 END",
+                "IF ( 1 , 2 , 3 )",
+                "NULL",
+                "_latin1 0x31",
+                "1.5",
+            ]);
+            words(&format!("DEFAULT {value}"))
+        }
         11 => words("DEFAULT (1 + 1)"),
         12 if !altered => words("NOT NULL PRIMARY KEY"),
         _ => Words::new(),

@@ -78,6 +78,7 @@ pub(crate) fn of_append(error: &AppendError) -> ResponseError {
         AppendError::OffsetOutOfRange(_) => ResponseError::OffsetOutOfRange,
         // Retriable: a full disk may have room again, and a restart recovers the others.
         AppendError::Full
+        | AppendError::Offline { .. }
         | AppendError::Failed(_)
         | AppendError::ReadOnly(_)
         | AppendError::Closed => ResponseError::KafkaStorageError,
@@ -89,11 +90,8 @@ pub(crate) fn of_read(error: &ReadError) -> ResponseError {
     match error {
         ReadError::UnknownPartition { .. } => ResponseError::UnknownTopicOrPartition,
         ReadError::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
-        // Clients try again after a storage error; of this one they tell.
-        ReadError::Damaged { .. } => {
-            tracing::error!(%error, "a client could not read");
-            ResponseError::CorruptMessage
-        }
+        // Said once, when it was taken offline.
+        ReadError::Offline { .. } => ResponseError::KafkaStorageError,
         ReadError::Io { .. } => {
             tracing::error!(%error, "a client could not read");
             ResponseError::KafkaStorageError

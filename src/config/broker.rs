@@ -61,8 +61,8 @@ pub struct GroupConfig {
 pub struct LogConfig {
     /// Its directory: all state there is.
     pub dir: PathBuf,
-    /// Start over damage, losing what it hit.
-    pub accept_damage: bool,
+    /// Which damage to start over, losing what it hit.
+    pub accept_damage: Accepted,
     /// Partitions of a topic made without a number.
     pub partitions: i32,
     /// How long records are kept; none for ever.
@@ -79,6 +79,43 @@ pub struct LogConfig {
     pub index_interval_bytes: u32,
     /// Largest record batch in bytes.
     pub message_max_bytes: u32,
+}
+
+/// The damage that a start passes over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// None.
+    Nothing,
+    /// Whatever there is.
+    All,
+    /// That of partitions, each as `<topic>-<number>`.
+    Of(Vec<String>),
+}
+
+impl Accepted {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        const KEY: &str = "sluice.log.accept.damage";
+        let words = reader.list(KEY);
+        match words.as_slice() {
+            [] => Self::Nothing,
+            [word] if super::reader::flag(word) == Some(false) => Self::Nothing,
+            [word] if super::reader::flag(word) == Some(true) => Self::All,
+            partitions => {
+                let is_partition = |text: &String| {
+                    text.rsplit_once('-').is_some_and(|(topic, number)| {
+                        !topic.is_empty() && number.parse::<u32>().is_ok()
+                    })
+                };
+                if let Some(wrong) = partitions.iter().find(|text| !is_partition(text)) {
+                    let why = format!(
+                        "`{wrong}` is no partition: write true, false, or <topic>-<number> of each"
+                    );
+                    reader.refuse(KEY, why);
+                }
+                Self::Of(words)
+            }
+        }
+    }
 }
 
 impl BrokerConfig {
@@ -134,7 +171,7 @@ impl LogConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             dir: directory(reader),
-            accept_damage: reader.flag("sluice.log.accept.damage"),
+            accept_damage: Accepted::read(reader),
             partitions: reader.number("num.partitions"),
             retention: first_time(
                 reader,

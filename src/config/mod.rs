@@ -31,7 +31,7 @@ mod server;
 mod tests;
 
 pub use address::Address;
-pub use broker::{BrokerConfig, GroupConfig, LogConfig};
+pub use broker::{Accepted, BrokerConfig, GroupConfig, LogConfig};
 pub use instance::{
     Adopt, BinaryForm, Detecting, EnumForm, FilterConfig, FormatConfig, GtidForm, Heartbeat,
     Instance, InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch, RouteConfig,

@@ -17,6 +17,8 @@ mod simulated;
 use std::fmt;
 use std::io;
 
+use rustix::io::Errno;
+
 pub use real::{Real, may_write, raise_open_file_limit};
 pub use simulated::{Freeze, Simulated};
 
@@ -164,6 +166,21 @@ impl File {
             FileKind::Real(file) => file.sync(),
             FileKind::Simulated(file) => file.sync(),
         }
+    }
+}
+
+/// Whether a call failed because of what is stored: it is not there, cut, or the medium does not
+/// give it back. All else (no room, no more open files, no memory) may pass.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    let of_medium = [Errno::IO, Errno::UCLEAN, Errno::BADMSG];
+    match error.kind() {
+        io::ErrorKind::NotFound
+        | io::ErrorKind::InvalidData
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::PermissionDenied => true,
+        _ => of_medium.iter().any(|one| error.raw_os_error() == Some(one.raw_os_error())),
     }
 }
 

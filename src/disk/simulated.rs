@@ -198,6 +198,8 @@ struct State {
     fault: Option<Fault>,
     panic_at: Option<u64>,
     panic_for: Option<String>,
+    /// Files that the medium does not give back.
+    unreadable: BTreeSet<usize>,
     capacity: Option<u64>,
     locked: bool,
 }
@@ -274,6 +276,13 @@ impl Simulated {
         }
     }
 
+    /// From now on the medium does not give the bytes of a file back.
+    pub fn make_unreadable(&self, path: &str) {
+        let mut state = self.state();
+        let inode = state.seen.files[path];
+        state.unreadable.insert(inode);
+    }
+
     /// The disk as the next process finds it after a crash now.
     #[must_use]
     pub fn crash(&self, keep: Freeze) -> Self {
@@ -297,6 +306,9 @@ impl Simulated {
             if dir.is_empty() || names.dirs.contains(dir) {
                 let bytes = survivor(&state.inodes[*inode], random.as_mut());
                 next.seen.files.insert(path.clone(), next.inodes.len());
+                if state.unreadable.contains(inode) {
+                    next.unreadable.insert(next.inodes.len());
+                }
                 let (seen, durable) = (bytes.clone(), bytes);
                 next.inodes.push(Inode { seen, durable, pending: Vec::new() });
             }
@@ -375,10 +387,10 @@ impl State {
 
     /// The same machine, for a process that comes after one that died.
     fn of_the_next_process(&self) -> Simulated {
-        let Self { inodes, seen, durable, pending, .. } = self;
+        let Self { inodes, seen, durable, pending, unreadable, .. } = self;
         let (inodes, pending) = (inodes.clone(), pending.clone());
-        let (seen, durable) = (seen.clone(), durable.clone());
-        let next = Self { inodes, seen, durable, pending, ..Self::default() };
+        let (seen, durable, unreadable) = (seen.clone(), durable.clone(), unreadable.clone());
+        let next = Self { inodes, seen, durable, pending, unreadable, ..Self::default() };
         Simulated(Arc::new(Mutex::new(next)))
     }
 
@@ -529,9 +541,11 @@ pub(super) struct File {
 }
 
 impl File {
-    #[expect(clippy::unnecessary_wraps, reason = "the same face as the real file")]
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.state();
+        if state.unreadable.contains(&self.inode) {
+            return Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error()));
+        }
         let bytes = &state.inodes[self.inode].seen;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let read = buffer.len().min(bytes.len() - from);

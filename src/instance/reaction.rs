@@ -195,6 +195,10 @@ fn refused(reason: &Refusal) -> &'static str {
              (canal.mq.partitionsNum, canal.mq.dynamicTopicPartitionNum)"
         }
         Refusal::Setting(..) => "report it: sluice chose the setting",
+        Refusal::Offline(..) => {
+            "put a copy of the file in its place while sluice is stopped, or start it with \
+             SLUICE_LOG_ACCEPT_DAMAGE=<partition> to go on without what is lost"
+        }
     }
 }
 
@@ -235,6 +239,7 @@ mod tests {
             (Refusal::Partitions(0, text()), "partitionsNum"),
             (Refusal::NoPartition(0), "canal.mq.partition be less"),
             (Refusal::Setting(text(), text()), "report it"),
+            (Refusal::Offline(text(), text()), "SLUICE_LOG_ACCEPT_DAMAGE"),
         ] {
             let error = Error::from(sink::Error::Refused { topic: text(), reason });
             let (Reaction::Stop { advice } | Reaction::RetryOnce { advice }) = to(&error) else {

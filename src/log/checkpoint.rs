@@ -72,6 +72,9 @@ pub(super) struct PartitionState {
     /// Aborted transactions: producer, first and last offset.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) aborted: Vec<(i64, i64, i64)>,
+    /// The segment in which damage was found: the next start looks at all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) damaged: Option<i64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

@@ -1,22 +1,26 @@
-//! Looks for damage in what was stored before this process.
+//! What of the log is damaged: where it is looked for, and what it leads to.
 //!
-//! In: the segments that the log was opened with. Out: [findings](super::findings).
+//! Owns: the list of what was found. In: the segments that the log was opened with, and what
+//! readers and the keeper come upon. Out: partitions that are offline.
 //!
-//! What holds: batches are read and never changed; the indexes of a segment that do not fit
-//! its batches are made again. A start looks at the newest segment of each partition, as far
-//! as that takes no time, and refuses damage; all the others are looked at behind it, slowly,
-//! while the log is in use. Independently of both, a reader is never given a stored batch
-//! whose checksum is wrong (`reader`).
+//! What holds: damage of a partition takes that partition offline by itself. It is then neither
+//! read nor written, and its files stay as they are until a start that accepts the damage
+//! (`recovery`). Batches are read here and never changed; the indexes of a segment that do not
+//! fit its batches are made again. A start looks at the newest segment of each partition, as far
+//! as that takes no time; all the others are looked at behind it, slowly, while the log is in
+//! use. Independently of both, a reader is never given a stored batch whose checksum is wrong
+//! (`reader`).
 
+use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::findings::Damage;
+use tokio::sync::watch;
+
 use super::partition::Partition;
-use super::segment::Segment;
+use super::segment::{Segment, damaged};
 use super::shared::Shared;
-use crate::disk::File;
+use crate::disk::{File, is_unreadable};
 use crate::record::{BatchView, CRC_START, Head};
 
 /// How much is read at once.
@@ -28,6 +32,71 @@ const START_FILES: usize = 256;
 
 /// After each piece the look behind the start rests: 64 MiB a second at most.
 const REST: Duration = Duration::from_millis(4);
+
+/// What is wrong with a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// The base offset of the segment that it is in.
+    pub(super) segment: i64,
+    /// File and byte, and what is there.
+    pub(super) what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Damage {
+    /// Of a segment in which no batch, or another one, is at `position`.
+    pub(super) fn at(segment: &Segment, position: u64) -> Self {
+        Self::of(segment, &damaged(position))
+    }
+
+    /// Of a segment that failed a reader.
+    pub(super) fn of(segment: &Segment, error: &io::Error) -> Self {
+        Self { segment: segment.base(), what: format!("{}: {error}", segment.path()) }
+    }
+}
+
+/// What was found, oldest first: directory of the partition, and what is wrong in it.
+#[derive(Debug)]
+pub(super) struct Findings {
+    found: watch::Sender<Vec<(String, String)>>,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self { found: watch::Sender::new(Vec::new()) }
+    }
+}
+
+impl Findings {
+    /// Lists a partition that is offline.
+    pub(super) fn report(&self, partition: &str, damage: &Damage) {
+        tracing::error!(
+            "partition {partition} is offline, its files are damaged: {damage}; put a copy of the \
+             file in its place while the program is stopped, or start with \
+             SLUICE_LOG_ACCEPT_DAMAGE={partition} to go on without what is lost"
+        );
+        let text = format!("partition {partition} is offline: {damage}");
+        self.found.send_modify(|all| all.push((partition.to_owned(), text)));
+    }
+
+    /// The partition is no more.
+    pub(super) fn forget(&self, partition: &str) {
+        self.found.send_if_modified(|all| {
+            let before = all.len();
+            all.retain(|(other, _)| other != partition);
+            all.len() != before
+        });
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Vec<(String, String)>> {
+        self.found.subscribe()
+    }
+}
 
 /// What a start may still look at.
 #[derive(Debug)]
@@ -51,9 +120,17 @@ impl Budget {
         }
         self.bytes -= size;
         self.files -= 1;
-        let found = first_damage(segment, end, || true);
-        segment.close();
-        found
+        look(segment, end)
+    }
+}
+
+/// Looks at all of a segment whose offsets are below `end`.
+pub(super) fn look(segment: &Segment, end: i64) -> io::Result<Option<Damage>> {
+    let found = first_damage(segment, end, || true);
+    segment.close();
+    match found {
+        Err(error) if is_unreadable(&error) => Ok(Some(Damage::of(segment, &error))),
+        found => found,
     }
 }
 
@@ -70,6 +147,9 @@ pub(super) fn look_at_all(shared: &Shared) {
 
 /// False once the log is closed.
 fn look_at_partition(shared: &Shared, partition: &Partition) -> bool {
+    if partition.offline().is_some() {
+        return true;
+    }
     let segments = partition.segments();
     let high_watermark = shared.watermarks.get(partition.slot).high_watermark;
     for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.found() > 0) {
@@ -82,22 +162,24 @@ fn look_at_partition(shared: &Shared, partition: &Partition) -> bool {
         if shared.queue.is_closed() {
             return false;
         }
-        look_at_outcome(shared, segment, found);
+        look_at_outcome(shared, partition, segment, found);
         segment.close();
     }
     true
 }
 
-fn look_at_outcome(shared: &Shared, segment: &Arc<Segment>, found: io::Result<Option<Damage>>) {
+fn look_at_outcome(
+    shared: &Shared,
+    partition: &Partition,
+    segment: &Segment,
+    found: io::Result<Option<Damage>>,
+) {
     // Its name may be that of another file by now.
     if segment.is_retired() {
         return;
     }
     match found {
-        Ok(Some(damage)) if segment.mark_damaged(damage.position) => {
-            shared.findings.report(&damage);
-        }
-        Ok(Some(_)) => {}
+        Ok(Some(damage)) => shared.take_offline(partition, damage),
         Ok(None) => match segment.mend_index() {
             Ok(false) => {}
             Ok(true) => {
@@ -105,6 +187,9 @@ fn look_at_outcome(shared: &Shared, segment: &Arc<Segment>, found: io::Result<Op
             }
             Err(error) => tracing::warn!(%error, path = segment.path(), "cannot read an index"),
         },
+        Err(error) if is_unreadable(&error) => {
+            shared.take_offline(partition, Damage::of(segment, &error));
+        }
         Err(error) => tracing::error!(%error, path = segment.path(), "cannot read a segment"),
     }
 }
@@ -121,7 +206,7 @@ fn first_damage(
     let size = segment.found();
     let mut position = 0;
     let mut order = Order { next: segment.base(), end, last: 0 };
-    let damage = |position| Ok(Some(Damage { path: segment.path(), position }));
+    let damage = |position| Ok(Some(Damage::at(segment, position)));
     let mut piece = vec![0; PIECE];
     while position < size && go_on() {
         let length = usize::try_from(size - position).map_or(PIECE, |left| left.min(PIECE));

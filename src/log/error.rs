@@ -78,6 +78,14 @@ pub enum AppendError {
     /// An offset beyond the end.
     #[error("offset {0} is out of range")]
     OffsetOutOfRange(i64),
+    /// What is stored of the partition is damaged: file and byte.
+    #[error("partition {partition} is offline, its files are damaged: {place}")]
+    Offline {
+        /// The partition, as `<topic>-<number>`.
+        partition: String,
+        /// The file, and the byte in it.
+        place: String,
+    },
     /// The disk is full; it goes on by itself when there is room.
     #[error("no room left on the disk of the log")]
     Full,
@@ -152,13 +160,13 @@ pub enum ReadError {
         /// Behind the last.
         end: i64,
     },
-    /// What is stored is not what was written.
-    #[error("offset {offset} cannot be read: the log is damaged: {place}")]
-    Damaged {
+    /// What is stored of the partition is not what was written.
+    #[error("partition {partition} is offline, its files are damaged: {place}")]
+    Offline {
+        /// The partition, as `<topic>-<number>`.
+        partition: String,
         /// The file, and the byte in it.
         place: String,
-        /// The offset that was looked for.
-        offset: i64,
     },
     /// The system failed.
     #[error("read {place}: {source}")]
@@ -218,4 +226,7 @@ pub enum Refusal {
     /// A setting that the topic is made with is wrong.
     #[error("setting {0} is wrong: {1}")]
     Setting(String, &'static str),
+    /// What is stored of a partition is damaged: its name, and file and byte.
+    #[error("partition {0} is offline, its files are damaged: {1}")]
+    Offline(String, String),
 }

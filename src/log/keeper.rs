@@ -14,6 +14,7 @@ use std::sync::mpsc;
 use super::appender::Failure;
 use super::checkpoint::Checkpoint;
 use super::compaction::{CompactionJob, Replaced};
+use super::damage::Damage;
 use super::segment::Segment;
 use super::shared::Shared;
 use super::watermarks::Slot;
@@ -52,6 +53,8 @@ pub(super) struct CheckpointJob {
 pub(super) struct CheckpointOutcome {
     /// The sequence it has passed.
     pub(super) result: Result<u64, Failure>,
+    /// What could not be synced, as its file is not there any more.
+    pub(super) damaged: Vec<(Arc<Segment>, Damage)>,
     pub(super) dirty: Vec<Arc<Segment>>,
     pub(super) sealed: Vec<Arc<Segment>>,
 }
@@ -59,12 +62,14 @@ pub(super) struct CheckpointOutcome {
 impl CheckpointJob {
     /// Syncs, and writes the checkpoint.
     pub(super) fn carry_out(self, disk: &dyn Disk) -> CheckpointOutcome {
-        let result = self.sync().and_then(|()| self.write(disk));
+        let mut damaged = Vec::new();
+        let result = self.sync(&mut damaged).and_then(|()| self.write(disk));
         if matches!(result, Err(Failure::Lost(_))) {
             self.lost.store(true, Ordering::Release);
         }
         let Self { checkpoint, dirty, sealed, .. } = self;
-        CheckpointOutcome { result: result.map(|()| checkpoint.sequence), dirty, sealed }
+        let result = result.map(|()| checkpoint.sequence);
+        CheckpointOutcome { result, damaged, dirty, sealed }
     }
 
     fn write(&self, disk: &dyn Disk) -> Result<(), Failure> {
@@ -78,11 +83,12 @@ impl CheckpointJob {
         disk.sync_dir("").map_err(|error| Failure::of_sync("", &error))
     }
 
-    fn sync(&self) -> Result<(), Failure> {
+    fn sync(&self, damaged: &mut Vec<(Arc<Segment>, Damage)>) -> Result<(), Failure> {
         for (segments, sealed) in [(&self.sealed, true), (&self.dirty, false)] {
             for segment in segments {
                 if sealed || !self.sealed.iter().any(|other| Arc::ptr_eq(other, segment)) {
-                    segment.sync(sealed)?;
+                    let damage = segment.sync(sealed)?;
+                    damaged.extend(damage.map(|damage| (Arc::clone(segment), damage)));
                 }
             }
         }

@@ -7,6 +7,7 @@
 //! - one thread (`appender`) owns every append; what one group appends is durable by one
 //!   journal frame, and published under one lock, together or not at all;
 //! - what a crash can take back is never shown to a reader, nor what was damaged on disk;
+//! - damage of a partition takes that partition offline, and no other;
 //! - a failed sync makes the log read-only until the process starts again.
 //!
 //! The way of an append: [`Log::append`] or [`Writer::commit`] → queue → `appender`
@@ -21,7 +22,6 @@ mod commit;
 mod compaction;
 mod damage;
 mod error;
-mod findings;
 mod handle;
 mod index;
 mod instance_writer;
@@ -58,7 +58,7 @@ use bytes::Bytes;
 pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterError};
 pub use handle::{Log, Waiter};
 pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
-pub use settings::LogSettings;
+pub use settings::{AcceptDamage, LogSettings};
 pub use topic::{METADATA_TOPIC, NewTopic, Topic};
 pub use topic_config::TopicConfig;
 

@@ -4,9 +4,10 @@
 //! appender only, and what a reader took of it stays readable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::Aborted;
+use super::damage::Damage;
 use super::place::dir;
 use super::segment::Segment;
 use super::watermarks::Slot;
@@ -20,6 +21,7 @@ pub(super) struct Partition {
     segments: RwLock<Vec<Arc<Segment>>>,
     aborted: RwLock<Vec<Aborted>>,
     deleted: AtomicBool,
+    offline: OnceLock<Damage>,
 }
 
 impl Partition {
@@ -37,6 +39,7 @@ impl Partition {
             segments: RwLock::new(segments),
             aborted: RwLock::new(aborted),
             deleted: AtomicBool::new(false),
+            offline: OnceLock::new(),
         }
     }
 
@@ -81,6 +84,16 @@ impl Partition {
     pub(super) fn forget_aborted(&self, start: i64) {
         let mut aborted = self.aborted.write().unwrap_or_else(PoisonError::into_inner);
         aborted.retain(|one| one.last_offset >= start);
+    }
+
+    /// What is damaged of it: then it is neither read nor written until the next start.
+    pub(super) fn offline(&self) -> Option<&Damage> {
+        self.offline.get()
+    }
+
+    /// Takes it offline. False if it was already.
+    pub(super) fn take_offline(&self, damage: Damage) -> bool {
+        self.offline.set(damage).is_ok()
     }
 
     pub(super) fn delete(&self) {

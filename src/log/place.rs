@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::partition::Partition;
 use super::topic::Topic;
-use crate::disk::{Disk, Mode};
+use crate::disk::{Disk, Mode, is_unreadable};
 
 /// The file that names the topic of a directory.
 pub(super) const METADATA: &str = "partition.metadata";
@@ -72,8 +72,10 @@ pub(super) fn owner(disk: &dyn Disk, dir: &str) -> io::Result<Option<Uuid>> {
         file => file?,
     };
     let mut bytes = [0; 200];
-    let read = file.read_at(&mut bytes, 0)?;
-    Ok(parse_owner(&bytes[..read]))
+    match file.read_at(&mut bytes, 0) {
+        Err(error) if is_unreadable(&error) => Ok(None),
+        read => Ok(parse_owner(&bytes[..read?])),
+    }
 }
 
 fn parse_owner(bytes: &[u8]) -> Option<Uuid> {

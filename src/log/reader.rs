@@ -43,8 +43,14 @@ pub(super) struct Span {
 /// Why nothing was read: where, and what.
 #[derive(Debug)]
 pub(super) struct Trouble {
-    pub(super) place: String,
+    pub(super) segment: Arc<Segment>,
     pub(super) error: io::Error,
+}
+
+impl Trouble {
+    fn of(segment: &Arc<Segment>) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self { segment: Arc::clone(segment), error }
+    }
 }
 
 /// Whole batches from the one that holds `span.offset`. Empty at the limit.
@@ -58,8 +64,8 @@ pub(super) fn read(
     while let Some(current) = segment {
         let next = partition.segment_after(current.base());
         let bound = next.as_ref().map_or(span.end, |next| next.base());
-        let found = read_segment(&current, span, bound, interval, access)
-            .map_err(|error| Trouble { place: current.path(), error })?;
+        let found =
+            read_segment(&current, span, bound, interval, access).map_err(Trouble::of(&current))?;
         if let Some(bytes) = found {
             return Ok(bytes);
         }
@@ -96,7 +102,7 @@ fn read_segment(
         match cut(&bytes, span, bound).map_err(|at| damaged(position + at as u64))? {
             Cut::Whole { from, to } => {
                 let believed = access == Access::Cached && position >= segment.found();
-                let to = if believed { to } else { sound(segment, position, &bytes, from..to)? };
+                let to = if believed { to } else { whole(position, &bytes, from..to)? };
                 return Ok(Some(Bytes::from(bytes).slice(from..to)));
             }
             Cut::End => return Ok(Some(Bytes::new())),
@@ -121,15 +127,10 @@ fn read_segment(
 }
 
 /// How far the batches in `range` are as they were written; the first one has to be.
-fn sound(segment: &Segment, position: u64, bytes: &[u8], range: Range<usize>) -> io::Result<usize> {
+fn whole(position: u64, bytes: &[u8], range: Range<usize>) -> io::Result<usize> {
     let Range { start, end } = range;
-    let mut at = start;
-    for batch in batches(&bytes[start..end]).map_while(Result::ok) {
-        if segment.is_damaged_at(position + at as u64) {
-            break;
-        }
-        at += batch.as_bytes().len();
-    }
+    let whole = batches(&bytes[start..end]).map_while(Result::ok);
+    let at = start + whole.map(|batch| batch.as_bytes().len()).sum::<usize>();
     if at > start { Ok(at) } else { Err(damaged(position + at as u64)) }
 }
 
@@ -215,8 +216,8 @@ pub(super) fn offset_for_time(
         if segment.base() >= limit {
             break;
         }
-        let found = first_not_older(&segment, start, timestamp, limit)
-            .map_err(|error| Trouble { place: segment.path(), error })?;
+        let found =
+            first_not_older(&segment, start, timestamp, limit).map_err(Trouble::of(&segment))?;
         if found.is_some() {
             return Ok(found);
         }
@@ -244,14 +245,13 @@ pub(super) fn newest_time(
         } else {
             largest_within(segment, start, limit)
         };
-        let largest = largest.map_err(|error| Trouble { place: segment.path(), error })?;
+        let largest = largest.map_err(Trouble::of(segment))?;
         if newest.is_none_or(|(newest, _)| largest > newest) {
             newest = Some((largest, segment));
         }
     }
     let Some((timestamp, segment)) = newest else { return Ok(None) };
-    first_not_older(segment, start, timestamp, limit)
-        .map_err(|error| Trouble { place: segment.path(), error })
+    first_not_older(segment, start, timestamp, limit).map_err(Trouble::of(segment))
 }
 
 /// The largest timestamp of the batches of a segment that reach into `start..limit`.

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::appender::Failure;
+use super::damage::Damage;
 use super::index::{self, Index, Mark};
-use crate::disk::{Disk, File, Mode};
+use crate::disk::{Disk, File, Mode, is_unreadable};
 use crate::record::{HEAD_LENGTH, Head};
 
 /// How much is read at once where heads are walked.
@@ -26,8 +27,6 @@ pub(super) struct Segment {
     size: AtomicU64,
     /// What of it was there when it was opened.
     found: u64,
-    /// The first place where no batch is as it was written.
-    damaged: AtomicU64,
     /// When its first batch was appended; 0 for one that is not known.
     pub(super) first_append: AtomicI64,
     /// Whether the next checkpoint has to sync it.
@@ -58,7 +57,6 @@ impl Segment {
             base,
             size: AtomicU64::new(size),
             found: size,
-            damaged: AtomicU64::new(u64::MAX),
             first_append: AtomicI64::new(0),
             dirty: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -80,16 +78,6 @@ impl Segment {
     /// The bytes of it that were there before this process, or before compaction wrote it.
     pub(super) fn found(&self) -> u64 {
         self.found
-    }
-
-    /// Remembers the first place that is damaged. False if one is known already.
-    pub(super) fn mark_damaged(&self, position: u64) -> bool {
-        self.damaged.swap(position, Ordering::AcqRel) == u64::MAX
-    }
-
-    /// Whether the batch at `position` is known to be damaged.
-    pub(super) fn is_damaged_at(&self, position: u64) -> bool {
-        self.damaged.load(Ordering::Acquire) == position
     }
 
     pub(super) fn path(&self) -> String {
@@ -162,27 +150,31 @@ impl Segment {
     }
 
     /// Makes it durable with its index. A sealed one is cut behind its last batch first:
-    /// its length says where it ends.
-    pub(super) fn sync(&self, sealed: bool) -> Result<(), Failure> {
+    /// its length says where it ends. Tells damage of a file that is not there any more.
+    pub(super) fn sync(&self, sealed: bool) -> Result<Option<Damage>, Failure> {
         match self.sync_files(sealed) {
-            Err(_) if self.is_retired() => Ok(()),
+            _ if self.is_retired() => Ok(None),
             result => result,
         }
     }
 
     /// A failed sync drops what it held, whatever the system calls the error: no later one
     /// makes up for it. Only the index, and the cut, can be made again.
-    fn sync_files(&self, sealed: bool) -> Result<(), Failure> {
+    fn sync_files(&self, sealed: bool) -> Result<Option<Damage>, Failure> {
         if self.is_retired() {
-            return Ok(());
+            return Ok(None);
         }
         let refused = |error: io::Error| Failure::refused(&self.path(), &error);
-        let file = self.file().map_err(refused)?;
+        let file = match self.file() {
+            Err(error) if is_unreadable(&error) => return Ok(Some(Damage::of(self, &error))),
+            file => file.map_err(refused)?,
+        };
         if sealed && file.len().map_err(refused)? != self.size() {
             file.set_len(self.size()).map_err(refused)?;
         }
         file.sync().map_err(|error| Failure::of_sync(&self.path(), &error))?;
-        self.write_index(sealed).map_err(refused)
+        self.write_index(sealed).map_err(refused)?;
+        Ok(None)
     }
 
     fn write_index(&self, sealed: bool) -> io::Result<()> {
@@ -205,7 +197,13 @@ impl Segment {
         {
             self.first_append.store(head.max_timestamp, Ordering::Relaxed);
         }
-        let from = index.load(&*self.disk, &self.stem, size)?;
+        let from = match index.load(&*self.disk, &self.stem, size) {
+            Err(error) if is_unreadable(&error) => {
+                index.clear();
+                0
+            }
+            from => from?,
+        };
         if note_all(&mut index, &file, from, size)? == size {
             return Ok(());
         }
@@ -244,8 +242,9 @@ impl Segment {
             end if end == size => {}
             end => return Err(damaged(end)),
         }
-        index.write(&*self.disk, &self.stem, sealed)?;
-        if sealed {
+        if let Err(error) = index.write(&*self.disk, &self.stem, sealed) {
+            tracing::warn!(%error, path = self.path(), "an index stays in memory");
+        } else if sealed {
             index.unload();
         }
         Ok(())
@@ -281,8 +280,11 @@ impl Segment {
     /// `None` if the index is damaged.
     fn indexed(&self, offset: i64) -> io::Result<Option<u64>> {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        let Some((position, last)) = index.position(&*self.disk, &self.stem, offset)? else {
-            return Ok(Some(0));
+        let (position, last) = match index.position(&*self.disk, &self.stem, offset) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Some(0)),
+            Err(error) if is_unreadable(&error) => return Ok(None),
+            Err(error) => return Err(error),
         };
         if position >= self.found && !index.is_on_disk() {
             return Ok(Some(position));

@@ -1,5 +1,30 @@
 //! What an operator may set of the log, and the sizes that the design fixes.
 
+use std::collections::BTreeSet;
+
+/// What damage a start passes over, going on without what it hit. Only when an operator says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AcceptDamage {
+    /// None.
+    #[default]
+    None,
+    /// That of these partitions, each as `<topic>-<number>`.
+    Of(BTreeSet<String>),
+    /// Whatever there is.
+    All,
+}
+
+impl AcceptDamage {
+    /// Whether it is accepted of a partition.
+    pub(super) fn of(&self, partition: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Of(partitions) => partitions.contains(partition),
+            Self::All => true,
+        }
+    }
+}
+
 /// The settings of the log; topics override some by their own configuration.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
@@ -37,8 +62,8 @@ pub struct LogSettings {
     pub compaction_keys: usize,
     /// How many bytes may wait for the appender; more wait before it.
     pub queue_bytes: usize,
-    /// Goes on behind damage, losing what it hit. Only when an operator says so.
-    pub accept_damage: bool,
+    /// What damage the next start passes over.
+    pub accept_damage: AcceptDamage,
     /// Kept aside, to have room for what frees room.
     pub ballast_bytes: u64,
 }
@@ -63,7 +88,7 @@ impl Default for LogSettings {
             checkpoint_ms: 60_000,
             compaction_keys: 1 << 20,
             queue_bytes: 32 << 20,
-            accept_damage: false,
+            accept_damage: AcceptDamage::None,
             ballast_bytes: 4 << 20,
         }
     }

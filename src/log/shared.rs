@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::catalog::Catalog;
-use super::findings::Findings;
+use super::damage::{Damage, Findings};
+use super::partition::Partition;
 use super::queue::Queue;
 use super::settings::LogSettings;
 use super::staged::StagedNumbers;
@@ -36,7 +37,6 @@ impl Shared {
         catalog: Catalog,
         epoch: u64,
         cluster: String,
-        findings: Findings,
     ) -> Self {
         Self {
             disk,
@@ -45,7 +45,7 @@ impl Shared {
             settings,
             staged: StagedNumbers::of(epoch),
             cluster,
-            findings,
+            findings: Findings::default(),
             catalog: RwLock::new(catalog),
             broken: OnceLock::new(),
             lost: Arc::default(),
@@ -55,6 +55,21 @@ impl Shared {
     /// Why nothing is taken any more, if a thread of the log panicked.
     pub(super) fn broken(&self) -> Option<String> {
         self.broken.get().map(|name| broken_by(name))
+    }
+
+    /// Takes a partition offline that is damaged, and tells whoever waits for it.
+    pub(super) fn take_offline(&self, partition: &Partition, damage: Damage) {
+        if !partition.is_deleted() && partition.take_offline(damage) {
+            self.report_offline(partition);
+            self.watermarks.wake(&[partition.slot]);
+        }
+    }
+
+    /// Lists a partition that is offline.
+    pub(super) fn report_offline(&self, partition: &Partition) {
+        if let Some(damage) = partition.offline() {
+            self.findings.report(&partition.dir, damage);
+        }
     }
 
     /// Looks into the catalog.

@@ -7,6 +7,7 @@ mod damage;
 mod housekeeping;
 mod model;
 mod names;
+mod offline;
 mod producers;
 mod reading;
 mod room;

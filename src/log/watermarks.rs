@@ -50,8 +50,13 @@ impl Watermarks {
             }
         }
         self.published.send_modify(|times| *times += 1);
+        self.wake(moved.iter().map(|(slot, _)| slot));
+    }
+
+    /// Wakes who waits for partitions.
+    pub(super) fn wake<'a>(&self, slots: impl IntoIterator<Item = &'a Slot>) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        for (slot, _) in moved {
+        for slot in slots {
             for waiter in waiting.get(slot).into_iter().flatten() {
                 waiter.1.notify_one();
             }

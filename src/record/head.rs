@@ -19,6 +19,21 @@ const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
 const DELETE_HORIZON: i16 = 1 << 6;
 
+/// A batch without records that takes `count` offsets from `base_offset` on, as compaction leaves
+/// it of one whose records all went.
+pub fn empty_batch(base_offset: i64, count: i32, timestamp: i64) -> [u8; HEAD_LENGTH] {
+    let taken = Head::unsealed(HEAD_LENGTH, count);
+    let mut head = Head {
+        base_offset,
+        base_timestamp: timestamp,
+        max_timestamp: timestamp,
+        count: 0,
+        ..taken
+    };
+    head.crc = crc32c::crc32c(head.to_bytes().get(CRC_START..).unwrap_or_default());
+    head.to_bytes()
+}
+
 /// How the records of a batch are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {

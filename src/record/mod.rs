@@ -35,7 +35,9 @@ mod view;
 
 pub use batch::Batch;
 pub use builder::{BatchBuilder, Mark, OpenRecord, headers_length, value_room};
-pub use head::{CRC_START, Compression, HEAD_LENGTH, Head, set_base_offset, set_leader_epoch};
+pub use head::{
+    CRC_START, Compression, HEAD_LENGTH, Head, empty_batch, set_base_offset, set_leader_epoch,
+};
 pub use rewrite::Rewritten;
 #[cfg(test)]
 pub(crate) use rewrite::compressed;

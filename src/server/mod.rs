@@ -238,12 +238,13 @@ async fn stop_when_failed(
 
 /// Shows what of the log is found damaged, when it is.
 async fn show_damage(
-    mut found: watch::Receiver<Vec<String>>,
+    mut found: watch::Receiver<Vec<(String, String)>>,
     board: Board,
     stopped: CancellationToken,
 ) {
     loop {
-        board.damage(found.borrow_and_update().clone());
+        let all = found.borrow_and_update().iter().map(|(_, text)| text.clone()).collect();
+        board.damage(all);
         tokio::select! {
             biased;
             () = stopped.cancelled() => return,

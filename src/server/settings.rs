@@ -7,8 +7,8 @@ mod stores;
 use std::collections::BTreeMap;
 
 use crate::broker::{BrokerSettings, Endpoint, GroupSettings};
-use crate::config::{BrokerConfig, GroupConfig, Listener, LogConfig};
-use crate::log::LogSettings;
+use crate::config::{Accepted, BrokerConfig, GroupConfig, Listener, LogConfig};
+use crate::log::{AcceptDamage, LogSettings};
 
 pub use plan::plan;
 
@@ -22,7 +22,11 @@ pub(super) fn log(config: &LogConfig) -> LogSettings {
         retention_check_ms: millis(config.retention_check_interval).unsigned_abs(),
         message_max_bytes: config.message_max_bytes as usize,
         index_interval_bytes: u64::from(config.index_interval_bytes),
-        accept_damage: config.accept_damage,
+        accept_damage: match &config.accept_damage {
+            Accepted::Nothing => AcceptDamage::None,
+            Accepted::All => AcceptDamage::All,
+            Accepted::Of(partitions) => AcceptDamage::Of(partitions.iter().cloned().collect()),
+        },
         ..LogSettings::default()
     }
 }

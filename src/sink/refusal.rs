@@ -29,6 +29,9 @@ pub enum Refusal {
     /// A setting that the topic is made with is wrong.
     #[error("setting {0} is wrong: {1}")]
     Setting(String, String),
+    /// What is stored of a partition is damaged: its name, and file and byte.
+    #[error("partition {0} is offline, its files are damaged: {1}")]
+    Offline(String, String),
 }
 
 impl From<log::Refusal> for Refusal {
@@ -40,6 +43,7 @@ impl From<log::Refusal> for Refusal {
             log::Refusal::Partitions(count, why) => Self::Partitions(count, why.to_owned()),
             log::Refusal::NoPartition(partition) => Self::NoPartition(partition),
             log::Refusal::Setting(key, why) => Self::Setting(key, why.to_owned()),
+            log::Refusal::Offline(partition, place) => Self::Offline(partition, place),
         }
     }
 }

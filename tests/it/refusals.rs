@@ -4,12 +4,13 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use crate::harness::servers::{mysql, private_mysql, run};
 use crate::harness::{Server, Sluice, topics, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
+/// What the advice at damage names.
+const ACCEPT: &str = "SLUICE_LOG_ACCEPT_DAMAGE";
 
 /// The state, reason and advice of the one instance, once it is no longer starting or running.
 fn trouble(sluice: &Sluice) -> serde_json::Value {
@@ -225,32 +226,40 @@ async fn a_damaged_segment_is_reported_with_its_place() {
     let whole = std::fs::read(&segment).unwrap();
     let mut flipped = whole.clone();
     *flipped.last_mut().unwrap() ^= 1;
-    for damaged in [&whole[..whole.len() - 1], &flipped] {
+    let place = "damage.t-0/00000000000000000000.log";
+    for (id, damaged) in [(3, &whole[..whole.len() - 1]), (4, &flipped)] {
         std::fs::write(&segment, damaged).unwrap();
-        let ended = sluice.run_to_its_end();
-        assert_eq!(ended.code, Some(1), "{}", ended.said);
-        assert!(ended.said.contains("damage.t-0/00000000000000000000.log"), "{}", ended.said);
-        assert!(ended.said.contains("put a copy of the directory in its place"), "{}", ended.said);
+        // It starts; the partition is offline, and the instance that writes it says so.
+        run(&mut source, &format!("INSERT INTO t VALUES ({id})")).await;
+        sluice.launch();
+        let stopped = trouble(&sluice);
+        assert_says(&stopped, &["partition damage.t-0 is offline", place, "put a copy", ACCEPT]);
+        let (_, health) = sluice.health().unwrap();
+        assert!(health.contains(&format!("partition damage.t-0 is offline: {place}")), "{health}");
+        let (_, metrics) = sluice.metrics().unwrap();
+        assert!(metrics.contains("sluice_log_damaged_segments 1"), "{metrics}");
+        let consumer: BaseConsumer = topics::client(&sluice.bootstrap());
+        let ends = consumer.fetch_watermarks("damage.t", 0, Duration::from_secs(3));
+        assert!(ends.is_err(), "{ends:?}");
+        sluice.stop();
     }
 
-    // Told to pass the damage, it serves what is whole, and shows what is not.
-    sluice.broker("sluice.log.accept.damage", "true");
-    sluice.start();
-    let (_, health) = sluice.health().unwrap();
-    assert!(health.contains("damage.t-0/00000000000000000000.log: the batch at byte"), "{health}");
-    let (_, metrics) = sluice.metrics().unwrap();
-    assert!(metrics.contains("sluice_log_damaged_segments 1"), "{metrics}");
-    let consumer: BaseConsumer = topics::client(&sluice.bootstrap());
-    let mut from_the_begin = TopicPartitionList::new();
-    from_the_begin.add_partition_offset("damage.t", 0, Offset::Offset(0)).unwrap();
-    consumer.assign(&from_the_begin).unwrap();
-    let first = consumer.poll(SOON).expect("a record").unwrap();
-    assert_eq!(first.offset(), 0);
-    assert!(consumer.poll(SOON).expect("an answer").is_err(), "the damaged batch was served");
-    sluice.stop();
-
+    // Put back, nothing is lost.
     std::fs::write(&segment, whole).unwrap();
     sluice.start();
-    assert_eq!(topics::read(&sluice.bootstrap(), "damage.t").len(), 2, "nothing is lost");
+    topics::read_at_least(&sluice.bootstrap(), "damage.t", 4);
     sluice.stop();
+
+    // Told to pass the damage of that partition, it goes on without what was hit.
+    let mut first_hit = std::fs::read(&segment).unwrap();
+    first_hit[70] ^= 1;
+    std::fs::write(&segment, first_hit).unwrap();
+    sluice.broker("sluice.log.accept.damage", "damage.t-0");
+    sluice.start();
+    run(&mut source, "INSERT INTO t VALUES (5)").await;
+    let read = topics::read_at_least(&sluice.bootstrap(), "damage.t", 4);
+    assert_eq!(read.len(), 4, "the first is lost");
+    sluice.stop();
+    let log = std::fs::read_to_string(sluice.folder("logs/server.log")).unwrap();
+    assert!(log.contains("goes on at offset 4 without 1 offsets that are lost: 0 to 0"), "{log}");
 }

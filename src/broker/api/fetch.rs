@@ -133,10 +133,17 @@ async fn gather(
                 continue;
             }
         };
-        let Some(Ok(ends)) = ends.next() else {
-            let error = ResponseError::UnknownTopicOrPartition;
-            parts.push(Part::refused(partition.partition, error));
-            continue;
+        let ends = match ends.next() {
+            Some(Ok(ends)) => ends,
+            Some(Err(error)) => {
+                parts.push(Part::refused(partition.partition, *error));
+                continue;
+            }
+            None => {
+                let error = ResponseError::UnknownTopicOrPartition;
+                parts.push(Part::refused(partition.partition, error));
+                continue;
+            }
         };
         let part = read(broker, topic, partition, *ends, committed, room, first).await;
         room = room.saturating_sub(part.records.len());

@@ -7,6 +7,7 @@
 //! Versions: 1 a group's topics; 2 null topics are all, and an error for the whole; 5 leader
 //! epochs; 6 flexible; 7 `require_stable`; 8 several groups.
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -20,6 +21,8 @@ use crate::broker::group::{Commit, Place};
 
 /// The first version with several groups.
 const BATCHED_SINCE: i16 = 8;
+/// The first version with an error for the whole.
+const WHOLE_ERROR_SINCE: i16 = 2;
 
 /// A topic, and what is committed of its partitions.
 type Found = (StrBytes, Vec<(i32, Option<Commit>)>);
@@ -33,6 +36,9 @@ pub(crate) fn answer(
         let asked = request.topics.map(|topics| {
             topics.into_iter().map(|topic| (topic.name.0, topic.partition_indexes)).collect()
         });
+        if let Err(error) = broker.groups.is_served(&request.group_id) {
+            return refuse(call, asked.unwrap_or_default(), error);
+        }
         let topics = find(broker, &request.group_id, asked).into_iter().map(tell_topic);
         return OffsetFetchResponse::default().with_topics(topics.collect());
     }
@@ -40,12 +46,40 @@ pub(crate) fn answer(
         let asked = group.topics.map(|topics| {
             topics.into_iter().map(|topic| (topic.name.0, topic.partition_indexes)).collect()
         });
+        if let Err(error) = broker.groups.is_served(&group.group_id) {
+            return OffsetFetchResponseGroup::default()
+                .with_group_id(group.group_id)
+                .with_error_code(error.code());
+        }
         let topics = find(broker, &group.group_id, asked).into_iter().map(tell_topics);
         OffsetFetchResponseGroup::default()
             .with_group_id(group.group_id)
             .with_topics(topics.collect())
     });
     OffsetFetchResponse::default().with_groups(groups.collect())
+}
+
+/// The error of a whole group, which the oldest version has for each partition.
+fn refuse(
+    call: &Call,
+    asked: Vec<(StrBytes, Vec<i32>)>,
+    error: ResponseError,
+) -> OffsetFetchResponse {
+    if call.version >= WHOLE_ERROR_SINCE {
+        return OffsetFetchResponse::default().with_error_code(error.code());
+    }
+    let partition = |index| {
+        OffsetFetchResponsePartition::default()
+            .with_partition_index(index)
+            .with_committed_offset(-1)
+            .with_error_code(error.code())
+    };
+    let topics = asked.into_iter().map(|(name, partitions)| {
+        OffsetFetchResponseTopic::default()
+            .with_name(name.into())
+            .with_partitions(partitions.into_iter().map(partition).collect())
+    });
+    OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
 fn find(broker: &Broker, group: &str, asked: Option<Vec<(StrBytes, Vec<i32>)>>) -> Vec<Found> {

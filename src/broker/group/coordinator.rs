@@ -20,7 +20,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::offsets::Offsets;
+use super::OFFSETS_TOPIC;
+use super::offsets::{self, Offsets};
 use super::records;
 use super::restore;
 use super::state::{Group, Identity, Input, Join, Joined, Output, Snapshot, Sync, Synced, Ticket};
@@ -220,6 +221,17 @@ impl Coordinator {
         Some(Described { state: held.group.state_name(), group: held.group.snapshot() })
     }
 
+    /// Refuses groups whose partition of `__consumer_offsets` is offline: what is in memory may
+    /// not be all they had.
+    pub(crate) fn is_served(&self, group: &str) -> Done {
+        let Some(topic) = self.log.topic(OFFSETS_TOPIC) else { return Ok(()) };
+        let partition = offsets::partition_of(group, topic.partitions());
+        match self.log.ends(&[(topic, partition)]).pop() {
+            Some(Err(ReadError::Offline { .. })) => Err(ResponseError::CoordinatorNotAvailable),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Feeds one input and waits for its answer. Ends with `NOT_COORDINATOR` when the broker
     /// stops, so that clients ask elsewhere or again.
     async fn ask<T>(
@@ -232,6 +244,7 @@ impl Coordinator {
         if group.is_empty() && !create {
             return Err(ResponseError::InvalidGroupId);
         }
+        self.is_served(group)?;
         let (sender, answer) = oneshot::channel();
         {
             let mut groups = self.lock();

@@ -29,8 +29,15 @@ pub(super) async fn read(log: &Log) -> Result<Restored, ReadError> {
     let Some(topic) = log.topic(OFFSETS_TOPIC) else { return Ok(restored) };
     let mut unread = 0_usize;
     for partition in 0..topic.partitions() {
-        for piece in log.read_all(&topic, partition).await? {
-            unread += take_batches(&mut restored, &piece);
+        match log.read_all(&topic, partition).await {
+            Ok(pieces) => {
+                for piece in pieces {
+                    unread += take_batches(&mut restored, &piece);
+                }
+            }
+            // Its groups are not served (`Coordinator::is_served`); all others are.
+            Err(ReadError::Offline { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
     if unread > 0 {

@@ -54,9 +54,10 @@ pub(super) const KEYS: &[Key] = &[
     served(
         HERE,
         "sluice.log.accept.damage",
-        Kind::Flag,
+        Kind::Text,
         "false",
-        "start over a damaged log, losing what the damage hit; meant for one start",
+        "start over damage, losing what it hit: partitions as <topic>-<number>, or true for all \
+         there is; meant for one start",
     ),
     served(HERE, "num.partitions", COUNT, "1", "partitions of a topic made without a number"),
     served(HERE, "default.replication.factor", ONE, "1", "one broker here: 1"),

@@ -58,7 +58,7 @@ impl Appender {
     fn start_compaction(&mut self, slot: Slot, before: i64) {
         let tail = &self.tails[slot.0];
         let config = tail.topic.config();
-        if tail.partition.is_deleted() || !config.compact {
+        if tail.partition.is_deleted() || tail.partition.offline().is_some() || !config.compact {
             return;
         }
         let mut segments = tail.partition.segments();
@@ -90,7 +90,7 @@ impl Appender {
         let Some(compacting) = self.compacting.get(&slot) else { return };
         let stop = Arc::clone(&compacting.stop);
         let partition = Arc::clone(&self.tails[slot.0].partition);
-        if self.read_only.is_some() || partition.is_deleted() {
+        if self.read_only.is_some() || partition.is_deleted() || partition.offline().is_some() {
             stop.store(true, Ordering::Release);
         }
         let is_there = partition.segments().iter().any(|one| Arc::ptr_eq(one, old));

@@ -10,6 +10,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::{Appender, Failure, Tail};
+use crate::disk::parent;
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
 use crate::log::segment;
@@ -190,6 +191,12 @@ impl Appender {
     /// A checkpoint is durable, or failed.
     fn passed(&mut self, outcome: CheckpointOutcome) {
         self.since.running = false;
+        for (segment, damage) in outcome.damaged {
+            let dir = parent(segment.stem());
+            if let Some(tail) = self.tails.iter().find(|tail| tail.partition.dir == dir) {
+                self.shared.take_offline(&tail.partition, damage);
+            }
+        }
         let compactable = std::mem::take(&mut self.compactable);
         match outcome.result {
             // The rename may have been dropped: the next start may need what it passed.

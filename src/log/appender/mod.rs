@@ -119,6 +119,15 @@ pub(super) struct Pending {
     pub(super) removals: Vec<Removal>,
 }
 
+impl Pending {
+    pub(super) fn add(&mut self, more: Self) {
+        let Self { dirty, sealed, removals } = more;
+        self.dirty.extend(dirty);
+        self.sealed.extend(sealed);
+        self.removals.extend(removals);
+    }
+}
+
 impl Appender {
     pub(super) fn new(shared: Arc<Shared>, start: Start, helpers: Helpers) -> Self {
         let Pending { dirty, sealed, removals } = start.pending;
@@ -234,7 +243,12 @@ impl Appender {
             topic: topic.name().to_string(),
             partition: *partition,
         };
-        let slot = topic.partition(*partition).ok_or_else(unknown)?.slot;
+        let found = topic.partition(*partition).ok_or_else(unknown)?;
+        if let Some(damage) = found.offline() {
+            let (partition, place) = (found.dir.clone(), damage.to_string());
+            return Err(AppendError::Offline { partition, place });
+        }
+        let slot = found.slot;
         // The settings of the topic as they are now, not as the caller saw them.
         let max = self.tails[slot.0].topic.config().max_message_bytes;
         let size = batch.len();
@@ -274,9 +288,9 @@ impl Appender {
         let places = places.chain(staged.iter().map(|part| (&part.topic, part.partition)));
         let places = places.chain(state.iter().map(|(topic, _)| (topic, 0)));
         for (topic, partition) in places.chain([(&positions, 0)]) {
-            if topic.partition(partition).is_none() {
+            if let Some(refused) = WriterError::of_partition(topic, partition) {
                 self.sessions.break_off(&session.instance);
-                return Err(WriterError::without(topic, partition));
+                return Err(refused);
             }
         }
         self.sessions.admit(&session)?;

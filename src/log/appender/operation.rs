@@ -102,6 +102,10 @@ impl Appender {
         offset: i64,
     ) -> Result<i64, AppendError> {
         let partition = topic.partition(number).ok_or_else(|| unknown(topic, number))?;
+        if let Some(damage) = partition.offline() {
+            let (partition, place) = (partition.dir.clone(), damage.to_string());
+            return Err(AppendError::Offline { partition, place });
+        }
         let tail = &self.tails[partition.slot.0];
         let offset = if offset == TO_THE_END { tail.end } else { offset };
         if offset < 0 || offset > tail.end {

@@ -34,6 +34,8 @@ pub(in crate::log) struct Tail {
     /// The chunk of the current group that the next batch may join.
     pub(super) chunk: Option<usize>,
     saved: Option<Saved>,
+    /// What a start found of a partition that is offline: it stays as it is.
+    frozen: Option<PartitionState>,
 }
 
 /// How a tail was before the current group.
@@ -69,7 +71,13 @@ impl Tail {
             aborted: Vec::new(),
             chunk: None,
             saved: None,
+            frozen: None,
         }
+    }
+
+    /// The tail of a partition that is offline: the next start finds what this one found.
+    pub(in crate::log) fn freeze(&mut self, state: PartitionState) {
+        self.frozen = Some(state);
     }
 
     /// Remembers how it is now, if it was not touched by this group before. Says whether
@@ -131,8 +139,10 @@ impl Tail {
 
     /// Its state for a checkpoint.
     pub(in crate::log) fn state(&self) -> PartitionState {
-        let aborted = self.partition.aborted(i64::MIN, i64::MAX);
-        let plain = |one: Aborted| (one.producer_id, one.first_offset, one.last_offset);
+        let producers = self.producers.known().map(|(id, known)| (id, known.clone())).collect();
+        if let Some(frozen) = &self.frozen {
+            return PartitionState { producers, aborted: self.all_aborted(), ..frozen.clone() };
+        }
         PartitionState {
             topic: self.topic.id(),
             partition: self.partition.number,
@@ -149,8 +159,15 @@ impl Tail {
                 .iter()
                 .map(|one| (one.base(), one.size()))
                 .collect(),
-            producers: self.producers.known().map(|(id, known)| (id, known.clone())).collect(),
-            aborted: aborted.into_iter().map(plain).collect(),
+            producers,
+            aborted: self.all_aborted(),
+            damaged: self.partition.offline().map(|damage| damage.segment),
         }
+    }
+
+    /// Producer, first and last offset of each.
+    fn all_aborted(&self) -> Vec<(i64, i64, i64)> {
+        let all = self.partition.aborted(i64::MIN, i64::MAX);
+        all.iter().map(|one| (one.producer_id, one.first_offset, one.last_offset)).collect()
     }
 }

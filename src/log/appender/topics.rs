@@ -127,6 +127,7 @@ impl Appender {
             let leaving = place::leaving(topic.id(), partition.number);
             self.removals.push_back((self.sequence, Removal::Dir(leaving)));
             partition.change(Vec::clear);
+            self.shared.findings.forget(&partition.dir);
         }
         tracing::info!(topic = name, "deleted topic");
         Ok(())
@@ -255,7 +256,7 @@ impl Appender {
 /// Where retention wants a partition to start, if that is behind where it does.
 fn expired(tail: &Tail, now: i64) -> Option<(Slot, i64)> {
     let config = tail.topic.config();
-    if !config.delete || tail.partition.is_deleted() {
+    if !config.delete || tail.partition.is_deleted() || tail.partition.offline().is_some() {
         return None;
     }
     let describe = |segment: &Arc<crate::log::segment::Segment>| retention::Held {

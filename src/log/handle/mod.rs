@@ -159,8 +159,8 @@ impl Log {
         answer.await.unwrap_or_else(|_| Err(self.ended().into()))
     }
 
-    /// What was found damaged of what is stored, each with file and byte.
-    pub fn damage(&self) -> watch::Receiver<Vec<String>> {
+    /// The partitions that are offline, and what is damaged of each, with file and byte.
+    pub fn damage(&self) -> watch::Receiver<Vec<(String, String)>> {
         self.shared().findings.watch()
     }
 

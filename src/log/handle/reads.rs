@@ -6,6 +6,8 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
 use super::Log;
+use crate::disk::is_unreadable;
+use crate::log::damage::Damage;
 use crate::log::error::ReadError;
 use crate::log::partition::Partition;
 use crate::log::reader::{self, Access, Span, Trouble};
@@ -77,11 +79,11 @@ impl Log {
         let interval = self.shared().settings.index_interval_bytes;
         match reader::read(found, span, interval, Access::Cached) {
             Err(Trouble { error, .. }) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            result => return result.map_err(|trouble| unreadable(trouble, offset)),
+            result => return result.map_err(|trouble| self.unread(found, trouble)),
         }
-        let found = Arc::clone(found);
-        let read = move || reader::read(&found, span, interval, Access::Any);
-        self.off_thread(read).await?.map_err(|trouble| unreadable(trouble, offset))
+        let there = Arc::clone(found);
+        let read = move || reader::read(&there, span, interval, Access::Any);
+        self.off_thread(read).await?.map_err(|trouble| self.unread(found, trouble))
     }
 
     /// The aborted transactions that overlap `from..to`.
@@ -104,10 +106,11 @@ impl Log {
         timestamp: i64,
         limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
-        let found = Arc::clone(find(topic, partition)?);
+        let found = find(topic, partition)?;
         let start = self.shared().watermarks.get(found.slot).log_start;
-        let look = move || reader::offset_for_time(&found, start, timestamp, limit);
-        self.off_thread(look).await?.map_err(|trouble| unreadable(trouble, start))
+        let there = Arc::clone(found);
+        let look = move || reader::offset_for_time(&there, start, timestamp, limit);
+        self.off_thread(look).await?.map_err(|trouble| self.unread(found, trouble))
     }
 
     /// Everything of a partition, in pieces of whole batches: to restore a coordinator.
@@ -157,16 +160,30 @@ impl Log {
         partition: i32,
         limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
-        let found = Arc::clone(find(topic, partition)?);
+        let found = find(topic, partition)?;
         let Ends { log_start, high_watermark, .. } = self.shared().watermarks.get(found.slot);
         let (start, limit) = (log_start, limit.min(high_watermark));
-        let look = move || reader::newest_time(&found, start, limit, high_watermark);
-        self.off_thread(look).await?.map_err(|trouble| unreadable(trouble, start))
+        let there = Arc::clone(found);
+        let look = move || reader::newest_time(&there, start, limit, high_watermark);
+        self.off_thread(look).await?.map_err(|trouble| self.unread(found, trouble))
     }
 
     /// Rises with each publication.
     pub fn published(&self) -> watch::Receiver<u64> {
         self.shared().watermarks.watch()
+    }
+
+    /// What a reader is told. One that came upon damage takes the partition offline, unless what
+    /// it read is not the partition's any more.
+    fn unread(&self, partition: &Partition, trouble: Trouble) -> ReadError {
+        let Trouble { segment, error } = trouble;
+        if is_unreadable(&error) && !segment.is_retired() {
+            self.shared().take_offline(partition, Damage::of(&segment, &error));
+            if let Some(offline) = offline(partition) {
+                return offline;
+            }
+        }
+        ReadError::Io { place: segment.path(), source: error }
     }
 
     async fn off_thread<T: Send + 'static>(
@@ -181,19 +198,16 @@ impl Log {
     }
 }
 
+/// A partition that is there, and may be read.
 fn find(topic: &Topic, number: i32) -> Result<&Arc<Partition>, ReadError> {
-    topic.partition(number).ok_or_else(|| ReadError::UnknownPartition {
+    let found = topic.partition(number).ok_or_else(|| ReadError::UnknownPartition {
         topic: topic.name().to_string(),
         partition: number,
-    })
+    })?;
+    offline(found).map_or(Ok(found), Err)
 }
 
-fn unreadable(trouble: Trouble, offset: i64) -> ReadError {
-    let Trouble { place, error } = trouble;
-    match error.kind() {
-        std::io::ErrorKind::InvalidData => {
-            ReadError::Damaged { place: format!("{place}: {error}"), offset }
-        }
-        _ => ReadError::Io { place, source: error },
-    }
+fn offline(partition: &Partition) -> Option<ReadError> {
+    let place = partition.offline()?.to_string();
+    Some(ReadError::Offline { partition: partition.dir.clone(), place })
 }

@@ -251,8 +251,8 @@ impl Writer {
         partition: i32,
         records: Batch,
     ) -> Result<(), WriterError> {
-        if topic.partition(partition).is_none() {
-            return Err(WriterError::without(&topic, partition));
+        if let Some(refused) = WriterError::of_partition(&topic, partition) {
+            return Err(refused);
         }
         self.open.bytes += records.len();
         self.open.parts.push((topic, partition, records));
@@ -331,13 +331,29 @@ fn closed() -> WriterError {
 }
 
 impl WriterError {
-    /// A topic that was deleted comes back when the writer is opened again.
-    pub(in crate::log) fn without(topic: &Topic, partition: i32) -> Self {
+    /// Why nothing can be written to a partition. A topic that was deleted comes back when the
+    /// writer is opened again.
+    pub(in crate::log) fn of_partition(topic: &Topic, partition: i32) -> Option<Self> {
         let name = topic.name();
-        if partition < topic.partitions() {
-            return Self::Failed(format!("topic {name} was deleted while it was written"));
-        }
-        Self::Refused { topic: name.to_string(), reason: Refusal::NoPartition(partition) }
+        let reason = match topic.partition(partition) {
+            Some(found) => {
+                let damage = found.offline()?;
+                Refusal::Offline(found.dir.clone(), damage.to_string())
+            }
+            None if partition < topic.partitions() => {
+                let text = format!("topic {name} was deleted while it was written");
+                return Some(Self::Failed(text));
+            }
+            None => Refusal::NoPartition(partition),
+        };
+        Some(Self::Refused { topic: name.to_string(), reason })
+    }
+}
+
+impl WriterError {
+    fn offline(partition: String, place: String) -> Self {
+        let topic = partition.rsplit_once('-').map_or(&*partition, |(topic, _)| topic).to_owned();
+        Self::Refused { topic, reason: Refusal::Offline(partition, place) }
     }
 }
 
@@ -345,6 +361,7 @@ impl From<AppendError> for WriterError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Full => Self::Full,
+            AppendError::Offline { partition, place } => Self::offline(partition, place),
             error => Self::Failed(error.to_string()),
         }
     }
@@ -352,6 +369,9 @@ impl From<AppendError> for WriterError {
 
 impl From<ReadError> for WriterError {
     fn from(error: ReadError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            ReadError::Offline { partition, place } => Self::offline(partition, place),
+            error => Self::Failed(error.to_string()),
+        }
     }
 }

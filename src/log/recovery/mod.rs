@@ -14,13 +14,17 @@
 //! of partitions without a record) are removed, and made anew when they are wanted.
 //!
 //! What holds: bytes that were durable and are not as they were are reported with their
-//! place, and not passed unless the operator says so. A directory that nobody knows is
-//! set aside, never deleted.
+//! place, and not passed unless the operator says so: those of the journal and of the metadata
+//! topic refuse the start, those of any other partition take that one offline. A directory that
+//! nobody knows is set aside, never deleted.
 
+mod mend;
 mod partition;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,15 +36,14 @@ use super::appender::{Pending, Start, Tail};
 use super::catalog::{Catalog, Definitions, METADATA_ID};
 use super::checkpoint::Checkpoint;
 use super::compaction;
-use super::damage::Budget;
+use super::damage::{self, Budget, Damage};
 use super::error::OpenError;
-use super::findings::{Damage, Findings};
 use super::journal::{self, Found, Journal};
 use super::keeper::CheckpointJob;
 use super::partition::Partition;
 use super::place::{self, Leaving, dir};
 use super::segment::Segment;
-use super::settings::LogSettings;
+use super::settings::{AcceptDamage, LogSettings};
 use super::shared::Shared;
 use super::staged;
 use super::topic::{METADATA_TOPIC, Topic, TopicRecord};
@@ -54,7 +57,7 @@ const BALLAST_SLACK: u64 = 64 << 10;
 /// Where a problem is met while opening.
 pub(super) enum Problem {
     Io(io::Error),
-    Damage(String),
+    Damage(Damage),
 }
 
 impl From<io::Error> for Problem {
@@ -97,9 +100,9 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     let definitions =
         read_metadata(disk, &settings, found.as_ref(), &mut partitions, &mut damaged)?;
     let others = names(&definitions, |id| id != METADATA_ID);
-    find_places(&**disk, &others, checkpoint.raised, found.is_some())
+    find_places(&**disk, &others, &definitions.deleted, checkpoint.raised, found.is_some())
         .map_err(doing("look through the log directory"))?;
-    damaged |= replay(disk, &settings, found.as_ref(), &others, &mut partitions)?;
+    replay(disk, &settings, found.as_ref(), &others, &mut partitions)?;
 
     let watermarks = Watermarks::new();
     let mut catalog = Catalog::default();
@@ -109,7 +112,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         watermarks: &watermarks,
         pending: Pending::default(),
         budget: Budget::default(),
-        found: Vec::new(),
+        mended: false,
         told_replaced: checkpoint.format > 0,
     };
     let mut tails = Vec::new();
@@ -118,13 +121,14 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         tails.extend(more);
         catalog.insert(topic);
     }
-    let Opening { mut pending, found: findings, .. } = opening;
+    let Opening { mut pending, mended, .. } = opening;
     let mut next = Checkpoint { raised: checkpoint.raised + 1, clean: false, ..checkpoint };
     let unclean = found.is_some();
     let (mut in_use, mut inline) = (Vec::new(), 0);
     match found.filter(|found| !found.is_empty()) {
-        Some(found) if damaged => {
-            // What lies behind the damage must never be taken for frames of ours.
+        Some(found) if damaged || mended => {
+            // What lies behind the damage must never be taken for frames of ours, nor those of
+            // what was mended be applied again.
             next.partitions = tails.iter().filter(|tail| tail.end > 0).map(Tail::state).collect();
             next = settle(disk, next, found.last(), &mut pending)?;
         }
@@ -136,6 +140,10 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         }
         None => {
             next.epoch = next.raised;
+            if mended {
+                next.partitions =
+                    tails.iter().filter(|tail| tail.end > 0).map(Tail::state).collect();
+            }
             next.write(&**disk).map_err(doing("write the checkpoint"))?;
         }
     }
@@ -151,9 +159,11 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         .map_err(doing("open the journal"))?;
     let is_new = definitions.cluster.is_none();
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
-    let findings = Findings::new(&findings);
     let disk = Arc::clone(disk);
-    let shared = Shared::new(disk, settings, watermarks, catalog, epoch, cluster, findings);
+    let shared = Shared::new(disk, settings, watermarks, catalog, epoch, cluster);
+    for tail in &tails {
+        shared.report_offline(&tail.partition);
+    }
     let producer_ids = definitions.producer_ids;
     let start = Start { journal, epoch, sequence, salt, tails, producer_ids, inline, pending };
     Ok(Opened { shared, start, is_new })
@@ -255,7 +265,7 @@ fn replay(
     match replayed {
         Ok(()) => Ok(false),
         Err(Problem::Io(error)) => Err(doing("apply the journal")(error)),
-        Err(Problem::Damage(damage)) => refuse_damage(&damage, settings),
+        Err(Problem::Damage(damage)) => refuse_damage(&damage.what, settings),
     }
 }
 
@@ -285,8 +295,8 @@ struct Opening<'a> {
     budget: Budget,
     /// Whether the checkpoint says what compaction may have replaced.
     told_replaced: bool,
-    /// Damage that the operator wants passed.
-    found: Vec<Damage>,
+    /// Something was changed, as an operator accepts damage.
+    mended: bool,
 }
 
 impl Opening<'_> {
@@ -308,40 +318,117 @@ impl Opening<'_> {
             let mut recovering = partitions.remove(&key).unwrap_or_else(|| Recovering::empty(key));
             recovering.raise_start(definitions.starts.get(&key).copied().unwrap_or(0));
             let dir = dir(name, number);
-            let segments = recovering.cut(self.disk, &dir, settings, &mut self.pending);
-            let segments = segments
-                .map_err(|problem| of_problem(problem, &format!("open partition {dir}")))?;
             let judged = self.told_replaced || !config.compact;
-            if let Some(lacking) = recovering.lacking().filter(|_| judged) {
-                refuse_damage(lacking, settings)?;
-            }
-            if let Some(newest) = segments.last() {
-                self.look(newest, recovering.state.end)?;
+            let mut segments = self.partition(&mut recovering, &dir, judged)?;
+            if recovering.damage().is_some() && settings.accept_damage.of(&dir) {
+                self.mend(&mut recovering, &dir)?;
+                segments = self.partition(&mut recovering, &dir, judged)?;
             }
             let slot = self.watermarks.add(recovering.ends());
             let aborted = std::mem::take(&mut recovering.aborted);
             let partition = Partition::new(name, number, slot, segments.clone(), aborted);
-            opened.push((Arc::new(partition), recovering, segments.last().cloned()));
+            if let Some(damage) = recovering.damage() {
+                partition.take_offline(damage.clone());
+            }
+            opened.push((Arc::new(partition), recovering, dir, segments.last().cloned()));
         }
         let all = opened.iter().map(|(partition, ..)| Arc::clone(partition)).collect();
         let topic = Arc::new(Topic::new(name, record, config, all));
-        let tail = |(partition, recovering, active): (Arc<Partition>, Recovering, _)| {
+        let mut tails = Vec::new();
+        for (partition, recovering, dir, active) in opened {
+            let frozen = match recovering.damage() {
+                Some(_) => Some(recovering.freeze(&**self.disk, &dir).map_err(doing(&dir))?),
+                None => None,
+            };
             let Recovering { state, producers, .. } = recovering;
-            Tail::new(Arc::clone(&topic), partition, &state, active, producers)
-        };
-        let tails = opened.into_iter().map(tail).collect();
+            let mut tail = Tail::new(Arc::clone(&topic), partition, &state, active, producers);
+            if let Some(frozen) = frozen {
+                tail.freeze(frozen);
+            }
+            tails.push(tail);
+        }
         Ok((topic, tails))
     }
 
-    /// Looks at a segment, if that takes no time.
-    fn look(&mut self, segment: &Segment, end: i64) -> Result<(), OpenError> {
-        let found = self.budget.look(segment, end).map_err(doing("look at a segment"))?;
-        if let Some(damage) = found {
-            refuse_damage(&damage.to_string(), self.settings)?;
-            segment.mark_damaged(damage.position);
-            self.found.push(damage);
+    /// Cuts a partition to its end, and looks for damage of it.
+    fn partition(
+        &mut self,
+        recovering: &mut Recovering,
+        dir: &str,
+        judged: bool,
+    ) -> Result<Vec<Arc<Segment>>, OpenError> {
+        let mut pending = Pending::default();
+        let segments = recovering.cut(self.disk, dir, self.settings, &mut pending);
+        let segments =
+            segments.map_err(|problem| of_problem(problem, &format!("open partition {dir}")))?;
+        let mut damage = recovering.lacking().filter(|_| judged).cloned();
+        if recovering.damage().is_none() && damage.is_none() {
+            damage = self.look(recovering, &segments)?;
         }
+        if let Some(damage) = damage {
+            if recovering.state.topic == METADATA_ID {
+                refuse_damage(&damage.what, self.settings)?;
+            } else {
+                recovering.note(damage);
+            }
+        }
+        if recovering.damage().is_some() {
+            return Ok(Vec::new());
+        }
+        self.pending.add(pending);
+        Ok(segments)
+    }
+
+    /// Looks at the segment in which there was damage before, and at the newest one if that takes
+    /// no time.
+    fn look(
+        &mut self,
+        recovering: &Recovering,
+        segments: &[Arc<Segment>],
+    ) -> Result<Option<Damage>, OpenError> {
+        let end = recovering.state.end;
+        let looking = "look at a segment";
+        if let Some(damaged) = recovering.state.damaged
+            && let Some(at) = segments.iter().position(|segment| segment.base() == damaged)
+        {
+            let end = segments.get(at + 1).map_or(end, |next| next.base());
+            let found = damage::look(&segments[at], end).map_err(doing(looking))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        match segments.last() {
+            Some(newest) => self.budget.look(newest, end).map_err(doing(looking)),
+            None => Ok(None),
+        }
+    }
+
+    /// Goes on without what damage hit, as an operator says.
+    fn mend(&mut self, recovering: &mut Recovering, dir: &str) -> Result<(), OpenError> {
+        let damage = recovering.damage().map(ToString::to_string).unwrap_or_default();
+        let lost = recovering.mend(&**self.disk, dir).map_err(doing("mend a partition"))?;
+        let offsets: i64 = lost.iter().map(|range| range.end - range.start).sum();
+        let end = recovering.state.end;
+        tracing::error!(
+            damage,
+            "partition {dir} goes on at offset {end} without {offsets} offsets that are lost: {}",
+            Lost(&lost)
+        );
+        self.mended = true;
         Ok(())
+    }
+}
+
+/// Ranges of offsets, the last of each included.
+struct Lost<'a>(&'a [Range<i64>]);
+
+impl fmt::Display for Lost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Range { start, end }) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            write!(f, "{separator}{start} to {}", end - 1)?;
+        }
+        if self.0.is_empty() { f.write_str("none") } else { Ok(()) }
     }
 }
 
@@ -350,26 +437,33 @@ impl Opening<'_> {
 fn find_places(
     disk: &dyn Disk,
     names: &HashMap<Uuid, String>,
+    deleted: &HashSet<Uuid>,
     epoch: u64,
     unclean: bool,
 ) -> io::Result<()> {
     if !unclean {
         return Ok(());
     }
+    let others: HashSet<Uuid> = names.keys().chain(deleted).copied().collect();
     let ids: HashMap<&str, Uuid> = names.iter().map(|(id, name)| (name.as_str(), *id)).collect();
     let entries = disk.list("")?;
     let mut changed = false;
     for entry in entries.iter().filter(|entry| entry.is_dir && place::is_partition(&entry.name)) {
-        let Some((topic, _)) = entry.name.rsplit_once('-') else { continue };
+        let Some((topic, number)) = entry.name.rsplit_once('-') else { continue };
         let Some(id) = ids.get(topic) else { continue };
+        let is_leaving = number.parse().is_ok_and(|number| {
+            let leaving = place::leaving(*id, number);
+            entries.iter().any(|other| other.name == leaving)
+        });
         match place::owner(disk, &entry.name)? {
             Some(owner) if owner == *id => {}
-            Some(_) => {
+            Some(owner) if is_leaving || others.contains(&owner) => {
                 place::set_aside(disk, &entry.name, epoch)?;
                 changed = true;
             }
-            // The name decides; that it cannot be written changes nothing.
-            None => {
+            // None that can be read, or one that no topic ever had. The name decides; that it
+            // cannot be written changes nothing.
+            None | Some(_) => {
                 let _ = place::set_owner(disk, &entry.name, *id);
             }
         }
@@ -430,7 +524,7 @@ fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) {
 
 /// Passes damage only if that is what the operator wants: then it answers true.
 fn refuse_damage(damage: &str, settings: &LogSettings) -> Result<bool, OpenError> {
-    if settings.accept_damage {
+    if settings.accept_damage == AcceptDamage::All {
         tracing::error!(damage, "goes on behind damage, as it was told to");
         Ok(true)
     } else {
@@ -442,7 +536,7 @@ fn refuse_damage(damage: &str, settings: &LogSettings) -> Result<bool, OpenError
 fn of_problem(problem: Problem, what: &str) -> OpenError {
     match problem {
         Problem::Io(error) => doing(what)(error),
-        Problem::Damage(damage) => OpenError::Torn(damage),
+        Problem::Damage(damage) => OpenError::Torn(damage.what),
     }
 }
 

@@ -1,16 +1,25 @@
 //! One partition on its way from a checkpoint to its committed end.
+//!
+//! What holds: whatever of its files is not there, or not as it was written, is damage of this
+//! partition: it is noted, what the journal still has is put where it belongs, and its state is
+//! kept as it was, so that the next start may find the files again, or be told to go on without
+//! (`mend`). What cannot be *written* is no damage: the start fails, and the journal stays.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
 use super::Problem;
-use crate::disk::{Disk, File, Mode};
+use super::mend::{self, Mended};
+use crate::disk::{Disk, File, Mode, is_unreadable};
 use crate::log::appender::{Pending, Removal, marker_of};
+use crate::log::catalog::METADATA_ID;
 use crate::log::checkpoint::PartitionState;
+use crate::log::damage::Damage;
 use crate::log::index::times_path;
 use crate::log::journal::{Entry, Kind};
 use crate::log::place;
@@ -31,7 +40,9 @@ pub(super) struct Recovering {
     /// since then has its index written only as far as it was then.
     unsealed: i64,
     /// The first thing that is lost, as the checkpoint tells.
-    lacking: Option<String>,
+    lacking: Option<Damage>,
+    /// The first thing that is wrong with its files.
+    damage: Option<Damage>,
     /// The segment that was written last.
     open: Option<(i64, File)>,
 }
@@ -51,8 +62,8 @@ impl Recovering {
         let aborted = aborted.collect();
         let state = PartitionState { producers: Vec::new(), aborted: Vec::new(), ..state.clone() };
         let unsealed = state.segment;
-        let (named, lacking, open) = (BTreeMap::new(), None, None);
-        Self { state, producers, aborted, named, unsealed, lacking, open }
+        let (named, lacking, damage, open) = (BTreeMap::new(), None, None, None);
+        Self { state, producers, aborted, named, unsealed, lacking, damage, open }
     }
 
     pub(super) fn empty((topic, partition): (Uuid, i32)) -> Self {
@@ -81,10 +92,28 @@ impl Recovering {
         entry: &Entry,
         inline: &[u8],
     ) -> Result<(), Problem> {
+        if self.damage.is_none() {
+            match self.apply_whole(disk, dir, entry, inline) {
+                // Without that topic nobody knows the others.
+                Err(Problem::Damage(damage)) if entry.topic != METADATA_ID => self.note(damage),
+                applied => return applied,
+            }
+        }
+        Ok(self.apply_rest(disk, dir, entry, inline)?)
+    }
+
+    fn apply_whole(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &str,
+        entry: &Entry,
+        inline: &[u8],
+    ) -> Result<(), Problem> {
         let path = log_path(&stem(dir, entry.segment));
+        let damage = |what: String| Problem::Damage(Damage { segment: entry.segment, what });
         if entry.base != self.state.end {
             let end = self.state.end;
-            return Err(Problem::Damage(format!(
+            return Err(damage(format!(
                 "{path}: the journal goes on at offset {}, the partition ends at {end}",
                 entry.base
             )));
@@ -99,9 +128,10 @@ impl Recovering {
             Kind::Reference => {
                 let mut bytes = vec![0; usize::try_from(entry.length).unwrap_or(0)];
                 let file = self.file(disk, dir, entry, &path)?;
-                let read = file.read_at(&mut bytes, entry.position)?;
+                let read = file.read_at(&mut bytes, entry.position);
+                let read = read.map_err(|error| unreadable(error, entry.segment, &path))?;
                 if read != bytes.len() || crc32c::crc32c(&bytes) != entry.crc {
-                    return Err(Problem::Damage(format!(
+                    return Err(damage(format!(
                         "{path}: the {} bytes at {} are not those that were written",
                         entry.length, entry.position
                     )));
@@ -115,12 +145,58 @@ impl Recovering {
                 0
             }
         };
+        self.advance(entry, position);
+        Ok(())
+    }
+
+    /// Puts the bytes of an entry where they belong in a partition that is damaged.
+    fn apply_rest(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &str,
+        entry: &Entry,
+        inline: &[u8],
+    ) -> io::Result<()> {
+        let path = log_path(&stem(dir, entry.segment));
+        let position = match entry.kind {
+            Kind::Inline => {
+                disk.create_dir(dir)?;
+                disk.open(&path, Mode::Create)?.write_at(inline, entry.position)?;
+                self.take(inline, entry);
+                entry.position
+            }
+            Kind::Reference => entry.position,
+            Kind::Staged => {
+                let staged = staged::path(entry.position);
+                if disk.open(&staged, Mode::Read).is_ok() {
+                    disk.create_dir(dir)?;
+                    disk.rename(&staged, &path)?;
+                }
+                0
+            }
+        };
+        self.open = None;
+        self.advance(entry, position);
+        Ok(())
+    }
+
+    fn advance(&mut self, entry: &Entry, position: u64) {
         self.state.segment = entry.segment;
         self.state.position = position + entry.length;
         self.state.end = entry.next;
         self.state.last_time = self.state.last_time.max(entry.time);
         self.named.insert(entry.segment, self.state.position);
-        Ok(())
+    }
+
+    /// Notes what is wrong with its files.
+    pub(super) fn note(&mut self, damage: Damage) {
+        self.open = None;
+        self.damage.get_or_insert(damage);
+    }
+
+    /// What is wrong with its files.
+    pub(super) fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
     }
 
     /// The segment of an entry, which must be there unless the entry begins it.
@@ -138,7 +214,10 @@ impl Recovering {
             } else {
                 Mode::Write
             };
-            let file = disk.open(path, mode).map_err(|error| missing(error, path))?;
+            let file = disk.open(path, mode).map_err(|error| match mode {
+                Mode::Create => Problem::Io(error),
+                Mode::Read | Mode::Write => unreadable(error, entry.segment, path),
+            })?;
             self.open = Some((entry.segment, file));
         }
         match &self.open {
@@ -172,7 +251,8 @@ impl Recovering {
                 break;
             }
             let path = log_path(&stem(dir, base));
-            let file = disk.open(&path, Mode::Read).map_err(|error| missing(error, &path))?;
+            let file = disk.open(&path, Mode::Read);
+            let file = file.map_err(|error| unreadable(error, base, &path))?;
             let there = file.len()?;
             let length = match self.named.get(&base) {
                 Some(size) => *size,
@@ -182,7 +262,7 @@ impl Recovering {
                 None => self.left(base).unwrap_or(there),
             };
             if there < length {
-                return Err(too_short(&path, there, length));
+                return Err(too_short(base, &path, there, length));
             }
             let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
             file.read_exact_at(&mut bytes, 0)?;
@@ -191,8 +271,8 @@ impl Recovering {
         Ok(pieces)
     }
 
-    /// Cuts the files to what is committed, and opens the segments. Nothing of it has to be
-    /// durable yet: the frames are kept until a checkpoint has synced it.
+    /// Cuts the files to what is committed, and opens the segments; none if there is damage.
+    /// Nothing of it has to be durable yet: the frames are kept until a checkpoint has synced it.
     pub(super) fn cut(
         &mut self,
         disk: &Arc<dyn Disk>,
@@ -201,6 +281,24 @@ impl Recovering {
         pending: &mut Pending,
     ) -> Result<Vec<Arc<Segment>>, Problem> {
         self.open = None;
+        if self.damage.is_none() {
+            match self.cut_files(disk, dir, settings, pending) {
+                Err(Problem::Damage(damage)) if self.state.topic != METADATA_ID => {
+                    self.note(damage);
+                }
+                segments => return segments,
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn cut_files(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        dir: &str,
+        settings: &LogSettings,
+        pending: &mut Pending,
+    ) -> Result<Vec<Arc<Segment>>, Problem> {
         let PartitionState { start, end, segment: active, position, .. } = self.state;
         let mut segments = Vec::new();
         if end == 0 {
@@ -211,10 +309,7 @@ impl Recovering {
         let entries = disk.list(dir)?;
         let all = bases(&entries);
         self.note_missing(dir, &all);
-        // Directories of earlier versions do not say whose they are.
-        if !all.is_empty() && entries.iter().all(|entry| entry.name != place::METADATA) {
-            let _ = place::set_owner(&**disk, dir, self.state.topic);
-        }
+        self.name_owner(&**disk, dir, &entries);
         for (at, base) in all.iter().enumerate() {
             if *base > active || (*base == active && position == 0) {
                 segment::remove(&**disk, &stem(dir, *base))?;
@@ -229,15 +324,60 @@ impl Recovering {
         }
         let found = segments.last().map(|segment| segment.base());
         if position > 0 && found != Some(active) {
-            let path = log_path(&stem(dir, active));
-            return Err(Problem::Damage(format!("{path} is missing")));
+            return Err(Problem::Damage(missing(active, &log_path(&stem(dir, active)))));
         }
         Ok(segments)
     }
 
+    /// Directories of earlier versions do not say whose they are.
+    fn name_owner(&self, disk: &dyn Disk, dir: &str, entries: &[crate::disk::Entry]) {
+        if !entries.is_empty() && entries.iter().all(|entry| entry.name != place::METADATA) {
+            let _ = place::set_owner(disk, dir, self.state.topic);
+        }
+    }
+
+    /// Makes durable what the journal had of a damaged partition, and gives the state that the
+    /// next start is to find.
+    pub(super) fn freeze(&self, disk: &dyn Disk, dir: &str) -> io::Result<PartitionState> {
+        let entries = disk.list(dir)?;
+        let all = bases(&entries);
+        self.name_owner(disk, dir, &entries);
+        for base in self.named.keys().filter(|base| all.contains(base)) {
+            disk.open(&log_path(&stem(dir, *base)), Mode::Write)?.sync()?;
+        }
+        if !self.named.is_empty() && !entries.is_empty() {
+            disk.sync_dir(dir)?;
+            disk.sync_dir("")?;
+        }
+        let mut segments: BTreeMap<i64, u64> = self.state.segments.iter().copied().collect();
+        segments.extend(&self.named);
+        let damaged = self.damage.as_ref().map(|damage| damage.segment);
+        Ok(PartitionState {
+            segments: segments.into_iter().collect(),
+            damaged,
+            ..self.state.clone()
+        })
+    }
+
+    /// Goes on without what the damage hit, durably. Says which offsets are lost.
+    pub(super) fn mend(&mut self, disk: &dyn Disk, dir: &str) -> io::Result<Vec<Range<i64>>> {
+        let Mended { segments, lost } = mend::mend(disk, dir, &self.state)?;
+        let (last, size) = segments.last().copied().unwrap_or((self.state.end, 0));
+        self.state = PartitionState {
+            segment: last,
+            position: size,
+            segments,
+            damaged: None,
+            ..self.state.clone()
+        };
+        (self.unsealed, self.lacking, self.damage) = (last, None, None);
+        self.named.clear();
+        Ok(lost)
+    }
+
     /// What the checkpoint knew, nobody removed, and is not there.
-    pub(super) fn lacking(&self) -> Option<&str> {
-        self.lacking.as_deref()
+    pub(super) fn lacking(&self) -> Option<&Damage> {
+        self.lacking.as_ref()
     }
 
     /// Looks for a segment that the checkpoint knew and that is not there.
@@ -246,12 +386,12 @@ impl Recovering {
         let needed = |at: usize, base: i64| {
             base >= *replaceable && known.get(at + 1).is_none_or(|(next, _)| next > start)
         };
-        let missing = known
+        let lacking = known
             .iter()
             .enumerate()
             .find(|(at, (base, _))| needed(*at, *base) && !all.contains(base));
-        if let Some((_, (base, _))) = missing {
-            self.lacking = Some(format!("{} is missing", log_path(&stem(dir, *base))));
+        if let Some((_, (base, _))) = lacking {
+            self.lacking = Some(missing(*base, &log_path(&stem(dir, *base))));
         }
     }
 
@@ -281,15 +421,16 @@ impl Recovering {
         let known = self.known(base);
         let committed =
             named.or(is_active.then_some(self.state.position)).or_else(|| self.left(base));
-        let file = disk.open(&path, Mode::Write)?;
+        let file = disk.open(&path, Mode::Write);
+        let file = file.map_err(|error| unreadable(error, base, &path))?;
         let length = file.len()?;
         let size = committed.unwrap_or(length);
         if length < size {
-            return Err(too_short(&path, length, size));
+            return Err(too_short(base, &path, length, size));
         }
         let replaceable = base < self.state.replaceable;
         if let Some(written) = known.filter(|written| size < *written && !replaceable) {
-            self.lacking.get_or_insert_with(|| shorter(&path, size, written));
+            self.lacking.get_or_insert_with(|| shorter(base, &path, size, written));
         }
         if length > size {
             file.set_len(size)?;
@@ -300,10 +441,7 @@ impl Recovering {
         let interval = settings.index_interval_bytes;
         let segment = Arc::new(Segment::new(disk, dir, base, size, interval, !loaded));
         if loaded {
-            segment.load_index().map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidData => Problem::Damage(format!("{path}: {error}")),
-                _ => Problem::Io(error),
-            })?;
+            segment.load_index().map_err(|error| unreadable(error, base, &path))?;
             segment.close();
         }
         if !is_active && loaded {
@@ -327,31 +465,40 @@ fn rename_staged(disk: &dyn Disk, dir: &str, entry: &Entry, path: &str) -> Resul
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    let length = disk.open(path, Mode::Read).map_err(|error| missing(error, path))?.len()?;
+    let file = disk.open(path, Mode::Read);
+    let length = file.map_err(|error| unreadable(error, entry.segment, path))?.len()?;
     if length < entry.length {
-        return Err(too_short(path, length, entry.length));
+        return Err(too_short(entry.segment, path, length, entry.length));
     }
     Ok(())
 }
 
-fn too_short(path: &str, length: u64, written: u64) -> Problem {
-    Problem::Damage(shorter(path, length, written))
+fn too_short(segment: i64, path: &str, length: u64, written: u64) -> Problem {
+    Problem::Damage(shorter(segment, path, length, written))
 }
 
-fn shorter(path: &str, length: u64, written: u64) -> String {
-    format!("{path} has {length} bytes, of {written} that were written")
+fn shorter(segment: i64, path: &str, length: u64, written: u64) -> Damage {
+    let what = format!("{path} has {length} bytes, of {written} that were written");
+    Damage { segment, what }
 }
 
-fn missing(error: io::Error, path: &str) -> Problem {
+fn missing(segment: i64, path: &str) -> Damage {
+    Damage { segment, what: format!("{path} is missing") }
+}
+
+/// Of a file that was there: damage if that is what the error says.
+fn unreadable(error: io::Error, segment: i64, path: &str) -> Problem {
     if error.kind() == io::ErrorKind::NotFound {
-        Problem::Damage(format!("{path} is missing"))
+        Problem::Damage(missing(segment, path))
+    } else if is_unreadable(&error) {
+        Problem::Damage(Damage { segment, what: format!("{path}: {error}") })
     } else {
         Problem::Io(error)
     }
 }
 
 /// The base offsets of the segments in a directory, in order.
-fn bases(entries: &[crate::disk::Entry]) -> Vec<i64> {
+pub(super) fn bases(entries: &[crate::disk::Entry]) -> Vec<i64> {
     let mut bases: Vec<i64> = entries.iter().filter_map(|entry| base_of(&entry.name)).collect();
     bases.sort_unstable();
     bases

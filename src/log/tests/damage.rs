@@ -111,7 +111,10 @@ async fn readable(
     case: &str,
 ) -> (Vec<(i64, String)>, bool) {
     let Some(found) = log.topic(topic) else { return (Vec::new(), false) };
-    let ends = log.ends(&[(Arc::clone(&found), partition)]).pop().unwrap().unwrap();
+    let ends = match log.ends(&[(Arc::clone(&found), partition)]).pop().unwrap() {
+        Err(ReadError::Offline { .. }) => return (Vec::new(), true),
+        ends => ends.unwrap(),
+    };
     let (mut read, mut told, mut offset) = (Vec::new(), false, ends.log_start);
     while offset < ends.high_watermark {
         match log.read(&found, partition, offset, ends.high_watermark, 2000, true).await {
@@ -126,7 +129,7 @@ async fn readable(
                 }
                 offset = read.last().unwrap().0 + 1;
             }
-            Err(ReadError::Damaged { .. } | ReadError::Io { .. }) => {
+            Err(ReadError::Offline { .. } | ReadError::Io { .. }) => {
                 told = true;
                 offset += 1;
             }

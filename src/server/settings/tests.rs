@@ -55,6 +55,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("log.dir", "elsewhere"),
     ("log.dirs", "elsewhere"),
     ("sluice.group", "other"),
+    ("sluice.log.accept.damage", "a-0"),
     ("sluice.timezone", "+03:00"),
     ("sluice.topic", "other.{table}"),
 ];

@@ -45,6 +45,7 @@ impl Coordinator {
 
     /// Deletes a group without members, and its offsets.
     pub(crate) async fn delete(self: &Arc<Self>, group: &str) -> Done {
+        self.is_served(group)?;
         let (places, gone) = {
             let groups = self.lock();
             let held = groups.by_name.get(group).ok_or(ResponseError::GroupIdNotFound)?;
@@ -67,6 +68,7 @@ impl Coordinator {
         group: &str,
         places: Vec<Place>,
     ) -> Result<Vec<(Place, Done)>, ResponseError> {
+        self.is_served(group)?;
         let described = self.describe(group).ok_or(ResponseError::GroupIdNotFound)?;
         if !described.group.members.is_empty() && described.group.protocol_type != "consumer" {
             return Err(ResponseError::NonEmptyGroup);

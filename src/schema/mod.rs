@@ -45,7 +45,7 @@ use model::{Context, Model, Read};
 use resolve::Scanned;
 
 pub use ddl::Message;
-pub(crate) use ddl::Reading;
+pub(crate) use ddl::{Reading, Written, rows_written};
 pub use history::History;
 pub use model::{ColumnDefinition, Counter, Definition};
 pub use place::Place;

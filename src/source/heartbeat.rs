@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::{Error, Settings};
 use crate::change::TableName;
 use crate::mysql::{self, Session, probe};
+use crate::schema::{self, Written};
 
 /// What is run, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Heartbeat {
 /// Why a statement is no heartbeat.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is neither a SELECT nor names the table that it writes to with its database: write, \
+    "`{0}` neither only reads (as SELECT 1 does) nor names the table that it writes to with its database: write, \
      for example, INSERT INTO retl.xdual VALUES (1, NOW()) ON DUPLICATE KEY UPDATE x = NOW()"
 )]
 pub struct NoTable(String);
@@ -37,31 +38,13 @@ pub struct NoTable(String);
 impl Heartbeat {
     /// A heartbeat of this statement.
     pub fn new(sql: &str, every: Duration, leaves: bool) -> Result<Self, NoTable> {
-        let mut words = sql.split([' ', '\t', '\r', '\n', '(']).filter(|word| !word.is_empty());
-        let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
-        let first = words.next().unwrap_or_default();
-        let table = if ["insert", "replace"].iter().any(|verb| is(first, verb)) {
-            words.find(|word| is(word, "into")).and_then(|_| table(words.next()?))
-        } else if is(first, "update") {
-            table(words.next().unwrap_or_default())
-        } else {
-            None
+        let table = match schema::rows_written(sql) {
+            Written::Nothing => None,
+            Written::Rows(table) => Some(table),
+            Written::Unknown => return Err(NoTable(sql.to_owned())),
         };
-        if table.is_none() && !is(first, "select") {
-            return Err(NoTable(sql.to_owned()));
-        }
         Ok(Self { sql: sql.to_owned(), table, every, leaves })
     }
-}
-
-/// `db.table`, quoted or not.
-fn table(name: &str) -> Option<TableName> {
-    let (schema, table) = name.split_once('.')?;
-    let bare = |name: &str| {
-        let bare = name.trim_matches('`');
-        (!bare.is_empty()).then(|| bare.to_owned())
-    };
-    Some(TableName::new(bare(schema)?, bare(table)?))
 }
 
 /// Runs the heartbeat for as long as the server is read; returns when another one has to be.
@@ -133,10 +116,25 @@ mod tests {
             ("REPLACE INTO `a`.`b`(id, at) VALUES (1, NOW(6))", Some("a.b")),
             ("insert ignore\n into a.b values (1)", Some("a.b")),
             ("update a.b set at = now(6)", Some("a.b")),
+            ("/* ping */ SELECT 1", None),
+            ("-- ping\n(select 1)", None),
+            ("DO 1", None),
+            ("SHOW STATUS LIKE 'Uptime'", None),
+            ("/* beat */ insert retl.xdual values (1)", Some("retl.xdual")),
+            ("INSERT INTO `re.tl` . `x``y` /* into a.b */ VALUES (1)", Some("re.tl.x`y")),
+            ("insert into# where\na.b values (1);", Some("a.b")),
+            ("DELETE FROM a.b WHERE id = 1", Some("a.b")),
         ] {
             assert_eq!(of(sql).unwrap(), table.map(str::to_owned), "{sql}");
         }
-        for sql in ["", "insert into xdual values (1)", "update b set x = 1", "call a.b()"] {
+        for sql in [
+            "",
+            "insert into xdual values (1)",
+            "update b set x = 1",
+            "call a.b()",
+            "FLUSH BINARY LOGS",
+            "create table a.b (id int)",
+        ] {
             let said = of(sql).unwrap_err().to_string();
             assert!(said.contains("with its database"), "{sql}: {said}");
         }

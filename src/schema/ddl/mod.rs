@@ -125,6 +125,35 @@ pub(crate) fn read(text: &str, schema: &str, dialect: &Dialect) -> Reading {
     reader.reading
 }
 
+/// What a statement does to rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It only reads.
+    Nothing,
+    /// It changes rows of this table.
+    Rows(TableName),
+    /// Its text does not tell, or it changes something else.
+    Unknown,
+}
+
+/// What a statement that is to be sent to a server of either kind does to rows.
+pub(crate) fn rows_written(text: &str) -> Written {
+    const READS: [&str; 8] =
+        ["select", "do", "show", "desc", "describe", "explain", "values", "with"];
+    let dialect = Dialect { flavor: Flavor::MySql, version: 0, sql_mode: 0, wide_blank: false };
+    if let Some(message) = read(text, "", &dialect).message {
+        let is_named = !message.schema.is_empty() && !message.table.is_empty();
+        return if is_named && !message.is_ddl {
+            Written::Rows(TableName::new(message.schema, message.table))
+        } else {
+            Written::Unknown
+        };
+    }
+    let mut cursor = Cursor::new(text, &dialect);
+    while cursor.accept_symbol('(') {}
+    if cursor.accept_any(&READS) { Written::Nothing } else { Written::Unknown }
+}
+
 /// Reads a statement into a [`Reading`]. What it does with the verbs CREATE and ALTER
 /// stands in the modules of that name.
 struct Reader<'a> {

@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -198,11 +199,27 @@ struct State {
     fault: Option<Fault>,
     panic_at: Option<u64>,
     panic_for: Option<String>,
+    race: Option<Race>,
+    /// How often a file of this path was opened.
+    opened: BTreeMap<String, u64>,
     /// Files that the medium does not give back.
     unreadable: BTreeSet<usize>,
     capacity: Option<u64>,
     locked: bool,
 }
+
+/// A sync that fails beside others: see [`Simulated::race_failed_sync`].
+#[derive(Debug)]
+struct Race {
+    inode: usize,
+    began: bool,
+    /// Writes to the file, and syncs that went well, since it began.
+    writes: u64,
+    syncs: u64,
+}
+
+/// How long the sync of a race waits for what is to happen beside it.
+const RACE: Duration = Duration::from_millis(400);
 
 /// A disk in memory.
 #[derive(Clone, Debug, Default)]
@@ -274,6 +291,46 @@ impl Simulated {
         if let Some(byte) = inode.durable.get_mut(at) {
             *byte ^= 1;
         }
+    }
+
+    /// Lets the next sync of a file fail at the worst moment: it begins, waits for a write to the
+    /// file, drops that too, and returns only when another sync of the file came back well, or
+    /// when none does for a while.
+    pub fn race_failed_sync(&self, path: &str) {
+        let mut state = self.state();
+        let inode = state.seen.files[path];
+        state.race = Some(Race { inode, began: false, writes: 0, syncs: 0 });
+    }
+
+    /// Whether that sync has begun.
+    pub fn is_racing(&self) -> bool {
+        self.state().race.as_ref().is_some_and(|race| race.began)
+    }
+
+    /// Takes part in a race. True for the sync that fails.
+    fn race(&self, inode: usize) -> bool {
+        let is_of_race = |race: &&mut Race| race.inode == inode && !race.began;
+        match self.state().race.as_mut().filter(is_of_race) {
+            Some(race) => race.began = true,
+            None => return false,
+        }
+        let wait_for = |happened: fn(&Race) -> bool| {
+            let until = Instant::now() + RACE;
+            while Instant::now() < until && !self.state().race.as_ref().is_some_and(happened) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        wait_for(|race| race.writes > 0);
+        self.state().inodes[inode].pending.clear();
+        wait_for(|race| race.syncs > 0);
+        self.state().race = None;
+        true
+    }
+
+    /// How often files whose path ends so were opened.
+    pub fn opened(&self, ending: &str) -> u64 {
+        let state = self.state();
+        state.opened.iter().filter(|(path, _)| path.ends_with(ending)).map(|(_, n)| n).sum()
     }
 
     /// From now on the medium does not give the bytes of a file back.
@@ -423,6 +480,7 @@ impl State {
 impl Disk for Simulated {
     fn open(&self, path: &str, mode: Mode) -> io::Result<super::File> {
         let mut state = self.state();
+        *state.opened.entry(path.to_owned()).or_default() += 1;
         let inode = match (state.seen.files.get(path), mode) {
             (Some(inode), _) => *inode,
             (None, Mode::Create) => {
@@ -559,6 +617,9 @@ impl File {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         state.grow(self.inode, offset + bytes.len())?;
         let change = Change::Write { offset, bytes: bytes.to_vec() };
+        if let Some(race) = state.race.as_mut().filter(|race| race.inode == self.inode) {
+            race.writes += u64::from(race.began);
+        }
         let inode = &mut state.inodes[self.inode];
         change.apply(&mut inode.seen, usize::MAX);
         inode.pending.push(change);
@@ -583,8 +644,14 @@ impl File {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
+        if self.disk.race(self.inode) {
+            return Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error()));
+        }
         let mut state = self.disk.state();
         let synced = state.sync();
+        if let Some(race) = state.race.as_mut().filter(|race| race.inode == self.inode) {
+            race.syncs += u64::from(synced.is_ok());
+        }
         let stopped = state.frozen;
         let Inode { durable, pending, .. } = &mut state.inodes[self.inode];
         match synced {

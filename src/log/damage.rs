@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::Ends;
 use super::partition::Partition;
 use super::segment::{Segment, damaged};
 use super::shared::Shared;
@@ -151,7 +152,9 @@ fn look_at_partition(shared: &Shared, partition: &Partition) -> bool {
         return true;
     }
     let segments = partition.segments();
-    let high_watermark = shared.watermarks.get(partition.slot).high_watermark;
+    let Some(Ends { high_watermark, .. }) = shared.watermarks.get(partition.slot) else {
+        return true;
+    };
     for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.found() > 0) {
         let end = segments.get(at + 1).map_or(high_watermark, |next| next.base());
         let go_on = || {

@@ -8,7 +8,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use super::appender::Failure;
@@ -16,7 +15,7 @@ use super::checkpoint::Checkpoint;
 use super::compaction::{CompactionJob, Replaced};
 use super::damage::Damage;
 use super::segment::Segment;
-use super::shared::Shared;
+use super::shared::{Lost, Shared};
 use super::watermarks::Slot;
 use crate::disk::Disk;
 
@@ -45,7 +44,7 @@ pub(super) struct CheckpointJob {
     /// Complete since then.
     pub(super) sealed: Vec<Arc<Segment>>,
     /// Whether a sync failed, of whomever.
-    pub(super) lost: Arc<AtomicBool>,
+    pub(super) lost: Arc<Lost>,
 }
 
 /// What became of a checkpoint.
@@ -65,7 +64,7 @@ impl CheckpointJob {
         let mut damaged = Vec::new();
         let result = self.sync(&mut damaged).and_then(|()| self.write(disk));
         if matches!(result, Err(Failure::Lost(_))) {
-            self.lost.store(true, Ordering::Release);
+            self.lost.set();
         }
         let Self { checkpoint, dirty, sealed, .. } = self;
         let result = result.map(|()| checkpoint.sequence);
@@ -75,19 +74,19 @@ impl CheckpointJob {
     fn write(&self, disk: &dyn Disk) -> Result<(), Failure> {
         let refused = |error: io::Error| Failure::refused("the checkpoint", &error);
         self.checkpoint.write_aside(disk).map_err(refused)?;
-        if self.lost.load(Ordering::Acquire) {
+        if self.lost.is_set() {
             // What it says may have been dropped before it was synced here.
             return Err(Failure::Refused("a sync failed meanwhile".to_owned()));
         }
         Checkpoint::replace(disk).map_err(refused)?;
-        disk.sync_dir("").map_err(|error| Failure::of_sync("", &error))
+        self.lost.sync_root(disk).map_err(|error| Failure::of_sync("", &error))
     }
 
     fn sync(&self, damaged: &mut Vec<(Arc<Segment>, Damage)>) -> Result<(), Failure> {
         for (segments, sealed) in [(&self.sealed, true), (&self.dirty, false)] {
             for segment in segments {
                 if sealed || !self.sealed.iter().any(|other| Arc::ptr_eq(other, segment)) {
-                    let damage = segment.sync(sealed)?;
+                    let damage = segment.sync(sealed, &self.lost)?;
                     damaged.extend(damage.map(|damage| (Arc::clone(segment), damage)));
                 }
             }

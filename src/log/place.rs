@@ -19,6 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use super::partition::Partition;
+use super::shared::Lost;
 use super::topic::Topic;
 use crate::disk::{Disk, Mode, is_unreadable};
 
@@ -112,7 +113,7 @@ pub(super) fn claim(disk: &dyn Disk, dir: &str, epoch: u64) -> io::Result<()> {
 
 /// Gives the directories of a topic the names they have on their way out, durably. Those that
 /// have no directory are passed over. What fails leaves all as it was.
-pub(super) fn leave(disk: &dyn Disk, topic: &Topic) -> Result<(), Left> {
+pub(super) fn leave(disk: &dyn Disk, lost: &Lost, topic: &Topic) -> Result<(), Left> {
     let mut moved = Vec::new();
     for partition in topic.all_partitions() {
         match disk.rename(&partition.dir, &leaving(topic.id(), partition.number)) {
@@ -126,7 +127,7 @@ pub(super) fn leave(disk: &dyn Disk, topic: &Topic) -> Result<(), Left> {
             }
         }
     }
-    disk.sync_dir("").map_err(|error| {
+    lost.sync_root(disk).map_err(|error| {
         // Whatever the next start finds is right; until then it can be read.
         let _ = put_back(disk, topic.id(), &moved);
         Left::Lost(String::new(), error)
@@ -142,10 +143,10 @@ pub(super) enum Left {
 }
 
 /// Gives all directories of a topic their names back.
-pub(super) fn come_back(disk: &dyn Disk, topic: &Topic) -> io::Result<()> {
+pub(super) fn come_back(disk: &dyn Disk, lost: &Lost, topic: &Topic) -> io::Result<()> {
     let all: Vec<_> = topic.all_partitions().iter().map(|one| &**one).collect();
     put_back(disk, topic.id(), &all)?;
-    disk.sync_dir("")
+    lost.sync_root(disk)
 }
 
 fn put_back(disk: &dyn Disk, id: Uuid, moved: &[&Partition]) -> io::Result<()> {

@@ -31,6 +31,10 @@ pub(super) struct Known {
     batches: VecDeque<Remembered>,
     last_timestamp: i64,
     open: Option<i64>,
+    /// The sequence of its first batch here, which was refused for want of room: what it sent
+    /// behind that must not get before it.
+    #[serde(skip)]
+    awaited: Option<i32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +78,8 @@ impl Producers {
             }
             if let Some(newest) = known.batches.back() {
                 expected = following(newest.last_sequence, 1);
+            } else if let Some(awaited) = known.awaited {
+                expected = awaited;
             }
         }
         if first == expected {
@@ -88,6 +94,7 @@ impl Producers {
         let producer = head.producer_id;
         let before = self.known.get(&producer).cloned();
         let known = heard(&mut self.known, head, now);
+        known.awaited = None;
         known.batches.push_back(Remembered {
             first_sequence: head.base_sequence,
             last_sequence: last_sequence(head),
@@ -121,13 +128,21 @@ impl Producers {
         (before, (marker == Marker::Abort).then_some(aborted))
     }
 
-    /// Puts back what was known of a producer before its batches were refused.
-    pub(super) fn restore(&mut self, producer: i64, before: Option<Known>) {
-        if let Some(first) = self.known.remove(&producer).and_then(|known| known.open) {
+    /// Puts back what was known of a producer before its batches were refused. One that was not
+    /// known has to begin again at `first`, the sequence it began with.
+    pub(super) fn restore(&mut self, producer: i64, before: Option<Known>, first: Option<i32>) {
+        let refused = self.known.remove(&producer);
+        if let Some(first) = refused.as_ref().and_then(|known| known.open) {
             self.open.remove(&(first, producer));
         }
-        if let Some(known) = before {
-            self.insert(producer, known);
+        match (before, refused, first) {
+            (Some(known), ..) => self.insert(producer, known),
+            (None, Some(refused), Some(first)) => {
+                let batches = VecDeque::new();
+                let awaited = Some(first);
+                self.insert(producer, Known { batches, open: None, awaited, ..refused });
+            }
+            (None, ..) => {}
         }
     }
 
@@ -146,7 +161,12 @@ impl Producers {
 
     /// All of them, for a checkpoint.
     pub(super) fn known(&self) -> impl Iterator<Item = (i64, &Known)> {
-        self.known.iter().map(|(id, known)| (*id, known))
+        self.heard_of().map(|(id, known)| (*id, known))
+    }
+
+    /// Those of which something was appended.
+    fn heard_of(&self) -> impl Iterator<Item = (&i64, &Known)> {
+        self.known.iter().filter(|(_, known)| known.awaited.is_none())
     }
 
     /// The first offset of the oldest open transaction.
@@ -163,7 +183,7 @@ impl Producers {
             last_timestamp: known.last_timestamp,
             open_transaction: known.open,
         };
-        self.known.iter().map(describe).collect()
+        self.heard_of().map(describe).collect()
     }
 }
 
@@ -175,10 +195,12 @@ fn heard<'a>(known: &'a mut HashMap<i64, Known>, head: &Head, now: i64) -> &'a m
         batches: VecDeque::new(),
         last_timestamp: now,
         open: None,
+        awaited: None,
     });
     if known.epoch != head.producer_epoch {
         known.epoch = head.producer_epoch;
         known.batches.clear();
+        known.awaited = None;
     }
     known.last_timestamp = now;
     known

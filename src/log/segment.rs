@@ -8,16 +8,20 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::appender::Failure;
 use super::damage::Damage;
 use super::index::{self, Index, Mark};
+use super::shared::Lost;
 use crate::disk::{Disk, File, Mode, is_unreadable};
 use crate::record::{HEAD_LENGTH, Head};
 
 /// How much is read at once where heads are walked.
 const WALK: usize = 256 << 10;
+
+/// The largest timestamp of a segment whose index was not asked yet.
+const NOT_READ: i64 = i64::MIN;
 
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -27,6 +31,8 @@ pub(super) struct Segment {
     size: AtomicU64,
     /// What of it was there when it was opened.
     found: u64,
+    /// The largest timestamp of a sealed one, once it was read from its index.
+    largest: AtomicI64,
     /// When its first batch was appended; 0 for one that is not known.
     pub(super) first_append: AtomicI64,
     /// Whether the next checkpoint has to sync it.
@@ -35,6 +41,8 @@ pub(super) struct Segment {
     /// Its topic was deleted: its path is not its own any more.
     buried: AtomicBool,
     file: RwLock<Option<Arc<File>>>,
+    /// Who syncs its records.
+    syncing: Mutex<()>,
     index: RwLock<Index>,
 }
 
@@ -57,11 +65,13 @@ impl Segment {
             base,
             size: AtomicU64::new(size),
             found: size,
+            largest: AtomicI64::new(NOT_READ),
             first_append: AtomicI64::new(0),
             dirty: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             buried: AtomicBool::new(false),
             file: RwLock::default(),
+            syncing: Mutex::default(),
             index: RwLock::new(index),
         }
     }
@@ -151,8 +161,8 @@ impl Segment {
 
     /// Makes it durable with its index. A sealed one is cut behind its last batch first:
     /// its length says where it ends. Tells damage of a file that is not there any more.
-    pub(super) fn sync(&self, sealed: bool) -> Result<Option<Damage>, Failure> {
-        match self.sync_files(sealed) {
+    pub(super) fn sync(&self, sealed: bool, lost: &Lost) -> Result<Option<Damage>, Failure> {
+        match self.sync_files(sealed, lost) {
             _ if self.is_retired() => Ok(None),
             result => result,
         }
@@ -160,7 +170,7 @@ impl Segment {
 
     /// A failed sync drops what it held, whatever the system calls the error: no later one
     /// makes up for it. Only the index, and the cut, can be made again.
-    fn sync_files(&self, sealed: bool) -> Result<Option<Damage>, Failure> {
+    fn sync_files(&self, sealed: bool, lost: &Lost) -> Result<Option<Damage>, Failure> {
         if self.is_retired() {
             return Ok(None);
         }
@@ -172,9 +182,16 @@ impl Segment {
         if sealed && file.len().map_err(refused)? != self.size() {
             file.set_len(self.size()).map_err(refused)?;
         }
-        file.sync().map_err(|error| Failure::of_sync(&self.path(), &error))?;
+        self.sync_records(&file, lost)?;
         self.write_index(sealed).map_err(refused)?;
         Ok(None)
+    }
+
+    /// Makes its records durable. A sync that failed is known to all before the next one of it
+    /// begins, whichever thread's.
+    pub(super) fn sync_records(&self, file: &File, lost: &Lost) -> Result<(), Failure> {
+        let synced = lost.sync(&self.syncing, || file.sync());
+        synced.map_err(|error| Failure::of_sync(&self.path(), &error))
     }
 
     fn write_index(&self, sealed: bool) -> io::Result<()> {
@@ -236,6 +253,7 @@ impl Segment {
     fn remake_index(&self) -> io::Result<()> {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let sealed = index.is_on_disk();
+        self.largest.store(NOT_READ, Ordering::Release);
         index.clear();
         let (file, size) = (self.file()?, self.size());
         match note_all(&mut index, &file, 0, size)? {
@@ -303,8 +321,16 @@ impl Segment {
 
     /// The largest timestamp, -1 if there is none.
     pub(super) fn largest_timestamp(&self) -> io::Result<i64> {
+        let known = self.largest.load(Ordering::Acquire);
+        if known != NOT_READ {
+            return Ok(known);
+        }
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        index.largest_timestamp(&*self.disk, &self.stem)
+        let largest = index.largest_timestamp(&*self.disk, &self.stem)?;
+        if index.is_on_disk() {
+            self.largest.store(largest, Ordering::Release);
+        }
+        Ok(largest)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the handles of the log, its appender and its keeper have in common.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::catalog::Catalog;
 use super::damage::{Damage, Findings};
@@ -26,7 +27,45 @@ pub(super) struct Shared {
     broken: OnceLock<&'static str>,
     /// A sync failed. It may have dropped what others wrote, whose own sync then comes back
     /// well: from then on no frame and no checkpoint is written.
-    pub(super) lost: Arc<AtomicBool>,
+    pub(super) lost: Arc<Lost>,
+}
+
+/// Whether a sync failed.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    failed: AtomicBool,
+    /// Who syncs the log directory.
+    root: Mutex<()>,
+}
+
+impl Lost {
+    pub(super) fn is_set(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Syncs something that two threads may sync, one at a time: whoever comes behind a sync that
+    /// failed, and may have dropped what was its own, finds this set.
+    pub(super) fn sync(
+        &self,
+        turn: &Mutex<()>,
+        sync: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = sync();
+        if synced.is_err() {
+            self.set();
+        }
+        synced
+    }
+
+    /// Syncs the log directory.
+    pub(super) fn sync_root(&self, disk: &dyn Disk) -> io::Result<()> {
+        self.sync(&self.root, || disk.sync_dir(""))
+    }
 }
 
 impl Shared {

@@ -9,6 +9,8 @@
 //! future leaves its ticket to be answered into nothing.
 
 mod commits;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod writes;
 

@@ -42,7 +42,7 @@ impl Appender {
 
     /// Whether enough was appended since the last compaction: `min.cleanable.dirty.ratio`.
     fn is_worth_it(&self, slot: Slot, before: i64) -> bool {
-        let tail = &self.tails[slot.0];
+        let Some(tail) = self.tails.get(slot) else { return false };
         let segments = tail.partition.segments();
         let (mut dirty, mut total) = (0, 0);
         for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.base() < before) {
@@ -56,7 +56,7 @@ impl Appender {
     }
 
     fn start_compaction(&mut self, slot: Slot, before: i64) {
-        let tail = &self.tails[slot.0];
+        let Some(tail) = self.tails.get(slot) else { return };
         let config = tail.topic.config();
         if tail.partition.is_deleted() || tail.partition.offline().is_some() || !config.compact {
             return;
@@ -89,17 +89,24 @@ impl Appender {
         let Replaced { old, new } = replaced;
         let Some(compacting) = self.compacting.get(&slot) else { return };
         let stop = Arc::clone(&compacting.stop);
-        let partition = Arc::clone(&self.tails[slot.0].partition);
-        if self.read_only.is_some() || partition.is_deleted() || partition.offline().is_some() {
+        let partition = self.tails.get(slot).map(|tail| Arc::clone(&tail.partition));
+        let partition = partition.filter(|partition| {
+            let may = self.read_only.is_none() && partition.offline().is_none();
+            may && !partition.is_deleted()
+        });
+        if partition.is_none() {
             stop.store(true, Ordering::Release);
         }
-        let is_there = partition.segments().iter().any(|one| Arc::ptr_eq(one, old));
-        if stop.load(Ordering::Acquire) || !is_there {
+        let partition = partition.filter(|partition| {
+            let is_there = partition.segments().iter().any(|one| Arc::ptr_eq(one, old));
+            is_there && !stop.load(Ordering::Acquire)
+        });
+        let Some(partition) = partition else {
             if let Some(new) = new {
                 new.discard(&*self.shared.disk);
             }
             return;
-        }
+        };
         let disk = &self.shared.disk;
         let placed = old.retire_open().and_then(|()| put_in_place(&**disk, old, new.as_ref()));
         let indexed = match placed {
@@ -140,7 +147,7 @@ impl Appender {
         let Some(ended) = self.compacting.remove(&slot) else { return };
         let Compacting { before, next, stop } = ended;
         let Some(cleaned) = cleaned.filter(|_| !stop.load(Ordering::Acquire)) else { return };
-        let tail = &mut self.tails[slot.0];
+        let Some(tail) = self.tails.get_mut(slot) else { return };
         let has_moved = cleaned > tail.cleaned;
         tail.cleaned = tail.cleaned.max(cleaned);
         if has_moved && cleaned < before {

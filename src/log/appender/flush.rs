@@ -77,7 +77,7 @@ impl Appender {
     /// Whether all of the group is deletions, starts of partitions and offsets of groups.
     fn frees_room(&self) -> bool {
         let frees = |chunk: &Chunk| {
-            self.tails[chunk.slot.0].topic.frees_room() && matches!(chunk.body, Body::Bytes(_))
+            self.tails[chunk.slot].topic.frees_room() && matches!(chunk.body, Body::Bytes(_))
         };
         self.group.chunks.iter().all(frees)
     }
@@ -91,7 +91,7 @@ impl Appender {
         self.sync_names()?;
         self.sync_references(&entries)?;
         // The sync that failed of another thread may have dropped what was synced here.
-        if self.shared.lost.load(Ordering::Acquire) {
+        if self.shared.lost.is_set() {
             return Err(Failure::Lost("a sync of a segment failed".to_owned()));
         }
         self.write_frame(&entries)
@@ -110,7 +110,7 @@ impl Appender {
         large.sort_unstable_by(|a, b| b.cmp(a));
         large.truncate(REFERENCES);
         let entry = |(at, chunk): (usize, &Chunk)| {
-            let tail = &self.tails[chunk.slot.0];
+            let tail = &self.tails[chunk.slot];
             let (kind, position, crc) = match &chunk.body {
                 Body::Staged(file) => (Kind::Staged, file.number, 0),
                 Body::Bytes(bytes) => {
@@ -139,7 +139,7 @@ impl Appender {
         for chunk in &mut self.group.chunks {
             let write = |chunk: &mut Chunk| -> io::Result<()> {
                 if chunk.position == 0 {
-                    let tail = &self.tails[chunk.slot.0];
+                    let tail = &self.tails[chunk.slot];
                     let dir = &tail.partition.dir;
                     self.shared.disk.create_dir(dir)?;
                     if tail.partition.segments().is_empty() {
@@ -182,7 +182,12 @@ impl Appender {
         }
         // The root last: it names the others.
         for dir in dirs.iter().rev() {
-            self.shared.disk.sync_dir(dir).map_err(|error| Failure::of_sync(dir, &error))?;
+            let disk = &*self.shared.disk;
+            let synced = match dir.as_str() {
+                "" => self.shared.lost.sync_root(disk),
+                dir => disk.sync_dir(dir),
+            };
+            synced.map_err(|error| Failure::of_sync(dir, &error))?;
         }
         Ok(())
     }
@@ -193,9 +198,12 @@ impl Appender {
             .filter(|(_, entry)| entry.kind == Kind::Reference)
             .map(|(chunk, _)| chunk)
             .collect();
+        let lost = &self.shared.lost;
         let sync = |chunk: &Chunk| {
-            let synced = chunk.segment.file().and_then(|file| file.sync());
-            synced.map_err(|error| Failure::of_sync(&chunk.segment.path(), &error))
+            let path = || chunk.segment.path();
+            let file = chunk.segment.file();
+            let file = file.map_err(|error| Failure::of_sync(&path(), &error))?;
+            chunk.segment.sync_records(&file, lost)
         };
         match referenced.as_slice() {
             [] => Ok(()),
@@ -242,7 +250,7 @@ impl Appender {
     fn publish(&mut self) {
         for chunk in &self.group.chunks {
             let Chunk { slot, segment, position, time, marks, .. } = chunk;
-            let tail = &self.tails[slot.0];
+            let tail = &self.tails[*slot];
             if chunk.is_new() {
                 segment.first_append.store(*time, Ordering::Relaxed);
                 tail.partition.change(|segments| {
@@ -265,7 +273,7 @@ impl Appender {
         }
         let mut moved = Vec::with_capacity(self.group.touched.len());
         for slot in &self.group.touched {
-            let tail = &mut self.tails[slot.0];
+            let tail = &mut self.tails[*slot];
             tail.keep();
             moved.push((*slot, tail.ends()));
         }
@@ -283,7 +291,7 @@ impl Appender {
             self.cut_back();
         }
         for slot in &self.group.touched {
-            let tail = &mut self.tails[slot.0];
+            let tail = &mut self.tails[*slot];
             tail.take_back();
             // A staged file may have taken the place of an empty one.
             if tail.position == 0

@@ -299,18 +299,18 @@ fn is_full(
 
 /// Keeps what the partition has to know of the batch's producer.
 fn remember(tail: &mut Tail, head: &Head, marker: Option<Marker>, base: i64, now: i64) {
-    let before = match marker {
+    let (before, first) = match marker {
         Some(marker) => {
             let (before, aborted) = tail.producers.ended(head, base, marker, now);
             tail.aborted.extend(aborted);
-            before
+            (before, None)
         }
         None if head.producer_id >= 0 && !head.is_control() => {
-            tail.producers.appended(head, base, now)
+            (tail.producers.appended(head, base, now), Some(head.base_sequence))
         }
         None => return,
     };
-    tail.save_producer(head.producer_id, before);
+    tail.save_producer(head.producer_id, before, first);
 }
 
 /// Gives the records of a batch the time of append, as Kafka does for topics with

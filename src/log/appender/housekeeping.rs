@@ -111,7 +111,7 @@ impl Appender {
 
     /// Who still reads a sealed segment opens it again.
     fn close_idle_files(&self) {
-        for tail in &self.tails {
+        for tail in self.tails.iter() {
             let active = tail.active.as_ref().map(|segment| segment.base());
             for segment in tail.partition.segments() {
                 if Some(segment.base()) != active && !segment.is_retired() {
@@ -126,7 +126,7 @@ impl Appender {
     }
 
     fn start_checkpoint(&mut self, now: i64) {
-        for tail in &mut self.tails {
+        for tail in self.tails.iter_mut() {
             tail.producers.expire(now - PRODUCER_EXPIRATION_MS);
         }
         let job = self.checkpoint_job(false);
@@ -165,12 +165,12 @@ impl Appender {
     /// Decides what may be compacted when the checkpoint has passed, and puts it down in it:
     /// from then on segments before that may be smaller, or missing.
     fn note_replaceable(&mut self, clean: bool) {
-        let active = |slot: &Slot| self.tails[slot.0].active.as_ref().map(|one| one.base());
+        let active = |slot: &Slot| Some(self.tails.get(*slot)?.active.as_ref()?.base());
         let rolled = self.rolled.iter().filter(|_| !clean);
         self.compactable =
             rolled.filter_map(|slot| active(slot).map(|base| (*slot, base))).collect();
         self.rolled.clear();
-        for tail in &mut self.tails {
+        for tail in self.tails.iter_mut() {
             let slot = tail.partition.slot;
             if let Some(base) = self.compactable.get(&slot) {
                 tail.replaceable = *base;
@@ -226,7 +226,7 @@ impl Appender {
 
     /// Nobody can say what is durable any more.
     pub(super) fn lose(&mut self, reason: String) {
-        self.shared.lost.store(true, Ordering::Release);
+        self.shared.lost.set();
         if self.read_only.is_none() {
             tracing::error!(reason, "the log is read-only until the process starts again");
             self.read_only = Some(reason);

@@ -30,7 +30,7 @@ use group::{Answer, Content, Group, NewPosition};
 pub(super) use housekeeping::Removal;
 use housekeeping::Since;
 use session::Sessions;
-pub(super) use tail::Tail;
+pub(super) use tail::{Tail, Tails};
 
 use tokio::sync::oneshot;
 
@@ -62,7 +62,7 @@ pub(super) struct Appender {
     epoch: u64,
     sequence: u64,
     salt: u32,
-    tails: Vec<Tail>,
+    tails: Tails,
     group: Group,
     /// The buffer that frames are encoded in.
     frame: Vec<u8>,
@@ -101,7 +101,7 @@ pub(super) struct Start {
     pub(super) epoch: u64,
     pub(super) sequence: u64,
     pub(super) salt: u32,
-    pub(super) tails: Vec<Tail>,
+    pub(super) tails: Tails,
     pub(super) producer_ids: i64,
     /// Bytes of frames that were recovered, and what the next checkpoint has to do for them.
     pub(super) inline: u64,
@@ -250,7 +250,7 @@ impl Appender {
         }
         let slot = found.slot;
         // The settings of the topic as they are now, not as the caller saw them.
-        let max = self.tails[slot.0].topic.config().max_message_bytes;
+        let max = self.tails[slot].topic.config().max_message_bytes;
         let size = batch.len();
         if size > max {
             return Err(AppendError::TooLarge { size, max });
@@ -272,7 +272,7 @@ impl Appender {
         now: i64,
     ) -> Result<Appended, AppendError> {
         let (slot, head) = self.check(&produce)?;
-        let tail = &mut self.tails[slot.0];
+        let tail = &mut self.tails[slot];
         if sequenced && let Some(base_offset) = tail.producers.check(&head)? {
             return Ok(Appended { base_offset, log_append_time: None, log_start: tail.start });
         }
@@ -334,6 +334,6 @@ pub(super) const POSITION_KEY: &[u8] = b"position";
 pub(super) const POSITION_BASE_KEY: &[u8] = b"position-base";
 
 /// The slot of a partition that was found to be there.
-fn slot_of(topic: &Topic, partition: i32) -> usize {
-    topic.partition(partition).map_or(usize::MAX, |partition| partition.slot.0)
+fn slot_of(topic: &Topic, partition: i32) -> Slot {
+    topic.partition(partition).map_or(Slot::NONE, |partition| partition.slot)
 }

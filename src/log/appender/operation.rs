@@ -91,7 +91,7 @@ impl Appender {
 
     fn producers(&self, topic: &Topic, number: i32) -> Result<Vec<Producer>, AppendError> {
         let partition = topic.partition(number).ok_or_else(|| unknown(topic, number))?;
-        Ok(self.tails[partition.slot.0].producers.describe())
+        Ok(self.tails[partition.slot].producers.describe())
     }
 
     /// Moves the start of a partition; the segments before it go when nothing needs them.
@@ -106,7 +106,7 @@ impl Appender {
             let (partition, place) = (partition.dir.clone(), damage.to_string());
             return Err(AppendError::Offline { partition, place });
         }
-        let tail = &self.tails[partition.slot.0];
+        let tail = &self.tails[partition.slot];
         let offset = if offset == TO_THE_END { tail.end } else { offset };
         if offset < 0 || offset > tail.end {
             return Err(AppendError::OffsetOutOfRange(offset));

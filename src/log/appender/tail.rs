@@ -2,6 +2,7 @@
 //!
 //! What holds: what a group changes can be rolled back until the group is published.
 
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use crate::log::checkpoint::PartitionState;
@@ -9,6 +10,7 @@ use crate::log::partition::Partition;
 use crate::log::producer::{Known, Producers};
 use crate::log::segment::Segment;
 use crate::log::topic::Topic;
+use crate::log::watermarks::Slot;
 use crate::log::{Aborted, Ends};
 
 #[derive(Debug)]
@@ -38,6 +40,59 @@ pub(in crate::log) struct Tail {
     frozen: Option<PartitionState>,
 }
 
+/// The tails of all partitions, by their slots.
+#[derive(Debug, Default)]
+pub(in crate::log) struct Tails(Vec<Option<Tail>>);
+
+impl Tails {
+    /// Puts the tail of a new partition in its place.
+    pub(in crate::log) fn put(&mut self, tail: Tail) {
+        let at = tail.partition.slot.at();
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, || None);
+        }
+        self.0[at] = Some(tail);
+    }
+
+    /// That of a partition; none if it is no more.
+    pub(super) fn get(&self, slot: Slot) -> Option<&Tail> {
+        self.0.get(slot.at())?.as_ref().filter(|tail| tail.partition.slot == slot)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Tail> {
+        self.0.get_mut(slot.at())?.as_mut().filter(|tail| tail.partition.slot == slot)
+    }
+
+    /// The partition is no more.
+    pub(super) fn remove(&mut self, slot: Slot) {
+        if self.get(slot).is_some() {
+            self.0[slot.at()] = None;
+        }
+    }
+
+    pub(in crate::log) fn iter(&self) -> impl Iterator<Item = &Tail> {
+        self.0.iter().flatten()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Tail> {
+        self.0.iter_mut().flatten()
+    }
+}
+
+impl Index<Slot> for Tails {
+    type Output = Tail;
+
+    fn index(&self, slot: Slot) -> &Tail {
+        self.get(slot).expect("the appender looked that the partition is there")
+    }
+}
+
+impl IndexMut<Slot> for Tails {
+    fn index_mut(&mut self, slot: Slot) -> &mut Tail {
+        self.get_mut(slot).expect("the appender looked that the partition is there")
+    }
+}
+
 /// How a tail was before the current group.
 #[derive(Debug)]
 struct Saved {
@@ -45,7 +100,15 @@ struct Saved {
     active: Option<Arc<Segment>>,
     position: u64,
     last_time: i64,
-    producers: Vec<(i64, Option<Known>)>,
+    producers: Vec<SavedProducer>,
+}
+
+/// What was known of a producer, and the sequence of its first batch in the group.
+#[derive(Debug)]
+struct SavedProducer {
+    id: i64,
+    before: Option<Known>,
+    first: Option<i32>,
 }
 
 impl Tail {
@@ -97,11 +160,11 @@ impl Tail {
     }
 
     /// Remembers what was known of a producer, if this group did not change it before.
-    pub(super) fn save_producer(&mut self, producer: i64, before: Option<Known>) {
+    pub(super) fn save_producer(&mut self, id: i64, before: Option<Known>, first: Option<i32>) {
         if let Some(saved) = &mut self.saved
-            && saved.producers.iter().all(|(id, _)| *id != producer)
+            && saved.producers.iter().all(|saved| saved.id != id)
         {
-            saved.producers.push((producer, before));
+            saved.producers.push(SavedProducer { id, before, first });
         }
     }
 
@@ -123,8 +186,8 @@ impl Tail {
         self.active = active;
         self.position = position;
         self.last_time = last_time;
-        for (producer, before) in producers {
-            self.producers.restore(producer, before);
+        for SavedProducer { id, before, first } in producers {
+            self.producers.restore(id, before, first);
         }
     }
 

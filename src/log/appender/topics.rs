@@ -114,11 +114,10 @@ impl Appender {
         self.shared.change_catalog(|topics| topics.remove(name));
         // Who waits for records learns that none will come.
         let slots = topic.all_partitions().iter().map(|partition| partition.slot);
-        let ends: Vec<_> = slots.map(|slot| (slot, self.tails[slot.0].ends())).collect();
+        let ends: Vec<_> = slots.map(|slot| (slot, self.tails[slot].ends())).collect();
         self.shared.watermarks.publish(&ends);
         for partition in topic.all_partitions() {
             partition.segments().iter().for_each(|segment| segment.bury());
-            self.tails[partition.slot.0].active = None;
             // Its paths may soon be those of another topic.
             let inside = format!("{}/", partition.dir);
             self.removals.retain(|(_, removal)| {
@@ -128,13 +127,17 @@ impl Appender {
             self.removals.push_back((self.sequence, Removal::Dir(leaving)));
             partition.change(Vec::clear);
             self.shared.findings.forget(&partition.dir);
+            self.tails.remove(partition.slot);
+            self.shared.watermarks.free(partition.slot);
+            self.rolled.remove(&partition.slot);
+            self.compactable.remove(&partition.slot);
         }
         tracing::info!(topic = name, "deleted topic");
         Ok(())
     }
 
     fn leave(&mut self, topic: &Topic) -> Result<(), Failure> {
-        let failure = match place::leave(&*self.shared.disk, topic) {
+        let failure = match place::leave(&*self.shared.disk, &self.shared.lost, topic) {
             Ok(()) => return Ok(()),
             Err(Left::Refused(dir, error)) => Failure::refused(&dir, &error),
             Err(Left::Lost(dir, error)) => Failure::of_sync(&dir, &error),
@@ -150,14 +153,14 @@ impl Appender {
     fn define_deleted(&mut self, topic: &Topic) -> Result<(), Failure> {
         let mut definitions = vec![Definition::Topic(topic.name().to_string(), None)];
         for partition in topic.all_partitions() {
-            if self.tails[partition.slot.0].start > 0 {
+            if self.tails[partition.slot].start > 0 {
                 definitions.push(Definition::Start(topic.id(), partition.number, None));
             }
         }
         let defined = self.define(&definitions);
         // Also if nobody can say whether it is durable: until the next start it can be read.
         if defined.is_err()
-            && let Err(error) = place::come_back(&*self.shared.disk, topic)
+            && let Err(error) = place::come_back(&*self.shared.disk, &self.shared.lost, topic)
         {
             self.lose(Failure::of_sync(topic.name(), &error).to_string());
         }
@@ -182,13 +185,13 @@ impl Appender {
         start: i64,
         rolls: bool,
     ) -> Result<(), Failure> {
-        let tail = &self.tails[slot.0];
+        let tail = &self.tails[slot];
         if start < tail.start || (start == tail.start && !rolls) {
             return Ok(());
         }
         let (id, number) = (tail.topic.id(), tail.partition.number);
         self.define(&[Definition::Start(id, number, Some(start))])?;
-        let tail = &mut self.tails[slot.0];
+        let tail = &mut self.tails[slot];
         tail.start = start;
         self.shared.watermarks.publish(&[(slot, tail.ends())]);
         tail.partition.forget_aborted(start);
@@ -238,15 +241,14 @@ impl Appender {
     fn show(&mut self, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
         for partition in topic.all_partitions() {
-            if let Some(tail) = self.tails.get_mut(partition.slot.0) {
+            if let Some(tail) = self.tails.get_mut(partition.slot) {
                 tail.topic = Arc::clone(&topic);
                 continue;
             }
-            debug_assert_eq!(partition.slot.0, self.tails.len());
             let state = PartitionState::default();
             let producers = Producers::default();
             let (topic, partition) = (Arc::clone(&topic), Arc::clone(partition));
-            self.tails.push(Tail::new(topic, partition, &state, None, producers));
+            self.tails.put(Tail::new(topic, partition, &state, None, producers));
         }
         self.shared.change_catalog(|topics| topics.insert(Arc::clone(&topic)));
         topic

@@ -47,10 +47,16 @@ impl Log {
     pub fn ends(&self, partitions: &[(Arc<Topic>, i32)]) -> Vec<Result<Ends, ReadError>> {
         self.shared().watermarks.snapshot(|ends| {
             let find = |(topic, number): &(Arc<Topic>, i32)| {
-                find(topic, *number).map(|partition| ends(partition.slot))
+                let slot = find(topic, *number)?.slot;
+                ends(slot).ok_or_else(|| unknown(topic, *number))
             };
             partitions.iter().map(find).collect()
         })
+    }
+
+    fn ends_of(&self, topic: &Topic, partition: i32) -> Result<Ends, ReadError> {
+        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
+        ends.ok_or_else(|| unknown(topic, partition))
     }
 
     /// Whole batches from the one that holds `offset`, as they are stored, below `limit`
@@ -66,7 +72,7 @@ impl Log {
         at_least_one: bool,
     ) -> Result<Bytes, ReadError> {
         let found = find(topic, partition)?;
-        let Ends { log_start, high_watermark, .. } = self.shared().watermarks.get(found.slot);
+        let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
         if offset < log_start || offset > high_watermark {
             let (start, end) = (log_start, high_watermark);
             return Err(ReadError::OffsetOutOfRange { offset, start, end });
@@ -107,7 +113,7 @@ impl Log {
         limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
         let found = find(topic, partition)?;
-        let start = self.shared().watermarks.get(found.slot).log_start;
+        let start = self.ends_of(topic, partition)?.log_start;
         let there = Arc::clone(found);
         let look = move || reader::offset_for_time(&there, start, timestamp, limit);
         self.off_thread(look).await?.map_err(|trouble| self.unread(found, trouble))
@@ -119,7 +125,7 @@ impl Log {
         topic: &Arc<Topic>,
         partition: i32,
     ) -> Result<Vec<Bytes>, ReadError> {
-        let ends = self.shared().watermarks.get(find(topic, partition)?.slot);
+        let ends = self.ends_of(topic, partition)?;
         let mut pieces = Vec::new();
         let mut offset = ends.log_start;
         while offset < ends.high_watermark {
@@ -161,7 +167,7 @@ impl Log {
         limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
         let found = find(topic, partition)?;
-        let Ends { log_start, high_watermark, .. } = self.shared().watermarks.get(found.slot);
+        let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
         let (start, limit) = (log_start, limit.min(high_watermark));
         let there = Arc::clone(found);
         let look = move || reader::newest_time(&there, start, limit, high_watermark);
@@ -200,11 +206,12 @@ impl Log {
 
 /// A partition that is there, and may be read.
 fn find(topic: &Topic, number: i32) -> Result<&Arc<Partition>, ReadError> {
-    let found = topic.partition(number).ok_or_else(|| ReadError::UnknownPartition {
-        topic: topic.name().to_string(),
-        partition: number,
-    })?;
+    let found = topic.partition(number).ok_or_else(|| unknown(topic, number))?;
     offline(found).map_or(Ok(found), Err)
+}
+
+fn unknown(topic: &Topic, partition: i32) -> ReadError {
+    ReadError::UnknownPartition { topic: topic.name().to_string(), partition }
 }
 
 fn offline(partition: &Partition) -> Option<ReadError> {

@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use partition::Recovering;
 
-use super::appender::{Pending, Start, Tail};
+use super::appender::{Pending, Start, Tail, Tails};
 use super::catalog::{Catalog, Definitions, METADATA_ID};
 use super::checkpoint::Checkpoint;
 use super::compaction;
@@ -94,6 +94,9 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         && disk.space().map_err(doing("ask for the room on the disk"))?.free
             < settings.ballast_bytes * 2
     {
+        // The checkpoint is seen, and may not be durable: without it the next start would need
+        // what is removed here.
+        checkpoint.write(&**disk).map_err(doing("write the checkpoint"))?;
         journal::remove_unused(&**disk, &found.files()).map_err(doing("make room"))?;
     }
     let mut partitions = from_checkpoint(&checkpoint);
@@ -115,10 +118,12 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         mended: false,
         told_replaced: checkpoint.format > 0,
     };
-    let mut tails = Vec::new();
+    let mut tails = Tails::default();
     for (name, record) in definitions.topics() {
         let (topic, more) = opening.topic(&definitions, &mut partitions, name, record)?;
-        tails.extend(more);
+        for tail in more {
+            tails.put(tail);
+        }
         catalog.insert(topic);
     }
     let Opening { mut pending, mended, .. } = opening;
@@ -161,7 +166,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
     let disk = Arc::clone(disk);
     let shared = Shared::new(disk, settings, watermarks, catalog, epoch, cluster);
-    for tail in &tails {
+    for tail in tails.iter() {
         shared.report_offline(&tail.partition);
     }
     let producer_ids = definitions.producer_ids;

@@ -207,3 +207,33 @@ async fn an_offset_is_found_by_time_in_any_segment() {
     assert_eq!(log.offset_for_time(&t, 0, 1391, 40).await.unwrap(), None);
     assert_eq!(log.offset_for_time(&t, 0, 1390, 39).await.unwrap(), None, "behind the limit");
 }
+
+/// On the appender's thread everybody waits.
+#[tokio::test]
+async fn retention_opens_no_index_again() {
+    let disk = Simulated::new();
+    let (log, tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    for _ in 0..10 {
+        append(&log, &t, 0, &[&"x".repeat(3000)]).await;
+    }
+    log.configure_topic("t", vec![("retention.ms".to_owned(), Some("-1".to_owned()))])
+        .await
+        .unwrap();
+    log.close().await;
+    tasks.join().await;
+    let tasks = Tasks::new();
+    let settings = LogSettings { retention_check_ms: 1, ..small() };
+    let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
+    let mut opened = 0;
+    for round in 0..40 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        // Each request lets the appender keep house.
+        log.new_producer_ids(1).await.unwrap();
+        if round == 20 {
+            opened = disk.opened(".timeindex");
+        }
+    }
+    assert!(opened > 0, "it looked at nothing");
+    assert_eq!(disk.opened(".timeindex"), opened);
+}

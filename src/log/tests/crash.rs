@@ -300,6 +300,83 @@ async fn a_panic_of_the_appender_or_its_helpers_is_told_to_whoever_asks() {
     }
 }
 
+/// The deletion of a topic that was refused, and that a crash brought back behind the end of a
+/// segment of the metadata topic which was then left for the next one, is no deletion.
+#[tokio::test]
+async fn a_deletion_behind_the_end_of_a_metadata_segment_that_was_left_is_none() {
+    use crate::disk::{Disk, Mode};
+    use crate::log::catalog::Definition;
+    let disk = Simulated::new();
+    let (log, tasks) = open(Arc::new(disk.clone())).await;
+    super::append(&log, &super::topic(&log, "t", 1).await, 0, &["kept"]).await;
+    log.close().await;
+    tasks.join().await;
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let path = "__sluice_metadata-0/00000000000000000000.log";
+    let file = disk.open(path, Mode::Write).unwrap();
+    let mut refused = Definition::batch(&[Definition::Topic("t".to_owned(), None)]);
+    refused.set_base_offset(2);
+    refused.seal(1000);
+    file.write_at(refused.as_bytes(), file.len().unwrap()).unwrap();
+    file.sync().unwrap();
+    // Too large for that segment.
+    let owner = Some("x".repeat(4000));
+    let new =
+        crate::log::NewTopic { name: "u".to_owned(), partitions: 1, owner, ..Default::default() };
+    log.create_topic(new).await.unwrap();
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    let names: Vec<_> = log.topics().iter().map(|topic| topic.name().to_string()).collect();
+    assert_eq!(names, ["__sluice_metadata", "t", "u"]);
+    assert_eq!(values(&log, "t", 0).await, [(0, "kept".to_owned())]);
+}
+
+/// A sync of the keeper that fails may drop what the appender wrote meanwhile, whose own sync
+/// then comes back well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_failed_sync_of_the_keeper_dropped_is_not_acknowledged() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let (t, u) = (super::topic(&log, "t", 1).await, super::topic(&log, "u", 1).await);
+    super::append(&log, &t, 0, &["first"]).await;
+    disk.race_failed_sync("t-0/00000000000000000000.log");
+    // Enough for a checkpoint, which syncs the other segment.
+    while !disk.is_racing() {
+        super::append(&log, &u, 0, &[&"u".repeat(1000)]).await;
+    }
+    let large = "x".repeat(3000);
+    let produce = crate::log::Produce { topic: t, partition: 0, batch: super::batch(&[&large]) };
+    let acknowledged = log.append(vec![produce]).await.pop().unwrap().is_ok();
+    let (log, _tasks) = open(Arc::new(disk.crash(Freeze::Lose))).await;
+    let found = values(&log, "t", 0).await;
+    assert!(!acknowledged || found.len() == 2, "acknowledged and lost");
+    assert_eq!(found[0], (0, "first".to_owned()));
+}
+
+/// A start on a disk with hardly any room removes files of the journal before it writes anything:
+/// the checkpoint it goes by must be durable then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_on_a_full_disk_after_a_failed_sync_loses_nothing() {
+    use crate::disk::Disk;
+    let disk = Simulated::new();
+    session(&disk).await.unwrap();
+    let step = if long() { 1 } else { 5 };
+    for n in (1..=disk.calls()).step_by(step) {
+        let disk = Simulated::new();
+        disk.fail_call(n, rustix::io::Errno::IO.raw_os_error());
+        let before = session(&disk).await.unwrap_or_default();
+        let killed = disk.crash(Freeze::Keep);
+        let space = killed.space().unwrap();
+        killed.set_capacity(Some(space.total - space.free + 20_000));
+        killed.freeze_at_sync(n / step as u64 % 5);
+        let tasks = Tasks::new();
+        let opened = Log::open(Arc::new(killed.clone()), tiny(), &tasks).await;
+        drop(opened);
+        tasks.join().await;
+        let what = format!("EIO at call {n}, then a start without room, then a crash");
+        check(&killed.crash(Freeze::Lose), &before, &what).await;
+    }
+}
+
 /// A crash may bring bytes of a refused group back, behind the end of a segment that was left
 /// for the next one before any frame named it again.
 #[tokio::test]

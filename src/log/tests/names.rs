@@ -225,3 +225,32 @@ async fn a_directory_belongs_to_the_topic_whose_id_is_in_it() {
     assert_eq!(values(&log, "second", 0).await, [(0, "of the second".to_owned())]);
     assert_eq!(values(&log, "first", 0).await, [(0, "of the first".to_owned())]);
 }
+
+/// The place of a deleted partition is used again, and no old handle reaches who has it then.
+#[tokio::test]
+async fn places_are_used_again_and_old_handles_reach_nobody() {
+    use crate::log::{AppendError, Produce, ReadError};
+    let (log, _tasks) = open(Arc::new(Simulated::new())).await;
+    let mut old = topic(&log, "t", 3).await;
+    let places = log.shared().watermarks.count();
+    for n in 0..20 {
+        append(&log, &old, 1, &["old"]).await;
+        let waiter = log.waiter(&[(Arc::clone(&old), 1)]);
+        log.delete_topic(old.name()).await.unwrap();
+        waiter.moved().await;
+        let new = topic(&log, &format!("t{n}"), 3).await;
+        append(&log, &new, 1, &["new"]).await;
+        assert!(
+            log.read(&old, 1, 0, 1, 100, true)
+                .await
+                .is_err_and(|error| { matches!(error, ReadError::UnknownPartition { .. }) })
+        );
+        assert!(log.ends(&[(Arc::clone(&old), 1)]).pop().unwrap().is_err());
+        let produce = Produce { topic: old, partition: 1, batch: super::batch(&["late"]) };
+        let refused = log.append(vec![produce]).await.pop().unwrap();
+        assert!(matches!(refused, Err(AppendError::UnknownPartition { .. })), "{refused:?}");
+        assert_eq!(values(&log, new.name(), 1).await, [(0, "new".to_owned())]);
+        old = new;
+    }
+    assert_eq!(log.shared().watermarks.count(), places);
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{open, small, topic};
-use crate::disk::{Freeze, Simulated};
+use crate::disk::{Disk, Freeze, Simulated};
 use crate::log::{AppendError, Appended, Ends, Log, Produce, Topic};
 use crate::record::{BatchBuilder, HEAD_LENGTH, Head};
 
@@ -147,4 +147,27 @@ async fn an_older_writer_of_an_instance_is_fenced() {
     new.commit(Bytes::from_static(b"3"), Vec::new()).await.unwrap().await.unwrap();
     let mut other = log.writer("other", "sluice");
     assert_eq!(other.open().await.unwrap().position, None, "each has its own");
+}
+
+/// What a client sends behind a batch that found no room must not get before it.
+#[tokio::test]
+async fn a_new_producer_that_found_no_room_begins_where_it_began() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    super::append(&log, &t, 0, &["of another"]).await;
+    let space = disk.space().unwrap();
+    disk.set_capacity(Some(space.total - space.free));
+    assert_eq!(send(&log, &t, sequenced(0, 4, 9, 0)).await, Err(AppendError::Full));
+    assert_eq!(log.producers(&t, 0).await.unwrap(), [], "nothing of it is there");
+    disk.set_capacity(None);
+    let early = send(&log, &t, sequenced(0, 13, 1, 0)).await;
+    assert_eq!(
+        early,
+        Err(AppendError::OutOfOrderSequence { producer_id: 7, got: 13, expected: 4 })
+    );
+    assert_eq!(send(&log, &t, sequenced(0, 4, 9, 0)).await.unwrap().base_offset, 1);
+    assert_eq!(send(&log, &t, sequenced(0, 13, 1, 0)).await.unwrap().base_offset, 10);
+    // One that gives up comes back with a higher epoch, and begins at 0.
+    assert_eq!(send(&log, &t, sequenced(1, 0, 1, 0)).await.unwrap().base_offset, 11);
 }

@@ -46,16 +46,16 @@ impl Coordinator {
     /// Deletes a group without members, and its offsets.
     pub(crate) async fn delete(self: &Arc<Self>, group: &str) -> Done {
         self.is_served(group)?;
-        let (places, gone) = {
-            let groups = self.lock();
-            let held = groups.by_name.get(group).ok_or(ResponseError::GroupIdNotFound)?;
+        let done = {
+            let mut groups = self.lock();
+            let held = groups.by_name.get_mut(group).ok_or(ResponseError::GroupIdNotFound)?;
             if !held.group.is_empty() {
                 return Err(ResponseError::NonEmptyGroup);
             }
-            (held.offsets.keys().cloned().collect::<Vec<_>>(), records::group_key(group))
+            let changes = held.offsets.keys().map(|place| (place.clone(), None)).collect();
+            self.queue(held, group, changes, vec![(records::group_key(group), None)])
         };
-        let changes = places.into_iter().map(|place| (place, None)).collect();
-        let written = self.write_offsets(group, changes, vec![(gone, None)]).await;
+        let written = wait(done).await;
         if written.is_ok() {
             self.forget(group);
         }
@@ -110,44 +110,53 @@ impl Coordinator {
         group: &str,
         changes: Vec<(Place, Option<Commit>)>,
     ) -> Done {
-        self.write_offsets(group, changes, Vec::new()).await
-    }
-
-    pub(super) async fn write_offsets(
-        self: &Arc<Self>,
-        group: &str,
-        changes: Vec<(Place, Option<Commit>)>,
-        more: Vec<Record>,
-    ) -> Done {
-        let mut records: Vec<Record> = changes
-            .iter()
-            .map(|(place, commit)| {
-                (records::offset_key(group, place), commit.as_ref().map(records::offset_value))
-            })
-            .collect();
-        records.extend(more);
-        let (sender, done) = oneshot::channel();
-        {
+        let done = {
             let mut groups = self.lock();
             if changes.iter().any(|(_, commit)| commit.is_some()) {
                 groups.by_name.entry(group.to_owned()).or_insert_with(|| self.held());
             }
             let held = groups.by_name.get_mut(group).ok_or(ResponseError::GroupIdNotFound)?;
-            held.writes.push(Write { records, then: Then::Offsets(changes, sender) });
-            self.begin_writing(held, group);
-        }
-        done.await.map_err(|_| ResponseError::CoordinatorNotAvailable)?
+            self.queue(held, group, changes, Vec::new())
+        };
+        wait(done).await
     }
 
+    /// Puts changes of offsets, and more records, behind all that the group has to write. What is
+    /// decided about a group is put here under the same lock: so nothing that comes later is
+    /// written before it.
+    pub(super) fn queue(
+        self: &Arc<Self>,
+        held: &mut Held,
+        group: &str,
+        changes: Vec<(Place, Option<Commit>)>,
+        more: Vec<Record>,
+    ) -> oneshot::Receiver<Done> {
+        let record = |(place, commit): &(Place, Option<Commit>)| {
+            (records::offset_key(group, place), commit.as_ref().map(records::offset_value))
+        };
+        let mut records: Vec<Record> = changes.iter().map(record).collect();
+        records.extend(more);
+        let (sender, done) = oneshot::channel();
+        held.writes.push(Write { records, then: Then::Offsets(changes, sender) });
+        self.begin_writing(held, group);
+        done
+    }
+
+    /// Lets a group go that has nothing any more.
     pub(super) fn forget(&self, group: &str) {
         let mut groups = self.lock();
         let unused = |held: &Held| {
-            held.group.is_empty() && held.offsets.is_empty() && held.waiting.is_empty()
+            let idle = held.writes.is_empty() && !held.writing;
+            idle && held.group.is_empty() && held.offsets.is_empty() && held.waiting.is_empty()
         };
         if groups.by_name.get(group).is_some_and(unused) {
             groups.remove(group);
         }
     }
+}
+
+pub(super) async fn wait(done: oneshot::Receiver<Done>) -> Done {
+    done.await.map_err(|_| ResponseError::CoordinatorNotAvailable)?
 }
 
 impl Held {

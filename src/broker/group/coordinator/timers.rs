@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::commits::wait;
 use super::{Coordinator, Groups};
 use crate::broker::group::state::Input;
-use crate::broker::group::{Place, offsets, records};
+use crate::broker::group::{offsets, records};
 use crate::clock;
 
 impl Coordinator {
@@ -44,24 +45,26 @@ impl Coordinator {
         }
     }
 
-    async fn expire_offsets(self: &Arc<Self>) {
+    pub(super) async fn expire_offsets(self: &Arc<Self>) {
         let (now, keep) = (clock::now_millis(), self.settings.offsets_retention_ms);
-        let expired: Vec<(String, Vec<Place>, bool)> = {
-            let groups = self.lock();
-            let idle = groups.by_name.iter().filter(|(_, held)| held.group.is_empty());
-            let expired = idle.map(|(name, held)| {
-                let places = offsets::expired(&held.offsets, held.empty_since, now, keep);
-                let all = places.len() == held.offsets.len();
-                (name.clone(), places, all)
-            });
-            expired.filter(|(_, places, all)| *all || !places.is_empty()).collect()
-        };
-        for (name, places, all) in expired {
-            tracing::info!(group = name, offsets = places.len(), "committed offsets expired");
-            let changes = places.into_iter().map(|place| (place, None)).collect();
-            let group = all.then(|| (records::group_key(&name), None));
-            let written = self.write_offsets(&name, changes, group.into_iter().collect()).await;
-            if written.is_ok() && all {
+        let mut expired = Vec::new();
+        for (name, held) in &mut self.lock().by_name {
+            // Of what is being written nobody knows yet whether it counts.
+            if !held.group.is_empty() || held.writing || !held.writes.is_empty() {
+                continue;
+            }
+            let places = offsets::expired(&held.offsets, held.empty_since, now, keep);
+            let all = places.len() == held.offsets.len();
+            if all || !places.is_empty() {
+                tracing::info!(group = name, offsets = places.len(), "committed offsets expired");
+                let changes = places.into_iter().map(|place| (place, None)).collect();
+                let group = all.then(|| (records::group_key(name), None));
+                let done = self.queue(held, name, changes, group.into_iter().collect());
+                expired.push((name.clone(), all, done));
+            }
+        }
+        for (name, all, done) in expired {
+            if wait(done).await.is_ok() && all {
                 self.forget(&name);
             }
         }

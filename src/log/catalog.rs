@@ -6,16 +6,18 @@
 //! Format: key and value are text; values are JSON.
 //!
 //! ```text
-//! topic/<name>              {"id":"<uuid>","partitions":1,"config":{},"owner":"example"}
+//! topic/<name>              {"version":1,"id":"<uuid>","partitions":1,"config":{},"owner":null}
 //! start/<id>/<partition>    the first offset that is kept
 //! producer-ids              the first producer id that was never given out
 //! cluster                   the id of this cluster
 //! ```
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::topic::{METADATA_TOPIC, Topic, TopicRecord};
@@ -77,23 +79,65 @@ pub(super) enum Definition {
     Cluster(String),
 }
 
+/// Why the metadata records cannot be read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// They are not as they were written.
+    Damaged(crate::record::Error),
+    /// A newer program wrote one: what it says, for the operator.
+    Newer(String),
+}
+
+impl From<crate::record::Error> for Unread {
+    fn from(error: crate::record::Error) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+/// What of a topic's record says how to read the rest.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    version: u32,
+}
+
 impl Definition {
-    fn parse(key: &[u8], value: Option<&[u8]>) -> Option<Self> {
-        let key = std::str::from_utf8(key).ok()?;
+    /// `None` for a record of another part of the program.
+    fn parse(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, Unread> {
+        let Ok(key) = std::str::from_utf8(key) else { return Ok(None) };
+        let newer = |why: &dyn fmt::Display| {
+            Unread::Newer(format!(
+                "the record {key} of {METADATA_TOPIC} is not understood ({why}): start the version \
+                 that wrote it, or a newer one"
+            ))
+        };
+        let unreadable = |error: serde_json::Error| newer(&error);
         if let Some(name) = key.strip_prefix("topic/") {
-            let record = value.map(serde_json::from_slice).transpose().ok()?;
-            return Some(Self::Topic(name.to_owned(), record));
+            if let Some(value) = value {
+                let Versioned { version } = serde_json::from_slice(value).map_err(unreadable)?;
+                if version > TopicRecord::VERSION {
+                    let known = TopicRecord::VERSION;
+                    return Err(newer(&format!("version {version}, known up to {known}")));
+                }
+            }
+            let record = value.map(serde_json::from_slice).transpose().map_err(unreadable)?;
+            return Ok(Some(Self::Topic(name.to_owned(), record)));
         }
         if let Some(rest) = key.strip_prefix("start/") {
-            let (id, partition) = rest.split_once('/')?;
-            let offset = value.map(serde_json::from_slice).transpose().ok()?;
-            return Some(Self::Start(id.parse().ok()?, partition.parse().ok()?, offset));
+            let place = rest.split_once('/');
+            let place = place.and_then(|(id, part)| Some((id.parse().ok()?, part.parse().ok()?)));
+            let (id, partition) = place.ok_or_else(|| newer(&"not an id and a partition"))?;
+            let offset = value.map(serde_json::from_slice).transpose().map_err(unreadable)?;
+            return Ok(Some(Self::Start(id, partition, offset)));
         }
-        match key {
-            "producer-ids" => Some(Self::ProducerIds(serde_json::from_slice(value?).ok()?)),
-            "cluster" => Some(Self::Cluster(serde_json::from_slice(value?).ok()?)),
+        let Some(value) = value else { return Ok(None) };
+        Ok(match key {
+            "producer-ids" => {
+                Some(Self::ProducerIds(serde_json::from_slice(value).map_err(unreadable)?))
+            }
+            "cluster" => Some(Self::Cluster(serde_json::from_slice(value).map_err(unreadable)?)),
             _ => None,
-        }
+        })
     }
 
     fn push(&self, batch: &mut BatchBuilder) {
@@ -134,13 +178,13 @@ pub(super) struct Definitions {
 
 impl Definitions {
     /// Takes stored batches of the metadata topic.
-    pub(super) fn read(&mut self, stored: &[Bytes]) -> Result<(), crate::record::Error> {
+    pub(super) fn read(&mut self, stored: &[Bytes]) -> Result<(), Unread> {
         for piece in stored {
             for batch in batches(piece) {
                 for record in batch?.records() {
                     let record = record?;
                     let Some(key) = record.key else { continue };
-                    if let Some(definition) = Definition::parse(key, record.value) {
+                    if let Some(definition) = Definition::parse(key, record.value)? {
                         self.apply(definition);
                     }
                 }
@@ -173,9 +217,37 @@ impl Definitions {
 
     /// The topics, the metadata topic itself among them.
     pub(super) fn topics(&self) -> impl Iterator<Item = (&str, TopicRecord)> {
-        let own =
-            TopicRecord { id: METADATA_ID, partitions: 1, config: BTreeMap::new(), owner: None };
+        let own = TopicRecord::new(METADATA_ID, 1, BTreeMap::new(), None);
         let others = self.topics.iter().map(|(name, record)| (name.as_str(), record.clone()));
         std::iter::once((METADATA_TOPIC, own)).chain(others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_older_versions_are_read_and_of_newer_ones_refused_by_name() {
+        let id = Uuid::from_u128(7);
+        let old = format!(r#"{{"id":"{id}","partitions":2,"config":{{}},"owner":"o"}}"#);
+        let parse =
+            |key: &str, value: &str| Definition::parse(key.as_bytes(), Some(value.as_bytes()));
+        let record = TopicRecord::new(id, 2, BTreeMap::new(), Some("o".to_owned()));
+        let read = parse("topic/t", &old).unwrap().unwrap();
+        assert_eq!(read, Definition::Topic("t".to_owned(), Some(record)));
+        let newer = [
+            ("topic/t", r#"{"version":2}"#),
+            ("topic/t", r#"{"version":1,"name":"t"}"#),
+            ("start/t/x", "7"),
+            ("producer-ids", "{}"),
+        ];
+        for (key, value) in newer {
+            match parse(key, value) {
+                Err(Unread::Newer(text)) => assert!(text.contains(key), "{text}"),
+                other => panic!("{key} {value}: {other:?}"),
+            }
+        }
+        assert_eq!(parse("somebody/else", "7").unwrap(), None);
     }
 }

@@ -3,8 +3,9 @@
 //! Owns: the file `checkpoint`. What holds: everything it names is durable in the
 //! segments; frames up to its sequence are not needed any more.
 //!
-//! Format: a line `sluice checkpoint 1 <CRC-32C of the rest, 8 hex digits>`, then JSON. It
-//! is written aside, synced and renamed.
+//! Format: a line `sluice checkpoint <version> <CRC-32C of the rest, 8 hex digits>`, then JSON
+//! (`docs/log-format.md`). It is written aside, synced and renamed. Version 2 says that frames may
+//! carry a version: a program that knows version 1 only, and would not see them, refuses it.
 
 use std::io;
 
@@ -15,17 +16,17 @@ use super::producer::Known;
 use crate::disk::{Disk, Mode};
 
 /// See [`Checkpoint::format`].
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 const PATH: &str = "checkpoint";
 const ASIDE: &str = "checkpoint.new";
-const TITLE: &str = "sluice checkpoint 1 ";
+const TITLE: &str = "sluice checkpoint ";
 
 /// The state of the log behind one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checkpoint {
-    /// What its parts mean, [`FORMAT`] now. 0, of versions before this was written: it tells
-    /// nothing of what compaction may have replaced.
+    /// What its parts mean, [`FORMAT`] now. 1: of frames without a version. 0, of versions before
+    /// this was written: it tells nothing of what compaction may have replaced either.
     #[serde(default)]
     pub(super) format: u32,
     /// No frame behind it has a lower epoch.
@@ -40,6 +41,13 @@ pub(super) struct Checkpoint {
     pub(super) clean: bool,
     /// The partitions that have, or had, records.
     pub(super) partitions: Vec<PartitionState>,
+}
+
+/// What of a checkpoint says how to read the rest: another version may have other members.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    format: u32,
 }
 
 /// The state of a partition.
@@ -84,7 +92,7 @@ fn is_zero(number: &i64) -> bool {
 
 impl Checkpoint {
     /// The checkpoint there is, `None` on a disk that never had one. Damage is
-    /// `InvalidData`.
+    /// `InvalidData`, a version that is not known `Unsupported`.
     pub(super) fn read(disk: &dyn Disk) -> io::Result<Option<Self>> {
         let file = match disk.open(PATH, Mode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -94,9 +102,24 @@ impl Checkpoint {
         file.read_exact_at(&mut bytes, 0)?;
         let wrong = || io::Error::new(io::ErrorKind::InvalidData, "its checksum is wrong");
         let rest = bytes.strip_prefix(TITLE.as_bytes()).ok_or_else(wrong)?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (version, rest) = rest.split_at_checked(digits).ok_or_else(wrong)?;
+        let rest = rest.strip_prefix(b" ").ok_or_else(wrong)?;
+        let version = std::str::from_utf8(version).ok().and_then(|text| text.parse().ok());
+        let version: u32 = version.ok_or_else(wrong)?;
         let (crc, json) = rest.split_at_checked(9).ok_or_else(wrong)?;
         if format!("{:08x}\n", crc32c::crc32c(json)).as_bytes() != crc {
             return Err(wrong());
+        }
+        let newest = version.max(serde_json::from_slice::<Versioned>(json)?.format);
+        if newest > FORMAT {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!(
+                    "its checkpoint is of format {newest}, and this sluice knows up to {FORMAT}: \
+                     start the version that wrote it, or a newer one"
+                ),
+            ));
         }
         Ok(Some(serde_json::from_slice(json)?))
     }
@@ -116,7 +139,7 @@ impl Checkpoint {
     /// Writes it aside. The one before stays.
     pub(super) fn write_aside(&self, disk: &dyn Disk) -> io::Result<()> {
         let json = serde_json::to_vec(self)?;
-        let mut bytes = format!("{TITLE}{:08x}\n", crc32c::crc32c(&json)).into_bytes();
+        let mut bytes = format!("{TITLE}{FORMAT} {:08x}\n", crc32c::crc32c(&json)).into_bytes();
         bytes.extend_from_slice(&json);
         let file = disk.open(ASIDE, Mode::Create)?;
         file.set_len(0)?;
@@ -129,6 +152,68 @@ impl Checkpoint {
 mod tests {
     use super::*;
     use crate::disk::Simulated;
+
+    fn store(disk: &Simulated, version: &str, json: &str) {
+        let crc = crc32c::crc32c(json.as_bytes());
+        let text = format!("sluice checkpoint {version} {crc:08x}\n{json}");
+        let file = disk.open(PATH, Mode::Create).unwrap();
+        file.set_len(0).unwrap();
+        file.write_at(text.as_bytes(), 0).unwrap();
+    }
+
+    #[test]
+    fn older_versions_are_read_and_newer_ones_refused_by_name() {
+        let disk = Simulated::new();
+        let members = r#""epoch":3,"raised":4,"sequence":9,"salt":77,"clean":true,"partitions":[]"#;
+        for (version, format) in [("1", ""), ("1", r#""format":1,"#), ("2", r#""format":2,"#)] {
+            store(&disk, version, &format!("{{{format}{members}}}"));
+            let read = Checkpoint::read(&disk).unwrap().unwrap();
+            assert_eq!((read.sequence, read.salt, read.clean), (9, 77, true));
+        }
+        for (version, format) in [("3", ""), ("2", r#""format":3,"#), ("12", r#""format":1,"#)] {
+            store(&disk, version, &format!("{{{format}{members}}}"));
+            let error = Checkpoint::read(&disk).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            assert!(error.to_string().contains("this sluice knows up to 2"), "{error}");
+        }
+        // The members of a later version need not be those of this one.
+        store(&disk, "7", "{}");
+        assert_eq!(Checkpoint::read(&disk).unwrap_err().kind(), io::ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn the_page_about_the_format_shows_a_checkpoint_as_it_is_written() {
+        let page = include_str!("../../docs/log-format.md");
+        let shown = page.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
+        let disk = Simulated::new();
+        let written = Checkpoint {
+            format: FORMAT,
+            epoch: 3,
+            raised: 4,
+            sequence: 9,
+            salt: 77,
+            clean: true,
+            partitions: Vec::new(),
+        };
+        written.write(&disk).unwrap();
+        let file = disk.open(PATH, Mode::Read).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), shown);
+        let state = PartitionState {
+            segments: vec![(0, 1)],
+            cleaned: 1,
+            replaceable: 1,
+            producers: vec![(1, Known::default())],
+            aborted: vec![(1, 2, 3)],
+            damaged: Some(0),
+            ..PartitionState::default()
+        };
+        let json = serde_json::to_value(&state).unwrap();
+        for member in json.as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{member}`")), "{member} is not on the page");
+        }
+    }
 
     #[test]
     fn a_damaged_checkpoint_is_not_taken() {

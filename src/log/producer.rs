@@ -25,7 +25,7 @@ pub(super) struct Producers {
 }
 
 /// One producer, as a checkpoint keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Known {
     epoch: i16,
     batches: VecDeque<Remembered>,

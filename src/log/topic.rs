@@ -36,8 +36,11 @@ pub struct NewTopic {
 }
 
 /// A topic as its record in [`METADATA_TOPIC`] has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct TopicRecord {
+    /// Of the form of the record: [`TopicRecord::VERSION`] now, 0 before it was written.
+    #[serde(default)]
+    version: u32,
     #[serde(with = "id_text")]
     pub(super) id: Uuid,
     pub(super) partitions: i32,
@@ -46,6 +49,30 @@ pub(super) struct TopicRecord {
     #[serde(default)]
     pub(super) owner: Option<String>,
 }
+
+impl TopicRecord {
+    /// The newest form that is known.
+    pub(super) const VERSION: u32 = 1;
+
+    pub(super) fn new(
+        id: Uuid,
+        partitions: i32,
+        config: BTreeMap<String, String>,
+        owner: Option<String>,
+    ) -> Self {
+        Self { version: Self::VERSION, id, partitions, config, owner }
+    }
+}
+
+impl PartialEq for TopicRecord {
+    /// Whatever the form.
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |one: &Self| (one.id, one.partitions);
+        parts(self) == parts(other) && self.config == other.config && self.owner == other.owner
+    }
+}
+
+impl Eq for TopicRecord {}
 
 /// A topic as it was at one moment.
 #[derive(Clone, Debug)]
@@ -66,18 +93,14 @@ impl Topic {
         config: TopicConfig,
         partitions: Vec<Arc<Partition>>,
     ) -> Self {
-        let TopicRecord { id, partitions: _, config: settings, owner } = record;
+        let TopicRecord { version: _, id, partitions: _, config: settings, owner } = record;
         Self { name: Arc::from(name), id, partitions, settings, config, owner }
     }
 
     /// The record that describes it.
     pub(super) fn record(&self) -> TopicRecord {
-        TopicRecord {
-            id: self.id,
-            partitions: self.partitions(),
-            config: self.settings.clone(),
-            owner: self.owner.clone(),
-        }
+        let (config, owner) = (self.settings.clone(), self.owner.clone());
+        TopicRecord::new(self.id, self.partitions(), config, owner)
     }
 
     /// A partition that is there.

@@ -50,7 +50,7 @@ impl Appender {
         let resolved = judge(&self.shared, &new)?;
         let NewTopic { name, partitions, config, owner } = new;
         self.claim(&name, 0..partitions)?;
-        let record = TopicRecord { id: Uuid::new_v4(), partitions, config, owner };
+        let record = TopicRecord::new(Uuid::new_v4(), partitions, config, owner);
         self.define(&[Definition::Topic(name.clone(), Some(record.clone()))])?;
         let all = (0..partitions).map(|number| self.new_partition(&name, number)).collect();
         tracing::info!(topic = name, partitions, "created topic");

@@ -3,7 +3,7 @@
 //! Format, integers big-endian:
 //!
 //! ```text
-//!  0 magic "SLUF"                     16 epoch u64
+//!  0 "SLF" and the version, 2         16 epoch u64
 //!  4 CRC-32C u32 of the bytes from 8  24 sequence u64
 //!    to the end of the entries        32 highest sequence known durable u64
 //!  8 length of all of it u32          40 entries, 76 bytes each
@@ -16,6 +16,8 @@
 //! bytes u32 (0 for a staged one, whose batches carry their own), timestamp i64 of the
 //! append.
 //!
+//! Version 1, of builds before there were versions, begins with "SLUF" and is otherwise the same.
+//!
 //! The CRC of a frame begins with the salt of the log instead of 0, which no client knows:
 //! so no record that holds the bytes of a frame is ever taken for one.
 
@@ -23,7 +25,9 @@
 
 use uuid::Uuid;
 
-const MAGIC: [u8; 4] = *b"SLUF";
+/// What a frame begins with, the version last.
+const MAGIC: [u8; 4] = *b"SLF\x02";
+const MAGIC_1: [u8; 4] = *b"SLUF";
 const HEAD: usize = 40;
 const ENTRY: usize = 76;
 /// Before it stand magic and CRC.
@@ -105,7 +109,7 @@ impl Frame {
     /// still be wrong.
     pub(in crate::log) fn length(page: &[u8]) -> Option<usize> {
         let mut rest = page;
-        (take::<4>(&mut rest)? == MAGIC).then_some(())?;
+        [MAGIC, MAGIC_1].contains(&take(&mut rest)?).then_some(())?;
         take::<4>(&mut rest)?;
         let length = usize::try_from(u32::from_be_bytes(take(&mut rest)?)).ok()?;
         (length >= HEAD).then_some(length)
@@ -222,6 +226,33 @@ mod tests {
     fn a_frame_comes_back_as_it_was_written() {
         let (frame, entries, bytes) = example();
         assert_eq!(Frame::decode(77, &bytes), Some((frame, entries, b"abc".as_slice())));
+    }
+
+    #[test]
+    fn a_frame_of_the_version_before_is_read() {
+        let (frame, entries, mut bytes) = example();
+        bytes.get_mut(..4).unwrap().copy_from_slice(b"SLUF");
+        assert_eq!(Frame::decode(77, &bytes), Some((frame, entries, b"abc".as_slice())));
+        bytes.get_mut(..4).unwrap().copy_from_slice(b"SLF\x03");
+        assert_eq!(Frame::decode(77, &bytes), None);
+    }
+
+    #[test]
+    fn the_page_about_the_format_shows_the_bytes_that_are_written() {
+        let page = include_str!("../../../docs/log-format.md");
+        let mut shown = page.split("```hex\n").skip(1).map(|rest| {
+            let hex: Vec<u8> =
+                rest.split("```").next().unwrap().bytes().filter(u8::is_ascii_hexdigit).collect();
+            let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
+            hex.chunks(2).map(|pair| byte(pair).unwrap()).collect::<Vec<u8>>()
+        });
+        assert_eq!(shown.next().unwrap(), example().2, "the frame");
+        assert_eq!(shown.next().unwrap(), crate::record::empty_batch(10, 3, 1000), "the batch");
+        assert_eq!(shown.next(), None);
+        for (what, number) in [("entries", HEAD), ("76 each", 40), ("CRC of the bytes from 8", 4)] {
+            assert!(page.contains(&format!("| {number} |")) && page.contains(what), "{what}");
+        }
+        assert!(page.contains(&format!("| {ENTRY} each |")));
     }
 
     #[test]

@@ -33,8 +33,8 @@ use uuid::Uuid;
 use partition::Recovering;
 
 use super::appender::{Pending, Start, Tail, Tails};
-use super::catalog::{Catalog, Definitions, METADATA_ID};
-use super::checkpoint::Checkpoint;
+use super::catalog::{Catalog, Definitions, METADATA_ID, Unread};
+use super::checkpoint::{self, Checkpoint};
 use super::compaction;
 use super::damage::{self, Budget, Damage};
 use super::error::OpenError;
@@ -127,6 +127,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         catalog.insert(topic);
     }
     let Opening { mut pending, mended, .. } = opening;
+    // Its format stays with its partitions, which are those of the one before.
     let mut next = Checkpoint { raised: checkpoint.raised + 1, clean: false, ..checkpoint };
     let unclean = found.is_some();
     let (mut in_use, mut inline) = (Vec::new(), 0);
@@ -191,6 +192,7 @@ fn fit(settings: &mut LogSettings, disk: &dyn Disk) -> Result<(), OpenError> {
 fn read_checkpoint(disk: &dyn Disk) -> Result<Checkpoint, OpenError> {
     let found = Checkpoint::read(disk).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => OpenError::Torn(format!("the checkpoint: {error}")),
+        io::ErrorKind::Unsupported => OpenError::Unknown(error.to_string()),
         _ => doing("read the checkpoint")(error),
     })?;
     if let Some(checkpoint) = found {
@@ -210,7 +212,8 @@ fn read_checkpoint(disk: &dyn Disk) -> Result<Checkpoint, OpenError> {
         )));
     }
     let (salt, _) = Uuid::new_v4().as_u64_pair();
-    let first = Checkpoint { salt: (salt >> 32) as u32, ..Checkpoint::default() };
+    let (format, salt) = (checkpoint::FORMAT, (salt >> 32) as u32);
+    let first = Checkpoint { format, salt, ..Checkpoint::default() };
     first.write(disk).map_err(doing("write the first checkpoint"))?;
     Ok(first)
 }
@@ -238,7 +241,8 @@ fn read_metadata(
     let read = definitions.read(&stored.into_iter().map(Bytes::from).collect::<Vec<_>>());
     match read {
         Ok(()) => {}
-        Err(error) => {
+        Err(Unread::Newer(text)) => return Err(OpenError::Unknown(text)),
+        Err(Unread::Damaged(error)) => {
             *damaged |= refuse_damage(&format!("the metadata topic: {error}"), settings)?;
         }
     }

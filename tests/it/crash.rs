@@ -2,7 +2,8 @@
 //!
 //! A load of random transactions over several tables, some of them large, and of changes of those
 //! tables runs against a real server; meanwhile sluice is killed (-9) at random moments and
-//! started again, or its connections are killed, or the server is. Afterwards every committed row
+//! started again, or its connections are killed, or the server is, or the network between them
+//! cuts, stalls, flips bits and delivers in tiny pieces. Afterwards every committed row
 //! change is in its table's topic once and in order, every ALTER once and between the right rows,
 //! and what the headers say of each transaction is whole. Two clients read all along: what they
 //! saw is there now, and neither ever had a part of a transaction without the rest.
@@ -20,6 +21,7 @@ mod watcher;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::harness::proxy::{Events, Fault, Proxy};
 use crate::harness::{self, Random, Server, Sluice, say, topics, wait_for};
 use fetcher::Fetcher;
 use load::Load;
@@ -76,6 +78,77 @@ fn with_mariadbd_killed_and_started_again_it_publishes_each_change_once_and_in_o
             restart(&mariadb, random);
         }
     });
+}
+
+#[test]
+fn over_a_network_of_all_faults_it_publishes_each_change_once_and_in_order() {
+    let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
+    through_a_proxy(&mysql, By::File);
+}
+
+#[test]
+fn over_a_network_of_all_faults_and_by_compressed_transactions_it_does_too() {
+    let compressed = ["--binlog-transaction-compression=ON"];
+    let Some(mysql) = harness::servers::private_mysql(&compressed) else { return };
+    through_a_proxy(&mysql, By::Gtid);
+}
+
+#[test]
+fn over_a_network_of_all_faults_it_does_so_of_mariadb_too() {
+    let Some(mariadb) = harness::servers::private_mariadb(&[]) else { return };
+    through_a_proxy(&mariadb, By::File);
+}
+
+/// Each kind of fault comes once before the first comes again.
+fn through_a_proxy(server: &Server, by: By) {
+    let proxy = Proxy::to(server);
+    let address = proxy.address();
+    let properties = [
+        ("canal.instance.master.address", address.as_str()),
+        ("canal.instance.master.sslMode", "DISABLED"),
+    ];
+    let mut kinds = 0..;
+    let strike = |_: &mut Sluice, random: &mut Random| {
+        strike_network(&proxy, random, kinds.next().unwrap());
+    };
+    under_load_by(server, by, &properties, NETWORK_FAULTS, strike);
+}
+
+/// How many kinds [`strike_network`] knows.
+const NETWORK_FAULTS: u64 = 7;
+
+fn strike_network(proxy: &Proxy, random: &mut Random, kind: u64) {
+    let happens = |fault| {
+        proxy.set(fault);
+        wait_for(&format!("{fault:?}"), judgement::STANDSTILL, || {
+            (proxy.fault() == Fault::None).then_some(())
+        });
+    };
+    let thousandths = random.place(1000);
+    let bit = u8::try_from(random.below(8)).unwrap();
+    let flip = Fault::Flip { of: Events::All, thousandths, bit };
+    let lasts = Duration::from_millis(300 + random.below(1500));
+    match kind % NETWORK_FAULTS {
+        0 => happens(Fault::Cut { in_header: true, thousandths }),
+        1 => happens(Fault::Cut { in_header: false, thousandths }),
+        2 => happens(flip),
+        3 => happens(Fault::FlipPacket { byte: random.place(5), bit }),
+        // In what comes first of the next connection.
+        4 => {
+            happens(Fault::Cut { in_header: true, thousandths: 0 });
+            happens(flip);
+        }
+        5 => {
+            proxy.set(Fault::Pieces { most: 1 + random.place(2000) });
+            std::thread::sleep(lasts);
+            proxy.set(Fault::None);
+        }
+        _ => {
+            proxy.set(Fault::Silence);
+            std::thread::sleep(lasts);
+            proxy.set(Fault::None);
+        }
+    }
 }
 
 /// Stopped or killed while a large transaction is on its way, it leaves nothing of it behind, and
@@ -234,11 +307,22 @@ SELECT MAX(id) INTO @one FROM information_schema.processlist WHERE user = 'canal
 SET @kill = CONCAT('KILL ', @one); PREPARE kill_one FROM @kill; EXECUTE kill_one;
 ";
 
-/// Runs the load, strikes at random moments, and judges what was published.
-fn under_load(server: &Server, by: By, mut strike: impl FnMut(&mut Sluice, &mut Random)) {
+fn under_load(server: &Server, by: By, strike: impl FnMut(&mut Sluice, &mut Random)) {
+    under_load_by(server, by, &[], 3, strike);
+}
+
+/// Runs the load, strikes at random moments, so often unless the environment asks for more, and
+/// judges what was published.
+fn under_load_by(
+    server: &Server,
+    by: By,
+    more: &[(&str, &str)],
+    ordinary: u64,
+    mut strike: impl FnMut(&mut Sluice, &mut Random),
+) {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seed = number("SLUICE_CRASH_SEED").unwrap_or_else(Random::any_seed);
-    let strikes = number("SLUICE_CRASH_KILLS").unwrap_or(3);
+    let strikes = number("SLUICE_CRASH_KILLS").unwrap_or(ordinary);
     say(&format!("seed {seed}, {strikes} strikes"));
     let mut random = Random::new(seed);
 
@@ -247,7 +331,8 @@ fn under_load(server: &Server, by: By, mut strike: impl FnMut(&mut Sluice, &mut 
         By::File => "false",
         By::Gtid => "true",
     };
-    let properties = [FILTER, ("canal.instance.gtidon", gtidon)];
+    let mut properties = vec![FILTER, ("canal.instance.gtidon", gtidon)];
+    properties.extend(more);
     let mut sluice = Sluice::with_instance("crash", server, &properties);
     sluice.start();
     let load = Load::start(server, seed);

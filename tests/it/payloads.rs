@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::proxy::{Events, Fault, Proxy};
 use crate::harness::servers::{private_mysql, run};
 use crate::harness::{Random, Record, Sluice, say, topics, wait_for};
 
@@ -43,7 +43,7 @@ async fn a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_re
     for flip in 0..flips {
         let thousandths = random.place(1000);
         let bit = u8::try_from(random.below(8)).unwrap();
-        proxy.set(Fault::Flip { thousandths, bit });
+        proxy.set(Fault::Flip { of: Events::Payloads, thousandths, bit });
         // Each fourth is handed over in several chunks.
         let large = if flip % 4 == 3 { "REPEAT(HEX(RANDOM_BYTES(500)), 4000)" } else { "'x'" };
         let text = format!("text {}", random.bits());

@@ -10,15 +10,23 @@ use std::time::Duration;
 
 use super::Server;
 
-/// What happens to the bytes of the server.
+/// What happens to the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing.
     None,
-    /// One bit of the next compressed transaction is flipped, so many thousandths of its length
+    /// One bit of the next event is flipped, so many thousandths of its length behind its begin.
+    /// Then all is well again.
+    Flip { of: Events, thousandths: usize, bit: u8 },
+    /// One bit of the five bytes before the next event is flipped: the packet's length and number,
+    /// and its status. Then all is well again.
+    FlipPacket { byte: usize, bit: u8 },
+    /// The connection ends in the next event, so many thousandths of its header, or of all of it,
     /// behind its begin. Then all is well again.
-    Flip { thousandths: usize, bit: u8 },
-    /// The same, of the compressed transaction behind so many.
+    Cut { in_header: bool, thousandths: usize },
+    /// Packets come in pieces: the first bytes one by one, then so many at once.
+    Pieces { most: usize },
+    /// A flip in the compressed transaction behind so many.
     FlipLater { behind: usize, thousandths: usize, bit: u8 },
     /// The last bytes of the next compressed transaction come late, and a bit of the last one is
     /// flipped. Then all is well again.
@@ -28,6 +36,17 @@ pub(crate) enum Fault {
     Retype { from: u8, to: u8, flags: u16 },
     /// Nothing arrives any more, and nothing is closed.
     Silence,
+    /// Whoever asks for something with these words is answered by this error of the server's, or
+    /// by the end of the connection.
+    Refuse { words: &'static str, code: Option<u16> },
+}
+
+/// Of which events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Events {
+    All,
+    /// Compressed transactions.
+    Payloads,
 }
 
 /// The running proxy; its connections end with it.
@@ -78,8 +97,22 @@ fn forward(client: &TcpStream, server: &TcpStream, fault: &Arc<Mutex<Fault>>) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let known = Arc::clone(fault);
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
+        let mut packet = Vec::new();
+        while next(&mut from, &mut packet).is_ok() {
+            let fault = *known.lock().unwrap();
+            let done = match fault {
+                Fault::Refuse { words, code } if has(&packet, words) => match code {
+                    Some(code) => from.write_all(&refusal(code, packet[3] + 1)),
+                    None => break,
+                },
+                _ => to.write_all(&packet),
+            };
+            if done.is_err() {
+                break;
+            }
+        }
         let _ = to.shutdown(Shutdown::Both);
     });
     let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
@@ -90,8 +123,12 @@ fn forward(client: &TcpStream, server: &TcpStream, fault: &Arc<Mutex<Fault>>) {
             while *fault.lock().unwrap() == Fault::Silence {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            let stall = damage(&mut packet, &mut fault.lock().unwrap());
-            if let Some((bytes, pause)) = stall {
+            let (after, pieces) = {
+                let mut fault = fault.lock().unwrap();
+                let after = damage(&mut packet, &mut fault);
+                (after, if let Fault::Pieces { most } = *fault { Some(most) } else { None })
+            };
+            if let After::Late { bytes, pause } = after {
                 let late = packet.split_off(packet.len() - bytes);
                 if to.write_all(&packet).is_err() {
                     break;
@@ -100,18 +137,54 @@ fn forward(client: &TcpStream, server: &TcpStream, fault: &Arc<Mutex<Fault>>) {
                 packet = late;
                 *fault.lock().unwrap() = Fault::None;
             }
-            if to.write_all(&packet).is_err() {
+            let handed_on = match pieces {
+                None => to.write_all(&packet),
+                Some(most) => hand_on_in_pieces(&mut to, &packet, most),
+            };
+            if handed_on.is_err() || after == After::End {
                 break;
             }
         }
         let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
     });
+}
+
+fn has(packet: &[u8], words: &str) -> bool {
+    packet.windows(words.len()).any(|part| part == words.as_bytes())
+}
+
+/// An ERR packet.
+fn refusal(code: u16, number: u8) -> Vec<u8> {
+    let [low, high] = code.to_le_bytes();
+    let mut packet = vec![0, 0, 0, number, 0xff, low, high];
+    packet.extend_from_slice(b"#HY000as the proxy was told");
+    packet[0] = u8::try_from(packet.len() - HEADER).unwrap();
+    packet
+}
+
+fn hand_on_in_pieces(to: &mut TcpStream, packet: &[u8], most: usize) -> std::io::Result<()> {
+    let (first, rest) = packet.split_at(packet.len().min(EVENT + EVENT_HEADER + 1));
+    for piece in first.chunks(1).chain(rest.chunks(most)) {
+        to.write_all(piece)?;
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 const HEADER: usize = 4;
 /// Behind a packet's header and its status byte.
 const EVENT: usize = HEADER + 1;
+const EVENT_HEADER: usize = 19;
 const TRANSACTION_PAYLOAD: u8 = 40;
+
+/// Whether it is a packet with one event, whole.
+fn is_event(packet: &[u8], of: Events) -> bool {
+    let Some(header) = packet.get(EVENT..EVENT + EVENT_HEADER) else { return false };
+    let size = u32::from_le_bytes([header[9], header[10], header[11], header[12]]);
+    let is_event = packet[HEADER] == 0 && size as usize == packet.len() - EVENT;
+    is_event && (of == Events::All || header[4] == TRANSACTION_PAYLOAD)
+}
 
 fn next(from: &mut TcpStream, packet: &mut Vec<u8>) -> std::io::Result<()> {
     packet.resize(HEADER, 0);
@@ -121,38 +194,56 @@ fn next(from: &mut TcpStream, packet: &mut Vec<u8>) -> std::io::Result<()> {
     from.read_exact(&mut packet[HEADER..])
 }
 
-/// How many bytes at the end are to come late, if any, and how late.
-fn damage(packet: &mut [u8], fault: &mut Fault) -> Option<(usize, Duration)> {
-    let is_payload = packet.len() > EVENT + 19
-        && packet[HEADER] == 0
-        && packet[EVENT + 4] == TRANSACTION_PAYLOAD;
-    if let Fault::Flip { thousandths, bit } = *fault
-        && is_payload
-    {
-        let length = packet.len() - EVENT;
-        packet[EVENT + length * thousandths / 1000] ^= 1 << bit;
-        *fault = Fault::None;
-    }
-    if let Fault::FlipLater { behind, thousandths, bit } = *fault
-        && is_payload
-    {
-        *fault = match behind {
-            0 => {
-                let length = packet.len() - EVENT;
-                packet[EVENT + length * thousandths / 1000] ^= 1 << bit;
-                Fault::None
-            }
-            behind => Fault::FlipLater { behind: behind - 1, thousandths, bit },
-        };
-    }
-    if let Fault::Stall { bytes, pause } = *fault
-        && is_payload
-    {
-        if let Some(last) = packet.last_mut() {
-            *last ^= 1;
+/// What becomes of a connection behind a packet.
+#[derive(Clone, Copy, PartialEq)]
+enum After {
+    GoOn,
+    /// So many bytes of its end come late.
+    Late {
+        bytes: usize,
+        pause: Duration,
+    },
+    End,
+}
+
+fn damage(packet: &mut Vec<u8>, fault: &mut Fault) -> After {
+    let length = packet.len().saturating_sub(EVENT);
+    match *fault {
+        Fault::Flip { of, thousandths, bit } if is_event(packet, of) => {
+            packet[EVENT + length * thousandths / 1000] ^= 1 << bit;
+            *fault = Fault::None;
         }
-        return Some((bytes, pause));
+        Fault::FlipLater { behind, thousandths, bit } if is_event(packet, Events::Payloads) => {
+            *fault = match behind {
+                0 => {
+                    packet[EVENT + length * thousandths / 1000] ^= 1 << bit;
+                    Fault::None
+                }
+                behind => Fault::FlipLater { behind: behind - 1, thousandths, bit },
+            };
+        }
+        Fault::FlipPacket { byte, bit } if is_event(packet, Events::All) => {
+            packet[byte] ^= 1 << bit;
+            *fault = Fault::None;
+        }
+        Fault::Cut { in_header, thousandths } if is_event(packet, Events::All) => {
+            let within = if in_header { EVENT_HEADER } else { length };
+            packet.truncate(EVENT + within * thousandths / 1000);
+            *fault = Fault::None;
+            return After::End;
+        }
+        Fault::Stall { bytes, pause } if is_event(packet, Events::Payloads) => {
+            if let Some(last) = packet.last_mut() {
+                *last ^= 1;
+            }
+            return After::Late { bytes, pause };
+        }
+        _ => retype(packet, fault),
     }
+    After::GoOn
+}
+
+fn retype(packet: &mut [u8], fault: &mut Fault) {
     if let Fault::Retype { from, to, flags } = *fault
         && packet.len() > EVENT + 19
         && (packet[HEADER], packet[EVENT + 4]) == (0, from)
@@ -161,5 +252,4 @@ fn damage(packet: &mut [u8], fault: &mut Fault) -> Option<(usize, Duration)> {
         packet[EVENT + 17..EVENT + 19].copy_from_slice(&flags.to_le_bytes());
         *fault = Fault::None;
     }
-    None
 }

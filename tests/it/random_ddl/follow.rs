@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sluice::binlog::{ChecksumAlgorithm, EventHeader, EventType, HEADER_LENGTH, Query, Rotate};
 use sluice::change::{self, EventPlace, TableName};
 use sluice::mysql::replica::{DumpFrom, Incoming, Replica, ReplicaSettings};
@@ -93,7 +94,22 @@ impl Feed {
         let from = DumpFrom::File { file: Arc::clone(&self.place.file), offset: self.place.offset };
         let mut dump = replica.scan(&from).await.unwrap();
         let mut found = Vec::new();
-        while let Incoming::Event(event) = dump.next().await.unwrap() {
+        let mut pieces: Option<Bytes> = None;
+        loop {
+            let event = match dump.next().await.unwrap() {
+                Incoming::Event(event) => event,
+                // Of a compressed transaction, which has rows only, the header tells the end.
+                Incoming::Piece { bytes, last } => {
+                    let first = pieces.get_or_insert(bytes);
+                    let header = EventHeader::parse(first).unwrap();
+                    if last {
+                        pieces = None;
+                        self.place.offset = u64::from(header.log_pos);
+                    }
+                    continue;
+                }
+                Incoming::End => return found,
+            };
             let header = EventHeader::parse(&event).unwrap();
             let whole = checksum.strip(&event).unwrap();
             let body = whole[HEADER_LENGTH..].to_vec();
@@ -118,7 +134,6 @@ impl Feed {
                 found.push((place, header, body));
             }
         }
-        found
     }
 }
 

@@ -3,7 +3,7 @@
 //! Topic `.schema` of the instance, compacted. Key: a JSON array, `["db"]` or
 //! `["db","table"]`, `[]` while the source's tables are still to be read, or
 //! `["temporary","server_id","thread"]` while a session of the source has temporary tables that
-//! the binlog tells of. Value: JSON,
+//! the binlog tells of, or `["stays","",""]` once another server was read. Value: JSON,
 //!
 //! ```json
 //! {"survey": "under way"}
@@ -15,7 +15,8 @@
 //!           "server": "uuid"}}
 //! {"lost": {"place": {..}, "why": "the type of column `c` is not understood"}}
 //! {"absent": true}
-//! {"tables": [["db", "t"]]}
+//! {"tables": [["db", "t"]], "at": 1750000000}
+//! {"now": 1, "ended": {"0": {"file": "binlog.000001", "offset": 4}}}
 //! ```
 //!
 //! and none for what is not there. Each record is whole, so restoring takes the newest of
@@ -27,22 +28,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{StateRecord, StateTopic, TableName};
 
-use super::model::{Entry, Key, Known, Model, Packed};
-use super::{Error, SessionOf};
+use super::model::{Entry, Key, Known, Model, Packed, is_zero};
+use super::{Error, Own, SessionOf};
 
 /// The first name in the key of a session.
 const TEMPORARY: &str = "temporary";
+
+/// The first name in the key of the stays at servers.
+const STAYS: &str = "stays";
 
 /// The temporary tables of a session.
 #[derive(Debug, Serialize, Deserialize)]
 struct OfSession {
     tables: Vec<[String; 2]>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    at: u32,
 }
 
 impl OfSession {
     fn known(self) -> Known {
         let names = self.tables.into_iter();
-        Known::Session(names.map(|[schema, table]| TableName::new(schema, table)).collect())
+        let tables = names.map(|[schema, table]| TableName::new(schema, table)).collect();
+        Known::Session(Own { tables, at: self.at })
     }
 }
 
@@ -69,6 +76,7 @@ pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, ser
         Key::Survey => serde_json::to_vec::<[&str]>(&[]),
         Key::Database(name) => serde_json::to_vec(&[name.as_str()]),
         Key::Table(name) => serde_json::to_vec(&[&*name.schema, &*name.table]),
+        Key::Stays => serde_json::to_vec(&[STAYS, "", ""]),
         Key::Session(SessionOf { server, thread }) => {
             serde_json::to_vec(&[TEMPORARY, &server.to_string(), &thread.to_string()])
         }
@@ -76,10 +84,11 @@ pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, ser
     let value = match known {
         Some(Known::Survey) => Some(br#"{"survey":"under way"}"#.to_vec()),
         Some(Known::Database(database)) => Some(serde_json::to_vec(database)?),
-        Some(Known::Session(tables)) => {
+        Some(Known::Session(Own { tables, at })) => {
             let names = tables.iter().map(|name| [&*name.schema, &*name.table].map(str::to_owned));
-            Some(serde_json::to_vec(&OfSession { tables: names.collect() })?)
+            Some(serde_json::to_vec(&OfSession { tables: names.collect(), at: *at })?)
         }
+        Some(Known::Stays(stays)) => Some(serde_json::to_vec(stays)?),
         Some(Known::Table(packed)) => Some(serde_json::to_vec(&packed.unpack())?),
         None => None,
     };
@@ -109,6 +118,10 @@ pub(crate) fn read(record: &StateRecord) -> Result<Option<(Key, Option<Known>)>,
             let session = SessionOf { server: number(&names[1])?, thread: number(&names[2])? };
             let tables = value.map(serde_json::from_slice::<OfSession>).transpose();
             tables.map(|tables| (Key::Session(session), tables.map(OfSession::known)))
+        }
+        Err(names) if names.first().is_some_and(|first| first == STAYS) && names.len() == 3 => {
+            let stays = value.map(serde_json::from_slice).transpose();
+            stays.map(|stays| (Key::Stays, stays.map(Known::Stays)))
         }
         Err(names) if names.is_empty() => Ok((Key::Survey, value.map(|_| Known::Survey))),
         Err(names) => {

@@ -51,7 +51,7 @@ pub use model::{ColumnDefinition, Counter, Definition};
 pub use place::Place;
 pub(crate) use resolve::read_by;
 pub use survey::{From, Survey};
-pub(crate) use temporary::{SessionOf, Temporaries};
+pub(crate) use temporary::{Own, SessionOf, Temporaries};
 
 /// What of the source server decides how its statements are read and its types spelt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,19 +283,27 @@ impl Schema {
         self.model.set_temporary(session, name);
     }
 
-    /// Leaves out of a reading what concerns temporary tables of its session.
+    /// Leaves out of a reading what concerns temporary tables of its session; `at` is the
+    /// statement's time, in seconds since 1970.
     pub(crate) fn take_out_temporary(
         &mut self,
         session: SessionOf,
         flagged: bool,
+        at: u32,
         reading: &mut Reading,
     ) {
-        self.model.take_out_temporary(session, flagged, reading);
+        self.model.take_out_temporary(session, flagged, at, reading);
     }
 
     /// A server has started: its sessions have ended.
     pub(crate) fn server_started(&mut self, server: u32) {
         self.model.forget_sessions(Some(server));
+    }
+
+    /// The server that is read from here on was started at that time, in seconds since 1970: its
+    /// sessions from before have ended. Where that stands in its binlog may never be read.
+    pub(crate) fn server_was_started(&mut self, server: u32, at: u32) {
+        self.model.forget_ended_sessions(server, at);
     }
 
     /// Rises whenever table maps seen before may mean something else: look up again.
@@ -324,7 +332,8 @@ impl Schema {
     }
 
     fn read(&self, definition: model::Definition, lo: Place, hi: Place) -> Read {
-        Read { definition: Arc::new(definition), lo, hi, server: Arc::clone(&self.server.uuid) }
+        let server = Arc::clone(&self.server.uuid);
+        Read { definition: Arc::new(definition), lo, hi, server, stay: self.model.stay() }
     }
 
     /// `client` is the collation of the statement's text, if told.

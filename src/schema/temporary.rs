@@ -12,6 +12,10 @@
 //! TABLE). DROP TABLE never means a temporary one: servers write those apart, as DROP TEMPORARY
 //! TABLE.
 //!
+//! A start of their server ends all of its sessions, and thread ids begin again: the reader notices
+//! it in the binlog that it reads; of a server that it comes to, [`Temporaries::ended`] tells by
+//! the server's clock.
+//!
 //! Always: bounded. What the sessions have is part of the history, as each commit leaves it: RENAME
 //! TABLE of a temporary table can be told by nothing else. What was made before the instance began
 //! is not known: [`Temporaries::doubt`] names the table that has to be asked about.
@@ -25,6 +29,9 @@ use crate::change::{StatementKind, TableName};
 /// More than servers have open at a time; beyond it all are forgotten.
 const MOST: usize = 100_000;
 
+/// By how many seconds a time of start may be wrong: it is told in whole seconds, twice.
+const START_SLACK: u32 = 2;
+
 /// A session of a server, as the header and the body of its statements name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionOf {
@@ -32,10 +39,19 @@ pub(crate) struct SessionOf {
     pub(crate) thread: u32,
 }
 
+/// The temporary tables of one session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) tables: BTreeSet<TableName>,
+    /// When the last of them came or went, in seconds since 1970 by the server's clock; 0 where
+    /// nobody noted it.
+    pub(crate) at: u32,
+}
+
 /// The temporary tables of all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Temporaries {
-    sessions: HashMap<SessionOf, BTreeSet<TableName>>,
+    sessions: HashMap<SessionOf, Own>,
     count: usize,
     folds_case: bool,
 }
@@ -52,16 +68,32 @@ impl Temporaries {
         sessions.filter(|of| server.is_none_or(|server| of.server == server)).collect()
     }
 
+    /// Sessions of a server that cannot be there any more: it was started at that time, in seconds
+    /// since 1970 by its own clock.
+    pub(super) fn ended(&self, server: u32, started: u32) -> Vec<SessionOf> {
+        let sessions = self.sessions.iter().filter(|(of, _)| of.server == server);
+        let ended =
+            sessions.filter(|(_, own)| own.at != 0 && own.at.saturating_add(START_SLACK) < started);
+        ended.map(|(session, _)| *session).collect()
+    }
+
     /// What a session has.
-    pub(super) fn of(&self, session: SessionOf) -> Option<&BTreeSet<TableName>> {
+    pub(super) fn of(&self, session: SessionOf) -> Option<&Own> {
         self.sessions.get(&session)
     }
 
     /// It has these and no others.
-    pub(super) fn set(&mut self, session: SessionOf, tables: Option<BTreeSet<TableName>>) {
-        let old = self.sessions.remove(&session).map_or(0, |tables| tables.len());
-        self.count = self.count - old + tables.as_ref().map_or(0, BTreeSet::len);
-        self.sessions.extend(tables.map(|tables| (session, tables)));
+    pub(super) fn set(&mut self, session: SessionOf, own: Option<Own>) {
+        let old = self.sessions.remove(&session).map_or(0, |own| own.tables.len());
+        self.count = self.count - old + own.as_ref().map_or(0, |own| own.tables.len());
+        self.sessions.extend(own.map(|own| (session, own)));
+    }
+
+    /// Some of its tables came or went at that time.
+    pub(super) fn changed_at(&mut self, session: SessionOf, at: u32) {
+        if let Some(own) = self.sessions.get_mut(&session) {
+            own.at = at;
+        }
     }
 
     /// Whether the next one is too many.
@@ -77,25 +109,25 @@ impl Temporaries {
             self.count = 0;
         }
         let name = self.key(name);
-        if self.sessions.entry(session).or_default().insert(name) {
+        if self.sessions.entry(session).or_default().tables.insert(name) {
             self.count += 1;
         }
     }
 
     fn remove(&mut self, session: SessionOf, name: &TableName) -> bool {
         let name = self.key(name);
-        let Some(tables) = self.sessions.get_mut(&session) else { return false };
-        let had = tables.remove(&name);
+        let Some(own) = self.sessions.get_mut(&session) else { return false };
+        let had = own.tables.remove(&name);
         self.count -= usize::from(had);
-        if tables.is_empty() {
+        if own.tables.is_empty() {
             self.sessions.remove(&session);
         }
         had
     }
 
     fn has(&self, session: SessionOf, name: &TableName) -> bool {
-        let tables = self.sessions.get(&session);
-        tables.is_some_and(|tables| tables.contains(&self.key(name)))
+        let own = self.sessions.get(&session);
+        own.is_some_and(|own| own.tables.contains(&self.key(name)))
     }
 
     fn key(&self, name: &TableName) -> TableName {

@@ -211,6 +211,50 @@ fn ddl_is_applied_to_what_was_read_only_behind_the_reading() {
 }
 
 #[test]
+fn leaving_a_server_is_one_record_however_many_tables_were_read_there() {
+    let place = |offset| Place { file: "binlog.000001".into(), offset };
+    let name = |number: u64| TableName::new("d", number.to_string());
+    let definition = Definition {
+        columns: vec![ColumnDefinition {
+            name: "id".to_owned(),
+            mysql_type: "int".to_owned(),
+            ..ColumnDefinition::default()
+        }],
+        ..Definition::default()
+    };
+    let mut records = Vec::new();
+    let mut first = schema();
+    for number in 0..10_000 {
+        let read = first.read(definition.clone(), place(number), place(number));
+        first.model.change(&name(number), |entry| entry.read = Some(read));
+    }
+    records.extend(first.commit().unwrap());
+    let go = |schema: &mut Schema, from: &str, to: &str, reached| {
+        schema.reconnected(Server { uuid: to.into(), ..server() }, from, &place(reached));
+    };
+    go(&mut first, "u1", "u2", 5_000);
+    first.rollback();
+    let left = first.commit().unwrap();
+    assert!(left.len() <= 2, "{}", left.len());
+    records.extend(left);
+    // Places of the next server say nothing of what was read on the first, nor do later ones.
+    let read = first.read(definition, place(1), place(100_000));
+    first.model.change(&name(20_000), |entry| entry.read = Some(read));
+    go(&mut first, "u2", "u1", 200_000);
+    go(&mut first, "u1", "u2", 20_000);
+    records.extend(first.commit().unwrap());
+    let mut again = restored_on(schema(), &records);
+    for schema in [&mut first, &mut again] {
+        let known = |number| schema.definition_at(&name(number), &place(1)).is_some();
+        assert_eq!([5_000, 5_001, 9_999, 20_000].map(known), [true, false, false, true]);
+        assert!(schema.why_unknown(&name(5_001)).unwrap().contains("another server"));
+    }
+    // What is not read there any more needs no place.
+    let value = records.last().and_then(|record| record.value.clone()).unwrap();
+    assert!(value.starts_with(br#"{"now":3,"ended":{"0""#), "{value:?}");
+}
+
+#[test]
 fn a_change_the_model_cannot_carry_out_leaves_no_definition() {
     for text in [
         "ALTER TABLE t DROP COLUMN missing",
@@ -389,17 +433,20 @@ fn a_broken_record_is_named() {
 fn of_session(schema: &mut Schema, flagged: bool, text: &str) -> Vec<String> {
     let mut reading = schema.reading(&statement(text, &at(10)));
     let session = SessionOf { server: 1, thread: 7 };
-    schema.take_out_temporary(session, flagged, &mut reading);
+    schema.take_out_temporary(session, flagged, 1_000, &mut reading);
     reading.tables.iter().map(|name| name.table.to_string()).collect()
 }
 
 fn restored(records: &[StateRecord]) -> Schema {
+    let mariadb = Server { flavor: Flavor::MariaDb, version: 101_100, ..server() };
+    restored_on(Schema::new(mariadb, Adopt::Never), records)
+}
+
+fn restored_on(mut schema: Schema, records: &[StateRecord]) -> Schema {
     let mut history = History::default();
     for record in records {
         history.take(record).unwrap();
     }
-    let mariadb = Server { flavor: Flavor::MariaDb, version: 101_100, ..server() };
-    let mut schema = Schema::new(mariadb, Adopt::Never);
     schema.restore(history);
     schema
 }
@@ -429,6 +476,13 @@ fn temporary_tables_of_sessions_are_part_of_the_history() {
     started.server_started(1);
     assert!(started.commit().unwrap()[0].value.is_none());
     assert_eq!(of_session(&mut started, false, rename).len(), 2);
+
+    // A server that it comes to tells since when it runs, by the clock of its statements.
+    for (server, at, ends) in [(2, 2_000, false), (1, 1_001, false), (1, 1_003, true)] {
+        let mut joined = restored(&records);
+        joined.server_was_started(server, at);
+        assert_eq!(of_session(&mut joined, false, rename).len() == 2, ends, "{server} at {at}");
+    }
 
     let mut forgotten = restored(&records);
     forgotten.forget();

@@ -300,6 +300,11 @@ impl Source {
         let from = start::resume(&self.settings, &mut session, &probe, &self.reached).await?;
         let place = Place { file: Arc::clone(&self.reached.file), offset: self.reached.offset };
         self.schema.reconnected(server(&probe), &self.reached.server_uuid, &place);
+        let id = probe.variable("server_id").and_then(|id| id.parse().ok());
+        let started = probe::started(&mut session).await?;
+        if let (Some(id), Ok(started)) = (id, u32::try_from(started)) {
+            self.schema.server_was_started(id, started);
+        }
 
         let replica =
             Replica::connect(&self.settings.endpoint, self.settings.replica.clone()).await?;

@@ -8,6 +8,7 @@
 
 use sqlx::{MySqlConnection, Row};
 
+use crate::crash::failover::{caught_up, promote, replicate};
 use crate::harness::servers::{Flavor, private_mariadb, private_mysql, run, try_run};
 use crate::harness::{Record, Server, Sluice, topics};
 
@@ -194,6 +195,119 @@ async fn a_row_older_than_what_was_done_to_others_of_its_name_is_read_from_behin
         assert_eq!(seen, expected, "{:?}", server.flavor);
         sluice.stop();
     }
+}
+
+/// The number of the sessions with temporary tables: servers come so far again after a start.
+const NUMBER: u64 = 90;
+
+/// The session of that number; one of the server's first has to ask for it.
+async fn session(server: &Server) -> MySqlConnection {
+    loop {
+        let mut connection = server.connect().await;
+        let id = sqlx::raw_sql("SELECT CAST(CONNECTION_ID() AS UNSIGNED)");
+        let id: u64 = id.fetch_one(&mut connection).await.unwrap().get(0);
+        assert!(id <= NUMBER, "{id}: the number was given to somebody else");
+        if id == NUMBER {
+            let format = match server.flavor {
+                Flavor::MySql => "STATEMENT",
+                Flavor::MariaDb => "MIXED",
+            };
+            run(&mut connection, &format!("USE shadows; SET SESSION binlog_format = {format}"))
+                .await;
+            return connection;
+        }
+    }
+}
+
+const HIDDEN: &[Case] = &[
+    ("CREATE TEMPORARY TABLE t (id INT, x INT)", &[]),
+    ("ALTER TABLE t ADD y INT", &[]),
+    ("INSERT INTO t VALUES (1, 2, 3)", &[]),
+];
+
+/// As a session does that has no temporary tables, whatever one of its number had before.
+const NOT_HIDDEN: &[Case] = &[
+    ("RENAME TABLE t TO u", &["RENAME u"]),
+    ("ALTER TABLE u COMMENT 'c'", &["ALTER u"]),
+    ("TRUNCATE TABLE u", &["TRUNCATE u"]),
+    ("RENAME TABLE u TO t", &["RENAME t"]),
+];
+
+#[tokio::test]
+async fn a_start_of_the_server_ends_its_sessions() {
+    for server in [private_mysql(&[]), private_mariadb(&[])].into_iter().flatten() {
+        let mut source = server.database("shadows").await;
+        let properties =
+            [("canal.instance.filter.regex", r"shadows\..*"), ("canal.mq.topic", "shadows")];
+        let mut sluice = Sluice::with_instance("started", &server, &properties);
+        sluice.start();
+        let mut judge = Judge { server: &server, expected: Vec::new() };
+        let real: &[Case] = &[("CREATE TABLE t (id INT)", &["CREATE t"])];
+        judge.run(&mut source, real).await;
+        for killed in [true, false] {
+            let mut hidden = session(&server).await;
+            judge.run(&mut hidden, HIDDEN).await;
+            let mut beside = server.connect().await;
+            run(&mut beside, "USE shadows").await;
+            let row: &[Case] = &[("INSERT INTO t VALUES (1)", &["INSERT t id=1"])];
+            judge.run(&mut beside, row).await;
+            judge.check(&sluice);
+            if killed {
+                server.kill();
+            } else {
+                server.stop();
+            }
+            server.start();
+            judge.run(&mut session(&server).await, NOT_HIDDEN).await;
+            judge.check(&sluice);
+            server.stop();
+            server.start();
+        }
+        sluice.stop();
+    }
+}
+
+/// A server that was started while another was read is gone back to behind that start.
+#[tokio::test]
+async fn a_start_that_is_not_read_ends_them_too() {
+    let chained = "--log-slave-updates=1";
+    let servers = [private_mariadb(&[chained]), private_mariadb(&[chained, "--server-id=12"])];
+    let [Some(a), Some(b)] = servers else { return };
+    let mut source = a.database("shadows").await;
+    replicate(&b, &a).await;
+    let standby = format!("{}:{}", b.host, b.port);
+    let properties = [
+        ("canal.instance.filter.regex", r"shadows\..*"),
+        ("canal.mq.topic", "shadows"),
+        ("canal.instance.standby.address", &*standby),
+        ("canal.instance.detecting.retry.threshold", "1"),
+    ];
+    let mut sluice = Sluice::with_instance("back", &a, &properties);
+    sluice.start();
+    let mut judge = Judge { server: &a, expected: Vec::new() };
+    let real: &[Case] = &[("CREATE TABLE t (id INT)", &["CREATE t"])];
+    judge.run(&mut source, real).await;
+    let mut hidden = session(&a).await;
+    judge.run(&mut hidden, HIDDEN).await;
+    let row: &[Case] = &[("INSERT INTO t VALUES (1)", &["INSERT t id=1"])];
+    judge.run(&mut source, row).await;
+    judge.check(&sluice);
+    caught_up(&b, &a).await;
+
+    a.kill();
+    promote(&b).await;
+    let mut beside = b.connect().await;
+    run(&mut beside, "USE shadows").await;
+    judge.run(&mut beside, row).await;
+    judge.check(&sluice);
+    a.start();
+    replicate(&a, &b).await;
+    caught_up(&a, &b).await;
+    b.kill();
+    promote(&a).await;
+    judge.run(&mut session(&a).await, NOT_HIDDEN).await;
+    judge.check(&sluice);
+    sluice.stop();
 }
 
 struct Judge<'a> {

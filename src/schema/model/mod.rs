@@ -19,8 +19,9 @@ mod definition;
 mod packed;
 mod sessions;
 mod spelling;
+mod stays;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,13 +31,14 @@ use crate::change::TableName;
 
 use super::case::lower;
 use super::ddl::{Body, Dialect, Effect};
-use super::{Place, SessionOf, Temporaries};
+use super::{Own, Place, SessionOf, Temporaries};
 
 pub(crate) use database::Database;
-pub(crate) use definition::same;
 pub use definition::{ColumnDefinition, Counter, Definition};
+pub(crate) use definition::{is_zero, same};
 pub(crate) use packed::Packed;
 pub(crate) use spelling::quoted;
+pub(crate) use stays::Stays;
 
 /// What is known of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +99,9 @@ pub(crate) struct Read {
     pub(crate) hi: Place,
     /// Whose places these are.
     pub(crate) server: Arc<str>,
+    /// In which stay at a server it was read: see [`Stays`].
+    #[serde(default, skip_serializing_if = "definition::is_zero")]
+    pub(crate) stay: u32,
 }
 
 impl Entry {
@@ -121,6 +126,8 @@ pub(crate) enum Key {
     Table(TableName),
     /// The temporary tables of a session.
     Session(SessionOf),
+    /// The stays at servers.
+    Stays,
 }
 
 /// What it says; `None` in its place: that there is no such thing.
@@ -129,7 +136,8 @@ pub(crate) enum Known {
     Survey,
     Database(Database),
     Table(Packed),
-    Session(BTreeSet<TableName>),
+    Session(Own),
+    Stays(Stays),
 }
 
 /// What a statement needs besides its effects.
@@ -152,6 +160,7 @@ pub(crate) struct Model {
     temporaries: Temporaries,
     /// The source's tables are still to be read: an entry that is not there says nothing.
     pub(crate) is_to_be_surveyed: bool,
+    stays: Stays,
     /// What was before the first change since the last commit.
     before: HashMap<Key, Option<Known>>,
 }
@@ -159,12 +168,17 @@ pub(crate) struct Model {
 impl Model {
     /// What is known of a table; changes to it are made by [`Model::change`].
     pub(crate) fn table(&self, name: &TableName) -> Option<Entry> {
-        self.packed(&self.fold(name)).map(Packed::unpack)
+        self.packed(&self.fold(name)).map(|packed| self.unpack(packed))
     }
 
     /// Whether anything is known of it.
     pub(crate) fn has_table(&self, name: &TableName) -> bool {
         self.packed(&self.fold(name)).is_some()
+    }
+
+    /// The stay in which definitions are read.
+    pub(crate) fn stay(&self) -> u32 {
+        self.stays.now
     }
 
     /// How many tables something is known of.
@@ -232,7 +246,7 @@ impl Model {
     pub(crate) fn change(&mut self, name: &TableName, change: impl FnOnce(&mut Entry)) {
         let name = self.fold(name);
         let old = self.remove(&name);
-        let mut new = old.as_ref().map(Packed::unpack).unwrap_or_default();
+        let mut new = old.as_ref().map(|packed| self.unpack(packed)).unwrap_or_default();
         change(&mut new);
         self.remember(Key::Table(name.clone()), old.map(Known::Table));
         if !new.is_empty() {
@@ -258,6 +272,7 @@ impl Model {
                 Key::Database(name) => self.databases.get(name).cloned().map(Known::Database),
                 Key::Table(name) => self.packed(name).cloned().map(Known::Table),
                 Key::Session(session) => self.temporaries.of(*session).cloned().map(Known::Session),
+                Key::Stays => self.stays_known(),
             };
             if now != before {
                 changed.push((key, now));
@@ -267,9 +282,13 @@ impl Model {
         changed
     }
 
-    /// Goes back to the last commit. True if that changed anything.
+    /// Goes back to the last commit, but not to the server that was read then. True if that changed
+    /// anything.
     pub(crate) fn rollback(&mut self) -> bool {
-        let before = std::mem::take(&mut self.before);
+        let mut before = std::mem::take(&mut self.before);
+        if let Some(stays) = before.remove(&Key::Stays) {
+            self.before.insert(Key::Stays, stays);
+        }
         let changed = !before.is_empty();
         for (key, known) in before {
             self.set(key, known);
@@ -285,30 +304,17 @@ impl Model {
                 self.databases.insert(name, database);
             }
             (Key::Table(name), Some(Known::Table(packed))) => self.insert(&name, packed),
-            (Key::Session(session), Some(Known::Session(tables))) => {
-                self.temporaries.set(session, Some(tables));
+            (Key::Session(session), Some(Known::Session(own))) => {
+                self.temporaries.set(session, Some(own));
             }
             (Key::Session(session), _) => self.temporaries.set(session, None),
+            (Key::Stays, Some(Known::Stays(stays))) => self.stays = stays,
+            (Key::Stays, _) => self.stays = Stays::default(),
             (Key::Database(name), _) => {
                 self.databases.remove(&name);
             }
             (Key::Table(name), _) => drop(self.remove(&name)),
         }
-    }
-
-    /// The source reads another server from here on: what was read from the former one
-    /// has become true, or has no place any more.
-    pub(crate) fn leave(&mut self, reached: &Place) {
-        for name in self.names() {
-            self.change(&name, |entry| {
-                entry.settle(reached);
-                if entry.read.take().is_some() && entry.now.is_none() {
-                    let why = "it was read from another server than the one that is read now";
-                    entry.lost.get_or_insert_with(|| Lost::new(reached, why));
-                }
-            });
-        }
-        self.leave_databases(reached);
     }
 
     /// Carries out one effect.
@@ -362,7 +368,7 @@ impl Model {
     /// What is known of a table at the place of a statement.
     fn state(&self, name: &TableName, context: &Context<'_>) -> State {
         let name = self.fold(name);
-        let Some(entry) = self.packed(&name).map(Packed::unpack) else {
+        let Some(entry) = self.packed(&name).map(|packed| self.unpack(packed)) else {
             return if self.has_all_tables(&name.schema, context.place) {
                 State::Absent
             } else {

@@ -65,11 +65,12 @@ impl Packer {
         if let Some(now) = now {
             self.definition(now);
         }
-        if let Some(Read { definition, lo, hi, server }) = read {
+        if let Some(Read { definition, lo, hi, server, stay }) = read {
             self.definition(definition);
             self.place(lo);
             self.place(hi);
             self.text(server);
+            self.number(u64::from(*stay));
         }
         if let Some(Lost { place, why }) = lost {
             self.place(place);
@@ -162,7 +163,8 @@ impl<'a> Unpacker<'a> {
     fn read(&mut self) -> Option<Read> {
         let definition = Arc::new(self.definition()?);
         let (lo, hi) = (self.place()?, self.place()?);
-        Some(Read { definition, lo, hi, server: self.text()?.into() })
+        let server = self.text()?.into();
+        Some(Read { definition, lo, hi, server, stay: u32::try_from(self.number()?).ok()? })
     }
 
     fn definition(&mut self) -> Option<Definition> {
@@ -286,8 +288,11 @@ mod tests {
     }
 
     fn an_entry() -> impl Strategy<Value = Entry> {
-        let read = (a_definition(), a_place(), a_place(), a_text()).prop_map(
-            |(definition, lo, hi, server)| Read { definition, lo, hi, server: server.into() },
+        let read = (a_definition(), a_place(), a_place(), a_text(), any::<u32>()).prop_map(
+            |(definition, lo, hi, server, stay)| {
+                let server = server.into();
+                Read { definition, lo, hi, server, stay }
+            },
         );
         let lost = (a_place(), a_text()).prop_map(|(place, why)| Lost { place, why });
         let parts = (
@@ -328,7 +333,7 @@ mod tests {
         };
         let place = Place { file: "binlog.000001".into(), offset: 1 << 40 };
         let (definition, server) = (Arc::new(definition), "0".repeat(36).into());
-        let read = Some(Read { definition, lo: place.clone(), hi: place, server });
+        let read = Some(Read { definition, lo: place.clone(), hi: place, server, stay: 0 });
         let packed = Packed::pack(&Entry { read, ..Entry::default() });
         assert!(packed.0.len() < 350, "{}", packed.0.len());
     }

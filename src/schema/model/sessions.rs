@@ -2,8 +2,8 @@
 
 use super::{Key, Known, Model};
 use crate::change::TableName;
-use crate::schema::SessionOf;
 use crate::schema::ddl::Reading;
+use crate::schema::{SessionOf, Temporaries};
 
 impl Model {
     /// See [`crate::schema::temporary::Temporaries::doubt`].
@@ -22,6 +22,7 @@ impl Model {
         &mut self,
         session: SessionOf,
         flagged: bool,
+        at: u32,
         reading: &mut Reading,
     ) {
         if reading.temporary.is_empty() && self.temporaries.of(session).is_none() {
@@ -29,7 +30,21 @@ impl Model {
             return self.temporaries.take_out(session, flagged, reading);
         }
         self.before_session(session);
+        let tables =
+            |temporaries: &Temporaries| temporaries.of(session).map(|own| own.tables.clone());
+        let before = tables(&self.temporaries);
         self.temporaries.take_out(session, flagged, reading);
+        if tables(&self.temporaries) != before {
+            self.temporaries.changed_at(session, at);
+        }
+    }
+
+    /// A server was started at that time: see [`crate::schema::temporary::Temporaries::ended`].
+    pub(crate) fn forget_ended_sessions(&mut self, server: u32, started: u32) {
+        for session in self.temporaries.ended(server, started) {
+            self.remember_session(session);
+            self.temporaries.set(session, None);
+        }
     }
 
     /// A server started, or all are left: what its sessions had is gone.

@@ -319,7 +319,7 @@ impl Reader<'_> {
                 ),
             }
         }
-        self.schema.take_out_temporary(session_of, flagged, reading);
+        self.schema.take_out_temporary(session_of, flagged, header.timestamp, reading);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use sluice::binlog::{TableMap, TableMapId, WireColumn};
 use sluice::change::{EventPlace, Flavor, TableName};
 use sluice::mysql::replica::ReplicaSettings;
 use sluice::mysql::{Endpoint, Session};
-use sluice::schema::{Adopt, Error, Origin, Schema};
+use sluice::schema::{Adopt, Error, From, Origin, Place, Schema};
 
 use crate::harness::servers::run;
 use crate::harness::{self, Server};
@@ -98,6 +98,32 @@ async fn a_row_older_than_a_change_of_its_table_is_not_read_by_the_newer_definit
 
     let table = schema(Adopt::Current).resolve(&mut asking.origin(), &rows, &old).await.unwrap();
     assert_eq!(table.columns[0].name, "b", "wrong for these rows, as was asked for");
+}
+
+/// What the server says that it has, and does not send, is waited for, and then said.
+#[tokio::test]
+async fn a_scan_that_does_not_reach_its_place_is_an_error_that_passes() {
+    let Some(server) = harness::servers::private_mysql(&[]) else { return };
+    let mut source = server.database("not_sent").await;
+    let mut asking = Asking::of(&server).await;
+    let place = |at: &EventPlace, more: u64| Place {
+        file: std::sync::Arc::clone(&at.file),
+        offset: at.offset + more,
+    };
+    let begin = end(&mut asking.session).await;
+    run(&mut source, "CREATE TABLE t (a INT, b INT)").await;
+    let now = end(&mut asking.session).await;
+    let (begin, beyond) = (place(&begin, 0), place(&now, 1 << 20));
+    let from = From { begin: &begin, lo: &beyond, is_settled: true };
+    let mut model = schema(Adopt::Never);
+    let error = model.survey(&mut asking.origin(), from, |_, _| true).await.unwrap_err();
+    assert!(matches!(error, Error::NotSent { .. }), "{error}");
+    for place in [&place(&now, 0), &beyond] {
+        assert!(error.to_string().contains(&place.to_string()), "{place}: {error}");
+    }
+    let lo = place(&now, 0);
+    let from = From { lo: &lo, ..from };
+    model.survey(&mut asking.origin(), from, |_, _| true).await.unwrap();
 }
 
 #[tokio::test]

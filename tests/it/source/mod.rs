@@ -8,6 +8,7 @@ mod login;
 mod meta_dat;
 mod pairs;
 mod policies;
+mod retried;
 mod stream;
 
 use std::sync::Arc;

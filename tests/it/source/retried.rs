@@ -1,0 +1,129 @@
+//! What fails while an instance starts, or is read, and is tried again: nothing is lost by it.
+
+use std::time::Duration;
+
+use crate::crash::failover::{LONG, caught_up, reads_from, replicate};
+use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::servers::{private_mysql, run};
+use crate::harness::{Server, Sluice, topics, wait_for};
+
+/// An instance of one database, through a proxy.
+fn through(proxy: &Proxy, server: &Server, name: &str, more: &[(&str, &str)]) -> Sluice {
+    let (address, filter) = (proxy.address(), format!(r"{name}\..*"));
+    let mut properties = vec![
+        ("canal.instance.master.address", &*address),
+        ("canal.instance.master.sslMode", "DISABLED"),
+        ("canal.instance.filter.regex", &*filter),
+        ("canal.mq.topic", "all"),
+    ];
+    properties.extend(more);
+    Sluice::with_instance(name, server, &properties)
+}
+
+fn wait_until_said(sluice: &Sluice, words: &str, times: usize) {
+    let is_said = || (sluice.said().matches(words).count() >= times).then_some(());
+    wait_for(&format!("{times} times: {words}"), LONG, is_said);
+}
+
+/// The current end is the one of the first try that found it, whatever fails behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_tried_again_begins_where_it_began_first() {
+    let Some(server) = private_mysql(&["--binlog-row-metadata=MINIMAL"]) else { return };
+    let mut source = server.database("retried").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY, v INT)").await;
+    let proxy = Proxy::to(&server);
+    for (number, (words, code)) in [
+        ("information_schema.schemata", None),
+        ("FROM information_schema.columns", None),
+        // ER_OUTOFMEMORY passes.
+        ("FROM information_schema.statistics", Some(1037)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        proxy.set(Fault::Refuse { words, code });
+        let mut sluice = through(&proxy, &server, "retried", &[]);
+        sluice.launch();
+        wait_until_said(&sluice, "trying again", 1);
+        run(&mut source, &format!("INSERT INTO t VALUES ({number}, 1)")).await;
+        wait_until_said(&sluice, "trying again", 2);
+        run(&mut source, &format!("UPDATE t SET v = 2 WHERE id = {number}")).await;
+        proxy.set(Fault::None);
+        sluice.wait_until_ready();
+        let records = topics::read_at_least(&sluice.bootstrap(), "all", 2);
+        let kinds: Vec<_> = records.iter().map(|record| record.json()["type"].clone()).collect();
+        assert_eq!(kinds, ["INSERT", "UPDATE"], "{words}");
+        let begun = sluice.said().matches("begins at the source's current end").count();
+        assert_eq!(begun, 1, "{words}: the end was looked for again");
+        sluice.stop();
+    }
+}
+
+/// A page that takes the server too long is asked for in smaller ones; a table that takes too long
+/// alone is read when rows of it come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_takes_too_long_comes_again_smaller() {
+    let Some(server) = private_mysql(&["--binlog-row-metadata=MINIMAL"]) else { return };
+    let mut source = server.database("pages").await;
+    let tables: Vec<_> = (0..120).map(|n| format!("CREATE TABLE t{n} (a{n} INT)")).collect();
+    run(&mut source, &tables.join(";")).await;
+    run(&mut source, "CREATE TABLE slow_one (b INT, c VARCHAR(9))").await;
+    let proxy = Proxy::to(&server);
+    // ER_QUERY_TIMEOUT
+    proxy.set(Fault::Refuse { words: "'slow_one'", code: Some(3024) });
+    let mut sluice = through(&proxy, &server, "pages", &[]);
+    sluice.start();
+    wait_until_said(&sluice, "reading fewer tables at a time", 1);
+    wait_until_said(&sluice, "it is read when rows of it come", 1);
+    wait_until_said(&sluice, "tables read from the source tables=120", 1);
+    assert!(!sluice.said().contains("trying again"), "{}", sluice.said());
+    proxy.set(Fault::None);
+    run(&mut source, "INSERT INTO t7 VALUES (1); INSERT INTO slow_one VALUES (2, 'x')").await;
+    let records = topics::read_at_least(&sluice.bootstrap(), "all", 2);
+    let rows: Vec<_> = records.iter().map(|record| record.json()["data"][0].clone()).collect();
+    assert_eq!(rows, [serde_json::json!({"a7": "1"}), serde_json::json!({"b": "2", "c": "x"})]);
+    sluice.stop();
+}
+
+/// A server whose binlog comes, and which does not answer the heartbeat, is left where that is
+/// asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_answer_the_heartbeat_is_left_if_that_is_asked_for() {
+    let servers = [private_mysql(&[]), private_mysql(&["--server-id=11"])];
+    let [Some(a), Some(b)] = servers else { return };
+    let mut source = a.database("beats").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    replicate(&b, &a).await;
+    caught_up(&b, &a).await;
+    let proxy = Proxy::to(&a);
+    let standby = format!("{}:{}", b.host, b.port);
+    for (number, leaves) in ["false", "true"].into_iter().enumerate() {
+        let properties = [
+            ("canal.instance.standby.address", &*standby),
+            ("canal.instance.detecting.enable", "true"),
+            ("canal.instance.detecting.heartbeatHaEnable", leaves),
+            ("canal.instance.detecting.interval.time", "1"),
+            ("canal.instance.detecting.retry.threshold", "2"),
+            ("canal.instance.detecting.sql", "select 'the beat'"),
+        ];
+        let mut sluice = through(&proxy, &a, "beats", &properties);
+        sluice.start();
+        run(&mut source, &format!("INSERT INTO t VALUES ({})", 10 * number)).await;
+        topics::read_at_least(&sluice.bootstrap(), "all", 1);
+        proxy.set(Fault::Refuse { words: "the beat", code: None });
+        wait_until_said(&sluice, "the heartbeat (canal.instance.detecting.sql) fails", 1);
+        if leaves == "true" {
+            wait_until_said(&sluice, &standby, 1);
+        } else {
+            std::thread::sleep(Duration::from_secs(5));
+        }
+        run(&mut source, &format!("INSERT INTO t VALUES ({})", 10 * number + 1)).await;
+        topics::read_at_least(&sluice.bootstrap(), "all", 2);
+        reads_from(&sluice, if leaves == "true" { &b } else { &a }).await;
+        proxy.set(Fault::None);
+        let records = topics::read(&sluice.bootstrap(), "all");
+        let inserts = records.iter().filter(|record| record.json()["type"] == "INSERT");
+        assert_eq!(inserts.count(), 2, "heartbeatHaEnable={leaves}");
+        sluice.stop();
+    }
+}

@@ -47,6 +47,19 @@ pub struct Status {
 impl<'a> Query<'a> {
     /// Reads the body of QUERY, `QUERY_COMPRESSED` or `EXECUTE_LOAD_QUERY`.
     pub fn parse(event_type: EventType, body: &'a [u8]) -> Result<Self, Error> {
+        let (head, text) = Self::cut(event_type, body)?;
+        let text = decode(&text, head.status.client);
+        Ok(Self { text, ..head })
+    }
+
+    /// Its statement as it came: texts that the server makes itself are in UTF-8, whatever the
+    /// client speaks.
+    pub fn text_as_it_came(event_type: EventType, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
+        Self::cut(event_type, body).map(|(_, text)| text)
+    }
+
+    /// All but the text, and the text.
+    fn cut(event_type: EventType, body: &'a [u8]) -> Result<(Self, Cow<'a, [u8]>), Error> {
         let mut cursor = Cursor::new("QUERY", body);
         let thread_id = cursor.u32()?;
         cursor.u32()?;
@@ -67,8 +80,7 @@ impl<'a> Query<'a> {
         } else {
             Cow::Borrowed(cursor.rest())
         };
-        let text = decode(&text, status.client);
-        Ok(Self { thread_id, error_code, schema, status, text })
+        Ok((Self { thread_id, error_code, schema, status, text: Cow::Borrowed("") }, text))
     }
 }
 
@@ -159,9 +171,10 @@ impl Status {
     }
 }
 
-/// `ROWS_QUERY`: one byte of length that is too small for most statements, then the statement.
-pub fn rows_query(body: &[u8]) -> Result<Cow<'_, str>, Error> {
+/// `ROWS_QUERY`: one byte of length that is too small for most statements, then the statement, in
+/// the character set of `client`: the collation that the BEGIN of its transaction tells.
+pub fn rows_query(body: &[u8], client: Option<u16>) -> Result<Cow<'_, str>, Error> {
     let mut cursor = Cursor::new("ROWS_QUERY", body);
     cursor.u8()?;
-    Ok(String::from_utf8_lossy(cursor.rest()))
+    Ok(decode(&Cow::Borrowed(cursor.rest()), client))
 }

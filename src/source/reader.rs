@@ -12,6 +12,7 @@ mod events;
 mod idle;
 mod payload;
 mod quest;
+mod savepoint;
 mod tables;
 mod xa;
 
@@ -27,7 +28,7 @@ use self::idle::Idle;
 use self::payload::{Payload, Proof};
 use self::quest::Quest;
 use self::tables::Tables;
-use super::assemble::{Assembler, End, Fault, Hint, Input, Piece};
+use super::assemble::{Assembler, End, Fault, Hint, Hints, Input, Piece};
 use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
@@ -65,6 +66,18 @@ struct RowsQuery {
     /// The table it names: that of the first table map behind it. Rows of others, which a foreign
     /// key changes, may come before its own.
     table: Option<TableName>,
+}
+
+/// What holds for the transaction that is being read: with each GTID, and each file, all of it
+/// begins anew.
+#[derive(Default)]
+struct Current {
+    /// What its GTID says of an ALTER TABLE.
+    alter: Option<AlterPhase>,
+    /// The collation of what its client sends.
+    client: Option<u16>,
+    /// The statement of the rows that follow, until they are handed over.
+    rows_query: Option<RowsQuery>,
 }
 
 /// As many bytes of small chunks go over the channel together, if they come at once.
@@ -118,10 +131,7 @@ pub(super) struct Reader<'a> {
     tables: Tables,
     fragments: Fragments,
     verdicts: Verdicts,
-    /// The statement of the rows that follow, until they are handed over.
-    rows_query: Option<RowsQuery>,
-    /// What the last GTID says of an ALTER TABLE.
-    alter: Option<AlterPhase>,
+    current: Current,
     /// For definitions and engines; opened again when it broke.
     session: Option<Session>,
     idle: Idle,
@@ -171,8 +181,7 @@ impl<'a> Reader<'a> {
             tables: Tables::default(),
             fragments: Fragments::default(),
             verdicts: Verdicts::default(),
-            rows_query: None,
-            alter: None,
+            current: Current::default(),
             session: Some(session),
             idle: Idle::new(),
             is_same_file: false,
@@ -195,6 +204,11 @@ impl<'a> Reader<'a> {
     /// Notes with each position what tells it on another server.
     pub(super) fn trace(&mut self, tracer: Option<Tracer>) {
         self.tracer = tracer;
+    }
+
+    /// What is known of transactions that may have to be read again.
+    pub(super) fn into_hints(self) -> Hints {
+        self.assembler.into_hints()
     }
 
     fn trail(&self) -> Option<Arc<Trail>> {
@@ -446,6 +460,7 @@ impl<'a> Reader<'a> {
                 commit.filtered = self.idle.take_filtered();
                 commit.trail = self.trail();
                 self.reached.advance(&commit);
+                self.assembler.reached();
                 self.note_branch(commit.branch.as_deref());
                 ChunkEnd::Commit(commit)
             }
@@ -492,6 +507,7 @@ impl<'a> Reader<'a> {
             end: ChunkEnd::Commit(Box::new(commit.clone())),
         };
         self.reached.advance(&commit);
+        self.assembler.reached();
         self.parcel.0.push(chunk);
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::assemble::{Assembler, Hint};
+use super::assemble::{Assembler, Hints};
 use super::channel::Sender;
 use super::held::{self, Held};
 use super::progress::Progress;
@@ -77,7 +77,7 @@ pub struct Source {
     /// The XA branches that are held there.
     held: Held,
     /// What earlier readings of a transaction have shown.
-    hints: Vec<Hint>,
+    hints: Hints,
     progress: Arc<Progress>,
     time_zone: Option<ServerZone>,
     surveying: Option<Surveying>,
@@ -122,7 +122,7 @@ impl Source {
         };
         session.close().await;
         let held = Held::at(&reached, held);
-        let (hints, progress) = (Vec::new(), Arc::new(Progress::default()));
+        let (hints, progress) = (Hints::default(), Arc::new(Progress::default()));
         let surveying = None;
         let new = Self { settings, schema, reached, held, hints, progress, time_zone, surveying };
         Ok((new, append))
@@ -210,19 +210,20 @@ impl Source {
             match ended {
                 Ok(Ended::Stopped) => return Ok(()),
                 Ok(Ended::Again(hint)) => {
-                    let (file, offset) = hint.transaction();
-                    let reason = match &*hint {
-                        Hint::RolledBack(_) => "a rollback concerns rows that were handed over",
-                        Hint::OnePhase { .. } => "an XA branch is committed in one phase",
+                    let (file, offset) = (FileName::clone(&hint.file), hint.transaction);
+                    let reason = if hint.in_one_phase {
+                        "an XA branch is committed in one phase"
+                    } else {
+                        "a rollback concerns rows that were handed over"
                     };
+                    if !self.hints.learn(*hint) {
+                        let _ = abort(generation, chunks).await;
+                        return Err(Error::Broken(format!(
+                            "the transaction at {file}:{offset} was read again, and has to be read \
+                             again for the same reason: {reason}"
+                        )));
+                    }
                     tracing::info!(%file, offset, reason, "the transaction is read again");
-                    // What lies before the place reached is not read again.
-                    let reached = &self.reached;
-                    self.hints.retain(|known| {
-                        let (of, transaction) = known.transaction();
-                        of == file && (**of != *reached.file || transaction >= reached.offset)
-                    });
-                    self.hints.push(*hint);
                     abort(generation, chunks).await?;
                 }
                 Err(error) => {
@@ -255,12 +256,14 @@ impl Source {
         let beats = self.settings.heartbeat.as_ref().and_then(|beat| beat.table.clone());
         let beats = beats.filter(|_| self.settings.failover.has_standbys() && !has_gtids);
         let tracer = beats.map(|beats| Tracer::new(beats, self.reached.trail.clone()));
+        let mut hints = std::mem::take(&mut self.hints);
+        hints.begin(tracker.server());
         let mut reader = Reader::new(
             &self.settings,
             &mut self.schema,
             (&mut self.reached, &mut self.held),
             &self.progress,
-            Assembler::new(executed, self.hints.clone()).naming_own_gtid(named == NamedGtids::Own),
+            Assembler::new(executed, hints).naming_own_gtid(named == NamedGtids::Own),
             tracker,
             session,
             (checksums, version),
@@ -276,6 +279,7 @@ impl Source {
             never = errant::watch(&self.settings) => match never {},
             lost = heartbeat::run(&self.settings) => Err(lost),
         };
+        self.hints = reader.into_hints();
         match ended {
             Err(Error::Mysql(error)) if error.code() == Some(mysql::ERROR_READING_BINLOG) => {
                 Err(Error::Refused {

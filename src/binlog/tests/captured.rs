@@ -139,7 +139,7 @@ fn statements_tell_their_session() {
     assert!(create.status.ddl_xid.is_some());
     assert_eq!(find("DELETE FROM t").text, "DELETE FROM t WHERE id=5001");
     let annotated = bodies(FILE, EventType::RowsQuery);
-    assert!(rows_query(&annotated[0].1).unwrap().starts_with("INSERT INTO t VALUES (1,"));
+    assert!(rows_query(&annotated[0].1, None).unwrap().starts_with("INSERT INTO t VALUES (1,"));
 }
 
 #[test]

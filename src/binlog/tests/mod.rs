@@ -311,7 +311,7 @@ proptest! {
         for event_type in [EventType::Query, EventType::QueryCompressed] {
             let _ = Query::parse(event_type, &body);
         }
-        let _ = rows_query(&body);
+        let _ = rows_query(&body, None);
         let _ = TableMap::parse(&format, &body);
         let _ = TableMap::peek(&format, &body);
         let _ = RowsEvent::parse(&format, EventType::from(code), &body);

@@ -10,13 +10,14 @@
 //! ```
 //!
 //! Always: a `Commit` stands behind a whole transaction; of the statements inside an open
-//! one only COMMIT and ROLLBACK end it; rows rolled back by ROLLBACK or ROLLBACK TO are not
-//! handed over, those of tables that cannot take back are. A transaction larger than a
-//! chunk is handed over while it comes; if rows that were sent are rolled back later, or were
-//! to be held and are committed at once, [`Fault::Again`] says so, and the transaction is read
-//! again knowing that.
+//! one only COMMIT and ROLLBACK end it; changes rolled back by ROLLBACK or ROLLBACK TO are not
+//! handed over, those of tables that cannot roll back are. A transaction larger than a
+//! chunk is handed over while it comes; if changes that were sent are rolled back later, or were
+//! to be held and are committed at once, it is read to its end without handing over more,
+//! [`Fault::Again`] says all that has shown, and it is read once more knowing that.
 
 mod executed;
+mod hints;
 #[cfg(test)]
 mod tests;
 mod verb;
@@ -27,12 +28,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use executed::Executed;
-pub(crate) use verb::{Verb, XaVerb};
+use hints::RolledBack;
+pub(crate) use hints::{Hint, Hints};
+pub(crate) use verb::{Verb, XaVerb, savepoint_name};
 
 use crate::binlog::Tracker;
 use crate::change::{
     BranchEnd, BranchStep, Change, Commit, EventPlace, FileName, Gtid, GtidSet, RowsChange,
-    StatementChange, Table, TableName, TransactionHead, Xid,
+    StatementChange, StatementKind, Table, TableName, TransactionHead, Xid,
 };
 
 /// A chunk is handed over when its events took this many bytes.
@@ -57,16 +60,20 @@ pub(crate) enum Input {
     Commit,
     /// QUERY ROLLBACK. `kept`: tables that cannot take back, among [`Assembler::tables`].
     Rollback { kept: HashSet<TableName> },
-    /// SAVEPOINT.
+    /// SAVEPOINT: its name as the server wrote it.
     Savepoint(String),
-    /// ROLLBACK TO.
-    RollbackTo { name: String, kept: HashSet<TableName> },
+    /// ROLLBACK TO one of [`Assembler::savepoints`]; to the begin, where it is none of them: a
+    /// savepoint before the first change was not worth a line in the binlog.
+    RollbackTo { mark: Option<usize>, kept: HashSet<TableName> },
     /// Rows to publish.
     Rows { change: RowsChange, ends_statement: bool },
     /// Rows that the filter drops.
     PassedRows { ends_statement: bool },
     /// A statement: its messages, none if the filter drops them.
     Statement(Vec<StatementChange>),
+    /// The statement that is logged beside the rows that follow, which are of this table: it is
+    /// rolled back with them.
+    RowsQuery(Box<StatementChange>, TableName),
     /// Another file begins.
     NewFile,
 }
@@ -103,54 +110,6 @@ pub(crate) enum End {
     Abort,
 }
 
-/// What a first reading has shown of a transaction whose begin had been handed over by then.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hint {
-    /// Some of its rows are rolled back.
-    RolledBack(RolledBack),
-    /// It is an XA branch that is committed in one phase: nothing holds its changes.
-    OnePhase {
-        /// The transaction's file
-        file: FileName,
-        /// and the offset of its first event.
-        transaction: u64,
-    },
-}
-
-impl Hint {
-    /// The file and the offset of the transaction.
-    pub(crate) fn transaction(&self) -> (&FileName, u64) {
-        match self {
-            Self::RolledBack(RolledBack { file, transaction, .. })
-            | Self::OnePhase { file, transaction } => (file, *transaction),
-        }
-    }
-}
-
-/// Rows that a first reading has shown to be rolled back.
-///
-/// Changes are counted within their transaction, since all events inside a compressed one
-/// stand at the same offset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RolledBack {
-    /// The transaction's file
-    pub(crate) file: FileName,
-    /// and the offset of its first event.
-    pub(crate) transaction: u64,
-    /// From this change of it
-    pub(crate) from: u64,
-    /// to before this one,
-    pub(crate) to: u64,
-    /// but for these tables.
-    pub(crate) kept: HashSet<TableName>,
-}
-
-impl RolledBack {
-    fn is_of(&self, file: &str, transaction: u64) -> bool {
-        *self.file == *file && self.transaction == transaction
-    }
-}
-
 /// Why the events make no transaction.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -161,7 +120,7 @@ pub(crate) enum Fault {
     Outside { file: FileName, offset: u64 },
     #[error(
         "the transaction at {}:{} has to be read again: its begin was handed over too early",
-        .0.transaction().0, .0.transaction().1
+        .0.file, .0.transaction
     )]
     Again(Box<Hint>),
     #[error("at {file}:{offset} the XA branch {xid} is prepared, which is not the one that began")]
@@ -187,6 +146,14 @@ struct Open {
     sent: Option<u64>,
     /// The tables of all rows.
     tables: Vec<Arc<Table>>,
+    /// The tables of changes in statement format.
+    named: HashSet<TableName>,
+    /// All that was rolled back.
+    rolled_back: Vec<RolledBack>,
+    /// It has to be read again: nothing more of it is handed over.
+    is_void: bool,
+    /// It is an XA branch that has turned out to be committed in one phase.
+    in_one_phase: bool,
     /// Bytes received since the last piece, of kept and dropped events.
     received: usize,
     /// Names, and how many changes stood before.
@@ -200,7 +167,7 @@ impl Open {
         {
             self.tables.push(Arc::clone(&rows.table));
         }
-        if !dropped {
+        if !dropped && !self.is_void {
             if self.changes.is_empty() {
                 // Most transactions have one.
                 self.changes.reserve_exact(1);
@@ -225,7 +192,7 @@ pub(crate) struct Assembler {
     executed: Option<Executed>,
     /// Heads carry the text of the transaction's own GTID in its place.
     names_own_gtid: bool,
-    hints: Vec<Hint>,
+    hints: Hints,
     kept: Kept,
 }
 
@@ -240,7 +207,7 @@ struct Kept {
 impl Assembler {
     /// Begins between two transactions. `executed`: what was executed before, where the
     /// format asks for its text. `hints`: what former readings have shown.
-    pub(crate) fn new(executed: Option<GtidSet>, hints: Vec<Hint>) -> Self {
+    pub(crate) fn new(executed: Option<GtidSet>, hints: Hints) -> Self {
         let (executed, kept) = (executed.map(Executed::new), Kept::default());
         Self { open: None, announced: None, executed, names_own_gtid: false, hints, kept }
     }
@@ -250,15 +217,31 @@ impl Assembler {
         Self { names_own_gtid, ..self }
     }
 
+    /// What is known of transactions that may have to be read again.
+    pub(crate) fn into_hints(self) -> Hints {
+        self.hints
+    }
+
+    /// The position stands behind all transactions that have ended.
+    pub(crate) fn reached(&mut self) {
+        self.hints.forget_what_was_read();
+    }
+
     /// Whether the source stands between two transactions.
     pub(crate) fn is_between(&self) -> bool {
         self.open.is_none() && self.announced.is_none()
     }
 
-    /// The tables whose rows a rollback could take back.
+    /// The tables whose changes a rollback could take back.
     pub(crate) fn tables(&self) -> HashSet<TableName> {
-        let tables = self.open.iter().flat_map(|open| &open.tables);
-        tables.map(|table| table.name.clone()).collect()
+        let Some(open) = &self.open else { return HashSet::new() };
+        let of_rows = open.tables.iter().map(|table| &table.name);
+        of_rows.chain(&open.named).cloned().collect()
+    }
+
+    /// The names of the open transaction's savepoints, oldest first.
+    pub(crate) fn savepoints(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.open.iter().flat_map(|open| &open.savepoints).map(|(name, _)| name.as_str())
     }
 
     /// Takes one event: what it means, where it stands, how many bytes it took; and where
@@ -298,12 +281,14 @@ impl Assembler {
                 Ok(self.commit_at(place.time, behind.offset(), behind, Some(step)))
             }
             Input::Commit => {
-                self.commit_in_one_phase(place)?;
+                self.commit_in_one_phase();
+                self.is_valid(place)?;
                 Ok(self.commit(place, behind))
             }
             Input::Rollback { kept } => {
-                self.take_back(0, place, kept)?;
-                self.commit_in_one_phase(place)?;
+                self.take_back(0, place, kept);
+                self.commit_in_one_phase();
+                self.is_valid(place)?;
                 Ok(self.commit(place, behind))
             }
             Input::Savepoint(name) => {
@@ -313,12 +298,15 @@ impl Assembler {
                 }
                 Ok(None)
             }
-            Input::RollbackTo { name, kept } => self.rollback_to(&name, place, kept),
+            Input::RollbackTo { mark, kept } => {
+                self.rollback_to(mark, place, kept);
+                Ok(None)
+            }
             Input::Rows { change, ends_statement } => {
                 let outside =
                     || Fault::Outside { file: Arc::clone(&place.file), offset: place.offset };
                 self.begin_announced(place);
-                let dropped = self.is_taken_back(&change);
+                let dropped = self.is_rolled_back(&change.table.name, place);
                 let open = self.open.as_mut().ok_or_else(outside)?;
                 open.push(Change::Rows(change), dropped);
                 Ok(self.end_event(ends_statement, place, behind))
@@ -328,7 +316,15 @@ impl Assembler {
                 Ok(self.end_event(ends_statement, place, behind))
             }
             Input::Statement(messages) => Ok(self.statement(messages, place, behind)),
-            Input::NewFile => Ok(self.new_file()),
+            Input::RowsQuery(message, of) => {
+                self.begin_announced(place);
+                let dropped = self.is_rolled_back(&of, place);
+                if let Some(open) = &mut self.open {
+                    open.push(Change::Statement(*message), dropped);
+                }
+                Ok(self.cut())
+            }
+            Input::NewFile => Ok(self.new_file(place)),
         }
     }
 
@@ -342,7 +338,7 @@ impl Assembler {
         // A GTID without a transaction behind it (a view change, an emptied one) still
         // belongs to the executed set; one that was cut by a crash does not.
         let former = match (self.open.take(), self.announced.take()) {
-            (Some(open), _) => open.sent.map(|_| abort(&open)),
+            (Some(open), _) => self.cut_off(&open, place),
             (None, Some(Announced(gtid))) => {
                 self.begin(gtid, false, place.offset);
                 // It ended where this one begins.
@@ -387,6 +383,10 @@ impl Assembler {
             seen: 0,
             sent: None,
             tables: std::mem::take(tables),
+            named: HashSet::new(),
+            rolled_back: Vec::new(),
+            is_void: false,
+            in_one_phase: false,
             received: 0,
             savepoints: Vec::new(),
         });
@@ -403,9 +403,12 @@ impl Assembler {
             let gtid = self.announced.take().and_then(|announced| announced.0);
             self.begin(gtid, true, place.offset);
         }
-        if let Some(open) = &mut self.open {
-            for message in messages {
-                open.push(Change::Statement(message), false);
+        for message in messages {
+            let table = changed_by(&message);
+            let dropped = table.as_ref().is_some_and(|name| self.is_rolled_back(name, place));
+            if let Some(open) = &mut self.open {
+                open.named.extend(table.filter(|_| inside));
+                open.push(Change::Statement(message), dropped);
             }
         }
         if inside { self.cut() } else { self.commit(place, behind) }
@@ -430,7 +433,7 @@ impl Assembler {
         if open.changes.is_empty() {
             open.received = 0;
         }
-        if open.received < CHUNK_BYTES {
+        if open.received < CHUNK_BYTES || open.is_void {
             return None;
         }
         let changes = std::mem::take(&mut open.changes);
@@ -470,11 +473,7 @@ impl Assembler {
             branch: branch.map(Box::new),
             trail: None,
         };
-        // What had to be read again has been read again by now.
-        self.hints.retain(|hint| {
-            let (file, transaction) = hint.transaction();
-            **file == **behind.file() && transaction > open.begin
-        });
+        self.hints.read(behind.file(), open.begin);
         let whole = open.sent.is_none();
         Some(Piece {
             head: open.head,
@@ -485,74 +484,97 @@ impl Assembler {
         })
     }
 
-    fn rollback_to(
-        &mut self,
-        name: &str,
-        place: &EventPlace,
-        kept: HashSet<TableName>,
-    ) -> Result<Option<Piece>, Fault> {
-        let Some(open) = &mut self.open else { return Ok(None) };
-        // A savepoint before the first change was not worth a line in the binlog.
-        let found = open.savepoints.iter().position(|(known, _)| known == name);
-        let from = found.and_then(|index| open.savepoints.get(index)).map_or(0, |(_, from)| *from);
-        open.savepoints.truncate(found.map_or(0, |index| index + 1));
-        self.take_back(from, place, kept)?;
-        Ok(None)
+    fn rollback_to(&mut self, mark: Option<usize>, place: &EventPlace, kept: HashSet<TableName>) {
+        let Some(open) = &mut self.open else { return };
+        let from = mark.and_then(|index| open.savepoints.get(index)).map_or(0, |(_, from)| *from);
+        open.savepoints.truncate(mark.map_or(0, |index| index + 1));
+        self.take_back(from, place, kept);
     }
 
-    /// Drops the rows from change `from` on, but for those of tables that cannot take back.
-    fn take_back(
-        &mut self,
-        from: u64,
-        place: &EventPlace,
-        kept: HashSet<TableName>,
-    ) -> Result<(), Fault> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let is_sent = open.sent.is_some_and(|sent| sent > from);
-        let is_known = rolled_back(&self.hints).any(|range| {
-            range.is_of(&place.file, open.begin) && range.from == from && range.to == open.seen
-        });
-        if is_sent && !is_known {
-            let (file, transaction) = (Arc::clone(&place.file), open.begin);
-            let range = RolledBack { file, transaction, from, to: open.seen, kept };
-            return Err(Fault::Again(Box::new(Hint::RolledBack(range))));
+    /// Drops the changes from `from` on, but for those of tables that cannot roll back.
+    fn take_back(&mut self, from: u64, place: &EventPlace, kept: HashSet<TableName>) {
+        let Some(open) = &mut self.open else { return };
+        let (changes, numbers) =
+            (std::mem::take(&mut open.changes), std::mem::take(&mut open.numbers));
+        let mut left: Vec<(u64, Change)> = Vec::with_capacity(changes.len());
+        // A statement beside rows is rolled back with them, which come behind it.
+        let mut next_is_kept = false;
+        for (number, change) in numbers.into_iter().zip(changes).rev() {
+            let is_kept = number < from
+                || match &change {
+                    Change::Rows(rows) => kept.contains(&rows.table.name),
+                    Change::Statement(statement) if is_beside_rows(statement) => next_is_kept,
+                    Change::Statement(statement) => {
+                        changed_by(statement).is_none_or(|name| kept.contains(&name))
+                    }
+                };
+            next_is_kept = is_kept;
+            if is_kept {
+                left.push((number, change));
+            }
         }
-        let changes = std::mem::take(&mut open.changes);
-        let numbers = std::mem::take(&mut open.numbers);
-        (open.numbers, open.changes) = numbers
-            .into_iter()
-            .zip(changes)
-            .filter(|(number, change)| match change {
-                Change::Rows(rows) => *number < from || kept.contains(&rows.table.name),
-                Change::Statement(_) => true,
-            })
-            .unzip();
-        Ok(())
+        (open.numbers, open.changes) = left.into_iter().rev().unzip();
+        let is_sent = open.sent.is_some_and(|sent| sent > from);
+        open.is_void |= is_sent && !self.hints.knows(&place.file, open.begin, from, open.seen);
+        if open.is_void {
+            open.changes.clear();
+            open.numbers.clear();
+        }
+        open.rolled_back.push(RolledBack { from, to: open.seen, kept });
     }
 
-    fn is_taken_back(&self, change: &RowsChange) -> bool {
+    /// At its end: whether the transaction was handed over as it is.
+    pub(super) fn is_valid(&mut self, place: &EventPlace) -> Result<(), Fault> {
+        let Some(open) = self.open.as_mut().filter(|open| open.is_void) else { return Ok(()) };
+        Err(Fault::Again(Box::new(Hint {
+            file: Arc::clone(&place.file),
+            transaction: open.begin,
+            in_one_phase: open.in_one_phase,
+            rolled_back: std::mem::take(&mut open.rolled_back),
+        })))
+    }
+
+    /// Whether the next change is known to be rolled back, if it is one of this table.
+    fn is_rolled_back(&self, table: &TableName, place: &EventPlace) -> bool {
         let Some(open) = &self.open else { return false };
-        rolled_back(&self.hints).any(|range| {
-            range.is_of(&change.place.file, open.begin)
-                && (range.from..range.to).contains(&open.seen)
-                && !range.kept.contains(&change.table.name)
-        })
+        self.hints.is_rolled_back((&place.file, open.begin), open.seen, table)
     }
 
     /// What is open at the begin of a file was cut by a crash of the server, and is not
     /// part of its data either.
-    fn new_file(&mut self) -> Option<Piece> {
+    fn new_file(&mut self, place: &EventPlace) -> Option<Piece> {
         self.announced = None;
         let open = self.open.take()?;
-        open.sent.map(|_| abort(&open))
+        self.cut_off(&open, place)
+    }
+
+    /// The server lost a transaction in a crash: it ends where the next thing begins.
+    fn cut_off(&mut self, open: &Open, place: &EventPlace) -> Option<Piece> {
+        self.hints.read(&place.file, open.begin);
+        open.sent.map(|_| abort(open))
     }
 }
 
-fn rolled_back(hints: &[Hint]) -> impl Iterator<Item = &RolledBack> {
-    hints.iter().filter_map(|hint| match hint {
-        Hint::RolledBack(range) => Some(range),
-        Hint::OnePhase { .. } => None,
-    })
+/// The table that a statement changes rows of.
+fn changed_by(statement: &StatementChange) -> Option<TableName> {
+    match statement.kind {
+        StatementKind::Insert | StatementKind::Update | StatementKind::Delete => {
+            Some(TableName::new(&*statement.schema, &*statement.table))
+        }
+        StatementKind::Query
+        | StatementKind::Create
+        | StatementKind::Alter
+        | StatementKind::Erase
+        | StatementKind::Rename
+        | StatementKind::Truncate
+        | StatementKind::CreateIndex
+        | StatementKind::DropIndex => None,
+    }
+}
+
+/// Whether the statement is logged beside the rows that follow it.
+fn is_beside_rows(statement: &StatementChange) -> bool {
+    statement.kind == StatementKind::Query && !statement.is_ddl && statement.schema.is_empty()
 }
 
 fn abort(open: &Open) -> Piece {

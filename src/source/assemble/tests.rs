@@ -34,8 +34,12 @@ impl Script {
     }
 
     fn knowing(hints: Vec<Hint>) -> Self {
+        let mut known = Hints::default();
+        for hint in hints {
+            assert!(known.learn(hint));
+        }
         Self {
-            assembler: Assembler::new(None, hints),
+            assembler: Assembler::new(None, known),
             tracker: Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000),
             pieces: Vec::new(),
             size: 100,
@@ -97,6 +101,30 @@ impl Script {
             place,
             parked: None,
         }]))
+    }
+
+    fn statement_of(self, table: &str) -> Self {
+        let message = self.message(StatementKind::Insert, "db", table, &format!("of {table}"));
+        self.step(Input::Statement(vec![message]))
+    }
+
+    /// What is logged beside the rows that follow.
+    fn beside_rows(self, table: &str) -> Self {
+        let message = self.message(StatementKind::Query, "", table, &format!("beside {table}"));
+        self.step(Input::RowsQuery(Box::new(message), TableName::new("db", table)))
+    }
+
+    fn message(
+        &self,
+        kind: StatementKind,
+        schema: &str,
+        table: &str,
+        sql: &str,
+    ) -> StatementChange {
+        let (schema, table, sql) = (schema.to_owned(), table.to_owned(), sql.to_owned());
+        let offset = self.tracker.offset();
+        let place = EventPlace { file: Arc::from("b.000001"), offset, time: 7 };
+        StatementChange { kind, is_ddl: false, schema, table, sql, place, parked: None }
     }
 
     /// Each piece as `names of what it holds end`.
@@ -173,7 +201,7 @@ fn rollback_to_drops_what_is_behind_the_mark_but_not_of_tables_that_cannot() {
         .step(Input::Savepoint("s".to_owned()))
         .rows("b")
         .rows("myisam")
-        .step(Input::RollbackTo { name: "s".to_owned(), kept: kept(&["myisam"]) })
+        .step(Input::RollbackTo { mark: Some(0), kept: kept(&["myisam"]) })
         .rows("c")
         .step(Input::Commit);
     assert_eq!(script.told(), ["a myisam c commit@1900"]);
@@ -183,7 +211,7 @@ fn rollback_to_drops_what_is_behind_the_mark_but_not_of_tables_that_cannot() {
 fn the_same_savepoint_again_moves_the_mark() {
     let mark = || Input::Savepoint("s".to_owned());
     let script = Script::new().gtid(5).step(Input::Begin).step(mark()).rows("a").step(mark());
-    let back = Input::RollbackTo { name: "s".to_owned(), kept: kept(&[]) };
+    let back = Input::RollbackTo { mark: Some(0), kept: kept(&[]) };
     let script = script.rows("b").step(back).step(Input::Commit);
     assert_eq!(script.told(), ["a commit@1800"]);
 }
@@ -205,20 +233,80 @@ fn a_large_transaction_goes_out_while_it_comes() {
 }
 
 #[test]
-fn rows_taken_back_after_they_went_out_are_left_out_in_the_second_reading() {
-    let begin = |hints| {
+fn rows_rolled_back_after_they_went_out_are_left_out_in_the_second_reading() {
+    let play = |hints| {
         let mut script = Script::knowing(hints).gtid(5).step(Input::Begin).rows("a");
         script = script.step(Input::Savepoint("s".to_owned()));
         script.size = CHUNK_BYTES;
-        script.rows("b").rows("myisam").rows("c")
+        script = script.rows("b").rows("myisam").rows("c");
+        script.step(Input::RollbackTo { mark: Some(0), kept: kept(&["myisam"]) }).rows("d")
     };
-    let back = || Input::RollbackTo { name: "s".to_owned(), kept: kept(&["myisam"]) };
-    let mut first = begin(Vec::new());
-    let Err(Fault::Again(range)) = first.try_step(back()) else { panic!() };
-    let second = begin(vec![*range]).step(back()).rows("d").step(Input::Commit);
+    let mut first = play(Vec::new());
+    assert_eq!(first.told(), ["a b more", "myisam more", "c more"], "nothing behind the rollback");
+    let Err(Fault::Again(hint)) = first.try_step(Input::Commit) else { panic!() };
+    let second = play(vec![*hint]).step(Input::Commit);
     let told = second.told().join(" ");
     let names: Vec<&str> = told.split(' ').filter(|word| *word != "more").collect();
     assert_eq!(names, ["a", "myisam", "d", "commit@2000"]);
+}
+
+/// However many rollbacks a large transaction has, also nested ones, and ones of what was not
+/// sent: one reading shows them all.
+#[test]
+fn a_transaction_is_read_twice_at_most() {
+    let play = |hints: Vec<Hint>| {
+        let mut script = Script::knowing(hints).gtid(5).step(Input::Begin);
+        script = script.rows("k0").step(Input::Savepoint("outer".to_owned()));
+        for turn in 0..40 {
+            script.size = if turn % 3 == 0 { CHUNK_BYTES } else { 100 };
+            let mark = Input::Savepoint("s".to_owned());
+            script = script.rows(if turn < 20 { "dropped" } else { "kept" }).step(mark);
+            script = script.rows("dropped").rows("myisam").statement_of("dropped");
+            let back = Input::RollbackTo { mark: Some(1), kept: kept(&["myisam"]) };
+            script = script.step(back);
+            if turn == 19 {
+                let back = Input::RollbackTo { mark: Some(0), kept: kept(&["myisam"]) };
+                script = script.step(back);
+            }
+        }
+        script
+    };
+    let mut first = play(Vec::new());
+    let Err(Fault::Again(hint)) = first.try_step(Input::Commit) else { panic!() };
+    let second = play(vec![*hint]).step(Input::Commit);
+    let told = second.told().join(" ");
+    let names = told.split(' ').filter(|word| *word != "more");
+    let mut expected = vec!["k0"];
+    expected.extend(["myisam"; 20]);
+    expected.extend([["kept", "myisam"]; 20].concat());
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names[..names.len() - 1], expected);
+    assert!(names.last().is_some_and(|end| end.starts_with("commit")));
+}
+
+/// In the format MIXED.
+#[test]
+fn statements_are_rolled_back_as_rows_are() {
+    for is_large in [false, true] {
+        let play = |hints: Vec<Hint>| {
+            let mut script = Script::knowing(hints).gtid(5).step(Input::Begin);
+            script = script.statement_of("a").step(Input::Savepoint("s".to_owned()));
+            script.size = if is_large { CHUNK_BYTES } else { 100 };
+            script = script.statement_of("b").statement_of("myisam").statement("CREATE");
+            script = script.beside_rows("c").rows("c").beside_rows("myisam").rows("myisam");
+            assert_eq!(script.assembler.tables(), kept(&["a", "b", "c", "myisam"]));
+            script.step(Input::RollbackTo { mark: Some(0), kept: kept(&["myisam"]) })
+        };
+        let mut script = play(Vec::new());
+        let told = match script.try_step(Input::Commit) {
+            Ok(()) => script.told(),
+            Err(Fault::Again(hint)) => play(vec![*hint]).step(Input::Commit).told(),
+            Err(fault) => panic!("{fault}"),
+        };
+        let told = told.join(" ").replace("more ", "");
+        let expected = "[of a] [of myisam] [CREATE] [beside myisam] myisam commit@2300";
+        assert_eq!(told, expected, "large: {is_large}");
+    }
 }
 
 #[test]
@@ -314,8 +402,55 @@ fn a_branch_is_prepared_under_its_own_xid() {
 fn the_text_of_the_executed_set_is_made_only_where_asked_for() {
     let executed = GtidSet::parse(Flavor::MySql, "07070707-0707-0707-0707-070707070707:1-4");
     let mut script = Script::new();
-    script.assembler = Assembler::new(Some(executed.unwrap()), Vec::new());
+    script.assembler = Assembler::new(Some(executed.unwrap()), Hints::default());
     let script = script.gtid(5).step(Input::Begin).rows("a").step(Input::Commit);
     let executed = script.pieces[0].head.executed.as_deref();
     assert_eq!(executed, Some("07070707-0707-0707-0707-070707070707:1-5"));
+}
+
+/// Two transactions in two files that have to be read again, behind one that nothing is published
+/// of: as often as the reading ends, it gets one further.
+#[test]
+fn what_a_reading_has_shown_is_known_until_the_position_stands_behind_it() {
+    for rolls_back in [true, false] {
+        let play = |hints: &mut Hints| {
+            hints.begin(&Arc::from("s"));
+            let mut script = Script::new();
+            script.assembler = Assembler::new(None, std::mem::take(hints));
+            let filtered = |script: Script, gno| {
+                let filtered = Input::PassedRows { ends_statement: true };
+                script.gtid(gno).step(Input::Begin).step(filtered).step(Input::Commit)
+            };
+            let mut ended = None;
+            script = filtered(script, 1);
+            for gno in 2..4 {
+                let begin = if rolls_back { Input::Begin } else { Input::Start(xid("x")) };
+                script = script.gtid(gno).step(begin);
+                script.size = CHUNK_BYTES;
+                script = script.rows("a").rows("b");
+                script.size = 100;
+                let end =
+                    if rolls_back { Input::Rollback { kept: kept(&[]) } } else { Input::Commit };
+                if let Err(Fault::Again(hint)) = script.try_step(end) {
+                    ended = Some(*hint);
+                    break;
+                }
+                script = script.step(Input::NewFile);
+                assert!(script.tracker.rotate(&format!("b.00000{gno}")));
+                script = filtered(script, 9);
+            }
+            *hints = script.assembler.into_hints();
+            ended
+        };
+        let mut hints = Hints::default();
+        for reading in 0..2 {
+            let hint = play(&mut hints).expect("there is one more to be read again");
+            assert!(hints.learn(hint), "reading {reading} was in vain");
+        }
+        assert_eq!(play(&mut hints), None, "all is known");
+        hints.forget_what_was_read();
+        assert!(play(&mut hints).is_some(), "nothing is known of what lies behind the position");
+        hints.begin(&Arc::from("other"));
+        assert!(play(&mut hints).is_some(), "a place says nothing on another server");
+    }
 }

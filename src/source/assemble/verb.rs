@@ -26,12 +26,12 @@ pub(crate) enum Verb {
     Commit,
     /// ROLLBACK of all.
     Rollback,
-    /// SAVEPOINT sets a mark.
-    Savepoint(String),
-    /// ROLLBACK TO takes back what is behind the mark.
-    RollbackTo(String),
-    /// RELEASE SAVEPOINT, XA END, and MariaDB's stand-ins for events that we said not to
-    /// know: nothing to do.
+    /// SAVEPOINT sets a mark, of [`savepoint_name`].
+    Savepoint,
+    /// ROLLBACK TO takes back what is behind the mark of [`savepoint_name`].
+    RollbackTo,
+    /// RELEASE SAVEPOINT, XA END, and nothing but a comment, as MariaDB's stand-ins for events that
+    /// we said not to know are: nothing to do.
     Nothing,
     /// XA START, PREPARE, COMMIT or ROLLBACK of a branch.
     Xa(XaVerb, Xid),
@@ -56,11 +56,11 @@ impl Verb {
         } else if is(first, "ROLLBACK") {
             match words.next() {
                 None => Self::Rollback,
-                Some(word) if is(word, "TO") => Self::RollbackTo(last_name(text)),
+                Some(word) if is(word, "TO") => Self::RollbackTo,
                 Some(_) => Self::Statement,
             }
         } else if is(first, "SAVEPOINT") {
-            Self::Savepoint(last_name(text))
+            Self::Savepoint
         } else if is(first, "RELEASE") && words.next().is_some_and(|word| is(word, "SAVEPOINT")) {
             Self::Nothing
         } else if is(first, "XA") {
@@ -80,7 +80,7 @@ impl Verb {
             };
             let xid: String = words.collect();
             xid.parse().map_or(Self::OtherXa, |xid| Self::Xa(verb, xid))
-        } else if text.is_empty() || text.starts_with("# Dummy event") {
+        } else if text.is_empty() || (text.starts_with('#') && !text.contains('\n')) {
             Self::Nothing
         } else {
             Self::Statement
@@ -88,18 +88,33 @@ impl Verb {
     }
 }
 
-/// The name at the end of `SAVEPOINT a`, `ROLLBACK TO a`, `ROLLBACK TO SAVEPOINT a`,
-/// without its quotes. Savepoint names do not differ by case.
-fn last_name(text: &str) -> String {
-    let name = match text.find(['`', '"']) {
-        Some(quote) => {
-            let quoted = &text[quote..];
-            let inner = quoted.trim_matches(['`', '"']);
-            inner.replace("``", "`")
+/// The name in the text of a SAVEPOINT or ROLLBACK TO, as it came.
+///
+/// The server writes both texts itself, in UTF-8 whatever the client speaks: `SAVEPOINT a`,
+/// `ROLLBACK TO a`. The name is quoted by back quotes, by double quotes under `ANSI_QUOTES`, or
+/// not at all (`sql_quote_show_create=0`); a quote inside is doubled (`append_identifier`,
+/// `sql/sql_show.cc`).
+pub(crate) fn savepoint_name(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim_end_matches('\0').trim_start();
+    let mut rest = text;
+    for word in ["SAVEPOINT", "ROLLBACK", "TO"] {
+        if let Some((_, behind)) = rest
+            .split_at_checked(word.len())
+            .filter(|(first, behind)| first.eq_ignore_ascii_case(word) && behind.starts_with(' '))
+        {
+            rest = behind.trim_start_matches(' ');
         }
-        None => text.split_ascii_whitespace().last().unwrap_or_default().to_owned(),
-    };
-    name.to_lowercase()
+    }
+    let quote = rest.chars().next().filter(|first| ['`', '"'].contains(first));
+    match quote {
+        Some(quote) => {
+            let inner = rest.get(1..).unwrap_or_default();
+            let inner = inner.strip_suffix(quote).unwrap_or(inner);
+            inner.replace(&format!("{quote}{quote}"), &quote.to_string())
+        }
+        None => rest.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -117,10 +132,10 @@ mod tests {
             ("COMMIT", Verb::Commit),
             ("commit", Verb::Commit),
             ("ROLLBACK", Verb::Rollback),
-            ("SAVEPOINT `a b`", Verb::Savepoint("a b".to_owned())),
-            ("SAVEPOINT A", Verb::Savepoint("a".to_owned())),
-            ("ROLLBACK TO `x``y`", Verb::RollbackTo("x`y".to_owned())),
-            ("ROLLBACK TO SAVEPOINT x", Verb::RollbackTo("x".to_owned())),
+            ("SAVEPOINT `a b`", Verb::Savepoint),
+            ("SAVEPOINT A", Verb::Savepoint),
+            ("ROLLBACK TO `x``y`", Verb::RollbackTo),
+            ("ROLLBACK TO x", Verb::RollbackTo),
             ("RELEASE SAVEPOINT x", Verb::Nothing),
             ("XA START X'7831',X'',1", xa(XaVerb::Start)),
             ("XA END X'7831',X'',1", Verb::Nothing),
@@ -130,11 +145,34 @@ mod tests {
             ("XA COMMIT X'7831',X'',1 ONE PHASE", Verb::OtherXa),
             ("XA", Verb::OtherXa),
             ("# Dummy event replacing event type 160 that slave cannot handle.", Verb::Nothing),
+            ("# Dummy event repl", Verb::Nothing),
+            ("# Dummy event of mine\nALTER TABLE t ADD x int", Verb::Statement),
             ("BEGINNING", Verb::Statement),
             ("CREATE TABLE `begin` (a int)", Verb::Statement),
             ("/* c */ ALTER TABLE t ADD x int", Verb::Statement),
         ] {
             assert_eq!(Verb::of(text), verb, "{text}");
+        }
+    }
+
+    /// Texts as MySQL 9.7 and MariaDB 10.11 wrote them.
+    #[test]
+    fn a_savepoint_has_the_name_that_was_quoted() {
+        for (text, name) in [
+            ("SAVEPOINT `a`", "a"),
+            ("SAVEPOINT `A`", "A"),
+            ("SAVEPOINT `a\"`", "a\""),
+            ("SAVEPOINT ```a```", "`a`"),
+            ("ROLLBACK TO `a``b`", "a`b"),
+            ("ROLLBACK TO \"q\"\"q`\"", "q\"q`"),
+            ("SAVEPOINT ` a b `", " a b "),
+            ("SAVEPOINT abc", "abc"),
+            ("ROLLBACK TO abc", "abc"),
+            ("ROLLBACK TO `é`", "é"),
+            ("SAVEPOINT `to`", "to"),
+            ("SAVEPOINT ````", "`"),
+        ] {
+            assert_eq!(savepoint_name(text.as_bytes()), name, "{text}");
         }
     }
 }

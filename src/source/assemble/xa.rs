@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Assembler, Fault, Hint, Piece};
+use super::{Assembler, Fault, Piece};
 use crate::binlog::Tracker;
 use crate::change::{BranchEnd, BranchStep, EventPlace, TransactionHead, Xid};
 
@@ -20,8 +20,7 @@ impl Assembler {
     /// The open transaction is one of a branch, as far as is known.
     pub(super) fn start(&mut self, xid: Arc<Xid>, place: &EventPlace) {
         let Some(open) = &mut self.open else { return };
-        let one_phase = Hint::OnePhase { file: Arc::clone(&place.file), transaction: open.begin };
-        if !self.hints.contains(&one_phase) {
+        if !self.hints.is_in_one_phase(&place.file, open.begin) {
             let TransactionHead { gtid, executed, .. } = &*open.head;
             let (gtid, executed) = (gtid.clone(), executed.clone());
             open.head = Arc::new(TransactionHead { gtid, executed, branch: Some(xid) });
@@ -39,22 +38,18 @@ impl Assembler {
             let (file, offset) = (Arc::clone(&place.file), place.offset);
             return Err(Fault::OtherBranch { file, offset, xid });
         }
+        self.is_valid(place)?;
         let step = BranchStep { xid, end: BranchEnd::Prepared, place: place.clone() };
         Ok(self.commit_at(place.time, behind.offset(), behind, Some(step)))
     }
 
     /// If the open transaction is one of a branch, it is not held after all.
-    pub(super) fn commit_in_one_phase(&mut self, place: &EventPlace) -> Result<(), Fault> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let TransactionHead { gtid, executed, branch: Some(_) } = &*open.head else {
-            return Ok(());
-        };
-        if open.sent.is_some() {
-            let (file, transaction) = (Arc::clone(&place.file), open.begin);
-            return Err(Fault::Again(Box::new(Hint::OnePhase { file, transaction })));
-        }
+    pub(super) fn commit_in_one_phase(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let TransactionHead { gtid, executed, branch: Some(_) } = &*open.head else { return };
+        open.in_one_phase = true;
+        open.is_void |= open.sent.is_some();
         let (gtid, executed) = (gtid.clone(), executed.clone());
         open.head = Arc::new(TransactionHead { gtid, executed, branch: None });
-        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::tables::Entry;
-use super::{Event, Outlet, Reader, RowsQuery, Stop, Wait, session};
+use super::{Current, Event, Outlet, Reader, RowsQuery, Stop, Wait, session};
 use crate::binlog::{
     self, AlterPhase, EventHeader, EventType, Fragment, GtidEvent, HEADER_LENGTH, Heartbeat,
     Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
@@ -106,9 +106,10 @@ impl Reader<'_> {
             EventType::PartialRowData => self.fragment(event, outlet)?,
             EventType::RowsQuery => {
                 if self.settings.statements.rows_query {
-                    let text = rows_query(body).map_err(|e| self.odd("ROWS_QUERY", e))?;
+                    let client = self.current.client;
+                    let text = rows_query(body, client).map_err(|e| self.odd("ROWS_QUERY", e))?;
                     let (sql, place) = (text.into_owned(), place.clone());
-                    self.rows_query = Some(RowsQuery { sql, place, table: None });
+                    self.current.rows_query = Some(RowsQuery { sql, place, table: None });
                 }
             }
             // MariaDB's comes with every statement by default, and Canal publishes none.
@@ -158,7 +159,7 @@ impl Reader<'_> {
             return Err(Stop::Asked);
         }
         self.tables.clear();
-        self.rows_query = None;
+        self.current = Current::default();
         if let Some(tracer) = &mut self.tracer {
             tracer.new_file();
         }
@@ -185,13 +186,13 @@ impl Reader<'_> {
     fn gtid(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
         let header = &event.header;
         let gtid = GtidEvent::parse(header, event.body).map_err(|e| self.odd("GTID", e))?;
+        self.current = Current { alter: gtid.flags.alter, ..Current::default() };
         if gtid.flags.prepared_xa
             && let Some(xid) = gtid.xid
         {
             let input = Input::GtidOfBranch { gtid: gtid.gtid, xid: Arc::new(xid) };
             return self.step(input, event, outlet);
         }
-        self.alter = gtid.flags.alter;
         let form = match header.event_type {
             EventType::MariaDbGtid if gtid.flags.standalone => GtidForm::Standalone,
             EventType::MariaDbGtid => GtidForm::Opens,
@@ -204,15 +205,16 @@ impl Reader<'_> {
     fn query(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<Option<Wait>, Stop> {
         let query = self.parse_query(event)?;
         let input = match Verb::of(&query.text) {
-            Verb::Begin => Input::Begin,
+            Verb::Begin => {
+                self.current.client = query.status.client;
+                Input::Begin
+            }
             Verb::Commit => Input::Commit,
-            Verb::Savepoint(name) => Input::Savepoint(name),
+            Verb::Savepoint => Input::Savepoint(self.savepoint_name(event)?),
             Verb::Nothing => return Ok(None),
-            Verb::Rollback
-            | Verb::RollbackTo(_)
-            | Verb::Xa(..)
-            | Verb::OtherXa
-            | Verb::Statement => return Ok(Some(Wait::Query)),
+            Verb::Rollback | Verb::RollbackTo | Verb::Xa(..) | Verb::OtherXa | Verb::Statement => {
+                return Ok(Some(Wait::Query));
+            }
         };
         self.step(input, event, outlet)?;
         Ok(None)
@@ -234,13 +236,19 @@ impl Reader<'_> {
             );
         }
         let input = match Verb::of(&query.text) {
-            Verb::Begin | Verb::Commit | Verb::Savepoint(_) | Verb::Nothing => {
+            Verb::Begin | Verb::Commit | Verb::Savepoint | Verb::Nothing => {
                 // Those wait for nothing.
                 return self.query(event, outlet).map(drop);
             }
             Verb::Rollback => Input::Rollback { kept: self.kept().await? },
-            Verb::RollbackTo(name) => Input::RollbackTo { name, kept: self.kept().await? },
+            Verb::RollbackTo => {
+                let mark = self.savepoint(&self.savepoint_name(event)?).await?;
+                Input::RollbackTo { mark, kept: self.kept().await? }
+            }
             Verb::Xa(verb, xid) => {
+                if verb == XaVerb::Start {
+                    self.current.client = query.status.client;
+                }
                 if verb == XaVerb::Commit {
                     self.find_unless_held(&xid, place, outlet).await?;
                 }
@@ -252,11 +260,10 @@ impl Reader<'_> {
             }
             // It did not take effect yet, or never does.
             Verb::Statement
-                if matches!(self.alter, Some(AlterPhase::Start | AlterPhase::Rollback)) =>
+                if matches!(self.current.alter, Some(AlterPhase::Start | AlterPhase::Rollback)) =>
             {
                 Input::Statement(Vec::new())
             }
-            Verb::Statement if self.quest.is_some() => Input::Statement(Vec::new()),
             Verb::Statement => Input::Statement(self.statement(header, &query, place).await?),
         };
         self.step(input, event, outlet)
@@ -271,7 +278,11 @@ impl Reader<'_> {
     ) -> Result<Vec<StatementChange>, Stop> {
         let statement = read_statement(query, place);
         let mut reading = self.schema.reading(&statement);
-        self.take_out_temporary(header, query, &mut reading).await?;
+        if self.quest.is_none() {
+            self.take_out_temporary(header, query, &mut reading).await?;
+        } else if !self.keep_of_quest(header, query, &mut reading) {
+            return Ok(Vec::new());
+        }
         let Applied { message, tables, new_epoch: _, is_unknown } =
             self.schema.apply_reading(&statement, reading);
         if is_unknown {
@@ -415,7 +426,7 @@ impl Reader<'_> {
         let (body, place) = (event.body, event.place);
         let (id, schema, table) =
             TableMap::peek(&self.format, body).map_err(|e| self.odd(TABLE_MAP, e))?;
-        if let Some(query) = &mut self.rows_query
+        if let Some(query) = &mut self.current.rows_query
             && query.table.is_none()
         {
             query.table = Some(TableName::new(schema, table));
@@ -478,18 +489,18 @@ impl Reader<'_> {
         let event = RowsEvent::parse(&self.format, header.event_type, body)
             .map_err(|e| self.odd("a rows event", e))?;
         let ends_statement = event.ends_statement();
-        let asked = self.rows_query.take();
+        let asked = self.current.rows_query.take();
         let table = match self.tables.get(event.table) {
             Some(Entry::Table(table) | Entry::Parked(table)) => Arc::clone(table),
             passed @ Some(Entry::Dropped | Entry::Unknown) => {
                 if matches!(passed, Some(Entry::Unknown)) {
                     self.progress.dropped_rows();
                 }
-                self.rows_query = asked.filter(|_| !ends_statement);
+                self.current.rows_query = asked.filter(|_| !ends_statement);
                 return self.step(Input::PassedRows { ends_statement }, last, outlet);
             }
             None if event.is_dummy() => {
-                self.rows_query = asked.filter(|_| !ends_statement);
+                self.current.rows_query = asked.filter(|_| !ends_statement);
                 return self.step(Input::PassedRows { ends_statement }, last, outlet);
             }
             None => {
@@ -523,7 +534,8 @@ impl Reader<'_> {
                 place: asked,
                 parked: parked.is_some().then(|| table.name.clone()),
             };
-            self.step_of(Input::Statement(vec![statement]), place, 0, outlet)?;
+            let of = table.name.clone();
+            self.step_of(Input::RowsQuery(Box::new(statement), of), place, 0, outlet)?;
         }
         let change = RowsChange {
             kind: event.kind,

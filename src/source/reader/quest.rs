@@ -11,11 +11,12 @@
 use std::sync::Arc;
 
 use super::{Ended, Outlet, Piece, Reader, Stop};
-use crate::binlog::{FIRST_EVENT, Tracker};
-use crate::change::{Chunk, ChunkEnd, Commit, EventPlace, Xid};
+use crate::binlog::{EventHeader, FIRST_EVENT, Query, Tracker};
+use crate::change::{Chunk, ChunkEnd, Commit, EventPlace, StatementKind, Xid};
 use crate::mysql::replica::{DumpFrom, Replica, ReplicaSettings};
 use crate::mysql::{self, Session};
-use crate::source::assemble::{Assembler, End, Hint};
+use crate::schema::{Reading, SessionOf};
+use crate::source::assemble::{Assembler, End, Hint, Hints};
 use crate::source::held::Held;
 use crate::source::progress::Progress;
 use crate::source::search::{Found, Search, is_not_sent};
@@ -81,7 +82,7 @@ impl Reader<'_> {
         found: &Found,
         outlet: Outlet<'_>,
     ) -> Result<bool, Stop> {
-        let mut hints = Vec::new();
+        let mut hints = Hints::default();
         loop {
             let quest = self.quest(xid, found.begin);
             let reason = match self.read_behind(quest, found, hints.clone(), outlet).await? {
@@ -89,8 +90,8 @@ impl Reader<'_> {
                 // What was handed over is void: whoever takes it ends too.
                 _ if outlet.stop.is_cancelled() => return Err(Stop::Asked),
                 Read::Again(again) => {
-                    hints.push(*again);
-                    None
+                    let is_news = hints.learn(*again);
+                    (!is_news).then(|| "its reading ends at the same place once more".to_owned())
                 }
                 Read::Nothing(reason) => Some(reason),
             };
@@ -132,7 +133,7 @@ impl Reader<'_> {
         &mut self,
         quest: Quest,
         found: &Found,
-        hints: Vec<Hint>,
+        hints: Hints,
         outlet: Outlet<'_>,
     ) -> Result<Read, Error> {
         // What the command has no room for is passed over.
@@ -201,5 +202,35 @@ impl Reader<'_> {
             quest.is_done = true;
         }
         Err(Stop::Asked)
+    }
+
+    /// Of a statement that is read behind only changes of rows count, and nothing that it does to
+    /// the schema; false if it is none.
+    pub(super) fn keep_of_quest(
+        &mut self,
+        header: &EventHeader,
+        query: &Query<'_>,
+        reading: &mut Reading,
+    ) -> bool {
+        let kind = reading.message.as_ref().map(|message| message.kind);
+        let changes_rows = match kind {
+            Some(StatementKind::Insert | StatementKind::Update | StatementKind::Delete) => true,
+            Some(
+                StatementKind::Query
+                | StatementKind::Create
+                | StatementKind::Alter
+                | StatementKind::Erase
+                | StatementKind::Rename
+                | StatementKind::Truncate
+                | StatementKind::CreateIndex
+                | StatementKind::DropIndex,
+            )
+            | None => false,
+        };
+        if changes_rows && header.has(EventHeader::THREAD_SPECIFIC) {
+            let session = SessionOf { server: header.server_id, thread: query.thread_id };
+            self.schema.take_out_temporary(session, true, reading);
+        }
+        changes_rows && reading.message.is_some()
     }
 }

@@ -195,7 +195,7 @@ impl Transactions {
                 self.open(header).add(b's', &[query.text.as_bytes()]);
                 Ok(self.end(header, "xa"))
             }
-            Verb::Savepoint(_) | Verb::RollbackTo(_) | Verb::OtherXa | Verb::Statement => {
+            Verb::Savepoint | Verb::RollbackTo | Verb::OtherXa | Verb::Statement => {
                 let open = self.open(header);
                 let time = header.timestamp.to_le_bytes();
                 let error = query.error_code.to_le_bytes();

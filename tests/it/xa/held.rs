@@ -151,3 +151,35 @@ async fn a_message_says_the_gtid_of_its_own_transaction_where_that_is_asked_for(
         sluice.stop();
     }
 }
+
+/// A branch that is committed in one phase, so large that it goes out while it comes, has to be read
+/// again: also where what lies before it is published not at all, and in another file.
+#[tokio::test]
+async fn a_large_branch_in_one_phase_is_published_behind_a_filtered_transaction() {
+    let Some(server) = servers::private_mysql(&[]) else { return };
+    let mut admin = server.database("xa").await;
+    run(
+        &mut admin,
+        "CREATE TABLE t (id INT PRIMARY KEY, v LONGTEXT); CREATE TABLE hidden (id INT)",
+    )
+    .await;
+    let mut sluice = Sluice::with_instance("xa", &server, &FILTER);
+    sluice.start();
+    run(&mut admin, "INSERT INTO t VALUES (1, '')").await;
+    topics::read_at_least(&sluice.bootstrap(), "xa.t", 1);
+    sluice.stop();
+    for turn in 1..3 {
+        run(&mut admin, "INSERT INTO hidden VALUES (1); FLUSH BINARY LOGS; XA START 'x'").await;
+        for row in 0..2 {
+            let insert = format!("INSERT INTO t VALUES ({turn}{row}, REPEAT('x', 3000000))");
+            run(&mut admin, &insert).await;
+        }
+        run(&mut admin, "XA END 'x'; XA COMMIT 'x' ONE PHASE").await;
+    }
+    run(&mut admin, "INSERT INTO t VALUES (99, '')").await;
+    sluice.start();
+    let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", 6);
+    let ids: Vec<usize> = records.iter().map(id).collect();
+    assert_eq!(ids, [1, 10, 11, 20, 21, 99]);
+    sluice.stop();
+}

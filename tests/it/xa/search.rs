@@ -179,3 +179,30 @@ async fn a_flipped_bit_hides_no_branch_that_is_looked_for() {
     }
     sluice.stop();
 }
+
+/// MariaDB writes statements into branches, where the format is not ROW.
+#[tokio::test]
+async fn the_statements_of_a_branch_are_published_wherever_it_was_prepared() {
+    let Some(server) = servers::private_newest_mariadb(&["--binlog-format=MIXED"]) else { return };
+    let mut admin = server.database("xa").await;
+    run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY); CREATE TABLE o (v INT)").await;
+    run(&mut admin, "INSERT INTO o VALUES (1), (1)").await;
+    prepare(&server, "'before'", &[1, 2]).await;
+    let topic = [("canal.mq.topic", "xa.t")];
+    let mut sluice = Sluice::with_instance("xa", &server, &[&FILTER[..], &topic].concat());
+    sluice.start();
+    end(&server, "XA COMMIT 'before'").await;
+    prepare(&server, "'live'", &[3]).await;
+    end(&server, "XA COMMIT 'live'").await;
+    // What an ALTER TABLE in two phases leaves behind is over with its own statement.
+    run(&mut admin, "SET SESSION binlog_alter_two_phase = 1").await;
+    try_run(&mut admin, "ALTER TABLE o ADD UNIQUE (v), ALGORITHM = COPY").await.unwrap_err();
+    prepare(&server, "'behind'", &[4]).await;
+    end(&server, "XA COMMIT 'behind'").await;
+    let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", 4);
+    let texts: Vec<String> =
+        records.iter().map(|record| record.json()["sql"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<Option<&str>> = texts.iter().map(|text| text.split(['(', ')']).nth(3)).collect();
+    assert_eq!(ids, [Some("1"), Some("2"), Some("3"), Some("4")], "{texts:?}");
+    sluice.stop();
+}

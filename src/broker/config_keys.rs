@@ -8,8 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use kafka_protocol::ResponseError;
-
 /// `ConfigDef.Type` as the wire numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -47,7 +45,10 @@ type Key = (&'static str, Kind, &'static str, Option<&'static str>);
 
 const TOPIC_KEYS: &[Key] = &[
     ("cleanup.policy", Kind::List, "delete", Some("log.cleanup.policy")),
+    ("compression.gzip.level", Kind::Int, "-1", Some("compression.gzip.level")),
+    ("compression.lz4.level", Kind::Int, "9", Some("compression.lz4.level")),
     ("compression.type", Kind::String, "producer", Some("compression.type")),
+    ("compression.zstd.level", Kind::Int, "3", Some("compression.zstd.level")),
     ("delete.retention.ms", Kind::Long, "86400000", Some("log.cleaner.delete.retention.ms")),
     ("file.delete.delay.ms", Kind::Long, "60000", Some("log.segment.delete.delay.ms")),
     ("flush.messages", Kind::Long, "9223372036854775807", Some("log.flush.interval.messages")),
@@ -65,16 +66,9 @@ const TOPIC_KEYS: &[Key] = &[
     ),
     ("max.message.bytes", Kind::Int, "1048588", Some("message.max.bytes")),
     (
-        "message.downconversion.enable",
-        Kind::Boolean,
-        "true",
-        Some("log.message.downconversion.enable"),
-    ),
-    ("message.format.version", Kind::String, "3.0-IV1", Some("log.message.format.version")),
-    (
         "message.timestamp.after.max.ms",
         Kind::Long,
-        "9223372036854775807",
+        "3600000",
         Some("log.message.timestamp.after.max.ms"),
     ),
     (
@@ -83,17 +77,13 @@ const TOPIC_KEYS: &[Key] = &[
         "9223372036854775807",
         Some("log.message.timestamp.before.max.ms"),
     ),
-    (
-        "message.timestamp.difference.max.ms",
-        Kind::Long,
-        "9223372036854775807",
-        Some("log.message.timestamp.difference.max.ms"),
-    ),
     ("message.timestamp.type", Kind::String, "CreateTime", Some("log.message.timestamp.type")),
     ("min.cleanable.dirty.ratio", Kind::Double, "0.5", Some("log.cleaner.min.cleanable.ratio")),
     ("min.compaction.lag.ms", Kind::Long, "0", Some("log.cleaner.min.compaction.lag.ms")),
     ("min.insync.replicas", Kind::Int, "1", Some("min.insync.replicas")),
     ("preallocate", Kind::Boolean, "false", Some("log.preallocate")),
+    ("remote.log.copy.disable", Kind::Boolean, "false", None),
+    ("remote.log.delete.on.disable", Kind::Boolean, "false", None),
     ("remote.storage.enable", Kind::Boolean, "false", None),
     ("retention.bytes", Kind::Long, "-1", Some("log.retention.bytes")),
     ("retention.ms", Kind::Long, "604800000", Some("log.retention.ms")),
@@ -185,15 +175,6 @@ fn of_broker_or_default(broker: Option<&String>, default: &str) -> (String, Sour
     match broker {
         Some(value) if value != default => (value.clone(), Source::Broker),
         Some(_) | None => (default.to_owned(), Source::Default),
-    }
-}
-
-/// Whether topics have a setting of this name.
-pub(crate) fn known_topic_key(key: &str) -> Result<(), (ResponseError, String)> {
-    if TOPIC_KEYS.iter().any(|(known, ..)| *known == key) {
-        Ok(())
-    } else {
-        Err((ResponseError::InvalidConfig, format!("topics have no setting {key}")))
     }
 }
 

@@ -192,6 +192,30 @@ impl Head {
         Self { attributes: self.attributes & !COMPRESSION_MASK, length, ..*self }
     }
 
+    /// The head of the same records under another compression, with offsets from 0. Length and
+    /// CRC are no longer those of the batch.
+    pub(super) fn with_compression(&self, compression: Compression) -> Self {
+        let code = match compression {
+            Compression::None => 0,
+            Compression::Gzip => 1,
+            Compression::Snappy => 2,
+            Compression::Lz4 => 3,
+            Compression::Zstd => 4,
+            Compression::Unknown(code) => code,
+        };
+        Self { attributes: self.attributes & (TRANSACTIONAL | CONTROL) | code, ..*self }
+    }
+
+    /// Says the largest time of a record, and whether it is that of the append and so every
+    /// record's. The attributes that nobody has given a meaning yet are cleared, as Kafka does.
+    pub(super) fn set_times(&mut self, max: i64, append_time: bool) {
+        self.attributes &= COMPRESSION_MASK | TRANSACTIONAL | CONTROL | DELETE_HORIZON;
+        if append_time {
+            self.attributes |= LOG_APPEND_TIME;
+        }
+        self.max_timestamp = max;
+    }
+
     /// Whether every record has the timestamp of the append, which is `max_timestamp`.
     pub fn has_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0

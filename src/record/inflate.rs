@@ -30,6 +30,7 @@ impl<'a> BatchView<'a> {
             Compression::None => return Ok(Cow::Borrowed(self.as_bytes())),
             Compression::Gzip => read_all(flate2::read::MultiGzDecoder::new(packed)),
             Compression::Snappy => snappy(packed),
+            Compression::Lz4 if !lz4_is_whole(packed) => Err(cut()),
             Compression::Lz4 => read_all(lz4_flex::frame::FrameDecoder::new(packed)),
             Compression::Zstd => zstd::stream::read::Decoder::new(packed).and_then(read_all),
             Compression::Unknown(_) => return Err(Error::Compressed(compression)),
@@ -54,6 +55,27 @@ fn read_all(stream: impl Read) -> io::Result<Vec<u8>> {
     let most = u64::try_from(MOST_INFLATED).unwrap_or(u64::MAX);
     stream.take(most.saturating_add(1)).read_to_end(&mut out)?;
     if out.len() > MOST_INFLATED { Err(too_much()) } else { Ok(out) }
+}
+
+/// Whether an LZ4 frame comes to its end mark: the decoder takes one that was cut for whole, and
+/// other clients do not (`lz4_Frame_format.md`: magic, FLG, BD, size and dictionary if there,
+/// checksum; blocks behind their sizes, each with a checksum if so said; a size of 0).
+fn lz4_is_whole(packed: &[u8]) -> bool {
+    const UNCOMPRESSED: u32 = 1 << 31;
+    let Some([_, _, _, _, flags, _]) = packed.first_chunk() else { return false };
+    let has = |bit: u8| flags & (1 << bit) != 0;
+    let head = 7 + if has(3) { 8 } else { 0 } + if has(0) { 4 } else { 0 };
+    let (block_sum, content_sum) = (if has(4) { 4 } else { 0 }, if has(2) { 4 } else { 0 });
+    let mut rest = packed.get(head..).unwrap_or_default();
+    while let Some((size, behind)) = rest.split_first_chunk() {
+        let size = u32::from_le_bytes(*size) & !UNCOMPRESSED;
+        if size == 0 {
+            return behind.len() >= content_sum;
+        }
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        rest = behind.get(size.saturating_add(block_sum)..).unwrap_or_default();
+    }
+    false
 }
 
 fn snappy(packed: &[u8]) -> io::Result<Vec<u8>> {

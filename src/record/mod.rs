@@ -25,6 +25,7 @@
 //! delta, offset delta, key length (-1: null), key, value length (-1: null), value, header
 //! count, and each header: key length, key, value length (-1: null), value.
 
+mod arrival;
 mod batch;
 mod builder;
 mod head;
@@ -33,14 +34,15 @@ mod rewrite;
 mod varint;
 mod view;
 
+pub use arrival::{Arrived, Rules, Unfit};
 pub use batch::Batch;
 pub use builder::{BatchBuilder, Mark, OpenRecord, headers_length, value_room};
 pub use head::{
     CRC_START, Compression, HEAD_LENGTH, Head, empty_batch, set_base_offset, set_leader_epoch,
 };
-pub use rewrite::Rewritten;
 #[cfg(test)]
 pub(crate) use rewrite::compressed;
+pub use rewrite::{Levels, Rewritten};
 pub use view::{BatchView, Batches, Headers, RecordView, Records, batches};
 
 /// Why bytes are no record batch.

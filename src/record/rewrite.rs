@@ -20,6 +20,22 @@ const XERIAL_HEADER: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 /// As much as Java's clients put into one block of Snappy.
 const SNAPPY_BLOCK: usize = 32 << 10;
 
+/// How hard to compress; -1 is as hard as the codec does of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Levels {
+    /// Of gzip, from 1 to 9.
+    pub gzip: i32,
+    /// Of Zstandard, up to 22.
+    pub zstd: i32,
+}
+
+impl Default for Levels {
+    /// Kafka's.
+    fn default() -> Self {
+        Self { gzip: -1, zstd: 3 }
+    }
+}
+
 /// What is left of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rewritten {
@@ -73,7 +89,7 @@ impl BatchView<'_> {
                 records.extend_from_slice(record.raw());
             }
         }
-        let packed = pack(head.compression(), records)?;
+        let packed = pack(head.compression(), records, Levels::default())?;
         Ok(Rewritten::Part(sealed(head, &packed)))
     }
 }
@@ -94,7 +110,7 @@ fn put_with_delta(out: &mut Vec<u8>, record: &RecordView<'_>, delta: i64) -> boo
 }
 
 /// A head with its length and checksum, and the records.
-fn sealed(mut head: Head, records: &[u8]) -> Vec<u8> {
+pub(super) fn sealed(mut head: Head, records: &[u8]) -> Vec<u8> {
     head.set_records_length(records.len());
     let draft = head.to_bytes();
     head.crc = crc32c::crc32c(draft.get(CRC_START..).unwrap_or_default());
@@ -106,20 +122,26 @@ fn sealed(mut head: Head, records: &[u8]) -> Vec<u8> {
 }
 
 /// Records as they stand behind a head of this compression.
-pub(super) fn pack(compression: Compression, records: Vec<u8>) -> Result<Vec<u8>, Error> {
+pub(super) fn pack(
+    compression: Compression,
+    records: Vec<u8>,
+    levels: Levels,
+) -> Result<Vec<u8>, Error> {
     let packed = match compression {
         Compression::None => return Ok(records),
-        Compression::Gzip => gzip(&records),
+        Compression::Gzip => gzip(&records, levels.gzip),
         Compression::Snappy => snappy(&records),
         Compression::Lz4 => lz4(&records),
-        Compression::Zstd => zstd::stream::encode_all(records.as_slice(), 0),
+        Compression::Zstd => zstd::stream::encode_all(records.as_slice(), levels.zstd),
         Compression::Unknown(_) => return Err(Error::Compressed(compression)),
     };
     packed.map_err(|error| Error::Inflate { compression, reason: error.to_string() })
 }
 
-fn gzip(records: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+fn gzip(records: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    let level = u32::try_from(level)
+        .map_or_else(|_| flate2::Compression::default(), flate2::Compression::new);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     encoder.write_all(records)?;
     encoder.finish()
 }
@@ -146,14 +168,7 @@ fn snappy(records: &[u8]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 pub(crate) fn compressed(batch: &[u8], compression: Compression) -> bytes::Bytes {
     let mut head = Head::parse(batch).unwrap();
-    head.attributes |= match compression {
-        Compression::None => 0,
-        Compression::Gzip => 1,
-        Compression::Snappy => 2,
-        Compression::Lz4 => 3,
-        Compression::Zstd => 4,
-        Compression::Unknown(other) => other,
-    };
+    head.attributes |= head.with_compression(compression).attributes;
     let records = batch.get(HEAD_LENGTH..).unwrap().to_vec();
-    bytes::Bytes::from(sealed(head, &pack(compression, records).unwrap()))
+    bytes::Bytes::from(sealed(head, &pack(compression, records, Levels::default()).unwrap()))
 }

@@ -4,6 +4,8 @@
 
 /// Bytes of the longest 64-bit varint.
 const LONGEST: usize = 10;
+/// Of the longest of 32 bits.
+const LONGEST_SHORT: usize = 5;
 
 fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
@@ -38,6 +40,14 @@ pub(super) fn put_over(out: &mut [u8], value: i64) {
             return;
         }
     }
+}
+
+/// Takes a varint of 32 bits: a length, a count, an offset. `None` when it is cut, longer than
+/// five bytes, or a larger number.
+pub(super) fn take_short(bytes: &mut &[u8]) -> Option<i64> {
+    let before = bytes.len();
+    let value = take(bytes)?;
+    (before - bytes.len() <= LONGEST_SHORT && i32::try_from(value).is_ok()).then_some(value)
 }
 
 /// Takes a varint off the front of `bytes`. `None` when it is cut or longer than 64 bits.

@@ -133,6 +133,13 @@ pub struct Records<'a> {
     failed: bool,
 }
 
+impl Records<'_> {
+    /// Whether no bytes are left behind those that were read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
 impl<'a> Iterator for Records<'a> {
     type Item = Result<RecordView<'a>, Error>;
 
@@ -187,7 +194,7 @@ impl<'a> Iterator for Headers<'a> {
 
 fn take_record<'a>(head: &Head, rest: &mut &'a [u8]) -> Result<RecordView<'a>, &'static str> {
     let whole = *rest;
-    let length = varint::take(rest).ok_or("its length is cut")?;
+    let length = varint::take_short(rest).ok_or("its length is cut or too large")?;
     let length = usize::try_from(length).map_err(|_| "its length is negative")?;
     let (mut body, behind) = rest.split_at_checked(length).ok_or("it is longer than the batch")?;
     let raw = whole.get(..whole.len() - behind.len()).unwrap_or_default();
@@ -195,7 +202,7 @@ fn take_record<'a>(head: &Head, rest: &mut &'a [u8]) -> Result<RecordView<'a>, &
     let (_attributes, after) = body.split_first().ok_or("its attributes are missing")?;
     body = after;
     let timestamp_delta = varint::take(&mut body).ok_or("its timestamp is cut")?;
-    let offset_delta = varint::take(&mut body).ok_or("its offset is cut")?;
+    let offset_delta = varint::take_short(&mut body).ok_or("its offset is cut or too large")?;
     let key = take_nullable(&mut body).map_err(|()| "its key is cut")?;
     let value = take_nullable(&mut body).map_err(|()| "its value is cut")?;
     let headers = take_headers(body)?;
@@ -210,7 +217,7 @@ fn take_record<'a>(head: &Head, rest: &mut &'a [u8]) -> Result<RecordView<'a>, &
 
 /// Walks all headers once, so that reading them later cannot fail.
 fn take_headers(mut body: &[u8]) -> Result<Headers<'_>, &'static str> {
-    let count = varint::take(&mut body).ok_or("its header count is cut")?;
+    let count = varint::take_short(&mut body).ok_or("its header count is cut or too large")?;
     let count = usize::try_from(count).map_err(|_| "its header count is negative")?;
     let headers = Headers { count, rest: body };
     for _ in 0..count {
@@ -227,7 +234,7 @@ fn take_header<'a>(rest: &mut &'a [u8]) -> Result<(&'a [u8], Option<&'a [u8]>), 
 
 /// A length and as many bytes; -1 is null.
 fn take_nullable<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, ()> {
-    let length = varint::take(rest).ok_or(())?;
+    let length = varint::take_short(rest).ok_or(())?;
     if length == -1 {
         return Ok(None);
     }

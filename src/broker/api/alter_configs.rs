@@ -12,7 +12,7 @@ use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceRespon
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
 use super::describe_configs;
-use crate::broker::{Broker, access, config_keys};
+use crate::broker::{Broker, access};
 
 /// A change of settings by key; `None` puts back the default.
 pub(super) type Changes = Vec<(String, Option<String>)>;
@@ -77,9 +77,7 @@ pub(super) async fn apply(
     validate: bool,
 ) -> Result<(), Refusal> {
     access::may_alter(topic)?;
-    for (key, _) in &changes {
-        config_keys::known_topic_key(key)?;
-    }
+    // What nobody knows may be put back to its default, as in Kafka.
     if validate {
         let judged = broker.log.judge_settings(topic, &changes);
         return judged.map_err(|error| access::of_topic(&error));

@@ -72,11 +72,13 @@ enum Made {
 async fn one(broker: &Broker, topic: &CreatableTopic, validate: bool) -> Result<Made, Refusal> {
     access::may_alter(&topic.name)?;
     let partitions = partitions(broker, topic)?;
-    let config = topic
-        .configs
-        .iter()
-        .filter_map(|config| Some((config.name.to_string(), config.value.as_deref()?.to_owned())));
-    let config: BTreeMap<String, String> = config.collect();
+    let config = topic.configs.iter().map(|config| match config.value.as_deref() {
+        Some(value) => Ok((config.name.to_string(), value.to_owned())),
+        None => {
+            Err((ResponseError::InvalidConfig, format!("{} has no value", config.name.as_str())))
+        }
+    });
+    let config: BTreeMap<String, String> = config.collect::<Result<_, Refusal>>()?;
     let new = NewTopic { name: topic.name.to_string(), partitions, config, owner: None };
     if !validate {
         let made = broker.log.create_topic(new).await;

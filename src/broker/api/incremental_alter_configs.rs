@@ -49,6 +49,13 @@ async fn one(
     let topic = topic_of(resource.resource_type, &resource.resource_name)?;
     let mut changes = Changes::new();
     for config in &resource.configs {
+        let name = config.name.as_str();
+        if changes.iter().any(|(key, _)| key == name) {
+            return Err((ResponseError::InvalidRequest, format!("{name} is named twice")));
+        }
+        if config.value.is_none() && config.config_operation != DELETE {
+            return Err((ResponseError::InvalidRequest, format!("{name} has no value")));
+        }
         changes.push((config.name.to_string(), value(broker, topic, config)?));
     }
     apply(broker, topic, changes, validate).await
@@ -78,10 +85,13 @@ fn value(
         .filter(|shown| shown.kind == Kind::List)
         .ok_or_else(|| (ResponseError::InvalidConfig, format!("{} is not a list", config.name)))?;
     let told = told.unwrap_or_default();
-    let mut items: Vec<&str> = split(&now.value).collect();
-    for item in split(&told) {
-        items.retain(|present| *present != item);
-        if add {
+    let mut items: Vec<&str> = split(&now.value).filter(|item| !item.is_empty()).collect();
+    // As Java splits: commas at the end are nothing, and nothing between two is an item.
+    let listed = told.trim_end_matches(',');
+    for item in split(listed).filter(|_| told.is_empty() || !listed.is_empty()) {
+        if !add {
+            items.retain(|present| *present != item);
+        } else if !items.contains(&item) {
             items.push(item);
         }
     }
@@ -89,5 +99,5 @@ fn value(
 }
 
 fn split(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(str::trim).filter(|item| !item.is_empty())
+    list.split(',').map(str::trim)
 }

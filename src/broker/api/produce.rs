@@ -1,10 +1,12 @@
 //! Produce (key 0): appends one batch to each partition named.
 //!
 //! Behaviour: each partition's records must be exactly one batch of version 2; it is checked
-//! (magic, lengths, CRC-32C, one offset a record; keys on compacted topics) and goes to the
-//! log as it came. The answer comes when all are durable, whatever acks asks for; with
-//! acks=0 there is none, and an error closes the connection instead. Idempotent producers
-//! are checked by the log. Transactional ones are refused: transactions are not served yet.
+//! (magic, lengths, CRC-32C), its records are looked into as its topic's settings ask
+//! (`record::Rules`), and it goes to the log as it came, or written anew where a setting or
+//! its own largest time asks for it. The answer comes when all are durable, whatever acks asks
+//! for; with acks=0 there is none, and an error closes the connection instead. Idempotent
+//! producers are checked by the log. Transactional ones are refused: transactions are not
+//! served yet. What Kafka answers, and where we differ: `tests/it/kafka_answers/batches.rs`.
 //!
 //! Versions: advertised from 0, served from 3 (see `versions::PRODUCE_FLOOR`); 5 log start
 //! offset; 7 zstd allowed; 8 record errors and messages; 9 flexible; 10, 11 as 9 here.
@@ -17,12 +19,12 @@ use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::call::{Call, Refused};
 use crate::broker::{Broker, access};
+use crate::clock::now_millis;
 use crate::log::{AppendError, Appended, Produce};
-use crate::record::{self, BatchView, Compression};
+use crate::record::{self, Arrived, BatchView, Compression, Unfit};
 
 /// The first version whose clients know zstd.
 const ZSTD_SINCE: i16 = 7;
@@ -112,13 +114,21 @@ fn judge(
     let batch = data.records.clone().unwrap_or_default();
     let view = BatchView::parse(&batch).map_err(|error| malformed(&error))?;
     let head = view.head();
-    if head.is_control() {
-        let message = "clients may not write control batches";
+    if head.base_offset != 0 {
+        let message = format!("the base offset is {}, and has to be 0", head.base_offset);
         return Err(Fault::new(ResponseError::InvalidRecord, message));
     }
     if head.is_transactional() {
         let message = "transactions are not served yet: produce without transactional.id";
-        return Err(Fault::new(ResponseError::InvalidTxnState, message));
+        return Err(Fault::new(ResponseError::TransactionalIdAuthorizationFailed, message));
+    }
+    if head.is_control() {
+        let message = "clients may not write control batches";
+        return Err(Fault::new(ResponseError::InvalidRecord, message));
+    }
+    if head.producer_id >= 0 && (head.base_sequence < 0 || head.producer_epoch < 0) {
+        let message = "a batch of a producer needs its epoch and a sequence number";
+        return Err(Fault::new(ResponseError::InvalidRecord, message));
     }
     if head.compression() == Compression::Zstd && call.version < ZSTD_SINCE {
         let message = "zstd needs version 7 of Produce";
@@ -129,22 +139,33 @@ fn judge(
         return Err(Fault::new(ResponseError::UnsupportedCompressionType, message));
     }
     let max = topic.config().max_message_bytes;
-    if batch.len() > max {
-        let error = AppendError::TooLarge { size: batch.len(), max };
-        return Err(Fault::new(ResponseError::MessageTooLarge, error.to_string()));
-    }
-    if topic.config().compact {
-        check_keys(&view)?;
-    }
+    check_size(batch.len(), max)?;
+    let rules = topic.config().rules(now_millis());
+    let batch = match view.arrive(&rules).map_err(|unfit| refused(&unfit))? {
+        Arrived::AsItCame => batch,
+        Arrived::Anew(bytes) => {
+            check_size(bytes.len(), max)?;
+            bytes.into()
+        }
+    };
     Ok(Produce { topic, partition: data.index, batch })
+}
+
+fn check_size(size: usize, max: usize) -> Result<(), Fault> {
+    if size <= max {
+        return Ok(());
+    }
+    let error = AppendError::TooLarge { size, max };
+    Err(Fault::new(ResponseError::MessageTooLarge, error.to_string()))
 }
 
 fn malformed(error: &record::Error) -> Fault {
     let code = match error {
-        record::Error::Cut { .. } | record::Error::Length(_) | record::Error::Crc { .. } => {
-            ResponseError::CorruptMessage
-        }
-        record::Error::Trailing(_)
+        record::Error::Length(_) | record::Error::Crc { .. } => ResponseError::CorruptMessage,
+        // Of the formats before the one there is, Kafka says that they are not taken any more.
+        record::Error::Magic(magic) if !(0..=1).contains(magic) => ResponseError::CorruptMessage,
+        record::Error::Cut { .. }
+        | record::Error::Trailing(_)
         | record::Error::Magic(_)
         | record::Error::Count { .. }
         | record::Error::Compressed(_)
@@ -154,21 +175,18 @@ fn malformed(error: &record::Error) -> Fault {
     Fault::new(code, error.to_string())
 }
 
-/// Compaction needs keys.
-fn check_keys(view: &BatchView<'_>) -> Result<(), Fault> {
-    let plain = view.uncompressed().map_err(|error| malformed(&error))?;
-    let view = BatchView::parse_stored(&plain).map_err(|error| malformed(&error))?;
-    let mut keyless = Vec::new();
-    for (place, record) in (0_i32..).zip(view.records()) {
-        if record.map_err(|error| malformed(&error))?.key.is_none() {
-            keyless.push(place);
+fn refused(unfit: &Unfit) -> Fault {
+    let message = unfit.to_string();
+    match unfit {
+        Unfit::Malformed(error) => malformed(error),
+        Unfit::NoKey(records) => {
+            Fault { records: records.clone(), ..Fault::new(ResponseError::InvalidRecord, message) }
         }
+        Unfit::Time(records) => Fault {
+            records: records.clone(),
+            ..Fault::new(ResponseError::InvalidTimestamp, message)
+        },
     }
-    if keyless.is_empty() {
-        return Ok(());
-    }
-    let message = "records of a compacted topic need a key";
-    Err(Fault { records: keyless, ..Fault::new(ResponseError::InvalidRecord, message) })
 }
 
 fn outcome(appended: Option<Result<Appended, AppendError>>) -> Result<Appended, Fault> {
@@ -190,7 +208,7 @@ fn tell(index: i32, outcome: Result<Appended, Fault>) -> PartitionProduceRespons
             let records = fault.records.iter().map(|place| {
                 BatchIndexAndErrorMessage::default()
                     .with_batch_index(*place)
-                    .with_batch_index_error_message(Some(StrBytes::from_static_str("no key")))
+                    .with_batch_index_error_message(Some(fault.message.clone().into()))
             });
             response
                 .with_error_code(fault.error.code())

@@ -160,7 +160,7 @@ impl Group {
             }
             Content::Stored(stored, mut head) => {
                 bytes.extend_from_slice(&stored);
-                if append_time {
+                if append_time && !head.has_append_time() {
                     stamp(&mut head, &mut bytes[from..], time);
                 }
                 head
@@ -182,7 +182,7 @@ impl Group {
         tail.last_time = time;
         self.bytes += size;
         remember(tail, &head, marker, base, now);
-        let log_append_time = append_time.then_some(time);
+        let log_append_time = append_time.then_some(head.max_timestamp);
         Appended { base_offset: base, log_append_time, log_start: tail.start }
     }
 
@@ -292,7 +292,7 @@ fn is_full(
 ) -> bool {
     let config = topic.config();
     let first = segment.first_append.load(std::sync::atomic::Ordering::Relaxed);
-    let aged = first > 0 && time - first >= config.segment_ms;
+    let aged = first > 0 && time - first >= config.segment_age_ms();
     let numbered = next - segment.base() > i64::from(i32::MAX);
     position > 0 && (position + size > config.segment_bytes || aged || numbered)
 }

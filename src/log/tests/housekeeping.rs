@@ -117,7 +117,7 @@ impl Life {
                 ("delete.retention.ms", "0"),
                 ("min.cleanable.dirty.ratio", "0"),
                 ("retention.ms", "-1"),
-                ("segment.bytes", "1500"),
+                ("internal.segment.bytes", "1500"),
             ];
             let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
             let config = settings.into_iter().map(text).collect();

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# make.sh: asks a real Apache Kafka 4.3 everything that tests/it/kafka_answers asks of us, and
+# writes its answers here: keys.txt (the settings of a topic as its own table has them),
+# settings.txt and batches.txt. Needs a JDK 17 and mvn. The tests compare with these files.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+here=$PWD/tests/golden/kafka
+servers=${CARGO_TARGET_DIR:-$PWD/target}/servers
+port=${1:-39392}
+
+tests/servers/fetch-kafka.sh "$servers/kafka"
+java -cp "$servers/kafka/libs/*" "$here/Keys.java" >"$here/keys.txt"
+
+folder=$(mktemp -d)
+"$servers/kafka/bin/kafka-broker" "$folder" "$port" >"$folder/log" 2>&1 &
+broker=$!
+trap 'kill $broker; wait $broker || true; rm -rf "$folder"' EXIT
+for _ in $(seq 120); do
+    grep -q 'Kafka Server started' "$folder/log" && break
+    sleep 0.5
+done
+SLUICE_KAFKA=127.0.0.1:$port cargo test --locked --test it kafka_answers:: -- --test-threads 1

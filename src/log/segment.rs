@@ -332,6 +332,17 @@ impl Segment {
         }
         Ok(largest)
     }
+
+    /// The largest timestamp of the first batch; `None` if there is no batch, or no time in it.
+    pub(super) fn first_timestamp(&self) -> io::Result<Option<i64>> {
+        let mut head = [0; HEAD_LENGTH];
+        if self.size() < HEAD_LENGTH as u64 {
+            return Ok(None);
+        }
+        self.file()?.read_exact_at(&mut head, 0)?;
+        let head = Head::parse(&head).map_err(|_| damaged(0))?;
+        Ok(Some(head.max_timestamp).filter(|time| *time >= 0))
+    }
 }
 
 /// Notes the batches from `from` on, and returns where those end that follow each other.

@@ -5,10 +5,11 @@
 //! what may be replaced before anything is.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Appender, Failure};
+use super::{Appender, Failure, Tail};
 use crate::clock::now_millis;
 use crate::log::compaction::{CompactionJob, Replaced, put_in_place};
 use crate::log::keeper::Job;
@@ -34,25 +35,31 @@ impl Appender {
         for (slot, before) in compactable {
             if let Some(compacting) = self.compacting.get_mut(slot) {
                 compacting.next = Some(*before);
-            } else if self.is_worth_it(*slot, *before) {
-                self.start_compaction(*slot, *before);
+            } else {
+                self.compact_if_due(*slot, *before);
             }
         }
     }
 
-    /// Whether enough was appended since the last compaction: `min.cleanable.dirty.ratio`.
-    fn is_worth_it(&self, slot: Slot, before: i64) -> bool {
-        let Some(tail) = self.tails.get(slot) else { return false };
-        let segments = tail.partition.segments();
-        let (mut dirty, mut total) = (0, 0);
-        for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.base() < before) {
-            total += segment.size();
-            if segments.get(at + 1).is_none_or(|next| next.base() > tail.cleaned) {
-                dirty += segment.size();
+    fn compact_if_due(&mut self, slot: Slot, before: i64) {
+        let Some(tail) = self.tails.get(slot).filter(|tail| !tail.partition.is_deleted()) else {
+            return;
+        };
+        let due = match due(tail, before, now_millis()) {
+            Ok(due) => due,
+            Err(error) => {
+                let topic = tail.topic.name();
+                tracing::warn!(%error, %topic, "the age of segments to compact is not known");
+                None
             }
+        };
+        // What time alone makes due is looked at again behind the next checkpoint.
+        if due != Some(before) && tail.topic.config().has_compaction_lag() {
+            self.rolled.insert(slot);
         }
-        let least = u64::from(tail.topic.config().min_dirty_ratio);
-        dirty > 0 && u128::from(dirty) * u128::from(WHOLE) > u128::from(total) * u128::from(least)
+        if let Some(due) = due {
+            self.start_compaction(slot, due);
+        }
     }
 
     fn start_compaction(&mut self, slot: Slot, before: i64) {
@@ -153,8 +160,8 @@ impl Appender {
         if has_moved && cleaned < before {
             let before = next.unwrap_or(before);
             self.start_compaction(slot, before);
-        } else if let Some(before) = next.filter(|before| self.is_worth_it(slot, *before)) {
-            self.start_compaction(slot, before);
+        } else if let Some(before) = next {
+            self.compact_if_due(slot, before);
         }
     }
 
@@ -162,4 +169,34 @@ impl Appender {
     pub(super) fn stop_compactions(&self) {
         self.compacting.values().for_each(|one| one.stop.store(true, Ordering::Release));
     }
+}
+
+/// Up to where the partition is to be compacted now, if it is. Segments with a record
+/// younger than `min.compaction.lag.ms` wait. Of the others enough must have been appended
+/// since the last compaction (`min.cleanable.dirty.ratio`), or the first of that must be
+/// older than `max.compaction.lag.ms` (`LogCleanerManager.java`).
+fn due(tail: &Tail, before: i64, now: i64) -> io::Result<Option<i64>> {
+    let config = tail.topic.config();
+    let segments = tail.partition.segments();
+    let (mut dirty, mut total, mut until) = (0, 0, before);
+    let mut oldest = i64::MAX;
+    for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.base() < before) {
+        if config.min_compaction_lag_ms > 0
+            && segment.largest_timestamp()? > now.saturating_sub(config.min_compaction_lag_ms)
+        {
+            until = segment.base();
+            break;
+        }
+        total += segment.size();
+        if segments.get(at + 1).is_none_or(|next| next.base() > tail.cleaned) {
+            dirty += segment.size();
+            if config.max_compaction_lag_ms < i64::MAX {
+                oldest = oldest.min(segment.first_timestamp()?.unwrap_or(i64::MAX));
+            }
+        }
+    }
+    let least = u64::from(config.min_dirty_ratio);
+    let enough = u128::from(dirty) * u128::from(WHOLE) > u128::from(total) * u128::from(least);
+    let overdue = oldest < now.saturating_sub(config.max_compaction_lag_ms);
+    Ok((dirty > 0 && (enough || overdue)).then_some(until))
 }

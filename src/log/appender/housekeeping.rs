@@ -122,7 +122,10 @@ impl Appender {
     }
 
     fn has_changed(&self) -> bool {
-        self.since.inline > 0 || !self.removals.is_empty() || !self.sealed.is_empty()
+        self.since.inline > 0
+            || !self.removals.is_empty()
+            || !self.sealed.is_empty()
+            || !self.rolled.is_empty()
     }
 
     fn start_checkpoint(&mut self, now: i64) {

@@ -133,6 +133,11 @@ impl Appender {
         let Pending { dirty, sealed, removals } = start.pending;
         let Start { journal, epoch, sequence, salt, tails, producer_ids, inline, .. } = start;
         let ballast = Ballast::new(&shared.disk, shared.settings.ballast_bytes);
+        // What was sealed before this process, and may have come of age since.
+        let waits = |tail: &&Tail| {
+            tail.topic.config().has_compaction_lag() && tail.partition.segments().len() > 1
+        };
+        let rolled = tails.iter().filter(waits).map(|tail| tail.partition.slot).collect();
         Self {
             shared,
             journal,
@@ -145,7 +150,7 @@ impl Appender {
             sessions: Sessions::default(),
             dirty,
             sealed,
-            rolled: BTreeSet::new(),
+            rolled,
             compactable: BTreeMap::new(),
             compacting: BTreeMap::new(),
             removals: removals.into_iter().map(|removal| (sequence, removal)).collect(),

@@ -34,7 +34,7 @@ async fn compacted(log: &Log, more: &[(&str, &str)]) -> Arc<Topic> {
         ("cleanup.policy", "compact"),
         ("delete.retention.ms", "0"),
         ("min.cleanable.dirty.ratio", "0"),
-        ("segment.bytes", "1500"),
+        ("internal.segment.bytes", "1500"),
     ];
     let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     let config = fixed.iter().chain(more).map(text).collect();
@@ -50,6 +50,17 @@ fn batch(records: &[(Vec<u8>, Option<String>)], compression: Compression) -> Byt
     let mut batch = builder.finish();
     batch.seal(1000);
     compressed(batch.as_bytes(), compression)
+}
+
+/// A batch whose records were made at this time.
+fn made_at(time: i64, records: &[(Vec<u8>, Option<String>)]) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    for (key, value) in records {
+        builder.push(Some(key), value.as_ref().map(String::as_bytes), &[]);
+    }
+    let mut batch = builder.finish();
+    batch.seal(time);
+    batch.into_bytes()
 }
 
 async fn put(log: &Log, topic: &Arc<Topic>, batch: Bytes) {
@@ -253,5 +264,62 @@ async fn a_compacted_topic_whose_policy_becomes_delete_opens_after_a_crash() {
         let (log, _tasks) = open(&crashed, small()).await;
         let ends = log.ends(&[(log.topic("keyed").unwrap(), 0)]).pop().unwrap().unwrap();
         assert_eq!(ends.high_watermark, 21);
+    }
+}
+
+/// Five segments, of which each but the last holds a value of one key that the next replaces.
+async fn five_values(log: &Log, topic: &Arc<Topic>, time: i64) {
+    for n in 0..5 {
+        let record = (b"key".to_vec(), Some(format!("{n}{}", "v".repeat(1400))));
+        put(log, topic, made_at(time, &[record])).await;
+    }
+}
+
+async fn until_there_are(log: &Log, count: usize) {
+    for _ in 0..200 {
+        if records(log).await.len() == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never {count} records, but {}", records(log).await.len());
+}
+
+/// `min.compaction.lag.ms`: what is young waits, without anything appended, over a restart too.
+#[tokio::test]
+async fn a_segment_is_compacted_when_it_has_come_of_age() {
+    let disk = Simulated::new();
+    let settings = LogSettings { checkpoint_ms: 50, ..small() };
+    let (log, tasks) = open(&disk, settings.clone()).await;
+    let hour = [("min.compaction.lag.ms", "3600000")];
+    let topic = compacted(&log, &hour).await;
+    five_values(&log, &topic, 1000).await;
+    until_there_are(&log, 2).await; // the last sealed one, and the one that is appended to
+    five_values(&log, &topic, crate::clock::now_millis()).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // What was active has been sealed, and its newer values are too young to be looked at.
+    assert_eq!(records(&log).await.len(), 6);
+    let less = |ms: &str| vec![("min.compaction.lag.ms".to_owned(), Some(ms.to_owned()))];
+    log.configure_topic("keyed", less("600000")).await.unwrap();
+    log.close().await;
+    tasks.join().await;
+    let (log, _tasks) = open(&disk, settings).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(records(&log).await.len(), 6);
+    log.configure_topic("keyed", less("1")).await.unwrap();
+    until_there_are(&log, 2).await;
+}
+
+/// `max.compaction.lag.ms`: what is old is compacted though little of it is new.
+#[tokio::test]
+async fn what_is_too_old_is_compacted_however_little_it_is() {
+    for (time, left) in [(1000, 2), (crate::clock::now_millis(), 5)] {
+        let disk = Simulated::new();
+        let (log, _tasks) = open(&disk, LogSettings { checkpoint_ms: 50, ..small() }).await;
+        let rarely = [("min.cleanable.dirty.ratio", "1"), ("max.compaction.lag.ms", "3600000")];
+        let topic = compacted(&log, &rarely).await;
+        five_values(&log, &topic, time).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        until_there_are(&log, left).await;
     }
 }

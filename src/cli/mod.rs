@@ -8,6 +8,7 @@ mod check;
 mod configs;
 mod connect;
 mod consume;
+mod dump;
 mod groups;
 mod health;
 mod home;
@@ -49,6 +50,8 @@ enum Command {
     Consume(consume::Arguments),
     /// Write lines into a topic, with the options of kafka-console-producer.
     Produce(produce::Arguments),
+    /// Print what a file of the log holds, and what is wrong in it: exit code 2 if something is.
+    Dump(dump::Arguments),
     /// Make, list, describe, change and delete topics, with the options of kafka-topics.
     Topics(topics::Arguments),
     /// Show and change the settings of topics, with the options of kafka-configs.
@@ -91,6 +94,7 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
         Command::Position(arguments) => position::run(arguments, environment),
         Command::Consume(arguments) => consume::run(&arguments, environment),
         Command::Produce(arguments) => produce::run(&arguments, environment),
+        Command::Dump(arguments) => dump::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments, environment),
         Command::Configs(arguments) => configs::run(&arguments, environment),
         Command::Groups(arguments) => groups::run(&arguments, environment),

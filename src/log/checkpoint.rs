@@ -100,6 +100,12 @@ impl Checkpoint {
         };
         let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
         file.read_exact_at(&mut bytes, 0)?;
+        Self::parse(&bytes).map(Some)
+    }
+
+    /// The checkpoint that a file holds. Damage is `InvalidData`, a version that is not known
+    /// `Unsupported`.
+    pub(super) fn parse(bytes: &[u8]) -> io::Result<Self> {
         let wrong = || io::Error::new(io::ErrorKind::InvalidData, "its checksum is wrong");
         let rest = bytes.strip_prefix(TITLE.as_bytes()).ok_or_else(wrong)?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -121,7 +127,7 @@ impl Checkpoint {
                 ),
             ));
         }
-        Ok(Some(serde_json::from_slice(json)?))
+        Ok(serde_json::from_slice(json)?)
     }
 
     /// Replaces the checkpoint by this one, durably.

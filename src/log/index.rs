@@ -17,8 +17,8 @@ use std::io;
 use crate::disk::{Disk, File, Mode};
 use crate::record::Head;
 
-const OFFSET_ENTRY: usize = 8;
-const TIME_ENTRY: usize = 12;
+pub(super) const OFFSET_ENTRY: usize = 8;
+pub(super) const TIME_ENTRY: usize = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OffsetEntry {
@@ -50,6 +50,24 @@ impl TimeEntry {
             relative: u32::from_be_bytes(relative.try_into().unwrap_or_default()),
         }
     }
+}
+
+/// The whole entries of an `.index`: offset relative to the base, and position.
+pub(super) fn offset_entries(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+    let (entries, _) = bytes.as_chunks::<OFFSET_ENTRY>();
+    entries.iter().map(|entry| {
+        let OffsetEntry { relative, position } = OffsetEntry::decode(*entry);
+        (relative, position)
+    })
+}
+
+/// The whole entries of a `.timeindex`: time, and offset relative to the base.
+pub(super) fn time_entries(bytes: &[u8]) -> impl Iterator<Item = (i64, u32)> {
+    let (entries, _) = bytes.as_chunks::<TIME_ENTRY>();
+    entries.iter().map(|entry| {
+        let TimeEntry { timestamp, relative } = TimeEntry::decode(*entry);
+        (timestamp, relative)
+    })
 }
 
 /// What an index has to know of a batch.

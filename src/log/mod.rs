@@ -16,6 +16,7 @@
 
 mod appender;
 mod ballast;
+mod buffers;
 mod catalog;
 mod checkpoint;
 mod commit;
@@ -24,6 +25,7 @@ mod damage;
 mod error;
 mod handle;
 mod index;
+mod inspect;
 mod instance_writer;
 mod journal;
 mod keeper;
@@ -57,6 +59,7 @@ use bytes::Bytes;
 
 pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterError};
 pub use handle::{Log, Waiter};
+pub use inspect::{Inspected, WRONG, inspect};
 pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
 pub use settings::{AcceptDamage, LogSettings};
 pub use topic::{METADATA_TOPIC, NewTopic, Topic};
@@ -93,6 +96,16 @@ pub struct Ends {
     pub high_watermark: i64,
     /// Below it every transaction of a producer is decided.
     pub last_stable: i64,
+}
+
+/// The segment that a partition is appended to, and how far: it only ever grows, until there is
+/// a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// The base offset of the segment.
+    pub segment: i64,
+    /// Its bytes so far, of which the last may not be published yet.
+    pub bytes: u64,
 }
 
 /// A transaction of a producer that was aborted: a reader of committed records skips it.

@@ -48,6 +48,11 @@ impl Partition {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The one that is appended to.
+    pub(super) fn last_segment(&self) -> Option<Arc<Segment>> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).last().cloned()
+    }
+
     /// The segment that `offset` is in, or the first if it lies before all.
     pub(super) fn segment_of(&self, offset: i64) -> Option<Arc<Segment>> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);

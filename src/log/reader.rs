@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::buffers::Buffers;
 use super::partition::Partition;
 use super::segment::{Segment, damaged, walk};
 use crate::disk::File;
@@ -59,13 +60,14 @@ pub(super) fn read(
     span: Span,
     interval: u64,
     access: Access,
+    buffers: &Buffers,
 ) -> Result<Bytes, Trouble> {
     let mut segment = partition.segment_of(span.offset);
     while let Some(current) = segment {
         let next = partition.segment_after(current.base());
         let bound = next.as_ref().map_or(span.end, |next| next.base());
-        let found =
-            read_segment(&current, span, bound, interval, access).map_err(Trouble::of(&current))?;
+        let found = read_segment(&current, span, bound, interval, access, buffers)
+            .map_err(Trouble::of(&current))?;
         if let Some(bytes) = found {
             return Ok(bytes);
         }
@@ -83,6 +85,7 @@ fn read_segment(
     bound: i64,
     interval: u64,
     access: Access,
+    buffers: &Buffers,
 ) -> io::Result<Option<Bytes>> {
     let size = segment.size();
     if size == 0 {
@@ -95,15 +98,16 @@ fn read_segment(
     let mut wanted = span.max_bytes.saturating_add(slack);
     loop {
         let left = usize::try_from(size.saturating_sub(position)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; wanted.min(left)];
-        fill(&file, &mut bytes, position, access)?;
+        let mut buffer = buffers.take(wanted.min(left));
+        fill(&file, buffer.as_mut(), position, access)?;
+        let bytes = buffer.as_ref();
         // What is being appended is whole, and may be ahead of the high watermark.
         let bound = if position < segment.found() { bound } else { i64::MAX };
-        match cut(&bytes, span, bound).map_err(|at| damaged(position + at as u64))? {
+        match cut(bytes, span, bound).map_err(|at| damaged(position + at as u64))? {
             Cut::Whole { from, to } => {
                 let believed = access == Access::Cached && position >= segment.found();
-                let to = if believed { to } else { whole(position, &bytes, from..to)? };
-                return Ok(Some(Bytes::from(bytes).slice(from..to)));
+                let to = if believed { to } else { whole(position, bytes, from..to)? };
+                return Ok(Some(buffer.freeze().slice(from..to)));
             }
             Cut::End => return Ok(Some(Bytes::new())),
             Cut::Longer { at, size: needed } => {

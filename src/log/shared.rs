@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use super::buffers::Buffers;
 use super::catalog::Catalog;
 use super::damage::{Damage, Findings};
 use super::partition::Partition;
@@ -19,6 +20,7 @@ pub(super) struct Shared {
     pub(super) settings: LogSettings,
     pub(super) watermarks: Watermarks,
     pub(super) queue: Queue,
+    pub(super) buffers: Buffers,
     pub(super) staged: StagedNumbers,
     pub(super) cluster: String,
     pub(super) findings: Findings,
@@ -81,6 +83,7 @@ impl Shared {
             disk,
             watermarks,
             queue: Queue::new(settings.queue_bytes),
+            buffers: Buffers::default(),
             settings,
             staged: StagedNumbers::of(epoch),
             cluster,

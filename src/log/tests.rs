@@ -5,6 +5,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod housekeeping;
+mod inspect;
 mod model;
 mod names;
 mod offline;

@@ -5,7 +5,8 @@
 //! batch goes out even if it is larger (KIP-74). All partitions of one answer are cut at
 //! ends that were read at one moment: so a source transaction seen in one answer is whole
 //! in every later one. With less than `min_bytes` at hand it waits for publications, until
-//! `max_wait_ms` or the stop of the server. An error of any partition is told at once.
+//! `max_wait_ms` or the stop of the server, and reads again only when the segments have grown
+//! by enough. An error of any partition is told at once.
 //! `read_committed` is cut at the last stable offset and lists aborted transactions. There
 //! are no fetch sessions: the answer's session id is 0, and clients send full fetches.
 //!
@@ -26,7 +27,7 @@ use crate::broker::answers::Held;
 use crate::broker::call::Call;
 use crate::broker::frame::Pieces;
 use crate::broker::{Broker, access};
-use crate::log::{Ends, ReadError, Topic};
+use crate::log::{Ends, ReadError, Tip, Topic};
 
 /// The first version that names topics by their ids.
 const IDS_SINCE: i16 = 13;
@@ -57,20 +58,23 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
     let places: Vec<_> =
         wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).map(place).collect();
     let waiter = broker.log.waiter(&places);
-    let mut seen = None;
+    let mut seen: Option<Seen> = None;
     loop {
+        // In this order: what is behind the tips may be counted twice, but is never missed.
+        let tips = broker.log.tips(&places);
         let ends = ends(broker, &wanted);
-        let moved = seen.as_ref() != Some(&ends);
         let late = Instant::now() >= deadline || call.stop.is_cancelled();
-        if moved || late {
+        if late || seen.as_ref().is_none_or(|seen| seen.may_be_enough(&ends, &tips, enough)) {
             let (parts, held) = gather(broker, &request, &wanted, &ends).await;
             let bytes: usize = parts.iter().map(|part| part.records.len()).sum();
-            if late || bytes >= enough || parts.iter().any(|part| part.error.is_some()) {
+            let failed = parts.iter().any(|part| part.error.is_some());
+            let cut = bytes > 0 && ends_with_a_segment(&wanted, &tips);
+            if late || bytes >= enough || failed || cut {
                 let sections = sections(call, &request, parts);
                 out.hold(held);
                 return fetch_answer::write(call.version, 0, sections, out);
             }
-            seen = Some(ends);
+            seen = Some(Seen { ends, tips, bytes });
         }
         tokio::select! {
             biased;
@@ -78,6 +82,54 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
             () = tokio::time::sleep_until(deadline) => {}
             () = waiter.moved() => {}
         }
+    }
+}
+
+/// Whether a partition is read from a segment behind which there is another: one read does not
+/// go beyond it, however much there is, so that waiting brings nothing (as in Kafka,
+/// `DelayedFetch.tryComplete`).
+fn ends_with_a_segment(wanted: &[Wanted], tips: &[Option<Tip>]) -> bool {
+    let found = wanted.iter().filter_map(|wanted| wanted.as_ref().ok());
+    found
+        .zip(tips)
+        .any(|((_, partition), tip)| tip.is_some_and(|tip| partition.fetch_offset < tip.segment))
+}
+
+/// What a wait has seen, and how many bytes it read of it.
+struct Seen {
+    ends: Vec<Result<Ends, ResponseError>>,
+    tips: Vec<Option<Tip>>,
+    bytes: usize,
+}
+
+impl Seen {
+    /// Whether there may be enough to answer, by how much the segments have grown: then it is
+    /// read. What was deleted, or refused, is told at once.
+    fn may_be_enough(
+        &self,
+        ends: &[Result<Ends, ResponseError>],
+        tips: &[Option<Tip>],
+        enough: usize,
+    ) -> bool {
+        if self.ends == ends {
+            return false;
+        }
+        let start = |ends: &Result<Ends, ResponseError>| ends.as_ref().ok().map(|e| e.log_start);
+        if !self.ends.iter().map(start).eq(ends.iter().map(start)) {
+            return true;
+        }
+        let mut bytes = self.bytes as u64;
+        for (before, now) in self.tips.iter().zip(tips) {
+            match (before, now) {
+                (Some(before), Some(now)) if before.segment == now.segment => {
+                    bytes += now.bytes.saturating_sub(before.bytes);
+                }
+                (None, None) => {}
+                // A new segment: what the one before it got is not known here.
+                (Some(_), Some(_) | None) | (None, Some(_)) => return true,
+            }
+        }
+        bytes >= enough as u64
     }
 }
 

@@ -42,9 +42,9 @@ impl Appender {
     }
 
     fn compact_if_due(&mut self, slot: Slot, before: i64) {
-        let Some(tail) = self.tails.get(slot).filter(|tail| !tail.partition.is_deleted()) else {
-            return;
-        };
+        let is_there =
+            |tail: &&Tail| !tail.partition.is_deleted() && tail.partition.offline().is_none();
+        let Some(tail) = self.tails.get(slot).filter(is_there) else { return };
         let due = match due(tail, before, now_millis()) {
             Ok(due) => due,
             Err(error) => {

@@ -14,7 +14,7 @@ use crate::log::reader::{self, Access, Span, Trouble};
 use crate::log::shared::Shared;
 use crate::log::topic::Topic;
 use crate::log::watermarks::Slot;
-use crate::log::{Aborted, Ends};
+use crate::log::{Aborted, Ends, Tip};
 use crate::record::batches;
 
 /// Waits for partitions to move. One that moved since it was made wakes the next wait at once.
@@ -83,12 +83,13 @@ impl Log {
             return Ok(Bytes::new());
         }
         let interval = self.shared().settings.index_interval_bytes;
-        match reader::read(found, span, interval, Access::Cached) {
+        let buffers = &self.shared().buffers;
+        match reader::read(found, span, interval, Access::Cached, buffers) {
             Err(Trouble { error, .. }) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             result => return result.map_err(|trouble| self.unread(found, trouble)),
         }
-        let there = Arc::clone(found);
-        let read = move || reader::read(&there, span, interval, Access::Any);
+        let (there, buffers) = (Arc::clone(found), buffers.clone());
+        let read = move || reader::read(&there, span, interval, Access::Any, &buffers);
         self.off_thread(read).await?.map_err(|trouble| self.unread(found, trouble))
     }
 
@@ -144,6 +145,15 @@ impl Log {
     pub fn size(&self, topic: &Arc<Topic>, partition: i32) -> Result<u64, ReadError> {
         let segments = find(topic, partition)?.segments();
         Ok(segments.iter().map(|segment| segment.size()).sum())
+    }
+
+    /// Where partitions are appended to; `None` of those that are not there, or hold nothing.
+    pub fn tips(&self, partitions: &[(Arc<Topic>, i32)]) -> Vec<Option<Tip>> {
+        let tip = |(topic, number): &(Arc<Topic>, i32)| {
+            let segment = find(topic, *number).ok()?.last_segment()?;
+            Some(Tip { segment: segment.base(), bytes: segment.size() })
+        };
+        partitions.iter().map(tip).collect()
     }
 
     /// Who waits for records of these partitions. Those that are not there never move.

@@ -1,0 +1,110 @@
+//! What `sluice dump` shows: nothing wrong in what a log wrote, and each byte that is not as it
+//! was written.
+
+use std::sync::Arc;
+
+use super::{Random, append, open, topic};
+use crate::disk::{Disk, Simulated};
+use crate::log::{Inspected, WRONG, inspect};
+
+/// All files of a log that can be looked into: directory, and name.
+fn files(disk: &Simulated) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in disk.list("").unwrap() {
+        if entry.is_dir {
+            let inside = disk.list(&entry.name).unwrap();
+            found.extend(inside.into_iter().map(|one| (entry.name.clone(), one.name)));
+        } else {
+            found.push((String::new(), entry.name));
+        }
+    }
+    let known = ["log", "index", "timeindex", "journal"];
+    found.retain(|(_, name)| {
+        let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+        known.contains(&kind) || name == "checkpoint" || name == "partition.metadata"
+    });
+    found
+}
+
+fn look(disk: &Simulated, dir: &str, name: &str) -> Inspected {
+    let found = inspect(disk, dir, name).unwrap();
+    let faults = found.lines.iter().filter(|line| line.starts_with(WRONG)).count();
+    assert_eq!(found.faults, faults);
+    found
+}
+
+/// A log with segments, indexes, a checkpoint and frames.
+async fn written() -> Simulated {
+    let disk = Simulated::new();
+    let (log, tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 2).await;
+    for n in 0..60 {
+        append(&log, &t, n % 2, &[&format!("{n}{}", "x".repeat(200)), "second"]).await;
+    }
+    log.close().await;
+    tasks.join().await;
+    disk
+}
+
+#[tokio::test]
+async fn each_file_of_a_log_is_shown_and_nothing_is_wrong_in_it() {
+    let disk = written().await;
+    let files = files(&disk);
+    for kind in [".log", ".index", ".timeindex", ".journal", "checkpoint", ".metadata"] {
+        assert!(
+            files.iter().any(|(_, name)| name.strip_suffix(kind).is_some()),
+            "{kind}: {files:?}"
+        );
+    }
+    for (dir, name) in &files {
+        let found = look(&disk, dir, name);
+        assert_eq!(found.faults, 0, "{dir}/{name}: {:#?}", found.lines);
+        let size = disk.open(&format!("{dir}/{name}"), crate::disk::Mode::Read);
+        let size = size.map_or(0, |file| file.len().unwrap());
+        assert!(size == 0 || dir.is_empty() || !found.lines.is_empty(), "{dir}/{name} is silent");
+    }
+    let first = look(&disk, "t-0", "00000000000000000000.log");
+    assert!(first.lines[0].starts_with("at 0: offsets 0 to 1, 2 records in "), "{first:?}");
+    assert!(inspect(&disk, "", "other.file").is_err());
+}
+
+#[tokio::test]
+async fn a_byte_that_is_not_as_it_was_written_is_a_fault() {
+    let mut random = Random::new(77);
+    let disk = written().await;
+    for (dir, name) in files(&disk) {
+        let path = if dir.is_empty() { name.clone() } else { format!("{dir}/{name}") };
+        let size = disk.open(&path, crate::disk::Mode::Read).unwrap().len().unwrap();
+        // A frame that is torn, or an earlier one, is no fault of its file.
+        if size == 0 || dir == "journal" || name == "partition.metadata" {
+            continue;
+        }
+        for _ in 0..40 {
+            let byte = random.below(usize::try_from(size).unwrap()) as u64;
+            // No checksum covers the base offset and the leader's epoch; what is behind the
+            // right offset may also be that of a compacted segment.
+            if name.strip_suffix(".log").is_some() && is_uncovered(&disk, &path, byte) {
+                continue;
+            }
+            disk.flip_bit(&path, byte);
+            assert!(look(&disk, &dir, &name).faults > 0, "{path}, byte {byte}");
+            disk.flip_bit(&path, byte);
+            assert_eq!(look(&disk, &dir, &name).faults, 0, "{path}, byte {byte} and back");
+        }
+    }
+}
+
+/// Whether a byte of a segment is one of a head that its checksum does not cover.
+fn is_uncovered(disk: &Simulated, path: &str, byte: u64) -> bool {
+    let file = disk.open(path, crate::disk::Mode::Read).unwrap();
+    let mut at = 0;
+    loop {
+        let mut length = [0; 4];
+        file.read_exact_at(&mut length, at + 8).unwrap();
+        let end = at + 12 + u64::from(u32::from_be_bytes(length));
+        if byte < end {
+            return byte - at < 8 || (12..16).contains(&(byte - at));
+        }
+        at = end;
+    }
+}

@@ -15,7 +15,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -24,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::Broker;
 use super::call::{Peer, Refused};
 use super::dispatch;
-use super::frame::{self, Inbox, Pieces};
+use super::frame::{self, Frame, Inbox, Pieces};
 use super::versions::Api;
 
 /// Produce requests of one connection that may wait for the log at once. Java and
@@ -57,7 +56,7 @@ pub(crate) enum Error {
 
 enum Event {
     Answer(Answer),
-    Frame(Option<Bytes>),
+    Frame(Option<Frame>),
     Stop,
 }
 
@@ -71,7 +70,7 @@ pub(crate) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let inbox = Inbox::new(broker.settings.max_request_bytes);
+    let inbox = Inbox::new(broker.settings.max_request_bytes, broker.inboxes.clone());
     let answers = FuturesOrdered::new();
     let mut connection = Connection { stream, peer, broker, stop, inbox, answers, ahead: None };
     connection.run().await
@@ -86,7 +85,7 @@ struct Connection<S> {
     /// Produce requests that wait for the log.
     answers: FuturesOrdered<Answering>,
     /// What was read while a request was worked on; nothing more is read then.
-    ahead: Option<Bytes>,
+    ahead: Option<Frame>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -120,8 +119,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn take(&mut self, frame: Bytes) -> Result<(), Error> {
-        let request = dispatch::open(frame)?;
+    async fn take(&mut self, frame: Frame) -> Result<(), Error> {
+        // Its room is given back when it is answered, or waits in the log's queue.
+        let Frame { bytes, room: _room } = frame;
+        let request = dispatch::open(bytes)?;
         let produces = request.api() == Some(Api::Produce);
         let request_waits =
             matches!(request.api(), Some(Api::Fetch | Api::JoinGroup | Api::SyncGroup));

@@ -1,7 +1,8 @@
 //! Frames of the Kafka protocol: a big-endian i32 length, then that many bytes.
 //!
 //! In: any byte stream. Out: one request's bytes at a time, and answers in pieces.
-//! Always: memory grows with the bytes that arrived, never with the length announced; a
+//! Always: memory grows with the bytes that arrived, never with the length announced, and takes
+//! room among all connections (`inboxes`); one that sends nothing holds [`FIRST_BYTES`]; a
 //! length that is negative or above the limit ends the connection (a TLS hello or an HTTP
 //! request read as a length is).
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -15,10 +16,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::answers::Held;
+use super::inboxes::{Inboxes, Room};
 
 /// Bytes before a frame's content.
 const LENGTH_BYTES: usize = 4;
-/// The least room made before a read, and what the room grows by at first.
+/// The room for a read when nothing has come yet.
+const FIRST_BYTES: usize = 512;
+/// The least room made before any other read, and what the room grows by at first.
 const READ_BYTES: usize = 16 * 1024;
 /// Slices handed to one vectored write; Linux takes at most 1024.
 const WRITE_SLICES: usize = 64;
@@ -32,6 +36,8 @@ pub(crate) enum Error {
     Length(i32, usize),
     #[error("the connection ended within a frame")]
     Cut,
+    #[error("there was no room for its request among those of all connections")]
+    NoRoom,
     #[error("read or write")]
     Io(#[from] io::Error),
 }
@@ -41,12 +47,21 @@ pub(crate) enum Error {
 pub(crate) struct Inbox {
     buffer: BytesMut,
     limit: usize,
+    inboxes: Inboxes,
+    room: Room,
+}
+
+/// A frame's content, and its room until it is worked on.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Bytes,
+    pub(crate) room: Room,
 }
 
 impl Inbox {
     /// Frames of up to `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), limit }
+    pub(crate) fn new(limit: usize, inboxes: Inboxes) -> Self {
+        Self { buffer: BytesMut::new(), limit, inboxes, room: Room::default() }
     }
 
     /// The next frame's content; `None` when the client closed between frames.
@@ -55,21 +70,26 @@ impl Inbox {
     pub(crate) async fn next(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
-    ) -> Result<Option<Bytes>, Error> {
+    ) -> Result<Option<Frame>, Error> {
         loop {
             if let Some(frame) = self.whole()? {
                 return Ok(Some(frame));
             }
             // Twice what arrived: a long frame is copied a few times while it grows, and a
             // client that announces much and sends little gets little.
-            self.buffer.reserve(READ_BYTES.max(self.buffer.len()).min(self.limit));
+            let (has, more) = match self.buffer.len() {
+                0 => (0, FIRST_BYTES),
+                has => (has, READ_BYTES.max(has).min(self.limit)),
+            };
+            self.inboxes.grow(&mut self.room, has + more).await.map_err(|_| Error::NoRoom)?;
+            self.buffer.reserve(more);
             if stream.read_buf(&mut self.buffer).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(Error::Cut) };
             }
         }
     }
 
-    fn whole(&mut self) -> Result<Option<Bytes>, Error> {
+    fn whole(&mut self) -> Result<Option<Frame>, Error> {
         let Some(head) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let announced = i32::from_be_bytes(*head);
         let length = usize::try_from(announced)
@@ -80,7 +100,13 @@ impl Inbox {
             return Ok(None);
         }
         self.buffer.advance(LENGTH_BYTES);
-        Ok(Some(self.buffer.split_to(length).freeze()))
+        let bytes = self.buffer.split_to(length).freeze();
+        let is_last = self.buffer.is_empty();
+        if is_last {
+            // What is left of the memory belongs to the frame.
+            self.buffer = BytesMut::new();
+        }
+        Ok(Some(Frame { bytes, room: self.room.split(length, is_last) }))
     }
 }
 
@@ -197,10 +223,10 @@ mod tests {
             let sent = bytes.clone();
             let ((), frames) =
                 tokio::join!(async move { far.write_all(&sent).await.unwrap() }, async move {
-                    let mut inbox = Inbox::new(10);
+                    let mut inbox = Inbox::new(10, Inboxes::default());
                     let mut frames = Vec::new();
                     while let Some(frame) = inbox.next(&mut near).await.unwrap() {
-                        frames.push(frame);
+                        frames.push(frame.bytes);
                     }
                     frames
                 });
@@ -211,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn a_length_that_cannot_be_is_refused_before_any_memory_is_taken() {
         for hostile in [[0xff; 4], *b"GET ", [0x16, 3, 1, 2], [0x06, 0x40, 0, 1]] {
-            let mut inbox = Inbox::new(100 * 1024 * 1024);
+            let mut inbox = Inbox::new(100 * 1024 * 1024, Inboxes::default());
             let error = inbox.next(&mut &hostile[..]).await.unwrap_err();
             assert!(matches!(error, Error::Length(..)), "{error}");
             assert!(inbox.buffer.capacity() <= READ_BYTES);
@@ -220,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_announced_length_takes_no_memory() {
-        let mut inbox = Inbox::new(100 * 1024 * 1024);
+        let mut inbox = Inbox::new(100 * 1024 * 1024, Inboxes::default());
         let announced = [&(90 * 1024 * 1024_i32).to_be_bytes()[..], &[0; 1000]].concat();
         let error = inbox.next(&mut &announced[..]).await.unwrap_err();
         assert!(matches!(error, Error::Cut));

@@ -19,9 +19,11 @@ mod api;
 mod call;
 mod config_keys;
 mod connection;
+mod connections;
 mod dispatch;
 mod frame;
 mod group;
+mod inboxes;
 mod settings;
 mod versions;
 
@@ -39,7 +41,9 @@ use crate::shutdown::Tasks;
 use answers::Answers;
 use api::init_producer_id::ProducerIds;
 use call::Peer;
+use connections::Connections;
 use group::Coordinator;
+use inboxes::Inboxes;
 
 pub use settings::{BrokerSettings, GroupSettings};
 
@@ -83,6 +87,8 @@ pub struct Broker {
     groups: Arc<Coordinator>,
     producer_ids: ProducerIds,
     answers: Answers,
+    inboxes: Inboxes,
+    connections: Connections,
 }
 
 /// Restores the groups, then serves the listeners until `tasks` is cancelled, and returns
@@ -106,7 +112,8 @@ impl Broker {
     ) -> Result<Arc<Self>, Error> {
         let groups = Coordinator::open(log.clone(), settings.groups.clone(), tasks.child()).await?;
         let (producer_ids, answers) = (ProducerIds::default(), Answers::default());
-        Ok(Arc::new(Self { log, settings, groups, producer_ids, answers }))
+        let (inboxes, connections) = (Inboxes::default(), Connections::default());
+        Ok(Arc::new(Self { log, settings, groups, producer_ids, answers, inboxes, connections }))
     }
 
     /// Serves the listeners until `tasks` is cancelled; requests in hand are answered.
@@ -160,8 +167,13 @@ impl Broker {
                 }
             };
             let (broker, stop, remote) = (Arc::clone(&self), stop.clone(), peer.remote);
+            let most = self.settings.max_connections_per_ip;
+            let Some(counted) = self.connections.count(remote.ip(), most) else {
+                tracing::info!(%remote, most, "closed: max.connections.per.ip");
+                continue;
+            };
             owner.spawn("connection", async move {
-                let _permit = permit;
+                let _held = (permit, counted);
                 if let Err(error) = connection::serve(stream, peer, broker, stop).await {
                     tracing::info!(%remote, error = &error as &dyn std::error::Error, "connection closed");
                 }

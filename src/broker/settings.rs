@@ -21,6 +21,8 @@ pub struct BrokerSettings {
     pub max_fetch_bytes: usize,
     /// `max.connections`: more wait in the listener's queue.
     pub max_connections: usize,
+    /// `max.connections.per.ip`: one more of an address is closed at once.
+    pub max_connections_per_ip: usize,
     /// `connections.max.idle.ms`: a connection that is silent for longer is closed.
     pub max_idle_ms: u64,
     /// `sluice.produce.to.owned`: whether clients may produce to topics an instance writes.
@@ -44,6 +46,7 @@ impl Default for BrokerSettings {
             max_request_bytes: 100 * 1024 * 1024,
             max_fetch_bytes: 55 * 1024 * 1024,
             max_connections: 10_000,
+            max_connections_per_ip: usize::MAX,
             max_idle_ms: 600_000,
             produce_to_owned: false,
             groups: GroupSettings::default(),

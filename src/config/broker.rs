@@ -29,6 +29,8 @@ pub struct BrokerConfig {
     pub idle_timeout: Option<Duration>,
     /// How many connections at once.
     pub max_connections: i32,
+    /// And of one address.
+    pub max_connections_per_ip: i32,
     /// Most bytes of one fetch.
     pub fetch_max_bytes: i32,
     /// Consumer groups.
@@ -137,6 +139,7 @@ impl BrokerConfig {
             request_max_bytes: reader.number("socket.request.max.bytes"),
             idle_timeout: reader.time("connections.max.idle.ms", MILLI),
             max_connections: reader.number("max.connections"),
+            max_connections_per_ip: reader.number("max.connections.per.ip"),
             fetch_max_bytes: reader.number("fetch.max.bytes"),
             group: GroupConfig::read(reader),
         }

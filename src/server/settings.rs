@@ -41,6 +41,7 @@ pub(super) fn broker(config: &BrokerConfig, log: &LogConfig) -> BrokerSettings {
         max_request_bytes: at_least_zero(config.request_max_bytes),
         max_fetch_bytes: at_least_zero(config.fetch_max_bytes),
         max_connections: at_least_zero(config.max_connections),
+        max_connections_per_ip: at_least_zero(config.max_connections_per_ip),
         max_idle_ms: config.idle_timeout.map_or(u64::MAX, |idle| millis(idle).unsigned_abs()),
         groups: groups(&config.group),
         log_dir: log.dir.display().to_string(),

@@ -9,10 +9,13 @@ use kafka_protocol::messages::delete_records_request::{
 use kafka_protocol::messages::*;
 use sluice::broker::BrokerSettings;
 use sluice::log::NewTopic;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::broker_node::Node;
 use crate::broker_wire::{Client, batch, fetch, name, outcome, produce};
+use crate::harness::{Sluice, say};
 
 /// As many connections as the broker takes in these tests.
 const CONNECTIONS: usize = 20;
@@ -198,4 +201,129 @@ async fn a_producer_never_gets_the_id_that_it_claims() {
         assert!(given.insert(answer.producer_id.0), "{} is given twice", answer.producer_id.0);
     }
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_no_more_connections_than_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = BrokerSettings { max_connections_per_ip: 3, ..BrokerSettings::default() };
+    let node = Node::start_with(folder.path(), settings).await;
+    // The stream, if it is answered on.
+    let answered = async || -> Option<TcpStream> {
+        let mut stream = TcpStream::connect(&node.address).await.ok()?;
+        // ApiVersions of version 0, correlation id 1, no client id.
+        stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff]).await.ok()?;
+        stream.read_i32().await.ok()?;
+        Some(stream)
+    };
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(answered().await.unwrap());
+    }
+    assert!(answered().await.is_none(), "the fourth is closed");
+    clients.pop();
+    let began = Instant::now();
+    while answered().await.is_none() {
+        assert!(began.elapsed() < Duration::from_secs(10), "the place was never given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    node.stop().await;
+}
+
+/// How large the crowd is: with `SLUICE_CROWD=1` as large as a broker has to bear.
+struct Crowd {
+    readers: usize,
+    vanishing: usize,
+    idle: usize,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        if std::env::var_os("SLUICE_CROWD").is_some() {
+            Self { readers: 1000, vanishing: 1000, idle: 5000 }
+        } else {
+            Self { readers: 100, vanishing: 100, idle: 500 }
+        }
+    }
+}
+
+/// The median time of a produce of one small record, of 50.
+async fn time_of_a_produce(address: &str) -> Duration {
+    let mut client = Client::connect(address).await;
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let began = Instant::now();
+        assert_eq!(outcome(&mut client, &produce("beside", -1, batch(&["a"]))).await.0, 0);
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Clients that do not read their answers, that vanish while they wait ten minutes for records,
+/// that sent half a request, and that are silent: memory stays, whoever produces beside them is
+/// served, and their sockets are closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_crowd_costs_little_and_leaves_nothing() {
+    let crowd = Crowd::new();
+    let mut sluice = Sluice::new();
+    tokio::task::block_in_place(|| sluice.start());
+    let address = sluice.bootstrap();
+    let mut writer = Client::connect(&address).await;
+    let large = "x".repeat(900_000);
+    let both = MetadataRequest::default().with_topics(Some(
+        ["t", "beside"]
+            .map(|topic| {
+                metadata_request::MetadataRequestTopic::default().with_name(Some(name(topic)))
+            })
+            .to_vec(),
+    ));
+    writer.ask(9, &both).await;
+    for _ in 0..20 {
+        assert_eq!(outcome(&mut writer, &produce("t", -1, batch(&[&large]))).await.0, 0);
+    }
+    drop(writer);
+    let alone = time_of_a_produce(&address).await;
+    let (memory, sockets) = (sluice.resident_memory(), sluice.open_sockets());
+
+    let mut here = Vec::new();
+    for number in 0..crowd.idle {
+        let mut client = Client::connect(&address).await;
+        if number % 2 == 0 {
+            client.ask(0, &ApiVersionsRequest::default()).await;
+        }
+        here.push(client);
+    }
+    for _ in 0..crowd.readers {
+        let mut client = Client::connect(&address).await;
+        client.send(11, &fetch("t", 0, 50 << 20)).await;
+        here.push(client);
+    }
+    for _ in 0..crowd.vanishing {
+        let mut client = Client::connect(&address).await;
+        client.send(11, &fetch("t", 20, 1 << 20).with_max_wait_ms(600_000)).await;
+    }
+    // Half of a request of the largest size that is announced, and nothing more.
+    for _ in 0..crowd.readers / 10 {
+        let mut client = Client::connect(&address).await;
+        client.send_part(90 << 20, &vec![0; 1 << 20]).await;
+        here.push(client);
+    }
+    let beside = time_of_a_produce(&address).await;
+    let peak = sluice.resident_memory();
+    let grown = peak.saturating_sub(memory) >> 20;
+    say(&format!(
+        "a produce takes {alone:?} alone, {beside:?} beside; {} MiB before, {grown} more",
+        memory >> 20
+    ));
+    assert!(grown <= 64, "{grown} MiB more than before");
+    assert!(beside <= 2 * alone + Duration::from_millis(5), "{beside:?} beside, {alone:?} alone");
+    drop(here);
+    let began = Instant::now();
+    while sluice.open_sockets() > sockets {
+        let open = sluice.open_sockets() - sockets;
+        assert!(began.elapsed() < Duration::from_secs(15), "{open} sockets are open");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::task::block_in_place(|| sluice.stop());
 }

@@ -53,12 +53,28 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: &str) -> Self {
-        Self { pipe: TcpStream::connect(address).await.unwrap(), correlation: 0 }
+        let pipe = TcpStream::connect(address).await.unwrap();
+        // A frame goes out in two writes, which must not wait for each other.
+        pipe.set_nodelay(true).unwrap();
+        Self { pipe, correlation: 0 }
     }
 
     async fn send_raw(&mut self, frame: &[u8]) {
         self.pipe.write_i32(i32::try_from(frame.len()).unwrap()).await.unwrap();
         self.pipe.write_all(frame).await.unwrap();
+    }
+
+    /// Resolves when an answer, or the end, has come.
+    async fn is_readable(&mut self) {
+        let _ = self.pipe.peek(&mut [0]).await;
+    }
+
+    /// The beginning of a frame that is announced as longer; as much of it as the broker takes
+    /// within a moment.
+    pub(crate) async fn send_part(&mut self, announced: i32, part: &[u8]) {
+        self.pipe.write_i32(announced).await.unwrap();
+        let limit = std::time::Duration::from_millis(100);
+        let _ = tokio::time::timeout(limit, self.pipe.write_all(part)).await;
     }
 
     /// The next frame, or `None` when the broker has closed the connection.
@@ -286,6 +302,65 @@ async fn a_fetch_without_records_waits_for_them_or_its_time() {
     node.stop().await;
 }
 
+/// Enough is judged by how much is appended, with what was there before; too little waits for
+/// its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_is_answered_when_there_are_as_many_bytes_as_it_asks_for() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let (mut reader, mut writer) = (node.connect().await, node.connect().await);
+    let one = batch(&["a"]);
+    for (there, more) in [(0, 3), (1, 2), (2, 3), (4, 1)] {
+        outcome(&mut writer, &produce("t", -1, one.clone())).await;
+        let end = client_end(&mut reader).await;
+        for _ in 0..there {
+            outcome(&mut writer, &produce("t", -1, one.clone())).await;
+        }
+        let wanted = i32::try_from(one.len()).unwrap() * (there + more);
+        let asked = fetch("t", end, 1 << 20).with_min_bytes(wanted).with_max_wait_ms(600_000);
+        reader.send(11, &asked).await;
+        for sent in 1..=more {
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+            let waits =
+                tokio::time::timeout(std::time::Duration::from_millis(1), reader.is_readable());
+            assert!(waits.await.is_err(), "{there} there, {sent} of {more}: it is too early");
+            outcome(&mut writer, &produce("t", -1, one.clone())).await;
+        }
+        assert!(reader.receive_raw().await.is_some());
+    }
+    let asked = fetch("t", 0, 1 << 20).with_min_bytes(i32::MAX).with_max_wait_ms(50);
+    let answer = reader.ask(11, &asked).await;
+    assert!(!answer.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
+    node.stop().await;
+}
+
+/// However much is asked for, what lies behind the end of a segment is not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_comes_to_the_end_of_a_segment_is_answered() {
+    let node = Node::new().await;
+    node.topic("t", None, &[("internal.segment.bytes", "250")]).await;
+    let (mut reader, mut writer) = (node.connect().await, node.connect().await);
+    let one = batch(&["a"]);
+    for _ in 0..7 {
+        outcome(&mut writer, &produce("t", -1, one.clone())).await;
+    }
+    let began = tokio::time::Instant::now();
+    for (offset, batches) in [(0, 3), (3, 3), (4, 2)] {
+        let asked = fetch("t", offset, 1 << 20).with_min_bytes(100_000).with_max_wait_ms(60_000);
+        let answer = reader.ask(11, &asked).await;
+        let records = answer.responses[0].partitions[0].records.clone().unwrap();
+        assert_eq!(records.len(), batches * one.len(), "from offset {offset}");
+    }
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+    node.stop().await;
+}
+
+/// The end of the partition `t`.
+async fn client_end(client: &mut Client) -> i64 {
+    let answer = client.ask(11, &fetch("t", 0, 1).with_max_wait_ms(0)).await;
+    answer.responses[0].partitions[0].high_watermark
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_come_in_the_order_of_the_requests() {
     let node = Node::new().await;
@@ -316,7 +391,7 @@ async fn with_acks_0_there_is_no_answer_and_an_error_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_one_sound_batch_is_refused() {
+async fn what_is_not_one_valid_batch_is_refused() {
     let node = Node::new().await;
     node.topic("t", None, &[("max.message.bytes", "200")]).await;
     node.topic("compacted", None, &[("cleanup.policy", "compact")]).await;
@@ -332,7 +407,7 @@ async fn what_is_not_one_sound_batch_is_refused() {
     let big = "x".repeat(300);
     for (topic, records, error) in [
         ("t", flipped.into(), ResponseError::CorruptMessage),
-        ("t", cut, ResponseError::CorruptMessage),
+        ("t", cut, ResponseError::InvalidRecord),
         ("t", old.into(), ResponseError::InvalidRecord),
         ("t", two.into(), ResponseError::InvalidRecord),
         ("t", batch(&[&big]), ResponseError::MessageTooLarge),

@@ -283,6 +283,16 @@ impl Sluice {
         self.process.as_ref().expect("it runs").peak_memory()
     }
 
+    /// Its resident set now, in bytes.
+    pub(crate) fn resident_memory(&self) -> u64 {
+        self.process.as_ref().expect("it runs").resident_memory()
+    }
+
+    /// How many sockets it has open.
+    pub(crate) fn open_sockets(&self) -> usize {
+        self.process.as_ref().expect("it runs").open_sockets()
+    }
+
     /// The processor time of this run so far.
     pub(crate) fn cpu_time(&self) -> Duration {
         self.process.as_ref().expect("it runs").cpu_time()

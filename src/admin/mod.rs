@@ -20,10 +20,13 @@
 //! Health and metrics are answered to anybody, as Canal's are. Commands are taken over
 //! loopback only, and from no web page: whom a proxy speaks for nobody here can know.
 //!
+//! What clients leave undone is bounded in time, and they in number: [`connections`].
+//!
 //! Holds no state: it reads the board and passes commands on. The commands of the binary
 //! ask it through [`client`].
 
 pub mod client;
+mod connections;
 mod metrics;
 
 use std::future::Future;
@@ -32,13 +35,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use axum::serve::IncomingStream;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
@@ -58,7 +59,8 @@ struct Shared {
 /// Adds to the metrics what other parts of the process count.
 pub type Extra = Arc<dyn Fn(&mut Registry) + Send + Sync>;
 
-/// Serves on a bound socket until `stop` resolves, then finishes the requests in hand.
+/// Serves on a bound socket until `stop` resolves, then finishes the requests in hand, within
+/// seconds whatever their clients do.
 pub async fn serve(
     listener: TcpListener,
     board: Board,
@@ -66,6 +68,10 @@ pub async fn serve(
     extra: Extra,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    connections::serve(listener, routes(Shared { board, commands, extra }), stop).await
+}
+
+fn routes(shared: Shared) -> Router {
     let commands_only_here = Router::new()
         .route("/instances/{name}/stop", post(stop_instance))
         .route("/instances/{name}/start", post(start_instance))
@@ -73,14 +79,13 @@ pub async fn serve(
         .route("/instances/{name}/drop", post(drop_parked))
         .route("/instances/{name}/position", put(set_position).delete(reset_position))
         .route("/reload", post(reload))
+        .route_layer(middleware::from_fn(connections::read_body))
         .route_layer(middleware::from_fn(only_from_here));
-    let router = Router::new()
+    Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .merge(commands_only_here)
-        .with_state(Shared { board, commands, extra })
-        .into_make_service_with_connect_info::<Peer>();
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+        .with_state(shared)
 }
 
 /// Where a connection comes from.
@@ -91,12 +96,6 @@ impl Peer {
     /// Whether it is a process of this machine for certain.
     fn is_here(self) -> bool {
         self.0.to_canonical().is_loopback()
-    }
-}
-
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self(stream.remote_addr().ip())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The port as a client sees it, over a real socket.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Error};
@@ -181,4 +183,95 @@ async fn asks(host: &str, port: u16, line: &str, header: &str) -> (u16, String) 
     stream.read_to_string(&mut answer).await.unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     (status, answer)
+}
+
+/// What somebody sends, and leaves at that.
+const LEFT_UNDONE: &[(&str, &str)] = &[
+    ("nothing", ""),
+    ("half a line", "GET /health HT"),
+    ("half a head", "GET /health HTTP/1.1\r\nhost: x\r\nacc"),
+    ("a head without its end", "POST /reload HTTP/1.1\r\nhost: x\r\n"),
+    ("no body", "PUT /instances/a/position HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n"),
+    ("half a body", "POST /instances/a/retry HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\na.b"),
+    (
+        "half a chunk",
+        "POST /reload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n9\r\nabc",
+    ),
+    ("a body that nobody reads", "GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"),
+    ("a connection that is kept", "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"),
+    ("a large answer that nobody takes", "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"),
+];
+
+async fn leave_undone(running: &Running, what: &str, text: &str) -> tokio::net::TcpStream {
+    use tokio::io::AsyncWriteExt;
+    let reporter = running.board.instance("large", 5);
+    let reason = "x".repeat(if what.contains("nobody takes") { LARGE } else { 1 });
+    reporter.state(InstanceState::Stopped { reason, advice: String::new() }, 6);
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", running.port)).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stream
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_clients_leave_undone_the_end_comes_within_its_time() {
+    for (what, text) in LEFT_UNDONE {
+        let running = running().await;
+        let _stream = leave_undone(&running, what, text).await;
+        let begun = tokio::time::Instant::now();
+        running.tasks.cancel();
+        let ended = tokio::time::timeout(Duration::from_mins(10), running.tasks.join()).await;
+        assert!(ended.expect(what).is_empty(), "{what}");
+        let took = begun.elapsed();
+        assert!(took <= connections::STOP_TIME + Duration::from_millis(10), "{what}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_a_request_undone_is_given_up() {
+    for (what, text) in LEFT_UNDONE {
+        let running = running().await;
+        let mut stream = leave_undone(&running, what, text).await;
+        if what.contains("nobody takes") {
+            tokio::time::sleep(connections::ANSWER_TIME * 2).await;
+        }
+        let answer = tokio::time::timeout(connections::HEAD_TIME * 3, rest_of(&mut stream)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{what}: the connection stays"));
+        assert!(answer.len() < LARGE, "{what}");
+        let answer = String::from_utf8_lossy(&answer);
+        let has_head = text.contains("\r\n\r\n");
+        let status = match text.starts_with("GET") {
+            _ if !has_head => "",
+            true => "HTTP/1.1 ",
+            false => "HTTP/1.1 408 ",
+        };
+        assert!(answer.starts_with(status), "{what}: {}", &answer[..answer.len().min(100)]);
+    }
+}
+
+/// More than buffers of the system hold.
+const LARGE: usize = 64 << 20;
+
+async fn rest_of(stream: &mut tokio::net::TcpStream) -> Vec<u8> {
+    use tokio::io::AsyncReadExt;
+    let mut answer = Vec::new();
+    // Where it is cut, that is the end too.
+    let _ = stream.read_to_end(&mut answer).await;
+    answer
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_and_its_place_is_had_again() {
+    let running = running().await;
+    let connect = || tokio::net::TcpStream::connect(("127.0.0.1", running.port));
+    let mut kept = Vec::new();
+    for _ in 0..connections::MOST_CONNECTIONS {
+        kept.push(connect().await.unwrap());
+    }
+    let mut one_more = connect().await.unwrap();
+    assert_eq!(rest_of(&mut one_more).await, b"");
+    kept.clear();
+    while running.client.health().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -259,3 +259,24 @@ async fn binlog_end(source: &mut sqlx::MySqlConnection) -> (String, u64) {
     let row = sqlx::query("SHOW BINARY LOG STATUS").fetch_one(source).await.unwrap();
     (row.get(0), row.get(1))
 }
+
+/// The health port is open to everybody, so what they leave undone there must not matter.
+#[test]
+fn stop_ends_while_somebody_holds_half_a_request() {
+    use std::io::Write as _;
+    let sluice = Sluice::new();
+    assert_ended(&sluice.script("startup.sh", &[]), 0, &["sluice runs"]);
+    let undone = [
+        "GET /health HT",
+        "PUT /instances/a/position HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n",
+        "",
+    ];
+    let held = undone.map(|text| {
+        let mut stream =
+            std::net::TcpStream::connect(("127.0.0.1", sluice.metrics_port())).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    });
+    assert_ended(&sluice.script("stop.sh", &[]), 0, &["Stopped after"]);
+    drop(held);
+}

@@ -37,7 +37,7 @@ pub use instance::{
     Instance, InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch, RouteConfig,
     SourceConfig, SourceServer, StartAt, Tls, TlsMode, TopicRule,
 };
-pub use keys::{Class, Home, KEYS, Key, Kind};
+pub use keys::{Class, Home, KEYS, Key, Kind, MOST_PARTITIONS};
 pub use layers::Environment;
 pub(crate) use layers::closing_brace;
 pub use listener::{Advertised, Listener};

@@ -276,6 +276,40 @@ fn a_reload_touches_only_what_changed() {
     assert!(changes.needs_restart);
 }
 
+/// What sizes anything is refused before it does.
+#[test]
+fn a_number_out_of_its_range_is_refused_where_it_stands_with_the_range() {
+    let mut refused = 0;
+    for key in KEYS.iter().copied().flatten().filter(|key| key.class == Class::Served) {
+        let Kind::Number(least, most) = key.kind else { continue };
+        let homes = match key.home {
+            keys::Home::Canal => &["conf/canal.properties"][..],
+            keys::Home::Instance => {
+                &["instances/example/instance.properties", "conf/canal.properties"]
+            }
+            keys::Home::Broker => &["conf/server.properties"],
+        };
+        let values = [i128::from(least) - 1, i128::from(most) + 1, 1 << 31, 1 << 32, 1 << 63]
+            .into_iter()
+            .chain([i128::from(i64::MIN), i128::MAX])
+            .filter(|value| !(i128::from(least)..=i128::from(most)).contains(value));
+        for value in values {
+            for file in homes {
+                let home = Home::shipped()
+                    .file("instances/example/instance.properties", "")
+                    .file(file, &format!("\n{} = {value}\n", key.name));
+                let said = home.load().map(|_| ()).unwrap_err().to_string();
+                let place = format!("/home/{file}:2: error: {}: `{value}` is ", key.name);
+                assert!(said.contains(&place), "no `{place}` in\n{said}");
+                assert!(said.contains(&least.to_string()), "{said}");
+                assert!(most == i64::MAX || said.contains(&most.to_string()), "{said}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
 #[test]
 fn a_plan_can_report_an_error_at_the_line_of_its_key() {
     let home = Home::shipped()

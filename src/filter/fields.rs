@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::change::{Table, TableName};
 
-use super::Error;
+use super::{Error, List};
 
 /// Decides which columns of a table are published.
 #[derive(Clone, Debug, Default)]
@@ -17,13 +17,13 @@ pub struct FieldFilter {
 impl FieldFilter {
     /// Reads `canal.instance.filter.field` and `canal.instance.filter.black.field`:
     /// `schema.table:c1/c2,schema2.t2:c3`. All items that are wrong come at once.
-    pub fn new(white: &str, black: &str) -> Result<Self, Vec<Error>> {
+    pub fn new(white: &str, black: &str) -> Result<Self, Vec<(List, Error)>> {
         let mut errors = Vec::new();
-        let mut read = |list: &str| {
+        let mut read = |of: List, list: &str| {
             let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-            items.filter_map(|item| parse(item).map_err(|e| errors.push(e)).ok()).collect()
+            items.filter_map(|item| parse(item).map_err(|e| errors.push((of, e))).ok()).collect()
         };
-        let filter = Self { white: read(white), black: read(black) };
+        let filter = Self { white: read(List::White, white), black: read(List::Black, black) };
         if errors.is_empty() { Ok(filter) } else { Err(errors) }
     }
 

@@ -19,6 +19,15 @@ pub use fields::FieldFilter;
 pub use tables::TableFilter;
 pub use verdicts::Verdicts;
 
+/// Which of a filter's two lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Of what is published.
+    White,
+    /// Of what is not.
+    Black,
+}
+
 /// What is wrong with the text of a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

@@ -2,7 +2,7 @@
 
 use fancy_regex::Regex;
 
-use super::Error;
+use super::{Error, List};
 
 /// Decides which tables pass: those that the white list matches, or all if it is empty,
 /// save those that the black list matches.
@@ -15,13 +15,13 @@ pub struct TableFilter {
 impl TableFilter {
     /// Reads `canal.instance.filter.regex` and `canal.instance.filter.black.regex`. All
     /// patterns that are wrong come at once.
-    pub fn new(white: &str, black: &str) -> Result<Self, Vec<Error>> {
+    pub fn new(white: &str, black: &str) -> Result<Self, Vec<(List, Error)>> {
         let mut errors = Vec::new();
-        let mut read = |list: &str| {
+        let mut read = |of: List, list: &str| {
             let compiled = pieces(list).into_iter().map(compile);
-            compiled.filter_map(|pattern| pattern.map_err(|e| errors.push(e)).ok()).collect()
+            compiled.filter_map(|pattern| pattern.map_err(|e| errors.push((of, e))).ok()).collect()
         };
-        let filter = Self { white: read(white), black: read(black) };
+        let filter = Self { white: read(List::White, white), black: read(List::Black, black) };
         if errors.is_empty() { Ok(filter) } else { Err(errors) }
     }
 

@@ -73,7 +73,9 @@ fn black_beats_white() {
 #[test]
 fn every_wrong_pattern_is_named() {
     let errors = TableFilter::new(r"a\..*,b(\..*", r"[").unwrap_err();
-    let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let lists: Vec<_> = errors.iter().map(|(list, _)| *list).collect();
+    assert_eq!(lists, [List::White, List::Black]);
+    let text: Vec<String> = errors.iter().map(|(_, error)| error.to_string()).collect();
     assert_eq!(text.len(), 2);
     assert!(text[0].starts_with(r"`b(\..*` is not a regular expression: "), "{}", text[0]);
     assert!(text[1].starts_with("`[` is not a regular expression: "), "{}", text[1]);
@@ -120,6 +122,7 @@ fn a_white_list_of_columns_silences_the_black_one() {
 #[test]
 fn every_wrong_item_of_a_column_list_is_named() {
     let errors = FieldFilter::new("shop.orders,a.b:c", "orders:id,x.y:").unwrap_err();
-    let named = ["shop.orders", "orders:id", "x.y:"].map(|item| Error::Fields(item.to_owned()));
-    assert_eq!(errors, named);
+    let (white, black) = (List::White, List::Black);
+    let named = [(white, "shop.orders"), (black, "orders:id"), (black, "x.y:")];
+    assert_eq!(errors, named.map(|(list, item)| (list, Error::Fields(item.to_owned()))));
 }

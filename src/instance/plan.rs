@@ -123,6 +123,7 @@ pub(super) mod tests {
             partition_hash: None,
             partitions_num: None,
             dynamic_topic_partition_num: None,
+            most_partitions: 10_000,
             database_hash: true,
         };
         let format = FlatSettings {

@@ -57,6 +57,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use appender::topics::MOST_PARTITIONS;
 pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterError};
 pub use handle::{Log, Waiter};
 pub use inspect::{Inspected, WRONG, inspect};

@@ -41,6 +41,8 @@ pub struct RouteSettings {
     pub partitions_num: Option<i32>,
     /// `canal.mq.dynamicTopicPartitionNum`.
     pub dynamic_topic_partition_num: Option<String>,
+    /// As many partitions as a topic may have.
+    pub most_partitions: i32,
     /// `canal.mq.database.hash`: whether the database counts in the partition hash.
     pub database_hash: bool,
 }
@@ -94,16 +96,23 @@ pub enum Error {
         reason: String,
     },
     /// A number of partitions that is none.
-    #[error("{key}: `{text}` is not a number of partitions (1 or more)")]
+    #[error("{key}: `{text}` is not a number of partitions (1 to {most})")]
     Partitions {
         /// The setting.
         key: &'static str,
         /// What stands there.
         text: String,
+        /// As many as a topic may have.
+        most: i32,
     },
     /// A partition that cannot be.
-    #[error("canal.mq.partition: {0} is not a partition (0 or more)")]
-    Partition(i32),
+    #[error("canal.mq.partition: `{partition}` is not a partition (0 to {last})")]
+    Partition {
+        /// What stands there.
+        partition: i32,
+        /// The last that a topic may have.
+        last: i32,
+    },
     /// A template that could give no legal topic name.
     #[error("sluice.topic: `{0}` is too long, or has a place other than {{schema}} and {{table}}")]
     Template(String),

@@ -41,20 +41,22 @@ enum HashedBy {
 impl Router {
     /// Reads the settings. All that is wrong in them comes at once.
     pub fn new(settings: &RouteSettings) -> Result<Self, Vec<Error>> {
+        let most = settings.most_partitions;
         let mut errors = Vec::new();
         let topics = TopicRule::new(settings, &mut errors);
         let hashes: Vec<_> = items(settings.partition_hash.as_deref())
             .filter_map(|item| hash(item).map_err(|e| errors.push(e)).ok())
             .collect();
         let numbers = items(settings.dynamic_topic_partition_num.as_deref())
-            .filter_map(|item| number(item).map_err(|e| errors.push(e)).ok())
+            .filter_map(|item| number(item, most).map_err(|e| errors.push(e)).ok())
             .collect();
         let number = settings.partitions_num.unwrap_or(1);
-        if number < 1 {
-            errors.push(Error::Partitions { key: NUMBER, text: number.to_string() });
+        if !(1..=most).contains(&number) {
+            errors.push(Error::Partitions { key: NUMBER, text: number.to_string(), most });
         }
-        if settings.partition < 0 {
-            errors.push(Error::Partition(settings.partition));
+        if !(0..most).contains(&settings.partition) {
+            let (partition, last) = (settings.partition, most - 1);
+            errors.push(Error::Partition { partition, last });
         }
         if errors.is_empty() {
             Ok(Self {
@@ -153,9 +155,10 @@ fn hash(item: &str) -> Result<(Pattern, HashedBy), Error> {
 }
 
 /// An item of the partition numbers: `topic pattern:number`.
-fn number(item: &str) -> Result<(Pattern, i32), Error> {
-    let wrong = || Error::Partitions { key: NUMBERS, text: item.to_owned() };
+fn number(item: &str, most: i32) -> Result<(Pattern, i32), Error> {
+    let wrong = || Error::Partitions { key: NUMBERS, text: item.to_owned(), most };
     let (pattern, number) = item.rsplit_once(':').ok_or_else(wrong)?;
-    let number = number.trim().parse().ok().filter(|number| *number >= 1).ok_or_else(wrong)?;
+    let number = number.trim().parse().ok().filter(|number| (1..=most).contains(number));
+    let number = number.ok_or_else(wrong)?;
     Ok((Pattern::new(NUMBERS, pattern.trim())?, number))
 }

@@ -18,6 +18,7 @@ fn settings() -> RouteSettings {
         partition_hash: None,
         partitions_num: None,
         dynamic_topic_partition_num: None,
+        most_partitions: 10_000,
         database_hash: true,
     }
 }
@@ -50,6 +51,8 @@ fn golden_settings(config: &Value) -> RouteSettings {
         partitions_num: number("partitionsNum"),
         dynamic_topic_partition_num: text("dynamicTopicPartitionNum"),
         database_hash: config["databaseHash"].as_bool().unwrap_or(true),
+        // Canal's code was asked for more than our log has.
+        most_partitions: i32::MAX,
         ..settings()
     }
 }
@@ -192,6 +195,17 @@ fn java_hashes_are_javas() {
 
 #[test]
 fn all_wrong_settings_are_named_at_once() {
+    for (partition, number, numbers) in
+        [(10_000, 1, "a:1"), (i32::MAX, 1, "a:1"), (0, 10_001, "a:1"), (0, 1, "a:10001")]
+    {
+        let wrong = RouteSettings {
+            partition,
+            partitions_num: Some(number),
+            dynamic_topic_partition_num: Some(numbers.into()),
+            ..settings()
+        };
+        assert_eq!(Router::new(&wrong).unwrap_err().len(), 1, "{partition} {number} {numbers}");
+    }
     let wrong = RouteSettings {
         partition: -1,
         partitions_num: Some(0),
@@ -209,7 +223,7 @@ fn all_wrong_settings_are_named_at_once() {
         "canal.mq.dynamicTopicPartitionNum: `b:x`",
         "canal.mq.dynamicTopicPartitionNum: `c`",
         "canal.mq.partitionsNum: `0`",
-        "canal.mq.partition: -1",
+        "canal.mq.partition: `-1`",
     ]) {
         assert!(error.starts_with(start), "{error}");
     }

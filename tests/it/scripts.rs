@@ -280,3 +280,26 @@ fn stop_ends_while_somebody_holds_half_a_request() {
     assert_ended(&sluice.script("stop.sh", &[]), 0, &["Stopped after"]);
     drop(held);
 }
+
+/// No value that a key allows may make the process fall over.
+#[test]
+fn the_process_starts_and_stops_with_the_ends_of_each_range() {
+    use sluice::config::{Class, Home, KEYS, Kind};
+    for least in [true, false] {
+        let mut sluice = Sluice::new();
+        for key in KEYS.iter().copied().flatten().filter(|key| key.class == Class::Served) {
+            let Kind::Number(first, last) = key.kind else { continue };
+            let value = if least { first } else { last }.to_string();
+            match key.home {
+                Home::Canal if key.name.ends_with("port") => {}
+                Home::Canal => sluice.canal(key.name, &value),
+                Home::Broker => sluice.broker(key.name, &value),
+                Home::Instance => {}
+            }
+        }
+        assert_ended(&sluice.script("startup.sh", &[]), 0, &["sluice runs"]);
+        assert_ended(&sluice.script("stop.sh", &[]), 0, &["Stopped after"]);
+        let log = std::fs::read_to_string(sluice.folder("logs/server.log")).unwrap();
+        assert!(!log.contains("] ERROR ") && !log.contains("panicked"), "{log}");
+    }
+}

@@ -1,12 +1,13 @@
 //! The keys of `conf/server.properties`: Apache Kafka's names, for the bundled log and
 //! its broker. Our own keys for the log have no `sluice.` prefix only where Kafka has one.
 
-use super::{Home, Key, Kind, idle, later, served};
+use super::{Home, Key, Kind, MOST_PARTITIONS, idle, later, served};
 
 const HERE: Home = Home::Broker;
 const COUNT: Kind = Kind::Number(1, i32::MAX as i64);
+const PARTITIONS: Kind = Kind::Number(1, MOST_PARTITIONS);
 const LIMIT: Kind = Kind::Number(-1, i64::MAX);
-const MILLIS: Kind = Kind::Number(0, i64::MAX);
+const MILLIS: Kind = Kind::Number(0, i32::MAX as i64);
 const ONE: Kind = Kind::Number(1, 1);
 const ALONE: &str = "there is one broker, and it is its own controller";
 const SYNCED: &str = "every acknowledged record is synced to disk";
@@ -59,7 +60,7 @@ pub(super) const KEYS: &[Key] = &[
         "start over damage, losing what it hit: partitions as <topic>-<number>, or true for all \
          there is; meant for one start",
     ),
-    served(HERE, "num.partitions", COUNT, "1", "partitions of a topic made without a number"),
+    served(HERE, "num.partitions", PARTITIONS, "1", "partitions of a topic made without a number"),
     served(HERE, "default.replication.factor", ONE, "1", "one broker here: 1"),
     served(HERE, "offsets.topic.replication.factor", ONE, "1", "one broker here: 1"),
     served(HERE, "transaction.state.log.replication.factor", ONE, "1", "one broker here: 1"),
@@ -180,7 +181,13 @@ pub(super) const KEYS: &[Key] = &[
         "4096",
         "most metadata a client may keep with an offset",
     ),
-    served(HERE, "offsets.topic.num.partitions", COUNT, "50", "partitions of __consumer_offsets"),
+    served(
+        HERE,
+        "offsets.topic.num.partitions",
+        PARTITIONS,
+        "50",
+        "partitions of __consumer_offsets",
+    ),
     // Later.
     later(
         HERE,

@@ -1,7 +1,7 @@
 //! The keys of `instance.properties`. Each may stand in `conf/canal.properties` too, as
 //! the default of all instances.
 
-use super::{Home, Key, Kind, as_shipped, idle, later, secret, served};
+use super::{Home, Key, Kind, MOST_PARTITIONS, as_shipped, idle, later, secret, served};
 
 const HERE: Home = Home::Instance;
 const OFFSET: Kind = Kind::Number(0, i64::MAX);
@@ -378,14 +378,14 @@ pub(super) const KEYS: &[Key] = &[
     served(
         HERE,
         "canal.mq.partition",
-        Kind::Number(0, i32::MAX as i64),
+        Kind::Number(0, MOST_PARTITIONS - 1),
         "0",
         "partition of all messages while canal.mq.partitionHash is empty",
     ),
     served(
         HERE,
         "canal.mq.partitionsNum",
-        Kind::Number(1, 100_000),
+        Kind::Number(1, MOST_PARTITIONS),
         "",
         "partitions of a topic; empty: one",
     ),

@@ -113,6 +113,9 @@ pub(super) fn is_secret(name: &str) -> bool {
     find(name).is_some_and(Key::is_secret) || named()
 }
 
+/// As many partitions as a topic of the log may have.
+pub const MOST_PARTITIONS: i64 = 10_000;
+
 /// All rows, file by file.
 pub const KEYS: &[&[Key]] = &[canal::KEYS, instance::KEYS, broker::KEYS];
 

@@ -26,7 +26,7 @@ use crate::log::topic_config::TopicConfig;
 use crate::log::watermarks::Slot;
 
 /// As many as a topic may have: each costs a directory.
-const MOST_PARTITIONS: i32 = 10_000;
+pub const MOST_PARTITIONS: i32 = 10_000;
 
 impl From<Failure> for TopicError {
     fn from(failure: Failure) -> Self {

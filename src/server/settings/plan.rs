@@ -10,23 +10,40 @@ use crate::config::{
     OnTableError, OnUnknownBranch, Problem, RouteConfig, SourceConfig, SourceServer, TlsMode,
     TopicRule,
 };
-use crate::filter::{FieldFilter, TableFilter};
+use crate::filter::{FieldFilter, List, TableFilter};
 use crate::format::Zone;
 use crate::format::flat::{self, FlatSettings, LabelForm};
 use crate::instance::{self, MetaDat, Plan, Publication, Renamed};
 use crate::mysql::{self, Endpoint};
 use crate::route::{self, RouteSettings, Router};
 use crate::source::failover::{self, Failover};
-use crate::{config, schema, source};
+use crate::{config, log, schema, source};
 
 use super::secrets;
 
-const FILTER: &str = "canal.instance.filter.regex";
-const FIELDS: &str = "canal.instance.filter.field";
+const FILTER: ListKeys =
+    ListKeys { white: "canal.instance.filter.regex", black: "canal.instance.filter.black.regex" };
+const FIELDS: ListKeys =
+    ListKeys { white: "canal.instance.filter.field", black: "canal.instance.filter.black.field" };
 const GTID: &str = "canal.instance.master.gtid";
 const STANDBY_GTID: &str = "canal.instance.standby.gtid";
 const HEARTBEAT: &str = "canal.instance.detecting.sql";
 const ZONE: &str = "sluice.timezone";
+
+/// The keys of a filter's lists.
+struct ListKeys {
+    white: &'static str,
+    black: &'static str,
+}
+
+impl ListKeys {
+    fn of(&self, list: List) -> &'static str {
+        match list {
+            List::White => self.white,
+            List::Black => self.black,
+        }
+    }
+}
 
 /// Builds the plan of an instance, or says all that is wrong with its settings.
 pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
@@ -36,12 +53,27 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
         problems.push(instance.refuse(key, text));
     };
     let filter = TableFilter::new(&config.filter.tables, &config.filter.black_tables);
-    let filter = filter.map_err(|errors| errors.iter().for_each(|error| refuse(FILTER, error)));
+    let filter = filter.map_err(|errors| {
+        for (list, error) in &errors {
+            refuse(FILTER.of(*list), error);
+        }
+    });
     let fields = FieldFilter::new(&config.filter.fields, &config.filter.black_fields);
-    let fields = fields.map_err(|errors| errors.iter().for_each(|error| refuse(FIELDS, error)));
+    let fields = fields.map_err(|errors| {
+        for (list, error) in &errors {
+            refuse(FIELDS.of(*list), error);
+        }
+    });
     let router = Router::new(&routes(&config.name, &config.route));
-    let router =
-        router.map_err(|errors| errors.iter().for_each(|error| refuse(key_of(error), error)));
+    let router = router.map_err(|errors| {
+        for error in &errors {
+            let (key, text) = (key_of(error), error.to_string());
+            refuse(
+                key,
+                &text.strip_prefix(key).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text),
+            );
+        }
+    });
     let zone = config.format.timezone.as_deref().map(Zone::parse).transpose();
     let zone = zone.map_err(|error| refuse(ZONE, &error));
     let gtid = config.source.server.start.gtid.as_deref().map(gtid_set).transpose();
@@ -211,6 +243,7 @@ fn routes(name: &str, config: &RouteConfig) -> RouteSettings {
         partition_hash: some(&config.partition_hash),
         partitions_num: config.partitions,
         dynamic_topic_partition_num: some(&config.topic_partitions),
+        most_partitions: log::MOST_PARTITIONS,
         database_hash: config.database_hash,
     }
 }
@@ -218,7 +251,7 @@ fn routes(name: &str, config: &RouteConfig) -> RouteSettings {
 fn key_of(error: &route::Error) -> &'static str {
     match error {
         route::Error::Pattern { key, .. } | route::Error::Partitions { key, .. } => key,
-        route::Error::Partition(_) => "canal.mq.partition",
+        route::Error::Partition { .. } => "canal.mq.partition",
         route::Error::Template(_) => "sluice.topic",
     }
 }

@@ -206,3 +206,60 @@ fn a_change_of_any_served_key_changes_what_the_process_runs_by() {
     }
     assert_eq!(idle, Vec::<String>::new(), "declared served, and without effect");
 }
+
+/// One bound in two modules that may not name each other.
+#[test]
+fn keys_and_log_mean_the_same_by_the_most_partitions_of_a_topic() {
+    assert_eq!(crate::config::MOST_PARTITIONS, i64::from(crate::log::MOST_PARTITIONS));
+}
+
+#[test]
+fn the_ends_of_the_range_of_each_number_are_settings_to_run_by() {
+    let home = tempfile::tempdir().unwrap();
+    let beside = [("canal.instance.master.journal.name", "binlog.000007")];
+    let beside =
+        [&beside[..], &[("canal.instance.standby.journal.name", "binlog.000007")]].concat();
+    for key in KEYS.iter().copied().flatten().filter(|key| key.class == Class::Served) {
+        let Kind::Number(least, most) = key.kind else { continue };
+        for value in [least, most] {
+            let value = value.to_string();
+            let changed = [&beside[..], &[(key.name, &*value)]].concat();
+            let settings = settings(home.path(), &changed);
+            let settings =
+                settings.unwrap_or_else(|error| panic!("{} = {value}: {error}", key.name));
+            effect(&settings);
+        }
+    }
+}
+
+/// The key and the line of what is wrong, not those of the key beside it.
+#[test]
+fn what_is_wrong_is_reported_under_its_own_key() {
+    let home = tempfile::tempdir().unwrap();
+    for (key, value) in [
+        ("canal.instance.filter.regex", "a("),
+        ("canal.instance.filter.black.regex", "a("),
+        ("canal.instance.filter.field", "x.y"),
+        ("canal.instance.filter.black.field", "x.y"),
+        ("canal.mq.partitionHash", "a("),
+        ("canal.mq.dynamicTopic", "a("),
+        ("canal.mq.dynamicTopicPartitionNum", "a:2000000000"),
+        ("canal.instance.master.gtid", "x"),
+        ("canal.instance.standby.gtid", "x"),
+        ("canal.instance.detecting.sql", "delete from a.b"),
+        ("sluice.timezone", "nowhere"),
+        ("sluice.topic", "{x}"),
+    ] {
+        let beside = [
+            ("canal.instance.standby.address", "10.0.0.9:3307"),
+            ("canal.instance.detecting.enable", "true"),
+            ("canal.instance.detecting.heartbeatHaEnable", "true"),
+        ];
+        let settings = settings(home.path(), &[&beside[..], &[(key, value)]].concat()).unwrap();
+        let Err(problems) = plan(&settings.instances[0]) else { panic!("{key} is taken") };
+        let [problem] = &problems[..] else { panic!("{key}: {problems:?}") };
+        let text = problem.to_string();
+        assert!(text.contains(&format!("error: {key}: `")), "{text}");
+        assert!(!text.contains(&format!("{key}: {key}")), "{text}");
+    }
+}

@@ -146,6 +146,14 @@ impl Collector for Instances {
             serving.metric_type(),
         )?;
         serving.encode(to)?;
+        let refused = ConstGauge::new(i64::from(!snapshot.refused.is_empty()));
+        let to = encoder.encode_descriptor(
+            "sluice_configuration_refused",
+            "Whether the configuration as it is written now is not taken up (1) or is (0)",
+            None,
+            refused.metric_type(),
+        )?;
+        refused.encode(to)?;
         let damage = ConstGauge::new(i64::try_from(snapshot.damage.len()).unwrap_or(i64::MAX));
         let to = encoder.encode_descriptor(
             "sluice_log_damaged_segments",

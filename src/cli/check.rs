@@ -1,10 +1,10 @@
 //! `sluice check`: everything that must be true before starting, all that is not at once.
 //!
 //! Looked at: the files, the directory of the log, the ports, and each instance's MySQL
-//! server with the account. Exit code 0 when the server can start, 1 when not.
+//! server with the account; `--offline`, the files alone. Exit code 0 when the server can start, 1 when not.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,17 +20,23 @@ use crate::source::failover::Servers;
 use crate::source::{self, Retention, Severity};
 
 use super::health;
-use super::home::Home;
+use super::home::{Given, Home};
 use super::output::say;
 use super::position::stored;
 use super::{Outcome, small_runtime};
 
-/// Nothing may be said about it.
+/// What may be said about it.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Look at the files only: no port, no directory, no server.
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    given: Given,
+}
 
-pub(super) fn run(_: &Arguments, environment: &Environment) -> Outcome {
-    let home = Home::find(environment)?;
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
+    let home = Home::find(environment)?.with(arguments.given);
     say(&format!("home: {}", home.path.display()))?;
     let settings = match home.settings() {
         Ok(settings) => settings,
@@ -41,6 +47,9 @@ pub(super) fn run(_: &Arguments, environment: &Environment) -> Outcome {
     };
     for problem in settings.remarks.iter() {
         say(&problem.to_string())?;
+    }
+    if arguments.offline {
+        return read_only(&settings);
     }
     let mut errors = 0;
     let mut refuse = |text: &str| {
@@ -73,6 +82,20 @@ pub(super) fn run(_: &Arguments, environment: &Environment) -> Outcome {
     })?;
     if errors == 0 {
         say("everything is ready")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// What the files say, as far as they tell it.
+fn read_only(settings: &Settings) -> Outcome {
+    let plans = settings.instances.iter().map(server::plan);
+    let problems: Vec<_> = plans.filter_map(Result::err).flatten().collect();
+    for problem in &problems {
+        say(&problem.to_string())?;
+    }
+    if problems.is_empty() {
+        say("the configuration is valid")?;
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)
@@ -175,13 +198,19 @@ fn errant(first: &str, gtids: &GtidSet) -> String {
 fn obstacles(settings: &Settings) -> Vec<String> {
     let config = &settings.server;
     let mut found: Vec<String> = unwritable(&config.log.dir).into_iter().collect();
-    for listener in &config.broker.listeners {
-        if let Err(reason) = occupy(listener.host.as_deref(), listener.port) {
-            found.push(server::Error::of_listener(settings, listener, reason).to_string());
-        }
+    // Held until all are had, as the process holds them: ours are against one another too.
+    let mut held = Vec::new();
+    match occupy(config.admin_host.as_deref(), config.admin_port) {
+        Ok(socket) => held.push(socket),
+        Err(reason) => found.push(server::Error::of_admin(settings, reason).to_string()),
     }
-    if let Err(reason) = occupy(config.admin_host.as_deref(), config.admin_port) {
-        found.push(server::Error::of_admin(settings, reason).to_string());
+    for listener in &config.broker.listeners {
+        match occupy(listener.host.as_deref(), listener.port) {
+            Ok(socket) => held.push(socket),
+            Err(reason) => {
+                found.push(server::Error::of_listener(settings, listener, reason).to_string());
+            }
+        }
     }
     found
 }
@@ -207,6 +236,16 @@ fn unwritable(directory: &Path) -> Option<String> {
     })
 }
 
-fn occupy(host: Option<&str>, port: u16) -> std::io::Result<()> {
-    TcpListener::bind((host.unwrap_or("0.0.0.0"), port)).map(drop)
+/// Binds as the process does.
+fn occupy(host: Option<&str>, port: u16) -> std::io::Result<TcpListener> {
+    match host {
+        Some(host) => TcpListener::bind((host, port)),
+        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) {
+            // A machine without IPv6.
+            Err(error) if error.kind() != ErrorKind::AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+            }
+            bound => bound,
+        },
+    }
 }

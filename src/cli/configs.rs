@@ -9,8 +9,8 @@ use crate::client::Topics;
 use crate::config::Environment;
 
 use super::connect::Connect;
+use super::home::pair;
 use super::output::say;
-use super::run::pair;
 use super::{Outcome, small_runtime};
 
 /// Kafka's options.

@@ -14,8 +14,8 @@ use crate::client::{self, From, Record, Selection, Stamp};
 use crate::config::Environment;
 
 use super::connect::Connect;
+use super::home::pair;
 use super::output::complain;
-use super::run::pair;
 use super::{Outcome, small_runtime};
 
 /// Kafka's options.

@@ -151,6 +151,9 @@ fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
     for damage in &snapshot.damage {
         say(&format!("  the log is damaged: {damage}"))?;
     }
+    for refused in &snapshot.refused {
+        say(&format!("  the changed configuration is not taken up: {refused}"))?;
+    }
     for file in &snapshot.log_files {
         say(&format!("  log lines: {file}"))?;
     }

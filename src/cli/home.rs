@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use crate::config::{self, Environment, Files, Problems, Settings};
 
 /// What a command reads settings from. Reading again gives what is there then.
@@ -13,6 +15,25 @@ pub(super) struct Home {
     environment: Environment,
     server_properties: Option<PathBuf>,
     with_instances: bool,
+}
+
+/// What a command line may say of the settings.
+#[derive(Debug, Args)]
+pub(super) struct Given {
+    /// Run the log and its broker alone, as kafka-server-start does.
+    #[arg(long)]
+    broker_only: bool,
+    /// Read this file instead of conf/server.properties.
+    #[arg(long, value_name = "FILE")]
+    server_properties: Option<PathBuf>,
+    /// Set a key above all files; may be repeated.
+    #[arg(long = "override", value_name = "KEY=VALUE", value_parser = pair)]
+    overrides: Vec<(String, String)>,
+}
+
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write key=value")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 impl Home {
@@ -41,15 +62,11 @@ impl Home {
         self
     }
 
-    /// Another file than `conf/server.properties`, and settings above all files.
-    pub(super) fn overridden(
-        mut self,
-        server_properties: Option<PathBuf>,
-        settings: impl IntoIterator<Item = (String, String)>,
-    ) -> Self {
-        self.server_properties = server_properties;
-        self.environment.extend(settings);
-        self
+    /// What the command line says above the files.
+    pub(super) fn with(mut self, given: Given) -> Self {
+        self.server_properties = given.server_properties;
+        self.environment.extend(given.overrides);
+        if given.broker_only { self.without_instances() } else { self }
     }
 
     /// Reads all settings.

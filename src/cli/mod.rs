@@ -88,7 +88,7 @@ pub fn main(
 fn dispatch(command: Command, environment: &Environment) -> Outcome {
     match command {
         Command::Run(arguments) => run::run(arguments, environment),
-        Command::Check(arguments) => check::run(&arguments, environment),
+        Command::Check(arguments) => check::run(arguments, environment),
         Command::Health(arguments) => health::run(&arguments, environment),
         Command::Instance(arguments) => instance::run(&arguments, environment),
         Command::Position(arguments) => position::run(arguments, environment),

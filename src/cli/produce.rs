@@ -13,8 +13,8 @@ use crate::config::Environment;
 
 use super::Outcome;
 use super::connect::Connect;
+use super::home::pair;
 use super::output::complain;
-use super::run::pair;
 
 /// Kafka's options.
 #[derive(Debug, Args)]

@@ -3,7 +3,6 @@
 //! Exit code 0 after a clean drain, 1 when nothing could run: every error of the
 //! configuration is printed with its file and line.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::server::{self, Start};
 use crate::telemetry;
 
 use super::Outcome;
-use super::home::Home;
+use super::home::{Given, Home};
 use super::output::{complain, say};
 
 /// How long the end waits for threads that were given up.
@@ -25,20 +24,8 @@ const LEFT_BEHIND: Duration = Duration::from_millis(200);
 /// What may be said about a run.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Run the log and its broker alone, as kafka-server-start does.
-    #[arg(long)]
-    broker_only: bool,
-    /// Read this file instead of conf/server.properties.
-    #[arg(long, value_name = "FILE")]
-    server_properties: Option<PathBuf>,
-    /// Set a key above all files; may be repeated.
-    #[arg(long = "override", value_name = "KEY=VALUE", value_parser = pair)]
-    overrides: Vec<(String, String)>,
-}
-
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write key=value")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
+    #[command(flatten)]
+    given: Given,
 }
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
@@ -47,11 +34,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
         let _within = runtime.enter();
         server::stop_on_signals()?
     };
-    let mut home =
-        Home::find(environment)?.overridden(arguments.server_properties, arguments.overrides);
-    if arguments.broker_only {
-        home = home.without_instances();
-    }
+    let home = Home::find(environment)?.with(arguments.given);
     let settings = match home.settings() {
         Ok(settings) => settings,
         Err(problems) => {

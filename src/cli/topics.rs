@@ -10,8 +10,8 @@ use crate::client::{NewTopic, PartitionDescription, TopicDescription, Topics};
 use crate::config::Environment;
 
 use super::connect::Connect;
+use super::home::pair;
 use super::output::say;
-use super::run::pair;
 use super::{Outcome, small_runtime};
 
 /// Kafka's options.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::broker::{BrokerConfig, LogConfig};
+use super::listener::Listener;
+use super::problem::Place;
 use super::reader::Reader;
 
 /// Where changes go.
@@ -42,18 +44,53 @@ impl ServerConfig {
     pub(super) fn read(canal: &mut Reader<'_>, kafka: &mut Reader<'_>) -> Self {
         let scan = canal.flag("canal.auto.scan");
         let interval = canal.time("canal.auto.scan.interval", Duration::from_secs(1));
+        let broker = BrokerConfig::read(kafka);
+        let (admin_host, admin_port) =
+            (canal.optional("canal.ip"), canal.number("canal.metrics.pull.port"));
+        judge_ports(canal, kafka, &broker.listeners, admin_host.as_deref(), admin_port);
         Self {
             mode: mode(canal),
-            admin_host: canal.optional("canal.ip"),
-            admin_port: canal.number("canal.metrics.pull.port"),
+            admin_host,
+            admin_port,
             scan_interval: interval.filter(|_| scan),
             group: group(canal),
             destinations: canal.list("canal.destinations"),
             conf_dir: canal.path("canal.conf.dir").unwrap_or_default(),
-            broker: BrokerConfig::read(kafka),
+            broker,
             log: LogConfig::read(kafka),
         }
     }
+}
+
+/// Two of our own sockets that want one port: whoever binds second cannot.
+fn judge_ports(
+    canal: &mut Reader<'_>,
+    kafka: &Reader<'_>,
+    listeners: &[Listener],
+    host: Option<&str>,
+    port: u16,
+) {
+    const KEY: &str = "canal.metrics.pull.port";
+    let same = |one: &&Listener| one.port == port && overlap(one.host.as_deref(), host);
+    if port != 0
+        && let Some(listener) = listeners.iter().find(same)
+    {
+        let written = match kafka.place("listeners") {
+            Place::Default => String::new(),
+            place => format!(", {place}"),
+        };
+        let text = format!(
+            "{port} is the port of listener {} too (listeners{written}): write another",
+            listener.name
+        );
+        canal.refuse(KEY, text);
+    }
+}
+
+/// Whether two hosts have an address in common, as far as can be told without asking for names.
+fn overlap(one: Option<&str>, other: Option<&str>) -> bool {
+    let all = |host: Option<&str>| matches!(host, None | Some("0.0.0.0" | "::"));
+    all(one) || all(other) || one == other
 }
 
 fn mode(reader: &mut Reader<'_>) -> ServerMode {

@@ -346,3 +346,30 @@ fn the_derived_server_id_is_canals() {
     assert_eq!(SourceConfig::derived_server_id("example", [192, 168, 1, 2]), 0x6AA8_0102);
     assert_eq!(SourceConfig::derived_server_id("big", [127, 0, 0, 1]), 0x8000_0001);
 }
+
+#[test]
+fn two_sockets_of_ours_on_one_port_are_refused_and_on_two_addresses_not() {
+    let canal = "conf/canal.properties";
+    for (ip, listeners, refused) in [
+        ("", "PLAINTEXT://:7000", true),
+        ("", "A://:7001,B://:7000", true),
+        ("", "PLAINTEXT://127.0.0.1:7000", true),
+        ("10.0.0.1", "PLAINTEXT://:7000", true),
+        ("10.0.0.1", "PLAINTEXT://0.0.0.0:7000", true),
+        ("10.0.0.1", "PLAINTEXT://10.0.0.1:7000", true),
+        ("10.0.0.1", "PLAINTEXT://10.0.0.2:7000", false),
+        ("", "PLAINTEXT://:7001", false),
+        ("", "A://:7001,B://:7002", false),
+    ] {
+        let home = Home::shipped()
+            .file(canal, &format!("canal.ip = {ip}\ncanal.metrics.pull.port = 7000\n"))
+            .file(
+                "conf/server.properties",
+                &format!("listeners = {listeners}\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,A:PLAINTEXT,B:PLAINTEXT"),
+            );
+        let said = home.problems().join("\n");
+        let text = "/home/conf/canal.properties:2: error: canal.metrics.pull.port: 7000 is the port of listener";
+        assert_eq!(said.contains(text), refused, "{ip} {listeners}: {said}");
+        assert_eq!(said.contains("(listeners, /home/conf/server.properties:1)"), refused, "{said}");
+    }
+}

@@ -31,6 +31,7 @@ struct Shown {
     instances: BTreeMap<String, InstanceStatus>,
     damage: Vec<String>,
     log_files: Vec<String>,
+    refused: Vec<String>,
 }
 
 impl Default for Board {
@@ -50,6 +51,7 @@ impl Board {
             instances: BTreeMap::new(),
             damage: Vec::new(),
             log_files: Vec::new(),
+            refused: Vec::new(),
         };
         Self { shown: Arc::new(Mutex::new(shown)), changed: Arc::new(watch::Sender::new(0)) }
     }
@@ -85,6 +87,12 @@ impl Board {
     /// Shows what is wrong with the files of log lines.
     pub fn log_files(&self, found: Vec<String>) {
         self.lock().log_files = found;
+    }
+
+    /// Shows what of the configuration as it is written now is not taken up, and why.
+    pub fn refused(&self, problems: Vec<String>) {
+        self.lock().refused = problems;
+        self.wake();
     }
 
     /// Shows an instance, in the state `Starting`, and returns what it reports through. Tables
@@ -127,6 +135,7 @@ impl Board {
             instances: shown.instances.values().cloned().collect(),
             damage: shown.damage.clone(),
             log_files: shown.log_files.clone(),
+            refused: shown.refused.clone(),
         }
     }
 

@@ -194,6 +194,10 @@ pub struct Snapshot {
     /// What is wrong with the files of log lines: those that cannot be written, or lack some.
     #[serde(default)]
     pub log_files: Vec<String>,
+    /// What of the configuration as it is written now is not taken up, each with file, line and
+    /// reason: the process goes on with the one before.
+    #[serde(default)]
+    pub refused: Vec<String>,
 }
 
 impl Snapshot {

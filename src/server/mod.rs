@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Listener, Problems, ServerConfig, Settings};
+use crate::config::{Listener, Problems, ServerConfig, Settings, Severity};
 use crate::control::{Asked, Board, Command, Outcome, Phase, commands};
 use crate::disk::{Real, raise_open_file_limit};
 use crate::log::{Log, OpenError};
@@ -191,7 +191,7 @@ pub async fn run(start: Start) -> Result<(), Error> {
     board.phase(Phase::Serving);
     tracing::info!("## the sluice server is running now ......");
 
-    serve(&stop, asked, &mut instances, settings, reading).await;
+    serve(&stop, asked, &mut instances, settings, reading, &board).await;
 
     board.phase(Phase::Draining);
     let drained = tokio::time::timeout(DRAIN_LIMIT, async {
@@ -278,6 +278,7 @@ async fn serve(
     instances: &mut Instances,
     mut settings: Settings,
     mut reading: Reading,
+    board: &Board,
 ) {
     let interval = settings.server.scan_interval;
     let mut next_scan = interval.map(|interval| Instant::now() + interval);
@@ -301,9 +302,14 @@ async fn serve(
             }
             (read, answers) = reading.done() => {
                 let (changing, result) = match read {
-                    Ok(read) => take_up(instances, &mut settings, read),
-                    Err(problems) => (Vec::new(), Err(problems.to_string())),
+                    Ok(read) => {
+                        let (changing, result) = take_up(instances, &mut settings, read);
+                        (changing, result.map_err(|text| vec![text]))
+                    }
+                    Err(problems) => (Vec::new(), Err(errors_of(&problems))),
                 };
+                board.refused(result.clone().err().unwrap_or_default());
+                let result = result.map_err(|lines| lines.join("\n"));
                 // Said once for each wrong state of the files, not every few seconds.
                 let reason = result.as_ref().err().cloned();
                 if answers.is_empty() && reason != refused {
@@ -330,6 +336,12 @@ async fn serve(
             }
         }
     }
+}
+
+/// What keeps a configuration from being taken up, each with its file and line.
+fn errors_of(problems: &Problems) -> Vec<String> {
+    let errors = problems.iter().filter(|one| one.severity == Severity::Error);
+    errors.map(ToString::to_string).collect()
 }
 
 /// Starts, stops and restarts the instances as the files say now: what does so. What only a

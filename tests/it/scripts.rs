@@ -1,10 +1,11 @@
 //! The scripts of `bin/` over a real home: what they print, what they end with.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use crate::harness::program::Ended;
 use crate::harness::servers::{mysql, run};
-use crate::harness::{Server, Sluice, topics};
+use crate::harness::{Server, Sluice, topics, wait_for};
 
 fn assert_ended(ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(ended.code, Some(code), "{}", ended.said);
@@ -281,6 +282,53 @@ fn stop_ends_while_somebody_holds_half_a_request() {
     drop(held);
 }
 
+#[test]
+fn restart_leaves_alone_what_runs_while_the_configuration_is_not_valid() {
+    let mut sluice = Sluice::new();
+    assert_ended(&sluice.script("startup.sh", &[]), 0, &["sluice runs"]);
+    let pid = std::fs::read_to_string(pid_file(&sluice)).unwrap();
+    for (key, value) in [("num.partitions", "10001"), ("node.id", "x")] {
+        sluice.broker(key, value);
+        let words = ["conf/server.properties:", key, "was not stopped"];
+        assert_ended(&sluice.script("restart.sh", &[]), 4, &words);
+        sluice.broker(key, "1");
+    }
+    // What only a plan finds.
+    let folder = sluice.folder("instances/wrong");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(
+        folder.join("instance.properties"),
+        "\ncanal.instance.filter.black.field = x.y\n",
+    )
+    .unwrap();
+    let words = ["instance.properties:2: error: canal.instance.filter.black.field: `x.y`"];
+    assert_ended(&sluice.script("restart.sh", &[]), 4, &words);
+    assert_ended(&sluice.script("restart.sh", &["--override", "broker.id=x"]), 4, &["broker.id"]);
+    assert_eq!(std::fs::read_to_string(pid_file(&sluice)).unwrap(), pid);
+    // The same is said by the one that runs, until it is mended.
+    let said = |words: &'static str, code: i32| {
+        let shown = wait_for(words, Duration::from_mins(1), || {
+            let health = sluice.command(&["health"]);
+            health.said.contains(words).then_some(health)
+        });
+        assert_eq!(shown.code, Some(code), "{}", shown.said);
+        shown.said
+    };
+    let shown = said("is not taken up", 0);
+    assert!(
+        shown.contains("instance.properties:2: error: canal.instance.filter.black.field"),
+        "{shown}"
+    );
+    let (_, json) = sluice.health().unwrap();
+    assert!(json.contains(r#""refused":["/"#), "{json}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    wait_for("nothing refused", Duration::from_mins(1), || {
+        sluice.health()?.1.contains(r#""refused":[]"#).then_some(())
+    });
+    assert_ended(&sluice.script("restart.sh", &[]), 0, &["Stopped after", "sluice runs"]);
+    assert_ended(&sluice.script("stop.sh", &[]), 0, &[]);
+}
+
 /// No value that a key allows may make the process fall over.
 #[test]
 fn the_process_starts_and_stops_with_the_ends_of_each_range() {
@@ -301,5 +349,22 @@ fn the_process_starts_and_stops_with_the_ends_of_each_range() {
         assert_ended(&sluice.script("stop.sh", &[]), 0, &["Stopped after"]);
         let log = std::fs::read_to_string(sluice.folder("logs/server.log")).unwrap();
         assert!(!log.contains("] ERROR ") && !log.contains("panicked"), "{log}");
+    }
+}
+
+#[test]
+fn check_finds_two_sockets_of_ours_on_one_port() {
+    for (ip, words) in [
+        ("", ["canal.metrics.pull.port: ", "is the port of listener PLAINTEXT too"]),
+        // What only the name server tells.
+        ("localhost", ["(listeners)", "free the port, or change the setting"]),
+    ] {
+        let mut sluice = Sluice::new();
+        let port = sluice.bootstrap().rsplit_once(':').unwrap().1.to_owned();
+        sluice.canal("canal.ip", ip);
+        sluice.canal("canal.metrics.pull.port", &port);
+        for ended in [sluice.command(&["check"]), sluice.run_to_its_end()] {
+            assert_ended(&ended, 1, &words);
+        }
     }
 }

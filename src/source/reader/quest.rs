@@ -229,7 +229,7 @@ impl Reader<'_> {
         };
         if changes_rows && header.has(EventHeader::THREAD_SPECIFIC) {
             let session = SessionOf { server: header.server_id, thread: query.thread_id };
-            self.schema.take_out_temporary(session, true, reading);
+            self.schema.take_out_temporary(session, true, header.timestamp, reading);
         }
         changes_rows && reading.message.is_some()
     }

@@ -144,6 +144,13 @@ fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
             let parked = parked.join(", ");
             say(&format!("    parked: {parked}; `bin/sluice instance show` says why"))?;
         }
+        let branches = &instance.progress.branches;
+        for branch in &branches.not_on_server {
+            say(&format!("    a held XA branch that the server does not know: {branch}"))?;
+        }
+        for branch in &branches.before_begin {
+            say(&format!("    an XA branch that was prepared before it began: {branch}"))?;
+        }
         for (standby, gtids) in &instance.progress.errant {
             say(&format!("    ERRANT TRANSACTIONS on the standby {standby}: {gtids}"))?;
         }

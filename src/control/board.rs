@@ -13,7 +13,9 @@ use tokio::sync::watch;
 
 use crate::change::{ParkedTable, Position};
 
-use super::status::{InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot, Tables};
+use super::status::{
+    Branches, InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot, Tables,
+};
 
 /// The board of one process; clones show the same.
 #[derive(Clone, Debug)]
@@ -232,6 +234,11 @@ impl Reporter {
     /// Shows the errant transactions of standbys.
     pub fn errant(&self, errant: BTreeMap<String, String>) {
         self.update(|status| status.progress.errant = errant);
+    }
+
+    /// Shows what there is to be said of prepared XA branches.
+    pub fn branches(&self, branches: Branches) {
+        self.update(|status| status.progress.branches = branches);
     }
 
     /// None once the instance was taken down.

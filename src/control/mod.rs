@@ -12,5 +12,6 @@ mod status;
 pub use board::{Board, Done, Received, Reporter};
 pub use command::{Asked, Command, Commands, Outcome, Place, commands};
 pub use status::{
-    InstanceState, InstanceStatus, Phase, Progress, Retention, RetentionLevel, Snapshot, Tables,
+    Branches, InstanceState, InstanceStatus, Phase, Progress, Retention, RetentionLevel, Snapshot,
+    Tables,
 };

@@ -118,6 +118,19 @@ pub struct Progress {
     /// Transactions of standbys' own making that the server that is read never had, as GTID sets,
     /// by the standby's address: they are published if it is gone to.
     pub errant: BTreeMap<String, String>,
+    /// What there is to be said of prepared XA branches.
+    pub branches: Branches,
+}
+
+/// Prepared XA branches that are not as they should be. Nothing follows from it by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Branches {
+    /// Held, and not known to the server: xid, and since which place.
+    pub not_on_server: Vec<String>,
+    /// Prepared on the server before the instance began, by their xids: what they changed is looked
+    /// for in its binlogs when they are committed.
+    pub before_begin: Vec<String>,
 }
 
 /// What is left until the server may have purged what an instance still needs of its binlog.

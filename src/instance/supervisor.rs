@@ -24,7 +24,9 @@ use crate::change::{
     CountedSet, Generation, ParkedTable, Position, ServerZone, StateTopic, TableName, Xid,
 };
 use crate::clock;
-use crate::control::{InstanceState, Received, Reporter, Retention, RetentionLevel, Tables};
+use crate::control::{
+    Branches, InstanceState, Received, Reporter, Retention, RetentionLevel, Tables,
+};
 use crate::format::Zone;
 use crate::schema::History;
 use crate::shutdown::Tasks;
@@ -81,6 +83,8 @@ async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert:
         });
         reporter.behind(remembered.lag().millis(now), retention);
         reporter.errant(remembered.errants());
+        let source::Noticed { not_on_server, before_begin } = remembered.noticed_branches();
+        reporter.branches(Branches { not_on_server, before_begin });
         tokio::time::sleep(REPORT_EVERY).await;
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Error, Row, Session, quote};
-use crate::change::{FileName, Flavor, GtidSet, ServerVersion, TableName};
+use crate::change::{FileName, Flavor, GtidSet, ServerVersion, TableName, Xid};
 
 /// `ER_PARSE_ERROR`: the server does not know the statement.
 const ER_PARSE_ERROR: u16 = 1064;
@@ -76,6 +76,25 @@ impl Probe {
             Flavor::MariaDb => true,
         }
     }
+}
+
+/// The XA branches that are prepared; none if the account may not ask (MySQL from 8.0 on wants
+/// `XA_RECOVER_ADMIN`), or the server does not say it.
+pub(crate) async fn prepared_branches(session: &mut Session) -> Result<Option<Vec<Xid>>, Error> {
+    let rows = match session.query("XA RECOVER").await {
+        Ok(rows) => rows,
+        Err(Error::Server { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let xid = |row: &Row| {
+        let format: i64 = row.text_at(0)?.parse().ok()?;
+        let gtrid: usize = row.text_at(1)?.parse().ok()?;
+        let (gtrid, bqual) = row.bytes_at(3)?.split_at_checked(gtrid)?;
+        let (gtrid, bqual) = (gtrid.to_vec(), bqual.to_vec());
+        #[expect(clippy::cast_possible_truncation, reason = "the event has 32 bits of it")]
+        Some(Xid { format: format as i32, gtrid, bqual })
+    };
+    Ok(rows.iter().map(xid).collect())
 }
 
 /// The file that is being written, and its length; `None` if the server writes no binlog.

@@ -31,7 +31,18 @@ pub struct Finding {
 pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
     let mut session = Session::connect(&settings.endpoint).await?;
     let probe = Probe::read(&mut session).await?;
-    let findings = look(&mut session, &probe, settings).await?;
+    let mut findings = look(&mut session, &probe, settings).await?;
+    // A running instance says of which it has the changes.
+    let prepared = probe::prepared_branches(&mut session).await?.unwrap_or_default();
+    if !prepared.is_empty() {
+        let xids: Vec<String> = prepared.iter().map(ToString::to_string).collect();
+        findings.push(warning(format!(
+            "XA branches are prepared ({}): of those that were prepared before an instance begins, \
+             what they changed is looked for in the binlogs when they are committed; keep these \
+             until then",
+            xids.join("; ")
+        )));
+    }
     session.close().await;
     Ok(findings)
 }

@@ -1,6 +1,17 @@
-//! The XA branches that are held where the source stands.
+//! The XA branches that are held where the source stands, and what the server says of them.
+//!
+//! In: what was held at a committed position, what each transaction does to a branch, and where the
+//! account may ask for it (XA_RECOVER_ADMIN on MySQL from 8.0 on) what is prepared on the server
+//! when it is connected to. Out: which are held, and since where all of them are; for whoever
+//! watches, which of them the server does not know, and which of the server's were prepared before
+//! the begin.
+//!
+//! Always: nothing is dropped, and nothing is held, because of what the server says. Its answer is
+//! of a moment, and what is in the binlog up to that moment may not have been read: so it is judged
+//! when the source has come by the place that the binlog had then, and only of branches that nothing
+//! was read of meanwhile.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,13 +19,49 @@ use bytes::Bytes;
 use crate::change::{
     CountedSet, EventPlace, FileName, HeldBranch, MySqlPosition, StateRecord, StateTopic, Xid,
 };
+use crate::mysql::probe;
+use crate::mysql::{self, Session};
 
 /// Which branches are held, and since where every branch that was prepared is.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    branches: HashSet<Arc<Xid>>,
+    /// Where each was prepared.
+    branches: HashMap<Arc<Xid>, (FileName, u64)>,
     /// The server and the place; none when it is not known.
     since: Option<(Arc<str>, FileName, u64)>,
+    asked: Option<Asked>,
+    noticed: Noticed,
+}
+
+/// What was prepared on the server at some moment.
+#[derive(Debug)]
+pub(super) struct Asked {
+    prepared: HashSet<Arc<Xid>>,
+    /// What was done until then lies before this place.
+    until: (FileName, u64),
+    /// Of these something was read meanwhile.
+    touched: HashSet<Arc<Xid>>,
+}
+
+/// What there is to be said of branches. Texts for whoever watches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Noticed {
+    /// Held, and not known to the server: they were ended in a way that is not in its binlog, or
+    /// it lost them. With where they were prepared.
+    pub not_on_server: Vec<String>,
+    /// Prepared on the server before the begin: what they changed is looked for in its binlogs when
+    /// they are committed.
+    pub before_begin: Vec<String>,
+}
+
+/// Asks what is prepared on the server; none if the account may not, or there is no binlog.
+pub(super) async fn ask(session: &mut Session) -> Result<Option<Asked>, mysql::Error> {
+    let Some(prepared) = probe::prepared_branches(session).await? else { return Ok(None) };
+    let prepared = prepared.into_iter().map(Arc::new).collect();
+    // Asked second: of a branch that is prepared the binlog says so before XA RECOVER does, and of
+    // one that is not, that it has ended.
+    let until = probe::binlog_place(session).await?;
+    Ok(until.map(|until| Asked { prepared, until, touched: HashSet::new() }))
 }
 
 impl Held {
@@ -24,19 +71,73 @@ impl Held {
         let MySqlPosition { server_uuid, file, offset, .. } = position;
         let since = (Arc::clone(server_uuid), Arc::clone(file), *offset);
         let since = Some(since).filter(|(server, file, _)| !server.is_empty() && !file.is_empty());
-        Self { branches: branches.into_iter().map(|branch| branch.xid).collect(), since }
+        let branches = branches.into_iter().map(|branch| (branch.xid, branch.place)).collect();
+        Self { branches, since, ..Self::default() }
     }
 
     pub(super) fn contains(&self, xid: &Xid) -> bool {
-        self.branches.contains(xid)
+        self.branches.contains_key(xid)
     }
 
-    pub(super) fn insert(&mut self, xid: Arc<Xid>) {
-        self.branches.insert(xid);
+    pub(super) fn insert(&mut self, xid: Arc<Xid>, place: (FileName, u64)) {
+        self.touch(&xid);
+        self.branches.insert(xid, place);
     }
 
-    pub(super) fn remove(&mut self, xid: &Xid) {
+    pub(super) fn remove(&mut self, xid: &Arc<Xid>) {
+        self.touch(xid);
         self.branches.remove(xid);
+    }
+
+    /// Something was read of a branch.
+    pub(super) fn touch(&mut self, xid: &Arc<Xid>) {
+        if let Some(asked) = &mut self.asked {
+            asked.touched.insert(Arc::clone(xid));
+        }
+        let text = xid.to_string();
+        let Noticed { not_on_server, before_begin } = &mut self.noticed;
+        for noticed in [not_on_server, before_begin] {
+            noticed.retain(|one| one.split(' ').next() != Some(&text));
+        }
+    }
+
+    /// What the server says now. It is judged later, by [`Held::judge`].
+    pub(super) fn asked(&mut self, asked: Option<Asked>) {
+        self.asked = asked;
+    }
+
+    /// Whether there is something to judge.
+    pub(super) fn waits(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// What there is to be said, as far as it is known.
+    pub(super) fn noticed(&self) -> &Noticed {
+        &self.noticed
+    }
+
+    /// The source has come by `file` and `offset`, between two transactions. Whether there is
+    /// something to be said now.
+    pub(super) fn judge(&mut self, file: &str, offset: u64) -> bool {
+        let has_come = |asked: &mut Asked| is_behind((file, offset), &asked.until);
+        let Some(asked) = self.asked.take_if(has_come) else { return false };
+        let Asked { prepared, touched, .. } = asked;
+        let missing = self.branches.iter();
+        let missing =
+            missing.filter(|(xid, _)| !prepared.contains(*xid) && !touched.contains(*xid));
+        let not_on_server =
+            missing.map(|(xid, (file, offset))| format!("{xid} since {file}:{offset}"));
+        let before = prepared.iter();
+        let before = before.filter(|xid| !self.contains(xid) && !touched.contains(*xid));
+        let before_begin = before.map(ToString::to_string);
+        let mut noticed = Noticed {
+            not_on_server: not_on_server.collect(),
+            before_begin: before_begin.collect(),
+        };
+        noticed.not_on_server.sort_unstable();
+        noticed.before_begin.sort_unstable();
+        self.noticed = noticed;
+        true
     }
 
     /// Before which place a branch was prepared that is not held, and ends at `end`.
@@ -46,6 +147,12 @@ impl Held {
             Some(_) | None => (Arc::clone(&end.file), end.offset),
         }
     }
+}
+
+/// Files of one binlog are numbered; the number grows by a digit when it has to.
+fn is_behind((file, offset): (&str, u64), until: &(FileName, u64)) -> bool {
+    let order = |file: &str, offset| (file.len(), file.to_owned(), offset);
+    order(file, offset) >= order(&until.0, until.1)
 }
 
 /// Forgets the branches that `position` has lost, where it goes on at a server that lacks what was
@@ -65,4 +172,48 @@ pub(super) fn forget_lost(
         StateRecord { topic: StateTopic::Xa, key: Bytes::from(xid.to_string()), value: None }
     });
     forgotten.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn xid(name: &str) -> Arc<Xid> {
+        Arc::new(Xid { format: 1, gtrid: name.as_bytes().to_vec(), bqual: Vec::new() })
+    }
+
+    #[test]
+    fn what_the_server_says_is_judged_behind_the_place_it_had_and_of_what_nothing_was_read_of() {
+        let place = |offset: u64| (FileName::from("b.000009"), offset);
+        let mut held = Held::default();
+        for name in ["kept", "ended", "lost", "again"] {
+            held.insert(xid(name), place(7));
+        }
+        let prepared = ["kept", "old", "old ended", "new"].map(xid).into_iter().collect();
+        let until = (FileName::from("b.000010"), 500);
+        held.asked(Some(Asked { prepared, until, touched: HashSet::new() }));
+        for (file, offset) in [("b.000009", 900), ("b.000010", 499)] {
+            assert!(!held.judge(file, offset), "{file}:{offset}");
+        }
+        held.remove(&xid("ended"));
+        held.touch(&xid("old ended"));
+        held.insert(xid("new"), place(8));
+        held.insert(xid("again"), place(9));
+        assert!(held.judge("b.000010", 500) && !held.waits());
+        let texts = |names: &[(&str, &str)]| -> Vec<String> {
+            names.iter().map(|(name, since)| format!("{}{since}", xid(name))).collect()
+        };
+        assert_eq!(held.noticed().not_on_server, texts(&[("lost", " since b.000009:7")]));
+        assert_eq!(held.noticed().before_begin, texts(&[("old", "")]));
+        assert!(held.contains(&xid("lost")), "nothing is dropped");
+        held.remove(&xid("lost"));
+        held.touch(&xid("old"));
+        assert_eq!(*held.noticed(), Noticed::default());
+    }
+
+    #[test]
+    fn a_file_of_more_digits_is_a_later_one() {
+        let until = (FileName::from("b.999999"), 4);
+        assert!(is_behind(("b.1000000", 4), &until) && !is_behind(("b.999998", 9), &until));
+    }
 }

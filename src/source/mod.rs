@@ -35,6 +35,7 @@ pub use check::{Finding, Severity, check, zone};
 pub use errant::of as errant;
 pub use error::Error;
 pub use heartbeat::{Heartbeat, NoTable};
+pub use held::Noticed;
 pub use horizon::{Retention, retention};
 pub use kept::Kept;
 pub use lag::Lag;

@@ -241,6 +241,9 @@ impl<'a> Reader<'a> {
                 Err(Stop::Again(hint)) => return Ok(Ended::Again(hint)),
                 Err(Stop::Error(error)) => return Err(*error),
             }
+            if self.held.waits() {
+                self.judge_branches();
+            }
             if self.idle.was_due(self.now) {
                 self.flush_idle(outlet)?;
             }

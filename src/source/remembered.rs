@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::held::Noticed;
 use super::horizon::{Retention, Watch};
 use super::lag::Lag;
 use super::search::Searches;
@@ -18,6 +19,7 @@ pub struct Remembered {
     searches: Searches,
     /// By the address of the standby.
     errant: Arc<Mutex<BTreeMap<String, String>>>,
+    branches: Arc<Mutex<Noticed>>,
 }
 
 impl Remembered {
@@ -44,6 +46,21 @@ impl Remembered {
     /// The errant transactions of the standbys, by their addresses, as texts of GTID sets.
     pub fn errants(&self) -> BTreeMap<String, String> {
         self.errant.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What there is to be said of XA branches.
+    pub fn noticed_branches(&self) -> Noticed {
+        self.branches.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes it; whether that is news.
+    pub(super) fn branches(&self, noticed: &Noticed) -> bool {
+        let mut known = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = *known != *noticed;
+        if is_news {
+            known.clone_from(noticed);
+        }
+        is_news
     }
 
     /// Notes those of a standby; what they are, if that is news.

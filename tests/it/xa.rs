@@ -8,6 +8,7 @@
 
 mod held;
 mod lost;
+mod recover;
 mod search;
 
 use std::collections::BTreeMap;

@@ -69,7 +69,8 @@ impl Reader<'_> {
             tracing::info!(%xid, file = %found.file, begin = found.begin, "the branch was found");
             let xid = Arc::new(xid.clone());
             if Box::pin(self.hold(&xid, &found, outlet)).await? {
-                self.held.insert(xid);
+                let place = (Arc::clone(&found.file), found.begin);
+                self.held.insert(xid, place);
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::payload::Proof;
 use super::{Reader, Stop};
 use crate::change::{BranchEnd, BranchStep, EventPlace, Xid};
 use crate::source::Error;
@@ -37,6 +38,8 @@ impl Reader<'_> {
                 tracing::info!(%xid, file = &*place.file, offset = place.offset,
                     "an XA branch that is not held was rolled back");
                 self.progress.unknown_rollback();
+                self.held.touch(&xid);
+                self.settings.remembered.branches(self.held.noticed());
                 Input::Statement(Vec::new())
             }
         })
@@ -45,13 +48,45 @@ impl Reader<'_> {
     /// A transaction was handed over that did this to a branch.
     pub(super) fn note_branch(&mut self, step: Option<&BranchStep>) {
         match step {
-            None => {}
-            Some(BranchStep { xid, end: BranchEnd::Prepared, .. }) => {
-                self.held.insert(Arc::clone(xid));
+            None => return,
+            Some(BranchStep { xid, end: BranchEnd::Prepared, place }) => {
+                self.held.insert(Arc::clone(xid), (Arc::clone(&place.file), place.offset));
             }
             Some(BranchStep { xid, end: BranchEnd::Committed | BranchEnd::RolledBack, .. }) => {
                 self.held.remove(xid);
             }
+        }
+        self.settings.remembered.branches(self.held.noticed());
+    }
+
+    /// Says what the server knows of branches, when that can be told.
+    pub(super) fn judge_branches(&mut self) {
+        let is_between = self.assembler.is_between() && matches!(self.proof, Proof::Given);
+        if !is_between || self.tracker.created() == 0 {
+            return;
+        }
+        if !self.held.judge(self.tracker.file(), self.tracker.offset()) {
+            return;
+        }
+        let noticed = self.held.noticed();
+        if !self.settings.remembered.branches(noticed) {
+            return;
+        }
+        if !noticed.not_on_server.is_empty() {
+            tracing::warn!(
+                branches = noticed.not_on_server.join("; "),
+                "XA branches are held that the server does not know any more, and whose end is not \
+                 in its binlog: it lost them, or they were ended without the binlog; they stay held, \
+                 and are published only if their XA COMMIT comes"
+            );
+        }
+        if !noticed.before_begin.is_empty() {
+            tracing::warn!(
+                branches = noticed.before_begin.join("; "),
+                "XA branches are prepared on the server that were prepared before this instance \
+                 began: when they are committed, what they changed is looked for in the server's \
+                 binlogs, which have to be kept until then"
+            );
         }
     }
 }

@@ -486,3 +486,90 @@ async fn a_retry_that_hangs_keeps_no_command_waiting() {
     assert_eq!(ids(&all), ["1", "2", "3"]);
     sluice.stop();
 }
+
+/// A row whose bytes are not as the table's definition says, as the server sends it twice.
+const BROKEN: Fault = Fault::Alter { from: b"\x06MARKER", to: b"\xffMARKER" };
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_parks_its_table_and_is_read_again_from_the_source() {
+    for server in [mysql(), mariadb()].into_iter().flatten() {
+        let database = "park_unread";
+        let mut source = server.database(database).await;
+        let proxy = Proxy::to(server);
+        let through = [
+            ("canal.instance.master.address", &*proxy.address()),
+            ("canal.instance.master.sslMode", "DISABLED"),
+            ("canal.mq.partitionHash", r"park_unread\..*:$pk$"),
+            ("canal.mq.partitionsNum", "3"),
+        ];
+        let mut sluice = example(server, database, &through);
+        for table in ["a", "b"] {
+            let sql = format!("CREATE TABLE {table} (id INT PRIMARY KEY, pad VARCHAR(20))");
+            run(&mut source, &sql).await;
+        }
+        let [a, b] = ["a", "b"].map(|table| format!("{database}.{table}"));
+        sluice.start();
+        proxy.set(BROKEN);
+        run(&mut source, "INSERT INTO a VALUES (1, 'x')").await;
+        // A part of it could be read.
+        run(&mut source, "INSERT INTO a VALUES (2, 'y'), (3, 'MARKER'), (4, 'z')").await;
+        run(&mut source, "INSERT INTO b VALUES (1, 'x')").await;
+        run(&mut source, "UPDATE a SET pad = 'MARKER' WHERE id = 4").await;
+        assert_eq!(ids(&topics::read_at_least(&sluice.bootstrap(), &b, 1)), ["1"]);
+        wait_for("both events", SOON, || (parked(&sluice).first()?["events"] == 2).then_some(()));
+        let known = parked(&sluice);
+        assert_eq!(names(&known), [&*a]);
+        assert!(known[0]["reason"].as_str().unwrap().contains(&a), "{known:?}");
+        let before = topics::read(&sluice.bootstrap(), &a);
+        assert_eq!(before.len(), 1, "nothing of the event: {before:?}");
+        let refused = instance(&sluice, &["retry", "example", &a], 1);
+        assert!(refused.contains(&a) && refused.contains("binlog.0"), "{refused}");
+        assert_eq!(names(&parked(&sluice)), [&*a]);
+        proxy.set(Fault::None);
+        instance(&sluice, &["retry", "example", &a], 0);
+        run(&mut source, "INSERT INTO a VALUES (5, '')").await;
+        wait_for("the last row", SOON, || {
+            let all = topics::read(&sluice.bootstrap(), &a);
+            let mut found = ids(&all);
+            found.sort_unstable();
+            (found == ["1", "2", "3", "4", "4", "5"]).then_some(())
+        });
+        assert_eq!(parked(&sluice), [] as [Value; 0]);
+        sluice.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stops_the_instance_at_it() {
+    for server in [mysql(), mariadb()].into_iter().flatten() {
+        let database = "park_unread_stop";
+        let mut source = server.database(database).await;
+        let proxy = Proxy::to(server);
+        let mut sluice = Sluice::with_instance(
+            "example",
+            server,
+            &[
+                ("canal.instance.master.address", &*proxy.address()),
+                ("canal.instance.master.sslMode", "DISABLED"),
+                ("canal.instance.filter.regex", r"park_unread_stop\..*"),
+            ],
+        );
+        run(&mut source, "CREATE TABLE a (id INT PRIMARY KEY, pad VARCHAR(20))").await;
+        let a = format!("{database}.a");
+        sluice.start();
+        proxy.set(BROKEN);
+        run(&mut source, "INSERT INTO a VALUES (1, 'x')").await;
+        run(&mut source, "INSERT INTO a VALUES (2, 'MARKER'), (3, 'z')").await;
+        run(&mut source, "INSERT INTO a VALUES (4, 'x')").await;
+        let (_, said) = wait_for("the stop", SOON, || {
+            sluice.health().filter(|(_, body)| body.contains(r#""state":"stopped""#))
+        });
+        assert!(said.contains(&a) && said.contains("binlog.0"), "{said}");
+        assert_eq!(ids(&topics::read(&sluice.bootstrap(), &a)), ["1"]);
+        proxy.set(Fault::None);
+        instance(&sluice, &["start", "example"], 0);
+        let all = topics::read_at_least(&sluice.bootstrap(), &a, 3);
+        assert_eq!(ids(&all), ["1", "2", "3", "4"]);
+        sluice.stop();
+    }
+}

@@ -79,6 +79,33 @@ pub enum Error {
     Open(#[from] reaction::Error),
 }
 
+impl Error {
+    /// Whether the bytes of an event are at fault.
+    fn is_of_bytes(&self) -> bool {
+        match self {
+            Self::Encode(encode::Error::Unreadable { .. })
+            | Self::Source(source::Error::Rows { .. } | source::Error::Event { .. }) => true,
+            Self::Encode(encode::Error::TooLarge { .. })
+            | Self::NotParked { .. }
+            | Self::Branches { .. }
+            | Self::NotKept { .. }
+            | Self::Letter(_)
+            | Self::Source(_)
+            | Self::Sink(_)
+            | Self::Open(_) => false,
+        }
+    }
+}
+
+/// Which bodies of rows events are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bodies {
+    /// Those that were kept.
+    Kept,
+    /// Those that the source still has, where it has them.
+    Fetched,
+}
+
 /// Publishes what is kept of `table` (`db.table`); which tables are parked then.
 pub async fn retry<S: Sink>(
     plan: &Plan,
@@ -86,15 +113,22 @@ pub async fn retry<S: Sink>(
     table: &str,
 ) -> Result<Vec<ParkedTable>, Error> {
     let (opened, position, parked) = parked_table(sink, table).await?;
-    let published = publish(plan, sink, opened, &parked).await;
-    let rest = match published {
-        Ok(rest) => rest,
-        Err(error) => {
-            // Whatever becomes of it: the session that follows opens the sink again.
-            let _ = sink.abort().await;
-            return Err(error);
-        }
-    };
+    let mut published = publish(plan, sink, &parked, Bodies::Kept).await;
+    if let Err(error) = &published
+        && error.is_of_bytes()
+    {
+        tracing::warn!(table = %parked.name(), %error,
+            "what was kept cannot be read; it may have been damaged on the way, and is read again");
+        sink.abort().await?;
+        published = publish(plan, sink, &parked, Bodies::Fetched).await;
+    }
+    if let Err(error) = published {
+        // Whatever becomes of it: the session that follows opens the sink again.
+        let _ = sink.abort().await;
+        return Err(error);
+    }
+    let mut rest = opened.parked;
+    rest.retain(|one| one.name() != parked.name());
     take_back(sink, &position, &parked, &rest).await?;
     tracing::warn!(table = %parked.name(), events = parked.events, "the table is parked no more: \
         its changes were published");
@@ -155,9 +189,9 @@ async fn take_back<S: Sink>(
 async fn publish<S: Sink>(
     plan: &Plan,
     sink: &mut S,
-    opened: Opened,
     parked: &ParkedTable,
-) -> Result<Vec<ParkedTable>, Error> {
+    bodies: Bodies,
+) -> Result<(), Error> {
     let name = parked.name();
     let mut kept = Kept::new(&plan.source);
     let mut publication = plan.publication.clone();
@@ -181,7 +215,7 @@ async fn publish<S: Sink>(
                 encoder.end_transaction();
             }
             transaction = Some(letter.transaction.clone());
-            let (head, change) = change(&mut kept, letter, record).await?;
+            let (head, change) = change(&mut kept, letter, record, bodies).await?;
             encoder.encode(&head, &[change])?;
             if encoder.bytes() >= HAND_OVER_BYTES {
                 hand_over(sink, &mut encoder).await?;
@@ -191,10 +225,7 @@ async fn publish<S: Sink>(
     if transaction.is_some() {
         encoder.end_transaction();
     }
-    hand_over(sink, &mut encoder).await?;
-    let mut rest = opened.parked;
-    rest.retain(|one| one.name() != name);
-    Ok(rest)
+    hand_over(sink, &mut encoder).await
 }
 
 async fn hand_over<S: Sink>(sink: &mut S, encoder: &mut Encoder) -> Result<(), Error> {
@@ -209,6 +240,7 @@ async fn change(
     kept: &mut Kept<'_>,
     letter: Letter,
     record: &LetterRecord,
+    bodies: Bodies,
 ) -> Result<(TransactionHead, Change), Error> {
     let Letter { table, place, executed, content, .. } = letter;
     // Of a change of an XA branch: where the branch was committed.
@@ -230,7 +262,12 @@ async fn change(
             rows.place = shown(place);
             Change::Rows(rows)
         }
-        Content::Rows(event) => {
+        Content::Rows(mut event) => {
+            if bodies == Bodies::Fetched
+                && let Some(fetched) = kept.fetch(&event, event.body.len() as u64, &place).await?
+            {
+                event = fetched;
+            }
             let mut rows = kept.rows(&event, &place).await?;
             rows.place = shown(place);
             Change::Rows(rows)

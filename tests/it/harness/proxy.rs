@@ -34,6 +34,9 @@ pub(crate) enum Fault {
     /// The next event of this type is said to be of another, with these flags. Then all is well
     /// again. Only where events have no checksums.
     Retype { from: u8, to: u8, flags: u16 },
+    /// These bytes of rows events are others, and checksums are made to agree, for as long as this
+    /// is set.
+    Alter { from: &'static [u8], to: &'static [u8] },
     /// Nothing arrives any more, and nothing is closed.
     Silence,
     /// Whoever asks for something with these words is answered by this error of the server's, or
@@ -177,6 +180,8 @@ const HEADER: usize = 4;
 const EVENT: usize = HEADER + 1;
 const EVENT_HEADER: usize = 19;
 const TRANSACTION_PAYLOAD: u8 = 40;
+/// MariaDB's, and MySQL's.
+const ROWS_EVENTS: [u8; 6] = [23, 24, 25, 30, 31, 32];
 
 /// Whether it is a packet with one event, whole.
 fn is_event(packet: &[u8], of: Events) -> bool {
@@ -238,9 +243,23 @@ fn damage(packet: &mut Vec<u8>, fault: &mut Fault) -> After {
             }
             return After::Late { bytes, pause };
         }
+        Fault::Alter { from, to } if is_event(packet, Events::All) => alter(packet, from, to),
         _ => retype(packet, fault),
     }
     After::GoOn
+}
+
+fn alter(packet: &mut [u8], from: &[u8], to: &[u8]) {
+    let is_of_rows = ROWS_EVENTS.contains(&packet[EVENT + 4]);
+    let place = packet.windows(from.len()).position(|bytes| bytes == from);
+    let Some(at) = place.filter(|_| is_of_rows) else { return };
+    let checksum = |packet: &[u8]| crc32fast::hash(&packet[EVENT..packet.len() - 4]).to_le_bytes();
+    let has_one = packet.ends_with(&checksum(packet));
+    packet[at..at + from.len()].copy_from_slice(to);
+    if has_one {
+        let (end, new) = (packet.len() - 4, checksum(packet));
+        packet[end..].copy_from_slice(&new);
+    }
 }
 
 fn retype(packet: &mut [u8], fault: &mut Fault) {

@@ -561,6 +561,11 @@ fn topic(reader: &mut Reader<'_>) -> TopicRule {
 }
 
 fn format(reader: &mut Reader<'_>) -> FormatConfig {
+    let form = reader.word("sluice.format");
+    if form != "flat" {
+        let text = format!("{form} messages are not served yet: use flat (Canal's JSON)");
+        reader.refuse("sluice.format", text);
+    }
     FormatConfig {
         enums: match reader.word("sluice.format.enum") {
             "label" => EnumForm::Label,

@@ -188,7 +188,8 @@ fn all_errors_of_all_files_come_at_once_each_with_its_line() {
         .file("conf/server.properties", "# x\nlisteners = nine\ndefault.replication.factor = 3")
         .file(
             "instances/a/instance.properties",
-            "canal.instance.gtidon = perhaps\n\ncanal.instance.master.position = 4\n",
+            "canal.instance.gtidon = perhaps\n\ncanal.instance.master.position = 4\n\
+             sluice.format = maxwell\n",
         )
         .file("instances/b/instance.properties", "canal.mq.topic = ${nobody}\nx = \\u12");
     let said = home.load().unwrap_err().to_string();
@@ -199,6 +200,7 @@ fn all_errors_of_all_files_come_at_once_each_with_its_line() {
         "/home/conf/server.properties:3: error: default.replication.factor: `3` is not possible here: use 1",
         "/home/instances/a/instance.properties:1: error: canal.instance.gtidon: `perhaps` is neither true nor false",
         "/home/instances/a/instance.properties:3: error: canal.instance.master.position: an offset says nothing without a file",
+        "/home/instances/a/instance.properties:4: error: sluice.format: maxwell messages are not served yet: use flat (Canal's JSON)",
         "/home/instances/b/instance.properties:1: error: canal.mq.topic: nothing answers `${nobody}`",
         "/home/instances/b/instance.properties:2: error: `\\u` must be followed by four",
     ] {

@@ -7,7 +7,9 @@
 //! `SLUICE_XA_SEED` repeats it, `SLUICE_XA_STEPS` is how long it is).
 
 mod held;
+mod large;
 mod lost;
+mod names;
 mod recover;
 mod search;
 

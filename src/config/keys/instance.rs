@@ -428,6 +428,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     served(
         HERE,
+        "sluice.format",
+        Kind::OneOf(&["flat", "debezium", "maxwell"]),
+        "flat",
+        "messages as Canal's; debezium and maxwell are not served yet",
+    ),
+    served(
+        HERE,
         "sluice.format.enum",
         Kind::OneOf(&["index", "label"]),
         "index",

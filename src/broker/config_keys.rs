@@ -115,6 +115,7 @@ const BROKER_KEYS: &[Key] = &[
     ("log.cleaner.delete.retention.ms", Kind::Long, "86400000", None),
     ("log.cleanup.policy", Kind::List, "delete", None),
     ("log.dirs", Kind::String, "", None),
+    ("log.flush.offset.checkpoint.interval.ms", Kind::Int, "60000", None),
     ("log.message.timestamp.type", Kind::String, "CreateTime", None),
     ("log.retention.bytes", Kind::Long, "-1", None),
     ("log.retention.check.interval.ms", Kind::Long, "300000", None),

@@ -73,6 +73,8 @@ pub struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// How often both are looked at.
     pub retention_check_interval: Duration,
+    /// How often a checkpoint is written while the log changes.
+    pub checkpoint_interval: Duration,
     /// Size at which a new segment is begun, in bytes.
     pub segment_bytes: u32,
     /// Age at which a new segment is begun.
@@ -187,6 +189,9 @@ impl LogConfig {
             retention_bytes: reader.optional_number("log.retention.bytes"),
             retention_check_interval: reader
                 .time("log.retention.check.interval.ms", MILLI)
+                .unwrap_or_default(),
+            checkpoint_interval: reader
+                .time("log.flush.offset.checkpoint.interval.ms", MILLI)
                 .unwrap_or_default(),
             segment_bytes: reader.number("log.segment.bytes"),
             segment_age: first_time(reader, &[("log.roll.ms", MILLI), ("log.roll.hours", HOUR)])

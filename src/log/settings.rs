@@ -56,7 +56,7 @@ pub struct LogSettings {
     pub checkpoint_inline_bytes: u64,
     /// or so many bytes by reference,
     pub checkpoint_reference_bytes: u64,
-    /// or so many milliseconds.
+    /// or so many milliseconds: `log.flush.offset.checkpoint.interval.ms`.
     pub checkpoint_ms: u64,
     /// How many keys one run of compaction remembers, about 50 bytes each.
     pub compaction_keys: usize,

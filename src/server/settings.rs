@@ -20,6 +20,7 @@ pub(super) fn log(config: &LogConfig) -> LogSettings {
         retention_ms: config.retention.map(millis),
         retention_bytes: config.retention_bytes,
         retention_check_ms: millis(config.retention_check_interval).unsigned_abs(),
+        checkpoint_ms: millis(config.checkpoint_interval).unsigned_abs(),
         message_max_bytes: config.message_max_bytes as usize,
         index_interval_bytes: u64::from(config.index_interval_bytes),
         accept_damage: match &config.accept_damage {

@@ -92,6 +92,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     served(
         HERE,
+        "log.flush.offset.checkpoint.interval.ms",
+        Kind::Number(1, i64::MAX),
+        "60000",
+        "how often a checkpoint is written while the log changes: a start goes on from it",
+    ),
+    served(
+        HERE,
         "log.segment.bytes",
         Kind::Number(14, i32::MAX as i64),
         "1073741824",

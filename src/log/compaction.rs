@@ -21,11 +21,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 use super::Aborted;
+use super::damage::Damage;
 use super::index::{self, Index, Mark};
-use super::segment::{Segment, log_path, remove};
+use super::segment::{Segment, damaged, log_path, remove};
 use super::watermarks::Slot;
-use crate::disk::{Disk, File, Mode};
-use crate::record::{BatchView, RecordView, Rewritten, batches};
+use crate::disk::{Disk, File, Mode, is_unreadable};
+use crate::record::{BatchView, Head, RecordView, Rewritten, batches};
 
 /// Where segments are built. What is left in it by a crash is deleted.
 pub(super) const DIR: &str = "compacted";
@@ -74,20 +75,24 @@ type Newest = HashMap<(u64, u64), i64>;
 
 impl CompactionJob {
     /// Compacts segment by segment; `propose` gets each. Returns how far keys were looked at,
-    /// if all that changes was proposed.
+    /// if all that changes was proposed, or what was found damaged.
     pub(super) fn carry_out(
         &self,
         disk: &dyn Disk,
         mut propose: impl FnMut(Replaced),
-    ) -> Option<i64> {
+    ) -> Result<Option<i64>, Damage> {
         match self.compact(disk, &mut propose) {
-            Ok(cleaned) => cleaned,
-            Err(error) => {
-                if !self.is_stopped() {
-                    let (topic, partition) = (self.topic, self.number);
-                    tracing::warn!(%error, %topic, partition, "compaction stopped; it is tried again");
-                }
-                None
+            Ok(cleaned) => Ok(cleaned),
+            Err(_) if self.is_stopped() => Ok(None),
+            Err(Stopped::Reading(segment, error))
+                if is_unreadable(&error) && !segment.is_retired() =>
+            {
+                Err(Damage::of(&segment, &error))
+            }
+            Err(Stopped::Reading(_, error) | Stopped::Building(error)) => {
+                let (topic, partition) = (self.topic, self.number);
+                tracing::warn!(%error, %topic, partition, "compaction stopped; it is tried again");
+                Ok(None)
             }
         }
     }
@@ -100,7 +105,7 @@ impl CompactionJob {
         &self,
         disk: &dyn Disk,
         propose: &mut impl FnMut(Replaced),
-    ) -> io::Result<Option<i64>> {
+    ) -> Result<Option<i64>, Stopped> {
         let (newest, cleaned) = self.newest()?;
         for old in self.segments.iter().filter(|segment| segment.base() < cleaned) {
             if self.is_stopped() {
@@ -114,7 +119,7 @@ impl CompactionJob {
     }
 
     /// The newest offset of each key from `cleaned` on, and how far that goes.
-    fn newest(&self) -> io::Result<(Newest, i64)> {
+    fn newest(&self) -> Result<(Newest, i64), Stopped> {
         let (mut newest, mut cleaned) = (Newest::new(), self.cleaned);
         for (at, segment) in self.segments.iter().enumerate() {
             let next = self.segments.get(at + 1).map_or(self.end, |next| next.base());
@@ -131,7 +136,7 @@ impl CompactionJob {
                     .is_ok_and(|count| newest.is_empty() || newest.len() + count <= self.keys);
                 ended = head.base_offset >= self.end
                     || !room
-                    || (!self.is_kept_whole(&batch) && !note_keys(&batch, &mut newest));
+                    || (!self.is_kept_whole(&batch) && !self.note_keys(&batch, &mut newest));
                 if !ended {
                     cleaned = head.last_offset() + 1;
                 }
@@ -143,6 +148,19 @@ impl CompactionJob {
             cleaned = next.min(self.end);
         }
         Ok((newest, cleaned))
+    }
+
+    /// Notes the keys of a batch. False if it cannot be looked into: nothing behind it is compacted.
+    fn note_keys(&self, batch: &BatchView<'_>, newest: &mut Newest) -> bool {
+        let noted = note_keys(batch, newest);
+        if let Err(error) = &noted {
+            let (topic, partition, offset) = (self.topic, self.number, batch.head().base_offset);
+            tracing::warn!(
+                %error, %topic, partition, offset,
+                "compaction goes no further: a batch that a client sent cannot be looked into"
+            );
+        }
+        noted.is_ok()
     }
 
     fn is_kept_whole(&self, batch: &BatchView<'_>) -> bool {
@@ -161,7 +179,7 @@ impl CompactionJob {
         old: &Arc<Segment>,
         newest: &Newest,
         cleaned: i64,
-    ) -> io::Result<Option<Replaced>> {
+    ) -> Result<Option<Replaced>, Stopped> {
         let horizon = self.now.saturating_add(self.delete_retention_ms);
         let name = format!("{}-{}-{:020}", self.topic, self.number, old.base());
         let mut aside = Aside::new(disk, format!("{DIR}/{name}"), old, self.interval);
@@ -193,26 +211,35 @@ impl CompactionJob {
             Ended::Built(new) => Some(new),
         };
         // Who reads the old one goes on to read it, without its index on the disk.
-        old.load_index()?;
+        old.keep_index().map_err(|error| Stopped::Reading(Arc::clone(old), error))?;
         Ok(Some(Replaced { old: Arc::clone(old), new }))
     }
 }
 
-/// Notes the keys of a batch. False if it cannot be looked into.
-fn note_keys(batch: &BatchView<'_>, newest: &mut Newest) -> bool {
-    let Ok(plain) = batch.uncompressed() else { return false };
-    let Ok(plain) = BatchView::parse_stored(&plain) else { return false };
-    for record in plain.records() {
-        match record {
-            Ok(record) => {
-                if let Some(key) = record.key {
-                    newest.insert(hash(key), record.offset);
-                }
-            }
-            Err(_) => return false,
+/// Notes the keys of a batch. Fails if it cannot be looked into, whole as it is.
+fn note_keys(batch: &BatchView<'_>, newest: &mut Newest) -> Result<(), crate::record::Error> {
+    let plain = batch.uncompressed()?;
+    for record in BatchView::parse_stored(&plain)?.records() {
+        let record = record?;
+        if let Some(key) = record.key {
+            newest.insert(hash(key), record.offset);
         }
     }
-    true
+    Ok(())
+}
+
+/// Why a compaction came to no end.
+enum Stopped {
+    /// A segment cannot be read.
+    Reading(Arc<Segment>, io::Error),
+    /// Another cannot be built.
+    Building(io::Error),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::Building(error)
+    }
 }
 
 /// What became of a segment aside.
@@ -322,15 +349,16 @@ pub(super) fn put_in_place(
 /// Shows the committed batches of a segment with their positions, a piece at a time, until
 /// `visit` answers false.
 fn each_batch(
-    segment: &Segment,
+    segment: &Arc<Segment>,
     mut visit: impl FnMut(u64, BatchView<'_>) -> io::Result<bool>,
-) -> io::Result<()> {
+) -> Result<(), Stopped> {
+    let reading = |error| Stopped::Reading(Arc::clone(segment), error);
     let (size, mut position, mut wanted) = (segment.size(), 0, PIECE);
-    let file = segment.file()?;
+    let file = segment.file().map_err(reading)?;
     while position < size {
         let length = wanted.min(size - position);
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, position)?;
+        file.read_exact_at(&mut bytes, position).map_err(reading)?;
         let mut read = 0;
         for batch in batches(&bytes).map_while(Result::ok) {
             let at = position + read;
@@ -339,11 +367,15 @@ fn each_batch(
                 return Ok(());
             }
         }
-        if read == 0 && position + length == size {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a batch is damaged"));
+        wanted = PIECE;
+        if read == 0 {
+            // One that is larger than the piece, or damaged.
+            let head = Head::parse(&bytes).map(|head| head.size() as u64);
+            match head {
+                Ok(needed) if needed > length && position + needed <= size => wanted = needed,
+                _ => return Err(reading(damaged(position))),
+            }
         }
-        // A batch larger than the piece: take more at once.
-        wanted = if read == 0 { wanted * 2 } else { PIECE };
         position += read;
     }
     Ok(())

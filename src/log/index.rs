@@ -3,9 +3,10 @@
 //! Owns: which batches have an entry, the files `.index` and `.timeindex`. In: each batch
 //! as it is published. Out: where to start reading.
 //!
-//! What holds: entries are in order; the entry of a batch points at its first byte. The
-//! segment that is appended to has its indexes in memory, and they are written out at a
-//! checkpoint; of a sealed one they are searched on disk, so memory is bounded.
+//! What holds: entries are in order; the entry of a batch points at its first byte. Entries are
+//! in memory until they are written out at a checkpoint, and all but the last few are searched on
+//! disk from then on: so memory is bounded by what is appended between two checkpoints, whatever
+//! the size of segments, and who reads at the end needs no file.
 //!
 //! Format, Kafka's own, big-endian. `.index`: last offset of a batch relative to the
 //! segment's base u32, position of the batch u32. `.timeindex`: largest timestamp so far
@@ -19,6 +20,9 @@ use crate::record::Head;
 
 pub(super) const OFFSET_ENTRY: usize = 8;
 pub(super) const TIME_ENTRY: usize = 12;
+
+/// How many entries of each index stay in memory when they are written out.
+const KEPT: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OffsetEntry {
@@ -139,10 +143,34 @@ pub(super) struct Index {
     offsets: Vec<OffsetEntry>,
     times: Vec<TimeEntry>,
     largest: TimeEntry,
+    /// The largest timestamp that has an entry.
+    noted: i64,
     /// How many entries the files have.
     written: (usize, usize),
-    /// Whether the entries are on disk only.
+    /// How many of `offsets` and `times` are among them.
+    kept: (usize, usize),
+    /// Whether the segment is complete, and all entries are on disk only.
     unloaded: bool,
+}
+
+/// Which of the entries that are read back stay in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// None: the files have them.
+    Written,
+    /// All: the files will be those of another.
+    Kept,
+}
+
+/// Where to begin to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Where the batch begins.
+    pub(super) position: u64,
+    /// Its last offset.
+    pub(super) last: i64,
+    /// Whether it is not from a file.
+    pub(super) in_memory: bool,
 }
 
 impl Index {
@@ -155,7 +183,9 @@ impl Index {
             offsets: Vec::new(),
             times: Vec::new(),
             largest: TimeEntry::NONE,
+            noted: -1,
             written: (0, 0),
+            kept: (0, 0),
             unloaded: false,
         }
     }
@@ -167,7 +197,13 @@ impl Index {
 
     /// Reads the entries of batches below `position` back, and says from where on batches
     /// are to be noted. What does not look like an index of this segment is left out.
-    pub(super) fn load(&mut self, disk: &dyn Disk, stem: &str, position: u64) -> io::Result<u64> {
+    pub(super) fn load(
+        &mut self,
+        disk: &dyn Disk,
+        stem: &str,
+        position: u64,
+        entries: Entries,
+    ) -> io::Result<u64> {
         self.clear();
         let mut last: Option<OffsetEntry> = None;
         for chunk in read_all(disk, &offsets_path(stem))?.as_chunks().0 {
@@ -190,9 +226,18 @@ impl Index {
                 break;
             }
             self.largest = entry;
+            self.noted = entry.timestamp;
             self.times.push(entry);
         }
         let Some(resume) = resume else { return Ok(0) };
+        match entries {
+            Entries::Written => {
+                self.written = (self.offsets.len(), self.times.len());
+                (self.offsets, self.times) = (Vec::new(), Vec::new());
+            }
+            // Should the files stay after all, they are written anew.
+            Entries::Kept => {}
+        }
         self.since = self.interval + 1;
         Ok(u64::from(resume.position))
     }
@@ -213,15 +258,14 @@ impl Index {
     }
 
     fn note_time(&mut self) {
-        if self.times.last().is_none_or(|last| last.timestamp < self.largest.timestamp)
-            && self.largest != TimeEntry::NONE
-        {
+        if self.noted < self.largest.timestamp {
             self.times.push(self.largest);
+            self.noted = self.largest.timestamp;
         }
     }
 
-    /// Writes to the files what they lack. `last` adds the last time entry, as Kafka does
-    /// when it rolls.
+    /// Writes to the files what they lack, and leaves it to them. `last` adds the last time entry,
+    /// as Kafka does when it rolls.
     pub(super) fn write(&mut self, disk: &dyn Disk, stem: &str, last: bool) -> io::Result<()> {
         if self.unloaded {
             return Ok(());
@@ -230,27 +274,37 @@ impl Index {
             self.note_time();
         }
         let (offsets, times) = self.written;
+        let (more_offsets, more_times) = (&self.offsets[self.kept.0..], &self.times[self.kept.1..]);
         let mut bytes = Vec::new();
-        for entry in &self.offsets[offsets..] {
+        for entry in more_offsets {
             bytes.extend_from_slice(&entry.relative.to_be_bytes());
             bytes.extend_from_slice(&entry.position.to_be_bytes());
         }
         write_from(disk, &offsets_path(stem), offsets * OFFSET_ENTRY, &bytes)?;
         bytes.clear();
-        for entry in &self.times[times..] {
+        for entry in more_times {
             bytes.extend_from_slice(&entry.timestamp.to_be_bytes());
             bytes.extend_from_slice(&entry.relative.to_be_bytes());
         }
         write_from(disk, &times_path(stem), times * TIME_ENTRY, &bytes)?;
-        self.written = (self.offsets.len(), self.times.len());
+        self.written = (offsets + more_offsets.len(), times + more_times.len());
+        keep_last(&mut self.offsets);
+        keep_last(&mut self.times);
+        self.kept = (self.offsets.len(), self.times.len());
         Ok(())
     }
 
-    /// Leaves the entries to the disk. They must have been written.
+    /// The segment is complete. All must have been written.
     pub(super) fn unload(&mut self) {
-        if self.written == (self.offsets.len(), self.times.len()) {
+        if self.kept == (self.offsets.len(), self.times.len()) {
             *self = Self { largest: self.largest, ..Self::on_disk(self.base, self.interval) };
         }
+    }
+
+    /// How many entries are in memory.
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> usize {
+        self.offsets.len() + self.times.len()
     }
 
     /// Forgets all entries; files that there are will be written over.
@@ -284,27 +338,34 @@ impl Index {
         })
     }
 
-    /// Where to start looking for `offset`: the start of a batch that is not behind it, and
-    /// the last offset of that batch. `None`: at the front.
+    /// Where to start looking for `offset`: the start of a batch that is not behind it. `None`: at
+    /// the front.
     pub(super) fn position(
         &self,
         disk: &dyn Disk,
         stem: &str,
         offset: i64,
-    ) -> io::Result<Option<(u64, i64)>> {
+    ) -> io::Result<Option<Found>> {
         let relative = u32::try_from((offset - self.base).max(0)).unwrap_or(u32::MAX);
-        // An entry has the last offset of its batch: equal is early enough.
-        let found = if self.unloaded {
-            last_on_disk(disk, &offsets_path(stem), OffsetEntry::decode, |entry: &OffsetEntry| {
-                entry.relative <= relative
-            })?
-        } else {
-            let behind = self.offsets.partition_point(|entry| entry.relative <= relative);
-            behind.checked_sub(1).map(|at| self.offsets[at])
+        let place = |entry: OffsetEntry, in_memory| Found {
+            position: u64::from(entry.position),
+            last: self.base + i64::from(entry.relative),
+            in_memory,
         };
-        let place =
-            |entry: OffsetEntry| (u64::from(entry.position), self.base + i64::from(entry.relative));
-        Ok(found.map(place))
+        // An entry has the last offset of its batch: equal is early enough.
+        let behind = self.offsets.partition_point(|entry| entry.relative <= relative);
+        if let Some(at) = behind.checked_sub(1) {
+            return Ok(Some(place(self.offsets[at], true)));
+        }
+        let before = |entry: &OffsetEntry| entry.relative <= relative;
+        let written = self.on_files(self.written.0);
+        let found = last_on_disk(disk, &offsets_path(stem), written, OffsetEntry::decode, before)?;
+        Ok(found.map(|entry| place(entry, false)))
+    }
+
+    /// How many entries of a file count: of a complete segment all that there are.
+    fn on_files(&self, written: usize) -> u64 {
+        if self.unloaded { u64::MAX } else { written as u64 }
     }
 
     /// The offset from which on to look for the first batch that is not older than
@@ -315,13 +376,13 @@ impl Index {
         stem: &str,
         timestamp: i64,
     ) -> io::Result<i64> {
-        let found = if self.unloaded {
-            last_on_disk(disk, &times_path(stem), TimeEntry::decode, |entry: &TimeEntry| {
-                entry.timestamp < timestamp
-            })?
+        let behind = self.times.partition_point(|entry| entry.timestamp < timestamp);
+        let found = if let Some(at) = behind.checked_sub(1) {
+            Some(self.times[at])
         } else {
-            let behind = self.times.partition_point(|entry| entry.timestamp < timestamp);
-            behind.checked_sub(1).map(|at| self.times[at])
+            let before = |entry: &TimeEntry| entry.timestamp < timestamp;
+            let written = self.on_files(self.written.1);
+            last_on_disk(disk, &times_path(stem), written, TimeEntry::decode, before)?
         };
         Ok(found.map_or(self.base, |entry| self.base + i64::from(entry.relative)))
     }
@@ -331,8 +392,15 @@ impl Index {
         if !self.unloaded || self.largest != TimeEntry::NONE {
             return Ok(self.largest.timestamp);
         }
-        let last = last_on_disk(disk, &times_path(stem), TimeEntry::decode, |_: &TimeEntry| true)?;
+        let all = |_: &TimeEntry| true;
+        let last = last_on_disk(disk, &times_path(stem), u64::MAX, TimeEntry::decode, all)?;
         Ok(last.map_or(-1, |entry| entry.timestamp))
+    }
+}
+
+fn keep_last<E: Copy>(entries: &mut Vec<E>) {
+    if entries.len() > KEPT {
+        *entries = entries[entries.len() - KEPT..].to_vec();
     }
 }
 
@@ -370,13 +438,18 @@ fn write_from(disk: &dyn Disk, path: &str, at: usize, bytes: &[u8]) -> io::Resul
     file.sync()
 }
 
-/// The last entry of a file for which `before` holds; it holds for a first part of them.
+/// The last of the first `count` entries of a file for which `before` holds; it holds for a first
+/// part of them.
 fn last_on_disk<E, const N: usize>(
     disk: &dyn Disk,
     path: &str,
+    count: u64,
     decode: impl Fn([u8; N]) -> E,
     before: impl Fn(&E) -> bool,
 ) -> io::Result<Option<E>> {
+    if count == 0 {
+        return Ok(None);
+    }
     let file = match disk.open(path, Mode::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
@@ -386,7 +459,7 @@ fn last_on_disk<E, const N: usize>(
         file.read_exact_at(&mut bytes, at * N as u64)?;
         Ok(decode(bytes))
     };
-    let (mut low, mut high) = (0, file.len()? / N as u64);
+    let (mut low, mut high) = (0, count.min(file.len()? / N as u64));
     let mut found = None;
     while low < high {
         let middle = low.midpoint(high);

@@ -31,8 +31,8 @@ pub(super) enum Outcome {
     Checkpoint(CheckpointOutcome),
     /// A segment to be replaced.
     Compacted(Slot, Replaced),
-    /// How far keys were looked at; none if it was ended before.
-    CompactionEnded(Slot, Option<i64>),
+    /// How far keys were looked at; none if it was ended before. Or what is damaged.
+    CompactionEnded(Slot, Result<Option<i64>, Damage>),
 }
 
 /// A checkpoint, and the segments to sync before it.

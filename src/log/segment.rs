@@ -5,14 +5,32 @@
 //!
 //! What holds: bytes below `size` never change while the log is open. Those below `found`
 //! were there before this process: they are not believed unseen (`reader`, `damage`).
+//!
+//! The life of a segment. All changes are the appender's, but where another is named:
+//!
+//! | it is | from | until | durable by |
+//! |---|---|---|---|
+//! | begun | its first chunk joins a group (`group`) | the group is published, or refused: then its file goes (`flush`) | nothing: no frame names it |
+//! | active | its group is published: the last of the partition's list, and the tail's | a batch does not fit any more, or retention takes it (`topics`) | frames; the next checkpoint syncs it while it is `dirty` |
+//! | sealed | the next one is published: among the appender's `sealed` | a checkpoint, which cuts and syncs it and writes its index to the end (the keeper) | frames, then the checkpoint |
+//! | whole | that checkpoint is durable: its index is on disk only | it is retired or buried | the checkpoint |
+//! | retired | the partition's start moved behind it (`topics`), or a compacted one takes its place (`compactions`): it left the list | its last reader is done | nobody needs it |
+//! | buried | its topic was deleted (`topics`) | its last reader is done; it is never opened again | nobody needs it |
+//!
+//! Beside that: a rolled partition of a compacted topic is `rolled` until a checkpoint takes it up,
+//! `compactable` until that is durable, and then `compacting` (`housekeeping`, `compactions`). A
+//! retired one whose place could not be taken is whole again. The file of one that is not active is
+//! closed now and then, and opened again by who reads it; not of a retired one, whose name may be
+//! that of another file by then. Files are removed when a checkpoint has passed the frame of the
+//! change (`housekeeping`).
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::appender::Failure;
 use super::damage::Damage;
-use super::index::{self, Index, Mark};
+use super::index::{self, Entries, Found, Index, Mark};
 use super::shared::Lost;
 use crate::disk::{Disk, File, Mode, is_unreadable};
 use crate::record::{HEAD_LENGTH, Head};
@@ -22,6 +40,15 @@ const WALK: usize = 256 << 10;
 
 /// The largest timestamp of a segment whose index was not asked yet.
 const NOT_READ: i64 = i64::MIN;
+
+/// Whether a segment is its partition's: see the head of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// Begun, active, sealed or whole.
+    Listed,
+    Retired,
+    Buried,
+}
 
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -37,9 +64,7 @@ pub(super) struct Segment {
     pub(super) first_append: AtomicI64,
     /// Whether the next checkpoint has to sync it.
     pub(super) dirty: AtomicBool,
-    retired: AtomicBool,
-    /// Its topic was deleted: its path is not its own any more.
-    buried: AtomicBool,
+    life: AtomicU8,
     file: RwLock<Option<Arc<File>>>,
     /// Who syncs its records.
     syncing: Mutex<()>,
@@ -68,8 +93,7 @@ impl Segment {
             largest: AtomicI64::new(NOT_READ),
             first_append: AtomicI64::new(0),
             dirty: AtomicBool::new(false),
-            retired: AtomicBool::new(false),
-            buried: AtomicBool::new(false),
+            life: AtomicU8::new(Life::Listed as u8),
             file: RwLock::default(),
             syncing: Mutex::default(),
             index: RwLock::new(index),
@@ -116,7 +140,7 @@ impl Segment {
         if let Some(file) = &*place {
             return Ok(Arc::clone(file));
         }
-        if self.buried.load(Ordering::Acquire) {
+        if self.is(Life::Buried) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let file = Arc::new(self.disk.open(&self.path(), mode)?);
@@ -126,19 +150,27 @@ impl Segment {
 
     /// It left its partition: nobody needs it to be durable any more.
     pub(super) fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        self.become_one(Life::Retired);
     }
 
     /// Its topic was deleted: nobody opens it any more.
     pub(super) fn bury(&self) {
-        self.retire();
         let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
-        self.buried.store(true, Ordering::Release);
+        self.become_one(Life::Buried);
         *file = None;
     }
 
+    fn become_one(&self, life: Life) {
+        self.life.store(life as u8, Ordering::Release);
+    }
+
+    fn is(&self, life: Life) -> bool {
+        self.life.load(Ordering::Acquire) == life as u8
+    }
+
+    /// Whether it left its partition: retired, or buried.
     pub(super) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
+        !self.is(Life::Listed)
     }
 
     /// Lets the file go; it is opened again when it is used. Not of a retired segment: its
@@ -205,6 +237,11 @@ impl Segment {
 
     /// Reads the index back and notes what it lacks. For a log that is being opened.
     pub(super) fn load_index(&self) -> io::Result<()> {
+        self.load(Entries::Written)
+    }
+
+    /// The same of one whose files are going to be replaced: all of it comes into memory.
+    fn load(&self, entries: Entries) -> io::Result<()> {
         let size = self.size();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let file = self.file()?;
@@ -214,7 +251,7 @@ impl Segment {
         {
             self.first_append.store(head.max_timestamp, Ordering::Relaxed);
         }
-        let from = match index.load(&*self.disk, &self.stem, size) {
+        let from = match index.load(&*self.disk, &self.stem, size, entries) {
             Err(error) if is_unreadable(&error) => {
                 index.clear();
                 0
@@ -268,8 +305,13 @@ impl Segment {
         Ok(())
     }
 
-    /// Retires it with its file open, so that the files may be replaced. Its index must have
-    /// been loaded.
+    /// Takes its index into memory, so that its files may be replaced.
+    pub(super) fn keep_index(&self) -> io::Result<()> {
+        self.load(Entries::Kept)
+    }
+
+    /// Retires it with its file open, so that the files may be replaced, after
+    /// [`keep_index`](Self::keep_index).
     pub(super) fn retire_open(&self) -> io::Result<()> {
         let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
@@ -281,7 +323,7 @@ impl Segment {
 
     /// It stays after all.
     pub(super) fn unretire(&self) {
-        self.retired.store(false, Ordering::Release);
+        self.become_one(Life::Listed);
     }
 
     /// Where to start looking for `offset`: at a batch that is not behind it. An entry of the
@@ -298,19 +340,26 @@ impl Segment {
     /// `None` if the index is damaged.
     fn indexed(&self, offset: i64) -> io::Result<Option<u64>> {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        let (position, last) = match index.position(&*self.disk, &self.stem, offset) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(Some(0)),
-            Err(error) if is_unreadable(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if position >= self.found && !index.is_on_disk() {
+        let Found { position, last, in_memory } =
+            match index.position(&*self.disk, &self.stem, offset) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Some(0)),
+                Err(error) if is_unreadable(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+        if position >= self.found && in_memory {
             return Ok(Some(position));
         }
         let mut head = [0; HEAD_LENGTH];
         let read = self.file()?.read_at(&mut head, position)?;
         let head = Head::parse(&head[..read]);
         Ok(head.is_ok_and(|head| head.last_offset() == last).then_some(position))
+    }
+
+    /// How many entries of its indexes are in memory.
+    #[cfg(test)]
+    pub(super) fn index_entries(&self) -> usize {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).in_memory()
     }
 
     /// The offset from which on to look for `timestamp`.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::OFFSETS_TOPIC;
 use super::offsets::Offsets;
 use super::records::{self, Key};
@@ -29,14 +31,10 @@ pub(super) async fn read(log: &Log) -> Result<Restored, ReadError> {
     let Some(topic) = log.topic(OFFSETS_TOPIC) else { return Ok(restored) };
     let mut unread = 0_usize;
     for partition in 0..topic.partitions() {
-        match log.read_all(&topic, partition).await {
-            Ok(pieces) => {
-                for piece in pieces {
-                    unread += take_batches(&mut restored, &piece);
-                }
-            }
+        let take = |piece: Bytes| unread += take_batches(&mut restored, &piece);
+        match log.read_each(&topic, partition, take).await {
             // Its groups are not served (`Coordinator::is_served`); all others are.
-            Err(ReadError::Offline { .. }) => {}
+            Ok(()) | Err(ReadError::Offline { .. }) => {}
             Err(error) => return Err(error),
         }
     }

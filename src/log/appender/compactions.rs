@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Appender, Failure, Tail};
 use crate::clock::now_millis;
 use crate::log::compaction::{CompactionJob, Replaced, put_in_place};
+use crate::log::damage::Damage;
 use crate::log::keeper::Job;
 use crate::log::segment::Segment;
 use crate::log::watermarks::Slot;
@@ -150,8 +151,17 @@ impl Appender {
     }
 
     /// The keeper is done with a partition. `cleaned` is how far it came.
-    pub(super) fn compaction_ended(&mut self, slot: Slot, cleaned: Option<i64>) {
+    pub(super) fn compaction_ended(&mut self, slot: Slot, cleaned: Result<Option<i64>, Damage>) {
         let Some(ended) = self.compacting.remove(&slot) else { return };
+        let cleaned = match cleaned {
+            Ok(cleaned) => cleaned,
+            Err(damage) => {
+                if let Some(tail) = self.tails.get(slot) {
+                    self.shared.take_offline(&tail.partition, damage);
+                }
+                None
+            }
+        };
         let Compacting { before, next, stop } = ended;
         let Some(cleaned) = cleaned.filter(|_| !stop.load(Ordering::Acquire)) else { return };
         let Some(tail) = self.tails.get_mut(slot) else { return };

@@ -1,5 +1,6 @@
 //! The reading half of the handle: past the queue, from what is published.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -120,24 +121,45 @@ impl Log {
         self.off_thread(look).await?.map_err(|trouble| self.unread(found, trouble))
     }
 
-    /// Everything of a partition, in pieces of whole batches: to restore a coordinator.
-    pub async fn read_all(
+    /// Shows everything of a partition, in pieces of whole batches of about a MiB: to restore a
+    /// coordinator. Fails where something is not as it was written.
+    pub async fn read_each(
         &self,
         topic: &Arc<Topic>,
         partition: i32,
-    ) -> Result<Vec<Bytes>, ReadError> {
+        mut visit: impl FnMut(Bytes),
+    ) -> Result<(), ReadError> {
         let ends = self.ends_of(topic, partition)?;
-        let mut pieces = Vec::new();
         let mut offset = ends.log_start;
         while offset < ends.high_watermark {
             let limit = ends.high_watermark;
             let piece = self.read(topic, partition, offset, limit, SCAN_BYTES, true).await?;
-            match batches(&piece).filter_map(Result::ok).last() {
-                Some(last) => offset = last.head().last_offset() + 1,
-                None => break,
+            let mut next = None;
+            for batch in batches(&piece) {
+                match batch {
+                    Ok(batch) => next = Some(batch.head().last_offset() + 1),
+                    Err(error) => return Err(self.unread_at(topic, partition, offset, error)?),
+                }
             }
-            pieces.push(piece);
+            // Behind its last batch a partition has no offsets: they all are some batch's.
+            let Some(next) = next else {
+                return Err(self.unread_at(topic, partition, offset, "no batch is there")?);
+            };
+            offset = next;
+            visit(piece);
         }
+        Ok(())
+    }
+
+    /// Everything of a partition at once.
+    #[cfg(test)]
+    pub(crate) async fn read_all(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let mut pieces = Vec::new();
+        self.read_each(topic, partition, |piece| pieces.push(piece)).await?;
         Ok(pieces)
     }
 
@@ -187,6 +209,23 @@ impl Log {
     /// Rises with each publication.
     pub fn published(&self) -> watch::Receiver<u64> {
         self.shared().watermarks.watch()
+    }
+
+    /// What a reader is told that got no whole batch at an offset.
+    fn unread_at(
+        &self,
+        topic: &Topic,
+        partition: i32,
+        offset: i64,
+        why: impl fmt::Display,
+    ) -> Result<ReadError, ReadError> {
+        let found = find(topic, partition)?;
+        let Some(segment) = found.segment_of(offset) else {
+            return Err(unknown(topic, partition));
+        };
+        let text = format!("offset {offset}: {why}");
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, text);
+        Ok(self.unread(found, Trouble { segment, error }))
     }
 
     /// What a reader is told. One that came upon damage takes the partition offline, unless what

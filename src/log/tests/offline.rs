@@ -10,8 +10,8 @@ use super::{Random, append, batch, small, topic, values};
 use crate::disk::{Disk, Freeze, Mode, Simulated};
 use crate::log::segment::base_of;
 use crate::log::{
-    AcceptDamage, AppendError, Appended, Log, LogSettings, Produce, ReadError, Refusal, Topic,
-    WriterError,
+    AcceptDamage, AppendError, Appended, Log, LogSettings, NewTopic, Produce, ReadError, Refusal,
+    Topic, WriterError,
 };
 use crate::record::{BatchBuilder, batches};
 use crate::shutdown::Tasks;
@@ -309,4 +309,35 @@ async fn a_partition_whose_file_was_put_back_is_online_again() {
         assert_eq!(try_append(&log, HARMED).await.unwrap().base_offset, 60);
         close(log, tasks).await;
     }
+}
+
+/// Compaction comes upon it before any reader does.
+#[tokio::test]
+async fn damage_that_compaction_finds_takes_the_partition_offline() {
+    let disk = Simulated::new();
+    let tasks = Tasks::new();
+    let settings = LogSettings { checkpoint_ms: 10, segment_bytes: 3000, ..small() };
+    let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
+    let config = [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0")];
+    let config = config.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let new = NewTopic { name: "t".to_owned(), partitions: 1, config, owner: None };
+    let t = log.create_topic(new).await.unwrap();
+    let first = "t-0/00000000000000000000.log";
+    for n in 0..200 {
+        let mut records = BatchBuilder::default();
+        records.push(Some(format!("key {n}").as_bytes()), Some(&[b'x'; 500]), &[]);
+        let mut records = records.finish();
+        records.seal(1000);
+        let batch = records.into_bytes();
+        let produce = Produce { topic: Arc::clone(&t), partition: 0, batch };
+        if n == 3 {
+            disk.flip_bit(first, 300);
+        }
+        if log.append(vec![produce]).await.pop().unwrap().is_err() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let told = log.damage().borrow().clone();
+    assert!(told.len() == 1 && told[0].1.contains(first), "{told:?}");
 }

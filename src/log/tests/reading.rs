@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Random, append, open, topic};
+use super::{Random, append, open, small, topic};
 use crate::disk::{Freeze, Simulated};
-use crate::log::{Log, Produce, Topic};
-use crate::record::BatchBuilder;
+use crate::log::{Log, LogSettings, Produce, Topic};
+use crate::record::{BatchBuilder, batches};
+use crate::shutdown::Tasks;
 
 async fn is_woken(waiter: &crate::log::Waiter) -> bool {
     tokio::time::timeout(Duration::from_millis(100), waiter.moved()).await.is_ok()
@@ -75,4 +76,55 @@ async fn the_newest_time_is_that_of_the_records_between_start_and_limit() {
         drop(log);
         tasks.join().await;
     }
+}
+
+/// The first offset that a read at each offset gives.
+async fn read_each(log: &Log, count: i64) {
+    let t = log.topic("t").unwrap();
+    for offset in 0..count {
+        let bytes = log.read(&t, 0, offset, count, 1, true).await.unwrap();
+        let first = batches(&bytes).next().unwrap().unwrap().head().base_offset;
+        assert_eq!(first, offset);
+    }
+}
+
+fn entries_of_active(log: &Log) -> usize {
+    let t = log.topic("t").unwrap();
+    t.partition(0).unwrap().segments().last().unwrap().index_entries()
+}
+
+/// A checkpoint leaves the entries of a segment that is appended to to its files; who reads finds
+/// every offset, from the files and from memory.
+#[tokio::test]
+async fn indexes_leave_memory_at_a_checkpoint() {
+    let disk = Simulated::new();
+    let settings = LogSettings { segment_bytes: 1 << 20, checkpoint_ms: 20, ..small() };
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(disk.clone()), settings.clone(), &tasks).await.unwrap();
+    let t = topic(&log, "t", 1).await;
+    let mut count = 0;
+    for round in 0..3 {
+        for _ in 0..100 {
+            append(&log, &t, 0, &[&"x".repeat(400)]).await;
+            count += 1;
+        }
+        read_each(&log, count).await;
+        let mut left = entries_of_active(&log);
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            // Each request lets the appender keep house.
+            log.new_producer_ids(1000).await.unwrap();
+            left = entries_of_active(&log);
+            if left <= 64 {
+                break;
+            }
+        }
+        assert!(left <= 64, "{left} in round {round}");
+        read_each(&log, count).await;
+    }
+    append(&log, &t, 0, &["behind the checkpoint"]).await;
+    let killed = disk.crash(Freeze::Keep);
+    let log = Log::open(Arc::new(killed), settings, &tasks).await.unwrap();
+    read_each(&log, count + 1).await;
+    assert!(entries_of_active(&log) <= 64, "what the files have is read back");
 }

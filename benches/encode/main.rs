@@ -3,13 +3,20 @@
 //!
 //! `cargo bench --bench encode` writes messages of a table of 26 columns of mixed types and of
 //! one as sysbench's tests make it, each as events of one row and of a hundred, inserted and
-//! updated. It prints nanoseconds a row, the median of fifteen runs, and beside it that time as
-//! a multiple of merely copying the bytes that come out: the machine's speed stands in both.
+//! updated, and of the 26 columns that `benches/backlog` fills, of which `backlog.images` holds
+//! the first four events as MySQL 9.7 wrote them (96 rows). It prints nanoseconds a row, the
+//! median of fifteen runs, and beside it that time as a multiple of merely copying the bytes that
+//! come out: the machine's speed stands in both.
+//!
+//! A word behind `--` chooses the lines that hold it. On a machine that others use, count
+//! instructions: `SLUICE_BENCH_RUNS=1 valgrind --tool=callgrind target/release/deps/encode-... 24`,
+//! over 100,000 rows.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and may panic over its own input"
+    clippy::disallowed_methods,
+    reason = "a benchmark prints, reads the environment, and may panic over its own input"
 )]
 
 use std::hint::black_box;
@@ -26,17 +33,27 @@ use sluice::format::flat::{
     BinaryForm, FlatPlan, FlatSettings, LabelForm, Rows, Stamp, Unwritten, Workspace,
 };
 
-const RUNS: usize = 15;
 const ROWS_A_RUN: usize = 100_000;
 
 fn main() {
+    let runs = std::env::var("SLUICE_BENCH_RUNS").map_or(15, |runs| runs.parse().unwrap());
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let is_wanted = |what: &str| wanted.as_ref().is_none_or(|wanted| what.contains(wanted));
     println!("{:32} {:>9} {:>9} {:>16}", "", "bytes/row", "ns/row", "times a copy");
     for (what, columns) in [("26 mixed columns", mixed()), ("sysbench, 4 columns", sysbench())] {
         for (kind, verb) in [(RowsKind::Insert, "INSERT"), (RowsKind::Update, "UPDATE")] {
             for rows in [1, 100] {
-                measure(&format!("{what}, {verb} of {rows}"), &columns, kind, rows);
+                let (what, event) =
+                    (format!("{what}, {verb} of {rows}"), event(&columns, kind, rows));
+                if is_wanted(&what) {
+                    measure(&what, &[event], rows, runs);
+                }
             }
         }
+    }
+    let what = "26 of the backlog, INSERT of 24";
+    if is_wanted(what) {
+        measure(what, &backlog(), BACKLOG_ROWS, runs);
     }
 }
 
@@ -108,15 +125,72 @@ fn mixed() -> Vec<Sample> {
     ]
 }
 
+/// The rows events of [`backlog`]: images of that many bytes, of all these rows.
+const BACKLOG_IMAGES: [usize; 4] = [7967, 7989, 8159, 7880];
+const BACKLOG_ROWS: usize = 96;
+
+/// What the first events of the procedure `mixed` of `benches/backlog` hold.
+#[rustfmt::skip]
+fn backlog() -> Vec<RowsChange> {
+    let varchar = |max_bytes, charset| ColumnType::VarChar { max_bytes, charset };
+    let (unsigned, signed, utf8) = (true, false, Charset::Utf8Mb4);
+    let columns = [
+        ("id", "int", ColumnType::Long { unsigned: signed }),
+        ("a", "tinyint", ColumnType::Tiny { unsigned: signed }),
+        ("b", "smallint unsigned", ColumnType::Short { unsigned }),
+        ("c", "mediumint", ColumnType::Int24 { unsigned: signed }),
+        ("d", "int", ColumnType::Long { unsigned: signed }),
+        ("e", "bigint unsigned", ColumnType::LongLong { unsigned }),
+        ("f", "float", ColumnType::Float),
+        ("g", "double", ColumnType::Double),
+        ("h", "decimal(20,6)", ColumnType::Decimal { precision: 20, scale: 6 }),
+        ("i", "decimal(5,2)", ColumnType::Decimal { precision: 5, scale: 2 }),
+        ("j", "date", ColumnType::Date),
+        ("k", "datetime", ColumnType::DateTime { fsp: 0 }),
+        ("l", "datetime(6)", ColumnType::DateTime { fsp: 6 }),
+        ("m", "timestamp", ColumnType::Timestamp { fsp: 0 }),
+        ("n", "timestamp(3)", ColumnType::Timestamp { fsp: 3 }),
+        ("o", "time", ColumnType::Time { fsp: 0 }),
+        ("p", "year", ColumnType::Year),
+        ("q", "char(10)", ColumnType::Char { max_bytes: 40, charset: utf8 }),
+        ("r", "varchar(40)", varchar(160, utf8)),
+        ("s", "varchar(200)", varchar(200, Charset::Latin1)),
+        ("t", "text", ColumnType::Text { length_bytes: 2, charset: utf8 }),
+        ("u", "binary(8)", ColumnType::Binary { length: 8 }),
+        ("v", "blob", ColumnType::Blob { length_bytes: 2 }),
+        ("w", "enum('new','open','done')", ColumnType::Enum { bytes: 1 }),
+        ("x", "set('a','b','c','d')", ColumnType::Set { bytes: 1 }),
+        ("y", "json", ColumnType::Json { length_bytes: 4 }),
+    ];
+    let column = |(name, mysql_type, kind): (&str, &str, _)| Column {
+        name: name.into(), mysql_type: mysql_type.into(), kind, labels: Vec::new(),
+    };
+    let table = table(columns.map(column).to_vec());
+    let mut images = Bytes::from_static(include_bytes!("backlog.images"));
+    let change = |length| change(RowsKind::Insert, &table, images.split_to(length));
+    BACKLOG_IMAGES.map(change).to_vec()
+}
+
+fn table(columns: Vec<Column>) -> Arc<Table> {
+    let name = TableName::new("bench", "t");
+    Arc::new(Table { version: TableVersion(1), name, columns, primary_key: vec![0], hidden: 0 })
+}
+
+fn change(kind: RowsKind, table: &Arc<Table>, images: Bytes) -> RowsChange {
+    let all = || ColumnSet(Bytes::from(vec![0xff; table.columns.len().div_ceil(8)]));
+    RowsChange {
+        kind,
+        table: Arc::clone(table),
+        columns: all(),
+        after_columns: (kind == RowsKind::Update).then(all),
+        images,
+        place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 1 },
+        parked: None,
+    }
+}
+
 fn event(columns: &[Sample], kind: RowsKind, rows: usize) -> RowsChange {
-    let table = Arc::new(Table {
-        version: TableVersion(1),
-        name: TableName::new("bench", "t"),
-        columns: columns.iter().map(|sample| sample.column.clone()).collect(),
-        primary_key: vec![0],
-        hidden: 0,
-    });
-    let all = || ColumnSet(Bytes::from(vec![0xff; columns.len().div_ceil(8)]));
+    let table = table(columns.iter().map(|sample| sample.column.clone()).collect());
     let mut images = Vec::new();
     let mut put = |which: usize| {
         images.resize(images.len() + columns.len().div_ceil(8), 0);
@@ -130,42 +204,31 @@ fn event(columns: &[Sample], kind: RowsKind, rows: usize) -> RowsChange {
             put(1);
         }
     }
-    RowsChange {
-        kind,
-        table,
-        columns: all(),
-        after_columns: (kind == RowsKind::Update).then(all),
-        images: Bytes::from(images),
-        place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 1 },
-        parked: None,
-    }
+    change(kind, &table, Bytes::from(images))
 }
 
-fn measure(what: &str, columns: &[Sample], kind: RowsKind, rows: usize) {
-    let change = event(columns, kind, rows);
+/// `rows`: how many all the events hold.
+fn measure(what: &str, events: &[RowsChange], rows: usize, runs: usize) {
+    let table = &events[0].table;
     let settings = FlatSettings {
         labels: LabelForm::Number,
         binary: BinaryForm::CodePoints,
         zone: Zone::parse("Europe/Berlin").unwrap(),
     };
-    let shown: Vec<usize> = (0..columns.len()).collect();
-    let plan = FlatPlan::new(Arc::clone(&change.table), &shown, &settings);
+    let shown: Vec<usize> = (0..table.columns.len()).collect();
+    let plan = FlatPlan::new(Arc::clone(table), &shown, &settings);
     let stamp = Stamp { id: 17, es: 1_714_550_400_000, gtid: "", ts: 1_714_550_400_123 };
     let (mut work, mut out) = (Workspace::default(), Vec::with_capacity(1 << 20));
     let mut copied = Vec::with_capacity(1 << 20);
     let (mut written, mut copies) = (Vec::new(), Vec::new());
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         let begun = Instant::now();
         for _ in 0..ROWS_A_RUN / rows {
             out.clear();
-            plan.write(
-                &mut Unwritten::of(black_box(&change), Rows::All),
-                usize::MAX,
-                &stamp,
-                &mut work,
-                &mut out,
-            )
-            .unwrap();
+            for event in events {
+                let mut rows = Unwritten::of(black_box(event), Rows::All);
+                plan.write(&mut rows, usize::MAX, &stamp, &mut work, &mut out).unwrap();
+            }
         }
         written.push(begun.elapsed().as_secs_f64());
         let begun = Instant::now();

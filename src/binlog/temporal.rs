@@ -245,10 +245,11 @@ impl Timestamp {
             let date = Date { year: 0, month: 0, day: 0 };
             return DateTime { date, hour: 0, minute: 0, second: 0, micros, fsp };
         }
-        let seconds = i64::from(self.seconds) + i64::from(offset);
-        let of_day = low32(seconds.rem_euclid(86_400).unsigned_abs());
+        let seconds = i64::from(self.seconds) + i64::from(offset) + SECONDS_TO_1970;
+        let seconds = seconds.unsigned_abs();
+        let of_day = low32(seconds % 86_400);
         DateTime {
-            date: date_of_day(seconds.div_euclid(86_400)),
+            date: date_of_day(low32(seconds / 86_400)),
             hour: bits(of_day / 3600, 0, 8),
             minute: bits(of_day / 60 % 60, 0, 8),
             second: bits(of_day % 60, 0, 8),
@@ -258,20 +259,21 @@ impl Timestamp {
     }
 }
 
-/// The proleptic Gregorian date of a day counted from 1970-01-01 (days of 400-year eras that begin
+/// Days from 0000-03-01 to 1970-01-01.
+const DAYS_TO_1970: u32 = 719_468;
+const SECONDS_TO_1970: i64 = 86_400 * DAYS_TO_1970 as i64;
+
+/// The proleptic Gregorian date of a day counted from 0000-03-01 (days of 400-year eras that begin
 /// with a March, so that leap days come last).
-fn date_of_day(day: i64) -> Date {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
+fn date_of_day(day: u32) -> Date {
+    let (era, of_era) = (day / 146_097, day % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let low = |value: i64| low32(value.unsigned_abs());
-    Date { year: wide(low(year)), month: bits(low(month), 0, 8), day: bits(low(day), 0, 8) }
+    let year = year_of_era + era * 400 + u32::from(month <= 2);
+    Date { year: wide(year), month: bits(month, 0, 8), day: bits(day, 0, 8) }
 }
 
 /// A fraction of `length` bytes, in microseconds.

@@ -7,6 +7,8 @@
 use std::fmt::LowerExp;
 use std::io::Write as _;
 
+use crate::binlog::digits::put_unsigned;
+
 /// Digits of the longest shortest double.
 const MOST_DIGITS: usize = 17;
 /// Digits behind the first that are enough to write any float exactly.
@@ -20,7 +22,11 @@ const LOWEST_NORMAL_FLOAT: i32 = -37;
 /// Appends `number` as `Double.toString` spells it.
 pub(super) fn put_double(out: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
-        put(out, zmij::Buffer::new().format_finite(number).as_bytes(), &number);
+        let mut buffer = zmij::Buffer::new();
+        let shortest = buffer.format_finite(number).as_bytes();
+        if !put_at_once(out, shortest, number.abs()) {
+            put(out, shortest, &number);
+        }
     } else {
         put_special(out, number);
     }
@@ -29,7 +35,11 @@ pub(super) fn put_double(out: &mut Vec<u8>, number: f64) {
 /// Appends `number` as `Float.toString` spells it.
 pub(super) fn put_float(out: &mut Vec<u8>, number: f32) {
     if number.is_finite() {
-        put(out, zmij::Buffer::new().format_finite(number).as_bytes(), &number);
+        let mut buffer = zmij::Buffer::new();
+        let shortest = buffer.format_finite(number).as_bytes();
+        if !put_at_once(out, shortest, f64::from(number.abs())) {
+            put(out, shortest, &number);
+        }
     } else {
         put_special(out, f64::from(number));
     }
@@ -56,6 +66,38 @@ fn put_special(out: &mut Vec<u8>, number: f64) {
         _ if number > 0.0 => b"Infinity".as_slice(),
         _ => b"-Infinity",
     });
+}
+
+/// Appends a number from 1e-3 on that has a point and no exponent in `shortest`: it is spelt so, or
+/// its point moves and an exponent comes behind. False for others, of which nothing is appended.
+fn put_at_once(out: &mut Vec<u8>, shortest: &[u8], absolute: f64) -> bool {
+    /// From here on it has an exponent.
+    const LARGE: f64 = 1e7;
+    /// Whole numbers that are larger may have digits which do not count.
+    const HUGE: f64 = 1e15;
+    if !(1e-3..HUGE).contains(&absolute) {
+        return false;
+    }
+    let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let point = shortest.iter().position(|byte| *byte == b'.');
+    let Some(point) = point.filter(|_| shortest.iter().all(is_part)) else { return false };
+    if absolute < LARGE {
+        out.extend_from_slice(shortest);
+        return true;
+    }
+    let (before, behind) = (&shortest[..point], &shortest[point + 1..]);
+    if behind == b"0" {
+        return false;
+    }
+    let first = usize::from(before[0] == b'-') + 1;
+    let exponent = before.len() - first;
+    out.extend_from_slice(&before[..first]);
+    out.push(b'.');
+    out.extend_from_slice(&before[first..]);
+    out.extend_from_slice(behind);
+    out.push(b'E');
+    put_unsigned(out, exponent as u64);
+    true
 }
 
 /// Respells `shortest`, the digits of `number` with or without point and exponent.
@@ -196,6 +238,31 @@ mod tests {
         ] {
             assert_eq!(float(number), text);
         }
+    }
+
+    #[test]
+    fn numbers_spelt_at_once_are_spelt_as_those_taken_apart() {
+        let mut bits = 0x3f50_0000_0000_0000_u64;
+        let mut at_once = 0;
+        // From 1e-3 to 1e16, with few digits and with many.
+        while f64::from_bits(bits) < 1e16 {
+            for number in
+                [f64::from_bits(bits), f64::from_bits(bits).round(), -f64::from_bits(bits)]
+            {
+                let mut buffer = zmij::Buffer::new();
+                let shortest = buffer.format_finite(number).as_bytes();
+                let (mut short, mut long) = (Vec::new(), Vec::new());
+                put(&mut long, shortest, &number);
+                if put_at_once(&mut short, shortest, number.abs()) {
+                    at_once += 1;
+                    assert_eq!(short, long, "{number}");
+                } else {
+                    assert_eq!(short, b"");
+                }
+            }
+            bits += 0x0000_0a3d_70a3_d70b;
+        }
+        assert!(at_once > 20_000, "{at_once}");
     }
 
     #[test]

@@ -82,7 +82,8 @@ fn reading(charset: Charset) -> Reading {
 }
 
 /// Whether ASCII bytes mean ASCII in it.
-fn holds_ascii(charset: Charset) -> bool {
+#[inline]
+pub fn holds_ascii(charset: Charset) -> bool {
     match reading(charset) {
         Reading::Utf8 | Reading::High(_) | Reading::MultiByte(_) | Reading::Ascii => true,
         Reading::Low(_) | Reading::Utf16 { .. } | Reading::Utf32 => false,

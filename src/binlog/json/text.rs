@@ -14,6 +14,8 @@ use crate::binlog::{Decimal, Error};
 /// How the parts are spelt in which formats differ from the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
+    /// What stands around texts that are no strings of the document: temporal values.
+    pub quote: &'static [u8],
     /// Appends a double.
     pub double: fn(f64, &mut Vec<u8>),
     /// Appends a string, with its quotes.
@@ -23,7 +25,7 @@ pub struct Style {
 impl Style {
     /// As the server prints.
     pub const SERVER: Self =
-        Self { double: number::write_server_double, string: write_server_string };
+        Self { quote: b"\"", double: number::write_server_double, string: write_server_string };
 }
 
 /// Appends the text of a document.
@@ -136,9 +138,9 @@ impl Writer<'_> {
     }
 
     fn quoted(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.out.push(b'"');
+        self.out.extend_from_slice(self.style.quote);
         write(self.out);
-        self.out.push(b'"');
+        self.out.extend_from_slice(self.style.quote);
     }
 }
 

@@ -89,6 +89,10 @@ pub(super) enum Content {
     Plain,
     /// Characters of this set, as they stand in the row image.
     Characters(Charset),
+    /// Bytes, each of which is the character of the same number.
+    CodePoints,
+    /// A JSON document.
+    Json,
     /// Anything, once it has been written.
     Free,
 }
@@ -99,14 +103,13 @@ impl Content {
             ColumnType::Char { charset, .. }
             | ColumnType::VarChar { charset, .. }
             | ColumnType::Text { charset, .. } => Self::Characters(charset),
-            ColumnType::CompressedVarChar { .. }
-            | ColumnType::CompressedText { .. }
-            | ColumnType::Json { .. } => Self::Free,
+            ColumnType::CompressedVarChar { .. } | ColumnType::CompressedText { .. } => Self::Free,
+            ColumnType::Json { .. } => Self::Json,
             ColumnType::Binary { .. }
             | ColumnType::VarBinary { .. }
             | ColumnType::Blob { .. }
             | ColumnType::Geometry { .. } => match settings.binary {
-                BinaryForm::CodePoints => Self::Free,
+                BinaryForm::CodePoints => Self::CodePoints,
                 BinaryForm::Base64 | BinaryForm::Hex => Self::Plain,
             },
             ColumnType::Enum { .. } | ColumnType::Set { .. } => match settings.labels {
@@ -195,7 +198,7 @@ impl PlannedColumn {
                 | ColumnType::CompressedText { .. }
                 | ColumnType::CompressedVarChar { .. },
             ) => bytes / 4,
-            (Content::Plain | Content::Free, _) => bytes,
+            (Content::Plain | Content::Free | Content::CodePoints | Content::Json, _) => bytes,
         }
     }
 }

@@ -6,14 +6,19 @@ use base64::engine::general_purpose::STANDARD;
 use crate::binlog::digits::{put_signed, put_unsigned};
 use crate::binlog::{Cell, DateTime, Error, Timestamp, Value, charset, json, prefix_length};
 use crate::change::{Charset, ColumnType};
-use crate::format::escape::put_escaped;
+use crate::format::escape::{put_escaped, put_escaped_code_points};
 use crate::format::java::{put_double, put_exact_float, put_float};
 
 use super::plan::{Content, PlannedColumn};
 use super::{BinaryForm, FlatPlan, LabelForm};
 
 /// JSON as MySQL spaces it, with numbers and strings as Canal's decoder prints them.
-const JSON_STYLE: json::Style = json::Style { double: put_json_double, string: put_json_string };
+const JSON_STYLE: json::Style =
+    json::Style { quote: b"\"", double: put_json_double, string: put_json_string };
+/// The same as the inside of a string, escaped on the way: the only bytes to be escaped are the
+/// quotes, and what escapes in its strings begin with.
+const ESCAPED_JSON_STYLE: json::Style =
+    json::Style { quote: b"\\\"", double: put_json_double, string: put_escaped_json_string };
 
 impl FlatPlan {
     /// Appends a member of a row: its name, and its value as a string, or null. `scratch` is
@@ -37,13 +42,20 @@ impl FlatPlan {
             Content::Plain => self.put_text(index, column.kind, raw, out)?,
             Content::Characters(charset) => {
                 let bytes = raw.get(prefix_length(column.kind)..).unwrap_or_default();
-                if let Some(text) = charset::borrow_utf8(charset, bytes) {
-                    put_escaped(out, text.as_bytes());
-                } else {
-                    scratch.clear();
-                    charset::to_utf8(charset, bytes, scratch);
-                    put_escaped(out, scratch);
+                put_characters(charset, bytes, scratch, out);
+            }
+            Content::CodePoints => {
+                let bytes = raw.get(prefix_length(column.kind)..).unwrap_or_default();
+                put_escaped_code_points(out, bytes);
+                // The binlog lacks trailing zeros of a BINARY.
+                if let ColumnType::Binary { length } = column.kind {
+                    let padding = usize::from(length).saturating_sub(bytes.len());
+                    (0..padding).for_each(|_| put_escaped_code_points(out, &[0]));
                 }
+            }
+            Content::Json => {
+                let document = raw.get(prefix_length(column.kind)..).unwrap_or_default();
+                json::write_text(document, ESCAPED_JSON_STYLE, out)?;
             }
             Content::Free => {
                 scratch.clear();
@@ -162,6 +174,22 @@ impl FlatPlan {
     }
 }
 
+/// Text of a character set. In most sets, and most often, it is ASCII, which escaping finds out: so
+/// it is taken for UTF-8 first, and looked at once more only where it is not ASCII.
+#[inline]
+fn put_characters(charset: Charset, bytes: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    let start = out.len();
+    if charset::holds_ascii(charset) {
+        if put_escaped(out, bytes) || charset::borrow_utf8(charset, bytes).is_some() {
+            return;
+        }
+        out.truncate(start);
+    }
+    scratch.clear();
+    charset::to_utf8(charset, bytes, scratch);
+    put_escaped(out, scratch);
+}
+
 /// Base64 of `bytes` and `padding` zeros behind them.
 fn put_base64(bytes: &[u8], padding: usize, out: &mut Vec<u8>) {
     // whole groups of three first, then what is left of them with the zeros
@@ -207,17 +235,40 @@ fn put_json_double(number: f64, out: &mut Vec<u8>) {
 }
 
 /// A string inside a JSON document, quotes included: `\" \\ \n \r \t`, other control
-/// characters up to U+00A0 as `\u00xx`. (Around it, the document is escaped once more.)
+/// characters up to U+00A0 as `\u00xx`.
 fn put_json_string(text: &str, out: &mut Vec<u8>) {
-    // the C1 controls and U+00A0 begin with the byte 0xc2
-    let plain = |byte: u8| byte >= 0x20 && !matches!(byte, b'"' | b'\\' | 0x7f | 0xc2);
     out.push(b'"');
-    if text.bytes().all(plain) {
+    put_json_inside(text, out);
+    out.push(b'"');
+}
+
+/// The same as the inside of a string, escaped once more.
+fn put_escaped_json_string(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\\\"");
+    if is_plain_json(text) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        let mut inside = Vec::with_capacity(text.len() + text.len() / 8);
+        put_json_inside(text, &mut inside);
+        put_escaped(out, &inside);
+    }
+    out.extend_from_slice(b"\\\"");
+}
+
+/// Whether nothing in it has to be escaped inside a JSON document.
+fn is_plain_json(text: &str) -> bool {
+    // the C1 controls and U+00A0 begin with the byte 0xc2
+    let is_plain = |byte: u8| byte >= 0x20 && !matches!(byte, b'"' | b'\\' | 0x7f | 0xc2);
+    // without a short cut, so that it becomes vector code
+    text.bytes().fold(true, |all, byte| all & is_plain(byte))
+}
+
+fn put_json_inside(text: &str, out: &mut Vec<u8>) {
+    if is_plain_json(text) {
         out.extend_from_slice(text.as_bytes());
     } else {
         text.chars().for_each(|letter| put_json_character(letter, out));
     }
-    out.push(b'"');
 }
 
 fn put_json_character(letter: char, out: &mut Vec<u8>) {

@@ -215,7 +215,9 @@ impl Gathering {
             home.later = 0;
         }
         let capacity = home.last.min(BATCH_BYTES + LAST_RECORD);
-        let builder = home.builder.get_or_insert_with(|| BatchBuilder::with_capacity(capacity));
+        let spares = self.limits.spares();
+        let begin = || BatchBuilder::within(spares.take(capacity));
+        let builder = home.builder.get_or_insert_with(begin);
         if home.begun.is_none() {
             home.begun = Some(builder.mark());
             self.touched.push(slot);

@@ -13,6 +13,7 @@ use super::settings::LogSettings;
 use super::staged::StagedNumbers;
 use super::watermarks::Watermarks;
 use crate::disk::Disk;
+use crate::record::Spares;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -22,6 +23,8 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) buffers: Buffers,
     pub(super) staged: StagedNumbers,
+    /// Buffers between the appender, which has done with them, and who makes batches.
+    pub(super) spares: Spares,
     pub(super) cluster: String,
     pub(super) findings: Findings,
     catalog: RwLock<Catalog>,
@@ -86,6 +89,7 @@ impl Shared {
             buffers: Buffers::default(),
             settings,
             staged: StagedNumbers::of(epoch),
+            spares: Spares::default(),
             cluster,
             findings: Findings::default(),
             catalog: RwLock::new(catalog),

@@ -88,7 +88,12 @@ impl Default for BatchBuilder {
 impl BatchBuilder {
     /// An empty batch with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity.max(HEAD_LENGTH));
+        Self::within(Vec::with_capacity(capacity.max(HEAD_LENGTH)))
+    }
+
+    /// An empty batch in a buffer, whatever that holds.
+    pub fn within(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
         bytes.resize(HEAD_LENGTH, 0);
         Self { bytes, count: 0, open: None, record_width: FIRST_WIDTH, value_width: FIRST_WIDTH }
     }

@@ -31,6 +31,7 @@ mod builder;
 mod head;
 mod inflate;
 mod rewrite;
+mod spares;
 mod varint;
 mod view;
 
@@ -43,6 +44,7 @@ pub use head::{
 #[cfg(test)]
 pub(crate) use rewrite::compressed;
 pub use rewrite::{Levels, Rewritten};
+pub use spares::Spares;
 pub use view::{BatchView, Batches, Headers, RecordView, Records, batches};
 
 /// Why bytes are no record batch.

@@ -79,7 +79,8 @@ impl Sink for Embedded {
 
     fn limits(&self) -> Limits {
         let log = self.writer.log().clone();
-        Limits::new(move |topic| Writer::largest_batch(&log, topic))
+        let limits = Limits::new(move |topic| Writer::largest_batch(&log, topic));
+        limits.with_spares(self.writer.spares())
     }
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {

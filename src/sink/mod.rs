@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 use crate::change::{Position, StateRecord, Xid};
 use crate::log::WriterError;
-use crate::record::Batch;
+use crate::record::{Batch, Spares};
 pub use position_record::PositionError;
 
 /// Bytes at which a partition's batch is cut (DESIGN section 5); one record may pass it.
@@ -123,19 +123,33 @@ impl From<WriterError> for Error {
 /// batch begins, on whatever thread that is. A topic that is not there yet takes what it is made
 /// with.
 #[derive(Clone)]
-pub struct Limits(Arc<dyn Fn(&str) -> usize + Send + Sync>);
+pub struct Limits {
+    of: Arc<dyn Fn(&str) -> usize + Send + Sync>,
+    spares: Spares,
+}
 
 impl Limits {
     /// Those that `of` says.
     pub fn new(of: impl Fn(&str) -> usize + Send + Sync + 'static) -> Self {
-        Self(Arc::new(of))
+        Self { of: Arc::new(of), spares: Spares::default() }
+    }
+
+    /// The same, with buffers for batches that the sink has done with.
+    #[must_use]
+    pub fn with_spares(self, spares: Spares) -> Self {
+        Self { spares, ..self }
+    }
+
+    /// Where buffers for batches come from.
+    pub fn spares(&self) -> &Spares {
+        &self.spares
     }
 
     /// That of `topic`.
     pub fn of(&self, topic: &str) -> usize {
         /// The length of a batch has 32 bits.
         const MOST: usize = i32::MAX as usize;
-        (self.0)(topic).min(MOST)
+        (self.of)(topic).min(MOST)
     }
 }
 

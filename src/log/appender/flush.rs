@@ -39,7 +39,7 @@ impl Appender {
             Err(failure) => self.take_back(failure),
         }
         let answers = std::mem::take(&mut self.group.answers);
-        self.group.clear();
+        self.group.clear(&self.shared.spares);
         let mut again = Vec::new();
         for answer in answers {
             match answer {
@@ -116,7 +116,7 @@ impl Appender {
                 Body::Bytes(bytes) => {
                     let referenced = large.iter().any(|(_, one)| *one == at);
                     let kind = if referenced { Kind::Reference } else { Kind::Inline };
-                    (kind, chunk.position, crc32c::crc32c(bytes))
+                    (kind, chunk.position, bytes.crc32c())
                 }
             };
             Entry {
@@ -155,10 +155,10 @@ impl Appender {
                     Body::Bytes(bytes) if chunk.position == 0 => {
                         let file = chunk.segment.create()?;
                         file.set_len(0)?;
-                        file.write_at(bytes, 0)?;
+                        bytes.write_at(&file, 0)?;
                     }
                     Body::Bytes(bytes) => {
-                        chunk.segment.file()?.write_at(bytes, chunk.position)?;
+                        bytes.write_at(&*chunk.segment.file()?, chunk.position)?;
                     }
                 }
                 Ok(())
@@ -228,11 +228,11 @@ impl Appender {
         let frame = Frame { epoch: self.epoch, sequence, durable: self.sequence };
         let inline = self.group.chunks.iter().zip(entries).filter_map(|(chunk, entry)| {
             match (&chunk.body, entry.kind) {
-                (Body::Bytes(bytes), Kind::Inline) => Some(bytes.as_slice()),
+                (Body::Bytes(bytes), Kind::Inline) => Some(bytes.iter()),
                 _ => None,
             }
         });
-        frame.encode(self.salt, entries, inline, &mut self.frame);
+        frame.encode(self.salt, entries, inline.flatten(), &mut self.frame);
         let written = self.frame.len() as u64;
         match self.journal.write(&mut self.frame, sequence) {
             Ok(()) => {}

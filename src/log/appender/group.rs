@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::pieces::{KEPT_BUFFER, LARGE, Pieces, set_place};
 use super::tail::Tail;
 use crate::disk::Disk;
 use crate::log::commit::Session;
@@ -25,10 +26,8 @@ use crate::log::staged::StagedFile;
 use crate::log::topic::Topic;
 use crate::log::watermarks::Slot;
 use crate::log::{Appended, Produce};
-use crate::record::{Batch, BatchView, HEAD_LENGTH, Head, set_base_offset, set_leader_epoch};
+use crate::record::{Batch, BatchView, HEAD_LENGTH, Head, Spares};
 
-/// A buffer that grew larger is not kept for the next group.
-const KEPT_BUFFER: usize = 1 << 20;
 /// How many buffers are kept.
 const KEPT_BUFFERS: usize = 64;
 
@@ -48,7 +47,7 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) enum Body {
     /// Bytes to write at the chunk's position.
-    Bytes(Vec<u8>),
+    Bytes(Pieces),
     /// A staged file that becomes the segment.
     Staged(StagedFile),
 }
@@ -143,32 +142,36 @@ impl Group {
         let at = self.chunk(tail, size as u64, offsets, time, disk, settings);
         let base = tail.end;
         let chunk = &mut self.chunks[at];
-        let Body::Bytes(bytes) = &mut chunk.body else { unreachable!("only bytes are joined") };
-        let from = bytes.len();
+        let Body::Bytes(pieces) = &mut chunk.body else { unreachable!("only bytes are joined") };
         let append_time = tail.topic.config().log_append_time;
-        let head = match content {
+        let (head, batch) = match content {
             Content::Open(mut batch) => {
                 batch.seal(time);
                 let head = *batch.head();
-                if bytes.is_empty() && size > KEPT_BUFFER / 2 {
-                    // Large, and often all there is: not copied.
-                    self.buffers.push(std::mem::replace(bytes, batch.into_vec()));
+                let batch = if size > LARGE {
+                    pieces.push(batch, base, &mut self.buffers)
                 } else {
+                    let bytes = pieces.last(size, &mut self.buffers);
+                    let from = bytes.len();
                     bytes.extend_from_slice(batch.as_bytes());
-                }
-                head
+                    set_place(&mut bytes[from..], base);
+                    &mut bytes[from..]
+                };
+                (head, batch)
             }
             Content::Stored(stored, mut head) => {
+                let bytes = pieces.last(size, &mut self.buffers);
+                let from = bytes.len();
                 bytes.extend_from_slice(&stored);
+                let batch = &mut bytes[from..];
                 if append_time && !head.has_append_time() {
-                    stamp(&mut head, &mut bytes[from..], time);
+                    stamp(&mut head, batch, time);
                 }
-                head
+                set_place(batch, base);
+                (head, batch)
             }
         };
-        set_base_offset(&mut bytes[from..], base);
-        set_leader_epoch(&mut bytes[from..], 0);
-        let marker = if head.is_control() { marker_of(&bytes[from..]) } else { None };
+        let marker = if head.is_control() { marker_of(batch) } else { None };
         chunk.next = base + offsets;
         chunk.time = time;
         chunk.marks.push(Mark {
@@ -224,7 +227,7 @@ impl Group {
             base: tail.end,
             next: tail.end,
             time,
-            body: Body::Bytes(self.buffers.pop().unwrap_or_default()),
+            body: Body::Bytes(Pieces::in_buffer(self.buffers.pop().unwrap_or_default())),
             marks: Vec::new(),
         });
         self.chunks.len() - 1
@@ -263,15 +266,18 @@ impl Group {
         });
     }
 
-    /// Makes it ready for the next group; the answers have been taken.
-    pub(super) fn clear(&mut self) {
+    /// Makes it ready for the next group; the answers have been taken. Buffers of batches go to
+    /// `spares`.
+    pub(super) fn clear(&mut self, spares: &Spares) {
         for chunk in self.chunks.drain(..) {
-            if let Body::Bytes(mut bytes) = chunk.body
-                && bytes.capacity() <= KEPT_BUFFER
-                && self.buffers.len() < KEPT_BUFFERS
-            {
-                bytes.clear();
-                self.buffers.push(bytes);
+            let Body::Bytes(pieces) = chunk.body else { continue };
+            for mut bytes in pieces.into_buffers() {
+                if bytes.capacity() >= KEPT_BUFFER {
+                    spares.give(bytes);
+                } else if self.buffers.len() < KEPT_BUFFERS {
+                    bytes.clear();
+                    self.buffers.push(bytes);
+                }
             }
         }
         self.touched.clear();

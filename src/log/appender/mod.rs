@@ -13,6 +13,7 @@ mod flush;
 mod group;
 mod housekeeping;
 pub(super) mod operation;
+mod pieces;
 mod session;
 mod tail;
 pub(super) mod topics;
@@ -183,6 +184,9 @@ impl Appender {
                     let _ = self.flush();
                 }
                 self.admit(request);
+            }
+            if self.group.is_empty() {
+                self.shared.spares.clear();
             }
             let _ = self.flush();
             self.keep_house(now_millis());

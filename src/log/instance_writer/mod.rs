@@ -28,7 +28,7 @@ use crate::log::error::{AppendError, ReadError, Refusal, WriterError};
 use crate::log::queue::Request;
 use crate::log::staged::StagedPart;
 use crate::log::topic::Topic;
-use crate::record::{Batch, BatchBuilder};
+use crate::record::{Batch, BatchBuilder, Spares};
 
 pub use restore::{Restored, StateRead};
 
@@ -118,6 +118,11 @@ impl Writer {
     /// The log it writes to.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Where buffers for batches come from.
+    pub fn spares(&self) -> Spares {
+        self.log.shared().spares.clone()
     }
 
     /// Fences the former writer of the instance, waits for what it queued, and returns

@@ -1,9 +1,10 @@
 //! Packets: a payload of any length, cut into packets of at most 2^24 − 1 bytes, each behind
 //! a header of 3 bytes length and 1 byte sequence number (little-endian).
 //!
-//! In: the bytes of a socket, read 256 KiB and more at a time into one growing buffer. Out:
-//! payloads, as slices of that buffer without a copy; those of several packets are joined
-//! in place, by moving what is behind a header over it as soon as the header is there.
+//! In: the bytes of a socket, read 128 KiB and more at a time into one buffer behind the other,
+//! which grows where a payload needs it. Out: payloads, as slices of that buffer without a copy;
+//! those of several packets are joined in place, by moving what is behind a header over it as soon
+//! as the header is there. A buffer of which no slice is left is filled again.
 //! A `TRANSACTION_PAYLOAD` event is not joined but handed on as it arrives.
 //!
 //! Always: memory grows with the bytes that arrived, not with the length announced; the
@@ -13,11 +14,13 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use crate::mysql::Error;
 
@@ -32,6 +35,11 @@ const READ_SIZE: usize = 512 * 1024;
 const SMALLEST_READ: usize = 128 * 1024;
 /// A buffer larger than this is given back after the event that needed it.
 const KEPT_BUFFER: usize = 8 * 1024 * 1024;
+
+/// Buffers that wait to be used again: what is on its way to the records keeps no more of them.
+const MOST_FILLED: usize = 16;
+/// Nothing came for so long: the backlog has been read.
+const REST: Duration = Duration::from_secs(1);
 
 /// Status byte before an event.
 const EVENT: u8 = 0x00;
@@ -71,6 +79,11 @@ struct Packet {
 pub(super) struct Packets<S> {
     pub(super) stream: S,
     buffer: BytesMut,
+    /// Whether `buffer` is one of [`READ_SIZE`].
+    is_usual: bool,
+    /// Buffers that were full, the first filled first, each empty and over the memory that slices
+    /// may still point into.
+    filled: VecDeque<BytesMut>,
     /// How many bytes of the payload stand joined at the front of `buffer`.
     joined: usize,
     /// The packet whose bytes come next.
@@ -90,6 +103,8 @@ impl<S> Packets<S> {
         Self {
             stream,
             buffer: BytesMut::new(),
+            is_usual: false,
+            filled: VecDeque::new(),
             joined: 0,
             packet: None,
             in_pieces: false,
@@ -109,6 +124,8 @@ impl<S> Packets<S> {
         Ok(Packets {
             stream: stream(self.stream),
             buffer: self.buffer,
+            is_usual: self.is_usual,
+            filled: self.filled,
             joined: 0,
             packet: None,
             in_pieces: false,
@@ -187,12 +204,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
     /// Reads what has come, or waits for it. Cancel safe.
     pub(super) async fn more(&mut self) -> Result<(), Error> {
         if self.buffer.capacity() - self.buffer.len() < SMALLEST_READ {
-            self.buffer.reserve(self.growth());
+            self.make_room();
         }
+        let begun = Instant::now();
         let read = self.stream.read_buf(&mut self.buffer);
         match tokio::time::timeout(self.patience, read).await {
             Ok(Ok(0)) => Err(self.lost("it closed the connection".to_owned())),
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => {
+                if !self.filled.is_empty() && begun.elapsed() > REST {
+                    self.filled = VecDeque::new();
+                }
+                Ok(())
+            }
             Ok(Err(error)) => Err(self.lost(error.to_string())),
             Err(_) => Err(self.too_late()),
         }
@@ -311,6 +334,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         Ok(self.packet)
     }
 
+    /// Goes on in another buffer, or in a larger one where what is joined needs it. Memory taken anew
+    /// costs a fault for each of its pages, more than all else that is done with what is read into
+    /// it; so a buffer that was filled is used again when no slice of it is left.
+    fn make_room(&mut self) {
+        let growth = self.growth();
+        if growth > READ_SIZE || self.buffer.len() > READ_SIZE - SMALLEST_READ {
+            self.buffer.reserve(growth);
+            self.is_usual = false;
+            return;
+        }
+        let is_free = self.filled.front_mut().is_some_and(|first| first.try_reclaim(READ_SIZE));
+        let free = if is_free { self.filled.pop_front() } else { None };
+        let next = free.unwrap_or_else(|| BytesMut::with_capacity(READ_SIZE));
+        let mut full = std::mem::replace(&mut self.buffer, next);
+        self.buffer.extend_from_slice(&full);
+        if std::mem::replace(&mut self.is_usual, true) {
+            full.clear();
+            self.filled.push_back(full);
+        }
+        if self.filled.len() > MOST_FILLED {
+            self.filled.pop_front();
+        }
+    }
+
     /// How much room to make: doubled, so that joining a large event copies each byte a few times
     /// at most; and when a sixteenth of it has come, all that its header announces, since
     /// doubling would hold it twice.
@@ -334,6 +381,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             let mut buffer = BytesMut::with_capacity(READ_SIZE + self.buffer.len());
             buffer.extend_from_slice(&self.buffer);
             self.buffer = buffer;
+            self.is_usual = false;
         }
     }
 

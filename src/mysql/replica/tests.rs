@@ -130,6 +130,40 @@ fn account() -> Endpoint {
     Endpoint::new("db1", 3306, "canal", "secret")
 }
 
+/// Buffers are filled again; never while a slice of them is held.
+#[tokio::test]
+async fn events_that_are_held_keep_their_bytes_while_others_are_read() {
+    const EVENTS: usize = 3_000;
+    // Small events, and some larger than a buffer.
+    let length = |number: usize| match number % 400 {
+        399 => 700_000,
+        _ => number * 7919 % 9_000,
+    };
+    let body = move |number: usize| vec![u8::try_from(number % 251).unwrap(); length(number)];
+    let (ours, mut server) = pipe();
+    let sending = async move {
+        for number in 0..EVENTS {
+            server.send(&event(30, &body(number))).await;
+        }
+        server
+    };
+    let receiving = async {
+        let (mut packets, mut held) = (reader(ours), Vec::new());
+        for number in 0..EVENTS {
+            let Incoming::Event(bytes) = packets.next().await.unwrap() else { panic!("no event") };
+            assert_eq!(bytes[19..], body(number), "event {number}");
+            if number % 100 < 3 {
+                held.push((number, bytes));
+            }
+        }
+        held
+    };
+    let (_server, held) = tokio::join!(sending, receiving);
+    for (number, bytes) in held {
+        assert_eq!(bytes[19..], body(number), "event {number}");
+    }
+}
+
 #[tokio::test]
 async fn an_event_over_several_packets_is_joined_whole() {
     for length in [0, 5, LONGEST - 20, LONGEST - 21, LONGEST, 2 * LONGEST + 7] {

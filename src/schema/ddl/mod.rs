@@ -144,7 +144,9 @@ pub(crate) fn rows_written(text: &str) -> Written {
     let dialect = Dialect { flavor: Flavor::MySql, version: 0, sql_mode: 0, wide_blank: false };
     if let Some(message) = read(text, "", &dialect).message {
         let is_named = !message.schema.is_empty() && !message.table.is_empty();
-        return if is_named && !message.is_ddl {
+        // DELETE is none that is run again and again: it finds nothing the next time.
+        let is_of_rows = matches!(message.kind, StatementKind::Insert | StatementKind::Update);
+        return if is_named && is_of_rows {
             Written::Rows(TableName::new(message.schema, message.table))
         } else {
             Written::Unknown

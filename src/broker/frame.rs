@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::answers::Held;
-use super::inboxes::{Inboxes, Room};
+use super::inboxes::{FREE, Inboxes, Room};
 
 /// Bytes before a frame's content.
 const LENGTH_BYTES: usize = 4;
@@ -24,6 +24,8 @@ const LENGTH_BYTES: usize = 4;
 const FIRST_BYTES: usize = 512;
 /// The least room made before any other read, and what the room grows by at first.
 const READ_BYTES: usize = 16 * 1024;
+/// How long nothing may come of a request that holds room.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Slices handed to one vectored write; Linux takes at most 1024.
 const WRITE_SLICES: usize = 64;
 
@@ -38,6 +40,8 @@ pub(crate) enum Error {
     Cut,
     #[error("there was no room for its request among those of all connections")]
     NoRoom,
+    #[error("nothing came of the rest of its request for {PATIENCE:?}")]
+    Slow,
     #[error("read or write")]
     Io(#[from] io::Error),
 }
@@ -77,16 +81,33 @@ impl Inbox {
             }
             // Twice what arrived: a long frame is copied a few times while it grows, and a
             // client that announces much and sends little gets little.
-            let (has, more) = match self.buffer.len() {
-                0 => (0, FIRST_BYTES),
-                has => (has, READ_BYTES.max(has).min(self.limit)),
+            let has = self.buffer.len();
+            let more = match self.missing() {
+                // So a small request never waits for the room that larger ones hold.
+                Some(missing) if has + missing <= FREE => missing,
+                Some(_) => READ_BYTES.max(has).min(self.limit),
+                None => FIRST_BYTES,
             };
             self.inboxes.grow(&mut self.room, has + more).await.map_err(|_| Error::NoRoom)?;
             self.buffer.reserve(more);
-            if stream.read_buf(&mut self.buffer).await? == 0 {
+            let read = stream.read_buf(&mut self.buffer);
+            // Who holds room has to come on.
+            let read = if has > FREE {
+                timeout(PATIENCE, read).await.map_err(|_| Error::Slow)?
+            } else {
+                read.await
+            };
+            if read? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(Error::Cut) };
             }
         }
+    }
+
+    /// How many bytes of the frame have not come; `None` before its length has.
+    fn missing(&self) -> Option<usize> {
+        let head = self.buffer.first_chunk::<LENGTH_BYTES>()?;
+        let length = usize::try_from(i32::from_be_bytes(*head)).ok()?;
+        Some((LENGTH_BYTES + length).saturating_sub(self.buffer.len()))
     }
 
     fn whole(&mut self) -> Result<Option<Frame>, Error> {
@@ -251,6 +272,33 @@ mod tests {
         let error = inbox.next(&mut &announced[..]).await.unwrap_err();
         assert!(matches!(error, Error::Cut));
         assert!(inbox.buffer.capacity() < 64 * 1024);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_request_needs_no_room_and_a_large_one_has_to_come_on() {
+        let inboxes = Inboxes::default();
+        let large = [&(90_i32 << 20).to_be_bytes()[..], &vec![0; 100_000]].concat();
+        let mut inbox = Inbox::new(100 << 20, inboxes.clone());
+        let (mut near, mut far) = tokio::io::duplex(1 << 20);
+        far.write_all(&large).await.unwrap();
+        // It holds nearly all the room there is.
+        inboxes.grow(&mut inbox.room, 30 << 20).await.unwrap();
+        let began = tokio::time::Instant::now();
+        let waits = async move { inbox.next(&mut near).await };
+        let small = async {
+            let mut inbox = Inbox::new(100 << 20, inboxes.clone());
+            let (mut near, mut far) = tokio::io::duplex(100);
+            let sending = async move {
+                far.write_i32(3000).await.unwrap();
+                far.write_all(&[7; 3000]).await.unwrap();
+            };
+            let ((), frame) = tokio::join!(sending, inbox.next(&mut near));
+            assert_eq!(frame.unwrap().unwrap().bytes.len(), 3000);
+            assert_eq!(began.elapsed(), Duration::ZERO);
+        };
+        let (waited, ()) = tokio::join!(waits, small);
+        assert!(matches!(waited.unwrap_err(), Error::Slow));
+        assert_eq!(began.elapsed(), PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]

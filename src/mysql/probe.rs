@@ -148,6 +148,24 @@ pub async fn executed_and_purged(
     Ok((set(0), set(1)))
 }
 
+/// MySQL: since when `gtid_mode` has the value it has, by the server's clock in seconds since
+/// 1970: since it was set, or else since the server started; `None` where it does not say (before
+/// 8.0).
+pub async fn gtid_mode_since(session: &mut Session) -> Result<Option<i64>, Error> {
+    const ASK: &str = "SELECT UNIX_TIMESTAMP() - CAST(COALESCE(UNIX_TIMESTAMP(SET_TIME), 0) AS SIGNED) \
+         FROM performance_schema.variables_info WHERE VARIABLE_NAME = 'gtid_mode'";
+    let age = match session.query(ASK).await {
+        Ok(rows) => rows.first().and_then(|row| row.text_at(0)?.parse::<i64>().ok()),
+        Err(error) if error.code().is_some() => None,
+        Err(error) => return Err(error),
+    };
+    let Some(age) = age else { return Ok(None) };
+    let rows = session.query("SHOW GLOBAL STATUS LIKE 'Uptime'").await?;
+    let uptime = rows.first().and_then(|row| row.text_at(1)?.parse::<i64>().ok());
+    let now = clock(session).await? / 1000;
+    Ok(uptime.map(|uptime| now - age.min(uptime)))
+}
+
 /// MySQL: the GTIDs of transactions that are being committed, or made. With semi-synchronous
 /// replication they are in the binlog, and sent, long before they count as executed; the server
 /// itself adds them when it judges a replica (`Binlog_sender::check_start_file`,
@@ -200,9 +218,21 @@ pub async fn replicas(session: &mut Session) -> Result<Vec<(u32, String)>, Error
     Ok(replicas.collect())
 }
 
-/// Whether the server replicates from another one now, or tries to.
-pub async fn replicates(session: &mut Session) -> Result<bool, Error> {
-    let rows = first_known(session, &["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"]).await?;
+/// Whose server the session is at.
+pub async fn flavor(session: &mut Session) -> Result<Flavor, Error> {
+    let rows = session.query("SELECT @@version").await?;
+    let version = rows.first().and_then(|row| row.text_at(0)).unwrap_or_default();
+    Ok(if version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql })
+}
+
+/// Whether the server replicates from another one now, or tries to: over any of its connections.
+/// MariaDB names only the unnamed one by SHOW SLAVE STATUS, MySQL all of its channels.
+pub async fn replicates(session: &mut Session, flavor: Flavor) -> Result<bool, Error> {
+    let statements: &[&str] = match flavor {
+        Flavor::MySql => &["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"],
+        Flavor::MariaDb => &["SHOW ALL SLAVES STATUS", "SHOW SLAVE STATUS"],
+    };
+    let rows = first_known(session, statements).await?;
     let columns =
         ["Replica_IO_Running", "Replica_SQL_Running", "Slave_IO_Running", "Slave_SQL_Running"];
     let is_off = |text: &str| text.eq_ignore_ascii_case("no");

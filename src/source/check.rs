@@ -5,7 +5,7 @@
 //! nothing for the events to come: the reader judges each of them again.
 
 use super::{Error, Settings, failover};
-use crate::change::ServerZone;
+use crate::change::{Flavor, ServerZone};
 use crate::mysql::probe::{self, Probe};
 use crate::mysql::{self, Session};
 
@@ -84,11 +84,30 @@ async fn look(
     found.extend(failover::cannot_fail_over(probe, settings).map(warning));
     let grants = probe::grants(session).await?;
     found.extend(missing_grants(&grants, &settings.endpoint.user));
+    if settings.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.table.is_some())
+        && let Err(error) = probe::replicates(session, probe.flavor).await
+    {
+        found.push(warning(blind_heartbeat(probe, &settings.endpoint.user, &error)));
+    }
     // Needs REPLICATION SLAVE; who lacks it has been told so.
     if let Ok(replicas) = probe::replicas(session).await {
         found.extend(clash(&replicas, settings));
     }
     Ok(found)
+}
+
+/// A heartbeat that writes is run only where the server is seen to replicate from no other.
+fn blind_heartbeat(probe: &Probe, user: &str, error: &mysql::Error) -> String {
+    // MariaDB 10.5 split it off.
+    let grant = match probe.flavor {
+        Flavor::MariaDb if probe.version_number() >= 100_500 => "SLAVE MONITOR",
+        Flavor::MariaDb | Flavor::MySql => "REPLICATION CLIENT",
+    };
+    format!(
+        "the heartbeat (canal.instance.detecting.sql) is not written, since the account `{user}` may \
+         not ask whether the source replicates from another server ({error}): GRANT {grant} ON *.* \
+         TO '{user}'@'%'"
+    )
 }
 
 fn error(text: String) -> Finding {

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::{Error, Settings};
-use crate::change::TableName;
+use crate::change::{Flavor, TableName};
 use crate::mysql::{self, Session, probe};
 use crate::schema::{self, Written};
 
@@ -84,14 +84,16 @@ pub(super) async fn run(settings: &Settings) -> Error {
 async fn beat(
     settings: &Settings,
     heartbeat: &Heartbeat,
-    session: &mut Option<Session>,
+    session: &mut Option<(Session, Flavor)>,
 ) -> Result<(), mysql::Error> {
-    let open = match session {
-        Some(open) => open,
-        None => session.insert(Session::connect(&settings.endpoint).await?),
-    };
-    let replicates = probe::replicates(open).await?;
-    if !(heartbeat.table.is_some() && replicates) {
+    if session.is_none() {
+        let mut new = Session::connect(&settings.endpoint).await?;
+        let flavor = probe::flavor(&mut new).await?;
+        *session = Some((new, flavor));
+    }
+    let Some((open, flavor)) = session else { return Ok(()) };
+    let replicates = heartbeat.table.is_some() && probe::replicates(open, *flavor).await?;
+    if !replicates {
         open.query(&heartbeat.sql).await?;
     }
     Ok(())

@@ -147,6 +147,8 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::UnknownBranch { .. }
         | Error::NoBinlog { .. }
         | Error::Purged { .. }
+        | Error::Unproved { .. }
+        | Error::Cut { .. }
         | Error::GtidHole { .. }
         | Error::OtherServer { .. }
         | Error::NoPlace { .. }

@@ -69,9 +69,10 @@ pub enum Error {
     },
     /// An XA COMMIT of a branch that is not held, and was not found in the source's binlogs.
     #[error(
-        "the XA COMMIT of {xid} at {}:{} is of a branch that was prepared before this instance \
-         began, and its rows are not in the source's binlogs any more; copy the tables that it \
-         changed anew, and set sluice.xa.unknown=skip to go on without them",
+        "the XA COMMIT of {xid} at {}:{} is of a branch that is not held, and the source's binlogs do \
+         not have its rows: it was prepared before the oldest of them, or without being logged \
+         (sql_log_bin=0); if others have to see what it changed, copy the tables anew, and set \
+         sluice.xa.unknown=skip to go on without it",
         .place.file, .place.offset
     )]
     UnknownBranch {
@@ -99,6 +100,37 @@ pub enum Error {
         position: Box<MySqlPosition>,
         /// The files it has.
         has: String,
+    },
+    /// The same, where by GTID nothing is missing.
+    #[error(
+        "the source has purged {file}, where the position {position} stands; by GTID nothing is \
+         missing, but what a server writes while its gtid_mode is not ON has no GTID, and nothing \
+         proves that it was ON since; if it was, `bin/sluice position set` with --file {oldest} \
+         --offset 4 goes on without loss; else copy what was written between another way first"
+    )]
+    Unproved {
+        /// The file.
+        file: FileName,
+        /// The position.
+        position: Box<MySqlPosition>,
+        /// The oldest file that it has.
+        oldest: String,
+    },
+    /// The binlogs were reset, or their end was cut off.
+    #[error(
+        "the source's {file} ends at {size}, before the position {position}: its binlogs were reset, \
+         or the file was cut; `bin/sluice position set` with --file {oldest} --offset 4 goes on with \
+         all that it has now, `bin/sluice position reset` at its end"
+    )]
+    Cut {
+        /// The file.
+        file: FileName,
+        /// Its length in bytes.
+        size: u64,
+        /// The position.
+        position: Box<MySqlPosition>,
+        /// The oldest file that the source has.
+        oldest: String,
     },
     /// Transactions that we lack are in no binlog any more.
     #[error(
@@ -172,7 +204,8 @@ pub enum Error {
     #[error(
         "{file} is not the file that the position {position} was in (it was made at \
          {made}, not at {expected}): the binlogs of the source were reset; \
-         `bin/sluice position reset` begins anew"
+         `bin/sluice position set` with its oldest file and --offset 4 goes on with all that it has \
+         now, `bin/sluice position reset` at its end"
     )]
     Reset {
         /// The file.
@@ -252,6 +285,8 @@ impl Error {
             | Self::UnknownBranch { .. }
             | Self::NoBinlog { .. }
             | Self::Purged { .. }
+            | Self::Unproved { .. }
+            | Self::Cut { .. }
             | Self::GtidHole { .. }
             | Self::Behind { .. }
             | Self::Lacks { .. }

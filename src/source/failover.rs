@@ -257,6 +257,8 @@ fn left(error: &Error) -> Option<Left> {
         Error::Mysql(_)
         | Error::NoBinlog { .. }
         | Error::Purged { .. }
+        | Error::Unproved { .. }
+        | Error::Cut { .. }
         | Error::GtidHole { .. }
         | Error::OtherServer { .. }
         | Error::NoPlace { .. }

@@ -60,9 +60,18 @@ pub(super) struct Horizon {
     size: Option<(u64, u64)>,
     /// Older files.
     files: u64,
+    /// How long it is, in bytes.
+    length: u64,
 }
 
 impl Horizon {
+    /// Whether the server had written less than what was received up to `reached` before it was
+    /// asked, or does not have the file that it sends: then it sends nothing more, and does not say
+    /// so (tried on MySQL 9.7 and MariaDB 10.11: heartbeats go on to name the old place).
+    pub(super) fn was_reset(&self, reached: u64) -> bool {
+        self.is_purged || self.length < reached
+    }
+
     /// What is left when the server's clock shows `now`.
     fn at(&self, now: i64) -> Retention {
         if self.is_purged {
@@ -178,6 +187,7 @@ pub(super) async fn ask(settings: &Settings, file: &str) -> Result<Horizon, Erro
         return Ok(horizon);
     };
     horizon.files = index as u64;
+    horizon.length = files.get(index).map_or(0, |one| one.size);
     let purges = variable("binlog_expire_logs_auto_purge").is_none_or(|word| word == "ON");
     let days = number("expire_logs_days").unwrap_or_default() * 86_400.0;
     let seconds = number("binlog_expire_logs_seconds").filter(|seconds| *seconds > 0.0);

@@ -60,6 +60,16 @@ impl Lag {
         named.map(|(file, offset, _)| (FileName::clone(file), *offset))
     }
 
+    /// The place that the server's last heartbeat named, if everything up to it is durable and no
+    /// event has come since.
+    pub(super) fn idle(&self) -> Option<(FileName, u64)> {
+        let state = self.state();
+        let (file, offset, _) = state.durable.as_ref()?;
+        let (heard, at, _) = state.heartbeat.as_ref()?;
+        let is_idle = (heard, at) == (file, offset) && !self.has_moved.load(Ordering::Relaxed);
+        is_idle.then(|| (FileName::clone(file), *offset))
+    }
+
     /// Joined a server whose clock is `ahead` milliseconds ahead of ours, and which is asked
     /// for a heartbeat after so much silence.
     pub(super) fn joined(&self, ahead: i64, heartbeat: Duration) {

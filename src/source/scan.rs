@@ -72,8 +72,12 @@ struct Walk {
     walked: Walked,
     /// Where the head of the file ends.
     head: u64,
-    /// A GTID event has come, so QUERY BEGIN begins nothing.
+    /// A GTID event has come, so nothing else begins a transaction.
     has_gtids: bool,
+    /// Without them: it stands behind a BEGIN, whose end has not come,
+    is_inside: bool,
+    /// or behind events that belong to the statement that comes.
+    is_led: bool,
     /// The transaction that is being walked through: it counts when it is behind.
     open: Option<Begun>,
 }
@@ -124,7 +128,15 @@ impl Walk {
             asked: Asked::Boundary,
             server_id: None,
         };
-        Self { until, walked, head: FIRST_EVENT, has_gtids: false, open: None }
+        Self {
+            until,
+            walked,
+            head: FIRST_EVENT,
+            has_gtids: false,
+            is_inside: false,
+            is_led: false,
+            open: None,
+        }
     }
 
     fn event(&mut self, event: &Scanned) -> Result<ControlFlow<()>, Error> {
@@ -165,15 +177,45 @@ impl Walk {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn begins(&self, event: &Scanned) -> bool {
+    /// Whether a transaction begins with the event: with its GTID; on servers that write none
+    /// (MySQL 5.6) with its BEGIN, and any statement outside of one is a transaction of its own.
+    fn begins(&mut self, event: &Scanned) -> bool {
         match event.header.event_type {
-            EventType::Gtid
-            | EventType::GtidTagged
-            | EventType::AnonymousGtid
-            | EventType::MariaDbGtid => true,
-            EventType::Query if !self.has_gtids => {
-                Query::parse(event.header.event_type, &event.body)
-                    .is_ok_and(|query| Verb::of(&query.text) == Verb::Begin)
+            kind if is_gtid(kind) => true,
+            _ if self.has_gtids => false,
+            EventType::Query => {
+                let query = Query::parse(event.header.event_type, &event.body);
+                match query.map(|query| Verb::of(&query.text)) {
+                    Ok(Verb::Begin) => {
+                        self.is_inside = true;
+                        true
+                    }
+                    Ok(Verb::Commit | Verb::Rollback) => {
+                        self.is_inside = false;
+                        false
+                    }
+                    Ok(
+                        Verb::Savepoint
+                        | Verb::RollbackTo
+                        | Verb::Nothing
+                        | Verb::Xa(..)
+                        | Verb::OtherXa
+                        | Verb::Statement,
+                    )
+                    | Err(_) => !std::mem::take(&mut self.is_led) && !self.is_inside,
+                }
+            }
+            EventType::ExecuteLoadQuery => !std::mem::take(&mut self.is_led) && !self.is_inside,
+            EventType::Intvar
+            | EventType::Rand
+            | EventType::UserVar
+            | EventType::BeginLoadQuery
+            | EventType::AppendBlock => {
+                !self.is_inside && !std::mem::replace(&mut self.is_led, true)
+            }
+            EventType::Xid => {
+                self.is_inside = false;
+                false
             }
             _ => false,
         }
@@ -188,11 +230,11 @@ impl Walk {
     }
 
     fn begin(&mut self, event: &Scanned) -> Result<(), Error> {
-        let gtid = if event.header.event_type == EventType::Query {
-            None
-        } else {
+        let gtid = if is_gtid(event.header.event_type) {
             self.has_gtids = true;
             GtidEvent::parse(&event.header, &event.body).map_err(|e| odd(event, "GTID", e))?.gtid
+        } else {
+            None
         };
         let (offset, time) = (event.place.offset, self.walked.time);
         let first = offset + u64::from(event.header.event_size);
@@ -236,6 +278,13 @@ impl Walk {
         }
         self.walked
     }
+}
+
+fn is_gtid(kind: EventType) -> bool {
+    matches!(
+        kind,
+        EventType::Gtid | EventType::GtidTagged | EventType::AnonymousGtid | EventType::MariaDbGtid
+    )
 }
 
 /// Events that no transaction holds.

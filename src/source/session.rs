@@ -275,17 +275,22 @@ impl Source {
         let ended = tokio::select! {
             biased;
             ended = reader.read(dump, generation, chunks, stop) => ended,
-            never = watch_horizon(&self.settings) => match never {},
+            reset = watch_horizon(&self.settings) => Err(reset),
             never = errant::watch(&self.settings) => match never {},
             lost = heartbeat::run(&self.settings) => Err(lost),
         };
         self.hints = reader.into_hints();
         match ended {
             Err(Error::Mysql(error)) if error.code() == Some(mysql::ERROR_READING_BINLOG) => {
-                Err(Error::Refused {
-                    position: Box::new(self.reached.clone()),
-                    message: error.to_string(),
-                })
+                let mut message = error.to_string();
+                if message.to_lowercase().contains("anonymous transaction") {
+                    message.push_str(
+                        ": it was written while gtid_mode was not ON; to have it sent, SET GLOBAL \
+                         gtid_mode = ON_PERMISSIVE there (and canal.instance.gtidon = false here) \
+                         until it is read",
+                    );
+                }
+                Err(Error::Refused { position: Box::new(self.reached.clone()), message })
             }
             other => other,
         }
@@ -388,19 +393,24 @@ async fn begin(
     tracing::info!(position = %old, "goes on behind the committed position");
     // Of a place that somebody named nothing is known, nor of the tables there.
     let is_named = old.server_uuid.is_empty();
+    let was_counted = old.gtid_set.is_counted();
     let position = start::complete(settings, session, probe, old).await?;
     if is_named {
         schema.set_to_be_surveyed(true);
     }
-    Ok(Begin { position, is_new: is_named, lost: None })
+    let is_new = is_named || position.gtid_set.is_counted() != was_counted;
+    Ok(Begin { position, is_new, lost: None })
 }
 
-/// Asks now and then how long the server keeps what is still needed. A server that does not
-/// answer is the dump's business.
-async fn watch_horizon(settings: &Settings) -> std::convert::Infallible {
+/// Asks now and then how long the server keeps what is still needed; returns when it has reset its
+/// binlogs under the dump. A server that does not answer is the dump's business.
+async fn watch_horizon(settings: &Settings) -> Error {
     let mut asked = None;
     loop {
-        let file = settings.remembered.lag().place().map(|(file, _)| file);
+        let lag = settings.remembered.lag();
+        // Asked before the server is: what it has then is more.
+        let (place, idle) = (lag.place(), lag.idle());
+        let file = place.map(|(file, _)| file);
         let is_due = asked.as_ref().is_none_or(|(asked, when): &(_, Instant)| {
             *asked != file || when.elapsed() >= horizon::EVERY
         });
@@ -408,7 +418,24 @@ async fn watch_horizon(settings: &Settings) -> std::convert::Infallible {
             && is_due
         {
             match Box::pin(horizon::ask(settings, file)).await {
-                Ok(horizon) => settings.remembered.horizon().learnt(horizon),
+                Ok(horizon) => {
+                    let was_reset = idle
+                        .as_ref()
+                        .is_some_and(|(idle, offset)| idle == file && horizon.was_reset(*offset));
+                    if was_reset {
+                        // It may have gone on to another file just now.
+                        tokio::time::sleep(3 * horizon::LOOK_EVERY).await;
+                    }
+                    if let Some((file, offset)) = idle.as_ref().filter(|_| was_reset)
+                        && lag.idle() == idle
+                    {
+                        return Error::Broken(format!(
+                            "the source sends nothing behind {file}:{offset}, and has no such place \
+                             any more: its binlogs were reset"
+                        ));
+                    }
+                    settings.remembered.horizon().learnt(horizon);
+                }
                 Err(error) => tracing::debug!("how long binlogs are kept is not known: {error}"),
             }
             asked = Some((Some(FileName::clone(file)), Instant::now()));

@@ -64,6 +64,27 @@ pub(crate) async fn complete(
             let finder = &mut Finder { settings, session, probe };
             finder.at(&position.file, position.offset).await
         }
+        // The server had no GTIDs then, and has some now: what was executed before the place can be
+        // counted, as at a start there.
+        Executed::Absent if probe.has_gtids() && *probe.uuid == *position.server_uuid => {
+            let finder = &mut Finder { settings, session, probe };
+            match finder.at(&position.file, position.offset).await {
+                Ok(counted) if [0, counted.file_created].contains(&position.file_created) => {
+                    let MySqlPosition { gtid_set, .. } = counted;
+                    Ok(MySqlPosition { gtid_set, ..position })
+                }
+                // That the file is gone, or is another one, is found out where it is asked for. One
+                // with transactions that have none is not sent any more.
+                Ok(_) | Err(Error::Start(_)) => {
+                    tracing::warn!(%position, "the position has no GTID set, since the source had no \
+                        GTIDs then, and none can be counted in its file: one is counted at a start in \
+                        a later file, and until then neither canal.instance.gtidon nor a standby can be \
+                        served");
+                    Ok(position)
+                }
+                Err(error) => Err(error),
+            }
+        }
         Executed::Counted(_) | Executed::Absent => Ok(position),
     }
 }
@@ -322,37 +343,18 @@ pub(crate) async fn resume(
 ) -> Result<DumpFrom, Error> {
     let same = *probe.uuid == *position.server_uuid;
     let by_gtid = (settings.by_gtid || position.by_gtid) && position.gtid_set.is_counted();
-    if same && !by_gtid && !position.file.is_empty() {
-        let files = probe::binlog_files(session).await?;
-        match files.iter().find(|file| *file.name == *position.file) {
-            Some(file) if file.size < position.offset => {
-                return Err(Error::Refused {
-                    position: Box::new(position.clone()),
-                    message: format!("the file ends at {}: it was reset or cut", file.size),
-                });
-            }
-            // By GTID the server finds the place. Else the file is read from its head.
-            Some(_) if position.offset <= settings.dump_reach => {
-                let (file, offset) = (Arc::clone(&position.file), position.offset);
-                return Ok(DumpFrom::File { file, offset });
-            }
-            Some(_) if position.gtid_set.is_counted() => {}
-            Some(_) => {
-                tracing::warn!(%position, "lies farther in its file than the server can be asked for: what stands before it is received once more, and left out");
-                let file = Arc::clone(&position.file);
-                return Ok(DumpFrom::File { file, offset: FIRST_EVENT });
-            }
-            None if position.gtid_set.is_counted() => {
-                tracing::warn!(%position, "the file of the position is gone: asking by GTID");
-            }
-            None => {
-                return Err(Error::Purged {
-                    file: Arc::clone(&position.file),
-                    position: Box::new(position.clone()),
-                    has: range(&files),
-                });
-            }
-        }
+    if by_gtid && let Some(set) = position.gtid_set.counted() {
+        check_gtids(settings, session, probe, &set.whole(), !same).await?;
+    }
+    // By GTID a server begins at the newest file that begins within the set, and of what has no GTID
+    // it tells nothing. MariaDB gives one to everything.
+    let is_exact_by_gtid = probe.flavor == Flavor::MariaDb || position.lost.is_some();
+    if same
+        && !position.file.is_empty()
+        && !(by_gtid && is_exact_by_gtid)
+        && let Some(from) = by_file(settings, session, probe, position).await?
+    {
+        return Ok(from);
     }
     let Some(set) = position.gtid_set.counted() else {
         return Err(Error::OtherServer {
@@ -362,10 +364,70 @@ pub(crate) async fn resume(
         });
     };
     let mut set = set.whole();
-    check_gtids(settings, session, probe, &set, !same).await?;
+    if !by_gtid {
+        check_gtids(settings, session, probe, &set, !same).await?;
+    }
     // What was lost elsewhere and turns up here was published.
     set.union(&position.lost.as_ref().map_or(GtidSet::empty(set.flavor()), |l| l.published()));
     Ok(DumpFrom::Gtid(set))
+}
+
+/// How to ask the server of the position by its file; `None` where the GTIDs tell the place better,
+/// or alone, and nothing was written without.
+async fn by_file(
+    settings: &Settings,
+    session: &mut Session,
+    probe: &Probe,
+    position: &MySqlPosition,
+) -> Result<Option<DumpFrom>, Error> {
+    let files = probe::binlog_files(session).await?;
+    let (file, offset) = (Arc::clone(&position.file), position.offset);
+    let at = Box::new(position.clone());
+    match files.iter().find(|one| *one.name == *file) {
+        Some(found) if found.size < offset => {
+            Err(Error::Cut { file, size: found.size, position: at, oldest: oldest(&files) })
+        }
+        Some(_) if offset <= settings.dump_reach => Ok(Some(DumpFrom::File { file, offset })),
+        // By GTID the server finds the place. Else the file is read from its head.
+        Some(_) if proves_gtids(session, probe, position).await? => Ok(None),
+        Some(_) => {
+            tracing::warn!(%position, "lies farther in its file than the server can be asked for: what stands before it is received once more, and left out");
+            Ok(Some(DumpFrom::File { file, offset: FIRST_EVENT }))
+        }
+        None => {
+            let Some(set) = position.gtid_set.counted() else {
+                return Err(Error::Purged { file, position: at, has: range(&files) });
+            };
+            check_gtids(settings, session, probe, &set.whole(), false).await?;
+            if !proves_gtids(session, probe, position).await? {
+                return Err(Error::Unproved { file, position: at, oldest: oldest(&files) });
+            }
+            tracing::warn!(%position, "the file of the position is gone: asking by GTID");
+            Ok(None)
+        }
+    }
+}
+
+/// Whether all that was written since the position has a GTID, so that its set tells what is missing.
+async fn proves_gtids(
+    session: &mut Session,
+    probe: &Probe,
+    position: &MySqlPosition,
+) -> Result<bool, Error> {
+    if !position.gtid_set.is_counted() {
+        return Ok(false);
+    }
+    Ok(match probe.flavor {
+        Flavor::MariaDb => true,
+        Flavor::MySql => {
+            let since = probe::gtid_mode_since(session).await?;
+            since.is_some_and(|since| probe.has_gtids() && since < i64::from(position.event_time))
+        }
+    })
+}
+
+fn oldest(files: &[BinlogFile]) -> String {
+    files.first().map_or_else(|| "none".to_owned(), |file| file.name.clone())
 }
 
 /// The server must have what we lack, and lack nothing that we have.
@@ -386,6 +448,12 @@ async fn check_gtids(
         let mut executed = failover::executed(session, probe).await?;
         if !is_other && probe.flavor == Flavor::MySql {
             executed.union(&probe::owned(session).await?);
+        }
+        let forgotten = ours.domains_not_in(&executed);
+        if !is_other && !executed.is_empty() && !forgotten.is_empty() {
+            // FLUSH BINARY LOGS DELETE_DOMAIN_ID, once nothing of them is in its files.
+            tracing::info!(%forgotten, "the source does not know these domains any more");
+            executed.union(&forgotten);
         }
         if ours.is_subset_of(&executed) {
             if is_other {

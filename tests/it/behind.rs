@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::proxy::{Fault, Proxy};
-use crate::harness::servers::{private_mysql, run};
+use crate::harness::servers::{private_mariadb, private_mysql, run};
 use crate::harness::{Sluice, say, topics, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -121,4 +121,47 @@ async fn the_retention_horizon_is_shown_and_said_before_it_is_too_late() {
     let check = sluice.command(&["check"]);
     assert!(check.said.contains("for another 10 s (0 % used up;"), "{}", check.said);
     sluice.stop();
+}
+
+/// A server that resets its binlogs while it sends them says nothing: its heartbeats go on to name
+/// the old place, for as long as the new file is shorter.
+#[tokio::test(flavor = "multi_thread")]
+async fn binlogs_that_are_reset_under_the_dump_are_noticed_within_the_minute() {
+    let servers = [
+        (private_mysql(&[]), "RESET BINARY LOGS AND GTIDS"),
+        (private_mariadb(&[]), "RESET MASTER"),
+    ];
+    let mut running = Vec::new();
+    for (server, reset) in servers {
+        let Some(server) = server else { continue };
+        let mut source = server.database("resets").await;
+        run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9000))").await;
+        let filter = ("canal.instance.filter.regex", r"resets\..*");
+        let mut sluice = Sluice::with_instance("resets", &server, &[filter]);
+        sluice.start();
+        run(&mut source, "INSERT INTO t VALUES (1, REPEAT('x', 9000))").await;
+        topics::read_at_least(&sluice.bootstrap(), "resets.t", 1);
+        wait_for("all to be durable", SOON, || {
+            let now = progress(&sluice)?;
+            (now["progress"]["delay_ms"] == 0).then_some(())
+        });
+        run(&mut source, reset).await;
+        run(&mut source, "INSERT INTO t VALUES (2, 'behind')").await;
+        running.push((server, sluice));
+    }
+    for (server, sluice) in &mut running {
+        let said = wait_for("the reset to be noticed", Duration::from_secs(90), || {
+            sluice.health().map(|health| health.1).filter(|body| body.contains("\"stopped\""))
+        });
+        assert!(said.contains("its binlogs were reset"), "{said}");
+        let place = ["position", "set", "resets", "--file", "binlog.000001", "--offset", "4"];
+        assert!(said.contains("--file binlog.000001 --offset 4"), "{said}");
+        sluice.stop();
+        let ended = sluice.command(&place);
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        sluice.start();
+        let records = topics::read_at_least(&sluice.bootstrap(), "resets.t", 2);
+        assert!(records[1].value.contains("behind"), "{:?}: {records:?}", server.flavor);
+        sluice.stop();
+    }
 }

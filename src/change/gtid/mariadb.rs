@@ -89,6 +89,12 @@ impl MariaDbGtids {
         Self { domains: both.collect() }
     }
 
+    /// The domains of which `other` has nothing.
+    pub(crate) fn domains_not_in(&self, other: &Self) -> Self {
+        let domains = self.domains.iter().filter(|last| other.seq(last.domain).is_none()).copied();
+        Self { domains: domains.collect() }
+    }
+
     /// The domains whose last one is of this server.
     pub(crate) fn of(&self, server: u32) -> Self {
         let domains = self.domains.iter().filter(|last| last.server == server).copied();

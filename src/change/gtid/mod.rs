@@ -193,6 +193,15 @@ impl GtidSet {
         }
     }
 
+    /// MariaDB: the domains of which `other` has nothing.
+    #[must_use]
+    pub(crate) fn domains_not_in(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::MariaDb(a), Self::MariaDb(b)) => Self::MariaDb(a.domains_not_in(b)),
+            (Self::MySql(_), _) | (Self::MariaDb(_), Self::MySql(_)) => Self::empty(self.flavor()),
+        }
+    }
+
     /// What both have. Of MariaDB: of each domain, how far both have come.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {

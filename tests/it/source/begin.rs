@@ -308,3 +308,157 @@ async fn columns(source: &mut Running) -> Vec<String> {
         }
     }
 }
+
+/// Without GTID events any statement outside of BEGIN and COMMIT is a transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_by_time_leaves_out_no_statement_of_a_server_without_gtids() {
+    let Some(server) = servers::private_mysql_56(&[]) else { return };
+    let mut admin = server.database("begin").await;
+    let ddl = [
+        "ALTER TABLE t ADD c INT DEFAULT 7",
+        "TRUNCATE t",
+        "CREATE TABLE u (id INT)",
+        "DROP TABLE u",
+        "CREATE INDEX i ON t (c)",
+    ];
+    for first in ddl {
+        let drop = "DROP TABLE IF EXISTS t, u";
+        run(&mut admin, &format!("{drop}; CREATE TABLE t (id INT PRIMARY KEY, c2 INT)")).await;
+        if first.contains("DROP") {
+            run(&mut admin, "CREATE TABLE u (id INT)").await;
+        }
+        if first.contains("INDEX") {
+            run(&mut admin, "ALTER TABLE t ADD c INT").await;
+        }
+        run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO t (id) VALUES (1)").await;
+        let file = ask(&mut admin, "SHOW MASTER STATUS", 0).await;
+        let place = ask(&mut admin, "SHOW MASTER STATUS", 1).await.parse::<u64>().unwrap();
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        let now: i64 =
+            ask(&mut admin, "SELECT CAST(UNIX_TIMESTAMP() AS CHAR)", 0).await.parse().unwrap();
+        run(&mut admin, &format!("{first}; INSERT INTO t (id) VALUES (2)")).await;
+        let mut wanted = settings(&server, "begin");
+        let timestamp = Some(now * 1000);
+        wanted.start = StartAt { file: Some(file), timestamp, ..StartAt::default() };
+        assert_eq!(reached(wanted).await.offset, place, "before {first}");
+    }
+}
+
+/// What has no GTID is in no set: it may be missing though no GTID is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_without_gtids_is_not_lost_between_two_times_with_them() {
+    let Some(server) = servers::private_mysql(&[]) else { return };
+    let mut admin = server.database("mixed").await;
+    run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let switch =
+        |modes: [&str; 2]| modes.map(|mode| format!("SET GLOBAL gtid_mode = {mode};")).concat();
+    let (off, on) = (switch(["ON_PERMISSIVE", "OFF_PERMISSIVE"]), switch(["ON_PERMISSIVE", "ON"]));
+    for by_gtid in [false, true] {
+        let wanted = || Settings { by_gtid, ..settings(&server, "mixed") };
+        run(&mut admin, "TRUNCATE t; INSERT INTO t VALUES (1)").await;
+        let position = reached(wanted()).await;
+        assert!(position.gtid_set.is_counted());
+        run(&mut admin, &off).await;
+        run(&mut admin, "INSERT INTO t VALUES (2); FLUSH BINARY LOGS").await;
+        run(&mut admin, &on).await;
+        run(&mut admin, "INSERT INTO t VALUES (4)").await;
+        let with_gtid = ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await;
+        // The server does not hand it on while every transaction has to have one, and says so.
+        let error = refusal(wanted(), position.clone()).await;
+        assert!(matches!(error, Error::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("SET GLOBAL gtid_mode = ON_PERMISSIVE"), "{error}");
+        run(&mut admin, "SET GLOBAL gtid_mode = ON_PERMISSIVE").await;
+        let before = Before { position: Some(position.clone()), ..Before::default() };
+        let mut source = Running::start(settings(&server, "mixed"), before).await;
+        for id in [2, 4] {
+            let transaction = source.next().await;
+            let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };
+            assert_eq!(rows.images[1], id, "by GTID: {by_gtid}");
+        }
+        drop(source);
+        run(&mut admin, "SET GLOBAL gtid_mode = ON").await;
+        // The connection that read it may still hold a file.
+        while ask(&mut admin, "SHOW BINARY LOGS", 0).await != with_gtid {
+            run(&mut admin, &format!("PURGE BINARY LOGS TO '{with_gtid}'")).await;
+        }
+        let error = refusal(wanted(), position).await;
+        assert!(matches!(error, Error::Unproved { .. }), "{error}");
+        assert!(error.to_string().contains(&format!("--file {with_gtid} --offset 4")), "{error}");
+    }
+    // With GTIDs all along there is the proof.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    run(&mut admin, "INSERT INTO t VALUES (5)").await;
+    let position = reached(settings(&server, "mixed")).await;
+    run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO t VALUES (6)").await;
+    let current = ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await;
+    run(&mut admin, &format!("PURGE BINARY LOGS TO '{current}'")).await;
+    let before = Before { position: Some(position), ..Before::default() };
+    let mut source = Running::start(settings(&server, "mixed"), before).await;
+    let transaction = source.next().await;
+    let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };
+    assert_eq!(rows.images[1], 6);
+}
+
+/// A server that has GTIDs by now: what was executed before the place is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_from_before_the_gtids_gets_its_set_when_there_are_some() {
+    let modes = ["--gtid-mode=OFF", "--enforce-gtid-consistency=ON"];
+    let Some(server) = servers::private_mysql(&modes) else { return };
+    let mut admin = server.database("later").await;
+    run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    assert_eq!(reached(settings(&server, "later")).await.gtid_set, Executed::Absent);
+    for mode in ["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"] {
+        run(&mut admin, &format!("SET GLOBAL gtid_mode = {mode}")).await;
+    }
+    run(&mut admin, "INSERT INTO t VALUES (1); FLUSH BINARY LOGS; INSERT INTO t VALUES (2)").await;
+    let place = reached(settings(&server, "later")).await;
+    let old = MySqlPosition { gtid_set: Executed::Absent, ..place.clone() };
+    let before = Before { position: Some(old), ..Before::default() };
+    let (source, append) = Source::prepare(settings(&server, "later"), before).await.unwrap();
+    let counted = append.expect("the set has to become durable").position;
+    let whole = |position: &MySqlPosition| position.gtid_set.counted().unwrap().whole();
+    assert_eq!((&counted.file, counted.offset), (&place.file, place.offset));
+    assert_eq!(whole(&counted), whole(&place));
+    assert_eq!(source.reached(), &counted);
+}
+
+fn set_with_domain(set: &str) -> Executed {
+    GtidSet::parse(sluice::change::Flavor::MariaDb, &format!("{set},5-2-1")).unwrap().into()
+}
+
+/// FLUSH BINARY LOGS DELETE_DOMAIN_ID is maintenance.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_that_was_deleted_is_not_a_loss() {
+    let Some(server) = servers::private_mariadb(&[]) else { return };
+    let mut admin = server.database("domains").await;
+    run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    run(&mut admin, "SET SESSION gtid_domain_id = 5; INSERT INTO t VALUES (1)").await;
+    run(&mut admin, "SET SESSION gtid_domain_id = 0; INSERT INTO t VALUES (2)").await;
+    let wanted = || Settings { by_gtid: true, ..settings(&server, "domains") };
+    let position = reached(wanted()).await;
+    for _ in 0..100 {
+        // The connection that found the place may still hold its file.
+        run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO t VALUES (9); DELETE FROM t WHERE id = 9")
+            .await;
+        let file = ask(&mut admin, "SHOW MASTER STATUS", 0).await;
+        run(&mut admin, &format!("PURGE BINARY LOGS TO '{file}'")).await;
+        let delete = "FLUSH BINARY LOGS DELETE_DOMAIN_ID = (5)";
+        if crate::harness::servers::try_run(&mut admin, delete).await.is_ok() {
+            break;
+        }
+    }
+    let set = ask(&mut admin, "SELECT @@GLOBAL.gtid_binlog_pos", 0).await;
+    assert!(!set.contains("5-"), "{set}");
+    let position = MySqlPosition { gtid_set: set_with_domain(&set), ..position };
+    run(&mut admin, "INSERT INTO t VALUES (3)").await;
+    let before = Before { position: Some(position.clone()), ..Before::default() };
+    let mut source = Running::start(wanted(), before).await;
+    let transaction = source.next().await;
+    let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };
+    assert_eq!(rows.images[1], 3);
+    drop(source);
+    // One that has nothing at all was reset.
+    run(&mut admin, "RESET MASTER").await;
+    let error = refusal(wanted(), position).await;
+    assert!(matches!(error, Error::Behind { .. }), "{error}");
+}

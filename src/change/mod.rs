@@ -23,15 +23,15 @@ pub use gtid::{
     CountedSet, Flavor, Gtid, GtidError, GtidSet, Interval, MariaDbGtids, MySqlGtids, Sid,
 };
 pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
-pub use parked::{HeldLetters, KeptEvent, ParkedTable};
+pub use parked::{HeldLetters, KeptEvent, ParkedName, ParkedTable};
 pub use position::{Executed, FileName, Loss, MySqlPosition, Position};
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use server_version::ServerVersion;
 pub use table::{Table, TableName, TableVersion};
 pub use trail::{Digest, Step, Trail};
 pub use transaction::{
-    BranchEnd, BranchStep, Change, Chunk, ChunkEnd, Commit, Generation, HeldBranch, StateRecord,
-    StateTopic, StatementChange, StatementKind, TransactionHead,
+    BranchEnd, BranchStep, Change, Chunk, ChunkEnd, Commit, Generation, HeldBranch, ParkedTogether,
+    StateRecord, StateTopic, StatementChange, StatementKind, TransactionHead,
 };
 pub use xid::{Xid, XidError};
 pub use zone::ServerZone;

@@ -37,6 +37,28 @@ pub struct ParkedTable {
     pub held: BTreeMap<String, HeldLetters>,
     /// No record of it lies in the topic before this offset.
     pub from: i64,
+    /// Other names whose changes are kept with it, each from a statement on that concerned both.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<ParkedName>,
+}
+
+/// A name whose changes are kept with those of a parked table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParkedName {
+    /// Its database.
+    pub schema: String,
+    /// The table in it; empty for all of the database.
+    pub table: String,
+    /// No record under it that is kept lies in the topic before this offset.
+    pub from: i64,
+}
+
+impl ParkedName {
+    /// The name.
+    pub fn name(&self) -> TableName {
+        TableName::new(&*self.schema, &*self.table)
+    }
 }
 
 /// What a prepared XA branch holds of a parked table.
@@ -64,6 +86,43 @@ impl ParkedTable {
     /// Which table it is.
     pub fn name(&self) -> TableName {
         TableName::new(&*self.schema, &*self.table)
+    }
+
+    /// Its names: its own, and those that came by statements since (a RENAME, a DROP DATABASE).
+    pub fn all_names(&self) -> impl Iterator<Item = TableName> {
+        std::iter::once(self.name()).chain(self.names.iter().map(ParkedName::name))
+    }
+
+    /// From which offset of the topic on what lies there under `name` is of it; none if nothing is.
+    pub fn from_of(&self, name: &TableName) -> Option<i64> {
+        let own = std::iter::once((self.name(), self.from));
+        let all = own.chain(self.names.iter().map(|one| (one.name(), one.from)));
+        all.filter(|(known, _)| known.covers(name)).map(|(_, from)| from).min()
+    }
+
+    /// No record of it under any name lies in the topic before this offset.
+    pub fn first_offset(&self) -> i64 {
+        self.names.iter().map(|one| one.from).fold(self.from, i64::min)
+    }
+
+    /// Keeps changes under one more name with its own.
+    pub fn add_name(&mut self, name: &TableName, from: i64) {
+        let (schema, table) = (name.schema.to_string(), name.table.to_string());
+        self.names.push(ParkedName { schema, table, from });
+    }
+
+    /// Takes in another: the two are one from here on, and come back in one order.
+    pub fn take_in(&mut self, other: Self) {
+        self.add_name(&other.name(), other.from);
+        self.names.extend(other.names);
+        self.events += other.events;
+        self.bytes += other.bytes;
+        self.branches.extend(other.branches.into_iter().filter(|xid| !self.held.contains_key(xid)));
+        for (xid, held) in other.held {
+            let all = self.held.entry(xid).or_default();
+            all.events += held.events;
+            all.bytes += held.bytes;
+        }
     }
 }
 

@@ -19,6 +19,18 @@ impl TableName {
     pub fn new(schema: impl Into<Arc<str>>, table: impl Into<Arc<str>>) -> Self {
         Self { schema: schema.into(), table: table.into() }
     }
+
+    /// All of a database: the name without a table.
+    pub fn of_database(schema: impl Into<Arc<str>>) -> Self {
+        Self::new(schema, "")
+    }
+
+    /// Whether it is `other`, or the database that it is in.
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_its_database =
+            self.table.is_empty() && !self.schema.is_empty() && self.schema == other.schema;
+        is_its_database || self == other
+    }
 }
 
 impl fmt::Display for TableName {

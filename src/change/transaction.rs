@@ -126,6 +126,18 @@ pub enum Change {
     Rows(RowsChange),
     /// A statement that has no rows: DDL, or DML in statement format.
     Statement(StatementChange),
+    /// Nothing to publish: tables that are parked together from here on.
+    Together(ParkedTogether),
+}
+
+/// A statement concerns a parked table, and these: what comes later of any of them means what it
+/// does only behind that statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedTogether {
+    /// One at least is parked; one without a table stands for all of its database.
+    pub names: Vec<TableName>,
+    /// Where its event stands.
+    pub place: EventPlace,
 }
 
 /// A statement to publish.
@@ -143,6 +155,9 @@ pub struct StatementChange {
     pub sql: String,
     /// Where its event stands.
     pub place: EventPlace,
+    /// What is to be parked if it cannot be published: the table that it is about, or whose rows
+    /// it is logged beside; of one about a database, all of that; of another, what has no name.
+    pub subject: TableName,
     /// The table that it is about, if that is parked: then it is not published.
     pub parked: Option<TableName>,
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
+use crate::change::{ParkedTable, TableName};
 use crate::config::Environment;
 use crate::control::Snapshot;
 
@@ -97,9 +98,15 @@ fn show(running: &Snapshot, wanted: Option<&str>) -> anyhow::Result<()> {
         for table in &instance.progress.parked {
             let name = table.name();
             say(&format!(
-                "    parked: {name} since {}:{}, {} events of {} bytes: {}; \
+                "    parked: {name}{} since {}:{}, {} events of {} bytes: {}; \
                  `bin/sluice instance retry {} {name}` publishes them once the cause is mended",
-                table.file, table.offset, table.events, table.bytes, table.reason, instance.name,
+                others(table),
+                table.file,
+                table.offset,
+                table.events,
+                table.bytes,
+                table.reason,
+                instance.name,
             ))?;
             for branch in &table.branches {
                 say(&format!("      held by the prepared XA branch {branch}"))?;
@@ -110,4 +117,15 @@ fn show(running: &Snapshot, wanted: Option<&str>) -> anyhow::Result<()> {
         Some(name) if !any => bail!("there is no instance {name}"),
         _ => Ok(()),
     }
+}
+
+/// The other names of a parked table, in words.
+fn others(table: &ParkedTable) -> String {
+    let name = |name: &TableName| match (&*name.schema, &*name.table) {
+        ("", "") => "statements without a table".to_owned(),
+        (database, "") => format!("all of database {database}"),
+        _ => name.to_string(),
+    };
+    let names: Vec<String> = table.names.iter().map(|one| name(&one.name())).collect();
+    if names.is_empty() { String::new() } else { format!(" (with {})", names.join(", ")) }
 }

@@ -121,6 +121,7 @@ impl Encoder {
                         self.park(head, table, &statement.place, content);
                     }
                 },
+                Change::Together(together) => self.parked.join(&together.names, &together.place),
             }
         }
         Ok(())
@@ -297,8 +298,7 @@ impl Encoder {
             let places = flat::write_statement(statement, &stamp, out);
             let length = out.len() - start;
             if length > room.value {
-                let name = TableName::new(&*statement.schema, &*statement.table);
-                return Err(Error::too_large(place, name, &to.topic, length, room));
+                return Err(Error::statement_too_large(statement, &to.topic, length, room));
             }
             Ok(open_places(places))
         })?;

@@ -190,7 +190,8 @@ fn refused(reason: &Refusal) -> &'static str {
              (sluice.topic, canal.mq.topic), or filter it there"
         }
         Refusal::Partitions(..) => {
-            "ask for another number (canal.mq.partitionsNum, canal.mq.dynamicTopicPartitionNum)"
+            "ask for another number (canal.mq.partitionsNum, canal.mq.dynamicTopicPartitionNum, \
+             canal.mq.partition)"
         }
         Refusal::NoPartition(_) => {
             "let canal.mq.partition be less than the number of partitions \

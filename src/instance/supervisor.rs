@@ -21,7 +21,8 @@ use super::pipeline::Pipeline;
 use super::reaction::{self, BackOff, Error, Reaction};
 use super::{OnTableError, Plan, Publication};
 use crate::change::{
-    CountedSet, Generation, ParkedTable, Position, ServerZone, StateTopic, TableName, Xid,
+    CountedSet, EventPlace, Generation, ParkedTable, Position, ServerZone, StateTopic, TableName,
+    Xid,
 };
 use crate::clock;
 use crate::control::{
@@ -141,7 +142,9 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
         // Bytes may have been damaged on the way: the same has to come a second time.
         let state = match (plan.on_table_error, error.table()) {
             (OnTableError::Park, Some((table, place)))
-                if repeated && matches!(state, InstanceState::Stopped { .. }) =>
+                if repeated
+                    && matches!(state, InstanceState::Stopped { .. })
+                    && !is_parked_already(&causes, table, &place) =>
             {
                 tracing::error!(%table, reason, "THE TABLE IS PARKED: from here on its changes \
                     are kept, and are not published before `bin/sluice instance retry`");
@@ -170,6 +173,16 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// Whether the table was to be parked from there on, which has not helped.
+fn is_parked_already(
+    causes: &BTreeMap<TableName, Cause>,
+    table: &TableName,
+    place: &EventPlace,
+) -> bool {
+    let same = |cause: &Cause| cause.place.file == place.file && cause.place.offset == place.offset;
+    causes.get(table).is_some_and(same)
 }
 
 /// What a panic says, if it says a text.
@@ -246,7 +259,7 @@ impl<S: Sink> Session<'_, S> {
                 reporter.durable(&progress.position, progress.done);
                 reporter.state(InstanceState::Running, now);
                 if let Some(parked) = progress.parked {
-                    causes.retain(|name, _| !parked.iter().any(|one| one.name() == *name));
+                    causes.retain(|name, _| !parked.iter().any(|one| one.from_of(name).is_some()));
                     reporter.parked(parked);
                 }
             })
@@ -287,7 +300,9 @@ impl<S: Sink> Session<'_, S> {
             settings.parking.park_from(table.clone(), &cause.place);
         }
         for table in &parked {
-            settings.parking.park(table.name());
+            for name in table.all_names() {
+                settings.parking.park(name);
+            }
         }
         let parked = ParkedTables::new(parked, self.causes.clone(), committed.letters_end);
         let (mut source, first) = Box::pin(Source::prepare(settings, before)).await?;

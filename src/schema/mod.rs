@@ -39,7 +39,7 @@ use crate::change::{Charset, EventPlace, Flavor, StateRecord, StatementKind, Tab
 use crate::mysql::replica::ReplicaSettings;
 use crate::mysql::{self, Endpoint, Session};
 
-use ddl::{Dialect, Effect};
+use ddl::{Body, Dialect, Effect};
 use made::Made;
 use model::{Context, Model, Read};
 use resolve::Scanned;
@@ -116,10 +116,53 @@ pub struct Applied {
     /// Every table it concerns, the message's first: it is published if the filter takes
     /// one of them. Empty for a statement about a database.
     pub tables: Vec<TableName>,
+    /// What it makes, changes, renames and drops, and what it reads the definition of.
+    pub named: Named,
     /// Whether table maps seen so far may mean something else from here on.
     pub new_epoch: bool,
     /// Its first word is none that a server is known to log: nothing is known of what it does.
     pub is_unknown: bool,
+}
+
+/// The names of a statement about tables or databases, in the server's spelling.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Tables that it makes, changes, renames or drops, under the names before and behind it.
+    pub changed: Vec<TableName>,
+    /// Tables that others are made like.
+    pub read: Vec<TableName>,
+    /// Databases that it makes or changes, as names without a table.
+    pub databases: Vec<TableName>,
+    /// Databases that it drops with all in them, as names without a table.
+    pub dropped: Vec<TableName>,
+}
+
+impl Named {
+    fn of(effects: &[Effect], fold: impl Fn(&TableName) -> TableName) -> Self {
+        let mut named = Self::default();
+        let database = |name: &str| fold(&TableName::of_database(name));
+        for effect in effects {
+            match effect {
+                Effect::CreateDatabase { name, .. } | Effect::AlterDatabase { name, .. } => {
+                    named.databases.push(database(name));
+                }
+                Effect::DropDatabase { name } => named.dropped.push(database(name)),
+                Effect::CreateTable { name, body, .. } => {
+                    named.changed.push(fold(name));
+                    if let Body::Like(other) = body {
+                        named.read.push(fold(other));
+                    }
+                }
+                Effect::RenameTable { from, to, .. } | Effect::PartitionToTable { from, to } => {
+                    named.changed.extend([fold(from), fold(to)]);
+                }
+                Effect::AlterTable { name, .. }
+                | Effect::DropTable { name }
+                | Effect::Stale { name, .. } => named.changed.push(fold(name)),
+            }
+        }
+        named
+    }
 }
 
 /// Why there is no definition for a row, or no history.
@@ -387,9 +430,15 @@ impl Schema {
         self.forget_versions(&effects);
         let new_epoch = !effects.is_empty();
         self.epoch += u64::from(new_epoch);
-        let tables = tables.iter().map(|name| self.model.fold(name)).collect();
+        let tables: Vec<_> = tables.iter().map(|name| self.model.fold(name)).collect();
+        let mut named = Named::of(&effects, |name| self.model.fold(name));
+        if message.as_ref().is_some_and(|message| message.is_ddl) {
+            let others = tables.iter().filter(|name| !named.changed.contains(name));
+            let others: Vec<_> = others.cloned().collect();
+            named.changed.extend(others);
+        }
         let message = message.as_ref().map(|message| self.named_by_the_server(message));
-        Applied { message, tables, new_epoch, is_unknown }
+        Applied { message, tables, named, new_epoch, is_unknown }
     }
 
     /// A message with the names that rows of the table come under: with

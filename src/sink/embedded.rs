@@ -177,5 +177,5 @@ fn letter_record(record: RecordView<'_>) -> Option<LetterRecord> {
         }
     }
     let (key, value) = (Bytes::copy_from_slice(record.key?), Bytes::copy_from_slice(record.value?));
-    Some(LetterRecord { key, value, binlog, gtid })
+    Some(LetterRecord { offset: record.offset, key, value, binlog, gtid })
 }

@@ -62,6 +62,8 @@ pub struct Committed {
 /// A record of the topic of letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LetterRecord {
+    /// Its offset.
+    pub offset: i64,
     /// Its key.
     pub key: Bytes,
     /// Its value.

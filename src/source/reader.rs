@@ -127,7 +127,7 @@ pub(super) struct Reader<'a> {
     format: FormatDescription,
     /// Its body, as it came.
     format_body: Bytes,
-    parking: Parking,
+    parking: &'a mut Parking,
     tables: Tables,
     fragments: Fragments,
     verdicts: Verdicts,
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(
         settings: &'a Settings,
         schema: &'a mut Schema,
-        (reached, held): (&'a mut MySqlPosition, &'a mut Held),
+        (reached, held, parking): (&'a mut MySqlPosition, &'a mut Held, &'a mut Parking),
         progress: &'a Progress,
         assembler: Assembler,
         tracker: Tracker,
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
             tracker,
             format: FormatDescription::expected(&version, checksums),
             format_body: Bytes::new(),
-            parking: settings.parking.clone(),
+            parking,
             tables: Tables::default(),
             fragments: Fragments::default(),
             verdicts: Verdicts::default(),
@@ -587,6 +587,7 @@ fn weight(change: &crate::change::Change) -> usize {
             rows.images.len().max(kept) + PINNED_BY_A_SLICE
         }
         crate::change::Change::Statement(statement) => statement.sql.len() + 512,
+        crate::change::Change::Together(_) => 512,
     }
 }
 

@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::reader::{Ended, Reader};
 use super::trail::{self, Tracer};
 use super::{
-    Error, Left, NamedGtids, Settings, check, errant, failover, heartbeat, horizon, start,
+    Error, Left, NamedGtids, Parking, Settings, check, errant, failover, heartbeat, horizon, start,
 };
 use crate::binlog::Tracker;
 use crate::change::{
@@ -78,6 +78,8 @@ pub struct Source {
     held: Held,
     /// What earlier readings of a transaction have shown.
     hints: Hints,
+    /// What is parked, and has come to it by statements since.
+    parking: Parking,
     progress: Arc<Progress>,
     time_zone: Option<ServerZone>,
     surveying: Option<Surveying>,
@@ -123,8 +125,18 @@ impl Source {
         session.close().await;
         let held = Held::at(&reached, held);
         let (hints, progress) = (Hints::default(), Arc::new(Progress::default()));
-        let surveying = None;
-        let new = Self { settings, schema, reached, held, hints, progress, time_zone, surveying };
+        let (surveying, parking) = (None, settings.parking.clone());
+        let new = Self {
+            settings,
+            schema,
+            reached,
+            held,
+            hints,
+            parking,
+            progress,
+            time_zone,
+            surveying,
+        };
         Ok((new, append))
     }
 
@@ -261,7 +273,7 @@ impl Source {
         let mut reader = Reader::new(
             &self.settings,
             &mut self.schema,
-            (&mut self.reached, &mut self.held),
+            (&mut self.reached, &mut self.held, &mut self.parking),
             &self.progress,
             Assembler::new(executed, hints).naming_own_gtid(named == NamedGtids::Own),
             tracker,

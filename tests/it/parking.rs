@@ -1,6 +1,9 @@
 //! Tables whose changes cannot be published are parked, the others go on, and what was kept comes
 //! back in order.
 
+mod names;
+mod statements;
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::change::{EventPlace, FileName, TableName};
+use crate::change::{EventPlace, FileName, StatementChange, StatementKind, TableName};
 use crate::format::flat;
 use crate::instance::gather::Room;
 
@@ -23,9 +23,8 @@ pub enum Error {
     #[error(
         "{file}:{offset}: a row or statement of {table} makes a message of {size} bytes, and topic \
          {topic} takes {limit}: raise what it takes (`bin/kafka-configs.sh --alter --entity-type \
-         topics --entity-name {topic} --add-config max.message.bytes={advised}`), or leave the \
-         column or the table out (canal.instance.filter.black.field, \
-         canal.instance.filter.black.regex), or keep such changes aside (sluice.table.error=park)"
+         topics --entity-name {topic} --add-config max.message.bytes={advised}`), or leave \
+         {leave_out}, or keep such changes aside (sluice.table.error=park)"
     )]
     TooLarge {
         /// The binlog file of the event.
@@ -42,6 +41,8 @@ pub enum Error {
         limit: usize,
         /// What it has to take, in bytes, with some more.
         advised: usize,
+        /// What else can be left out, and by which setting.
+        leave_out: &'static str,
     },
 }
 
@@ -69,19 +70,31 @@ impl Error {
     ) -> Self {
         match error {
             flat::Error::TooLarge { table, length } => {
-                Self::too_large(place, table, topic, length, room)
+                Self::too_large(place, table, topic, length, room, COLUMN)
             }
             error @ flat::Error::Unreadable { .. } => Self::unreadable(place, error),
         }
     }
 
+    /// The message of a statement, of `length` bytes, has no room.
+    pub(super) fn statement_too_large(
+        statement: &StatementChange,
+        topic: &Arc<str>,
+        length: usize,
+        room: Room,
+    ) -> Self {
+        let (place, subject) = (&statement.place, statement.subject.clone());
+        Self::too_large(place, subject, topic, length, room, how_to_leave_out(statement))
+    }
+
     /// A message of `length` bytes has no room.
-    pub(super) fn too_large(
+    fn too_large(
         place: &EventPlace,
         table: TableName,
         topic: &Arc<str>,
         length: usize,
         room: Room,
+        leave_out: &'static str,
     ) -> Self {
         /// Limits are set in MiB; what was not measured may be somewhat longer.
         const STEP: usize = 1 << 20;
@@ -95,6 +108,32 @@ impl Error {
             size,
             limit: room.limit,
             advised: (size + size / 8).next_multiple_of(STEP),
+            leave_out,
         }
+    }
+}
+
+const COLUMN: &str = "the column or the table out (canal.instance.filter.black.field, \
+     canal.instance.filter.black.regex)";
+
+/// By which setting statements of its kind are not published.
+fn how_to_leave_out(statement: &StatementChange) -> &'static str {
+    // A rows query has no database, as in Canal.
+    let is_beside_rows = statement.schema.is_empty() && !statement.is_ddl;
+    match statement.kind {
+        StatementKind::Query if !is_beside_rows => {
+            "such statements out (canal.instance.filter.query.dcl=true)"
+        }
+        StatementKind::Query
+        | StatementKind::Insert
+        | StatementKind::Update
+        | StatementKind::Delete => "such statements out (canal.instance.filter.query.dml=true)",
+        StatementKind::Create
+        | StatementKind::Alter
+        | StatementKind::Erase
+        | StatementKind::Rename
+        | StatementKind::Truncate
+        | StatementKind::CreateIndex
+        | StatementKind::DropIndex => "such statements out (canal.instance.filter.query.ddl=true)",
     }
 }

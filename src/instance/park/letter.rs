@@ -225,6 +225,7 @@ impl Reading {
                     table: named,
                     sql,
                     place: place.clone(),
+                    subject: TableName::new(&*schema, &*table),
                     parked: None,
                 })
             }
@@ -298,6 +299,7 @@ mod tests {
             table: "t.x".to_owned(),
             sql: "ALTER TABLE `t.x` ADD c INT".to_owned(),
             place: letter(rows(0)).place,
+            subject: TableName::new("db", "t.x"),
             parked: None,
         });
         for content in [rows(0), rows(10), rows(3 * PIECE_BYTES), statement] {

@@ -8,7 +8,10 @@
 //! The messages have the headers of their events, and are numbered within what of each source
 //! transaction was parked; a header `retried` tells them from others.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::letter::{Content, Letter, Reading};
 use super::tables;
@@ -152,9 +155,10 @@ async fn parked_table<S: Sink>(
     table: &str,
 ) -> Result<(Opened, Position, ParkedTable), Error> {
     let opened = supervisor::open(sink).await?;
-    let found = opened.parked.iter().find(|one| one.name().to_string() == table).cloned();
+    let found = opened.parked.iter().find(|one| has_name(one, table)).cloned();
     let (Some(parked), Some(position)) = (found, opened.committed.position.clone()) else {
-        let names: Vec<String> = opened.parked.iter().map(|one| one.name().to_string()).collect();
+        let names = opened.parked.iter().flat_map(ParkedTable::all_names);
+        let names: Vec<String> = names.map(|name| name.to_string()).collect();
         let parked = match &names[..] {
             [] => "no table of the instance is".to_owned(),
             names => format!("of the instance are {}", names.join(", ")),
@@ -169,6 +173,11 @@ async fn parked_table<S: Sink>(
         return Err(Error::Branches { table: parked.name(), branches: branches.join(", ") });
     }
     Ok((opened, position, parked))
+}
+
+/// Whether the table is called `name` (`db.table`), by its own name or one that it has since.
+fn has_name(parked: &ParkedTable, name: &str) -> bool {
+    parked.all_names().any(|one| one.to_string() == name)
 }
 
 /// Ends the append: the table is parked no more.
@@ -199,18 +208,22 @@ async fn publish<S: Sink>(
         publication.format.zone = Zone::of_changes(&zone.changes);
     }
     let mut encoder = Encoder::late(publication, sink.limits());
-    let (mut reading, mut transaction, mut offset) = (Reading::default(), None, parked.from);
-    let key = name.to_string();
+    let (mut reading, mut transaction, mut offset) =
+        (Reading::default(), None, parked.first_offset());
+    let keys = Keys::of(parked);
     loop {
         let letters = sink.read_letters(offset).await?;
         if letters.next == offset {
             break;
         }
         offset = letters.next;
-        for record in letters.records.iter().filter(|record| record.key == key) {
+        for record in letters.records.iter().filter(|record| keys.has(&record.key)) {
             let letter = reading.push(&record.value);
             let letter = letter.map_err(|error| Error::Letter(error.to_string()))?;
-            let Some(letter) = letter.filter(|letter| letter.table == name) else { continue };
+            let is_of_it = |letter: &Letter| {
+                parked.from_of(&letter.table).is_some_and(|from| from <= record.offset)
+            };
+            let Some(letter) = letter.filter(is_of_it) else { continue };
             if transaction.as_ref().is_some_and(|open| *open != letter.transaction) {
                 encoder.end_transaction();
             }
@@ -226,6 +239,27 @@ async fn publish<S: Sink>(
         encoder.end_transaction();
     }
     hand_over(sink, &mut encoder).await
+}
+
+/// The keys of records that may be pieces of a table's letters.
+struct Keys {
+    names: HashSet<Bytes>,
+    /// The databases of which all is parked.
+    databases: Vec<String>,
+}
+
+impl Keys {
+    fn of(parked: &ParkedTable) -> Self {
+        let names = parked.all_names().map(|name| Bytes::from(name.to_string())).collect();
+        let all_of =
+            parked.all_names().filter(|name| name.covers(&TableName::new(&*name.schema, "?")));
+        Self { names, databases: all_of.map(|name| name.to_string()).collect() }
+    }
+
+    fn has(&self, key: &Bytes) -> bool {
+        self.names.contains(key)
+            || self.databases.iter().any(|database| key.starts_with(database.as_bytes()))
+    }
 }
 
 async fn hand_over<S: Sink>(sink: &mut S, encoder: &mut Encoder) -> Result<(), Error> {

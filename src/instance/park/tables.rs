@@ -65,20 +65,57 @@ impl ParkedTables {
 
     /// Why the table is parked.
     pub(crate) fn reason(&self, table: &TableName) -> &str {
+        let table = &self.root_of(table);
         let parked = self.tables.get(table).map(|parked| &*parked.reason);
         parked.or_else(|| self.causes.get(table).map(|cause| &*cause.reason)).unwrap_or_default()
     }
 
-    /// Counts a letter of `bytes` bytes.
-    pub(crate) fn keep(&mut self, table: &TableName, place: &EventPlace, bytes: u64, held: bool) {
-        let now = self.tables.get(table);
-        self.before.entry(table.clone()).or_insert_with(|| now.cloned());
-        let mut next = now.cloned().unwrap_or_else(|| {
-            let cause = self.causes.get(table);
+    /// The name of the parked table that changes under this one are kept with: its own, unless it
+    /// came by a statement, or its database is parked.
+    fn root_of(&self, name: &TableName) -> TableName {
+        let with = || self.tables.values().find(|table| table.from_of(name).is_some());
+        let to_be = || self.causes.keys().find(|cause| cause.covers(name));
+        if self.tables.contains_key(name) {
+            return name.clone();
+        }
+        with().map(ParkedTable::name).or_else(|| to_be().cloned()).unwrap_or_else(|| name.clone())
+    }
+
+    /// Parks tables together from the statement at `place` on: what is kept of them comes back in
+    /// one order.
+    pub(crate) fn join(&mut self, names: &[TableName], place: &EventPlace) {
+        let is_parked =
+            |root: &TableName| self.tables.contains_key(root) || self.causes.contains_key(root);
+        let roots: BTreeSet<TableName> =
+            names.iter().map(|name| self.root_of(name)).filter(is_parked).collect();
+        let Some(first) = roots.first() else { return };
+        let mut all = self.take_out(first, place);
+        for other in roots.iter().skip(1) {
+            let other = self.take_out(other, place);
+            all.take_in(other);
+        }
+        for name in names {
+            let is_new = match &*name.table {
+                "" => !all.all_names().any(|one| one == *name),
+                _ => all.from_of(name).is_none(),
+            };
+            if is_new {
+                all.add_name(name, self.end);
+            }
+        }
+        self.tables.insert(first.clone(), all);
+    }
+
+    /// Takes a table out to change it; one that is to be parked and has no letter yet is made.
+    fn take_out(&mut self, root: &TableName, place: &EventPlace) -> ParkedTable {
+        let now = self.tables.remove(root);
+        self.before.entry(root.clone()).or_insert_with(|| now.clone());
+        now.unwrap_or_else(|| {
+            let cause = self.causes.get(root);
             let (place, time) = (cause.map_or(place, |cause| &cause.place), place.time);
             ParkedTable {
-                schema: table.schema.to_string(),
-                table: table.table.to_string(),
+                schema: root.schema.to_string(),
+                table: root.table.to_string(),
                 reason: cause.map_or_else(String::new, |cause| cause.reason.clone()),
                 file: place.file.to_string(),
                 offset: place.offset,
@@ -86,7 +123,13 @@ impl ParkedTables {
                 from: self.end,
                 ..ParkedTable::default()
             }
-        });
+        })
+    }
+
+    /// Counts a letter of `bytes` bytes.
+    pub(crate) fn keep(&mut self, table: &TableName, place: &EventPlace, bytes: u64, held: bool) {
+        let table = &self.root_of(table);
+        let mut next = self.take_out(table, place);
         next.events += 1;
         next.bytes += bytes;
         self.tables.insert(table.clone(), next);
@@ -212,6 +255,51 @@ mod tests {
         parked.forget_branch("y", false);
         assert_eq!((counted(&parked), &*parked.all()[0].branches), ((2, 15), &[][..]));
         assert!(parked.all()[0].held.is_empty());
+    }
+
+    #[test]
+    fn tables_that_are_parked_together_have_one_record_and_each_name_its_offset() {
+        let [a, b, c] = ["a", "b", "c"].map(|table| TableName::new("db", table));
+        let place = |offset| EventPlace { file: "b.1".into(), offset, time: 7 };
+        let of = |name: &TableName, from| ParkedTable {
+            schema: name.schema.to_string(),
+            table: name.table.to_string(),
+            events: 1,
+            from,
+            ..ParkedTable::default()
+        };
+        let before = vec![of(&a, 9), of(&b, 3)];
+        let mut parked = ParkedTables::new(before.clone(), BTreeMap::new(), 12);
+        parked.join(&[a.clone(), b.clone(), c.clone()], &place(100));
+        parked.keep(&c, &place(100), 5, false);
+        parked.roll_back();
+        assert_eq!(parked.all(), before);
+        parked.join(&[b.clone(), a.clone(), c.clone()], &place(100));
+        parked.keep(&c, &place(100), 5, false);
+        parked.end_transaction();
+        let records = parked.take_records();
+        let read: Vec<_> = records.iter().map(|record| read(record).unwrap()).collect();
+        let [Some(all), None] = &read[..] else { panic!("{read:?}") };
+        assert_eq!((all.name(), all.events, all.first_offset()), (a.clone(), 3, 3));
+        let offsets = [&a, &b, &c].map(|name| all.from_of(name));
+        assert_eq!(offsets, [Some(9), Some(3), Some(12)]);
+        let database = TableName::of_database("db");
+        parked.join(&[database.clone(), c.clone()], &place(200));
+        parked.keep(&TableName::new("db", "any"), &place(300), 5, false);
+        let [all] = &parked.all()[..] else { panic!("{parked:?}") };
+        assert_eq!((all.events, all.all_names().count()), (4, 4));
+        assert_eq!(all.from_of(&TableName::new("db", "any")), Some(12));
+        assert_eq!(all.from_of(&TableName::new("other", "c")), None);
+    }
+
+    /// What is stored was written by builds before, and read by them where nothing is new.
+    #[test]
+    fn a_record_without_further_names_is_what_it_was() {
+        let name = TableName::new("db", "a");
+        let record = record(&name, Some(&ParkedTable { events: 1, ..ParkedTable::default() }));
+        let text = String::from_utf8(record.value.clone().unwrap().to_vec()).unwrap();
+        assert!(!text.contains("names"), "{text}");
+        assert_eq!(read(&record).unwrap().unwrap().names, []);
     }
 
     #[test]

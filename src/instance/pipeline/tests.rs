@@ -25,6 +25,7 @@ fn statement(text: &str) -> Change {
         table: text.to_owned(),
         sql: text.to_owned(),
         place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+        subject: TableName::new("db", text),
         parked: None,
     })
 }

@@ -70,7 +70,7 @@ pub(crate) enum Input {
     /// Rows that the filter drops.
     PassedRows { ends_statement: bool },
     /// A statement: its messages, none if the filter drops them.
-    Statement(Vec<StatementChange>),
+    Statement(Vec<Change>),
     /// The statement that is logged beside the rows that follow, which are of this table: it is
     /// rolled back with them.
     RowsQuery(Box<StatementChange>, TableName),
@@ -315,7 +315,7 @@ impl Assembler {
                 self.begin_announced(place);
                 Ok(self.end_event(ends_statement, place, behind))
             }
-            Input::Statement(messages) => Ok(self.statement(messages, place, behind)),
+            Input::Statement(changes) => Ok(self.statement(changes, place, behind)),
             Input::RowsQuery(message, of) => {
                 self.begin_announced(place);
                 let dropped = self.is_rolled_back(&of, place);
@@ -394,7 +394,7 @@ impl Assembler {
 
     fn statement(
         &mut self,
-        messages: Vec<StatementChange>,
+        changes: Vec<Change>,
         place: &EventPlace,
         behind: &Tracker,
     ) -> Option<Piece> {
@@ -403,12 +403,15 @@ impl Assembler {
             let gtid = self.announced.take().and_then(|announced| announced.0);
             self.begin(gtid, true, place.offset);
         }
-        for message in messages {
-            let table = changed_by(&message);
+        for change in changes {
+            let table = match &change {
+                Change::Statement(statement) => changed_by(statement),
+                Change::Rows(_) | Change::Together(_) => None,
+            };
             let dropped = table.as_ref().is_some_and(|name| self.is_rolled_back(name, place));
             if let Some(open) = &mut self.open {
                 open.named.extend(table.filter(|_| inside));
-                open.push(Change::Statement(message), dropped);
+                open.push(change, dropped);
             }
         }
         if inside { self.cut() } else { self.commit(place, behind) }
@@ -504,6 +507,7 @@ impl Assembler {
                 || match &change {
                     Change::Rows(rows) => kept.contains(&rows.table.name),
                     Change::Statement(statement) if is_beside_rows(statement) => next_is_kept,
+                    Change::Together(_) => true,
                     Change::Statement(statement) => {
                         changed_by(statement).is_none_or(|name| kept.contains(&name))
                     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::binlog::{EventHeader, EventType};
-use crate::change::{ColumnSet, Flavor, RowsKind, StatementKind, TableVersion};
+use crate::change::{ColumnSet, Flavor, RowsKind, TableVersion};
 
 /// Feeds events one after the other; each takes 100 bytes of the file.
 struct Script {
@@ -92,20 +92,21 @@ impl Script {
 
     fn statement(self, sql: &str) -> Self {
         let place = EventPlace { file: Arc::from("b.000001"), offset: 0, time: 7 };
-        self.step(Input::Statement(vec![StatementChange {
+        self.step(Input::Statement(vec![Change::Statement(StatementChange {
             kind: StatementKind::Create,
             is_ddl: true,
             schema: "db".to_owned(),
             table: "t".to_owned(),
             sql: sql.to_owned(),
             place,
+            subject: TableName::new("db", "t"),
             parked: None,
-        }]))
+        })]))
     }
 
     fn statement_of(self, table: &str) -> Self {
         let message = self.message(StatementKind::Insert, "db", table, &format!("of {table}"));
-        self.step(Input::Statement(vec![message]))
+        self.step(Input::Statement(vec![Change::Statement(message)]))
     }
 
     /// What is logged beside the rows that follow.
@@ -124,7 +125,8 @@ impl Script {
         let (schema, table, sql) = (schema.to_owned(), table.to_owned(), sql.to_owned());
         let offset = self.tracker.offset();
         let place = EventPlace { file: Arc::from("b.000001"), offset, time: 7 };
-        StatementChange { kind, is_ddl: false, schema, table, sql, place, parked: None }
+        let subject = TableName::new(&*schema, &*table);
+        StatementChange { kind, is_ddl: false, schema, table, sql, place, subject, parked: None }
     }
 
     /// Each piece as `names of what it holds end`.
@@ -133,6 +135,7 @@ impl Script {
             let changes = piece.changes.iter().map(|change| match change {
                 Change::Rows(rows) => rows.table.name.table.to_string(),
                 Change::Statement(statement) => format!("[{}]", statement.sql),
+                Change::Together(_) => panic!("nothing is parked"),
             });
             let end = match &piece.end {
                 End::More => "more".to_owned(),

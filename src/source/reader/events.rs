@@ -12,8 +12,8 @@ use crate::binlog::{
     Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
 };
 use crate::change::{
-    EventPlace, KeptEvent, RowsChange, StatementChange, StatementKind, Table, TableName,
-    TableVersion,
+    Change, EventPlace, KeptEvent, ParkedTogether, RowsChange, StatementChange, StatementKind,
+    Table, TableName, TableVersion,
 };
 use crate::clock;
 use crate::mysql::quote;
@@ -275,7 +275,7 @@ impl Reader<'_> {
         header: &EventHeader,
         query: &Query<'_>,
         place: &EventPlace,
-    ) -> Result<Vec<StatementChange>, Stop> {
+    ) -> Result<Vec<Change>, Stop> {
         let statement = read_statement(query, place);
         let mut reading = self.schema.reading(&statement);
         if self.quest.is_none() {
@@ -283,26 +283,46 @@ impl Reader<'_> {
         } else if !self.keep_of_quest(header, query, &mut reading) {
             return Ok(Vec::new());
         }
-        let Applied { message, tables, new_epoch: _, is_unknown } =
+        let Applied { message, tables, named, new_epoch: _, is_unknown } =
             self.schema.apply_reading(&statement, reading);
+        let together = self.parking.follow(&named, place);
+        let mut changes = Vec::new();
+        if together.len() > 1 {
+            let (names, place) = (together.clone(), place.clone());
+            changes.push(Change::Together(ParkedTogether { names, place }));
+        }
         if is_unknown {
             self.progress.skipped();
         }
-        let Some(message) = message else { return Ok(Vec::new()) };
+        let Some(message) = message else { return Ok(changes) };
         let filter = &self.settings.filter;
         let verdicts = &mut self.verdicts;
         let mut is_included =
             |name: &TableName| verdicts.includes(filter, &name.schema, &name.table);
         let is_included = tables.is_empty() || tables.iter().any(&mut is_included);
         if !is_included || !self.is_published(&message, place)? {
-            return Ok(Vec::new());
+            return Ok(changes);
         }
         let Message { kind, is_ddl, schema, table } = message;
         let sql = query.text.clone().into_owned();
-        let name = TableName::new(&*schema, &*table);
-        let parked = self.parking.keeps(&name, place).then_some(name);
+        let is_of_database = !named.databases.is_empty() || !named.dropped.is_empty();
+        let subject = if is_of_database {
+            TableName::of_database(&*schema)
+        } else if table.is_empty() {
+            TableName::new("", "")
+        } else {
+            TableName::new(&*schema, &*table)
+        };
+        let parked = if self.parking.keeps(&subject, place) {
+            Some(subject.clone())
+        } else {
+            together.into_iter().next()
+        };
         let place = place.clone();
-        Ok(vec![StatementChange { kind, is_ddl, schema, table, sql, place, parked }])
+        let statement =
+            StatementChange { kind, is_ddl, schema, table, sql, place, subject, parked };
+        changes.push(Change::Statement(statement));
+        Ok(changes)
     }
 
     /// What concerns temporary tables is left out of the reading.
@@ -532,6 +552,7 @@ impl Reader<'_> {
                 table: named.as_ref().unwrap_or(&table.name).table.to_string(),
                 sql,
                 place: asked,
+                subject: table.name.clone(),
                 parked: parked.is_some().then(|| table.name.clone()),
             };
             let of = table.name.clone();

@@ -152,10 +152,11 @@ impl Reader<'_> {
         let dump = replica.scan(&DumpFrom::File { file, offset }).await?;
         let (mut reached, mut held) = (self.reached.clone(), Held::default());
         let progress = Progress::default();
+        let mut parking = self.parking.clone();
         let mut reader = Reader::new(
             &settings,
             self.schema,
-            (&mut reached, &mut held),
+            (&mut reached, &mut held, &mut parking),
             &progress,
             Assembler::new(None, hints),
             tracker,

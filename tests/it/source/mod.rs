@@ -47,6 +47,7 @@ impl Transaction {
                 format!("{sign}{}", rows.table.name.table)
             }
             Change::Statement(statement) => statement.sql.clone(),
+            Change::Together(together) => format!("{:?}", together.names),
         };
         self.changes.iter().map(tell).collect()
     }
@@ -54,7 +55,7 @@ impl Transaction {
     fn image_bytes(&self) -> usize {
         let bytes = self.changes.iter().map(|change| match change {
             Change::Rows(rows) => rows.images.len(),
-            Change::Statement(_) => 0,
+            Change::Statement(_) | Change::Together(_) => 0,
         });
         bytes.sum()
     }

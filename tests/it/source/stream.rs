@@ -144,6 +144,7 @@ async fn a_large_compressed_transaction_comes_in_chunks() {
         .map(|change| match change {
             Change::Rows(rows) => rows.place.offset,
             Change::Statement(statement) => statement.place.offset,
+            Change::Together(together) => together.place.offset,
         })
         .collect();
     assert_eq!(offsets.len(), 1, "all stand at the compressed event");

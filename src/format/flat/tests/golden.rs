@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::change::{StatementChange, StatementKind};
+use crate::change::{StatementChange, StatementKind, TableName};
 use crate::format::escape::put_string;
 
 const DML: &str = include_str!("../../../../tests/golden/canal/dml.single.jsonl");
@@ -62,6 +62,7 @@ fn statements_are_written_as_canal_writes_them() {
             table: word("table"),
             sql: word("sql"),
             place: EventPlace { file: "binlog.000001".into(), offset: 4, time: 0 },
+            subject: TableName::new("", ""),
             parked: None,
         };
         let mut out = Vec::new();

@@ -10,6 +10,7 @@ use super::{Error, List};
 pub struct TableFilter {
     white: Vec<Regex>,
     black: Vec<Regex>,
+    schemas: Option<Vec<String>>,
 }
 
 impl TableFilter {
@@ -21,8 +22,17 @@ impl TableFilter {
             let compiled = pieces(list).into_iter().map(compile);
             compiled.filter_map(|pattern| pattern.map_err(|e| errors.push((of, e))).ok()).collect()
         };
-        let filter = Self { white: read(List::White, white), black: read(List::Black, black) };
+        let schemas: Option<Vec<String>> = pieces(white).into_iter().map(literal_schema).collect();
+        let schemas = schemas.filter(|schemas| !schemas.is_empty());
+        let filter =
+            Self { white: read(List::White, white), black: read(List::Black, black), schemas };
         if errors.is_empty() { Ok(filter) } else { Err(errors) }
+    }
+
+    /// The databases, in lower case, that all tables to be published are in; `None` if the patterns
+    /// do not name them letter by letter.
+    pub fn schemas(&self) -> Option<&[String]> {
+        self.schemas.as_deref()
     }
 
     /// Whether the table is to be published.
@@ -42,6 +52,13 @@ impl TableFilter {
         };
         (self.white.is_empty() || any(&self.white, true)) && !any(&self.black, false)
     }
+}
+
+/// The database of a pattern's tables, if it has to be one of that name.
+fn literal_schema(pattern: &str) -> Option<String> {
+    let (schema, _) = pattern.split_once(r"\.").filter(|_| !pattern.contains('|'))?;
+    let is_literal = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-');
+    (!schema.is_empty() && schema.chars().all(is_literal)).then(|| schema.to_lowercase())
 }
 
 fn compile(pattern: &str) -> Result<Regex, Error> {

@@ -13,6 +13,7 @@ pub mod replica;
 mod savepoints;
 mod scan;
 mod session;
+mod sight;
 mod tls;
 mod zone;
 
@@ -24,4 +25,5 @@ pub(crate) use savepoints::Savepoints;
 pub(crate) use scan::{Scan, Scanned};
 pub use session::{Row, Session};
 pub(crate) use session::{identifier, quote};
+pub(crate) use sight::Sight;
 pub use zone::server_zone;

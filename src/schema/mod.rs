@@ -19,6 +19,7 @@
 mod capture;
 mod case;
 mod ddl;
+mod effect;
 mod history;
 mod made;
 mod missing;
@@ -104,6 +105,8 @@ pub struct Statement<'a> {
     pub server_collation: Option<u16>,
     /// How it ended: not 0 when it failed half-way and could not be undone.
     pub error_code: u16,
+    /// The engine's transaction that it was: it had an effect.
+    pub ddl_xid: Option<u64>,
     /// Where the event stands.
     pub place: &'a EventPlace,
 }
@@ -417,7 +420,8 @@ impl Schema {
         let collation = statement.server_collation.map(u32::from);
         let charset = collation.and_then(Charset::from_collation).map(Charset::name);
         let server_charset = charset.unwrap_or(&self.server.charset);
-        let context = Context { dialect: &dialect, place: &place, server_charset };
+        let has_effect = effect::of(statement, &dialect);
+        let context = Context { dialect: &dialect, place: &place, server_charset, has_effect };
         for effect in &effects {
             if let Effect::Stale { name, why } = effect {
                 tracing::warn!(table = %name, at = %place, why, "a statement changed the table in a way its text does not tell: it is read again when rows of it come");

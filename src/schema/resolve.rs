@@ -43,6 +43,8 @@ struct Change {
     is_drop: bool,
     /// The database's settings changed, without its tables.
     is_alter: bool,
+    /// It has no effect on tables that are there (IF NOT EXISTS).
+    keeps: bool,
 }
 
 impl Change {
@@ -58,6 +60,7 @@ impl Change {
             database: None,
             is_drop: false,
             is_alter: matches!(reading.effects.first(), Some(Effect::AlterDatabase { .. })),
+            keeps: matches!(*reading.effects, [Effect::CreateTable { keep: true, .. }]),
         };
         for effect in &reading.effects {
             match effect {
@@ -78,13 +81,13 @@ impl Change {
         Some(change)
     }
 
-    /// Whether it concerns a table or, by an empty name, the settings of the database.
+    /// Whether it changed a table that was there or, by an empty name, the settings of the database.
     fn concerns(&self, table: &TableName) -> bool {
         let is_its_database = self.database.as_deref() == Some(&*table.schema);
         if table.table.is_empty() {
             return self.is_alter && is_its_database;
         }
-        self.tables.contains(table) || self.is_drop && is_its_database
+        !self.keeps && self.tables.contains(table) || self.is_drop && is_its_database
     }
 }
 
@@ -172,7 +175,14 @@ impl Schema {
         place: &Place,
     ) -> Result<Result<(), Missing>, Error> {
         let charset = capture::database_charset(origin.session, &name.schema).await?;
-        let Some(charset) = charset else { return Ok(Err(Missing::NoDatabase)) };
+        let Some(charset) = charset else {
+            let Some(assumed) = self.model.assumed_charset(&name.schema) else {
+                return Ok(Err(Missing::NoDatabase));
+            };
+            tracing::warn!(table = %name, charset = assumed, "the default character set of its database cannot be asked for any more: what the statement that made it says is taken");
+            self.settle_by(name, &assumed);
+            return Ok(Ok(()));
+        };
         let end = capture::end(origin.session).await?.ok_or(Error::NoBinlog)?;
         let database = TableName::new(&*name.schema, "");
         if let Some(at) = self.changed_between(origin, &database, place, &end).await? {
@@ -182,10 +192,14 @@ impl Schema {
             tracing::error!(table = %name, at = %place, "sluice.schema.adopt=current: text is read by a default character set that is newer than it is");
         }
         tracing::warn!(table = %name, charset, "its text columns have the default character set of its database, which was not known: what the database has now is taken");
-        self.model.change(name, |entry| {
-            entry.now = entry.now.as_ref().map(|now| Arc::new(now.settle(&charset)));
-        });
+        self.settle_by(name, &charset);
         Ok(Ok(()))
+    }
+
+    fn settle_by(&mut self, name: &TableName, charset: &str) {
+        self.model.change(name, |entry| {
+            entry.now = entry.now.as_ref().map(|now| Arc::new(now.settle(charset)));
+        });
     }
 
     /// Reads a table for no more than its types' texts: without it they are derived.

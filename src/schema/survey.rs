@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::binlog::FIRST_EVENT;
 use crate::change::TableName;
-use crate::mysql::{self, Session};
+use crate::mysql::{self, Session, Sight};
 
 use super::model::Database;
 use super::{Error, Origin, Place, Schema, capture};
@@ -161,6 +161,7 @@ impl Schema {
         from: From<'_>,
         ready: impl Fn(&TableName) -> bool,
     ) -> Result<Survey, Error> {
+        let sight = Sight::ask(session).await?;
         let (mut tables, mut complete) = (VecDeque::new(), BTreeSet::new());
         for (name, charset) in capture::databases(session).await? {
             // What it was at the begin is known only if no statement changed it since.
@@ -181,7 +182,7 @@ impl Schema {
                 is_unknown && is_ready
             };
             let names = capture::names(session, &name, unknown).await?;
-            if !left_out.into_inner() {
+            if !left_out.into_inner() && sight.has_all_of(&name) {
                 complete.insert(name.clone());
             }
             if !names.is_empty() {

@@ -25,6 +25,7 @@ fn statement<'a>(text: &'a str, place: &'a EventPlace) -> Statement<'a> {
         sql_mode: 0,
         client: None,
         server_collation: None,
+        ddl_xid: None,
         error_code: 0,
         place,
     }
@@ -32,6 +33,11 @@ fn statement<'a>(text: &'a str, place: &'a EventPlace) -> Statement<'a> {
 
 fn apply(schema: &mut Schema, offset: u64, text: &str) -> Applied {
     schema.apply(&statement(text, &at(offset)))
+}
+
+/// The same of a statement that the server says an effect of.
+fn made(schema: &mut Schema, offset: u64, text: &str) {
+    schema.apply(&Statement { ddl_xid: Some(offset), ..statement(text, &at(offset)) });
 }
 
 /// A history that knows the database, so that text columns have a character set.
@@ -186,8 +192,9 @@ fn ddl_is_applied_to_what_was_read_only_behind_the_reading() {
     let place = |offset| Place { file: "binlog.000001".into(), offset };
     let read = || {
         let mut schema = schema();
+        let name = TableName::new("d", "t");
         let read = schema.read(defined("id INT, a INT"), place(100), place(200));
-        schema.model.change(&TableName::new("d", "t"), |entry| entry.read = Some(read));
+        schema.model.change(&name, |entry| entry.read = Some(read));
         schema
     };
     let rows = map(vec![wire(code::LONG, 0), wire(code::LONG, 0)]);
@@ -293,13 +300,15 @@ fn a_statement_without_effect_on_an_unknown_table_leaves_it_unknown() {
     }
     apply(&mut schema, 60, "RENAME TABLE t TO u");
     assert_eq!(lost(&schema, "u"), Some(why));
-    apply(&mut schema, 70, "CREATE TABLE IF NOT EXISTS t (n INT)");
-    assert_eq!(columns(&schema, "t").unwrap(), "n int", "it was absent");
+    made(&mut schema, 70, "CREATE TABLE IF NOT EXISTS t (n INT)");
+    assert_eq!(columns(&schema, "t").unwrap(), "n int", "it was made");
     apply(&mut schema, 80, "CREATE TABLE IF NOT EXISTS t (other INT)");
     assert_eq!(columns(&schema, "t").unwrap(), "n int");
-    apply(&mut schema, 90, "DROP TABLE u");
-    apply(&mut schema, 95, "CREATE TABLE IF NOT EXISTS u (n INT)");
-    assert_eq!(columns(&schema, "u").unwrap(), "n int");
+    apply(&mut schema, 90, "CREATE TABLE IF NOT EXISTS w (n INT)");
+    assert_eq!(columns(&schema, "w"), None, "a session may have made it in silence");
+    assert!(lost(&schema, "w").unwrap().contains("IF NOT EXISTS"));
+    made(&mut schema, 95, "CREATE TABLE IF NOT EXISTS u (n INT)");
+    assert_eq!(columns(&schema, "u").unwrap(), "n int", "it was unknown, and is made");
 }
 
 /// What the history of a build before does not tell is not known: such a record has neither
@@ -332,8 +341,8 @@ fn the_history_of_a_build_before_goes_on() {
     assert_eq!(columns(&schema, "v").unwrap(), "c char(3)");
     assert_eq!(schema.rolls_back(&TableName::new("d", "v")), Some(true));
     apply(&mut schema, 30, "DROP TABLE u");
-    apply(&mut schema, 40, "CREATE TABLE IF NOT EXISTS u (id INT)");
-    assert_eq!(columns(&schema, "u").unwrap(), "id int", "it was dropped");
+    made(&mut schema, 40, "CREATE TABLE IF NOT EXISTS u (id INT)");
+    assert_eq!(columns(&schema, "u").unwrap(), "id int", "it was made");
     apply(&mut schema, 50, "ALTER TABLE t ADD n BIGINT UNSIGNED");
     assert!(columns(&schema, "t").is_some());
     apply(&mut schema, 60, "ALTER TABLE t ADD f BIGINT UNSIGNED FIRST");

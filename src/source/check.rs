@@ -7,7 +7,7 @@
 use super::{Error, Settings, failover};
 use crate::change::{Flavor, ServerZone};
 use crate::mysql::probe::{self, Probe};
-use crate::mysql::{self, Session};
+use crate::mysql::{self, Session, Sight};
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,7 @@ async fn look(
     {
         found.push(warning(blind_heartbeat(probe, &settings.endpoint.user, &error)));
     }
+    found.extend(unseen(&Sight::ask(session).await?, settings));
     // Needs REPLICATION SLAVE; who lacks it has been told so.
     if let Ok(replicas) = probe::replicas(session).await {
         found.extend(clash(&replicas, settings));
@@ -248,6 +249,35 @@ fn missing_grants(grants: &[String], user: &str) -> Vec<Finding> {
     } else {
         error(text)
     }]
+}
+
+/// Tables that the filter takes in, and the server does not show to the account.
+fn unseen(sight: &Sight, settings: &Settings) -> Option<Finding> {
+    if sight.has_all() {
+        return None;
+    }
+    let which = match settings.filter.schemas() {
+        None => "every table that canal.instance.filter.regex takes in".to_owned(),
+        Some(schemas) => {
+            let unseen: Vec<&str> =
+                schemas.iter().map(String::as_str).filter(|name| !sight.has_all_of(name)).collect();
+            if unseen.is_empty() {
+                return None;
+            }
+            format!("every table of {}", unseen.join(", "))
+        }
+    };
+    let seen: Vec<&str> = sight.databases().collect();
+    let seen = match &*seen {
+        [] => "its grants are on single tables".to_owned(),
+        names => format!("its grants show it those of {}", names.join(", ")),
+    };
+    let user = &settings.endpoint.user;
+    Some(warning(format!(
+        "the account `{user}` does not see {which} ({seen}): rows of a table that it does not see \
+         stop the instance, unless binlog_row_metadata is FULL or the binlog has its CREATE TABLE; \
+         GRANT SELECT ON *.* TO '{user}'@'%', or set canal.instance.filter.regex to what it sees"
+    )))
 }
 
 /// Whether a list of privileges holds one; column lists of others do not confuse it.

@@ -17,6 +17,10 @@ use crate::schema::ddl::CharsetChoice;
 pub(crate) struct Database {
     /// The default character set of tables to come; `None` if it is not known.
     pub(crate) charset: Option<String>,
+    /// What that was if the database was made by a statement with IF NOT EXISTS that says nothing
+    /// of its effect: only to be used once nobody can be asked any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) assumed: Option<String>,
     /// From here on each of its tables has a definition, or something that made it unknown, or
     /// is not there. `None`: it may have tables that the history never met. (So it is of
     /// databases in the history of builds before.)
@@ -62,6 +66,11 @@ impl Model {
         self.databases.get(&self.fold_database(schema))?.charset.clone()
     }
 
+    /// What that may be, for who can ask nobody.
+    pub(crate) fn assumed_charset(&self, schema: &str) -> Option<String> {
+        self.databases.get(&self.fold_database(schema))?.assumed.clone()
+    }
+
     pub(super) fn create_database(
         &mut self,
         name: &str,
@@ -73,14 +82,15 @@ impl Model {
         if keep && is_known {
             return;
         }
-        // Whether it was there is known only if all databases were read once.
-        let is_new = !keep || self.databases.values().any(|database| database.complete.is_some());
-        let server = is_new.then_some(context.server_charset);
-        let database = Database {
-            charset: chosen(charset, server, server),
-            complete: is_new.then(Place::begin),
+        let server = Some(context.server_charset);
+        let charset = chosen(charset, server, server);
+        let database = if !keep || context.has_effect.on_database {
+            Database { charset, assumed: None, complete: Some(Place::begin()) }
+        } else {
+            // All databases may have been read once: one that the account does not see, or that was
+            // made without a word in the binlog, was not.
+            Database { charset: None, assumed: charset, complete: None }
         };
-        let database = if is_new { database } else { Database::default() };
         self.set_database(name, Some(database));
     }
 
@@ -91,8 +101,10 @@ impl Model {
         context: &Context<'_>,
     ) {
         let old = self.databases.get(&self.fold_database(name)).cloned().unwrap_or_default();
-        let charset = chosen(charset, old.charset.as_deref(), Some(context.server_charset));
-        self.set_database(name, Some(Database { charset, ..old }));
+        let server = Some(context.server_charset);
+        let assumed = old.assumed.as_deref().and_then(|old| chosen(charset, Some(old), server));
+        let charset = chosen(charset, old.charset.as_deref(), server);
+        self.set_database(name, Some(Database { charset, assumed, ..old }));
     }
 
     /// None of its tables is there any more, and none can be before it is created again.

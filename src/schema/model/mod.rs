@@ -1,7 +1,8 @@
 //! All definitions at the place where the source reads, and what was read ahead of it.
 //!
-//! A table is known, absent, or unknown ([`State`]): a statement without effect (IF NOT EXISTS)
-//! leaves an unknown one unknown, and what made it so is kept, to be said when its rows come. A
+//! A table is known, absent, or unknown ([`State`]): a statement that may have no effect (IF NOT
+//! EXISTS) leaves an unknown one unknown, and what made it so is kept, to be said when its rows
+//! come; of an absent one it makes an unknown one, unless the server says that it had an effect. A
 //! table without an entry is absent if its database's tables are all known, else unknown.
 //!
 //! Every table has up to two definitions: the one valid *now*, which followed the DDL up
@@ -31,6 +32,7 @@ use crate::change::TableName;
 
 use super::case::lower;
 use super::ddl::{Body, Dialect, Effect};
+use super::effect::HasEffect;
 use super::{Own, Place, SessionOf, Temporaries};
 
 pub(crate) use database::Database;
@@ -147,6 +149,8 @@ pub(crate) struct Context<'a> {
     pub(crate) place: &'a Place,
     /// The default of databases created without a character set.
     pub(crate) server_charset: &'a str,
+    /// What is known of IF NOT EXISTS.
+    pub(crate) has_effect: HasEffect,
 }
 
 /// The definitions of all tables and databases.
@@ -427,8 +431,13 @@ impl Model {
             },
             Body::Unknown(why) => context.unknown(why.clone()),
         };
+        let may_be_kept = keep && !context.has_effect.on_table;
         self.define(name, context, |old| match old {
-            State::Known(_) | State::Unknown(_) if keep => old,
+            State::Known(_) | State::Unknown(_) if may_be_kept => old,
+            // A session may make tables that no binlog tells of (`sql_log_bin`).
+            State::Absent if may_be_kept => context.unknown(
+                "it has IF NOT EXISTS, and the server does not say whether the table was there",
+            ),
             State::Known(_) | State::Unknown(_) | State::Absent => new,
         });
     }

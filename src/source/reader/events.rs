@@ -645,6 +645,7 @@ fn read_statement<'a>(query: &'a Query<'_>, place: &'a EventPlace) -> Statement<
         sql_mode: query.status.sql_mode.unwrap_or(0),
         client: query.status.client,
         server_collation: query.status.server,
+        ddl_xid: query.status.ddl_xid,
         error_code: query.error_code,
         place,
     }

@@ -17,17 +17,56 @@ use super::{Endpoint, Error, tls};
 /// The largest packet either side may send: the largest the protocol knows.
 const MAX_PACKET: usize = 1 << 30;
 
-/// What every session sets. `sql_mode` decides how identifiers are quoted in SHOW CREATE
-/// TABLE, and the first two how complete it is. (binlog.md 24)
-const METADATA_SETTINGS: &[&str] = &[
-    "SET SESSION sql_mode = ''",
-    "SET SESSION sql_quote_show_create = 1",
-    // MySQL 8.0.30 and later; without it a generated invisible primary key, which row
-    // images hold, is hidden.
-    "SET SESSION show_gipk_in_create_table_and_information_schema = 1",
+/// No row is left out of an answer.
+pub(super) const ALL_ROWS: &str = "sql_select_limit = 18446744073709551615";
+
+/// What every session sets of what each server has: a server's defaults, and its `init_connect`, are
+/// those of its own clients, and each of these can cut, refuse or respell an answer.
+///
+/// Left alone, because no statement here depends on them: `time_zone` (the zone is asked for by
+/// [`super::server_zone`], the clock is UTC), `group_concat_max_len`, `div_precision_increment`,
+/// `default_week_format`, `lc_time_names`, `lc_messages` (errors are known by their codes),
+/// `optimizer_switch` and sizes of buffers; and `sql_safe_updates`, which is about the heartbeat's
+/// own statement.
+const SETTINGS: &[&str] = &[
+    ALL_ROWS,
+    // A reading that is thought to be long is refused otherwise (`max_join_size`).
+    "sql_big_selects = 1",
+    // Quoting of names and literals, in both directions, and types of MariaDB's other dialects.
+    "sql_mode = ''",
+    "sql_quote_show_create = 1",
+    // Without it the first reading begins a transaction, and all later ones show what was then.
+    "autocommit = 1",
+    // A fixed one would be the server's clock.
+    "timestamp = DEFAULT",
+    // Rows are in order by that many bytes of a name.
+    "max_sort_length = 1024",
     // A statement that changes a table holds its metadata lock until the change is visible;
     // the servers' own limits are a year and a day.
-    "SET SESSION lock_wait_timeout = 5",
+    "lock_wait_timeout = 5",
+    // A session that waits for its next question, or its reader for the disk, is not at an end.
+    "wait_timeout = 28800",
+    "net_read_timeout = 600",
+    "net_write_timeout = 600",
+];
+
+/// What is set of what some servers have, each by itself.
+const SETTINGS_OF_SOME: &[&str] = &[
+    // MySQL 8.0.30 and later; without it a generated invisible primary key, which row
+    // images hold, is hidden.
+    "show_gipk_in_create_table_and_information_schema = 1",
+    // MySQL, MariaDB: how long a statement may take. Sessions here have a limit of their own, for
+    // each row.
+    "max_execution_time = 0",
+    "max_statement_time = 0",
+    // MySQL 5.6 and 5.7: a comment within the texts of types.
+    "show_old_temporals = 0",
+    // MySQL: FORCED refuses what only the first engine can answer.
+    "use_secondary_engine = OFF",
+    // MySQL: answers without the names of their columns.
+    "resultset_metadata = FULL",
+    // MariaDB: from so many names on a page of tables is read by opening every table.
+    "in_predicate_conversion_threshold = 1000",
 ];
 
 /// Unknown system variable.
@@ -89,13 +128,28 @@ impl Session {
         };
         let mut session =
             Self { conn: Some(conn), address: endpoint.address(), timeout: endpoint.query_timeout };
-        for setting in METADATA_SETTINGS {
-            match session.run(setting).await {
+        session.settle().await?;
+        Ok(session)
+    }
+
+    /// Makes answers independent of the server's defaults.
+    async fn settle(&mut self) -> Result<(), Error> {
+        // What `init_connect` may have begun.
+        self.run("ROLLBACK").await?;
+        let settings: Vec<String> =
+            SETTINGS.iter().map(|setting| format!("SESSION {setting}")).collect();
+        // Names and texts come as UTF-8 and are compared as such, whatever the server makes of the
+        // client's wish (`character_set_client_handshake`).
+        self.run(&format!("SET NAMES utf8mb4, {}", settings.join(", "))).await?;
+        // Neither uncommitted definitions nor locks.
+        self.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+        for setting in SETTINGS_OF_SOME {
+            match self.run(&format!("SET SESSION {setting}")).await {
                 Err(error) if error.code() == Some(ER_UNKNOWN_SYSTEM_VARIABLE) => {}
                 other => other?,
             }
         }
-        Ok(session)
+        Ok(())
     }
 
     async fn open(login: &Login<'_>) -> Result<Conn, Error> {

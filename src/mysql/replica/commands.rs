@@ -9,6 +9,7 @@ use super::packets::{END, ERROR};
 use super::{AtEnd, DumpFrom, Replica};
 use crate::change::{GtidSet, MySqlGtids, ServerVersion};
 use crate::mysql::Error;
+use crate::mysql::session::ALL_ROWS;
 
 const COM_QUERY: u8 = 0x03;
 const COM_BINLOG_DUMP: u8 = 0x12;
@@ -40,8 +41,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
             format!(
                 "SET @source_heartbeat_period = {heartbeat}, @master_heartbeat_period = {heartbeat}"
             ),
-            // The server drops a replica that reads slowly during a large transaction.
-            "SET wait_timeout = 7200, net_write_timeout = 7200, net_read_timeout = 7200".to_owned(),
+            // The server drops a replica that reads slowly during a large transaction. What is asked
+            // here comes as it is, whatever the server's defaults.
+            format!(
+                "SET NAMES utf8mb4, SESSION {ALL_ROWS}, SESSION wait_timeout = 7200, \
+                 SESSION net_write_timeout = 7200, SESSION net_read_timeout = 7200"
+            ),
         ];
         if !uuid.is_empty() {
             settings.push(format!("SET @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"));

@@ -25,6 +25,7 @@ mod error;
 mod event;
 mod fragment;
 mod gtid_event;
+mod hires;
 mod image;
 pub mod json;
 pub mod payload;

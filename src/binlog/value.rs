@@ -4,6 +4,7 @@
 
 use super::cursor::{big_endian, little_endian};
 use super::decimal::Decimal;
+use super::hires;
 use super::plugin_type::PluginValue;
 use super::temporal::{Date, DateTime, Time, Timestamp};
 use super::{Error, compressed};
@@ -101,6 +102,9 @@ pub(crate) fn encoded_length(kind: ColumnType, image: &[u8]) -> Result<usize, Er
         ColumnType::DateTime { fsp } => 5 + fraction_length(fsp),
         ColumnType::Timestamp { fsp } => 4 + fraction_length(fsp),
         ColumnType::Enum { bytes } | ColumnType::Set { bytes } => usize::from(bytes),
+        ColumnType::HiresTime { fsp } => hires::time_length(fsp),
+        ColumnType::HiresDateTime { fsp } => hires::datetime_length(fsp),
+        ColumnType::HiresTimestamp { fsp } => hires::timestamp_length(fsp),
         _ => {
             let prefix = prefix_length(kind);
             let length = match (prefix, image) {
@@ -148,6 +152,9 @@ pub(crate) fn prefix_length(kind: ColumnType) -> usize {
         | ColumnType::OldDateTime
         | ColumnType::DateTime { .. }
         | ColumnType::OldTimestamp
+        | ColumnType::HiresTime { .. }
+        | ColumnType::HiresDateTime { .. }
+        | ColumnType::HiresTimestamp { .. }
         | ColumnType::Timestamp { .. }
         | ColumnType::Enum { .. }
         | ColumnType::Set { .. } => 0,
@@ -229,6 +236,9 @@ impl<'a> Value<'a> {
                 micros: 0,
                 fsp: 0,
             }),
+            ColumnType::HiresTime { fsp } => Self::Time(hires::time(raw, fsp)?),
+            ColumnType::HiresDateTime { fsp } => Self::DateTime(hires::datetime(raw, fsp)?),
+            ColumnType::HiresTimestamp { fsp } => Self::Timestamp(hires::timestamp(raw, fsp)?),
             ColumnType::Timestamp { fsp } => Self::Timestamp(Timestamp::decode(raw, fsp)?),
             ColumnType::Char { charset, .. }
             | ColumnType::VarChar { charset, .. }

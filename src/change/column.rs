@@ -54,6 +54,12 @@ pub enum ColumnType {
     DateTime { fsp: u8 },
     /// TIMESTAMP of before 5.6, 4 bytes little-endian (code 7).
     OldTimestamp,
+    /// MariaDB's TIME with a fraction of before 10.1, 4 to 6 bytes big-endian (code 11, as without one).
+    HiresTime { fsp: u8 },
+    /// MariaDB's DATETIME with a fraction of before 10.1, 6 to 8 bytes big-endian (code 12).
+    HiresDateTime { fsp: u8 },
+    /// MariaDB's TIMESTAMP with a fraction of before 10.1, 4 bytes big-endian and the fraction (code 7).
+    HiresTimestamp { fsp: u8 },
     /// TIMESTAMP, 4 bytes big-endian and the fraction (code 17).
     Timestamp { fsp: u8 },
     /// CHAR (code 254); `max_bytes` decides between one and two length bytes.

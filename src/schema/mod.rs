@@ -31,6 +31,7 @@ mod table;
 mod temporary;
 #[cfg(test)]
 mod tests;
+mod unclear;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -65,6 +66,9 @@ pub struct Server {
     pub lower_case_table_names: u8,
     /// `@@character_set_server`, of databases created without one.
     pub charset: String,
+    /// The name `utf8` may mean utf8mb4: MariaDB's `old_mode` without `UTF8_IS_UTF8MB3`, which its
+    /// binlog does not tell.
+    pub utf8_is_unclear: bool,
     /// As [`crate::change::MySqlPosition::server_uuid`]: places of two servers have no order.
     pub uuid: Arc<str>,
 }
@@ -377,9 +381,20 @@ impl Schema {
         self.model.table(name)?.lost.as_ref().map(ToString::to_string)
     }
 
-    fn read(&self, definition: model::Definition, lo: Place, hi: Place) -> Read {
+    /// What the server said of a table between two places.
+    fn read(&self, definition: Definition, lo: Place, hi: Place) -> Read {
         let server = Arc::clone(&self.server.uuid);
         Read { definition: Arc::new(definition), lo, hi, server, stay: self.model.stay() }
+    }
+
+    /// Says which labels of a table that was read may not be what they are.
+    fn say_doubtful_labels(name: &TableName, definition: &Definition) {
+        for column in table::columns_of_doubtful_labels(definition) {
+            tracing::warn!(table = %name, column, "the source shows labels of it with `?`: \
+                information_schema shows letters beyond 16 bits so. With sluice.format.enum=label, \
+                rows without FULL metadata come with `?` as well: SET GLOBAL binlog_row_metadata = \
+                'FULL' on the source, and rows tell their labels themselves");
+        }
     }
 
     /// `client` is the collation of the statement's text, if told.
@@ -408,7 +423,9 @@ impl Schema {
     pub(crate) fn apply_reading(&mut self, statement: &Statement<'_>, reading: Reading) -> Applied {
         let dialect = self.dialect(statement.sql_mode, statement.client);
         let Reading { message, tables, effects, unknown, .. } = reading;
-        let (message, effects) = as_it_ended(statement, message, effects);
+        let (message, mut effects) = as_it_ended(statement, message, effects);
+        let is_unclear = self.server.utf8_is_unclear && unclear::names_utf8(statement.text);
+        let of_unclear_default = if is_unclear { unclear::void(&mut effects) } else { Vec::new() };
         let place = Place::from(statement.place);
         let is_unknown = unknown.is_some();
         if let Some(verb) = unknown.filter(|_| self.unknown_verbs.len() < MOST_UNKNOWN_VERBS)
@@ -427,6 +444,9 @@ impl Schema {
                 tracing::warn!(table = %name, at = %place, why, "a statement changed the table in a way its text does not tell: it is read again when rows of it come");
             }
             self.model.apply(effect, &context);
+        }
+        for database in of_unclear_default {
+            self.model.forget_charset(&database);
         }
         for name in &tables {
             self.derived.remove(&self.model.fold(name));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::binlog::{EventHeader, TableMap};
-use crate::change::{EventPlace, Table, TableName, TableVersion};
+use crate::change::{EventPlace, Flavor, Table, TableName, TableVersion};
 use crate::mysql::{self, Session};
 
 use super::ddl::{self, Effect, Reading};
@@ -92,17 +92,21 @@ impl Change {
 }
 
 /// The table of a map by a definition that was kept with it, as JSON.
-pub(crate) fn read_by(map: &TableMap, definition: Option<&[u8]>) -> Result<Arc<Table>, String> {
+pub(crate) fn read_by(
+    map: &TableMap,
+    definition: Option<&[u8]>,
+    flavor: Flavor,
+) -> Result<Arc<Table>, String> {
     let definition: Option<Definition> = match definition {
         Some(json) => Some(serde_json::from_slice(json).map_err(|error| error.to_string())?),
         None => None,
     };
     let parts = match &definition {
-        _ if table::is_full(map) => table::from_map(map, definition.as_ref()),
+        _ if table::is_full(map) => table::from_map(map, [definition.as_ref(), None], flavor),
         Some(definition) if definition.has_unsettled_text() => {
             return Err("the default character set of its database was not known".to_owned());
         }
-        Some(definition) => table::from_definition(map, definition),
+        Some(definition) => table::from_definition(map, definition, flavor),
         None => return Err("its definition was not known".to_owned()),
     };
     let Parts { columns, primary_key, hidden, .. } =
@@ -143,7 +147,7 @@ impl Schema {
             }
         }
         tracing::info!(table = %map.name, at = %place, reason, "reading the table from the source");
-        if table::is_full(map) {
+        if table::is_full(map) && !table::needs_definition(map, self.server.flavor) {
             self.read_types(origin.session, &map.name).await?;
             let known = self.known(map, &place);
             // The rows say all themselves: a definition would change nothing.
@@ -224,8 +228,11 @@ impl Schema {
         }
         let Entry { now, read, .. } = entry;
         let parts = if table::is_full(map) {
-            let ahead = read.map(|read| read.definition);
-            let parts = table::from_map(map, now.or(ahead).as_deref());
+            let flavor = self.server.flavor;
+            // What is read ahead may name a later table: good enough for types' texts.
+            let ahead = read.filter(|_| !table::needs_definition(map, flavor));
+            let ahead = ahead.map(|read| read.definition);
+            let parts = table::from_map(map, [now.as_deref(), ahead.as_deref()], flavor);
             if parts.as_ref().is_ok_and(|parts| parts.derived) && !self.derived.contains(&map.name)
             {
                 return Err("the history does not have its types' texts".to_owned());
@@ -246,7 +253,7 @@ impl Schema {
             if now.has_unsettled_text() {
                 return Err("the default character set of its database is not known".to_owned());
             }
-            table::from_definition(map, &now)
+            table::from_definition(map, &now, self.server.flavor)
         };
         let parts = parts.map_err(|mismatch: Mismatch| mismatch.to_string())?;
         Ok(self.version(&map.name, parts))
@@ -263,7 +270,7 @@ impl Schema {
         }
         let version = TableVersion(VERSIONS.fetch_add(1, Ordering::Relaxed));
         if parts.derived {
-            tracing::warn!(table = %name, "no definition agrees with the binlog's metadata: mysqlType is derived from it");
+            tracing::warn!(table = %name, "no definition agrees with the binlog's metadata: mysqlType is derived from it, and pkNames may name a unique key");
         }
         let Parts { columns, primary_key, hidden, .. } = parts;
         let made = Arc::new(Table { version, name: name.clone(), columns, primary_key, hidden });
@@ -281,7 +288,10 @@ impl Schema {
         let found = capture::tables(session, &name.schema, &table, &dialect).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let definition = found.into_values().next();
-        let read = definition.map(|definition| self.read(definition, lo, hi));
+        let read = definition.map(|definition| {
+            Self::say_doubtful_labels(name, &definition);
+            self.read(definition, lo, hi)
+        });
         self.model.change(name, |entry| entry.read = read);
         Ok(())
     }
@@ -305,7 +315,7 @@ impl Schema {
             tracing::error!(table = %map.name, at = %place, %change, "sluice.schema.adopt=current: rows are read by a definition that is newer than they are");
         }
         let definition = Arc::clone(&read.definition);
-        if let Err(mismatch) = table::from_definition(map, &definition) {
+        if let Err(mismatch) = table::from_definition(map, &definition, self.server.flavor) {
             return Ok(Err(Missing::Misfit(mismatch.to_string())));
         }
         self.model.change(&map.name, |entry| {

@@ -223,6 +223,7 @@ impl Schema {
             survey.complete.remove(&*schema);
         }
         for (name, definition) in tables {
+            Self::say_doubtful_labels(&name, &definition);
             let read = self.read(definition, survey.lo.clone(), hi.clone());
             self.model.change(&name, |entry| entry.read = Some(read));
         }

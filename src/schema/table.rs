@@ -13,7 +13,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use crate::binlog::{self, TableMap, WireColumn, column_type};
-use crate::change::{Charset, Column, ColumnType, PluginType};
+use crate::change::{Charset, Column, ColumnType, Flavor, PluginType};
 
 use super::model::{ColumnDefinition, Definition, quoted, same};
 
@@ -37,6 +37,12 @@ pub(crate) enum Mismatch {
     Type { name: String, definition: String, wire: String },
     #[error("column `{name}` is of the character set {charset}, which is not known here")]
     Charset { name: String, charset: String },
+    #[error(
+        "column `{name}` is a {wire} in MariaDB's format of before 10.1, and neither the rows nor a \
+         definition tell how many digits its seconds have (for rows to come ALTER TABLE .. FORCE with \
+         mysql56_temporal_format=ON gives it the newer format)"
+    )]
+    Digits { name: String, wire: String },
     #[error(transparent)]
     Wire(#[from] binlog::Error),
 }
@@ -74,9 +80,41 @@ pub(crate) fn is_full(map: &TableMap) -> bool {
     !map.columns.is_empty() && map.columns.iter().all(|column| column.name.is_some())
 }
 
-/// Joins a map with FULL metadata and a definition that may be missing or wrong.
-pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Result<Parts, Mismatch> {
-    let definition = definition.map(Definition::of_rows);
+/// Whether rows can be read only by a definition of their place, whatever the map says: MariaDB does
+/// not tell the digits of its older dates and times.
+pub(crate) fn needs_definition(map: &TableMap, flavor: Flavor) -> bool {
+    map.columns.iter().any(|wire| is_of_old_format(wire, flavor))
+}
+
+fn is_of_old_format(wire: &WireColumn, flavor: Flavor) -> bool {
+    use binlog::code;
+    let is_old = matches!(wire.code, code::TIME | code::DATETIME | code::TIMESTAMP);
+    is_old && matches!(flavor, Flavor::MariaDb)
+}
+
+/// Whether it has the names of a map with FULL metadata.
+fn names(map: &TableMap, definition: &Definition) -> bool {
+    let definition = definition.of_rows();
+    let (count, all) = (definition.columns.len(), map.columns.len());
+    let pairs = map.columns.iter().zip(&definition.columns);
+    let is_same = |(wire, defined): (&WireColumn, &ColumnDefinition)| {
+        wire.name.as_ref().is_some_and(|name| same(name, &defined.name))
+    };
+    count <= all
+        && pairs.into_iter().all(is_same)
+        && map.columns.iter().skip(count).all(may_be_hash)
+}
+
+/// Joins a map with FULL metadata and definitions that may be missing or wrong: the one that has its
+/// names counts, else the first.
+pub(crate) fn from_map(
+    map: &TableMap,
+    definitions: [Option<&Definition>; 2],
+    flavor: Flavor,
+) -> Result<Parts, Mismatch> {
+    let [first, second] = definitions;
+    let named = definitions.into_iter().flatten().find(|definition| names(map, definition));
+    let definition = named.or(first).or(second).map(Definition::of_rows);
     let definition = definition.as_deref();
     let is_defined = |wire: &WireColumn| {
         let columns = definition.into_iter().flat_map(|definition| &definition.columns);
@@ -94,26 +132,70 @@ pub(crate) fn from_map(map: &TableMap, definition: Option<&Definition>) -> Resul
             column_type(wire, wire.unsigned.unwrap_or(false), charset.unwrap_or(Charset::Binary))?;
         let defined = definition.and_then(|definition| definition.columns.get(place));
         let defined = defined.filter(|defined| {
-            same(&defined.name, &name) && fits(wire, defined).is_ok() && labels_fit(wire, defined)
+            same(&defined.name, &name)
+                && fits(wire, defined, flavor).is_ok()
+                && labels_fit(wire, defined)
         });
+        if defined.is_none() && is_of_old_format(wire, flavor) {
+            let wire = derive(wire, false, Charset::Binary);
+            return Err(Mismatch::Digits { name, wire });
+        }
         derived |= defined.is_none();
-        let kind = defined.map_or(kind, |defined| with_plugin(kind, &defined.mysql_type));
+        let kind = defined.map_or(kind, |defined| with_definition(kind, defined, flavor));
         let mysql_type = defined.map_or_else(
             || derive(wire, wire.unsigned.unwrap_or(false), charset.unwrap_or(Charset::Binary)),
             |defined| defined.mysql_type.clone(),
         );
+        let mysql_type = shown(wire, &mysql_type, flavor);
         columns.push(Column { name, mysql_type, kind, labels: wire.labels.clone() });
     }
     // Of a table without a primary key, the server's metadata names its first unique key that
-    // allows no NULL instead (`prepare_share`, sql/dd_table_share.cc): only a definition tells.
-    let is_unique_key = definition.is_some_and(|definition| {
-        !derived && definition.columns.len() == visible && definition.primary_key.is_empty()
-    });
-    let named = if is_unique_key { &[][..] } else { &map.primary_key };
-    let mut primary_key: Vec<_> = named.iter().map(|key| key.column).collect();
+    // allows no NULL instead (`prepare_share`, sql/dd_table_share.cc; `init_from_binary_frm_image`,
+    // sql/table.cc of MariaDB): only a definition tells, whatever it says of the columns' types.
+    let has_key = |definition: &&Definition| !definition.primary_key.is_empty();
+    let is_unique_key = named.is_some() && definition.as_ref().is_none_or(|d| !has_key(d));
+    let key = if is_unique_key { &[][..] } else { &map.primary_key };
+    let mut primary_key: Vec<_> = key.iter().map(|key| key.column).collect();
     primary_key.sort_unstable();
     columns.extend((1..=hidden).map(hash));
     Ok(Parts { columns, primary_key, hidden, derived })
+}
+
+/// What only the definition tells of how a column is read.
+fn with_definition(kind: ColumnType, defined: &ColumnDefinition, flavor: Flavor) -> ColumnType {
+    let fsp = if matches!(flavor, Flavor::MariaDb) { digits(&defined.mysql_type) } else { 0 };
+    match kind {
+        ColumnType::OldTime if fsp > 0 => ColumnType::HiresTime { fsp },
+        ColumnType::OldDateTime if fsp > 0 => ColumnType::HiresDateTime { fsp },
+        ColumnType::OldTimestamp if fsp > 0 => ColumnType::HiresTimestamp { fsp },
+        _ => with_plugin(kind, &defined.mysql_type),
+    }
+}
+
+/// The digits of the seconds in the text of a TIME, DATETIME or TIMESTAMP.
+fn digits(mysql_type: &str) -> u8 {
+    let within = mysql_type.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    within.and_then(|(digits, _)| digits.parse().ok()).filter(|digits| *digits <= 6).unwrap_or(0)
+}
+
+/// A type's text as its server shows it in `information_schema`, which knows no letters beyond 16 bits,
+/// and on MariaDB names the older format of dates and times.
+fn shown(wire: &WireColumn, mysql_type: &str, flavor: Flavor) -> String {
+    const OLD_FORMAT: &str = " /* mariadb-5.3 */";
+    let is_time = ["time", "datetime", "timestamp"].iter().any(|name| mysql_type.starts_with(name));
+    match flavor {
+        Flavor::MariaDb if is_time => {
+            let text = mysql_type.strip_suffix(OLD_FORMAT).unwrap_or(mysql_type);
+            let format = if is_of_old_format(wire, flavor) { OLD_FORMAT } else { "" };
+            format!("{text}{format}")
+        }
+        Flavor::MySql | Flavor::MariaDb => in_16_bits(mysql_type).into_owned(),
+    }
+}
+
+fn in_16_bits(text: &str) -> std::borrow::Cow<'_, str> {
+    let is_beyond = |letter: char| letter > '\u{ffff}';
+    if text.contains(is_beyond) { text.replace(is_beyond, "?").into() } else { text.into() }
 }
 
 /// A type that the wire does not tell from BINARY.
@@ -127,7 +209,25 @@ fn with_plugin(kind: ColumnType, mysql_type: &str) -> ColumnType {
 }
 
 fn labels_fit(wire: &WireColumn, defined: &ColumnDefinition) -> bool {
-    wire.labels.is_empty() || labels(&defined.mysql_type) == wire.labels
+    let as_defined = labels(&defined.mysql_type);
+    if wire.labels.is_empty() || as_defined == wire.labels {
+        return true;
+    }
+    let pairs = wire.labels.iter().zip(&as_defined);
+    let is_shown = |(wire, defined): (&String, &String)| in_16_bits(wire) == in_16_bits(defined);
+    wire.labels.len() == as_defined.len() && pairs.into_iter().all(is_shown)
+}
+
+/// Columns whose labels have `?`, as `information_schema` shows a letter that it cannot show, or a `?`.
+pub(crate) fn columns_of_doubtful_labels(definition: &Definition) -> Vec<&str> {
+    let is_wide = |column: &&ColumnDefinition| {
+        let charset = column.charset.as_deref();
+        matches!(charset, Some("utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030"))
+    };
+    let columns = definition.columns.iter().filter(is_wide);
+    let doubtful =
+        columns.filter(|column| labels(&column.mysql_type).iter().any(|label| label.contains('?')));
+    doubtful.map(|column| column.name.as_str()).collect()
 }
 
 /// The character set that the map tells of columns that have the default of their database,
@@ -140,7 +240,11 @@ pub(crate) fn default_of_metadata(map: &TableMap, definition: &Definition) -> Op
 }
 
 /// Joins a map that says little and a definition, which must agree.
-pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result<Parts, Mismatch> {
+pub(crate) fn from_definition(
+    map: &TableMap,
+    definition: &Definition,
+    flavor: Flavor,
+) -> Result<Parts, Mismatch> {
     let definition = definition.of_rows();
     let behind = map.columns.get(definition.columns.len()..).unwrap_or_default();
     let hidden = if u32::try_from(behind.len()).is_ok_and(|count| count <= definition.uniques)
@@ -158,12 +262,12 @@ pub(crate) fn from_definition(map: &TableMap, definition: &Definition) -> Result
     }
     let mut columns = Vec::with_capacity(map.columns.len());
     for (wire, defined) in map.columns.iter().zip(&definition.columns) {
-        fits(wire, defined)?;
+        fits(wire, defined, flavor)?;
         let (unsigned, charset) = sign_and_charset(wire, defined)?;
         columns.push(Column {
             name: defined.name.clone(),
-            mysql_type: defined.mysql_type.clone(),
-            kind: with_plugin(column_type(wire, unsigned, charset)?, &defined.mysql_type),
+            mysql_type: shown(wire, &defined.mysql_type, flavor),
+            kind: with_definition(column_type(wire, unsigned, charset)?, defined, flavor),
             labels: labels(&defined.mysql_type),
         });
     }
@@ -192,10 +296,14 @@ fn sign_and_charset(
 
 /// Compares what the wire would be called with what the definition says, both without
 /// what the wire cannot know (display widths, digits of a FLOAT, labels).
-fn fits(wire: &WireColumn, defined: &ColumnDefinition) -> Result<(), Mismatch> {
+fn fits(wire: &WireColumn, defined: &ColumnDefinition, flavor: Flavor) -> Result<(), Mismatch> {
     let (unsigned, charset) = sign_and_charset(wire, defined)?;
     let derived = derive(wire, unsigned, charset);
     let wanted = simplified(&defined.mysql_type);
+    let wanted = match wanted.split_once('(') {
+        Some((name, _)) if is_of_old_format(wire, flavor) => name.to_owned(),
+        _ => wanted,
+    };
     let same_charset = match (wire.charset()?, &defined.charset) {
         (Some(wire), Some(name)) => Charset::from_name(name) == Some(wire),
         _ => true,

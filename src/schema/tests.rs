@@ -9,6 +9,7 @@ fn server() -> Server {
         flavor: Flavor::MySql,
         version: 90_704,
         lower_case_table_names: 0,
+        utf8_is_unclear: false,
         charset: "utf8mb4".to_owned(),
         uuid: "u1".into(),
     }

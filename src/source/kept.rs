@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Error, Settings};
 use crate::binlog::{EventType, FormatDescription, RowsEvent, TableMap, json};
-use crate::change::{EventPlace, FileName, KeptEvent, RowsChange, Table};
+use crate::change::{EventPlace, FileName, Flavor, KeptEvent, RowsChange, Table};
 use crate::mysql::probe::Probe;
 use crate::mysql::{self, Scan, Session};
 use crate::schema::{self, Origin, Schema};
@@ -71,7 +71,9 @@ impl<'a> Kept<'a> {
         let format =
             FormatDescription::parse(&event.format).map_err(odd("a FORMAT_DESCRIPTION"))?;
         let map = TableMap::parse(&format, &event.map).map_err(odd("a TABLE_MAP"))?;
-        let table = self.table(&map, event, place).await?;
+        let is_mariadb = format.server_version.contains("MariaDB");
+        let flavor = if is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
+        let table = self.table(&map, event, place, flavor).await?;
         let event_type = EventType::from(event.code);
         let rows =
             RowsEvent::parse(&format, event_type, &event.body).map_err(odd("a rows event"))?;
@@ -101,6 +103,7 @@ impl<'a> Kept<'a> {
         map: &TableMap,
         event: &KeptEvent,
         place: &EventPlace,
+        flavor: Flavor,
     ) -> Result<Arc<Table>, Error> {
         if let Some((body, definition, table)) = &self.last
             && *body == event.map
@@ -108,7 +111,7 @@ impl<'a> Kept<'a> {
         {
             return Ok(Arc::clone(table));
         }
-        let table = match schema::read_by(map, event.definition.as_deref()) {
+        let table = match schema::read_by(map, event.definition.as_deref(), flavor) {
             Ok(table) => table,
             Err(reason) => {
                 tracing::info!(table = %map.name, reason, "what was kept does not say how the table is read");

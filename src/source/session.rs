@@ -23,7 +23,7 @@ use super::{
 };
 use crate::binlog::Tracker;
 use crate::change::{
-    Chunk, ChunkEnd, CountedSet, FileName, Generation, GtidSet, HeldBranch, MySqlPosition,
+    Chunk, ChunkEnd, CountedSet, FileName, Flavor, Generation, GtidSet, HeldBranch, MySqlPosition,
     ServerZone, StateRecord, TransactionHead,
 };
 use crate::clock;
@@ -487,6 +487,15 @@ pub(super) fn server(probe: &Probe) -> schema::Server {
         version: probe.version_number(),
         lower_case_table_names: number("lower_case_table_names").unwrap_or(0),
         charset: probe.variable("character_set_server").unwrap_or("utf8mb4").to_owned(),
+        utf8_is_unclear: utf8_is_unclear(probe),
         uuid: Arc::clone(&probe.uuid),
     }
+}
+
+/// As [`schema::Server::utf8_is_unclear`].
+fn utf8_is_unclear(probe: &Probe) -> bool {
+    const SINCE: u32 = 100_600;
+    let mode = probe.variable("old_mode").unwrap_or_default();
+    let is_known = matches!(probe.flavor, Flavor::MySql) || probe.version_number() < SINCE;
+    !is_known && !mode.contains("UTF8_IS_UTF8MB3")
 }

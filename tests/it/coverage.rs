@@ -54,6 +54,7 @@ const FRAGMENT: &str =
     "src/binlog/fragment.rs::pieces_in_a_row_make_up_the_event_and_others_are_refused";
 const MYSQLALL: &str = "src/binlog/tests/mod.rs::every_type_of_mysql_reads_as_select_prints_it";
 const MARIAALL: &str = "src/binlog/tests/mariadb.rs::every_type_reads_as_select_prints_it";
+const HIRES: &str = "tests/it/old_forms.rs::older_forms_of_mariadb_are_read_as_they_were_written";
 const OLD: &str =
     "tests/it/mariadb_tables.rs::dates_in_the_form_of_before_5_6_are_what_the_server_reads";
 const PLUGIN: &str = "src/binlog/plugin_type.rs::addresses_are_printed_as_the_server_prints_them";
@@ -164,6 +165,9 @@ columns! {
     Type::OldDateTime => "DATETIME of before 5.6", "the server's text", [OLD];
     Type::DateTime { .. } => "DATETIME", "the server's text", [TABLES, MYSQLALL];
     Type::OldTimestamp => "TIMESTAMP of before 5.6", "the server's text in the zone of the settings", [OLD];
+    Type::HiresTime { .. } => "MariaDB: TIME with a fraction of before 10.1", "the server's text", [HIRES];
+    Type::HiresDateTime { .. } => "MariaDB: DATETIME with a fraction of before 10.1", "the server's text", [HIRES];
+    Type::HiresTimestamp { .. } => "MariaDB: TIMESTAMP with a fraction of before 10.1", "the server's text in the zone of the settings", [HIRES];
     Type::Timestamp { .. } => "TIMESTAMP", "the server's text in the zone of the settings", [TABLES, MYSQLALL];
     Type::Char { .. } => "CHAR", "text, from the character set of the column", [TABLES, MYSQLALL];
     Type::Binary { .. } => "BINARY", "a code point for each byte, or as asked", [TABLES, MYSQLALL];

@@ -58,6 +58,7 @@ fn schema(adopt: Adopt) -> Schema {
         flavor: Flavor::MySql,
         version: 90_704,
         lower_case_table_names: 0,
+        utf8_is_unclear: false,
         charset: "utf8mb4".to_owned(),
         uuid: "it".into(),
     };

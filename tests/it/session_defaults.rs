@@ -120,6 +120,7 @@ async fn answers(server: &Server) -> Result<Answers, String> {
                 flavor: probe.flavor,
                 version: probe.version_number(),
                 lower_case_table_names: 0,
+                utf8_is_unclear: false,
                 charset: "utf8mb4".to_owned(),
                 uuid: probe.uuid.clone(),
             },

@@ -132,6 +132,9 @@ impl Content {
             | ColumnType::OldDateTime
             | ColumnType::DateTime { .. }
             | ColumnType::OldTimestamp
+            | ColumnType::HiresTime { .. }
+            | ColumnType::HiresDateTime { .. }
+            | ColumnType::HiresTimestamp { .. }
             | ColumnType::Timestamp { .. }
             | ColumnType::Vector { .. }
             | ColumnType::Plugin(_) => Self::Plain,

@@ -68,10 +68,12 @@ impl SqlType {
             ColumnType::Decimal { .. } => DECIMAL,
             ColumnType::Bit { .. } => BIT,
             ColumnType::Date => DATE,
-            ColumnType::OldTime | ColumnType::Time { .. } => TIME,
+            ColumnType::OldTime | ColumnType::HiresTime { .. } | ColumnType::Time { .. } => TIME,
             ColumnType::OldDateTime
             | ColumnType::DateTime { .. }
             | ColumnType::OldTimestamp
+            | ColumnType::HiresDateTime { .. }
+            | ColumnType::HiresTimestamp { .. }
             | ColumnType::Timestamp { .. } => TIMESTAMP,
             // by its wire type, and the text of the server
             ColumnType::Char { .. } | ColumnType::Plugin(_) => CHAR,

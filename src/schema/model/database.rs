@@ -66,6 +66,13 @@ impl Model {
         self.databases.get(&self.fold_database(schema))?.charset.clone()
     }
 
+    /// What a statement says of the default is not clear.
+    pub(crate) fn forget_charset(&mut self, schema: &str) {
+        if let Some(old) = self.databases.get(&self.fold_database(schema)).cloned() {
+            self.set_database(schema, Some(Database { charset: None, assumed: None, ..old }));
+        }
+    }
+
     /// What that may be, for who can ask nobody.
     pub(crate) fn assumed_charset(&self, schema: &str) -> Option<String> {
         self.databases.get(&self.fold_database(schema))?.assumed.clone()

@@ -186,6 +186,7 @@ pub(crate) async fn describe(session: &mut Session) -> sluice::schema::Server {
         version: numbers[0] * 10_000 + numbers[1] * 100 + numbers[2],
         lower_case_table_names: rows[0].text("l").unwrap().parse().unwrap(),
         charset: rows[0].text("c").unwrap().to_owned(),
+        utf8_is_unclear: false,
         uuid: "it".into(),
     }
 }

@@ -283,6 +283,7 @@ async fn met(
             flavor: sluice::change::Flavor::MySql,
             version: 90_704,
             lower_case_table_names: 0,
+            utf8_is_unclear: false,
             charset: "utf8mb4".to_owned(),
             uuid: "it".into(),
         },

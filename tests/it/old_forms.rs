@@ -280,7 +280,7 @@ async fn labels(server: &Server) {
     let mut sluice = from(server, &begin, r"lost_labels\..*", &labels);
     sluice.start();
     let records = topics::read_at_least(&sluice.bootstrap(), "all", 2);
-    let [followed, captured] = [&records[0], &records[1]].map(|record| record.json());
+    let [followed, captured] = [&records[0], &records[1]].map(topics::Record::json);
     assert_eq!(followed["data"][0]["e"], "😀", "{followed}");
     assert_eq!(followed["data"][0]["s"], "😀,ü", "{followed}");
     assert_eq!(followed["mysqlType"], captured["mysqlType"]);

@@ -201,7 +201,6 @@ async fn publish<S: Sink>(
     parked: &ParkedTable,
     bodies: Bodies,
 ) -> Result<(), Error> {
-    let name = parked.name();
     let mut kept = Kept::new(&plan.source);
     let mut publication = plan.publication.clone();
     if let Some(zone) = source::zone(&plan.source).await? {

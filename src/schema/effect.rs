@@ -21,15 +21,22 @@ pub(super) struct HasEffect {
     pub(super) on_table: bool,
     /// CREATE DATABASE made the database.
     pub(super) on_database: bool,
+    /// The server says it of tables of InnoDB: without a word of it there was no effect.
+    pub(super) is_said_of_innodb: bool,
 }
 
 /// Of a statement.
 pub(super) fn of(statement: &Statement<'_>, dialect: &Dialect) -> HasEffect {
     const MARIADB_IS_SILENT_SINCE: u32 = 100_600;
+    const MYSQL_SAYS_IT_SINCE: u32 = 80_000;
     let has_xid = statement.ddl_xid.is_some();
     let is_made = dialect.is_mariadb() && dialect.version >= MARIADB_IS_SILENT_SINCE
         || is_in_the_servers_words(statement.text);
-    HasEffect { on_table: has_xid || is_made, on_database: has_xid }
+    HasEffect {
+        on_table: has_xid || is_made,
+        on_database: has_xid,
+        is_said_of_innodb: !dialect.is_mariadb() && dialect.version >= MYSQL_SAYS_IT_SINCE,
+    }
 }
 
 /// CREATE TABLE .. SELECT, as MySQL 8.0 and later write it (`store_create_info`, sql/sql_show.cc).

@@ -109,6 +109,9 @@ pub struct Statement<'a> {
     pub server_collation: Option<u16>,
     /// How it ended: not 0 when it failed half-way and could not be undone.
     pub error_code: u16,
+    /// The version of the server that wrote it, as executed comments have it (90704 for 9.7.4), if
+    /// its file says so.
+    pub version: Option<u32>,
     /// The engine's transaction that it was: it had an effect.
     pub ddl_xid: Option<u64>,
     /// Where the event stands.
@@ -397,6 +400,13 @@ impl Schema {
         }
     }
 
+    /// How a statement is read: as the server that wrote it would, which may have been upgraded
+    /// since.
+    fn dialect_of(&self, statement: &Statement<'_>) -> Dialect {
+        let dialect = self.dialect(statement.sql_mode, statement.client);
+        Dialect { version: statement.version.unwrap_or(dialect.version), ..dialect }
+    }
+
     /// `client` is the collation of the statement's text, if told.
     fn dialect(&self, sql_mode: u64, client: Option<u16>) -> Dialect {
         let charset = client.and_then(|id| Charset::from_collation(u32::from(id)));
@@ -412,16 +422,12 @@ impl Schema {
 
     /// What a statement's text says, for who knows more of its session.
     pub(crate) fn reading(&self, statement: &Statement<'_>) -> Reading {
-        ddl::read(
-            statement.text,
-            statement.schema,
-            &self.dialect(statement.sql_mode, statement.client),
-        )
+        ddl::read(statement.text, statement.schema, &self.dialect_of(statement))
     }
 
     /// Applies what is left of a statement's reading.
     pub(crate) fn apply_reading(&mut self, statement: &Statement<'_>, reading: Reading) -> Applied {
-        let dialect = self.dialect(statement.sql_mode, statement.client);
+        let dialect = self.dialect_of(statement);
         let Reading { message, tables, effects, unknown, .. } = reading;
         let (message, mut effects) = as_it_ended(statement, message, effects);
         let is_unclear = self.server.utf8_is_unclear && unclear::names_utf8(statement.text);

@@ -247,7 +247,7 @@ pub(crate) fn from_definition(
 ) -> Result<Parts, Mismatch> {
     let definition = definition.of_rows();
     let behind = map.columns.get(definition.columns.len()..).unwrap_or_default();
-    let hidden = if u32::try_from(behind.len()).is_ok_and(|count| count <= definition.uniques)
+    let hidden = if u32::try_from(behind.len()).is_ok_and(|count| count <= definition.most_hashes())
         && behind.iter().all(may_be_hash)
     {
         behind.len()

@@ -26,6 +26,7 @@ fn statement<'a>(text: &'a str, place: &'a EventPlace) -> Statement<'a> {
         sql_mode: 0,
         client: None,
         server_collation: None,
+        version: None,
         ddl_xid: None,
         error_code: 0,
         place,
@@ -310,6 +311,36 @@ fn a_statement_without_effect_on_an_unknown_table_leaves_it_unknown() {
     assert!(lost(&schema, "w").unwrap().contains("IF NOT EXISTS"));
     made(&mut schema, 95, "CREATE TABLE IF NOT EXISTS u (n INT)");
     assert_eq!(columns(&schema, "u").unwrap(), "n int", "it was unknown, and is made");
+}
+
+/// Each server says it or not, by the version that wrote the statement: the one that runs by now may
+/// have been upgraded since.
+#[test]
+fn if_not_exists_is_judged_by_the_server_that_wrote_the_statement() {
+    for (flavor, version, engine, replaces, makes) in [
+        (Flavor::MySql, 50_744, "", false, true),
+        (Flavor::MySql, 80_036, "", false, false),
+        (Flavor::MySql, 80_036, "ENGINE=MyISAM", false, true),
+        (Flavor::MariaDb, 100_524, "", false, true),
+        (Flavor::MariaDb, 100_600, "", true, true),
+    ] {
+        let mut schema = Schema::new(Server { flavor, version: 101_106, ..server() }, Adopt::Never);
+        let case = format!("{flavor:?} {version} {engine}");
+        for text in ["CREATE DATABASE d", "CREATE TABLE t (a INT, b INT)"] {
+            apply(&mut schema, 10, text);
+        }
+        for name in ["t", "u"] {
+            let text = format!("CREATE TABLE IF NOT EXISTS {name} (b INT, a INT) {engine}");
+            let version = Some(version);
+            // NO_ENGINE_SUBSTITUTION, as servers have it by default.
+            let sql_mode = 0x4000_0000;
+            schema.apply(&Statement { version, sql_mode, ..statement(&text, &at(20)) });
+        }
+        let kept = if replaces { "b int(11), a int(11)" } else { "a int(11), b int(11)" };
+        let kept = if flavor == Flavor::MySql { kept.replace("(11)", "") } else { kept.to_owned() };
+        assert_eq!(columns(&schema, "t").unwrap(), kept, "{case}");
+        assert_eq!(columns(&schema, "u").is_some(), makes, "{case}");
+    }
 }
 
 /// What the history of a build before does not tell is not known: such a record has neither

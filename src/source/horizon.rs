@@ -72,6 +72,12 @@ impl Horizon {
         self.is_purged || self.length < reached
     }
 
+    /// Whether the server has more than what was received up to `reached`: it may just be about to
+    /// send it, or have begun the file anew.
+    pub(super) fn is_longer_than(&self, reached: u64) -> bool {
+        !self.is_purged && self.length > reached
+    }
+
     /// What is left when the server's clock shows `now`.
     fn at(&self, now: i64) -> Retention {
         if self.is_purged {

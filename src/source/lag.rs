@@ -34,6 +34,8 @@ struct State {
     /// Everything up to here is durable, and when the last of it was written, by the server's
     /// clock; 0 where that is not known.
     durable: Option<(FileName, u64, i64)>,
+    /// Header timestamp of that file's `FORMAT_DESCRIPTION`; 0 where it is not known.
+    created: u32,
     /// What the last heartbeat named, and when it came, by our clock.
     heartbeat: Option<(FileName, u64, i64)>,
     /// When nothing was outstanding for the last time, by the server's clock.
@@ -50,6 +52,13 @@ impl Lag {
         }
         let written = i64::from(position.event_time) * 1000;
         state.durable = Some((FileName::clone(&position.file), position.offset, written));
+        state.created = position.file_created;
+    }
+
+    /// When the file of [`Lag::place`] was begun: the header timestamp of its
+    /// `FORMAT_DESCRIPTION`, in seconds since 1970; 0 where it is not known.
+    pub(super) fn created(&self) -> u32 {
+        self.state().created
     }
 
     /// The place that everything is durable up to.

@@ -19,7 +19,8 @@ use super::progress::Progress;
 use super::reader::{Ended, Reader};
 use super::trail::{self, Tracer};
 use super::{
-    Error, Left, NamedGtids, Parking, Settings, check, errant, failover, heartbeat, horizon, start,
+    Error, Left, NamedGtids, Parking, Settings, check, errant, failover, heartbeat, horizon, scan,
+    start,
 };
 use crate::binlog::Tracker;
 use crate::change::{
@@ -431,9 +432,13 @@ async fn watch_horizon(settings: &Settings) -> Error {
         {
             match Box::pin(horizon::ask(settings, file)).await {
                 Ok(horizon) => {
-                    let was_reset = idle
-                        .as_ref()
-                        .is_some_and(|(idle, offset)| idle == file && horizon.was_reset(*offset));
+                    let was_reset = match idle.as_ref().filter(|(idle, _)| idle == file) {
+                        Some((_, offset)) if horizon.is_longer_than(*offset) => {
+                            is_another(settings, file, lag.created()).await
+                        }
+                        Some((_, offset)) => horizon.was_reset(*offset),
+                        None => false,
+                    };
                     if was_reset {
                         // It may have gone on to another file just now.
                         tokio::time::sleep(3 * horizon::LOOK_EVERY).await;
@@ -454,6 +459,14 @@ async fn watch_horizon(settings: &Settings) -> Error {
         }
         tokio::time::sleep(horizon::LOOK_EVERY).await;
     }
+}
+
+/// Whether the server has begun another file of that name. What cannot be found out shows at the
+/// next look.
+async fn is_another(settings: &Settings, file: &str, created: u32) -> bool {
+    let begin = scan::Until::Offset(crate::binlog::FIRST_EVENT);
+    let now = Box::pin(scan::walk(settings, file, begin)).await;
+    created != 0 && now.is_ok_and(|now| now.created != 0 && now.created != created)
 }
 
 /// A server that was asked for its binlog.

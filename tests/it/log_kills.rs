@@ -230,15 +230,15 @@ async fn kills_amid_all_housekeeping_lose_nothing_and_leave_nothing_over() {
     sluice.start();
     let bootstrap = sluice.bootstrap();
     let first = admin(&bootstrap);
-    create(&first, "steady", &[("segment.bytes", "60000")]).await;
+    create(&first, "steady", &[("internal.segment.bytes", "60000")]).await;
     let compacts = [
         ("cleanup.policy", "compact"),
-        ("segment.bytes", "15000"),
+        ("internal.segment.bytes", "15000"),
         ("min.cleanable.dirty.ratio", "0"),
         ("delete.retention.ms", "0"),
     ];
     create(&first, "keyed", &compacts).await;
-    create(&first, "aged", &[("retention.ms", "1000"), ("segment.bytes", "15000")]).await;
+    create(&first, "aged", &[("retention.ms", "1000"), ("internal.segment.bytes", "15000")]).await;
 
     let stop = AtomicBool::new(false);
     let (sent, passing) = std::thread::scope(|scope| {

@@ -6,7 +6,8 @@ use crate::change::{StatementKind, TableName};
 use super::Reader;
 use super::column::{charset, choose, column};
 use super::effect::{
-    Alteration, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable, Versioning,
+    Alteration, Base, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable,
+    Versioning,
 };
 use super::key::{Key, key};
 use super::token::Token;
@@ -16,6 +17,15 @@ const SEQUENCE: &str = "CREATE TABLE sequence (next_not_cached_value BIGINT(21),
     minimum_value BIGINT(21), maximum_value BIGINT(21), start_value BIGINT(21), \
     increment BIGINT(21), cache_size BIGINT(21) UNSIGNED, cycle_option TINYINT(1) UNSIGNED, \
     cycle_count BIGINT(21))";
+
+/// Whether its character set is the table's.
+fn takes_default(column: &ColumnText) -> bool {
+    column.data_type.charset == CharsetChoice::Unsaid
+        && matches!(
+            column.data_type.base,
+            Base::Char | Base::VarChar | Base::Text(_) | Base::Enum | Base::Set
+        )
+}
 
 /// Words that may stand between CREATE and what is created.
 const MODIFIERS: &[&str] =
@@ -142,7 +152,8 @@ impl Reader<'_> {
             Some(options)
                 if self.is_shown
                     && self.dialect.shown_lacks_charset()
-                    && options.charset == CharsetChoice::Unsaid =>
+                    && options.charset == CharsetChoice::Unsaid
+                    && columns.iter().any(takes_default) =>
             {
                 Body::Unknown("in this sql_mode its text lacks its character set".to_owned())
             }

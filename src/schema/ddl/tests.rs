@@ -460,6 +460,8 @@ fn a_text_that_lacks_the_tables_options_does_not_tell_its_character_set() {
         assert_eq!(is_unknown(&back, mode, mariadb()), lacks, "{mode:x}");
         assert!(!is_unknown(made, quotes, mysql()), "{mode:x}");
         assert!(!is_unknown(&with_options, quotes, mariadb()), "{mode:x}");
+        let numbers = made.replace("varchar(10)", "int(11)");
+        assert!(!is_unknown(&numbers, quotes, mariadb()), "{mode:x}");
         let sent = "CREATE TABLE t2 (a VARCHAR(10))";
         assert!(!is_unknown(sent, mode, mariadb()), "a statement as it was sent");
     }

@@ -161,6 +161,14 @@ impl Definition {
         }
     }
 
+    /// How many hashes of unique keys its rows may end in: none, where all that it has is short
+    /// enough for an index. The smallest limit of an engine is 767 bytes a column.
+    pub(crate) fn most_hashes(&self) -> u32 {
+        let lengths = self.columns.iter().map(|column| spelling::most_bytes(&column.mysql_type));
+        let all = lengths.fold(0_u64, u64::saturating_add);
+        if all > 767 { self.uniques } else { 0 }
+    }
+
     /// Whether the engine takes back what a rollback takes back; `None` if the history does not
     /// tell.
     pub(crate) fn rolls_back(&self) -> Option<bool> {

@@ -432,12 +432,16 @@ impl Model {
             Body::Unknown(why) => context.unknown(why.clone()),
         };
         let may_be_kept = keep && !context.has_effect.on_table;
+        let is_said = context.has_effect.is_said_of_innodb && may_be_innodb(body);
         self.define(name, context, |old| match old {
             State::Known(_) | State::Unknown(_) if may_be_kept => old,
-            // A session may make tables that no binlog tells of (`sql_log_bin`).
-            State::Absent if may_be_kept => context.unknown(
-                "it has IF NOT EXISTS, and the server does not say whether the table was there",
+            State::Absent if may_be_kept && is_said => context.unknown(
+                "the server says that IF NOT EXISTS found it there, and the history does not have it",
             ),
+            // Where the server does not say it, absent is what an account that sees all of the
+            // database did not see, or what was dropped since. That a session made it without a word
+            // in the binlog (`sql_log_bin`) is the rarer case by far, and unknown would stop each
+            // script that makes a table, fills it and drops it.
             State::Known(_) | State::Unknown(_) | State::Absent => new,
         });
     }
@@ -457,6 +461,16 @@ impl Model {
         };
         self.define(from, context, |_| State::Absent);
         self.define(to, context, |_| moved);
+    }
+}
+
+/// Whether a new table may be one of InnoDB, as far as its statement says.
+fn may_be_innodb(body: &Body) -> bool {
+    match body {
+        Body::Columns { options, .. } => {
+            options.engine.as_deref().is_none_or(|engine| engine == "innodb" || engine == "?")
+        }
+        Body::Like(_) | Body::Unknown(_) => true,
     }
 }
 

@@ -110,6 +110,20 @@ pub(crate) fn settled(column: &ColumnDefinition, charset: &str) -> ColumnDefinit
     }
 }
 
+/// How many bytes a value has at most, for an index; what has no bound counts as endless.
+pub(crate) fn most_bytes(mysql_type: &str) -> u64 {
+    let (name, rest) = mysql_type.split_once('(').unwrap_or((mysql_type, ""));
+    let length = || rest.split([')', ',']).next().and_then(|text| text.parse::<u64>().ok());
+    match name.split(' ').next().unwrap_or_default() {
+        "char" | "varchar" => length().unwrap_or(1) * 4,
+        "binary" | "varbinary" => length().unwrap_or(1),
+        "tinytext" | "text" | "mediumtext" | "longtext" | "tinyblob" | "blob" | "mediumblob"
+        | "longblob" | "json" | "geometry" | "point" | "linestring" | "polygon" | "multipoint"
+        | "multilinestring" | "multipolygon" | "geometrycollection" => u64::MAX,
+        _ => 64,
+    }
+}
+
 /// Whether it is an ENUM or a SET.
 pub(crate) fn is_labelled(mysql_type: &str) -> bool {
     mysql_type.starts_with("enum(") || mysql_type.starts_with("set(")

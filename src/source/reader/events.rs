@@ -8,12 +8,13 @@ use bytes::Bytes;
 use super::tables::Entry;
 use super::{Current, Event, Outlet, Reader, RowsQuery, Stop, Wait, session};
 use crate::binlog::{
-    self, AlterPhase, EventHeader, EventType, Fragment, GtidEvent, HEADER_LENGTH, Heartbeat,
-    Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
+    self, AlterPhase, EventHeader, EventType, FormatDescription, Fragment, GtidEvent,
+    HEADER_LENGTH, Heartbeat, Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json,
+    rows_query,
 };
 use crate::change::{
-    Change, EventPlace, KeptEvent, ParkedTogether, RowsChange, StatementChange, StatementKind,
-    Table, TableName, TableVersion,
+    Change, EventPlace, KeptEvent, ParkedTogether, RowsChange, ServerVersion, StatementChange,
+    StatementKind, Table, TableName, TableVersion,
 };
 use crate::clock;
 use crate::mysql::quote;
@@ -276,7 +277,7 @@ impl Reader<'_> {
         query: &Query<'_>,
         place: &EventPlace,
     ) -> Result<Vec<Change>, Stop> {
-        let statement = read_statement(query, place);
+        let statement = read_statement(query, place, &self.format);
         let mut reading = self.schema.reading(&statement);
         if self.quest.is_none() {
             self.take_out_temporary(header, query, &mut reading).await?;
@@ -419,7 +420,7 @@ impl Reader<'_> {
         if header.event_type == EventType::ExecuteLoadQuery {
             let query = Query::parse(header.event_type, event.body)
                 .map_err(|e| self.odd("EXECUTE_LOAD_QUERY", e))?;
-            let statement = read_statement(&query, place);
+            let statement = read_statement(&query, place, &self.format);
             let mut reading = self.schema.reading(&statement);
             self.take_out_temporary(header, &query, &mut reading).await?;
             if reading.message.is_none() {
@@ -638,13 +639,19 @@ enum Reason {
     Unknown,
 }
 
-fn read_statement<'a>(query: &'a Query<'_>, place: &'a EventPlace) -> Statement<'a> {
+fn read_statement<'a>(
+    query: &'a Query<'_>,
+    place: &'a EventPlace,
+    format: &FormatDescription,
+) -> Statement<'a> {
+    let version = ServerVersion::read(&format.server_version).number();
     Statement {
         text: &query.text,
         schema: query.schema,
         sql_mode: query.status.sql_mode.unwrap_or(0),
         client: query.status.client,
         server_collation: query.status.server,
+        version: Some(version).filter(|version| *version > 0),
         ddl_xid: query.status.ddl_xid,
         error_code: query.error_code,
         place,

@@ -161,6 +161,7 @@ fn feed(model: &mut Schema, place: &Place, body: &[u8]) {
         sql_mode: query.status.sql_mode.unwrap_or(0),
         client: None,
         server_collation: query.status.server,
+        version: None,
         ddl_xid: query.status.ddl_xid,
         error_code: query.error_code,
         place,

@@ -380,6 +380,7 @@ async fn what_was_written_without_gtids_is_not_lost_between_two_times_with_them(
         run(&mut admin, "SET GLOBAL gtid_mode = ON").await;
         // The connection that read it may still hold a file.
         while ask(&mut admin, "SHOW BINARY LOGS", 0).await != with_gtid {
+            tokio::time::sleep(Duration::from_millis(100)).await;
             run(&mut admin, &format!("PURGE BINARY LOGS TO '{with_gtid}'")).await;
         }
         let error = refusal(wanted(), position).await;
@@ -439,6 +440,7 @@ async fn a_domain_that_was_deleted_is_not_a_loss() {
     let position = reached(wanted()).await;
     for _ in 0..100 {
         // The connection that found the place may still hold its file.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO t VALUES (9); DELETE FROM t WHERE id = 9")
             .await;
         let file = ask(&mut admin, "SHOW MASTER STATUS", 0).await;

@@ -22,7 +22,7 @@
 //!
 //! What clients leave undone is bounded in time, and they in number: [`connections`].
 //!
-//! Holds no state: it reads the board and passes commands on. The commands of the binary
+//! Holds no state: it reads the board and forwards commands. The commands of the binary
 //! ask it through [`client`].
 
 pub mod client;

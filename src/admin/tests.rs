@@ -83,7 +83,7 @@ async fn metrics_have_canals_names_and_ours() {
 }
 
 #[tokio::test]
-async fn a_command_is_passed_on_and_its_refusal_comes_back() {
+async fn a_command_is_forwarded_and_its_refusal_comes_back() {
     let mut running = running().await;
     let client = running.client.clone();
     let tasks = Tasks::new();
@@ -160,7 +160,7 @@ fn own_address() -> Option<String> {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_from_somebody_strange() {
+async fn nobody_there_is_distinguished_from_somebody_strange() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);

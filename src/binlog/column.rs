@@ -126,7 +126,7 @@ pub(crate) const fn is_character(code: u8, mariadb: bool) -> bool {
 }
 
 /// What the bytes of a column are. `unsigned` and `charset` come from the table map where it
-/// tells them ([`WireColumn::unsigned`], [`WireColumn::charset`]), else from the table's
+/// gives them ([`WireColumn::unsigned`], [`WireColumn::charset`]), else from the table's
 /// definition; of types without them they do not count.
 pub fn column_type(
     wire: &WireColumn,

@@ -1,6 +1,6 @@
 //! Events about the binlog itself: format description, rotate, heartbeats.
 //!
-//! Bodies are what stands between header and checksum; only the format description takes its
+//! Bodies are what is between header and checksum; only the format description takes its
 //! checksum along, because it alone says whether there is one.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -21,11 +21,11 @@ pub struct FormatDescription {
     /// `9.7.4`, `10.11.19-MariaDB-log`.
     pub server_version: String,
     /// When the server wrote it after a start, else 0; a dump that begins within the file
-    /// clears it too. (What tells files apart is the timestamp in the header.)
+    /// clears it too. (What distinguishes files is the timestamp in the header.)
     pub created: u32,
     /// Length of the post-header of each type, type 1 first.
     pub post_header_lengths: Vec<u8>,
-    /// What stands behind each event of the file.
+    /// What is behind each event of the file.
     pub checksum: ChecksumAlgorithm,
 }
 
@@ -96,7 +96,7 @@ fn has_checksum_field(server_version: &str) -> bool {
 /// ROTATE: another file goes on. Body: position u64, name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotate<'a> {
-    /// Where in the file the next event stands.
+    /// Where in the file the next event is.
     pub position: u64,
     /// The file.
     pub file: &'a str,
@@ -120,7 +120,7 @@ pub struct Heartbeat<'a> {
 }
 
 impl<'a> Heartbeat<'a> {
-    /// Reads the body of version 1 (a file name, the position stands in the header) or 2:
+    /// Reads the body of version 1 (a file name, the position is in the header) or 2:
     /// fields of type, length and value, the first two length-encoded. 1 the file name, 2 the
     /// position (length-encoded), 0 the end (`Heartbeat_event_v2`,
     /// `libs/mysql/binlog/event/control_events.h`).
@@ -139,7 +139,7 @@ impl<'a> Heartbeat<'a> {
             match field {
                 1 => heartbeat.file = file_name(value)?,
                 2 => heartbeat.position = value.lenenc()?,
-                _ => {} // younger than this program; its length says how to pass it
+                _ => {} // younger than this program; its length says how to skip it
             }
         }
         Ok(heartbeat)

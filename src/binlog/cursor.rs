@@ -1,4 +1,4 @@
-//! Reads fields from the front of bytes, checking every length. All decoders stand on it.
+//! Reads fields from the front of bytes, checking every length. All decoders are built on it.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 

@@ -44,7 +44,7 @@ pub enum Error {
         /// Where it says that it ends, modulo 4 GiB.
         log_pos: u32,
     },
-    /// The CRC-32 of an event does not fit its bytes.
+    /// The CRC-32 of an event does not agree with its bytes.
     #[error("the checksum of an event does not match its bytes: they were damaged on the way")]
     Checksum,
     /// A column type that rows cannot hold, or that is younger than this program.
@@ -80,9 +80,9 @@ pub enum Error {
         reason: String,
     },
     /// A compressed transaction within another: no server writes it.
-    #[error("a compressed transaction holds an event of type {0}, which never stands in one")]
+    #[error("a compressed transaction holds an event of type {0}, which is never in one")]
     Nested(u8),
-    /// A row image and the table's definition do not fit each other.
+    /// A row image and the table's definition do not agree.
     #[error("a row image has {image} columns, the table {table}")]
     Columns {
         /// Columns in the event.

@@ -35,7 +35,7 @@ impl EventHeader {
     /// The statement used something of its session: a temporary table, or CONNECTION_ID(), be it
     /// in the default of a column.
     pub const THREAD_SPECIFIC: u16 = 0x04;
-    /// Made by the dump thread; it stands in no file.
+    /// Made by the dump thread; it is in no file.
     pub const ARTIFICIAL: u16 = 0x20;
     /// Who does not know the type may leave it out.
     pub const IGNORABLE: u16 = 0x80;
@@ -68,8 +68,8 @@ impl EventHeader {
     }
 
     /// Whether the event is a part of the file: not made by the dump thread, nor, as the
-    /// description in a dump that begins within its file, a copy of what stands elsewhere.
-    pub(crate) fn stands_in_file(&self) -> bool {
+    /// description in a dump that begins within its file, a copy of what is elsewhere.
+    pub(crate) fn is_in_file(&self) -> bool {
         match self.event_type {
             EventType::Heartbeat | EventType::HeartbeatV2 => false,
             EventType::FormatDescription if self.log_pos == 0 => false,

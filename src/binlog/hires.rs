@@ -4,7 +4,7 @@
 //! All big-endian, in as many bytes as the digits need (`Field_time_hires`, `Field_datetime_hires`,
 //! `Field_timestamp_hires`, sql/field.cc): TIME and DATETIME one number that counts units of the last
 //! digit, of TIME with an offset so that none is below zero; TIMESTAMP the seconds, and then the
-//! fraction in units of its last digit. The wire tells neither that a column is one of these nor its
+//! fraction in units of its last digit. The wire says neither that a column is one of these nor its
 //! digits: code and metadata are those of a column without a fraction.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 

@@ -125,7 +125,7 @@ impl<'a> Images<'a> {
         self.visit(|_, _, _| Ok(()))
     }
 
-    /// Walks the next image and notes where its values stand. False when there is none left.
+    /// Walks the next image and notes where its values are. False when there is none left.
     pub fn locate(&mut self, spans: &mut CellSpans) -> Result<bool, Error> {
         let bytes = self.bytes;
         spans.0.clear();
@@ -153,7 +153,7 @@ enum Span {
     At(Range<usize>),
 }
 
-/// Where the values of one image stand in the bytes of the images: by column, and reused from
+/// Where the values of one image are in the bytes of the images: by column, and reused from
 /// row to row and from event to event.
 #[derive(Clone, Debug, Default)]
 pub struct CellSpans(Vec<Span>);

@@ -2,7 +2,7 @@
 //!
 //! Body: fields of type, length and value, all length-encoded (1 size of the payload, 2 its
 //! compression: 0 zstd, 255 none, 3 size uncompressed, 0 the end of the fields), then the payload:
-//! whole events without checksums, BEGIN to COMMIT; the GTID event stands before it, outside
+//! whole events without checksums, BEGIN to COMMIT; the GTID event is before it, outside
 //! (`Transaction_payload_event`, `libs/mysql/binlog/event/control_events.h`).
 //!
 //! The body comes in pieces, as its packets arrive; inner events are cut one at a time, and
@@ -260,7 +260,7 @@ fn cut(events: &mut BytesMut) -> Result<Option<Bytes>, Error> {
     Ok((events.len() >= size).then(|| events.split_to(size).freeze()))
 }
 
-/// What stands around transactions never stands within one.
+/// What is around transactions never is within one.
 fn refuse_outer(event_type: EventType) -> Result<(), Error> {
     match event_type {
         EventType::TransactionPayload

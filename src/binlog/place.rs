@@ -1,8 +1,8 @@
-//! Where the source stands in its binlog: file names and 64-bit offsets out of event headers
+//! The position of the source in its binlog: file names and 64-bit offsets out of event headers
 //! that have 32 bits for an offset, or none.
 //!
 //! Always: an offset is that of the server's file, whatever its length; it moves only
-//! behind events that stand in the file (artificial ones do not); in a dump by file each
+//! behind events that are in the file (artificial ones do not); in a dump by file each
 //! event begins where the one before ended, else events were lost. (binlog.md 3, 8)
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -82,27 +82,27 @@ impl Tracker {
         other
     }
 
-    /// A heartbeat told how far the server has read.
+    /// A heartbeat said how far the server has read.
     pub(crate) fn skip_to(&mut self, file: &str, offset: u64) {
         if *self.file == *file && offset > self.offset {
             self.offset = offset;
         }
     }
 
-    /// Moves behind an event; where it stood.
+    /// Moves behind an event; where it was.
     pub(crate) fn advance(&mut self, header: &EventHeader) -> Result<EventPlace, Error> {
-        let offset = self.pass(header)?;
+        let offset = self.step_over(header)?;
         Ok(EventPlace { file: Arc::clone(&self.file), offset, time: header.timestamp })
     }
 
-    /// Moves behind an event; writes where it stood into `place`, which is that of an event
+    /// Moves behind an event; writes where it was into `place`, which is that of an event
     /// before it: a count of shared names that does not change need not be touched.
     pub(crate) fn advance_from(
         &mut self,
         place: &mut EventPlace,
         header: &EventHeader,
     ) -> Result<(), Error> {
-        place.offset = self.pass(header)?;
+        place.offset = self.step_over(header)?;
         place.time = header.timestamp;
         if !Arc::ptr_eq(&place.file, &self.file) {
             place.file = Arc::clone(&self.file);
@@ -110,10 +110,10 @@ impl Tracker {
         Ok(())
     }
 
-    /// Moves behind an event; the offset where it stood.
-    fn pass(&mut self, header: &EventHeader) -> Result<u64, Error> {
+    /// Moves behind an event; the offset where it was.
+    fn step_over(&mut self, header: &EventHeader) -> Result<u64, Error> {
         let size = u64::from(header.event_size);
-        if !header.stands_in_file() {
+        if !header.is_in_file() {
             return Ok(self.offset);
         }
         let expected = self.offset + size;

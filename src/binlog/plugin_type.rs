@@ -1,6 +1,6 @@
 //! MariaDB's plug-in types UUID, INET4 and INET6: bytes of fixed length, printed as the server
 //! prints them. On the wire they are BINARYs, without the zeros at their end; only the table's
-//! definition tells them.
+//! definition gives them.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -42,7 +42,7 @@ fn display(text: impl std::fmt::Display, out: &mut Vec<u8>) {
     let _ = write!(out, "{text}"); // a vector takes all it is given
 }
 
-/// Where the bytes of a UUID stand that was stored with its last group first.
+/// Where the bytes of a UUID are that was stored with its last group first.
 const SWAPPED: [usize; 16] = [12, 13, 14, 15, 10, 11, 8, 9, 6, 7, 0, 1, 2, 3, 4, 5];
 
 /// UUIDs of the versions 1 to 5 are stored with their last group first, so that they sort by

@@ -2,7 +2,7 @@
 //!
 //! Post-header: thread id u32, seconds it took u32, length of the database's name u8, error code
 //! u16, length of the status variables u16. Then the status variables (code u8, value of a length
-//! that the code tells), the database's name and a NUL, and the statement in the character set of
+//! that the code says), the database's name and a NUL, and the statement in the character set of
 //! the client. MariaDB's `QUERY_COMPRESSED` has a compressed statement.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -31,7 +31,7 @@ pub struct Query<'a> {
     pub text: Cow<'a, str>,
 }
 
-/// What the status variables tell of the session; `None` where the server does not say.
+/// What the status variables say of the session; `None` where the server does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Status {
     /// Bits of `sql_mode`: 0x4 `ANSI_QUOTES`, 0x100000 `NO_BACKSLASH_ESCAPES`.
@@ -67,7 +67,7 @@ impl<'a> Query<'a> {
         let error_code = cursor.u16()?;
         let status_length = usize::from(cursor.u16()?);
         if event_type == EventType::ExecuteLoadQuery {
-            // id of the file, where its name stands in the statement, what to do with duplicates
+            // id of the file, where its name is in the statement, what to do with duplicates
             cursor.take(4 + 4 + 4 + 1)?;
         }
         let status = Status::parse(cursor.take(status_length)?);
@@ -172,7 +172,7 @@ impl Status {
 }
 
 /// `ROWS_QUERY`: one byte of length that is too small for most statements, then the statement, in
-/// the character set of `client`: the collation that the BEGIN of its transaction tells.
+/// the character set of `client`: the collation that the BEGIN of its transaction says.
 pub fn rows_query(body: &[u8], client: Option<u16>) -> Result<Cow<'_, str>, Error> {
     let mut cursor = Cursor::new("ROWS_QUERY", body);
     cursor.u8()?;

@@ -1,4 +1,4 @@
-//! `TABLE_MAP`: the table of the rows that follow, its column types, and what the server tells of
+//! `TABLE_MAP`: the table of the rows that follow, its column types, and what the server says of
 //! its columns beside.
 //!
 //! Body: table id u48 (u32 in the first releases of 5.1), flags u16, database (length u8, name,
@@ -78,7 +78,7 @@ pub struct TableMap {
     pub name: TableName,
     /// Its columns, in the order of row images.
     pub columns: Vec<WireColumn>,
-    /// The primary key in key order (FULL metadata); empty when there is none or nobody told.
+    /// The primary key in key order (FULL metadata); empty when there is none or it is not known.
     pub primary_key: Vec<KeyColumn>,
 }
 
@@ -118,7 +118,7 @@ impl TableMap {
         const WHAT: &str = "the optional metadata of a TABLE_MAP";
         let character = |column: &WireColumn| is_character(column.code, mariadb);
         let labelled = |column: &WireColumn| matches!(column.code, code::ENUM | code::SET);
-        // Labels are in the character set of their column, which may be told after them.
+        // Labels are in the character set of their column, which may be given after them.
         let mut labels: Vec<(u8, &[u8])> = Vec::new();
         while !cursor.is_empty() {
             let field = cursor.u8()?;

@@ -11,7 +11,7 @@ pub struct Column {
     pub mysql_type: String,
     /// How to read and what to make of its bytes.
     pub kind: ColumnType,
-    /// Labels of an ENUM or SET in order, empty for other types or where nobody told them.
+    /// Labels of an ENUM or SET in order, empty for other types or where they are not known.
     pub labels: Vec<String>,
 }
 
@@ -20,7 +20,7 @@ pub struct Column {
 /// `enum_field_types`, split where the same code holds two things.
 #[allow(missing_docs, reason = "what a field means is said of its variant")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the line of each variant tells of its fields")]
+#[expect(missing_docs, reason = "the line of each variant says its fields")]
 pub enum ColumnType {
     /// TINYINT, 1 byte (code 1).
     Tiny { unsigned: bool },
@@ -92,7 +92,7 @@ pub enum ColumnType {
     Plugin(PluginType),
 }
 
-/// Types of MariaDB that the wire does not tell from BINARY.
+/// Types of MariaDB that the wire does not distinguish from BINARY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PluginType {
     /// UUID, 16 bytes.

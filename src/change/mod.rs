@@ -1,5 +1,5 @@
 //! The vocabulary that both the source and the sink of an instance speak: where the
-//! source stands, what a table looks like, and what was changed in it.
+//! source is positioned, what a table looks like, and what was changed in it.
 //!
 //! Pure data, without any input or output. Everything above names these types; they
 //! name nothing of the program.

@@ -1,4 +1,4 @@
-//! Where a source stands: the point from which everything after is still to come.
+//! The position of a source: the point from which everything after is still to come.
 //!
 //! Always: a position is a transaction boundary of one server, the one that its last commit
 //! came from. Positions of two servers have no order; only their GTID sets compare.
@@ -13,7 +13,7 @@ use super::{Commit, CountedSet, GtidSet, Trail};
 /// The name of a binlog file, shared by all events of it.
 pub type FileName = Arc<str>;
 
-/// Where a source stands, by its kind. Cheap to clone, whatever the size of a GTID set.
+/// The position of a source, by its kind. Cheap to clone, whatever the size of a GTID set.
 ///
 /// As JSON it is what status shows; how it is stored is the sink's to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +26,10 @@ pub enum Position {
 /// A transaction boundary of one MySQL or MariaDB server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MySqlPosition {
-    /// The binlog file; empty where only the GTID set tells the place.
+    /// The binlog file; empty where only the GTID set gives the place.
     pub file: FileName,
     /// Offset in `file` behind the last event taken, in bytes. Wider than the 32 bits
-    /// that event headers have: files can pass 4 GiB.
+    /// that event headers have: files can exceed 4 GiB.
     pub offset: u64,
     /// Everything executed up to here.
     #[serde(default)]
@@ -44,19 +44,19 @@ pub struct MySqlPosition {
     #[serde(default)]
     pub by_gtid: bool,
     /// Header timestamp of the file's FORMAT_DESCRIPTION event, in seconds: it alone
-    /// tells a file from one of the same name made after RESET BINARY LOGS. 0 when unknown.
+    /// distinguishes a file from one of the same name made after RESET BINARY LOGS. 0 when unknown.
     pub file_created: u32,
     /// Header timestamp of the last event taken, in seconds since 1970. 0 when unknown.
     pub event_time: u32,
     /// What was published and is not on the server that is read: somebody accepted the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Box<Loss>>,
-    /// What tells the place on another server where there are no GTIDs; nobody's to look at.
+    /// What gives the place on another server where there are no GTIDs; nobody's to look at.
     #[serde(skip)]
     pub trail: Option<Arc<Trail>>,
 }
 
-/// Transactions that were published, and that a server lacks which was gone on to.
+/// Transactions that were published, and that a server lacks which was failed over to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// Which.
@@ -81,10 +81,10 @@ impl Loss {
 pub enum Executed {
     /// All of it.
     Counted(CountedSet),
-    /// It cannot be told: the server has no GTIDs.
+    /// It cannot be known: the server has no GTIDs.
     #[default]
     Absent,
-    /// Somebody named the place: the next start counts what stands before it.
+    /// Somebody named the place: the next start counts what comes before it.
     Uncounted,
 }
 

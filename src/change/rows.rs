@@ -13,11 +13,11 @@ pub enum RowsKind {
     Insert,
     /// Two images a row: before, then after.
     Update,
-    /// One image a row: the row that is gone.
+    /// One image a row: the row that was deleted.
     Delete,
 }
 
-/// Where an event stands in the binlog.
+/// Where an event is in the binlog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventPlace {
     /// The file.
@@ -54,7 +54,7 @@ pub struct RowsChange {
     pub after_columns: Option<ColumnSet>,
     /// The images, back to back, each: null bitmap over its present columns, then values.
     pub images: Bytes,
-    /// Where the event stands.
+    /// Where the event is.
     pub place: EventPlace,
     /// What is kept of the event if its table is parked: then its rows are not published. Its
     /// `table` may have no columns.

@@ -39,7 +39,7 @@ impl fmt::Display for TableName {
     }
 }
 
-/// Tells the versions of tables apart that one source session has seen: never used
+/// Distinguishes the versions of tables that one source session has seen: never used
 /// twice by a process, so that what was prepared for a version can be found by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableVersion(pub u64);

@@ -1,7 +1,7 @@
-//! Where a source stands behind a heartbeat: what tells its place on another server that
+//! Where a source is positioned behind a heartbeat: what gives its place on another server that
 //! replicates from the same one, where there are no GTIDs to do so.
 //!
-//! Always: a trail is that of the transaction boundary it stands beside.
+//! Always: a trail is that of the transaction boundary it is kept beside.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -41,8 +41,8 @@ pub struct Step {
 }
 
 impl Trail {
-    /// As many of the last transactions are told one by one.
-    const TOLD: usize = 8;
+    /// As many of the last transactions are kept one by one.
+    const KEPT: usize = 8;
 
     /// At a heartbeat.
     pub fn at(beat: Digest, beat_time: u32) -> Self {
@@ -53,14 +53,14 @@ impl Trail {
     pub fn push(&mut self, file: FileName, offset: u64, digest: Digest) {
         self.count += 1;
         self.digest = digest;
-        if self.last.len() == Self::TOLD {
+        if self.last.len() == Self::KEPT {
             self.last.pop_front();
         }
         self.last.push_back(Step { file, offset, digest });
     }
 
     /// The steps behind the first `count` transactions, if these had `digest` and all steps are
-    /// still told.
+    /// still kept.
     pub fn behind(&self, count: u64, digest: Digest) -> Option<impl Iterator<Item = &Step>> {
         let lacking = usize::try_from(self.count.checked_sub(count)?).ok()?;
         let first = self.last.len().checked_sub(lacking)?;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_lacks_is_told_while_it_is_among_the_last() {
+    fn what_a_server_lacks_is_known_while_it_is_among_the_last() {
         let mut trail = Trail::at(digest(99), 1);
         for number in 1..=10 {
             trail.push("f".into(), u64::from(number), digest(number));

@@ -43,13 +43,13 @@ pub struct TransactionHead {
 pub enum ChunkEnd {
     /// More of the transaction follows.
     More,
-    /// The transaction is whole; the source stands behind it.
+    /// The transaction is whole; the source is positioned behind it.
     Commit(Box<Commit>),
     /// The connection was lost: what came of the transaction is void.
     Abort,
 }
 
-/// Where the source stands after a transaction.
+/// The position of the source after a transaction.
 #[derive(Clone, Debug)]
 pub struct Commit {
     /// The server that it came from, as [`super::MySqlPosition::server_uuid`].
@@ -84,7 +84,7 @@ pub struct BranchStep {
     pub xid: Arc<Xid>,
     /// What becomes of it.
     pub end: BranchEnd,
-    /// Where the event stands that says so.
+    /// Where the event is that says so.
     pub place: EventPlace,
 }
 
@@ -96,7 +96,7 @@ pub struct HeldBranch {
     /// The transaction that ended with its XA PREPARE; none where there are no GTIDs, and of
     /// branches that an older build held.
     pub gtid: Option<Arc<str>>,
-    /// Where that XA PREPARE stands, on the server that was read then.
+    /// Where that XA PREPARE is, on the server that was read then.
     pub place: (FileName, u64),
 }
 
@@ -136,7 +136,7 @@ pub enum Change {
 pub struct ParkedTogether {
     /// One at least is parked; one without a table stands for all of its database.
     pub names: Vec<TableName>,
-    /// Where its event stands.
+    /// Where its event is.
     pub place: EventPlace,
 }
 
@@ -153,7 +153,7 @@ pub struct StatementChange {
     pub table: String,
     /// The statement, in UTF-8.
     pub sql: String,
-    /// Where its event stands.
+    /// Where its event is.
     pub place: EventPlace,
     /// What is to be parked if it cannot be published: the table that it is about, or whose rows
     /// it is logged beside; of one about a database, all of that; of another, what has no name.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// The identifier of a branch of an XA transaction: equal only if all three parts are.
 ///
-/// Its text is the server's: `X'7831',X'',1`, as it stands behind XA COMMIT in the binlog.
+/// Its text is the server's: `X'7831',X'',1`, as it is written behind XA COMMIT in the binlog.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Xid {
     /// `formatID`, its lower 32 bits: `XA_PREPARE` has no more.

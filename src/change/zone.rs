@@ -17,7 +17,7 @@ impl ServerZone {
         self.changes.get(behind.saturating_sub(1)).map_or(0, |(_, offset)| *offset)
     }
 
-    /// What people are told of it, who read at `now` (seconds since 1970).
+    /// What is said of it to people, who read at `now` (seconds since 1970).
     pub fn at(&self, now: u32) -> String {
         let offset = self.offset_at(now);
         let (sign, size) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs());

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
         say(&format!("error: {text}"))
     };
     small_runtime()?.block_on(async {
-        // Of a process of another home on our port is told below: the port is in use.
+        // Of a process of another home on our port is reported below: the port is in use.
         let running = health::running(&home).await.unwrap_or_default();
         if let Some(snapshot) = &running {
             say(&format!("sluice runs over this home (pid {})", snapshot.pid))?;
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
             }
         }
         let places = match &running {
-            Some(snapshot) => shown(snapshot),
+            Some(snapshot) => reported_positions(snapshot),
             // Without a log there are none yet; what keeps it from being opened is said above.
             None => stored::all(&home).await.unwrap_or_default(),
         };
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
     Ok(ExitCode::FAILURE)
 }
 
-/// What the files say, as far as they tell it.
+/// What the files say, as far as they say it.
 fn read_only(settings: &Settings) -> Outcome {
     let plans = settings.instances.iter().map(server::plan);
     let problems: Vec<_> = plans.filter_map(Result::err).flatten().collect();
@@ -101,8 +101,8 @@ fn read_only(settings: &Settings) -> Outcome {
     Ok(ExitCode::FAILURE)
 }
 
-/// The instances of a process, and where they stand.
-fn shown(snapshot: &Snapshot) -> Vec<(String, Option<Position>)> {
+/// The instances of a process, and their positions.
+fn reported_positions(snapshot: &Snapshot) -> Vec<(String, Option<Position>)> {
     let instances = snapshot.instances.iter();
     instances.map(|one| (one.name.clone(), one.progress.position.clone())).collect()
 }
@@ -123,8 +123,8 @@ fn words_of(file: &str, left: &Retention) -> String {
         _ => "",
     };
     format!(
-        "{urgency}the source keeps its binlogs from {file} on, where the instance stands, {limits} \
-         ({used_percent} % used up; {files} older files go before)"
+        "{urgency}the source keeps its binlogs from {file} on, where the instance is positioned, \
+         {limits} ({used_percent} % used up; {files} older files go before)"
     )
 }
 
@@ -190,7 +190,7 @@ async fn probe(
 fn errant(first: &str, gtids: &GtidSet) -> String {
     format!(
         "ERRANT TRANSACTIONS: it has transactions of its own, which {first} does not have \
-         ({gtids}); they are published when it is gone to"
+         ({gtids}); they are published when it is failed over to"
     )
 }
 

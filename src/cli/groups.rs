@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     /// List all groups.
     #[arg(long)]
     list: bool,
-    /// Describe groups: where they stand and how far they are behind.
+    /// Describe groups: where they are positioned and how far they are behind.
     #[arg(long)]
     describe: bool,
     /// Delete groups that have no members.
@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     /// With --describe: the members. With their partitions: --verbose.
     #[arg(long)]
     members: bool,
-    /// With --describe: where it stands, which is the default.
+    /// With --describe: its offsets, which is the default.
     #[arg(long)]
     offsets: bool,
     /// With --describe or --list: what the group is doing.
@@ -71,7 +71,7 @@ pub(super) struct Arguments {
     /// Behind the last record.
     #[arg(long)]
     to_latest: bool,
-    /// Where it stands.
+    /// Where it is positioned.
     #[arg(long)]
     to_current: bool,
     /// To an offset.

@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// Wait up to so many seconds until all is ready.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     wait: u64,
-    /// Give up waiting when this process is gone.
+    /// Give up waiting when this process has ended.
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
     /// Print the whole answer as JSON.
@@ -76,12 +76,12 @@ pub(super) async fn running(home: &Home) -> anyhow::Result<Option<Snapshot>> {
             home.path.display(),
         ),
         Err(Error::Unreachable { .. }) => Ok(None),
-        Err(strange) => Err(strange).context("cannot tell whether sluice is running"),
+        Err(strange) => Err(strange).context("cannot find out whether sluice is running"),
     }
 }
 
-/// Asks until waiting longer changes nothing, the time is over, or the process is gone. Answers of another
-/// process (one that has the port already) do not count.
+/// Asks until waiting longer changes nothing, the time is over, or the process has ended.
+/// Answers of another process (one that has the port already) do not count.
 async fn wait(client: &Client, arguments: &Arguments) -> Result<Snapshot, Error> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(arguments.wait);
     loop {
@@ -93,8 +93,8 @@ async fn wait(client: &Client, arguments: &Arguments) -> Result<Snapshot, Error>
             answer = Err(Error::Refused(text));
         }
         let settled = answer.as_ref().is_ok_and(Snapshot::is_settled);
-        let gone = arguments.pid.is_some_and(|pid| !is_alive(pid));
-        if settled || gone || tokio::time::Instant::now() >= deadline {
+        let ended = arguments.pid.is_some_and(|pid| !is_alive(pid));
+        if settled || ended || tokio::time::Instant::now() >= deadline {
             return answer;
         }
         tokio::time::sleep(PAUSE).await;

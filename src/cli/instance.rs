@@ -1,4 +1,4 @@
-//! `sluice instance`: shows, stops and starts one instance of the running process, and takes back
+//! `sluice instance`: shows, stops and starts one instance of the running process, and unparks
 //! its parked tables; the others do not notice.
 
 use std::process::ExitCode;

@@ -44,7 +44,7 @@ enum Command {
     Health(health::Arguments),
     /// Stop or start one instance of the running server.
     Instance(instance::Arguments),
-    /// Show or change where an instance stands.
+    /// Show or change where an instance is positioned.
     Position(position::Arguments),
     /// Print the records of topics, with the options of kafka-console-consumer.
     Consume(consume::Arguments),
@@ -103,7 +103,7 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
 
 /// Help goes to the standard output, a wrong command line to the standard error.
 fn usage(message: &clap::Error) -> ExitCode {
-    // Nowhere to tell if even this cannot be printed.
+    // Nowhere to say so if even this cannot be printed.
     let _ = message.print();
     if message.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

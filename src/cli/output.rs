@@ -7,7 +7,7 @@ pub(super) fn say(line: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{line}")
 }
 
-/// Prints a line on the standard error; if that is gone, there is nobody to tell.
+/// Prints a line on the standard error; if that is closed, there is nobody to say it to.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

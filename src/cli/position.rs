@@ -1,4 +1,4 @@
-//! `sluice position`: where an instance stands, and moving it.
+//! `sluice position`: the position of an instance, and moving it.
 //!
 //! Where a process runs it is asked, and moves the position itself; else the log is opened
 //! under its lock. `set` and `reset` need the instance stopped, not the process, and refuse
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show where an instance stands, or all of them.
+    /// Show where an instance is positioned, or all of them.
     Show {
         /// The instance.
         instance: Option<String>,

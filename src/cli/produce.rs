@@ -214,7 +214,7 @@ impl Reader {
         Ok(record)
     }
 
-    /// What stands before `separator`, which `rest` then begins behind.
+    /// What is before `separator`, which `rest` then begins behind.
     fn cut<'a>(
         &self,
         rest: &mut &'a [u8],

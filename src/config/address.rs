@@ -1,4 +1,4 @@
-//! `host:port`, as it stands in any of the files.
+//! `host:port`, as it is written in any of the files.
 
 use std::fmt;
 

@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_hours(1);
 pub struct BrokerConfig {
     /// What to listen on.
     pub listeners: Vec<Listener>,
-    /// What to tell clients; a listener without one tells the address they connected to.
+    /// What clients are given; a listener without one gives the address they connected to.
     pub advertised: Vec<Advertised>,
     /// Our id as clients see it.
     pub node_id: i32,
@@ -85,7 +85,7 @@ pub struct LogConfig {
     pub message_max_bytes: u32,
 }
 
-/// The damage that a start passes over.
+/// The damage that a start skips.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// None.

@@ -25,7 +25,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// An error about the value of `key`, at the line it stands on.
+    /// An error about the value of `key`, at the line it is on.
     pub fn refuse(&self, key: &str, text: impl std::fmt::Display) -> Problem {
         let place = self.places.get(key).unwrap_or(&self.file).clone();
         Problem::error(place, format!("{key}: {text}"))

@@ -9,7 +9,7 @@
 //! to anybody: it counts only where its value looks like that of the key.
 //!
 //! `${file:..}` and `${exec:..}` are not looked up: they stay as they are, for whoever uses
-//! the value. No part of a password's value stands in any message.
+//! the value. No part of a password's value is in any message.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -91,7 +91,7 @@ impl PropertyFile {
 pub(super) struct Found {
     /// The text, placeholders replaced.
     pub(super) text: String,
-    /// Where it stood.
+    /// Where it was.
     pub(super) place: Place,
 }
 
@@ -140,7 +140,7 @@ impl Layers<'_> {
         written.map(|(value, place)| (value.to_owned(), place))
     }
 
-    /// The value of `name` with its placeholders replaced. Nothing of a password is told.
+    /// The value of `name` with its placeholders replaced. Nothing of a password is said.
     fn expand_value(&self, name: &str, raw: &str, depth: usize) -> Result<String, String> {
         self.expand(raw, depth)
             .map_err(|reason| if keys::is_secret(name) { UNANSWERED.to_owned() } else { reason })
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(get(&file, &[("LOG_DIRS", "d")], "log.dirs").unwrap(), "d");
     }
     #[test]
-    fn what_is_read_at_use_stays_whole_and_nothing_of_a_password_is_told() {
+    fn what_is_read_at_use_stays_whole_and_nothing_of_a_password_is_said() {
         let text = "db.password = pa${rt}of\n\
                     canal.instance.dbPassword = ${exec:vault read ${HOME}/x | jq .{a}}+${file:/run/p}\n\
                     canal.instance.tsdb.dbPassword = s${ecret\n\

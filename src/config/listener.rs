@@ -6,7 +6,7 @@ use super::reader::Reader;
 /// An address that clients connect to, in plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Its name: what stands before `://`.
+    /// Its name: what is before `://`.
     pub name: String,
     /// What to bind; none for all addresses.
     pub host: Option<String>,
@@ -14,7 +14,7 @@ pub struct Listener {
     pub port: u16,
 }
 
-/// The address that clients of a listener are told.
+/// The address that clients of a listener are given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertised {
     /// The listener's name.
@@ -49,7 +49,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>) -> Vec<Listener> {
             ),
         }
         if found.iter().any(|other| other.port == listener.port && other.port != 0) {
-            reader.refuse(KEY, format!("port {} stands there twice", listener.port));
+            reader.refuse(KEY, format!("port {} is there twice", listener.port));
         }
         found.push(listener);
     }

@@ -110,8 +110,8 @@ impl Settings {
                 Some(_) => {}
             }
         }
-        let gone = self.instances.iter().map(|one| one.config.name.clone());
-        changes.removed = gone.filter(|name| find(new, name).is_none()).collect();
+        let removed = self.instances.iter().map(|one| one.config.name.clone());
+        changes.removed = removed.filter(|name| find(new, name).is_none()).collect();
         changes
     }
 }
@@ -366,7 +366,7 @@ impl<'a> Loading<'a> {
             }
             (Some(first), Some(_)) => {
                 let text = format!(
-                    "instance {name} stands in {} too: remove one of the two",
+                    "instance {name} is in {} too: remove one of the two",
                     canals.display()
                 );
                 self.problems.push(Problem::error(first.place(), text));
@@ -403,7 +403,7 @@ impl<'a> Loading<'a> {
                 );
                 self.problems.push(Problem::warning(place.clone(), text));
             }
-            if !may_stand(key, home) {
+            if !may_be_in(key, home) {
                 let text =
                     format!("{name} belongs in {} and has no effect here", file_of(key.home));
                 self.problems.push(Problem::warning(place, text));
@@ -446,7 +446,7 @@ fn unknown(name: &str, place: Place, what: &str) -> Problem {
     Problem::warning(place, format!("unknown {what} {name}{hint}"))
 }
 
-fn may_stand(key: &Key, file: Home) -> bool {
+fn may_be_in(key: &Key, file: Home) -> bool {
     key.home == file || (key.home == Home::Instance && file == Home::Canal)
 }
 

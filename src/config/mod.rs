@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Pure: the caller hands in a [`Files`] (two closures) and the environment. What holds:
-//! every key stands once in the table of [`keys`]; a key outside of it is a warning with
+//! every key is once in the table of [`keys`]; a key outside of it is a warning with
 //! file, line and the nearest known key; a wrong value is an error; all errors of all
 //! files come together; a password is a [`Secret`] from the moment it is read.
 

@@ -87,7 +87,7 @@ fn judge_ports(
     }
 }
 
-/// Whether two hosts have an address in common, as far as can be told without asking for names.
+/// Whether two hosts have an address in common, as far as can be known without asking for names.
 fn overlap(one: Option<&str>, other: Option<&str>) -> bool {
     let all = |host: Option<&str>| matches!(host, None | Some("0.0.0.0" | "::"));
     all(one) || all(other) || one == other

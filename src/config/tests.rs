@@ -65,10 +65,10 @@ impl Home {
 }
 
 #[test]
-fn no_key_stands_twice_in_the_table_and_each_default_is_right() {
+fn no_key_is_twice_in_the_table_and_each_default_is_right() {
     let mut seen = BTreeSet::new();
     for key in KEYS.iter().copied().flatten() {
-        assert!(seen.insert(key.name), "{} stands twice", key.name);
+        assert!(seen.insert(key.name), "{} is there twice", key.name);
         assert!(!key.doc.is_empty() && !key.doc.ends_with('.'), "{}", key.name);
         let example = key.name.replace("<n>", "1").replace("<name>", "example");
         assert_eq!(find(&example).map(|found| found.name), Some(key.name));
@@ -79,7 +79,7 @@ fn no_key_stands_twice_in_the_table_and_each_default_is_right() {
 }
 
 #[test]
-fn every_served_key_stands_in_a_shipped_file_and_every_shipped_key_is_served() {
+fn every_served_key_is_in_a_shipped_file_and_every_shipped_key_is_served() {
     let mut shipped = BTreeSet::new();
     for text in [CANAL, SERVER, EXAMPLE] {
         for line in text.lines() {
@@ -97,7 +97,7 @@ fn every_served_key_stands_in_a_shipped_file_and_every_shipped_key_is_served() {
     }
     for name in shipped {
         let class = find(name).map(|key| key.class);
-        assert_eq!(class, Some(Class::Served), "{name} stands in a shipped file");
+        assert_eq!(class, Some(Class::Served), "{name} is in a shipped file");
     }
 }
 
@@ -280,7 +280,7 @@ fn a_reload_touches_only_what_changed() {
 
 /// What sizes anything is refused before it does.
 #[test]
-fn a_number_out_of_its_range_is_refused_where_it_stands_with_the_range() {
+fn a_number_out_of_its_range_is_refused_at_its_line_with_the_range() {
     let mut refused = 0;
     for key in KEYS.iter().copied().flatten().filter(|key| key.class == Class::Served) {
         let Kind::Number(least, most) = key.kind else { continue };

@@ -20,12 +20,12 @@ use super::status::{
 /// The board of one process; clones show the same.
 #[derive(Clone, Debug)]
 pub struct Board {
-    shown: Arc<Mutex<Shown>>,
+    reported: Arc<Mutex<Reported>>,
     changed: Arc<watch::Sender<u64>>,
 }
 
 #[derive(Debug)]
-struct Shown {
+struct Reported {
     phase: Phase,
     home: String,
     cluster: String,
@@ -45,7 +45,7 @@ impl Default for Board {
 impl Board {
     /// An empty board of a process that starts.
     pub fn new() -> Self {
-        let shown = Shown {
+        let reported = Reported {
             phase: Phase::Starting { doing: "read the configuration".to_owned() },
             home: String::new(),
             cluster: String::new(),
@@ -55,7 +55,7 @@ impl Board {
             log_files: Vec::new(),
             refused: Vec::new(),
         };
-        Self { shown: Arc::new(Mutex::new(shown)), changed: Arc::new(watch::Sender::new(0)) }
+        Self { reported: Arc::new(Mutex::new(reported)), changed: Arc::new(watch::Sender::new(0)) }
     }
 
     /// Moves the process on in its life.
@@ -98,28 +98,28 @@ impl Board {
     }
 
     /// Shows an instance, in the state `Starting`, and returns what it reports through. Tables
-    /// that were parked stay so over its starts, and are shown until it has read which they are.
+    /// that were parked stay so over its starts, and are reported until it has read which they are.
     pub fn instance(&self, name: &str, now_ms: i64) -> Reporter {
-        let mut shown = self.lock();
-        let parked = shown.instances.remove(name).map(|before| before.progress.parked);
+        let mut reported = self.lock();
+        let parked = reported.instances.remove(name).map(|before| before.progress.parked);
         let status = InstanceStatus {
             name: name.to_owned(),
             state: InstanceState::Starting,
             since_ms: now_ms,
             progress: Progress { parked: parked.unwrap_or_default(), ..Progress::default() },
         };
-        shown.instances.insert(name.to_owned(), status);
-        drop(shown);
+        reported.instances.insert(name.to_owned(), status);
+        drop(reported);
         self.wake();
         Reporter { board: self.clone(), name: name.into() }
     }
 
-    /// What an instance that is shown already reports through.
+    /// What an instance that is reported of already reports through.
     pub fn reporter(&self, name: &str) -> Reporter {
         Reporter { board: self.clone(), name: name.into() }
     }
 
-    /// Takes an instance down: its folder is gone.
+    /// Takes an instance down: its folder was removed.
     pub fn remove(&self, name: &str) {
         self.lock().instances.remove(name);
         self.wake();
@@ -127,17 +127,17 @@ impl Board {
 
     /// Everything at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        let shown = self.lock();
+        let reported = self.lock();
         Snapshot {
-            phase: shown.phase.clone(),
+            phase: reported.phase.clone(),
             pid: std::process::id(),
-            home: shown.home.clone(),
-            cluster: shown.cluster.clone(),
-            listeners: shown.listeners.clone(),
-            instances: shown.instances.values().cloned().collect(),
-            damage: shown.damage.clone(),
-            log_files: shown.log_files.clone(),
-            refused: shown.refused.clone(),
+            home: reported.home.clone(),
+            cluster: reported.cluster.clone(),
+            listeners: reported.listeners.clone(),
+            instances: reported.instances.values().cloned().collect(),
+            damage: reported.damage.clone(),
+            log_files: reported.log_files.clone(),
+            refused: reported.refused.clone(),
         }
     }
 
@@ -150,8 +150,8 @@ impl Board {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Reported> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,7 +207,7 @@ impl Reporter {
         });
     }
 
-    /// Shows where the instance stands; none: where the settings say, when it starts.
+    /// Shows where the instance is positioned; none: where the settings say, when it starts.
     pub fn position(&self, position: Option<Position>) {
         self.update(|status| status.progress.position = position);
     }
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_parked_is_shown_over_a_start_of_the_instance() {
+    fn what_was_parked_is_reported_over_a_start_of_the_instance() {
         let board = Board::new();
         let reporter = board.instance("a", 1);
         let table = ParkedTable { table: "t".to_owned(), ..ParkedTable::default() };
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reporter_of_an_instance_that_is_gone_changes_nothing() {
+    fn a_reporter_of_an_instance_that_was_removed_changes_nothing() {
         let board = Board::new();
         let reporter = board.instance("a", 1);
         board.remove("a");

@@ -30,7 +30,7 @@ pub enum InstanceState {
     Starting,
     /// Its rows become durable as they come.
     Running,
-    /// Something failed that may pass; it tries again by itself.
+    /// Something failed that is transient; it tries again by itself.
     Retrying {
         /// What failed.
         reason: String,
@@ -81,7 +81,7 @@ impl InstanceState {
     }
 }
 
-/// What an instance has done since the process began, and where it stands.
+/// What an instance has done since the process began, and its position.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {
@@ -116,7 +116,7 @@ pub struct Progress {
     /// How long the server keeps what is still needed of its binlog; none while it is not known.
     pub retention: Option<Retention>,
     /// Transactions of standbys' own making that the server that is read never had, as GTID sets,
-    /// by the standby's address: they are published if it is gone to.
+    /// by the standby's address: they are published if it is failed over to.
     pub errant: BTreeMap<String, String>,
     /// What there is to be said of prepared XA branches.
     pub branches: Branches,

@@ -41,8 +41,8 @@ impl FieldFilter {
             let name = name.to_uppercase();
             list.contains(&name)
         };
-        let shown = table.columns.len().saturating_sub(table.hidden);
-        let columns = table.columns.iter().take(shown).enumerate();
+        let visible = table.columns.len().saturating_sub(table.hidden);
+        let columns = table.columns.iter().take(visible).enumerate();
         columns.filter(|(_, column)| listed(&column.name) == keep).map(|(place, _)| place).collect()
     }
 }

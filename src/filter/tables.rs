@@ -4,7 +4,7 @@ use fancy_regex::Regex;
 
 use super::{Error, List};
 
-/// Decides which tables pass: those that the white list matches, or all if it is empty,
+/// Decides which tables are included: those that the white list matches, or all if it is empty,
 /// save those that the black list matches.
 #[derive(Clone, Debug)]
 pub struct TableFilter {

@@ -10,7 +10,7 @@ fn includes(white: &str, black: &str, name: &str) -> bool {
 }
 
 #[test]
-fn empty_lists_pass_everything() {
+fn empty_lists_include_everything() {
     assert!(includes("", "", "db.t"));
     assert!(includes(" , ", "", "db.t"));
 }

@@ -3,7 +3,7 @@
 //! Text is copied block by block and word by word, and looked at on the way: most has nothing to
 //! escape, and what follows the few bytes that have is not looked at twice. A copy whose length is
 //! fixed is a store or two, one whose length varies is a call; so a word is appended whole, and cut
-//! back to where something special stands in it.
+//! back to where something special begins.
 
 /// Bytes looked at together; a width the compiler makes vectors of.
 const BLOCK: usize = 32;
@@ -123,7 +123,7 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Where the first byte of a word stands that has to be escaped. A borrow may mark a byte
+/// Where the first byte of a word is that has to be escaped. A borrow may mark a byte
 /// wrongly, but only one behind a byte that is marked rightly.
 #[inline]
 fn special_of(word: [u8; WORD]) -> Option<usize> {
@@ -136,7 +136,7 @@ fn special_of(word: [u8; WORD]) -> Option<usize> {
     (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
 }
 
-/// What stands behind the backslash of a byte that has to be escaped: `u` where digits follow.
+/// What is behind the backslash of a byte that has to be escaped: `u` where digits follow.
 const fn short_escape(byte: u8) -> u8 {
     match byte {
         b'"' | b'\\' => byte,
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_next_to_special_ones_are_told_from_them() {
+    fn bytes_next_to_special_ones_are_distinguished_from_them() {
         let near = [0x1f, 0x20, 0x21, 0x22, 0x23, 0x5b, 0x5c, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff];
         for first in near {
             for second in near {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_special_byte_is_found_wherever_it_stands() {
+    fn a_special_byte_is_found_wherever_it_is() {
         for length in 1..100 {
             for place in 0..length {
                 let mut text = vec![b'x'; length];

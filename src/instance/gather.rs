@@ -4,13 +4,13 @@
 //! In: messages in the order of the binlog. Out: [`Part`]s. Each record gets the headers
 //! `binlog` (file and offset of its event), `gtid` where there is one, and `tx`: its number
 //! within its source transaction over all topics, `/end` behind that of the last. Since
-//! only the next message, or the commit, tells whether one is the last, the newest record
+//! only the next message, or the commit, shows whether one is the last, the newest record
 //! stays open.
 //!
 //! The records of an XA branch gather by themselves ([`Gathering::of_branches`]): their headers
 //! `binlog` and `gtid` are those of the XA COMMIT, and stay open until then.
 //!
-//! No batch is larger than its topic takes, headers included: the writer of a message is told how
+//! No batch is larger than its topic takes, headers included: the writer of a message is given how
 //! long it may be, and a record that no longer fits into a batch begins another. What a branch
 //! lacks until its XA COMMIT is reckoned with beforehand.
 //!
@@ -35,7 +35,7 @@ use crate::sink::{BATCH_BYTES, Limits, Part};
 /// XA COMMIT, with the longest name of a file, tag and numbers.
 const LATER_HEADERS: usize = 1024;
 
-/// Room for the record that passes [`BATCH_BYTES`], so that the buffer need not grow for it.
+/// Room for the record that exceeds [`BATCH_BYTES`], so that the buffer need not grow for it.
 const LAST_RECORD: usize = BATCH_BYTES / 16;
 
 /// Slots that are kept when all of them are empty: beyond it they are found anew.
@@ -188,8 +188,8 @@ impl Gathering {
     }
 
     /// Adds a message, whose value `write` appends to what it is given, no longer than it is
-    /// told. When it fails, there is no message. `later` is what the value of one of a branch may
-    /// grow by, in bytes.
+    /// allowed. When it fails, there is no message. `later` is what the value of one of a branch
+    /// may grow by, in bytes.
     pub(crate) fn message<E>(
         &mut self,
         slot: Slot,
@@ -334,7 +334,7 @@ impl Gathering {
         std::mem::take(&mut self.messages)
     }
 
-    /// Takes back the transaction at hand, of which nothing has been taken: it never was.
+    /// Rolls back the transaction at hand, of which nothing has been taken: it never was.
     pub(crate) fn roll_back(&mut self) {
         self.open = None;
         (self.messages, self.parked) = (0, 0);
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_is_taken_back_alone_wherever_its_records_are() {
+    fn a_transaction_is_rolled_back_alone_wherever_its_records_are() {
         let large = "x".repeat(BATCH_BYTES);
         let mut gathering = gathering();
         let slots: Vec<Slot> =

@@ -93,7 +93,7 @@ pub(crate) struct Pipeline<'a, S> {
 }
 
 impl<'a, S: Sink> Pipeline<'a, S> {
-    /// A pipeline whose sink is open and stands at `position`.
+    /// A pipeline whose sink is open and positioned at `position`.
     pub(crate) fn new(
         sink: &'a mut S,
         encoder: Encoder,
@@ -114,8 +114,8 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         }
     }
 
-    /// Runs until the source is gone, which has to follow `shutdown` soon; then awaits what
-    /// was committed. `report` is told every position that became durable, in order, and how
+    /// Runs until the source has ended, which has to follow `shutdown` soon; then awaits what
+    /// was committed. `report` gets every position that became durable, in order, and how
     /// much of it is new.
     pub(crate) async fn run(
         mut self,
@@ -158,7 +158,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         }
         // A transaction cut by the end, or that cannot be encoded, is rolled back: it comes
         // again, whole. Whole ones before it are committed.
-        self.take_back().await?;
+        self.roll_back().await?;
         if self.behind {
             self.commit().await?;
         }
@@ -228,7 +228,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 self.whole(*commit);
                 if staged { self.commit().await } else { Ok(()) }
             }
-            ChunkEnd::Abort => self.take_back().await,
+            ChunkEnd::Abort => self.roll_back().await,
         }
     }
 
@@ -273,8 +273,8 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         Ok(())
     }
 
-    /// Takes the open transaction back. Whole ones before it have been committed already.
-    async fn take_back(&mut self) -> Result<(), Error> {
+    /// Rolls back the open transaction. Whole ones before it have been committed already.
+    async fn roll_back(&mut self) -> Result<(), Error> {
         if std::mem::take(&mut self.open) {
             self.encoder.clear();
             self.handed = 0;

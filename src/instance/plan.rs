@@ -88,7 +88,7 @@ impl Renamed {
     }
 }
 
-/// What is published of the tables that pass the filter, and how. Cheap to clone.
+/// What is published of the tables that the filter includes, and how. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Publication {
     /// Which columns are published.

@@ -46,7 +46,7 @@ const SAYS_IT: &str = "";
 /// What to do about an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
-    /// Begin a new session after a while: it may pass by itself.
+    /// Begin a new session after a while: it may go away by itself.
     Retry,
     /// The same, but it is known what for.
     Wait,
@@ -130,7 +130,7 @@ fn to_source(error: &source::Error) -> Reaction {
         },
         Error::Mysql(error) => Reaction::Stop { advice: error.advice() },
         Error::Schema { source, .. } | Error::Capture(source) => match source {
-            // What passes was told apart above.
+            // What is transient was dealt with above.
             schema::Error::Server(_) => Reaction::RetryOnce {
                 advice: "mend what the source says, or exclude the table, then start again",
             },

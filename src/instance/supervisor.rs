@@ -42,7 +42,7 @@ const CHANNEL_BYTES: u32 = 4 << 20;
 /// What is waited for may come at any time, and nobody is disturbed by looking.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// How often counters are shown.
+/// How often counters are logged.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs an instance until `tasks` is cancelled, or until it cannot go on by itself.
@@ -310,8 +310,8 @@ impl<S: Sink> Session<'_, S> {
         if let Some(first) = first {
             let kept = first.position.gtid_set.counted().map(CountedSet::whole);
             if let (Some(gtids), Some(kept)) = (first.lost, kept) {
-                let topics = self.sink.tell_lost(&Lost { gtids, kept }).await?;
-                tracing::warn!(?topics, "the loss is told in the topics concerned");
+                let topics = self.sink.append_loss_notices(&Lost { gtids, kept }).await?;
+                tracing::warn!(?topics, "notices of the loss were added to the topics concerned");
             }
             let position = first.position.into();
             self.sink.commit(&position, first.state).await?.await?;
@@ -407,21 +407,21 @@ async fn show(
     waits: bool,
     stop: &tokio_util::sync::CancellationToken,
 ) {
-    let mut shown = Counts::default();
+    let mut logged = Counts::default();
     loop {
         let counts = progress.counts();
-        if counts.bytes > shown.bytes {
+        if counts.bytes > logged.bytes {
             if !waits {
                 reporter.state(InstanceState::Running, clock::now_millis());
             }
             reporter.received(Received {
-                bytes: counts.bytes - shown.bytes,
-                skipped_events: counts.skipped_events - shown.skipped_events,
-                dropped_rows_events: counts.dropped_rows_events - shown.dropped_rows_events,
-                unknown_rollbacks: counts.unknown_rollbacks - shown.unknown_rollbacks,
+                bytes: counts.bytes - logged.bytes,
+                skipped_events: counts.skipped_events - logged.skipped_events,
+                dropped_rows_events: counts.dropped_rows_events - logged.dropped_rows_events,
+                unknown_rollbacks: counts.unknown_rollbacks - logged.unknown_rollbacks,
                 heard_ms: counts.last_packet,
             });
-            shown = counts;
+            logged = counts;
         }
         tokio::select! {
             biased;

@@ -2,7 +2,7 @@
 //! credentials, with TLS or without.
 //!
 //! In: an endpoint, and how each attempt ended. Out: the next attempt, or the error that the
-//! user is told. A step function: who connects does the connecting.
+//! user gets. A step function: who connects does the connecting.
 //!
 //! - PREFERRED: if TLS cannot be had, once more without it.
 //! - Refused over a plain connection: once more over TLS, only to find out whether the account
@@ -12,7 +12,7 @@
 use super::error::ACCESS_DENIED;
 use super::{Credentials, Endpoint, Error, TlsMode};
 
-/// One attempt: what is shown to whom, and over what.
+/// One attempt: what is presented to whom, and over what.
 #[derive(Clone, Copy)]
 pub(super) struct Login<'a> {
     pub(super) endpoint: &'a Endpoint,

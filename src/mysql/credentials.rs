@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// What a server is shown at one connect.
+/// What a server is given at one connect.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// The account.

@@ -1,6 +1,6 @@
 //! Why a connection to MySQL failed: what, where, and what to do about it.
 //!
-//! Kinds are told apart because they lead to different reactions: a lost connection is
+//! Kinds are distinguished because they lead to different reactions: a lost connection is
 //! tried again, a wrong password is not.
 
 use std::io;
@@ -61,7 +61,7 @@ pub enum Error {
         code: u16,
         /// The server's words.
         message: String,
-        /// Whether TLS was there for a certificate of ours, and none was shown.
+        /// Whether TLS was there for a certificate of ours, and none was presented.
         without_certificate: bool,
         /// Whether the next attempt may show another password.
         rotates: bool,
@@ -115,9 +115,9 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
-    /// The server does not tell the local time of moments that every server knows.
+    /// The server does not give the local time of moments that every server knows.
     #[error(
-        "{address} does not tell its time zone ({zone}): FROM_UNIXTIME() gives NULL; look at its \
+        "{address} does not give its time zone ({zone}): FROM_UNIXTIME() gives NULL; look at its \
          time_zone and its tables mysql.time_zone*, or set sluice.timezone"
     )]
     Zone {
@@ -131,7 +131,7 @@ pub enum Error {
     Event {
         /// The binlog file.
         file: FileName,
-        /// Where the event stands.
+        /// Where the event is.
         offset: u64,
         /// What is wrong with it.
         source: binlog::Error,
@@ -207,7 +207,7 @@ impl Error {
             | Self::Zone { .. }
             // A byte lost or doubled on the way: a new connection begins clean.
             | Self::Protocol { .. } => true,
-            Self::Server { code, .. } => meaning(*code) == Meaning::Passes,
+            Self::Server { code, .. } => meaning(*code) == Meaning::Transient,
             // A password that was changed on one side only so far.
             Self::Denied { code, rotates, .. } => *rotates && *code == ACCESS_DENIED,
             Self::TlsDemanded { .. }
@@ -217,14 +217,14 @@ impl Error {
         }
     }
 
-    /// What to do about an error that does not pass; empty where its own words say it.
+    /// What to do about an error that is not transient; empty where its own words say it.
     pub fn advice(&self) -> &'static str {
         match self {
             // Behind the login it is a right that lacks.
             Self::Server { code: ACCESS_DENIED, .. } => GRANTS,
             Self::Server { code, .. } => match meaning(*code) {
                 Meaning::Account(advice) | Meaning::Right(advice) => advice,
-                Meaning::Passes => "",
+                Meaning::Transient => "",
                 Meaning::Unknown => {
                     "look the number up in the server's list of errors, mend what it names, \
                      then start again"
@@ -260,7 +260,7 @@ fn advice_for(code: u16, without_certificate: bool) -> &'static str {
             ACCOUNT_OR_CERTIFICATE
         }
         Meaning::Account(advice) | Meaning::Right(advice) => advice,
-        Meaning::Passes | Meaning::Unknown => "",
+        Meaning::Transient | Meaning::Unknown => "",
     }
 }
 
@@ -268,7 +268,7 @@ fn advice_for(code: u16, without_certificate: bool) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
     /// It goes away, by itself or by what somebody does at the server: try again.
-    Passes,
+    Transient,
     /// This account is not let in, and what to do about it.
     Account(&'static str),
     /// This account may not do that, and what to do about it.
@@ -337,7 +337,7 @@ fn meaning(code: u16) -> Meaning {
         | 3572 // LOCK_NOWAIT
         // Since 8.0.24 the answer to the next statement after wait_timeout.
         | 4031 // CLIENT_INTERACTION_TIMEOUT
-        => Meaning::Passes,
+        => Meaning::Transient,
 
         1044 => Meaning::Account(GRANTS), // DBACCESS_DENIED_ERROR
         ACCESS_DENIED | 1698 => Meaning::Account(ACCOUNT), // and without a password
@@ -376,11 +376,11 @@ mod tests {
 
     #[test]
     fn what_a_server_may_run_out_of_or_end_is_tried_again() {
-        let passing = [
+        let transient = [
             1021, 1037, 1040, 1041, 1042, 1043, 1053, 1077, 1079, 1080, 1129, 1135, 1158, 1161,
             1203, 1205, 1213, 1226, 1317, 1927, 1969, 3024, 3032, 3168, 3169, 4031,
         ];
-        for code in passing {
+        for code in transient {
             for error in [refused(code), answered(code)] {
                 assert!(error.is_transient(), "{error}");
                 assert!(matches!(error, Error::Server { .. }), "{error:?}");

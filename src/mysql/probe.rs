@@ -1,4 +1,4 @@
-//! What a server says of itself: who it is, how it is set up, where its binlog stands.
+//! What a server says of itself: who it is, how it is set up, where its binlog ends.
 //!
 //! Names of variables and statements changed over the years (MySQL 8.0.26, 8.2, 8.4, 9.0;
 //! MariaDB 10.5), and forks differ: each is tried, and none is derived from a version.
@@ -69,7 +69,7 @@ impl Probe {
         ServerVersion::read(&self.version).number()
     }
 
-    /// Whether every transaction gets a GTID, so that the executed set tells a place.
+    /// Whether every transaction gets a GTID, so that the executed set gives a place.
     pub fn has_gtids(&self) -> bool {
         match self.flavor {
             Flavor::MySql => self.variable("gtid_mode").is_some_and(|mode| mode == "ON"),
@@ -175,7 +175,7 @@ pub async fn owned(session: &mut Session) -> Result<GtidSet, Error> {
     Ok(owned_set(rows.first().and_then(|row| row.text_at(0)).unwrap_or_default()))
 }
 
-/// Reads `<uuid>:4#12:7#13,..`: behind each number stands its thread.
+/// Reads `<uuid>:4#12:7#13,..`: behind each number is its thread.
 fn owned_set(text: &str) -> GtidSet {
     let mut set = GtidSet::empty(Flavor::MySql);
     for of_server in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -207,7 +207,7 @@ pub async fn grants(session: &mut Session) -> Result<Vec<String>, Error> {
     Ok(rows.iter().filter_map(|row| row.text_at(0).map(str::to_owned)).collect())
 }
 
-/// The replicas that the server knows, by server id, with their UUIDs where told.
+/// The replicas that the server knows, by server id, with their UUIDs where known.
 pub async fn replicas(session: &mut Session) -> Result<Vec<(u32, String)>, Error> {
     let rows = first_known(session, &["SHOW REPLICAS", "SHOW SLAVE HOSTS"]).await?;
     let replicas = rows.iter().filter_map(|row| {
@@ -241,7 +241,7 @@ pub async fn replicates(session: &mut Session, flavor: Flavor) -> Result<bool, E
         .any(|row| columns.iter().filter_map(|column| row.text(column)).any(|text| !is_off(text))))
 }
 
-/// Those of the tables whose engine cannot roll back. A table that is gone counts as one
+/// Those of the tables whose engine cannot roll back. A table that was dropped counts as one
 /// that can.
 pub async fn without_rollback(
     session: &mut Session,

@@ -106,7 +106,7 @@ impl Scan {
             let rotate = Rotate::parse(&body).map_err(|e| self.odd(e))?;
             self.tracker.rotate(rotate.file);
         }
-        Ok(header.stands_in_file().then_some(Scanned { header, place, body }))
+        Ok(header.is_in_file().then_some(Scanned { header, place, body }))
     }
 
     fn odd(&self, source: binlog::Error) -> Error {

@@ -117,7 +117,7 @@ impl Row {
 }
 
 impl Session {
-    /// Connects, authenticates, and makes the session fit for reading metadata.
+    /// Connects, authenticates, and makes the session ready for reading metadata.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, Error> {
         let mut attempts = Attempts::at(endpoint).await?;
         let conn = loop {

@@ -125,7 +125,7 @@ pub(super) fn failure(login: &Login<'_>, openssl: &str) -> Error {
 const OUR_CERTIFICATE: &str = "the server refuses our certificate; \
     set canal.instance.master.clientCertificateKeyStoreUrl to one that its authority signed";
 
-/// Whether the server told us, by an alert, what it thinks of our certificate. In TLS 1.3 that
+/// Whether the server let us know, by an alert, what it thinks of our certificate. In TLS 1.3 that
 /// comes behind the handshake, as an error of the first read.
 fn is_alert_about_us(openssl: &str) -> bool {
     let about = [
@@ -140,8 +140,8 @@ fn is_alert_about_us(openssl: &str) -> bool {
     openssl.contains("alert") && about.iter().any(|words| openssl.contains(words))
 }
 
-/// A connection that was lost on the way in, with our certificate shown. The alert about it is
-/// heard if it comes before the next packet is sent; else the connection is only gone.
+/// A connection that was lost on the way in, with our certificate presented. The alert about it is
+/// heard if it comes before the next packet is sent; else the connection is only lost.
 pub(super) fn lost_on_the_way_in(login: &Login<'_>, error: Error) -> Error {
     if !login.encrypted || login.credentials.identity.is_none() {
         return error;

@@ -100,7 +100,7 @@ pub enum Error {
     Partitions {
         /// The setting.
         key: &'static str,
-        /// What stands there.
+        /// The value.
         text: String,
         /// As many as a topic may have.
         most: i32,
@@ -108,7 +108,7 @@ pub enum Error {
     /// A partition that cannot be.
     #[error("canal.mq.partition: `{partition}` is not a partition (0 to {last})")]
     Partition {
-        /// What stands there.
+        /// The value.
         partition: i32,
         /// The last that a topic may have.
         last: i32,

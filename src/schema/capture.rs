@@ -181,7 +181,7 @@ pub(crate) async fn tables(
     Ok(found)
 }
 
-/// Passes each statement of the binlog from `from` up to `to` to `each`, with its place, but
+/// Hands each statement of the binlog from `from` up to `to` to `each`, with its place, but
 /// for the BEGIN of transactions: a long backlog has millions. Does not wait for more.
 ///
 /// What is inside compressed transactions is left out: the server compresses rows only. So are

@@ -3,7 +3,7 @@
 //! Topic `.schema` of the instance, compacted. Key: a JSON array, `["db"]` or
 //! `["db","table"]`, `[]` while the source's tables are still to be read, or
 //! `["temporary","server_id","thread"]` while a session of the source has temporary tables that
-//! the binlog tells of, or `["stays","",""]` once another server was read. Value: JSON,
+//! the binlog names, or `["stays","",""]` once another server was read. Value: JSON,
 //!
 //! ```json
 //! {"survey": "under way"}

@@ -1,4 +1,4 @@
-//! Why there is no definition for rows, with the advice that fits the case.
+//! Why there is no definition for rows, with the advice for the case.
 
 use std::sync::Arc;
 

@@ -67,7 +67,7 @@ pub struct Server {
     /// `@@character_set_server`, of databases created without one.
     pub charset: String,
     /// The name `utf8` may mean utf8mb4: MariaDB's `old_mode` without `UTF8_IS_UTF8MB3`, which its
-    /// binlog does not tell.
+    /// binlog does not say.
     pub utf8_is_unclear: bool,
     /// As [`crate::change::MySqlPosition::server_uuid`]: places of two servers have no order.
     pub uuid: Arc<str>,
@@ -103,9 +103,9 @@ pub struct Statement<'a> {
     pub schema: &'a str,
     /// The session's `sql_mode`, as the event's status has it; 0 if it has none.
     pub sql_mode: u64,
-    /// Collation of `character_set_client`, which the text was written in, if told.
+    /// Collation of `character_set_client`, which the text was written in, if known.
     pub client: Option<u16>,
-    /// The session's `collation_server` (third number of status 4), if told.
+    /// The session's `collation_server` (third number of status 4), if known.
     pub server_collation: Option<u16>,
     /// How it ended: not 0 when it failed half-way and could not be undone.
     pub error_code: u16,
@@ -114,7 +114,7 @@ pub struct Statement<'a> {
     pub version: Option<u32>,
     /// The engine's transaction that it was: it had an effect.
     pub ddl_xid: Option<u64>,
-    /// Where the event stands.
+    /// Where the event is.
     pub place: &'a EventPlace,
 }
 
@@ -183,11 +183,11 @@ pub enum Error {
     Unknown {
         /// The table.
         table: TableName,
-        /// Where the row's table map stands.
+        /// Where the row's table map is.
         place: Box<Place>,
         /// What was tried, and what made it unknown.
         reason: Box<str>,
-        /// What to do, fitting the case.
+        /// What to do in this case.
         advice: Advice,
     },
     /// The server could not be asked; a later try may do better.
@@ -270,8 +270,8 @@ pub struct Schema {
     model: Model,
     made: Made,
     scanned: Option<Scanned>,
-    /// Tables with FULL metadata that the server was asked for in vain, or was told of
-    /// something else: their types' texts are derived.
+    /// Tables with FULL metadata that the server was asked for in vain, or gave
+    /// another definition of: their types' texts are derived.
     derived: HashSet<TableName>,
     /// First words of statements that no server is known to log, each said once.
     unknown_verbs: HashSet<String>,
@@ -354,7 +354,7 @@ impl Schema {
     }
 
     /// The server that is read from here on was started at that time, in seconds since 1970: its
-    /// sessions from before have ended. Where that stands in its binlog may never be read.
+    /// sessions from before have ended. The place of that in its binlog may never be read.
     pub(crate) fn server_was_started(&mut self, server: u32, at: u32) {
         self.model.forget_ended_sessions(server, at);
     }
@@ -396,7 +396,7 @@ impl Schema {
             tracing::warn!(table = %name, column, "the source shows labels of it with `?`: \
                 information_schema shows letters beyond 16 bits so. With sluice.format.enum=label, \
                 rows without FULL metadata come with `?` as well: SET GLOBAL binlog_row_metadata = \
-                'FULL' on the source, and rows tell their labels themselves");
+                'FULL' on the source, and rows carry their labels themselves");
         }
     }
 
@@ -447,7 +447,7 @@ impl Schema {
         let context = Context { dialect: &dialect, place: &place, server_charset, has_effect };
         for effect in &effects {
             if let Effect::Stale { name, why } = effect {
-                tracing::warn!(table = %name, at = %place, why, "a statement changed the table in a way its text does not tell: it is read again when rows of it come");
+                tracing::warn!(table = %name, at = %place, why, "a statement changed the table in a way its text does not say: it is read again when rows of it come");
             }
             self.model.apply(effect, &context);
         }
@@ -505,8 +505,8 @@ impl Schema {
         }
     }
 
-    /// Whether a rollback takes back what was written to a table at the place of the last
-    /// statement applied, by its engine then; `None` if the history does not tell the engine.
+    /// Whether a rollback undoes what was written to a table at the place of the last
+    /// statement applied, by its engine then; `None` if the history does not say the engine.
     pub fn rolls_back(&self, name: &TableName) -> Option<bool> {
         self.model.table(name)?.now?.rolls_back()
     }
@@ -524,7 +524,7 @@ impl Schema {
         records.collect()
     }
 
-    /// Takes back what was applied since the last commit.
+    /// Rolls back what was applied since the last commit.
     pub fn rollback(&mut self) {
         self.epoch += u64::from(self.model.rollback());
     }

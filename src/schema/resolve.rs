@@ -241,8 +241,8 @@ impl Schema {
         } else {
             let now = now.ok_or("it is not in the history")?;
             let may_settle = now.is_unsettled() && self.model.has_database(&map.name.schema);
-            let told = if may_settle { table::default_of_metadata(map, &now) } else { None };
-            let now = match told {
+            let found = if may_settle { table::default_of_metadata(map, &now) } else { None };
+            let now = match found {
                 Some(charset) => {
                     let settled = Arc::new(now.settle(charset.name()));
                     self.model.change(&map.name, |entry| entry.now = Some(Arc::clone(&settled)));

@@ -5,7 +5,7 @@
 //! definition gives the types' text where it agrees, and says whether the key is a primary
 //! one. With less metadata the definition
 //! gives all, after each column was compared with the wire: count, type, length, sign,
-//! character set, as far as the wire tells them.
+//! character set, as far as the wire gives them.
 //!
 //! Hidden columns of MariaDB, which end its rows, are in no definition: see [`ROW_HASH`].
 //!
@@ -39,7 +39,7 @@ pub(crate) enum Mismatch {
     Charset { name: String, charset: String },
     #[error(
         "column `{name}` is a {wire} in MariaDB's format of before 10.1, and neither the rows nor a \
-         definition tell how many digits its seconds have (for rows to come ALTER TABLE .. FORCE with \
+         definition say how many digits its seconds have (for rows to come ALTER TABLE .. FORCE with \
          mysql56_temporal_format=ON gives it the newer format)"
     )]
     Digits { name: String, wire: String },
@@ -50,16 +50,16 @@ pub(crate) enum Mismatch {
 /// MariaDB keeps hashes of values that are too long for an index of theirs, in a column for each
 /// such UNIQUE key: `BIGINT UNSIGNED`, behind all others, named by this and a number that no other
 /// column has (`add_hash_field`, sql/sql_table.cc). Which keys need one depends on the engine, the
-/// page size and character sets: rows tell, a definition only how many there can be.
+/// page size and character sets: rows say it, a definition only how many there can be.
 const ROW_HASH: &str = "DB_ROW_HASH_";
 
-/// Whether a column may be a hash, by what the wire tells.
+/// Whether a column may be a hash, by what the wire says.
 fn may_be_hash(wire: &WireColumn) -> bool {
     let is_numbered = |name: &String| {
         let number = name.strip_prefix(ROW_HASH);
         number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    // MySQL tells of each column whether it is visible.
+    // MySQL says of each column whether it is visible.
     wire.code == binlog::code::LONGLONG
         && wire.unsigned != Some(false)
         && wire.visible.is_none()
@@ -81,7 +81,7 @@ pub(crate) fn is_full(map: &TableMap) -> bool {
 }
 
 /// Whether rows can be read only by a definition of their place, whatever the map says: MariaDB does
-/// not tell the digits of its older dates and times.
+/// not give the digits of its older dates and times.
 pub(crate) fn needs_definition(map: &TableMap, flavor: Flavor) -> bool {
     map.columns.iter().any(|wire| is_of_old_format(wire, flavor))
 }
@@ -133,8 +133,8 @@ pub(crate) fn from_map(
         let defined = definition.and_then(|definition| definition.columns.get(place));
         let defined = defined.filter(|defined| {
             same(&defined.name, &name)
-                && fits(wire, defined, flavor).is_ok()
-                && labels_fit(wire, defined)
+                && compare(wire, defined, flavor).is_ok()
+                && labels_agree(wire, defined)
         });
         if defined.is_none() && is_of_old_format(wire, flavor) {
             let wire = derive(wire, false, Charset::Binary);
@@ -146,12 +146,12 @@ pub(crate) fn from_map(
             || derive(wire, wire.unsigned.unwrap_or(false), charset.unwrap_or(Charset::Binary)),
             |defined| defined.mysql_type.clone(),
         );
-        let mysql_type = shown(wire, &mysql_type, flavor);
+        let mysql_type = as_reported(wire, &mysql_type, flavor);
         columns.push(Column { name, mysql_type, kind, labels: wire.labels.clone() });
     }
     // Of a table without a primary key, the server's metadata names its first unique key that
     // allows no NULL instead (`prepare_share`, sql/dd_table_share.cc; `init_from_binary_frm_image`,
-    // sql/table.cc of MariaDB): only a definition tells, whatever it says of the columns' types.
+    // sql/table.cc of MariaDB): only a definition shows it, whatever it says of the columns' types.
     let has_key = |definition: &&Definition| !definition.primary_key.is_empty();
     let is_unique_key = named.is_some() && definition.as_ref().is_none_or(|d| !has_key(d));
     let key = if is_unique_key { &[][..] } else { &map.primary_key };
@@ -161,7 +161,7 @@ pub(crate) fn from_map(
     Ok(Parts { columns, primary_key, hidden, derived })
 }
 
-/// What only the definition tells of how a column is read.
+/// What only the definition says of how a column is read.
 fn with_definition(kind: ColumnType, defined: &ColumnDefinition, flavor: Flavor) -> ColumnType {
     let fsp = if matches!(flavor, Flavor::MariaDb) { digits(&defined.mysql_type) } else { 0 };
     match kind {
@@ -180,7 +180,7 @@ fn digits(mysql_type: &str) -> u8 {
 
 /// A type's text as its server shows it in `information_schema`, which knows no letters beyond 16 bits,
 /// and on MariaDB names the older format of dates and times.
-fn shown(wire: &WireColumn, mysql_type: &str, flavor: Flavor) -> String {
+fn as_reported(wire: &WireColumn, mysql_type: &str, flavor: Flavor) -> String {
     const OLD_FORMAT: &str = " /* mariadb-5.3 */";
     let is_time = ["time", "datetime", "timestamp"].iter().any(|name| mysql_type.starts_with(name));
     match flavor {
@@ -198,7 +198,7 @@ fn in_16_bits(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains(is_beyond) { text.replace(is_beyond, "?").into() } else { text.into() }
 }
 
-/// A type that the wire does not tell from BINARY.
+/// A type that the wire does not distinguish from BINARY.
 fn with_plugin(kind: ColumnType, mysql_type: &str) -> ColumnType {
     match (kind, mysql_type) {
         (ColumnType::Binary { length: 16 }, "uuid") => ColumnType::Plugin(PluginType::Uuid),
@@ -208,14 +208,15 @@ fn with_plugin(kind: ColumnType, mysql_type: &str) -> ColumnType {
     }
 }
 
-fn labels_fit(wire: &WireColumn, defined: &ColumnDefinition) -> bool {
+fn labels_agree(wire: &WireColumn, defined: &ColumnDefinition) -> bool {
     let as_defined = labels(&defined.mysql_type);
     if wire.labels.is_empty() || as_defined == wire.labels {
         return true;
     }
     let pairs = wire.labels.iter().zip(&as_defined);
-    let is_shown = |(wire, defined): (&String, &String)| in_16_bits(wire) == in_16_bits(defined);
-    wire.labels.len() == as_defined.len() && pairs.into_iter().all(is_shown)
+    let is_as_reported =
+        |(wire, defined): (&String, &String)| in_16_bits(wire) == in_16_bits(defined);
+    wire.labels.len() == as_defined.len() && pairs.into_iter().all(is_as_reported)
 }
 
 /// Columns whose labels have `?`, as `information_schema` shows a letter that it cannot show, or a `?`.
@@ -230,8 +231,8 @@ pub(crate) fn columns_of_doubtful_labels(definition: &Definition) -> Vec<&str> {
     doubtful.map(|column| column.name.as_str()).collect()
 }
 
-/// The character set that the map tells of columns that have the default of their database,
-/// which is not known: all of them have the same. (Without FULL metadata it tells none of ENUM
+/// The character set that the map says of columns that have the default of their database,
+/// which is not known: all of them have the same. (Without FULL metadata it says none of ENUM
 /// and SET.)
 pub(crate) fn default_of_metadata(map: &TableMap, definition: &Definition) -> Option<Charset> {
     let columns = map.columns.iter().zip(&definition.columns);
@@ -262,11 +263,11 @@ pub(crate) fn from_definition(
     }
     let mut columns = Vec::with_capacity(map.columns.len());
     for (wire, defined) in map.columns.iter().zip(&definition.columns) {
-        fits(wire, defined, flavor)?;
+        compare(wire, defined, flavor)?;
         let (unsigned, charset) = sign_and_charset(wire, defined)?;
         columns.push(Column {
             name: defined.name.clone(),
-            mysql_type: shown(wire, &defined.mysql_type, flavor),
+            mysql_type: as_reported(wire, &defined.mysql_type, flavor),
             kind: with_definition(column_type(wire, unsigned, charset)?, defined, flavor),
             labels: labels(&defined.mysql_type),
         });
@@ -278,7 +279,7 @@ pub(crate) fn from_definition(
     Ok(Parts { columns, primary_key, hidden, derived: false })
 }
 
-/// Sign and character set, the wire's where it tells them.
+/// Sign and character set, the wire's where it gives them.
 fn sign_and_charset(
     wire: &WireColumn,
     defined: &ColumnDefinition,
@@ -296,7 +297,7 @@ fn sign_and_charset(
 
 /// Compares what the wire would be called with what the definition says, both without
 /// what the wire cannot know (display widths, digits of a FLOAT, labels).
-fn fits(wire: &WireColumn, defined: &ColumnDefinition, flavor: Flavor) -> Result<(), Mismatch> {
+fn compare(wire: &WireColumn, defined: &ColumnDefinition, flavor: Flavor) -> Result<(), Mismatch> {
     let (unsigned, charset) = sign_and_charset(wire, defined)?;
     let derived = derive(wire, unsigned, charset);
     let wanted = simplified(&defined.mysql_type);
@@ -318,7 +319,7 @@ fn fits(wire: &WireColumn, defined: &ColumnDefinition, flavor: Flavor) -> Result
     })
 }
 
-/// A type's text without what the wire does not tell.
+/// A type's text without what the wire does not give.
 fn simplified(mysql_type: &str) -> String {
     let text = mysql_type.split(" /*").next().unwrap_or(mysql_type).replace(" zerofill", "");
     let (name, rest) = text.split_once('(').unwrap_or((&text, ""));

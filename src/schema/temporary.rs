@@ -1,11 +1,11 @@
-//! Temporary tables that the binlog tells of: which session has which.
+//! Temporary tables that the binlog names: which session has which.
 //!
 //! In: what statements say, with the session that ran them. Out: the same without what concerns
 //! temporary tables, which are nobody else's: a session's own table hides the real one of that
 //! name. Servers log them in the formats MIXED (MariaDB) and STATEMENT.
 //!
 //! The flag `THREAD_SPECIFIC` alone decides nothing (tried on MySQL 9.7 and MariaDB 10.11, the
-//! table stands in `tests/it/temporary_tables.rs`): it stands on statements about real tables that
+//! table is in `tests/it/temporary_tables.rs`): it is set on statements about real tables that
 //! read a temporary one or have CONNECTION_ID() in the default of a column, and MariaDB's RENAME
 //! TABLE of a temporary table lacks it. But any other statement without it is about real tables:
 //! so it shows when the end of a temporary one was not logged (MySQL forgets it behind OPTIMIZE
@@ -13,11 +13,11 @@
 //! TABLE.
 //!
 //! A start of their server ends all of its sessions, and thread ids begin again: the reader notices
-//! it in the binlog that it reads; of a server that it comes to, [`Temporaries::ended`] tells by
+//! it in the binlog that it reads; of a server that it comes to, [`Temporaries::ended`] knows by
 //! the server's clock.
 //!
 //! Always: bounded. What the sessions have is part of the history, as each commit leaves it: RENAME
-//! TABLE of a temporary table can be told by nothing else. What was made before the instance began
+//! TABLE of a temporary table can be known by nothing else. What was made before the instance began
 //! is not known: [`Temporaries::doubt`] names the table that has to be asked about.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -29,7 +29,7 @@ use crate::change::{StatementKind, TableName};
 /// More than servers have open at a time; beyond it all are forgotten.
 const MOST: usize = 100_000;
 
-/// By how many seconds a time of start may be wrong: it is told in whole seconds, twice.
+/// By how many seconds a time of start may be wrong: it is given in whole seconds, twice.
 const START_SLACK: u32 = 2;
 
 /// A session of a server, as the header and the body of its statements name it.
@@ -172,7 +172,7 @@ impl Temporaries {
             }
         }
         for effect in &mut reading.effects {
-            // The table that it is made like may be a temporary one: its text does not tell.
+            // The table that it is made like may be a temporary one: its text does not say.
             if let Effect::CreateTable { body: body @ Body::Like(_), .. } = effect
                 && flagged
             {

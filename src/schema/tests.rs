@@ -97,7 +97,7 @@ fn a_restart_finds_the_model_of_the_last_commit() {
 }
 
 #[test]
-fn what_was_not_committed_can_be_taken_back() {
+fn what_was_not_committed_can_be_rolled_back() {
     let mut schema = schema();
     apply(&mut schema, 10, "CREATE TABLE t (id INT)");
     schema.commit().unwrap();
@@ -518,7 +518,7 @@ fn temporary_tables_of_sessions_are_part_of_the_history() {
     assert!(started.commit().unwrap()[0].value.is_none());
     assert_eq!(of_session(&mut started, false, rename).len(), 2);
 
-    // A server that it comes to tells since when it runs, by the clock of its statements.
+    // A server that it comes to says since when it runs, by the clock of its statements.
     for (server, at, ends) in [(2, 2_000, false), (1, 1_001, false), (1, 1_003, true)] {
         let mut joined = restored(&records);
         joined.server_was_started(server, at);

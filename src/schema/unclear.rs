@@ -1,4 +1,4 @@
-//! `utf8` in a statement, where nobody can tell whether it is utf8mb3 or utf8mb4.
+//! `utf8` in a statement, where nobody can know whether it is utf8mb3 or utf8mb4.
 //!
 //! On MariaDB since 10.6 that is a matter of the session's `old_mode`, of which the binlog says
 //! nothing. Values of text are the same bytes either way; lengths of CHAR and VARCHAR, and which TEXT
@@ -10,9 +10,9 @@
 use super::ddl::{Body, Effect};
 
 const WHY: &str = "it names the character set utf8, which is utf8mb3 or utf8mb4 by the old_mode of \
-                   its session, and the binlog does not tell that";
+                   its session, and the binlog does not say that";
 
-/// Whether the name stands in it, or that of one of its collations. In a comment it counts as well.
+/// Whether the name is in it, or that of one of its collations. In a comment it counts as well.
 pub(super) fn names_utf8(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     text.match_indices("utf8").any(|(place, name)| {

@@ -1,6 +1,6 @@
 //! The metrics of the log: what each partition holds, asked at each question.
 //!
-//! In: the log, once it is open; before that there is nothing to tell. Out: families
+//! In: the log, once it is open; before that there is nothing to report. Out: families
 //! `sluice_log_*`, labelled as Kafka's own metrics are.
 
 use std::fmt;

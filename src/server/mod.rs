@@ -320,7 +320,7 @@ async fn serve(
                 }
                 instances.in_background(async move {
                     for change in changing {
-                        // A panic is told by the owner of the task.
+                        // A panic is reported by the owner of the task.
                         let _ = change.await;
                     }
                     for answer in answers {
@@ -345,7 +345,7 @@ fn errors_of(problems: &Problems) -> Vec<String> {
 }
 
 /// Starts, stops and restarts the instances as the files say now: what does so. What only a
-/// restart applies is left as it was, and told.
+/// restart applies is left as it was, and reported.
 fn take_up(
     instances: &mut Instances,
     settings: &mut Settings,
@@ -494,7 +494,7 @@ impl Error {
 }
 
 fn addresses(listeners: &[broker::Listener]) -> Vec<String> {
-    let told = |listener: &broker::Listener| match &listener.advertised {
+    let advertised = |listener: &broker::Listener| match &listener.advertised {
         Some(endpoint) => Some(format!("{}:{}", endpoint.host, endpoint.port)),
         None => listener.socket.local_addr().ok().map(|address| {
             let host = if address.ip().is_unspecified() {
@@ -505,7 +505,7 @@ fn addresses(listeners: &[broker::Listener]) -> Vec<String> {
             format!("{host}:{}", address.port())
         }),
     };
-    listeners.iter().filter_map(told).collect()
+    listeners.iter().filter_map(advertised).collect()
 }
 
 async fn open_log(settings: &Settings, tasks: &Tasks) -> Result<Log, Error> {

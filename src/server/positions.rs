@@ -123,7 +123,7 @@ pub struct Positions<'a> {
 }
 
 impl Positions<'_> {
-    /// Where an instance stands, if it has ever started.
+    /// The position of an instance, if it has ever started.
     pub async fn read(&self, instance: &str) -> Result<Option<Position>, Error> {
         if !self.has(instance, POSITIONS) {
             return Ok(None);
@@ -160,7 +160,11 @@ impl Positions<'_> {
         state.extend(written.base.map(StateWrite::position_base));
         if let Some(lost) = lost_by(&position, &old) {
             let topics = notice::append(&mut writer, &lost).await?;
-            tracing::warn!(?topics, lost = %lost.gtids, "the loss is told in the topics concerned");
+            tracing::warn!(
+                ?topics,
+                lost = %lost.gtids,
+                "notices of the loss were added to the topics concerned"
+            );
         }
         writer.commit(written.position, state).await?.await?;
         Ok(Moved { position, forgotten })

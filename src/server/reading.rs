@@ -3,7 +3,7 @@
 //!
 //! In: that it is time to read. Out: what is there now against what was, with the plans
 //! built; and whoever asked for it and waits. One reading at a time: who asks during one gets
-//! the next, since this one may have passed the file that was changed.
+//! the next, since this one may have gone beyond the file that was changed.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::instances::{self, Plans};
 /// A reading that takes longer is said in the log.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Whom to tell how it went.
+/// Where the outcome is sent.
 pub(super) type Answer = oneshot::Sender<Outcome>;
 
 /// What was read.

@@ -46,7 +46,7 @@ pub(super) fn broker(config: &BrokerConfig, log: &LogConfig) -> BrokerSettings {
         max_idle_ms: config.idle_timeout.map_or(u64::MAX, |idle| millis(idle).unsigned_abs()),
         groups: groups(&config.group),
         log_dir: log.dir.display().to_string(),
-        shown: shown(log),
+        shown: reported(log),
         ..BrokerSettings::default()
     }
 }
@@ -65,7 +65,7 @@ fn groups(config: &GroupConfig) -> GroupSettings {
 }
 
 /// What DescribeConfigs shows as set.
-fn shown(log: &LogConfig) -> BTreeMap<String, String> {
+fn reported(log: &LogConfig) -> BTreeMap<String, String> {
     let retention = log.retention.map_or(-1, millis);
     BTreeMap::from([
         ("log.dirs".to_owned(), log.dir.display().to_string()),
@@ -76,7 +76,7 @@ fn shown(log: &LogConfig) -> BTreeMap<String, String> {
     ])
 }
 
-/// What clients of `listener` are told to connect to.
+/// What clients of `listener` are given to connect to.
 pub(super) fn advertised(config: &BrokerConfig, listener: &Listener) -> Option<Endpoint> {
     let advertised = config.advertised.iter().find(|one| one.name == listener.name)?;
     let crate::config::Address { host, port } = advertised.address.clone();

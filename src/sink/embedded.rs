@@ -100,7 +100,7 @@ impl Sink for Embedded {
         self.branches.publish(&mut self.writer, xid, closing).await
     }
 
-    async fn tell_lost(&mut self, lost: &Lost) -> Result<Vec<String>, Error> {
+    async fn append_loss_notices(&mut self, lost: &Lost) -> Result<Vec<String>, Error> {
         Ok(notice::append(&mut self.writer, lost).await?)
     }
 

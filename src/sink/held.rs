@@ -24,7 +24,7 @@ pub(crate) const PIECE_BYTES: usize = 512 << 10;
 /// How many places of a value stay open.
 pub(crate) const OPEN_PLACES: usize = 3;
 
-/// Where a value stays open: ranges of its bytes, ascending, with what stands there for now.
+/// Where a value stays open: ranges of its bytes, ascending, with what is there for now.
 pub(crate) type OpenPlaces = [Range<usize>; OPEN_PLACES];
 
 /// What the records of a held branch get at its XA COMMIT.

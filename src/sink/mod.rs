@@ -29,7 +29,7 @@ use crate::log::WriterError;
 use crate::record::{Batch, Spares};
 pub use position_record::PositionError;
 
-/// Bytes at which a partition's batch is cut (DESIGN section 5); one record may pass it.
+/// Bytes at which a partition's batch is cut (DESIGN section 5); one record may exceed it.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
 /// Records of one topic and partition, encoded.
@@ -92,7 +92,7 @@ pub enum Error {
     /// The disk is full; it may have room later.
     #[error("no room left on the disk of the log")]
     Full,
-    /// Nobody can say whether it became durable; opening again tells.
+    /// Nobody can say whether it became durable; opening again shows it.
     #[error("the log failed: {0}")]
     Failed(String),
     /// What is stored as the position is none that this build can read.
@@ -190,8 +190,10 @@ pub trait Sink: Send {
 
     /// Adds a notice to the open append in each place that has records of transactions which the
     /// source has lost; the topics.
-    fn tell_lost(&mut self, lost: &Lost)
-    -> impl Future<Output = Result<Vec<String>, Error>> + Send;
+    fn append_loss_notices(
+        &mut self,
+        lost: &Lost,
+    ) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
 
     /// Ends the open append: its parts, `position` and `state` become durable, and then
     /// visible, together or not at all. Without a part only the position moves.

@@ -52,7 +52,7 @@ impl Lost {
 pub(crate) async fn append(writer: &mut Writer, lost: &Lost) -> Result<Vec<String>, WriterError> {
     let log = writer.log().clone();
     let (text, message) = (lost.gtids.to_string(), lost.message());
-    let mut told = Vec::new();
+    let mut topics = Vec::new();
     for topic in log.topics() {
         if topic.owner() != Some(writer.instance()) || topic.name().starts_with("__") {
             continue;
@@ -65,12 +65,12 @@ pub(crate) async fn append(writer: &mut Writer, lost: &Lost) -> Result<Vec<Strin
             batch.push(None, Some(message.as_bytes()), &[("lost", text.as_bytes())]);
             let name = Arc::from(topic.name());
             writer.append(&name, topic.partitions(), partition, batch.finish()).await?;
-            if told.last().map(String::as_str) != Some(&**topic.name()) {
-                told.push(topic.name().to_string());
+            if topics.last().map(String::as_str) != Some(&**topic.name()) {
+                topics.push(topic.name().to_string());
             }
         }
     }
-    Ok(told)
+    Ok(topics)
 }
 
 async fn holds(

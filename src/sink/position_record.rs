@@ -8,7 +8,7 @@
 //! ```
 //!
 //! With a loss that somebody accepted, the position holds `"lost": {"gtids": {..}, "on": "<uuid>"}`.
-//! `"trail": {..}` is what tells the place on another server where there are no GTIDs.
+//! `"trail": {..}` is what gives the place on another server where there are no GTIDs.
 //! `gtid` is the base of that number and what came since; `"uncounted"` is a set that the next
 //! start counts; without it there is none. So a commit writes what came since the base,
 //! and the base only when it is another. Both go with the rows, in one append.

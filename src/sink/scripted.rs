@@ -184,7 +184,7 @@ impl Sink for Scripted {
         Ok(about)
     }
 
-    async fn tell_lost(&mut self, _: &Lost) -> Result<Vec<String>, Error> {
+    async fn append_loss_notices(&mut self, _: &Lost) -> Result<Vec<String>, Error> {
         Err(Error::Failed("no source of these tests loses anything".to_owned()))
     }
 

@@ -3,7 +3,7 @@
 //! In: chunks with what they keep in memory, one or several in a parcel: waking the other
 //! side costs more than a small transaction does. Out: the chunks, in order. Always: what
 //! lies in the channel weighs no more than the bound, or is a single parcel that weighs more:
-//! so a chunk of any size passes, and a full channel is all the back pressure there is. What
+//! so a chunk of any size is sent, and a full channel is all the back pressure there is. What
 //! a chunk weighs is the bytes that were received for it, kept or not: its slices keep the
 //! buffers they point into.
 
@@ -39,7 +39,7 @@ struct Parcel {
     _room: OwnedSemaphorePermit,
 }
 
-/// The other side is gone.
+/// The other side has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nobody takes the changes any more")]
 pub struct Closed;
@@ -75,7 +75,7 @@ impl Sender {
 }
 
 impl Receiver {
-    /// The next chunk; `None` when the source is gone. Cancel safe. The room of a parcel is
+    /// The next chunk; `None` when the source has closed. Cancel safe. The room of a parcel is
     /// free again as soon as it is opened.
     pub async fn recv(&mut self) -> Option<Chunk> {
         loop {

@@ -90,7 +90,7 @@ async fn look(
         found.push(warning(blind_heartbeat(probe, &settings.endpoint.user, &error)));
     }
     found.extend(unseen(&Sight::ask(session).await?, settings));
-    // Needs REPLICATION SLAVE; who lacks it has been told so.
+    // Needs REPLICATION SLAVE; who lacks it has been warned.
     if let Ok(replicas) = probe::replicas(session).await {
         found.extend(clash(&replicas, settings));
     }
@@ -144,7 +144,7 @@ fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
     }
     let format = value("binlog_format");
     if !format.is_empty() && format != "ROW" {
-        let told = if settings.statements.dml_stops {
+        let treatment = if settings.statements.dml_stops {
             "stops the instance (sluice.statement=stop)"
         } else if settings.statements.dml {
             "is published as its text, without rows"
@@ -153,8 +153,8 @@ fn variables(probe: &Probe, settings: &Settings) -> Vec<Finding> {
         };
         found.push(warning(format!(
             "binlog_format is {format} on the source: what it writes as statements has no rows, \
-             and {told}; SET GLOBAL binlog_format = 'ROW' there, and in its configuration file; \
-             sessions that are open keep the old one until they reconnect"
+             and {treatment}; SET GLOBAL binlog_format = 'ROW' there, and in its configuration \
+             file; sessions that are open keep the old one until they reconnect"
         )));
     }
     let accepted = &settings.accepted;

@@ -1,10 +1,10 @@
 //! Errant transactions: what a standby has of its own making, and the server that is read never
 //! had.
 //!
-//! Nothing is done about them until that standby is gone to: then they are in its binlog and not
-//! among what was published, so that they are published like all others. Until then they are
-//! told, since they are seldom wanted: whoever goes to that standby gets them. Always: the standby
-//! is asked first, so that nothing counts that merely has not come from it yet.
+//! Nothing is done about them until that standby is failed over to: then they are in its binlog
+//! and not among what was published, so that they are published like all others. Until then they
+//! are reported, since they are seldom wanted: whoever fails over to that standby gets them.
+//! Always: the standby is asked first, so that nothing counts that merely has not come from it yet.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(super) async fn watch(settings: &Settings) -> Infallible {
                     gtids,
                     "ERRANT TRANSACTIONS: the standby has transactions of its own, which the \
                      server that is read does not have; they are published when the standby is \
-                     gone to"
+                     failed over to"
                 );
             }
         }
@@ -69,16 +69,18 @@ async fn executed(endpoint: &Endpoint) -> Result<Option<(GtidSet, std::sync::Arc
     Ok(executed.map(|executed| (executed, probe.uuid)))
 }
 
-/// What a server that is gone to has made itself and was not published: it is now, and said.
-pub(super) fn tell(address: &str, uuid: &str, executed: &GtidSet, published: &GtidSet) {
+/// What a server that is failed over to has made itself and was not published: it is now, and
+/// logged.
+pub(super) fn report(address: &str, uuid: &str, executed: &GtidSet, published: &GtidSet) {
     let mut own = executed.of(uuid);
     own.subtract(published);
     if !own.is_empty() {
         tracing::warn!(
             server = address,
             gtids = %own,
-            "the server that is gone to has transactions of its own that were not published: if \
-             they were made while it was a standby, they are errant; they are published now"
+            "the server that is failed over to has transactions of its own that were not \
+             published: if they were made while it was a standby, they are errant; they are \
+             published now"
         );
     }
 }

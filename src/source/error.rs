@@ -25,7 +25,7 @@ pub enum Error {
     /// An event that cannot be decoded: damaged on the way, or by a bug of either side.
     #[error("cannot decode {what} at {}:{}: {source}", .place.file, .place.offset)]
     Event {
-        /// Where it stands.
+        /// Where it is.
         place: EventPlace,
         /// Its type.
         what: String,
@@ -37,7 +37,7 @@ pub enum Error {
     Rows {
         /// The table.
         table: TableName,
-        /// Where their event stands.
+        /// Where their event is.
         place: EventPlace,
         /// Why not, and what to do.
         reason: String,
@@ -48,7 +48,7 @@ pub enum Error {
     /// An event that may not be left out, and is not supported.
     #[error("at {}:{}: {what}: {reason}; {advice}", .place.file, .place.offset)]
     Unsupported {
-        /// Where it stands.
+        /// Where it is.
         place: EventPlace,
         /// Its type.
         what: String,
@@ -57,14 +57,14 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
-    /// DML in statement format, which the settings do not let pass.
+    /// DML in statement format, which the settings do not allow.
     #[error(
         "a statement in statement format at {}:{} has no rows; set binlog_format=ROW on the \
-         source for all sessions, or let such statements pass",
+         source for all sessions, or allow such statements",
         .place.file, .place.offset
     )]
     Statement {
-        /// Where it stands.
+        /// Where it is.
         place: EventPlace,
     },
     /// An XA COMMIT of a branch that is not held, and was not found in the source's binlogs.
@@ -76,7 +76,7 @@ pub enum Error {
         .place.file, .place.offset
     )]
     UnknownBranch {
-        /// Where it stands.
+        /// Where it is.
         place: EventPlace,
         /// The text of its xid.
         xid: String,
@@ -87,9 +87,9 @@ pub enum Error {
         /// `host:port`.
         address: String,
     },
-    /// The binlog file of the position is gone.
+    /// The binlog file of the position was purged.
     #[error(
-        "the source has purged {file}, where the position {position} stands; it has {has}: what \
+        "the source has purged {file}, where the position {position} is; it has {has}: what \
          was written between cannot be read any more; copy it another way, then let \
          `bin/sluice position reset` begin anew"
     )]
@@ -103,7 +103,7 @@ pub enum Error {
     },
     /// The same, where by GTID nothing is missing.
     #[error(
-        "the source has purged {file}, where the position {position} stands; by GTID nothing is \
+        "the source has purged {file}, where the position {position} is; by GTID nothing is \
          missing, but what a server writes while its gtid_mode is not ON has no GTID, and nothing \
          proves that it was ON since; if it was, `bin/sluice position set` with --file {oldest} \
          --offset 4 goes on without loss; else copy what was written between another way first"
@@ -187,7 +187,7 @@ pub enum Error {
         /// The last failure.
         reason: String,
     },
-    /// Another server, and nothing that tells our place on it.
+    /// Another server, and nothing that gives our place on it.
     #[error(
         "the position {position} is of the server {was}, this is {is}, and there is no GTID set \
          to find the place by; `bin/sluice position set` names a place on this server"
@@ -220,8 +220,8 @@ pub enum Error {
     /// The server refuses to dump from where it was asked to.
     #[error(
         "the source refuses to send its binlog from {position}: {message}; if the place is no \
-         transaction boundary or is gone, `bin/sluice position set` names another, and `bin/sluice \
-         position reset` begins anew"
+         transaction boundary or was purged, `bin/sluice position set` names another, and \
+         `bin/sluice position reset` begins anew"
     )]
     Refused {
         /// From where.
@@ -232,7 +232,7 @@ pub enum Error {
     /// The configured start cannot be used.
     #[error("{0}")]
     Start(String),
-    /// What a Canal left cannot be gone on from.
+    /// What a Canal left cannot be continued from.
     #[error(
         "Canal's {} {reason}; mend or remove the file (without it the instance begins where the \
          configuration says, or at the source's current end), or name the place to go on from \

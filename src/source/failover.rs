@@ -1,8 +1,8 @@
 //! Which of an instance's servers is read, from one session to the next.
 //!
 //! In: how each session ended. Out: the server of the next one, or that none is left. Always: a
-//! server that lacks what was published is never read; another server is gone to only by GTID,
-//! after what it has was compared with what we have.
+//! server that lacks what was published is never read; another server is failed over to only by
+//! GTID, after what it has was compared with what we have.
 //!
 //! ```text
 //! does not answer ─ tries used up ─▶ the next server
@@ -100,7 +100,7 @@ pub enum Next {
         lost: String,
         /// Its address.
         address: String,
-        /// Whether GTIDs tell what it lacks: only then it can be gone on without.
+        /// Whether GTIDs show what it lacks: only then the instance can go on without.
         by_gtid: bool,
     },
 }
@@ -134,7 +134,7 @@ impl Servers {
 
     /// Begins at the server that a position is of, if that answers: it has what was published, and
     /// the first one, which was left for some reason, may lack it. Once in the life of a process:
-    /// later the failures tell where to go.
+    /// later the failures say where to go.
     pub async fn choose(&mut self, position: Option<&MySqlPosition>) {
         let of = position.map(|position| &position.server_uuid).filter(|uuid| !uuid.is_empty());
         if std::mem::replace(&mut self.chosen, true) || self.settings.len() == 1 {
@@ -148,7 +148,7 @@ impl Servers {
                     return;
                 }
                 Ok(_) => {}
-                Err(error) => tracing::info!("a server that may be gone on at: {error}"),
+                Err(error) => tracing::info!("a server that may be continued at: {error}"),
             }
         }
     }
@@ -318,7 +318,7 @@ pub(super) async fn accepted(
     tracing::error!(
         lost,
         server = session.address(),
-        "TRANSACTIONS THAT WERE PUBLISHED ARE LOST on the server that is gone on to \
+        "TRANSACTIONS THAT WERE PUBLISHED ARE LOST on the server that is failed over to \
          (sluice.failover.lost=accept)"
     );
     Ok(Some(new))

@@ -1,4 +1,4 @@
-//! The XA branches that are held where the source stands, and what the server says of them.
+//! The XA branches that are held where the source is positioned, and what the server says of them.
 //!
 //! In: what was held at a committed position, what each transaction does to a branch, and where the
 //! account may ask for it (XA_RECOVER_ADMIN on MySQL from 8.0 on) what is prepared on the server
@@ -168,7 +168,7 @@ pub(super) fn forget_lost(
     let forgotten = held.extract_if(.., is_lost).map(|branch| {
         let HeldBranch { xid, gtid, place: (file, offset) } = branch;
         tracing::warn!(%xid, ?gtid, %file, offset, "a held XA branch is lost too: the server that \
-            is gone on to does not have it as it was prepared");
+            is failed over to does not have it as it was prepared");
         StateRecord { topic: StateTopic::Xa, key: Bytes::from(xid.to_string()), value: None }
     });
     forgotten.collect()

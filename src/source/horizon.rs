@@ -8,7 +8,7 @@
 //!
 //! A server purges a file when its last change is older than the limit
 //! (`MYSQL_BIN_LOG::purge_logs_before_date`, `sql/binlog.cc`): that is when the next file began,
-//! which the format description at its head tells. The file that is being written is not purged.
+//! which the format description at its head says. The file that is being written is not purged.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct Retention {
     /// Older files, which are purged before it.
     pub files: u64,
     /// How much of the time or the size is used up, in percent: the larger; 100 when the file is
-    /// gone.
+    /// purged.
     pub used_percent: u8,
 }
 
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_never_purges_has_no_horizon_and_a_file_that_is_gone_has_none_left() {
+    fn a_server_that_never_purges_has_no_horizon_and_a_file_that_was_purged_has_none_left() {
         assert_eq!(Horizon::default().at(0), Retention::default());
         let purged = Horizon { is_purged: true, ..Horizon::default() };
         assert_eq!((purged.at(0).seconds, purged.at(0).used_percent), (Some(0), 100));

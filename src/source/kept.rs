@@ -30,7 +30,7 @@ impl<'a> Kept<'a> {
     }
 
     /// The event at `place`, of `size` bytes, read again from the source's binlog; none if
-    /// that has it no more, or another event stands there.
+    /// that has it no more, or another event is there.
     pub async fn fetch(
         &self,
         event: &KeptEvent,

@@ -64,7 +64,7 @@ impl Lag {
     /// The place that everything is durable up to.
     pub(super) fn place(&self) -> Option<(FileName, u64)> {
         let state = self.state();
-        // Without a file only the GTID set tells the place.
+        // Without a file only the GTID set gives the place.
         let named = state.durable.as_ref().filter(|(file, ..)| !file.is_empty());
         named.map(|(file, offset, _)| (FileName::clone(file), *offset))
     }

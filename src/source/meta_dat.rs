@@ -1,9 +1,9 @@
-//! Canal's `meta.dat`: where a Canal stood that this instance takes over from.
+//! Canal's `meta.dat`: the position of a Canal that this instance takes over from.
 //!
 //! JSON; of interest is `clientDatas[].cursor.postion` (the misspelling is Canal's), of the
 //! client 1001 that its MQ mode uses: `journalName`, `position`, `timestamp` (ms), `gtid`. The
 //! position is the *begin* of the last transaction that Canal has delivered, so that one
-//! comes again. Beside it stands whose binlog it is of: the address that Canal was connected to
+//! comes again. Beside it is written whose binlog it is of: the address that Canal was connected to
 //! (`identity.sourceAddress`) and the `serverId` in the head of that event. (canal.md 13)
 
 use std::net::IpAddr;
@@ -65,7 +65,7 @@ impl Cursor {
         })
     }
 
-    /// Whether the cursor's event was made by another server than `found`, whose event stands
+    /// Whether the cursor's event was made by another server than `found`, whose event is
     /// at its place.
     pub(crate) fn is_of_other_server(&self, found: Option<u32>) -> bool {
         match (self.server_id.filter(|id| *id > 0), found) {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_another_address_is_told_from_one_of_another_name() {
+    fn a_cursor_of_another_address_is_distinguished_from_one_of_another_name() {
         let [a, b, c] = [1, 2, 3].map(|last| IpAddr::from([10, 0, 0, last]));
         let source =
             |address: &str, port| Some(SourceAddress { address: address.to_owned(), port });

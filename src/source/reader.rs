@@ -98,7 +98,7 @@ struct Event<'e> {
     bytes: &'e Bytes,
     /// Without checksum.
     body: &'e [u8],
-    /// Where it stands; an inner one where the outer does.
+    /// Where it is; an inner one where the outer does.
     place: &'e EventPlace,
     /// How many bytes were received for it.
     size: usize,
@@ -145,13 +145,13 @@ pub(super) struct Reader<'a> {
     parcel: (Vec<Chunk>, usize),
     /// When the last packet came.
     now: Instant,
-    /// When `progress` was last told of one.
+    /// When `progress` last heard of one.
     heard: Option<Instant>,
     /// Set while one branch is read to be held, and all else is of no interest.
     quest: Option<Quest>,
     /// Where to begin, while what comes lies before it.
     begin: Option<Place>,
-    /// Notes what tells the place on another server without GTIDs.
+    /// Notes what gives the place on another server without GTIDs.
     tracer: Option<Tracer>,
 }
 
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         self.begin = Some(place);
     }
 
-    /// Notes with each position what tells it on another server.
+    /// Notes with each position what gives it on another server.
     pub(super) fn trace(&mut self, tracer: Option<Tracer>) {
         self.tracer = tracer;
     }
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
     }
 
     fn trail(&self) -> Option<Arc<Trail>> {
-        self.tracer.as_ref().and_then(Tracer::stand)
+        self.tracer.as_ref().and_then(Tracer::trail)
     }
 
     /// Reads until `stop`, an error, or something that has to be read again.
@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Leaves the position of passed traffic behind, if somebody still takes it.
+    /// Leaves the position of filtered traffic behind, if somebody still takes it.
     async fn stop(&mut self, outlet: Outlet<'_>) -> Result<Ended, Error> {
         const GOODBYE: Duration = Duration::from_secs(1);
         let goodbye = async {
@@ -345,7 +345,7 @@ impl<'a> Reader<'a> {
         let body = bytes.get(HEADER_LENGTH..end).unwrap_or_default();
         self.note_moved(&header);
         self.tracker.advance_from(place, &header).map_err(|gap| Stop::broken(gap.to_string()))?;
-        if header.stands_in_file()
+        if header.is_in_file()
             && header.event_type != EventType::Rotate
             && self.is_before_begin(place)
         {
@@ -361,7 +361,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the checksum of an event begins. The first artificial ROTATE comes before
-    /// anything has told whether there is one: its bytes tell.
+    /// anything has said whether there is one: its bytes show it.
     fn strip(&self, header: &EventHeader, event: &Bytes) -> Result<usize, Stop> {
         let is_first = header.event_type == EventType::Rotate
             && header.is_artificial()
@@ -494,8 +494,8 @@ impl<'a> Reader<'a> {
     /// Hands over the position behind what had nothing to publish.
     fn flush_idle(&mut self, outlet: Outlet<'_>) -> Result<(), Error> {
         let Some(mut commit) = self.idle.take() else { return Ok(()) };
-        // A transaction is open, or its end waits for proof: its own commit takes the passed GTIDs
-        // along.
+        // A transaction is open, or its end waits for proof: its own commit takes the filtered
+        // GTIDs along.
         if !self.assembler.is_between() || !matches!(self.proof, Proof::Given) {
             self.idle.put_back(commit);
             return Ok(());
@@ -515,7 +515,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Between transactions, the source stands behind what it has read.
+    /// Between transactions, the source is positioned behind what it has read.
     fn note_idle(&mut self, time: u32) {
         let is_between = self.assembler.is_between() && matches!(self.proof, Proof::Given);
         if self.quest.is_none() && is_between && self.tracker.created() != 0 {
@@ -540,7 +540,7 @@ impl<'a> Reader<'a> {
     }
 
     fn note_moved(&self, header: &EventHeader) {
-        if header.stands_in_file() {
+        if header.is_in_file() {
             self.settings.remembered.lag().moved();
         }
     }
@@ -604,7 +604,7 @@ async fn session<'s>(
     Ok(session.insert(opened))
 }
 
-/// Why an event ends the reading. Boxed: it stands in the result of each event.
+/// Why an event ends the reading. Boxed: it is in the result of each event.
 #[derive(Debug)]
 enum Stop {
     Asked,

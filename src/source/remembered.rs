@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_is_news_once_and_again_after_it_was_gone() {
+    fn a_warning_is_news_once_and_again_after_it_had_ended() {
         let remembered = Remembered::default();
         let say = |words: &[&str]| {
             remembered.clone().news(words.iter().map(|&word| word.to_owned()).collect())

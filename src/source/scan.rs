@@ -74,7 +74,7 @@ struct Walk {
     head: u64,
     /// A GTID event has come, so nothing else begins a transaction.
     has_gtids: bool,
-    /// Without them: it stands behind a BEGIN, whose end has not come,
+    /// Without them: it is behind a BEGIN, whose end has not come,
     is_inside: bool,
     /// or behind events that belong to the statement that comes.
     is_led: bool,
@@ -87,7 +87,7 @@ struct Begun {
     gtid: Option<Gtid>,
     /// Header timestamp of the last event before it.
     time: u32,
-    /// Where its first event behind the GTID stands.
+    /// Where its first event behind the GTID is.
     first: u64,
 }
 
@@ -251,13 +251,13 @@ impl Walk {
         }
     }
 
-    /// The next event would be the first at or behind the place: `found` is where it stands.
+    /// The next event would be the first at or behind the place: `found` is where it is.
     fn arrive(&mut self, found: u64) {
         let Until::Offset(asked) = self.until else { return };
         self.walked.asked = match &self.open {
             _ if asked < self.head => return,
             _ if found > asked => Asked::InEvent(found),
-            // Without GTIDs nothing tells where a transaction ended, but the BEGIN of the next.
+            // Without GTIDs nothing says where a transaction ended, but the BEGIN of the next.
             Some(open) if self.has_gtids && open.first != asked => Asked::Inside,
             Some(_) if !self.has_gtids => return,
             Some(_) | None => Asked::Boundary,

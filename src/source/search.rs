@@ -102,7 +102,7 @@ impl Search<'_> {
         let files = probe::binlog_files(&mut session).await?;
         session.close().await;
         let place_of = |name: &str| files.iter().position(|file| file.name == name);
-        // All that is older than a file that is gone is gone too.
+        // All that is older than a file that was purged was purged too.
         let Some(last) = place_of(&self.before.0) else { return Ok(None) };
         let until = match &learnt.read {
             Some(read) => place_of(read).unwrap_or(0),
@@ -193,7 +193,7 @@ impl From<mysql::Error> for Fault {
 }
 
 /// Whether the server says that it has no such file, or cannot read it: by 1236 where it was
-/// purged, by errors of its system (29, "File not found") where the file is gone or is damaged.
+/// purged, by errors of its system (29, "File not found") where the file is missing or is damaged.
 pub(super) fn is_not_sent(error: &mysql::Error) -> bool {
     matches!(error, mysql::Error::Server { .. }) && !error.is_transient()
 }
@@ -219,7 +219,7 @@ struct Look<'a> {
     before: u64,
     tracker: Tracker,
     format: FormatDescription,
-    /// Where the GTID stands that came last.
+    /// Where the last GTID is.
     begin: Option<u64>,
     /// Where the transaction begins that is the branch's, and open.
     starting: Option<u64>,

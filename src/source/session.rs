@@ -58,7 +58,7 @@ pub struct FirstAppend {
     pub lost: Option<GtidSet>,
 }
 
-/// A page of definitions, to be made durable with the position that stands.
+/// A page of definitions, to be made durable with the position that is committed.
 #[derive(Debug)]
 pub struct Surveyed {
     /// Their records.
@@ -77,7 +77,7 @@ pub struct Source {
     reached: MySqlPosition,
     /// The XA branches that are held there.
     held: Held,
-    /// What earlier readings of a transaction have shown.
+    /// What earlier readings of a transaction have found.
     hints: Hints,
     /// What is parked, and has come to it by statements since.
     parking: Parking,
@@ -241,7 +241,7 @@ impl Source {
                 }
                 Err(error) => {
                     // What was handed over of an open transaction is void; a reader that is
-                    // gone does not care.
+                    // closed does not care.
                     let _ = abort(generation, chunks).await;
                     return Err(error);
                 }
@@ -309,7 +309,7 @@ impl Source {
         }
     }
 
-    /// Looks at the server, and asks it for its binlog from where this stands.
+    /// Looks at the server, and asks it for its binlog from where this is.
     async fn join(&mut self) -> Result<Joined, Error> {
         let mut session = Session::connect(&self.settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
@@ -398,8 +398,8 @@ async fn begin(
         // What is known of tables may be of what was lost.
         schema.forget();
         let mut lost = position.lost.as_ref().map(|lost| lost.gtids.clone());
-        if let (Some(lost), Some(told)) = (&mut lost, &old.lost) {
-            lost.subtract(&told.gtids);
+        if let (Some(lost), Some(known)) = (&mut lost, &old.lost) {
+            lost.subtract(&known.gtids);
         }
         return Ok(Begin { position, is_new: true, lost });
     }
@@ -440,7 +440,7 @@ async fn watch_horizon(settings: &Settings) -> Error {
                         None => false,
                     };
                     if was_reset {
-                        // It may have gone on to another file just now.
+                        // It may have moved on to another file just now.
                         tokio::time::sleep(3 * horizon::LOOK_EVERY).await;
                     }
                     if let Some((file, offset)) = idle.as_ref().filter(|_| was_reset)

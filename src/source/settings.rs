@@ -1,4 +1,4 @@
-//! What a source has to be told: where, as whom, from where on, and how patiently.
+//! What a source has to be given: where, as whom, from where on, and how patiently.
 //!
 //! Plain data; whoever reads the configuration fills it in.
 
@@ -32,13 +32,13 @@ pub struct Settings {
     /// How far before its time to begin from a `meta.dat` of another server, whose clock may
     /// differ (`canal.instance.fallbackIntervalInSeconds`).
     pub fallback: Duration,
-    /// Which tables pass.
+    /// Which tables are included.
     pub filter: TableFilter,
     /// What to do with rows older than any known definition.
     pub adopt: Adopt,
     /// What to do at an XA COMMIT of a branch that is nowhere to be found.
     pub unknown_branch: UnknownBranch,
-    /// What passes beside rows.
+    /// What is published beside rows.
     pub statements: Statements,
     /// Rows of a table without a definition: dropped, counted, and said loudly, instead of
     /// stopping (`canal.instance.filter.table.error`).
@@ -126,7 +126,7 @@ pub struct StartAt {
 }
 
 impl Settings {
-    /// Ordinary settings for a server: everything passes, from its current end on.
+    /// Ordinary settings for a server: everything is included, from its current end on.
     pub fn new(endpoint: Endpoint, server_id: u32, uuid: String, filter: TableFilter) -> Self {
         Self {
             endpoint,

@@ -73,8 +73,8 @@ pub(crate) async fn complete(
                     let MySqlPosition { gtid_set, .. } = counted;
                     Ok(MySqlPosition { gtid_set, ..position })
                 }
-                // That the file is gone, or is another one, is found out where it is asked for. One
-                // with transactions that have none is not sent any more.
+                // That the file was purged, or is another one, is found out where it is asked for.
+                // One with transactions that have none is not sent any more.
                 Ok(_) | Err(Error::Start(_)) => {
                     tracing::warn!(%position, "the position has no GTID set, since the source had no \
                         GTIDs then, and none can be counted in its file: one is counted at a start in \
@@ -308,7 +308,7 @@ pub(crate) async fn is_visible(
     }
 }
 
-/// What the server has executed that no file of its binlog tells of: that of a dump or clone that
+/// What the server has executed that no file of its binlog has: that of a dump or clone that
 /// it was made from (`gtid_purged` was set), or of a replica without `log_replica_updates`.
 async fn executed_elsewhere(
     session: &mut Session,
@@ -347,7 +347,7 @@ pub(crate) async fn resume(
         check_gtids(settings, session, probe, &set.whole(), !same).await?;
     }
     // By GTID a server begins at the newest file that begins within the set, and of what has no GTID
-    // it tells nothing. MariaDB gives one to everything.
+    // it says nothing. MariaDB gives one to everything.
     let is_exact_by_gtid = probe.flavor == Flavor::MariaDb || position.lost.is_some();
     if same
         && !position.file.is_empty()
@@ -372,7 +372,7 @@ pub(crate) async fn resume(
     Ok(DumpFrom::Gtid(set))
 }
 
-/// How to ask the server of the position by its file; `None` where the GTIDs tell the place better,
+/// How to ask the server of the position by its file; `None` where the GTIDs give the place better,
 /// or alone, and nothing was written without.
 async fn by_file(
     settings: &Settings,
@@ -391,7 +391,7 @@ async fn by_file(
         // By GTID the server finds the place. Else the file is read from its head.
         Some(_) if proves_gtids(session, probe, position).await? => Ok(None),
         Some(_) => {
-            tracing::warn!(%position, "lies farther in its file than the server can be asked for: what stands before it is received once more, and left out");
+            tracing::warn!(%position, "lies farther in its file than the server can be asked for: what comes before it is received once more, and left out");
             Ok(Some(DumpFrom::File { file, offset: FIRST_EVENT }))
         }
         None => {
@@ -402,13 +402,14 @@ async fn by_file(
             if !proves_gtids(session, probe, position).await? {
                 return Err(Error::Unproved { file, position: at, oldest: oldest(&files) });
             }
-            tracing::warn!(%position, "the file of the position is gone: asking by GTID");
+            tracing::warn!(%position, "the file of the position was purged: asking by GTID");
             Ok(None)
         }
     }
 }
 
-/// Whether all that was written since the position has a GTID, so that its set tells what is missing.
+/// Whether all that was written since the position has a GTID, so that its set shows what is
+/// missing.
 async fn proves_gtids(
     session: &mut Session,
     probe: &Probe,
@@ -457,7 +458,7 @@ async fn check_gtids(
         }
         if ours.is_subset_of(&executed) {
             if is_other {
-                errant::tell(&address, &probe.uuid, &executed, ours);
+                errant::report(&address, &probe.uuid, &executed, ours);
             }
             break;
         }

@@ -60,14 +60,14 @@ async fn expect(endpoint: &Endpoint, awaited: Result<bool, &str>, what: &str) {
 }
 
 /// An endpoint whose credentials are asked for.
-fn endpoint(server: &Server, user: &str, mode: TlsMode, shown: &Shown<'_>) -> Endpoint {
+fn endpoint(server: &Server, user: &str, mode: TlsMode, presented: &Presented<'_>) -> Endpoint {
     let mut endpoint = Endpoint::new("localhost", server.port, user, user);
     endpoint.tls = mode;
     let credentials = Credentials {
         user: user.to_owned(),
         password: user.to_owned(),
-        authorities: shown.authority.map(Authority::pem).unwrap_or_default(),
-        identity: shown.identity.map(|pair| pair.archive().into()),
+        authorities: presented.authority.map(Authority::pem).unwrap_or_default(),
+        identity: presented.identity.map(|pair| pair.archive().into()),
     };
     endpoint.ask = Some(Ask::new(move || {
         let credentials = credentials.clone();
@@ -76,9 +76,9 @@ fn endpoint(server: &Server, user: &str, mode: TlsMode, shown: &Shown<'_>) -> En
     endpoint
 }
 
-/// What is shown beside the password.
+/// What is presented beside the password.
 #[derive(Default)]
-struct Shown<'a> {
+struct Presented<'a> {
     authority: Option<&'a Authority>,
     identity: Option<&'a Pair>,
 }
@@ -156,21 +156,21 @@ async fn each_mode_looks_at_what_it_says_in_both_connections() {
                     TlsMode::VerifyCa => by_authority,
                     TlsMode::VerifyIdentity => by_identity,
                 };
-                let shown = Shown { authority: Some(&ours), identity: None };
-                let endpoint = endpoint(&server.server, "canal", mode, &shown);
+                let presented = Presented { authority: Some(&ours), identity: None };
+                let endpoint = endpoint(&server.server, "canal", mode, &presented);
                 let what = format!("{:?}, {kind:?}, {mode:?}", server.server.flavor);
                 expect(&endpoint, awaited, &what).await;
             }
         }
         // Without a store it is the system's authorities that count.
         server.show(&ours, Kind::Named).await;
-        let endpoint = endpoint(&server.server, "canal", TlsMode::VerifyCa, &Shown::default());
+        let endpoint = endpoint(&server.server, "canal", TlsMode::VerifyCa, &Presented::default());
         expect(&endpoint, Err("the system trusts"), "without a store").await;
     }
 }
 
 #[tokio::test]
-async fn what_an_account_demands_is_met_or_told() {
+async fn what_an_account_demands_is_met_or_reported() {
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     let (mine, foreign) = (ours.sign(Kind::Named), other.sign(Kind::Named));
     for server in [Certified::mysql(&ours), Certified::mariadb(&ours)].into_iter().flatten() {
@@ -182,9 +182,9 @@ async fn what_an_account_demands_is_met_or_told() {
             run(&mut admin, &rights).await;
         }
         let demands_tls = Err("over TLS only");
-        let nothing = Shown::default();
-        let with_ours = Shown { authority: None, identity: Some(&mine) };
-        let with_other = Shown { authority: None, identity: Some(&foreign) };
+        let nothing = Presented::default();
+        let with_ours = Presented { authority: None, identity: Some(&mine) };
+        let with_other = Presented { authority: None, identity: Some(&foreign) };
         let cases = [
             ("by_tls", TlsMode::Disabled, &nothing, demands_tls),
             ("by_tls", TlsMode::Preferred, &nothing, Ok(true)),
@@ -196,8 +196,8 @@ async fn what_an_account_demands_is_met_or_told() {
             ("by_cert", TlsMode::Required, &with_other, Err("the server refuses our certificate")),
             ("canal", TlsMode::Disabled, &nothing, Ok(false)),
         ];
-        for (user, mode, shown, awaited) in cases {
-            let endpoint = endpoint(&server.server, user, mode, shown);
+        for (user, mode, presented, awaited) in cases {
+            let endpoint = endpoint(&server.server, user, mode, presented);
             let what = format!("{:?}, {user}, {mode:?}", server.server.flavor);
             expect(&endpoint, awaited, &what).await;
         }
@@ -225,7 +225,7 @@ async fn preferred_does_without_where_a_server_has_no_tls() {
                 TlsMode::Disabled | TlsMode::Preferred => Ok(false),
                 _ => Err("does not offer it"),
             };
-            let endpoint = endpoint(&server, "canal", mode, &Shown::default());
+            let endpoint = endpoint(&server, "canal", mode, &Presented::default());
             expect(&endpoint, awaited, &format!("{:?}, {mode:?}", server.flavor)).await;
         }
     }

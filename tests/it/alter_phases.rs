@@ -11,9 +11,9 @@ use crate::harness::{Server, Sluice, topics, wait_for};
 const SOON: Duration = Duration::from_secs(30);
 
 /// Type and table of each message, of rows with names and values.
-fn told(sluice: &Sluice, count: usize) -> Vec<String> {
+fn messages(sluice: &Sluice, count: usize) -> Vec<String> {
     let records = topics::read_at_least(&sluice.bootstrap(), "phases", count);
-    let tell = |message: serde_json::Value| {
+    let text_of = |message: serde_json::Value| {
         let text = |member: &str| message[member].as_str().unwrap().to_owned();
         let mut words = format!("{} {}", text("type"), text("table"));
         for row in message["data"].as_array().into_iter().flatten() {
@@ -23,7 +23,7 @@ fn told(sluice: &Sluice, count: usize) -> Vec<String> {
         }
         words
     };
-    records.iter().map(|record| tell(record.json())).collect()
+    records.iter().map(|record| text_of(record.json())).collect()
 }
 
 async fn altering(server: &Server) -> MySqlConnection {
@@ -64,14 +64,14 @@ async fn an_alter_in_two_phases_counts_once_at_its_commit_and_a_failed_one_never
         "ALTER t",
         "INSERT u b=12,c=32,id=6",
     ];
-    assert_eq!(told(&sluice, expected.len()), expected);
+    assert_eq!(messages(&sluice, expected.len()), expected);
 
     // Two at once, which end in the other order, across a restart and a change of files: a
     // transaction that has read a table holds up the end of its ALTER.
     run(&mut source, "CREATE TABLE x (id INT PRIMARY KEY); CREATE TABLE y (id INT PRIMARY KEY)")
         .await;
     expected.extend(["CREATE x", "CREATE y"]);
-    told(&sluice, expected.len());
+    messages(&sluice, expected.len());
     let mut holders = Vec::new();
     let mut alters = Vec::new();
     for table in ["x", "y"] {
@@ -89,7 +89,7 @@ async fn an_alter_in_two_phases_counts_once_at_its_commit_and_a_failed_one_never
     assert_eq!(begun, 2, "two have begun and none has ended");
     run(&mut source, "CREATE TABLE between_both (id INT)").await;
     expected.push("CREATE between_both");
-    told(&sluice, expected.len());
+    messages(&sluice, expected.len());
     sluice.stop();
     run(&mut source, "FLUSH BINARY LOGS").await;
     sluice.start();
@@ -99,7 +99,7 @@ async fn an_alter_in_two_phases_counts_once_at_its_commit_and_a_failed_one_never
     }
     run(&mut source, "INSERT INTO x VALUES (1, 2); INSERT INTO y VALUES (3, 4)").await;
     expected.extend(["ALTER y", "ALTER x", "INSERT x c=2,id=1", "INSERT y c=4,id=3"]);
-    assert_eq!(told(&sluice, expected.len()), expected);
+    assert_eq!(messages(&sluice, expected.len()), expected);
     wait_for("all to be said", SOON, || sluice.health().filter(|(status, _)| *status == 200));
     sluice.stop();
 }

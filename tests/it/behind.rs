@@ -82,7 +82,7 @@ async fn the_lag_is_0_only_while_the_server_says_so_and_grows_by_the_clock() {
 }
 
 #[tokio::test]
-async fn the_retention_horizon_is_shown_and_said_before_it_is_too_late() {
+async fn the_retention_horizon_is_reported_and_warned_of_before_it_is_too_late() {
     let Some(mysql) = private_mysql(&["--binlog-expire-logs-seconds=10"]) else { return };
     let mut source = mysql.database("horizon").await;
     run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;

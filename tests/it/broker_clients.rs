@@ -249,8 +249,8 @@ fn topics_are_made_grown_configured_and_deleted_by_an_admin_client() {
         assert_eq!(topics(&consumer), BTreeSet::from([("t".to_owned(), 5)]));
         assert!(admin.delete_topics(&["t"], &options).await.unwrap()[0].is_ok());
         assert_eq!(topics(&consumer), BTreeSet::new());
-        let gone = admin.delete_topics(&["t"], &options).await.unwrap();
-        assert!(gone[0].is_err());
+        let deleted = admin.delete_topics(&["t"], &options).await.unwrap();
+        assert!(deleted[0].is_err());
     });
     drop(admin);
     node.stop();

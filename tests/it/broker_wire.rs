@@ -272,7 +272,7 @@ async fn the_first_batch_is_sent_even_if_it_is_larger_than_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn offsets_outside_the_log_are_told_at_once() {
+async fn offsets_outside_the_log_are_reported_at_once() {
     let node = Node::new().await;
     node.topic("t", None, &[]).await;
     let mut client = node.connect().await;

@@ -106,7 +106,7 @@ async fn a_position_is_moved_with_only_its_instance_stopped() {
 #[test]
 fn commands_are_taken_where_the_port_has_another_address() {
     let udp = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-    // Nothing is sent: the kernel tells the way. A machine without one has loopback only.
+    // Nothing is sent: the kernel chooses the way. A machine without one has loopback only.
     let own = udp.connect("192.0.2.1:9").and_then(|()| udp.local_addr());
     let own = own.map_or("127.0.0.1".to_owned(), |address| address.ip().to_string());
     let mut sluice = Sluice::new();
@@ -162,8 +162,8 @@ fn kafkas_topic_tool_works_as_in_the_course() {
     let shrunk = topics(&["--alter", "--topic", "first", "--partitions", "1"]);
     assert_ended(&shrunk, 1, &["currently has 4 partitions"]);
     assert_ended(&topics(&["--delete", "--topic", "first"]), 0, &[]);
-    let gone = topics(&["--describe", "--topic", "first"]);
-    assert_ended(&gone, 1, &["Topic 'first' does not exist"]);
+    let absent = topics(&["--describe", "--topic", "first"]);
+    assert_ended(&absent, 1, &["Topic 'first' does not exist"]);
     let old = sluice.script("kafka-topics.sh", &["--zookeeper", "localhost:2181", "--list"]);
     assert_ended(&old, 1, &["there is no ZooKeeper", "--bootstrap-server"]);
     sluice.stop();
@@ -216,14 +216,14 @@ fn what_kafkas_tools_accept_and_need_not_know_is_no_error() {
     sluice.start();
     let bootstrap = sluice.bootstrap();
     let to = ["--bootstrap-server", &bootstrap, "--topic", "t"];
-    let told = ["--producer-property", "no.such=1", "--property", "no.such=1", "--timeout", "5"];
+    let given = ["--producer-property", "no.such=1", "--property", "no.such=1", "--timeout", "5"];
     let tuned = ["--batch-size", "100", "--max-block-ms", "9000", "--request-timeout-ms", "9000"];
-    let all = [&to[..], &told, &tuned].concat();
+    let all = [&to[..], &given, &tuned].concat();
     let producer = sluice.script_with_input("kafka-console-producer.sh", &all, "a\n");
     assert_ended(&producer, 0, &["the property no.such is not known here and is ignored"]);
     let string = "org.apache.kafka.common.serialization.StringDeserializer";
-    let told = ["--value-deserializer", string, "--property", "print.epoch=true"];
-    let all = [&to[..], &told, &["--from-beginning", "--max-messages", "1"]].concat();
+    let given = ["--value-deserializer", string, "--property", "print.epoch=true"];
+    let all = [&to[..], &given, &["--from-beginning", "--max-messages", "1"]].concat();
     assert_ended(&sluice.script("kafka-console-consumer.sh", &all), 0, &["a\n"]);
     let both = [&to[..], &["--partition", "0", "--offset", "0", "--from-beginning"]].concat();
     assert_ended(&sluice.script("kafka-console-consumer.sh", &both), 1, &["cannot be used with"]);

@@ -30,11 +30,11 @@ const MARIATABLES: &str =
 const LAGTEST: &str =
     "tests/it/behind.rs::the_lag_is_0_only_while_the_server_says_so_and_grows_by_the_clock";
 const ROWSQUERY: &str =
-    "tests/it/rows_query.rs::a_statement_whose_foreign_keys_cascade_is_told_of_its_own_table";
+    "tests/it/rows_query.rs::a_statement_whose_foreign_keys_cascade_is_sent_for_its_own_table";
 const GTIDS: &str =
     "src/binlog/tests/captured.rs::the_gtids_of_a_file_lead_from_its_previous_set_to_the_next_one";
 const ASSEMBLEGTID: &str =
-    "src/source/assemble/tests.rs::a_transaction_ends_with_its_commit_and_stands_behind_it";
+    "src/source/assemble/tests.rs::a_transaction_ends_with_its_commit_and_is_positioned_behind_it";
 const BEGIN: &str =
     "tests/it/source/begin.rs::a_begin_by_file_or_time_is_found_with_its_complete_gtid_set";
 const XA: &str = "tests/it/xa.rs::a_branch_is_published_at_its_commit_on_mysql";
@@ -207,7 +207,7 @@ fn page() -> String {
 # What is read of a binlog
 
 Made by `tests/it/coverage.rs` from the program's own lists; `SLUICE_WRITE_COVERAGE=1 cargo test
---test it coverage` writes it anew. Behind each line stand the tests that show it.
+--test it coverage` writes it anew. Behind each line are the tests that show it.
 
 ## Events
 
@@ -216,7 +216,7 @@ A type that is not listed stops the instance, unless its header says that it may
 "
     .to_owned();
     table(&mut page, "event", &events());
-    page.push_str("\n## Columns\n\nValues as they stand in a message.\n\n");
+    page.push_str("\n## Columns\n\nValues as they are in a message.\n\n");
     table(&mut page, "type", &columns());
     page
 }

@@ -31,7 +31,7 @@ use watcher::Watcher;
 const DATABASE: &str = "crash";
 const FILTER: (&str, &str) = ("canal.instance.filter.regex", r"crash\..*");
 
-/// Where sluice stands in the source's binlog.
+/// The position of sluice in the source's binlog.
 #[derive(Clone, Copy)]
 enum By {
     File,

@@ -74,7 +74,7 @@ const CASES: &[Case] = &[
         ],
         rows: &["e id=1 b=10 a=20 en=1"],
     },
-    // Labels that are no ASCII are bytes of a character set: the text alone does not tell.
+    // Labels that are no ASCII are bytes of a character set: the text alone does not say.
     Case {
         name: "without_effect_2",
         on: BOTH,
@@ -350,7 +350,7 @@ async fn a_stop_names_the_statement_that_lost_the_definition_and_advises_what_he
     }
     sluice.stop();
 
-    // What is there now does not fit the rows: to set what is set would not help.
+    // What is there now does not agree with the rows: to set what is set would not help.
     let mut sluice = from(server, &begin, filter, &[("sluice.schema.adopt", "current")]);
     sluice.launch();
     let said = stopped(&sluice);
@@ -371,7 +371,7 @@ async fn a_stop_names_the_statement_that_lost_the_definition_and_advises_what_he
 
 /// It may have been about a temporary table: nobody can be asked any more.
 #[tokio::test]
-async fn a_flagged_statement_about_a_table_that_is_gone_makes_it_unknown() {
+async fn a_flagged_statement_about_a_table_that_was_dropped_makes_it_unknown() {
     for server in [servers::mysql(), servers::mariadb()].into_iter().flatten() {
         let mut source = server.database("flagged").await;
         let begin = here(server).await;

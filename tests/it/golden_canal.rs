@@ -1,6 +1,6 @@
 //! Our messages beside those of real Canal, line by line and byte for byte.
 //!
-//! `tests/golden/canal` holds SQL and what Canal 1.1.8 wrote for it (its README tells how). Here
+//! `tests/golden/canal` holds SQL and what Canal 1.1.8 wrote for it (its README says how). Here
 //! the same SQL goes through the real binary, with Canal's own properties, into a topic for all
 //! tables and into a topic for each. What varies from run to run (`id`, `ts`) is masked; every
 //! other difference has a [`mended::Kind`], and the test computes the text it must have.
@@ -180,7 +180,7 @@ fn assert_ids_do_not_fall(records: &[Record]) {
 
 /// Each table's topic holds what Canal put there, in the same order.
 fn assert_topics(set: &'static str, sluice: &Sluice, single: &[Line]) {
-    // The same message has the same differences in whichever topic it stands.
+    // The same message has the same differences in whichever topic it is.
     let numbers: BTreeMap<String, usize> =
         single.iter().enumerate().map(|(at, line)| (masked(&line.value), at + 1)).collect();
     let mut by_topic: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();

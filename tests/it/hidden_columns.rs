@@ -121,11 +121,11 @@ async fn each_metadata(server: &Server) {
         behind.stop();
         run(&mut source, &format!("DROP DATABASE {name}")).await;
         if level == "FULL" {
-            // The rows alone tell.
-            let mut gone = from(server, &begin, filter, &[]);
-            gone.start();
-            assert_rows(&gone.bootstrap(), "FULL, and gone since");
-            gone.stop();
+            // The rows alone say it.
+            let mut dropped = from(server, &begin, filter, &[]);
+            dropped.start();
+            assert_rows(&dropped.bootstrap(), "FULL, and dropped since");
+            dropped.stop();
         }
     }
 }

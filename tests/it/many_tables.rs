@@ -1,4 +1,4 @@
-//! Many tables: the first start and a restart over them, in little memory, with progress shown.
+//! Many tables: the first start and a restart over them, in little memory, with progress reported.
 //!
 //! `SLUICE_TABLES=100000` is the long form: so many tables on MySQL 9.7 and MariaDB 10.11, a tenth of
 //! them on MySQL 5.6 and the newest MariaDB, each start below 128 MB. The ordinary run makes few, and
@@ -70,12 +70,15 @@ async fn start_and_restart(server: Option<Server>, share: usize) {
 
     let mut sluice = Sluice::with_instance("many", &server, &[]);
     let first = start(&mut sluice, &server, "first start").await;
-    let shown = &first.shown;
-    assert!(shown.len() > 1 && shown.is_sorted(), "progress in /health bit by bit: {shown:?}");
-    assert!(shown.iter().all(|(read, of)| read <= of && *of == count), "{shown:?}");
+    let reported = &first.reported;
+    assert!(
+        reported.len() > 1 && reported.is_sorted(),
+        "progress in /health bit by bit: {reported:?}"
+    );
+    assert!(reported.iter().all(|(read, of)| read <= of && *of == count), "{reported:?}");
     sluice.stop();
     let again = start(&mut sluice, &server, "restart").await;
-    assert_eq!(again.shown, [], "nothing is read again");
+    assert_eq!(again.reported, [], "nothing is read again");
     assert!(sluice.said().contains(&format!("schema history restored tables={count}")));
     for started in [first, again] {
         let bound = alone + count as u64 * MOST_A_TABLE + NOISE;
@@ -121,28 +124,28 @@ END";
 struct Started {
     memory: u64,
     /// Tables read, of all, as `/health` showed them.
-    shown: Vec<(usize, usize)>,
+    reported: Vec<(usize, usize)>,
 }
 
 async fn start(sluice: &mut Sluice, server: &Server, what: &str) -> Started {
     let mut admin = server.connect().await;
     let connections = connections(&mut admin).await;
-    let (begun, mut shown) = (Instant::now(), Vec::new());
+    let (begun, mut reported) = (Instant::now(), Vec::new());
     sluice.launch();
     wait_for("sluice to have read all tables", LONG, || {
         let (code, health) = sluice.health()?;
         assert!(!health.contains(r#""state":"stopped""#), "{health}");
         if let Some(read) = progress(&health)
-            && shown.last() != Some(&read)
+            && reported.last() != Some(&read)
         {
-            shown.push(read);
+            reported.push(read);
         }
         (code == 200).then_some(())
     });
     let (took, memory) = (begun.elapsed(), sluice.peak_memory());
     let made = self::connections(&mut admin).await - connections;
     say(&format!("{what}: {} MiB, {took:?}, {made} connections", memory >> 20));
-    Started { memory, shown }
+    Started { memory, reported }
 }
 
 /// `"tables":{"read":n,"of":m}`.
@@ -161,7 +164,7 @@ async fn connections(admin: &mut sqlx::MySqlConnection) -> u64 {
 }
 
 /// Rows of tables here and there have the names and types of their columns, which only the
-/// definitions tell.
+/// definitions have.
 async fn rows_are_named(sluice: &Sluice, server: &Server, count: usize) {
     let mut source = server.connect().await;
     for n in [0, count / 2, count - 1] {

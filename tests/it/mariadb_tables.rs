@@ -1,6 +1,6 @@
 //! Tables that only MariaDB has, whose rows say more than their definitions: with system
-//! versioning, and sequences. They are gone before their rows are read, so that nothing but the
-//! statements tells what they were.
+//! versioning, and sequences. They are dropped before their rows are read, so that nothing but the
+//! statements says what they were.
 
 use serde_json::{Value, json};
 

@@ -67,14 +67,17 @@ async fn keys(server: &Server) {
         let wanted = if table.starts_with('p') { serde_json::json!(["k"]) } else { Value::Null };
         assert_eq!(message["pkNames"], wanted, "{message}");
         if table.starts_with('u') {
-            assert_eq!(message["mysqlType"]["e"], shown_type(server, "keys_of", table, "e").await);
+            assert_eq!(
+                message["mysqlType"]["e"],
+                reported_type(server, "keys_of", table, "e").await
+            );
         }
     }
     sluice.stop();
 }
 
 /// A type's text as the server shows it.
-async fn shown_type(server: &Server, database: &str, table: &str, column: &str) -> String {
+async fn reported_type(server: &Server, database: &str, table: &str, column: &str) -> String {
     let mut source = server.connect().await;
     let row = sqlx::query(
         "SELECT CONVERT(column_type USING utf8mb4) FROM information_schema.columns \
@@ -177,7 +180,7 @@ async fn times(server: &Server, metadata: &str) {
             }
         }
         for column in ["t", "d", "s"] {
-            let wanted = shown_type(server, "old_times", table, column).await;
+            let wanted = reported_type(server, "old_times", table, column).await;
             assert_eq!(message["mysqlType"][column], wanted, "{metadata} {table}.{column}");
         }
     }
@@ -185,7 +188,7 @@ async fn times(server: &Server, metadata: &str) {
     sluice.stop();
 }
 
-/// The rows do not tell how many digits there are: nothing is guessed, and making the table is the
+/// The rows do not say how many digits there are: nothing is guessed, and making the table is the
 /// cure.
 async fn without_definition(server: &Server) {
     let mut source = server.database("old_gone").await;
@@ -239,7 +242,7 @@ async fn wide_utf8(server: &Server) {
     assert_eq!(rows, wanted);
     assert_eq!(
         records[0].json()["mysqlType"]["t"],
-        shown_type(server, "wide_utf8", "a", "t").await
+        reported_type(server, "wide_utf8", "a", "t").await
     );
     sluice.stop();
 }
@@ -254,14 +257,14 @@ fn row(record: &Record) -> String {
 /// Letters beyond 16 bits are `?` in what servers show of labels: said, and the types' texts are the
 /// same whether a table was read or followed.
 #[tokio::test]
-async fn labels_that_cannot_be_shown_are_said_and_followed_ones_are_whole_on_mysql() {
+async fn labels_that_information_schema_lacks_are_said_and_followed_ones_are_whole_on_mysql() {
     if let Some(server) = servers::mysql() {
         labels(server).await;
     }
 }
 
 #[tokio::test]
-async fn labels_that_cannot_be_shown_are_said_and_followed_ones_are_whole_on_mariadb() {
+async fn labels_that_information_schema_lacks_are_said_and_followed_ones_are_whole_on_mariadb() {
     if let Some(server) = servers::mariadb() {
         labels(server).await;
     }

@@ -39,7 +39,7 @@ async fn a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_re
     let seed = Random::any_seed();
     say(&format!("seed {seed}, {flips} flips"));
     let mut random = Random::new(seed);
-    let mut told = Vec::new();
+    let mut expected = Vec::new();
     for flip in 0..flips {
         let thousandths = random.place(1000);
         let bit = u8::try_from(random.below(8)).unwrap();
@@ -60,13 +60,13 @@ async fn a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_re
         )
         .await;
         let (first, second) = (2 * flip, 2 * flip + 1);
-        told.push(format!("INSERT a {first}={text} {second}={text}"));
-        told.push(format!("INSERT b {first}"));
-        told.push(format!("UPDATE a {first}=new"));
-        told.push(format!("DELETE a {second}={text}"));
-        let records = topics::read_at_least(&sluice.bootstrap(), "flips", told.len());
+        expected.push(format!("INSERT a {first}={text} {second}={text}"));
+        expected.push(format!("INSERT b {first}"));
+        expected.push(format!("UPDATE a {first}=new"));
+        expected.push(format!("DELETE a {second}={text}"));
+        let records = topics::read_at_least(&sluice.bootstrap(), "flips", expected.len());
         let seen: Vec<String> = records.iter().map(words).collect();
-        assert_eq!(seen, told, "with bit {bit} flipped at {thousandths}/1000");
+        assert_eq!(seen, expected, "with bit {bit} flipped at {thousandths}/1000");
         assert_eq!(proxy.fault(), Fault::None, "nothing was flipped");
     }
     let said = sluice.said();

@@ -21,14 +21,14 @@ fn row(record: &Record) -> serde_json::Value {
 
 /// `tests/upgrade/f7cb82a.tar.gz` is what that build left when it was killed (-9): an instance
 /// `shop` behind transaction 10 of a server, whose table `shop.orders` it had seen altered, and a
-/// group `readers` behind the second of four records. The server is gone; another one has
+/// group `readers` behind the second of four records. The server is lost; another one has
 /// executed the same.
 #[tokio::test]
 async fn a_data_directory_of_build_f7cb82a_goes_on() {
     const EXECUTED: &str = "5d371c25-eaf9-11f1-acab-02fc00000001:1-10";
     let Some(mysql) = private_mysql(&[]) else { return };
     let mut source = mysql.connect().await;
-    // The history says `remark`: the name that is published tells where it came from.
+    // The history says `remark`: the name that is published says where it came from.
     run(
         &mut source,
         "SET sql_log_bin = 0; CREATE DATABASE shop;

@@ -220,7 +220,7 @@ async fn what_the_filter_leaves_out_has_no_topic() {
 }
 
 #[tokio::test]
-async fn metrics_tell_of_each_instance_and_each_partition() {
+async fn metrics_cover_each_instance_and_each_partition() {
     let Some(mysql) = mysql() else { return };
     let mut source = mysql.database("pub_metrics").await;
     run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;

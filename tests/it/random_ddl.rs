@@ -220,14 +220,15 @@ impl<'a> Run<'a> {
             match (found, tables.get(name)) {
                 (Some(found), Some(expected)) => {
                     self.assert_same(name, &found, expected, &text, "live");
-                    let told = found.engine.as_deref().is_some_and(|engine| engine != "?");
+                    let has_engine = found.engine.as_deref().is_some_and(|engine| engine != "?");
                     let (known, unknown) = self.engines;
-                    self.engines = (known + usize::from(told), unknown + usize::from(!told));
+                    self.engines =
+                        (known + usize::from(has_engine), unknown + usize::from(!has_engine));
                 }
                 (Some(found), None) => {
                     panic!(
                         "{}: {name} is not there\n{text}\n{found:?}{}",
-                        self.told(),
+                        self.label(),
                         self.recent()
                     )
                 }
@@ -267,7 +268,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn told(&self) -> String {
+    fn label(&self) -> String {
         format!("{:?}, SLUICE_DDL_SEED={}", self.server.flavor, self.seed)
     }
 
@@ -302,15 +303,15 @@ impl<'a> Run<'a> {
         }
         let found = &with_plain_labels(found);
         let expected = with_plain_labels(&expected);
-        assert_eq!(found, &expected, "{}, {when}: {name} behind\n{text}", self.told());
+        assert_eq!(found, &expected, "{}, {when}: {name} behind\n{text}", self.label());
     }
 
     fn report(&self, tried: usize) {
         let lost: usize = self.unknown.values().map(Vec::len).sum();
         let (known, unknown) = self.engines;
         let mut words = format!(
-            "{}: {} accepted of {tried}, {lost} times no definition, engine told {known} times of {}",
-            self.told(),
+            "{}: {} accepted of {tried}, {lost} times no definition, {known} engines known of {}",
+            self.label(),
             self.snapshots.len(),
             known + unknown,
         );
@@ -331,28 +332,28 @@ impl<'a> Run<'a> {
         let end = self.feed.place().clone();
         self.feed.survey(&mut model, &mut self.session, &end).await;
         let mut feed = self.feed.again();
-        let (mut told, mut untold) = (0, 0);
+        let (mut known, mut unknown) = (0, 0);
         for snapshot in &self.snapshots {
             feed.up_to(&mut model, &snapshot.place).await;
             for name in &self.names {
                 match (model.definition_at(name, &snapshot.place), snapshot.tables.get(name)) {
                     (Some(found), Some(expected)) => {
                         self.assert_same(name, &found, expected, &snapshot.text, "from behind");
-                        told += 1;
+                        known += 1;
                     }
                     (Some(found), None) => {
                         let text = &snapshot.text;
                         panic!(
                             "{}, from behind: {name} is not there\n{text}\n{found:?}",
-                            self.told()
+                            self.label()
                         )
                     }
-                    (None, Some(_)) => untold += 1,
+                    (None, Some(_)) => unknown += 1,
                     (None, None) => {}
                 }
             }
         }
-        say(&format!("{}, from behind: {told} definitions told, {untold} not", self.told()));
+        say(&format!("{}, from behind: {known} definitions known, {unknown} not", self.label()));
     }
 }
 

@@ -169,7 +169,7 @@ fn log_files_that_cannot_be_written_are_said_at_the_terminal_and_in_health() {
     std::fs::write(sluice.folder("logs"), "no folder").unwrap();
     sluice.variable("SLUICE_LOG", "loud");
     sluice.start();
-    let (_, health) = wait_for("health to tell of it", SOON, || {
+    let (_, health) = wait_for("health to report it", SOON, || {
         sluice.health().filter(|(_, body)| body.contains("logs/server.log cannot be written"))
     });
     assert!(health.contains("which its disk did not take"), "{health}");
@@ -250,7 +250,7 @@ async fn a_damaged_segment_is_reported_with_its_place() {
     topics::read_at_least(&sluice.bootstrap(), "damage.t", 4);
     sluice.stop();
 
-    // Told to pass the damage of that partition, it goes on without what was hit.
+    // Told to skip the damage of that partition, it goes on without what was hit.
     let mut first_hit = std::fs::read(&segment).unwrap();
     first_hit[70] ^= 1;
     std::fs::write(&segment, first_hit).unwrap();

@@ -4,7 +4,7 @@ use crate::harness::servers::{mysql, run};
 use crate::harness::{Record, Sluice, topics};
 
 #[tokio::test]
-async fn a_statement_whose_foreign_keys_cascade_is_told_of_its_own_table() {
+async fn a_statement_whose_foreign_keys_cascade_is_sent_for_its_own_table() {
     let Some(mysql) = mysql() else { return };
     let mut source = mysql.database("cascade").await;
     run(
@@ -24,7 +24,7 @@ async fn a_statement_whose_foreign_keys_cascade_is_told_of_its_own_table() {
     run(&mut source, "UPDATE parent SET id = 3").await;
     run(&mut source, "INSERT INTO child VALUES (9, 3)").await;
     let records = topics::read_at_least(&sluice.bootstrap(), "cascade", 8);
-    let told: Vec<String> = records
+    let sent: Vec<String> = records
         .iter()
         .map(|record| {
             let message = record.json();
@@ -32,9 +32,9 @@ async fn a_statement_whose_foreign_keys_cascade_is_told_of_its_own_table() {
             format!("{} {table}", kind.as_str().unwrap())
         })
         .collect();
-    let statements: Vec<&String> = told.iter().filter(|one| one.starts_with("QUERY")).collect();
-    assert_eq!(statements, ["QUERY parent", "QUERY parent", "QUERY child"], "{told:?}");
-    assert!(told.contains(&"DELETE child".to_owned()), "the cascade is logged: {told:?}");
+    let statements: Vec<&String> = sent.iter().filter(|one| one.starts_with("QUERY")).collect();
+    assert_eq!(statements, ["QUERY parent", "QUERY parent", "QUERY child"], "{sent:?}");
+    assert!(sent.contains(&"DELETE child".to_owned()), "the cascade is logged: {sent:?}");
     sluice.stop();
 }
 

@@ -10,7 +10,7 @@ use crate::harness::{self, Server};
 use crate::random_ddl::follow::{Feed, definitions, describe, with_uniques_of};
 
 /// One a line; `--` before those that only one flavour knows. Of a table called `unknown_..` the
-/// text does not tell enough.
+/// text does not say enough.
 const STATEMENTS: &str = "
 -- mysql CREATE TABLE rows_of_others (x LONGTEXT)
 -- mysql SET SESSION binlog_transaction_compression = ON
@@ -271,14 +271,14 @@ async fn follow(server: &Server, flavor: &str) {
         for (name, expected) in definitions(&mut session, &["schema_model"]).await {
             match model.definition(&name) {
                 Some(found) => {
-                    let told = found.engine.as_deref().is_some_and(|engine| engine != "?");
-                    let engine = if told { expected.engine } else { found.engine.clone() };
+                    let has_engine = found.engine.as_deref().is_some_and(|engine| engine != "?");
+                    let engine = if has_engine { expected.engine } else { found.engine.clone() };
                     let partitioned = found.partitioned;
                     let expected = Definition { engine, partitioned, ..expected };
                     let expected = with_uniques_of(&found, expected, flavor == "mariadb");
                     assert_eq!(*found, expected, "{name} after {statement}");
                 }
-                // The text does not tell: it is read again when rows come.
+                // The text does not say: it is read again when rows come.
                 None if name.table.starts_with("unknown_") => {}
                 None => stale.push(name.table.to_string()),
             }

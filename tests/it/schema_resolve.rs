@@ -65,7 +65,7 @@ fn schema(adopt: Adopt) -> Schema {
     Schema::new(server, adopt)
 }
 
-/// The source's end: where the next event will stand.
+/// The source's end: where the next event will be.
 async fn end(session: &mut Session) -> EventPlace {
     let rows = session.query("SHOW BINARY LOG STATUS").await.unwrap();
     let offset = rows[0].number("Position").unwrap();
@@ -103,7 +103,7 @@ async fn a_row_older_than_a_change_of_its_table_is_not_read_by_the_newer_definit
 
 /// What the server says that it has, and does not send, is waited for, and then said.
 #[tokio::test]
-async fn a_scan_that_does_not_reach_its_place_is_an_error_that_passes() {
+async fn a_scan_that_does_not_reach_its_place_is_a_transient_error() {
     let Some(server) = harness::servers::private_mysql(&[]) else { return };
     let mut source = server.database("not_sent").await;
     let mut asking = Asking::of(&server).await;
@@ -128,7 +128,7 @@ async fn a_scan_that_does_not_reach_its_place_is_an_error_that_passes() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_gone_or_another_stops_with_the_reason() {
+async fn a_table_that_was_dropped_or_is_another_stops_with_the_reason() {
     let Some(server) = harness::servers::mysql() else { return };
     let mut source = server.database("schema_resolve_gone").await;
     let mut asking = Asking::of(server).await;

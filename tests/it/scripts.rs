@@ -231,7 +231,7 @@ fn shell(commands: &str, variables: &[(&str, &str)]) -> String {
 /// What Canal ships sets `canal.mq.topic`, `serverMode = tcp`, and paths that count from
 /// `bin/`; its position is the begin of the last transaction that it delivered.
 #[tokio::test]
-async fn a_canal_folder_works_as_it_is_and_goes_on_where_canal_stood() {
+async fn a_canal_folder_works_as_it_is_and_goes_on_where_canal_was() {
     let Some(mysql) = mysql() else { return };
     let (mut source, mut sluice) = table(mysql, "scripts_canal").await;
     let (file, offset): (String, u64) = binlog_end(&mut source).await;
@@ -356,7 +356,7 @@ fn the_process_starts_and_stops_with_the_ends_of_each_range() {
 fn check_finds_two_sockets_of_ours_on_one_port() {
     for (ip, words) in [
         ("", ["canal.metrics.pull.port: ", "is the port of listener PLAINTEXT too"]),
-        // What only the name server tells.
+        // What only the name server says.
         ("localhost", ["(listeners)", "free the port, or change the setting"]),
     ] {
         let mut sluice = Sluice::new();

@@ -9,7 +9,7 @@ use crate::harness::servers::{self, run};
 use crate::harness::{Record, Sluice, topics};
 
 /// A statement, and its messages: the type, the table, and the rows' values or, of a definition
-/// that the server words anew, the text. Behind an UPDATE's row stands what it was.
+/// that the server words anew, the text. Behind an UPDATE's row is what it was.
 type Case = (&'static str, &'static [&'static str]);
 
 const NAMES: &[Case] = &[
@@ -117,7 +117,7 @@ const BY_THE_SERVER: &[Case] = &[
 
 #[tokio::test]
 async fn each_statement_becomes_the_messages_beside_it() {
-    // A file for LOAD DATA in the server's own folder; names are told by their case.
+    // A file for LOAD DATA in the server's own folder; names are distinguished by their case.
     let options = ["--secure-file-priv=", "--lower-case-table-names=0"];
     let Some(server) = servers::private_mysql(&options) else { return };
     let one_topic = [("canal.mq.topic", "all"), ("canal.instance.filter.regex", r".*\..*")];

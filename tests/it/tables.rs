@@ -90,7 +90,7 @@ async fn follow(server: Server, metadata: &str) {
     drop(server);
 }
 
-/// The statements told all: no table had to be read again.
+/// The statements said all: no table had to be read again.
 fn assert_no_reading(sluice: &Sluice, steps: &[Step]) {
     let said = sluice.said();
     let Some(line) = said.lines().find(|line| line.contains("reading the table")) else { return };

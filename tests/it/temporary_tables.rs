@@ -2,7 +2,7 @@
 //! else's, and the real tables that they hide are those of everybody.
 //!
 //! The table of cases says what each statement is published as; which of them carry the flag
-//! `THREAD_SPECIFIC` was looked up in the binlogs of both servers: it stands on all but RENAME
+//! `THREAD_SPECIFIC` was looked up in the binlogs of both servers: it is on all but RENAME
 //! TABLE, and as well on statements about real tables that read a temporary one, and on all about
 //! a table with CONNECTION_ID() in the default of a column, in row format too.
 
@@ -119,7 +119,7 @@ async fn shadows(server: &Server) {
     judge.run(&mut other, beside).await;
     judge.check(&sluice);
 
-    // Nor does a restart make them real: RENAME TABLE tells them by nothing else.
+    // Nor does a restart make them real: RENAME TABLE is known by nothing else.
     sluice.kill();
     sluice.start();
     let after: &[Case] = &[
@@ -190,7 +190,7 @@ async fn a_row_older_than_what_was_done_to_others_of_its_name_is_read_from_behin
         sluice.start();
         run(&mut source, "CREATE TABLE last_one (id INT)").await;
         let records = topics::read_at_least(&sluice.bootstrap(), "shadows", 2);
-        let seen: Vec<String> = records.iter().map(told).collect();
+        let seen: Vec<String> = records.iter().map(words_of).collect();
         let expected = ["INSERT u id=1,a=10,b=10 id=1,a=10,b=10", "CREATE last_one"];
         assert_eq!(seen, expected, "{:?}", server.flavor);
         sluice.stop();
@@ -267,7 +267,7 @@ async fn a_start_of_the_server_ends_its_sessions() {
     }
 }
 
-/// A server that was started while another was read is gone back to behind that start.
+/// A server that was started while another was read is read again behind that start.
 #[tokio::test]
 async fn a_start_that_is_not_read_ends_them_too() {
     let chained = "--log-slave-updates=1";
@@ -326,7 +326,7 @@ impl Judge<'_> {
 
     fn check(&self, sluice: &Sluice) {
         let records = topics::read_at_least(&sluice.bootstrap(), "shadows", self.expected.len());
-        let seen: Vec<String> = records.iter().map(told).collect();
+        let seen: Vec<String> = records.iter().map(words_of).collect();
         for (index, (statement, message)) in self.expected.iter().enumerate() {
             assert_eq!(
                 seen.get(index).map(String::as_str),
@@ -339,7 +339,7 @@ impl Judge<'_> {
     }
 }
 
-fn told(record: &Record) -> String {
+fn words_of(record: &Record) -> String {
     let message: crate::harness::message::Message = serde_json::from_str(&record.value).unwrap();
     let mut words = format!("{} {}", message.kind, message.table);
     for row in message.data.iter().flatten() {

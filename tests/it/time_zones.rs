@@ -123,7 +123,7 @@ async fn compare(
     let mut fresh = server.connect().await;
     // The client library has set another.
     run(&mut fresh, "SET time_zone = @@global.time_zone; USE zones").await;
-    let wanted = shown(&mut fresh, before).await;
+    let wanted = published(&mut fresh, before).await;
 
     let rows = wait_for("all rows", Duration::from_mins(1), || {
         let records = topics::read(&sluice.bootstrap(), "zones.t");
@@ -157,7 +157,7 @@ async fn count(source: &mut MySqlConnection) -> usize {
 }
 
 /// What the server shows of the table, from a row on.
-async fn shown(source: &mut MySqlConnection, from: usize) -> Vec<String> {
+async fn published(source: &mut MySqlConnection, from: usize) -> Vec<String> {
     let statement = format!("SELECT CAST(at AS CHAR) FROM t WHERE id >= {from} ORDER BY id");
     let rows = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(source).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()

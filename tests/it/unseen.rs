@@ -1,4 +1,4 @@
-//! An account that does not see every table, and tables that no binlog tells of: what is not known to
+//! An account that does not see every table, and tables that no binlog names: what is not known to
 //! be absent is not taken for absent, so that each row comes under the server's names or not at all.
 
 use crate::definitions::here;
@@ -92,7 +92,7 @@ async fn unseen(server: &Server) {
     run(&mut source, "DROP DATABASE unseen_2").await;
 }
 
-/// What was made by IF NOT EXISTS, and is gone: the statements alone tell what it was, and the
+/// What was made by IF NOT EXISTS, and was dropped: the statements alone say what it was, and the
 /// server which of them made something.
 #[tokio::test]
 async fn a_table_made_by_if_not_exists_is_known_without_asking_on_mysql() {

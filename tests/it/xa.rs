@@ -209,7 +209,7 @@ async fn prepare(server: &Server, xid: &str, ids: &[usize]) {
     connection.close().await.unwrap();
 }
 
-/// The connection that prepared it may not be gone yet.
+/// The connection that prepared it may not have ended yet.
 async fn end(server: &Server, sql: &str) {
     for _ in 0..100 {
         let mut connection = server.connect().await;

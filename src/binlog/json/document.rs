@@ -100,7 +100,7 @@ impl Encoded {
         Self { kind, bytes: bytes.into() }
     }
 
-    /// Whether it stands in its entry.
+    /// Whether it is stored in its entry.
     fn is_inlined(&self, large: bool) -> bool {
         matches!(self.kind, 4..=6) || (large && matches!(self.kind, 7 | 8))
     }
@@ -172,7 +172,7 @@ fn encode_container(keys: Option<&[&[u8]]>, values: &[Encoded]) -> Encoded {
 }
 
 struct Layout {
-    /// Where the first key, or else the first value stands.
+    /// Where the first key, or else the first value is.
     head: usize,
     size: usize,
 }

@@ -25,7 +25,7 @@ pub fn write_server_double(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// The shortest digits of a positive number and where the point stands: 0.d1d2d3... * 10^point.
+/// The shortest digits of a positive number and where the point is: 0.d1d2d3... * 10^point.
 fn shortest_digits(value: f64, digits: &mut [u8; 17]) -> (usize, i32) {
     if value == 0.0 {
         *digits.first_mut().unwrap_or(&mut 0) = b'0';

@@ -113,7 +113,7 @@ enum Leg {
     Index(usize),
 }
 
-/// `$.a[1]."b c"`: keys that are no identifiers stand in quotes, as JSON strings.
+/// `$.a[1]."b c"`: keys that are no identifiers are in quotes, as JSON strings.
 fn parse_path(path: &[u8]) -> Result<Vec<Leg>, Error> {
     let wrong = Error::JsonDiff("its path is none");
     let text = std::str::from_utf8(path).map_err(|_| wrong.clone())?;

@@ -14,7 +14,7 @@ use crate::binlog::{Decimal, Error};
 /// How the parts are spelt in which formats differ from the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// What stands around texts that are no strings of the document: temporal values.
+    /// What is around texts that are no strings of the document: temporal values.
     pub quote: &'static [u8],
     /// Appends a double.
     pub double: fn(f64, &mut Vec<u8>),

@@ -125,7 +125,7 @@ fn xa_events_carry_their_identifiers() {
 }
 
 #[test]
-fn statements_tell_their_session() {
+fn statements_carry_their_session() {
     let queries = bodies(FILE, EventType::Query);
     let find = |begin: &str| {
         let mut queries =

@@ -1,7 +1,7 @@
 //! Global transaction identifiers of MySQL (tagged ones too) and MariaDB, and sets of them.
 //!
 //! A set never mixes the flavours: what one server executed is of one. It is kept as
-//! numbers; its text is made only to be shown or stored. As JSON:
+//! numbers; its text is made only to be printed or stored. As JSON:
 //! `{"flavor":"mysql","text":"..."}`.
 
 mod counted;
@@ -230,7 +230,7 @@ impl GtidSet {
     }
 
     /// Those that were first committed on the server of that UUID (`server-id:<id>` of MariaDB's:
-    /// of a domain the last one tells whose it is).
+    /// of a domain the last one says whose it is).
     pub(crate) fn of(&self, server: &str) -> Self {
         match (self, server.parse(), server.strip_prefix("server-id:").map(str::parse)) {
             (Self::MySql(set), Ok(sid), _) => Self::MySql(set.of(sid)),

@@ -4,7 +4,7 @@
 //! little-endian: a u64 header, then for each UUID (and tag): 16 bytes of UUID, with tags the
 //! tag's length (variable-length integer) and bytes, a u64 count of intervals, and for each its
 //! first number and the one behind its last. The header is the count of UUIDs; where tags occur,
-//! its highest byte is 1 and the count stands in bits 8 to 55
+//! its highest byte is 1 and the count is in bits 8 to 55
 //! (`Gtid_set::encode`, `sql/rpl_gtid_set.cc`).
 //!
 //! Always: sources sorted by UUID and tag, each with an interval at least; intervals sorted,

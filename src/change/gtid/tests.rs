@@ -70,7 +70,7 @@ fn the_next_number_extends_and_a_gap_closes() {
 }
 
 #[test]
-fn a_mariadb_domain_stands_where_its_last_gtid_is() {
+fn a_mariadb_domain_is_positioned_at_its_last_gtid() {
     let mut set = mariadb("0-1-100,7-2-33");
     set.insert(&Gtid::MariaDb { domain: 0, server: 3, seq: 101 });
     assert_eq!(set.to_string(), "0-3-101,7-2-33");
@@ -81,7 +81,7 @@ fn a_mariadb_domain_stands_where_its_last_gtid_is() {
 }
 
 #[test]
-fn json_tells_the_flavours_apart_even_when_empty() {
+fn json_distinguishes_the_flavours_even_when_empty() {
     for set in [
         GtidSet::empty(Flavor::MySql),
         GtidSet::empty(Flavor::MariaDb),

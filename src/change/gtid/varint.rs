@@ -1,7 +1,7 @@
 //! The variable-length integers of MySQL's serialization library (`libs/mysql/serialization/
 //! variable_length_integers.h`), which tagged GTIDs use in sets and in their event.
 //!
-//! The trailing one-bits of the first byte tell how many bytes follow it; the value is the
+//! The trailing one-bits of the first byte say how many bytes follow it; the value is the
 //! little-endian whole shifted right by their number plus one. `0xff` is followed by eight
 //! plain bytes.
 

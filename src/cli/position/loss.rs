@@ -45,7 +45,7 @@ pub(super) async fn place(home: &Home, instance: &str, server: &str) -> anyhow::
         .await
         .with_context(|| format!("ask {address}"))?;
     let (Some(kept), Some(lost)) = (new.gtid_set.counted(), new.lost) else {
-        bail!("{instance} has no GTID set: a loss cannot be told");
+        bail!("{instance} has no GTID set: a loss cannot be determined");
     };
     if new.gtid_set == position.gtid_set {
         bail!("{address} lacks nothing that {instance} has published: start the instance");

@@ -50,7 +50,7 @@ impl Stored {
     }
 }
 
-/// All instances of the home and where they stand.
+/// All instances of the home and their positions.
 pub(in crate::cli) async fn all(home: &Home) -> anyhow::Result<Vec<(String, Option<Position>)>> {
     let stored = Stored::open(home).await?;
     let mut found = Vec::new();

@@ -27,7 +27,7 @@ pub(super) const KEYS: &[Key] = &[
         "advertised.listeners",
         Kind::Text,
         "",
-        "addresses told to clients; empty: the one the client connected to",
+        "addresses given to clients; empty: the one the client connected to",
     ),
     served(
         HERE,

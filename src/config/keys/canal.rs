@@ -189,7 +189,7 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "an instance is stopped by its folder, or by `sluice instance stop`",
     ),
-    idle(HERE, "canal.alarm.*", "", "what is wrong stands in the logs and in /health"),
+    idle(HERE, "canal.alarm.*", "", "what is wrong is reported in the logs and in /health"),
     secret(idle(HERE, "canal.aliyun.accessKey", "", CLOUD)),
     secret(idle(HERE, "canal.aliyun.accesskey", "", CLOUD)),
     secret(idle(HERE, "canal.aliyun.secretKey", "", CLOUD)),

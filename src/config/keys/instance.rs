@@ -1,4 +1,4 @@
-//! The keys of `instance.properties`. Each may stand in `conf/canal.properties` too, as
+//! The keys of `instance.properties`. Each may be in `conf/canal.properties` too, as
 //! the default of all instances.
 
 use super::{Home, Key, Kind, MOST_PARTITIONS, as_shipped, idle, later, secret, served};
@@ -208,7 +208,7 @@ pub(super) const KEYS: &[Key] = &[
         "canal.instance.detecting.sql",
         Kind::Text,
         "select 1",
-        "the heartbeat: a SELECT, or a statement that writes a row of a table named with its database; without GTIDs a standby can be gone to only by such rows",
+        "the heartbeat: a SELECT, or a statement that writes a row of a table named with its database; without GTIDs a standby can be failed over to only by such rows",
     ),
     as_shipped(
         served(
@@ -239,7 +239,7 @@ pub(super) const KEYS: &[Key] = &[
         "canal.instance.fallbackIntervalInSeconds",
         Kind::Number(0, 31_536_000),
         "60",
-        "seconds before its time to begin from a meta.dat of another server, where file and offset say nothing; a standby is gone to by GTID or heartbeat, never by time",
+        "seconds before its time to begin from a meta.dat of another server, where file and offset say nothing; a standby is failed over to by GTID or heartbeat, never by time",
     ),
     idle(
         HERE,

@@ -1,4 +1,4 @@
-//! The one table of keys: name, where it may stand, type, default, what it does here,
+//! The one table of keys: name, where it may be, type, default, what it does here,
 //! and whether a change needs a restart.
 //!
 //! Everything else is derived from it: which key is unknown, which value is wrong, what
@@ -56,7 +56,7 @@ pub struct Key {
     /// The name; one that ends in `*` stands for all that begin so, `<name>` for any word or
     /// words in its place, `<n>` for a number.
     pub name: &'static str,
-    /// Where it may stand.
+    /// Where it may be.
     pub home: Home,
     /// What its value must look like.
     pub kind: Kind,
@@ -66,7 +66,7 @@ pub struct Key {
     pub doc: &'static str,
     /// What it does here.
     pub class: Class,
-    /// Other values that stand in files of the program it comes from, as some version ships
+    /// Other values that are in files of the program it comes from, as some version ships
     /// them: nobody asked for anything there.
     pub shipped: &'static [&'static str],
 }

@@ -56,7 +56,7 @@ fn the_files_of_each_version_of_canal_load_with_no_word_that_nobody_caused() {
     }
 }
 
-/// Keys of Canal that are in no shipped file, or stand there as comments: key, a value that
+/// Keys of Canal that are in no shipped file, or are there as comments: key, a value that
 /// somebody chose, and what is said.
 const OTHERS: &[(&str, &str, &str)] = &[
     ("canal.mq.producerGroup", "mine", "RocketMQ is not served"),

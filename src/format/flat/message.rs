@@ -74,7 +74,7 @@ pub struct Workspace {
 
 impl FlatPlan {
     /// Appends a message of the next rows of `left`, which must be of this plan's table
-    /// version, and returns how many rows it has, and where its stamp stands. It has all of
+    /// version, and returns how many rows it has, and where its stamp is. It has all of
     /// them, or as many as `room` bytes have room for; what is left then makes messages of its
     /// own, each with the types that its own last row decides. After an error `out` holds a part
     /// of it.
@@ -422,7 +422,7 @@ fn note_type(index: usize, column: &PlannedColumn, cell: Cell<'_>, noted: &mut [
     }
 }
 
-/// Ends the row whose members stand in `out` from `start` on. Canal leaves out a row of
+/// Ends the row whose members are in `out` from `start` on. Canal leaves out a row of
 /// which nothing is shown.
 fn end_row(out: &mut Vec<u8>, start: usize) {
     if out.len() > start {

@@ -51,7 +51,7 @@ pub struct FlatSettings {
 pub enum LabelForm {
     /// The index of an ENUM, the bit mask of a SET: as Canal does.
     Number,
-    /// The label, or labels joined by commas. A number where nobody told the labels.
+    /// The label, or labels joined by commas. A number where the labels are not known.
     Label,
 }
 
@@ -79,7 +79,7 @@ pub struct Stamp<'a> {
     pub ts: i64,
 }
 
-/// Where in a message the stamp stands that is another when the message is published later
+/// Where in a message the stamp is that is another when the message is published later
 /// (XA): ranges of its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StampPlaces {

@@ -33,9 +33,9 @@ pub struct FlatPlan {
 /// The object of `sqlType` with all columns that are included, in pieces.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SqlTypes {
-    /// The columns whose number depends on their values, each with what stands before it.
+    /// The columns whose number depends on their values, each with what is before it.
     pub(super) varying: Vec<(usize, Vec<u8>)>,
-    /// What stands behind the last of them.
+    /// What is behind the last of them.
     pub(super) rest: Vec<u8>,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct PlannedColumn {
 pub(super) enum Content {
     /// Digits, signs, letters: nothing that JSON has to escape.
     Plain,
-    /// Characters of this set, as they stand in the row image.
+    /// Characters of this set, as they are in the row image.
     Characters(Charset),
     /// Bytes, each of which is the character of the same number.
     CodePoints,
@@ -142,7 +142,7 @@ impl Content {
     }
 }
 
-/// Bytes of most names with what stands around them.
+/// Bytes of most names with what is around them.
 const SHORT_MEMBER: usize = 32;
 
 /// The name of a member of an object, ready to be appended: `,"name":"`, with the quote that
@@ -288,7 +288,7 @@ fn put_object<T>(
     close_object(out, start);
 }
 
-/// Makes an object of the members that stand in `out` from `start` on, each with a comma
+/// Makes an object of the members that are in `out` from `start` on, each with a comma
 /// before it: the first comma becomes the brace.
 pub(super) fn close_object(out: &mut Vec<u8>, start: usize) {
     if let Some(comma) = out.get_mut(start) {

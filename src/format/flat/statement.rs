@@ -33,7 +33,7 @@ pub fn write_statement(
     StampPlaces { gtid, id, ts }
 }
 
-/// Appends `,"gtid":"","id":1`; where in the message, which begins at `start`, the two stand.
+/// Appends `,"gtid":"","id":1`; where in the message, which begins at `start`, the two are.
 pub(super) fn put_gtid_and_id(
     out: &mut Vec<u8>,
     stamp: &Stamp<'_>,

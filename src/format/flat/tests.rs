@@ -113,7 +113,7 @@ pub(super) fn message_of(
     String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned()
 }
 
-/// The text of a member of a message, as it stands there.
+/// The text of a member of a message, as it is there.
 pub(super) fn member(message: &str, name: &str) -> String {
     let value: serde_json::Value = serde_json::from_str(message).unwrap();
     serde_json::to_string(&value[name]).unwrap()
@@ -243,7 +243,7 @@ fn the_last_row_of_the_event_decides_the_types_of_all_its_messages() {
 }
 
 #[test]
-fn the_executed_set_stands_in_gtid_when_it_is_given() {
+fn the_executed_set_is_in_gtid_when_it_is_given() {
     let table = two_columns();
     let change = event(&table, RowsKind::Insert, &[image(&[int(1), None])]);
     let plan = FlatPlan::new(Arc::clone(&table), &[0, 1], &settings());

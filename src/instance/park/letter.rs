@@ -33,7 +33,7 @@ const VERSION: u32 = 1;
 /// Bytes at which a letter is cut: well below what topics take.
 const PIECE_BYTES: usize = 512 << 10;
 
-/// What stands behind the bytes of each piece, with the open places of a branch around it.
+/// What is behind the bytes of each piece, with the open places of a branch around it.
 const TAIL: &[u8] = b"||";
 
 /// What a letter says beside the event's own bytes.
@@ -79,7 +79,7 @@ enum Kind {
 pub(crate) struct Letter {
     /// The table.
     pub(crate) table: TableName,
-    /// Where its event stands.
+    /// Where its event is.
     pub(crate) place: EventPlace,
     /// What all letters of its transaction have in common.
     pub(crate) transaction: String,
@@ -175,7 +175,7 @@ pub(crate) fn open_places(piece: &[u8]) -> OpenPlaces {
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     bytes: Vec<u8>,
-    /// What stands behind the bytes of the first piece.
+    /// What is behind the bytes of the first piece.
     executed: Option<String>,
 }
 
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_branch_gets_at_its_end_is_told_from_the_bytes() {
+    fn what_a_branch_gets_at_its_end_is_distinguished_from_the_bytes() {
         let letter = letter(rows(100));
         let mut piece = pieces(&letter, u64::MAX).remove(0);
         piece.truncate(piece.len() - TAIL.len());

@@ -1,12 +1,12 @@
-//! Publishes what is kept of a parked table, and takes the table back.
+//! Publishes what is kept of a parked table, and unparks the table.
 //!
 //! In: an instance that does not run, and its sink. Out: one append with the letters of the table
 //! as messages, in their order, and the record that the table is parked no more, at the position
-//! that stands. So all of it is published or nothing, once, before whatever comes next; a process
-//! that ends in between leaves the table parked as it was.
+//! that is committed. So all of it is published or nothing, once, before whatever comes next; a
+//! process that ends in between leaves the table parked as it was.
 //!
 //! The messages have the headers of their events, and are numbered within what of each source
-//! transaction was parked; a header `retried` tells them from others.
+//! transaction was parked; a header `retried` distinguishes them from others.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub enum Error {
     NotKept {
         /// The table.
         table: TableName,
-        /// Where it stands.
+        /// Where it is.
         place: EventPlace,
         /// How large it is.
         size: u64,
@@ -132,7 +132,7 @@ pub async fn retry<S: Sink>(
     }
     let mut rest = opened.parked;
     rest.retain(|one| one.name() != parked.name());
-    take_back(sink, &position, &parked, &rest).await?;
+    unpark(sink, &position, &parked, &rest).await?;
     tracing::warn!(table = %parked.name(), events = parked.events, "the table is parked no more: \
         its changes were published");
     Ok(rest)
@@ -143,7 +143,7 @@ pub async fn drop_parked<S: Sink>(sink: &mut S, table: &str) -> Result<Vec<Parke
     let (opened, position, parked) = parked_table(sink, table).await?;
     let mut rest = opened.parked;
     rest.retain(|one| one.name() != parked.name());
-    take_back(sink, &position, &parked, &rest).await?;
+    unpark(sink, &position, &parked, &rest).await?;
     tracing::warn!(table = %parked.name(), events = parked.events, file = parked.file,
         offset = parked.offset, "the table is parked no more: ITS CHANGES WERE DROPPED");
     Ok(rest)
@@ -181,7 +181,7 @@ fn has_name(parked: &ParkedTable, name: &str) -> bool {
 }
 
 /// Ends the append: the table is parked no more.
-async fn take_back<S: Sink>(
+async fn unpark<S: Sink>(
     sink: &mut S,
     position: &Position,
     parked: &ParkedTable,
@@ -277,22 +277,22 @@ async fn change(
 ) -> Result<(TransactionHead, Change), Error> {
     let Letter { table, place, executed, content, .. } = letter;
     // Of a change of an XA branch: where the branch was committed.
-    let told = record.binlog.rsplit_once(':');
-    let told = told.and_then(|(file, offset)| Some((file, offset.parse().ok()?)));
-    let told = told.map(|(file, offset)| EventPlace { file: file.into(), offset, ..place });
+    let named = record.binlog.rsplit_once(':');
+    let named = named.and_then(|(file, offset)| Some((file, offset.parse().ok()?)));
+    let named = named.map(|(file, offset)| EventPlace { file: file.into(), offset, ..place });
     let head = TransactionHead {
         gtid: record.gtid.clone(),
         executed: executed.map(Arc::from),
         branch: None,
     };
-    let shown = |place: EventPlace| told.unwrap_or(place);
+    let place_of = |place: EventPlace| named.unwrap_or(place);
     let change = match content {
         Content::NotKept { size, event } => {
             let Some(event) = kept.fetch(&event, size, &place).await? else {
                 return Err(Error::NotKept { table, place, size });
             };
             let mut rows = kept.rows(&event, &place).await?;
-            rows.place = shown(place);
+            rows.place = place_of(place);
             Change::Rows(rows)
         }
         Content::Rows(mut event) => {
@@ -302,11 +302,11 @@ async fn change(
                 event = fetched;
             }
             let mut rows = kept.rows(&event, &place).await?;
-            rows.place = shown(place);
+            rows.place = place_of(place);
             Change::Rows(rows)
         }
         Content::Statement(mut statement) => {
-            statement.place = shown(place);
+            statement.place = place_of(place);
             Change::Statement(statement)
         }
     };

@@ -83,7 +83,7 @@ fn committed(sink: &Scripted) -> Vec<(u64, Vec<String>)> {
 struct Outcome {
     /// The offsets that were reported durable.
     reported: Vec<u64>,
-    /// How many transactions were told to be durable.
+    /// How many transactions were reported durable.
     transactions: u64,
     result: Result<(), Error>,
 }
@@ -191,7 +191,7 @@ async fn shutdown_commits_what_is_whole_and_awaits_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_ended_is_taken_back() {
+async fn what_was_not_ended_is_rolled_back() {
     let sink = Scripted::prompt();
     let cut = vec![
         chunk("lost", ChunkEnd::More),

@@ -27,7 +27,7 @@ const NON_BLOCK: u16 = 1;
 const THROUGH_GTID: u16 = 4;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
-    /// Tells the server's session what we can do and want.
+    /// Says to the server's session what we can do and want.
     pub(super) async fn introduce(&mut self, user: &str) -> Result<(), Error> {
         self.packets.what = "preparing the dump";
         let heartbeat = self.settings.heartbeat.as_nanos();

@@ -27,7 +27,7 @@ const MAX_PACKET: u32 = 1 << 30;
 /// `utf8mb4_general_ci`.
 const COLLATION: u8 = 45;
 
-/// What the greeting tells of the server.
+/// What the greeting says of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Greeting {
     /// `9.7.4`, `10.11.19-MariaDB-0+deb12u1-log`.

@@ -110,7 +110,7 @@ async fn dial(endpoint: &Endpoint, settings: &ReplicaSettings) -> Result<TcpStre
     Ok(stream)
 }
 
-/// Lets the kernel notice a peer that is gone: by probes while nothing is sent, and by a
+/// Lets the kernel notice a peer that is dead: by probes while nothing is sent, and by a
 /// limit for what stays unacknowledged.
 fn keep_alive(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
@@ -126,7 +126,7 @@ fn keep_alive(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Replica<S> {
-    /// Logs in over a stream that is already there, at the first attempt, and tells the server
+    /// Logs in over a stream that is already there, at the first attempt, and says to the server
     /// who we are.
     pub async fn over(
         stream: S,

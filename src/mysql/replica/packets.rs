@@ -84,7 +84,7 @@ pub(super) struct Packets<S> {
     /// Buffers that were full, the first filled first, each empty and over the memory that slices
     /// may still point into.
     filled: VecDeque<BytesMut>,
-    /// How many bytes of the payload stand joined at the front of `buffer`.
+    /// How many bytes of the payload are joined at the front of `buffer`.
     joined: usize,
     /// The packet whose bytes come next.
     packet: Option<Packet>,
@@ -306,7 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         Ok(Some(Incoming::Piece { bytes, last }))
     }
 
-    /// The packet whose bytes come next. Its header stands behind what is joined; taking it
+    /// The packet whose bytes come next. Its header is behind what is joined; taking it
     /// closes the gap.
     fn header(&mut self) -> Result<Option<Packet>, Error> {
         if self.packet.is_some() {

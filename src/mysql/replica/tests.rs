@@ -300,7 +300,7 @@ async fn a_wait_that_is_given_up_loses_no_byte() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_dump_and_an_error_in_it_are_told_apart() {
+async fn the_end_of_a_dump_and_an_error_in_it_are_distinguished() {
     let (ours, mut server) = pipe();
     server.send(&[0xFE, 0, 0, 0, 0]).await;
     server.send(b"\xff\xd4\x04#HY000Could not find first log file name").await;
@@ -341,7 +341,7 @@ async fn a_dump_by_file_names_place_and_server_id() {
 }
 
 #[tokio::test]
-async fn mariadb_is_told_that_we_know_its_events() {
+async fn mariadb_is_sent_that_we_know_its_events() {
     let (ours, mut server) = pipe();
     let script = async move {
         server.let_in("5.5.5-10.11.19-MariaDB-log", None).await;

@@ -221,7 +221,7 @@ impl Reader<'_> {
     /// CONVERT TO CHARACTER SET.
     fn convert(&mut self, alteration: &mut Alteration) -> Result<(), String> {
         let Some(mut chosen) = charset(&mut self.cursor) else {
-            return Err(format!("`CONVERT TO {}`", self.cursor.shown_clause()));
+            return Err(format!("`CONVERT TO {}`", self.cursor.clause_text()));
         };
         if let Some(collation) = charset(&mut self.cursor) {
             choose(&mut chosen, collation);
@@ -243,7 +243,7 @@ impl Reader<'_> {
             self.cursor.accept(&["to"]);
         }
         if !self.cursor.accept(&["table"]) {
-            return Err(format!("`CONVERT {}`", self.cursor.shown_clause()));
+            return Err(format!("`CONVERT {}`", self.cursor.clause_text()));
         }
         let Some(other) = self.table_name() else {
             return Err("CONVERT of no table".to_owned());
@@ -328,7 +328,7 @@ impl Reader<'_> {
                 return Ok(());
             }
             if !self.cursor.accept_symbol(',') {
-                return Err(format!("`{}` is not understood", self.cursor.shown_clause()));
+                return Err(format!("`{}` is not understood", self.cursor.clause_text()));
             }
         }
     }
@@ -362,7 +362,7 @@ impl Reader<'_> {
         self.cursor.accept(&["column"]);
         let lenient = self.cursor.accept(&["if", "exists"]);
         let Some(name) = self.cursor.column_name() else {
-            return (Err(format!("`DROP {}`", self.cursor.shown_clause())), alter);
+            return (Err(format!("`DROP {}`", self.cursor.clause_text())), alter);
         };
         alteration.dropped.push((name, lenient));
         (Ok(()), alter)
@@ -405,7 +405,7 @@ impl Reader<'_> {
         let exchange = self.cursor.is_word("exchange");
         let known = WITHOUT_COLUMNS.iter().any(|word| self.cursor.is_word(word));
         if !known && !STARTS_CHARSET.iter().any(|word| self.cursor.is_word(word)) {
-            return Err(format!("`{}` is not understood", self.cursor.shown_clause()));
+            return Err(format!("`{}` is not understood", self.cursor.clause_text()));
         }
         while !self.cursor.is_clause_end() {
             if let Some(choice) = charset(&mut self.cursor) {
@@ -432,5 +432,5 @@ fn one_charset(other: &CharsetChoice, alteration: &Alteration) -> Result<(), Str
     if *other == CharsetChoice::Unsaid || Some(other) == alteration.convert.as_ref() {
         return Ok(());
     }
-    Err("CONVERT TO stands beside another default character set".to_owned())
+    Err("CONVERT TO is beside another default character set".to_owned())
 }

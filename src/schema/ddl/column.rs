@@ -18,7 +18,7 @@ pub(super) fn column(
     dialect: &Dialect,
 ) -> Result<(ColumnText, ColumnPlace), String> {
     let Some(name) = cursor.column_name() else {
-        return Err(format!("`{}` is not understood", cursor.shown_clause()));
+        return Err(format!("`{}` is not understood", cursor.clause_text()));
     };
     let Some((data_type, counts)) = data_type(cursor, dialect) else {
         return Err(format!("the type of column `{name}` is not understood"));
@@ -197,7 +197,7 @@ fn long(cursor: &mut Cursor<'_>) -> Base {
     Base::Text(LobSize::Medium)
 }
 
-/// What stands in parentheses behind the name of the type.
+/// What is in parentheses behind the name of the type.
 fn arguments(cursor: &mut Cursor<'_>, found: &mut TypeText) -> Option<()> {
     if !cursor.accept_symbol('(') {
         return Some(());
@@ -323,7 +323,7 @@ fn skip_signs(cursor: &mut Cursor<'_>) {
     }
 }
 
-/// Steps over the value of DEFAULT. Beside literals, functions and what stands in parentheses,
+/// Steps over the value of DEFAULT. Beside literals, functions and what is in parentheses,
 /// MariaDB takes any expression that begins and ends by itself
 /// (`column_default_non_parenthesized_expr`, sql/sql_yacc.yy).
 fn skip_default(cursor: &mut Cursor<'_>) {

@@ -145,13 +145,13 @@ impl Reader<'_> {
             Err(why) => return Body::Unknown(why),
         };
         match self.table_options() {
-            Some(_) if self.is_shown && self.has_doubled_backslashes(&columns) => Body::Unknown(
+            Some(_) if self.is_show_form && self.has_doubled_backslashes(&columns) => Body::Unknown(
                 "in sql_mode NO_BACKSLASH_ESCAPES a server doubles the backslashes of its own text"
                     .to_owned(),
             ),
             Some(options)
-                if self.is_shown
-                    && self.dialect.shown_lacks_charset()
+                if self.is_show_form
+                    && self.dialect.show_create_lacks_charset()
                     && options.charset == CharsetChoice::Unsaid
                     && columns.iter().any(takes_default) =>
             {
@@ -200,7 +200,7 @@ impl Reader<'_> {
                 return Ok((columns, primary_key, uniques));
             }
             if !self.cursor.accept_symbol(',') {
-                return Err(format!("`{}` is not understood", self.cursor.shown_clause()));
+                return Err(format!("`{}` is not understood", self.cursor.clause_text()));
             }
         }
     }

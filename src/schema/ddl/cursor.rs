@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::Dialect;
 use super::token::{Lexer, Token};
 
-/// Where a reader stands in a statement.
+/// The position of a reader in a statement.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     lexer: Lexer<'a>,
@@ -128,7 +128,7 @@ impl<'a> Cursor<'a> {
 
     /// The words from here to the end of the clause, to be shown: without texts, which may hold
     /// values. Consumes them.
-    pub(super) fn shown_clause(&mut self) -> String {
+    pub(super) fn clause_text(&mut self) -> String {
         let mut shown = Vec::new();
         while shown.len() < 12 && !self.is_clause_end() {
             match self.next() {

@@ -87,7 +87,7 @@ pub(crate) enum Effect {
     PartitionToTable { from: TableName, to: TableName },
     /// DROP TABLE, or the name was taken by something without rows.
     DropTable { name: TableName },
-    /// It changed in a way that the text does not tell, for this reason.
+    /// It changed in a way that the text does not say, for this reason.
     Stale { name: TableName, why: String },
 }
 
@@ -113,7 +113,7 @@ pub(crate) enum Body {
 pub(crate) struct TableOptions {
     pub(crate) charset: CharsetChoice,
     pub(crate) versioning: Versioning,
-    /// In lower case, as `information_schema` names it; `None`: the text does not tell. `?`: one
+    /// In lower case, as `information_schema` names it; `None`: the text does not say. `?`: one
     /// that the server may have replaced.
     pub(crate) engine: Option<String>,
     pub(crate) partitioned: bool,
@@ -175,10 +175,10 @@ pub(crate) enum ColumnAction {
     Rename { old: String, new: String, lenient: bool },
 }
 
-/// Where it is to stand.
+/// Where it is to be put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnPlace {
-    /// Where it stood, or last.
+    /// Where it was, or last.
     Unsaid,
     First,
     After(String),
@@ -270,7 +270,7 @@ pub(crate) enum LobSize {
 /// What a CHARACTER SET or COLLATE says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CharsetChoice {
-    /// Nothing: what stands above decides.
+    /// Nothing: what is above decides.
     #[default]
     Unsaid,
     /// DEFAULT: what the database has.

@@ -73,7 +73,7 @@ impl Dialect {
 
     /// What of a table's text a server that writes it in this mode leaves out, or spells so that
     /// it cannot be read back.
-    fn shown_lacks_charset(&self) -> bool {
+    fn show_create_lacks_charset(&self) -> bool {
         self.is_mariadb() && self.sql_mode & Self::WITHOUT_CHARSET != 0
     }
 
@@ -119,9 +119,9 @@ pub(crate) fn read(text: &str, schema: &str, dialect: &Dialect) -> Reading {
     let by_server = text.trim_end().ends_with(BY_SERVER);
     // What a server makes of CREATE TABLE .. SELECT; a client may write so, too. (Names have no
     // quotes where `sql_quote_show_create` says so.)
-    let is_shown = text.contains(" (\n  ") && text.contains("\n)");
+    let is_show_form = text.contains(" (\n  ") && text.contains("\n)");
     let reading = Reading::default();
-    let mut reader = Reader { cursor, schema, dialect, by_server, is_shown, reading };
+    let mut reader = Reader { cursor, schema, dialect, by_server, is_show_form, reading };
     reader.statement();
     reader.reading
 }
@@ -133,7 +133,7 @@ pub(crate) enum Written {
     Nothing,
     /// It changes rows of this table.
     Rows(TableName),
-    /// Its text does not tell, or it changes something else.
+    /// Its text does not say, or it changes something else.
     Unknown,
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn rows_written(text: &str) -> Written {
 }
 
 /// Reads a statement into a [`Reading`]. What it does with the verbs CREATE and ALTER
-/// stands in the modules of that name.
+/// is in the modules of that name.
 struct Reader<'a> {
     cursor: Cursor<'a>,
     schema: &'a str,
@@ -167,7 +167,7 @@ struct Reader<'a> {
     by_server: bool,
     /// It is laid out as SHOW CREATE TABLE does, and so may have been written by the server, in
     /// the session's `sql_mode`.
-    is_shown: bool,
+    is_show_form: bool,
     reading: Reading,
 }
 

@@ -271,7 +271,7 @@ fn every_statement_is_published_as_canal_does() {
 
 /// Statements of the same run that Canal said nothing of.
 #[test]
-fn what_canal_passes_over_is_passed_over() {
+fn what_canal_ignores_is_ignored() {
     for text in [
         "CREATE TEMPORARY TABLE tmp1 (id INT)",
         "DROP /*!40005 TEMPORARY */ TABLE IF EXISTS `tmp1`",
@@ -376,7 +376,7 @@ fn comments_that_the_server_moves_are_no_names() {
 }
 
 #[test]
-fn all_tables_of_a_statement_are_told_the_messages_first() {
+fn all_tables_of_a_statement_are_named_the_messages_first() {
     let tables = |text| -> Vec<String> {
         read(text, "d", &mysql()).tables.iter().map(ToString::to_string).collect()
     };
@@ -438,7 +438,7 @@ fn no_text_makes_the_reader_fall_or_stand_still() {
 /// As MariaDB 10.11 logs `CREATE TABLE t2 DEFAULT CHARACTER SET latin1 AS SELECT * FROM src` in
 /// these modes, in a database of another character set.
 #[test]
-fn a_text_that_lacks_the_tables_options_does_not_tell_its_character_set() {
+fn a_text_that_lacks_the_tables_options_does_not_say_its_character_set() {
     let is_unknown = |text: &str, sql_mode: u64, dialect: Dialect| match &read(
         text,
         "orc",
@@ -469,7 +469,7 @@ fn a_text_that_lacks_the_tables_options_does_not_tell_its_character_set() {
 
 /// Both servers, for `CREATE TABLE n3 SELECT * FROM n` where a label of `n.e` is one backslash.
 #[test]
-fn backslashes_of_a_servers_own_text_do_not_tell_how_many_there_are() {
+fn backslashes_of_a_servers_own_text_do_not_say_how_many_there_are() {
     for (labels, sql_mode, unknown) in [
         (r"'\\','a'", 0x10_0000, true),
         (r"'a\nb'", 0x10_0000, true),

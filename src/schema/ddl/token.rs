@@ -1,8 +1,8 @@
 //! SQL text to tokens, as the source's lexer cuts it.
 //!
 //! In: the statement's text and the [`Dialect`] it was written in. Out: words, quoted
-//! identifiers, literals and symbols; comments are gone, and what stands in an executed
-//! comment (`/*!80023 ... */`, MariaDB's `/*M! ... */`) is there as if it stood outside,
+//! identifiers, literals and symbols; comments are left out, and what is in an executed
+//! comment (`/*!80023 ... */`, MariaDB's `/*M! ... */`) is there as if it were outside,
 //! when the server's version reaches the comment's. Tokens are cut as they are asked
 //! for, so that a bulk INSERT costs no more than its first words.
 //!
@@ -23,7 +23,7 @@ pub(crate) enum Token {
     /// A string, its escapes undone.
     Text(String),
     /// `x'..'`, `b'..'`: its bytes, if they are whole. What they stand for depends on where they
-    /// stand.
+    /// are.
     Bits(Option<Vec<u8>>),
     /// Any other character.
     Symbol(char),
@@ -178,7 +178,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// What separates words: the ASCII part of `my_isspace`, with the vertical tab, the NUL that
-    /// may stand at the end, and the no-break space of some character sets.
+    /// may be at the end, and the no-break space of some character sets.
     fn is_blank(&self, letter: char) -> bool {
         matches!(letter, '\t'..='\r' | ' ' | '\0') || letter == '\u{a0}' && self.dialect.wide_blank
     }
@@ -191,7 +191,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// What stands between two quotes; the quote itself is written twice inside.
+    /// What is between two quotes; the quote itself is written twice inside.
     fn quoted(&mut self, quote: char, escapes: bool) -> String {
         let mut inside = String::new();
         let mut letters = self.rest().char_indices().skip(1).peekable();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn literals_are_told_from_names() {
+    fn literals_are_distinguished_from_names() {
         assert_eq!(
             words("n'a' x'006F' B'101100001' x'0g' _utf8mb4'b' n x1", &mysql()),
             "'a' bits Some([0, 111]) bits Some([1, 97]) bits None _utf8mb4 'b' n x1"

@@ -17,7 +17,7 @@ use super::spelling;
 
 impl Definition {
     /// What ALTER TABLE makes of it; `database` is the default of the table's database. Or why
-    /// that cannot be told.
+    /// that cannot be known.
     pub(crate) fn alter(
         &self,
         alteration: &Alteration,
@@ -185,7 +185,7 @@ impl Altered<'_> {
         Ok(())
     }
 
-    /// A column as the statement defines it. CONVERT TO stands above a character set of its own,
+    /// A column as the statement defines it. CONVERT TO overrides a character set of its own,
     /// but for one of bytes.
     fn defined(&self, column: &ColumnText) -> Result<ColumnDefinition, String> {
         let binary = CharsetChoice::Named("binary".to_owned());

@@ -2,7 +2,7 @@
 //! are known.
 //!
 //! A default that was read from the server holds from the begin of the reading on, or is not
-//! known: text columns made under one that is not known are unsettled, until a table map tells their
+//! known: text columns made under one that is not known are unsettled, until a table map says their
 //! character sets (MySQL's do), or the database is asked.
 
 use serde::{Deserialize, Serialize};

@@ -25,7 +25,7 @@ pub struct Definition {
     /// MariaDB keeps its former rows by two more columns, which it shows in rows only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub versioned: bool,
-    /// The storage engine, in lower case; `None` if the history does not tell, `?` if a statement
+    /// The storage engine, in lower case; `None` if the history does not say, `?` if a statement
     /// named one that the server may have replaced by another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
@@ -120,7 +120,7 @@ impl Definition {
     }
 
     /// What CREATE TABLE makes; `database` is the default of the table's database. Or why that
-    /// cannot be told.
+    /// cannot be known.
     pub(crate) fn create(
         columns: &[ColumnText],
         primary_key: &[String],
@@ -204,7 +204,7 @@ impl Definition {
 
     /// Whether its first column is a primary key that the server has generated, and keeps first
     /// (`find_generated_invisible_primary_key`, sql/sql_gipk.cc of MySQL 8.0.30 and later).
-    /// `None`: the history of a build before does not tell.
+    /// `None`: the history of a build before does not say.
     pub(super) fn has_generated_key(&self, dialect: &Dialect) -> Option<bool> {
         let Some(first) = self.columns.first() else { return Some(false) };
         let may_be = dialect.generates_keys()

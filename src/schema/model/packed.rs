@@ -311,7 +311,7 @@ mod tests {
         }
 
         #[test]
-        fn other_bytes_are_told(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn other_bytes_are_recognized(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             // Whatever they hold, there is an end.
             let _ = Unpacker(&bytes).entry();
         }

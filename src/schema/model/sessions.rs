@@ -47,7 +47,7 @@ impl Model {
         }
     }
 
-    /// A server started, or all are left: what its sessions had is gone.
+    /// A server started, or all are left: what its sessions had is dropped.
     pub(crate) fn forget_sessions(&mut self, server: Option<u32>) {
         for session in self.temporaries.sessions(server) {
             self.remember_session(session);

@@ -2,7 +2,7 @@
 //! `int unsigned` in `information_schema.columns.column_type`.
 //!
 //! What the spelling depends on: the character set (a CHAR of `binary` is a BINARY, the
-//! length of a TEXT counts characters), and the server (display widths are gone since
+//! length of a TEXT counts characters), and the server (display widths are left out since
 //! MySQL 8.0.19, save `tinyint(1)` and those of ZEROFILL). Each rule was read off a server.
 
 use crate::binlog::charset;
@@ -22,7 +22,7 @@ fn max_varchar_bytes(is_compressed: bool, dialect: &Dialect) -> u64 {
 const COMPRESSED: &str = " /*M!100301 COMPRESSED*/";
 
 /// What the server makes of a column; `charset` is the table's default, if it is known. Or why
-/// the text does not tell.
+/// the text does not say.
 pub(crate) fn column(
     column: &ColumnText,
     charset: Option<&str>,
@@ -277,7 +277,7 @@ fn max_bytes(charset: &str) -> u64 {
 }
 
 /// What CONVERT TO CHARACTER SET makes of a column that has one: a TEXT keeps room for
-/// as many characters. Or why the text does not tell.
+/// as many characters. Or why the text does not say.
 pub(crate) fn converted(
     column: &ColumnDefinition,
     charset: &str,

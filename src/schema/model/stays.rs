@@ -1,4 +1,4 @@
-//! How long each server was read: what tells, of a definition read from one, whether it has become
+//! How long each server was read: what shows, of a definition read from one, whether it has become
 //! true before another was read, or has no place any more.
 //!
 //! Going to another server changes no entry: each says in which stay it was read, and is taken by

@@ -112,7 +112,7 @@ impl One {
         let own = tasks.clone();
         let mut plan = self.plan.clone();
         plan.source.replica.uuid = replica_uuid(shared.log.cluster_id(), name);
-        let shown = reporter.clone();
+        let reports = reporter.clone();
         let life = async move { instance::run(&plan, sink, &reporter, &own).await };
         if let Err(error) = tasks.spawn_thread("instance", life) {
             tracing::error!(instance = name, %error, "the system starts no thread for it");
@@ -121,7 +121,7 @@ impl One {
                 "raise the limit of threads (ulimit -u, or that of the container), then \
                  `bin/sluice instance start {name}`"
             );
-            shown.state(InstanceState::Stopped { reason, advice }, clock::now_millis());
+            reports.state(InstanceState::Stopped { reason, advice }, clock::now_millis());
         }
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
     }
@@ -136,7 +136,7 @@ impl One {
         }
     }
 
-    /// Its folder is gone.
+    /// Its folder was removed.
     pub(super) fn take_down(&self) {
         self.shared.board.remove(&self.name);
     }

@@ -1,5 +1,5 @@
 //! What an instance was configured with, built into a [`Plan`]. Whatever can be wrong is
-//! found here, all of it at once, each at the line where it stands.
+//! found here, all of it at once, each at the line where it is.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Arc;
@@ -209,7 +209,7 @@ fn failover(
 }
 
 /// The address that the server sees us under; loopback when there is no way to it, which
-/// connecting will tell better.
+/// connecting will show it better.
 fn own_address(host: &str, port: u16) -> Ipv4Addr {
     let local = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         // No packet is sent: the kernel only chooses the way.

@@ -2,7 +2,7 @@
 //! and `${exec:COMMAND}` in a password, and the key stores of TLS.
 //!
 //! In: the settings of an instance. Out: what asks for them at each connect ([`Ask`]), since
-//! secrets are rotated; nothing, if all stands in the configuration.
+//! secrets are rotated; nothing, if all is in the configuration.
 //! Always: nothing of a secret is printed; a file is regular and of at most [`LARGEST`] bytes,
 //! and is read on the blocking pool; a command gets [`PATIENCE`], and its output the same bound;
 //! an error names the key, where it is written, and the file or command.
@@ -28,7 +28,7 @@ pub(super) const LARGEST: u64 = 256 * 1024;
 /// How long reading one of them may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A text of the configuration, and where it stands.
+/// A text of the configuration, and where it is.
 #[derive(Clone)]
 struct Text {
     text: String,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_had_is_told_with_key_and_place_and_no_secret() {
+    async fn what_cannot_be_had_is_reported_with_key_and_place_and_no_secret() {
         let folder = tempfile::TempDir::new().unwrap();
         let large = folder.path().join("large");
         #[expect(clippy::disallowed_methods, reason = "the test's own file")]

@@ -1,4 +1,4 @@
-//! Key stores of TLS: PEM files and PKCS #12 archives, told apart by their bytes, made into what
+//! Key stores of TLS: PEM files and PKCS #12 archives, distinguished by their bytes, made into what
 //! a connection takes.
 //!
 //! In: a file and its password. Out: the certificates of authorities as PEM, or our certificate

@@ -18,7 +18,7 @@ const SHIPPED: [(&str, &str); 3] = [
 const AUTHORITIES: &str = "file:/etc/ca.pem";
 const CLIENT: &str = "file:///etc/client.p12";
 
-/// A value beside the shipped one, for keys whose kind does not tell it.
+/// A value beside the shipped one, for keys whose kind does not say it.
 const OTHERS: &[(&str, &str)] = &[
     ("advertised.listeners", "PLAINTEXT://kafka.example.com:9092"),
     ("broker.id", "7"),

@@ -6,7 +6,7 @@
 //! place; whatever else comes prints the text anew.
 //!
 //! Always: `text` is what `set` prints, and `lines` say where in it the last interval of each
-//! UUID and tag (MySQL) or the GTID of each domain (MariaDB) stands, from left to right.
+//! UUID and tag (MySQL), or the GTID of each domain (MariaDB) is, from left to right.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -31,7 +31,7 @@ struct Line {
     first: u64,
     /// The number that goes on with it.
     next: u64,
-    /// Where the interval, or the GTID, stands in the text.
+    /// Where the interval, or the GTID, is in the text.
     at: Range<usize>,
 }
 

@@ -1,8 +1,8 @@
-//! What earlier readings have shown of transactions whose begin was handed over too early.
+//! What earlier readings have found of transactions whose begin was handed over too early.
 //!
 //! In: a hint from each reading that had to end, and which transactions were read to their end.
 //! Out: what is known of the transaction that is being read. Always: a hint stays until the
-//! position stands behind its transaction, for until then it may have to be read again; so each
+//! position is behind its transaction, for until then it may have to be read again; so each
 //! reading gets at least one transaction further than the one before.
 
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::change::{FileName, TableName};
 
-/// What a reading has shown of one transaction.
+/// What a reading has found of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hint {
     /// The transaction's file
@@ -24,7 +24,7 @@ pub(crate) struct Hint {
 }
 
 /// Changes that are rolled back, by their numbers within their transaction: all events inside a
-/// compressed one stand at the same offset.
+/// compressed one are at the same offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RolledBack {
     /// From this change
@@ -88,7 +88,7 @@ impl Hints {
         }
     }
 
-    /// The position stands behind all that this reading has come to the end of.
+    /// The position is behind all that this reading has come to the end of.
     pub(super) fn forget_what_was_read(&mut self) {
         if !self.known.is_empty() {
             self.known.retain(|known| !known.is_read);

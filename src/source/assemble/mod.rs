@@ -1,6 +1,6 @@
 //! Decoded events to transactions: a pure step function.
 //!
-//! In: what events mean for their transaction ([`Input`]), with where they stand. Out: at
+//! In: what events mean for their transaction ([`Input`]), with where they are. Out: at
 //! most one [`Piece`] of a transaction a step. Nothing is read, awaited or looked up here.
 //!
 //! ```text
@@ -9,12 +9,12 @@
 //! MariaDB's GTID opens by itself, or (standalone) announces one event.
 //! ```
 //!
-//! Always: a `Commit` stands behind a whole transaction; of the statements inside an open
+//! Always: a `Commit` is behind a whole transaction; of the statements inside an open
 //! one only COMMIT and ROLLBACK end it; changes rolled back by ROLLBACK or ROLLBACK TO are not
 //! handed over, those of tables that cannot roll back are. A transaction larger than a
 //! chunk is handed over while it comes; if changes that were sent are rolled back later, or were
 //! to be held and are committed at once, it is read to its end without handing over more,
-//! [`Fault::Again`] says all that has shown, and it is read once more knowing that.
+//! [`Fault::Again`] says all that was found, and it is read once more knowing that.
 
 mod executed;
 mod hints;
@@ -58,7 +58,7 @@ pub(crate) enum Input {
     End(Arc<Xid>, BranchEnd),
     /// XID, QUERY COMMIT, or an XA transaction committed in one phase.
     Commit,
-    /// QUERY ROLLBACK. `kept`: tables that cannot take back, among [`Assembler::tables`].
+    /// QUERY ROLLBACK. `kept`: tables that cannot roll back, among [`Assembler::tables`].
     Rollback { kept: HashSet<TableName> },
     /// SAVEPOINT: its name as the server wrote it.
     Savepoint(String),
@@ -68,7 +68,7 @@ pub(crate) enum Input {
     /// Rows to publish.
     Rows { change: RowsChange, ends_statement: bool },
     /// Rows that the filter drops.
-    PassedRows { ends_statement: bool },
+    FilteredRows { ends_statement: bool },
     /// A statement: its messages, none if the filter drops them.
     Statement(Vec<Change>),
     /// The statement that is logged beside the rows that follow, which are of this table: it is
@@ -114,7 +114,7 @@ pub(crate) enum End {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error(
-        "rows at {file}:{offset} stand in no transaction: the start position is no transaction \
+        "rows at {file}:{offset} are in no transaction: the start position is no transaction \
          boundary"
     )]
     Outside { file: FileName, offset: u64 },
@@ -156,7 +156,7 @@ struct Open {
     in_one_phase: bool,
     /// Bytes received since the last piece, of kept and dropped events.
     received: usize,
-    /// Names, and how many changes stood before.
+    /// Names, and how many changes were before.
     savepoints: Vec<(String, u64)>,
 }
 
@@ -206,7 +206,7 @@ struct Kept {
 
 impl Assembler {
     /// Begins between two transactions. `executed`: what was executed before, where the
-    /// format asks for its text. `hints`: what former readings have shown.
+    /// format asks for its text. `hints`: what former readings have found.
     pub(crate) fn new(executed: Option<GtidSet>, hints: Hints) -> Self {
         let (executed, kept) = (executed.map(Executed::new), Kept::default());
         Self { open: None, announced: None, executed, names_own_gtid: false, hints, kept }
@@ -222,17 +222,17 @@ impl Assembler {
         self.hints
     }
 
-    /// The position stands behind all transactions that have ended.
+    /// The position is behind all transactions that have ended.
     pub(crate) fn reached(&mut self) {
         self.hints.forget_what_was_read();
     }
 
-    /// Whether the source stands between two transactions.
+    /// Whether the source is between two transactions.
     pub(crate) fn is_between(&self) -> bool {
         self.open.is_none() && self.announced.is_none()
     }
 
-    /// The tables whose changes a rollback could take back.
+    /// The tables whose changes a rollback could undo.
     pub(crate) fn tables(&self) -> HashSet<TableName> {
         let Some(open) = &self.open else { return HashSet::new() };
         let of_rows = open.tables.iter().map(|table| &table.name);
@@ -244,8 +244,8 @@ impl Assembler {
         self.open.iter().flat_map(|open| &open.savepoints).map(|(name, _)| name.as_str())
     }
 
-    /// Takes one event: what it means, where it stands, how many bytes it took; and where
-    /// the source stands behind it. For events inside a compressed transaction, place and
+    /// Takes one event: what it means, where it is, how many bytes it took; and where
+    /// the source is behind it. For events inside a compressed transaction, place and
     /// position are those of the outer event.
     pub(crate) fn step(
         &mut self,
@@ -286,7 +286,7 @@ impl Assembler {
                 Ok(self.commit(place, behind))
             }
             Input::Rollback { kept } => {
-                self.take_back(0, place, kept);
+                self.roll_back(0, place, kept);
                 self.commit_in_one_phase();
                 self.is_valid(place)?;
                 Ok(self.commit(place, behind))
@@ -311,7 +311,7 @@ impl Assembler {
                 open.push(Change::Rows(change), dropped);
                 Ok(self.end_event(ends_statement, place, behind))
             }
-            Input::PassedRows { ends_statement } => {
+            Input::FilteredRows { ends_statement } => {
                 self.begin_announced(place);
                 Ok(self.end_event(ends_statement, place, behind))
             }
@@ -491,11 +491,11 @@ impl Assembler {
         let Some(open) = &mut self.open else { return };
         let from = mark.and_then(|index| open.savepoints.get(index)).map_or(0, |(_, from)| *from);
         open.savepoints.truncate(mark.map_or(0, |index| index + 1));
-        self.take_back(from, place, kept);
+        self.roll_back(from, place, kept);
     }
 
     /// Drops the changes from `from` on, but for those of tables that cannot roll back.
-    fn take_back(&mut self, from: u64, place: &EventPlace, kept: HashSet<TableName>) {
+    fn roll_back(&mut self, from: u64, place: &EventPlace, kept: HashSet<TableName>) {
         let Some(open) = &mut self.open else { return };
         let (changes, numbers) =
             (std::mem::take(&mut open.changes), std::mem::take(&mut open.numbers));

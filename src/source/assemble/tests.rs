@@ -130,8 +130,8 @@ impl Script {
     }
 
     /// Each piece as `names of what it holds end`.
-    fn told(&self) -> Vec<String> {
-        let tell = |piece: &Piece| {
+    fn texts(&self) -> Vec<String> {
+        let text_of = |piece: &Piece| {
             let changes = piece.changes.iter().map(|change| match change {
                 Change::Rows(rows) => rows.table.name.table.to_string(),
                 Change::Statement(statement) => format!("[{}]", statement.sql),
@@ -144,7 +144,7 @@ impl Script {
             };
             changes.chain([end]).collect::<Vec<_>>().join(" ")
         };
-        self.pieces.iter().map(tell).collect()
+        self.pieces.iter().map(text_of).collect()
     }
 }
 
@@ -153,9 +153,9 @@ fn kept(names: &[&str]) -> HashSet<TableName> {
 }
 
 #[test]
-fn a_transaction_ends_with_its_commit_and_stands_behind_it() {
+fn a_transaction_ends_with_its_commit_and_is_positioned_behind_it() {
     let script = Script::new().gtid(5).step(Input::Begin).rows("a").rows("b").step(Input::Commit);
-    assert_eq!(script.told(), ["a b commit@1500"]);
+    assert_eq!(script.texts(), ["a b commit@1500"]);
     let piece = &script.pieces[0];
     assert_eq!(piece.head.gtid.as_deref(), Some("07070707-0707-0707-0707-070707070707:5"));
     let End::Commit(commit) = &piece.end else { panic!("{piece:?}") };
@@ -166,7 +166,7 @@ fn a_transaction_ends_with_its_commit_and_stands_behind_it() {
 #[test]
 fn a_statement_between_transactions_is_one_of_its_own() {
     let script = Script::new().gtid(5).statement("CREATE").gtid(6).statement("ALTER");
-    assert_eq!(script.told(), ["[CREATE] commit@1200", "[ALTER] commit@1400"]);
+    assert_eq!(script.texts(), ["[CREATE] commit@1200", "[ALTER] commit@1400"]);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_statement_inside_a_transaction_does_not_end_it() {
     // CREATE TABLE ... SELECT since 8.0.21.
     let script = Script::new().gtid(5).step(Input::Begin).statement("CREATE").rows("a");
     assert!(script.pieces.is_empty());
-    assert_eq!(script.step(Input::Commit).told(), ["[CREATE] a commit@1500"]);
+    assert_eq!(script.step(Input::Commit).texts(), ["[CREATE] a commit@1500"]);
 }
 
 #[test]
@@ -183,14 +183,14 @@ fn mariadb_opens_by_gtid_or_announces_a_single_event() {
     let event = |form| Input::Gtid { gtid: Some(gtid.clone()), form };
     let script = Script::new().step(event(GtidForm::Opens)).rows("a").step(Input::Commit);
     let script = script.step(event(GtidForm::Standalone)).statement("CREATE");
-    assert_eq!(script.told(), ["a commit@1300", "[CREATE] commit@1500"]);
+    assert_eq!(script.texts(), ["a commit@1300", "[CREATE] commit@1500"]);
     assert_eq!(script.pieces[0].head.gtid.as_deref(), Some("0-2-9"));
 }
 
 #[test]
 fn a_gtid_with_nothing_behind_it_still_enters_the_set() {
     let script = Script::new().gtid(5).gtid(6).statement("CREATE");
-    assert_eq!(script.told(), ["commit@1100", "[CREATE] commit@1300"]);
+    assert_eq!(script.texts(), ["commit@1100", "[CREATE] commit@1300"]);
     let End::Commit(commit) = &script.pieces[0].end else { panic!() };
     assert_eq!(commit.gtid, Some(gtid(5)));
 }
@@ -207,7 +207,7 @@ fn rollback_to_drops_what_is_behind_the_mark_but_not_of_tables_that_cannot() {
         .step(Input::RollbackTo { mark: Some(0), kept: kept(&["myisam"]) })
         .rows("c")
         .step(Input::Commit);
-    assert_eq!(script.told(), ["a myisam c commit@1900"]);
+    assert_eq!(script.texts(), ["a myisam c commit@1900"]);
 }
 
 #[test]
@@ -216,14 +216,14 @@ fn the_same_savepoint_again_moves_the_mark() {
     let script = Script::new().gtid(5).step(Input::Begin).step(mark()).rows("a").step(mark());
     let back = Input::RollbackTo { mark: Some(0), kept: kept(&[]) };
     let script = script.rows("b").step(back).step(Input::Commit);
-    assert_eq!(script.told(), ["a commit@1800"]);
+    assert_eq!(script.texts(), ["a commit@1800"]);
 }
 
 #[test]
 fn a_rolled_back_transaction_leaves_only_what_cannot_be() {
     let script = Script::new().gtid(5).step(Input::Begin).rows("a").rows("myisam");
     let script = script.step(Input::Rollback { kept: kept(&["myisam"]) });
-    assert_eq!(script.told(), ["myisam commit@1500"]);
+    assert_eq!(script.texts(), ["myisam commit@1500"]);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_large_transaction_goes_out_while_it_comes() {
     let mut script = Script::new().gtid(5).step(Input::Begin);
     script.size = CHUNK_BYTES;
     let script = script.rows("a").rows("b").step(Input::Commit);
-    assert_eq!(script.told(), ["a more", "b more", "commit@1500"]);
+    assert_eq!(script.texts(), ["a more", "b more", "commit@1500"]);
     assert!(!script.pieces[2].whole);
 }
 
@@ -245,11 +245,11 @@ fn rows_rolled_back_after_they_went_out_are_left_out_in_the_second_reading() {
         script.step(Input::RollbackTo { mark: Some(0), kept: kept(&["myisam"]) }).rows("d")
     };
     let mut first = play(Vec::new());
-    assert_eq!(first.told(), ["a b more", "myisam more", "c more"], "nothing behind the rollback");
+    assert_eq!(first.texts(), ["a b more", "myisam more", "c more"], "nothing behind the rollback");
     let Err(Fault::Again(hint)) = first.try_step(Input::Commit) else { panic!() };
     let second = play(vec![*hint]).step(Input::Commit);
-    let told = second.told().join(" ");
-    let names: Vec<&str> = told.split(' ').filter(|word| *word != "more").collect();
+    let texts = second.texts().join(" ");
+    let names: Vec<&str> = texts.split(' ').filter(|word| *word != "more").collect();
     assert_eq!(names, ["a", "myisam", "d", "commit@2000"]);
 }
 
@@ -277,8 +277,8 @@ fn a_transaction_is_read_twice_at_most() {
     let mut first = play(Vec::new());
     let Err(Fault::Again(hint)) = first.try_step(Input::Commit) else { panic!() };
     let second = play(vec![*hint]).step(Input::Commit);
-    let told = second.told().join(" ");
-    let names = told.split(' ').filter(|word| *word != "more");
+    let texts = second.texts().join(" ");
+    let names = texts.split(' ').filter(|word| *word != "more");
     let mut expected = vec!["k0"];
     expected.extend(["myisam"; 20]);
     expected.extend([["kept", "myisam"]; 20].concat());
@@ -301,14 +301,14 @@ fn statements_are_rolled_back_as_rows_are() {
             script.step(Input::RollbackTo { mark: Some(0), kept: kept(&["myisam"]) })
         };
         let mut script = play(Vec::new());
-        let told = match script.try_step(Input::Commit) {
-            Ok(()) => script.told(),
-            Err(Fault::Again(hint)) => play(vec![*hint]).step(Input::Commit).told(),
+        let texts = match script.try_step(Input::Commit) {
+            Ok(()) => script.texts(),
+            Err(Fault::Again(hint)) => play(vec![*hint]).step(Input::Commit).texts(),
             Err(fault) => panic!("{fault}"),
         };
-        let told = told.join(" ").replace("more ", "");
+        let texts = texts.join(" ").replace("more ", "");
         let expected = "[of a] [of myisam] [CREATE] [beside myisam] myisam commit@2300";
-        assert_eq!(told, expected, "large: {is_large}");
+        assert_eq!(texts, expected, "large: {is_large}");
     }
 }
 
@@ -317,9 +317,9 @@ fn a_transaction_cut_by_a_crash_of_the_server_is_void() {
     let mut script = Script::new().gtid(5).step(Input::Begin);
     script.size = CHUNK_BYTES;
     let script = script.rows("a").step(Input::NewFile).gtid(5).statement("CREATE");
-    assert_eq!(script.told(), ["a more", "abort", "[CREATE] commit@1600"]);
+    assert_eq!(script.texts(), ["a more", "abort", "[CREATE] commit@1600"]);
     let quiet = Script::new().gtid(5).step(Input::Begin).rows("a").step(Input::NewFile);
-    assert!(quiet.pieces.is_empty(), "nothing had gone out");
+    assert!(quiet.pieces.is_empty(), "nothing had been sent");
 }
 
 #[test]
@@ -336,14 +336,14 @@ fn xid(name: &str) -> Arc<Xid> {
 
 /// The branch of the head of each piece, and what becomes of one at its end.
 fn branches(script: &Script) -> Vec<(Option<Arc<Xid>>, Option<BranchEnd>)> {
-    let tell = |piece: &Piece| {
+    let text_of = |piece: &Piece| {
         let end = match &piece.end {
             End::Commit(commit) => commit.branch.as_ref().map(|step| step.end),
             End::More | End::Abort => None,
         };
         (piece.head.branch.clone(), end)
     };
-    script.pieces.iter().map(tell).collect()
+    script.pieces.iter().map(text_of).collect()
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_branch_is_two_transactions_of_their_own() {
     let script = script.step(Input::Prepare(xid("x"))).gtid(6).step(Input::Begin).rows("b");
     let script = script.step(Input::Commit).gtid(7);
     let script = script.step(Input::End(xid("x"), BranchEnd::Committed));
-    assert_eq!(script.told(), ["a commit@1400", "b commit@1800", "commit@2000"]);
+    assert_eq!(script.texts(), ["a commit@1400", "b commit@1800", "commit@2000"]);
     let [prepared, committed] = [BranchEnd::Prepared, BranchEnd::Committed].map(Some);
     assert_eq!(branches(&script), [(Some(xid("x")), prepared), (None, None), (None, committed)]);
     let End::Commit(commit) = &script.pieces[2].end else { panic!() };
@@ -368,7 +368,7 @@ fn mariadbs_gtid_begins_a_branch_and_a_single_one_ends_it() {
         let script = script.rows("a").rows("b").step(Input::Prepare(xid("x")));
         let script = script.step(Input::Gtid { gtid: gtid(), form });
         let script = script.step(Input::End(xid("x"), BranchEnd::RolledBack));
-        assert_eq!(script.told(), ["a b commit@1400", "commit@1600"], "{form:?}");
+        assert_eq!(script.texts(), ["a b commit@1400", "commit@1600"], "{form:?}");
         let [prepared, ended] = [BranchEnd::Prepared, BranchEnd::RolledBack].map(Some);
         assert_eq!(branches(&script), [(Some(xid("x")), prepared), (None, ended)]);
     }
@@ -387,7 +387,7 @@ fn a_branch_in_one_phase_is_held_by_nobody_small_or_large() {
     assert_eq!(branches(&large)[0], (Some(xid("x")), None));
     let Err(Fault::Again(hints)) = large.try_step(Input::Commit) else { panic!() };
     let again = begin(vec![*hints], CHUNK_BYTES).step(Input::Commit);
-    assert_eq!(again.told(), ["a more", "b more", "commit@1500"]);
+    assert_eq!(again.texts(), ["a more", "b more", "commit@1500"]);
     assert!(branches(&again).iter().all(|(branch, end)| branch.is_none() && end.is_none()));
 }
 
@@ -414,14 +414,14 @@ fn the_text_of_the_executed_set_is_made_only_where_asked_for() {
 /// Two transactions in two files that have to be read again, behind one that nothing is published
 /// of: as often as the reading ends, it gets one further.
 #[test]
-fn what_a_reading_has_shown_is_known_until_the_position_stands_behind_it() {
+fn what_a_reading_has_found_is_known_until_the_position_is_behind_it() {
     for rolls_back in [true, false] {
         let play = |hints: &mut Hints| {
             hints.begin(&Arc::from("s"));
             let mut script = Script::new();
             script.assembler = Assembler::new(None, std::mem::take(hints));
             let filtered = |script: Script, gno| {
-                let filtered = Input::PassedRows { ends_statement: true };
+                let filtered = Input::FilteredRows { ends_statement: true };
                 script.gtid(gno).step(Input::Begin).step(filtered).step(Input::Commit)
             };
             let mut ended = None;

@@ -1,4 +1,4 @@
-//! What a QUERY event says of the transaction it stands in: BEGIN, COMMIT, marks, XA; or
+//! What a QUERY event says of the transaction it is in: BEGIN, COMMIT, marks, XA; or
 //! something else, which is a statement for `schema` to read.
 //!
 //! The server writes these texts itself (`Query_log_event::starts_group` and its like,
@@ -28,7 +28,7 @@ pub(crate) enum Verb {
     Rollback,
     /// SAVEPOINT sets a mark, of [`savepoint_name`].
     Savepoint,
-    /// ROLLBACK TO takes back what is behind the mark of [`savepoint_name`].
+    /// ROLLBACK TO undoes what is behind the mark of [`savepoint_name`].
     RollbackTo,
     /// RELEASE SAVEPOINT, XA END, and nothing but a comment, as MariaDB's stand-ins for events that
     /// we said not to know are: nothing to do.
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_of_the_server_are_told_by_their_first_words() {
+    fn statements_of_the_server_are_known_by_their_first_words() {
         for (text, verb) in [
             ("BEGIN", Verb::Begin),
             ("COMMIT", Verb::Commit),

@@ -115,10 +115,10 @@ impl Reader<'_> {
             }
             // MariaDB's comes with every statement by default, and Canal publishes none.
             EventType::AnnotateRows => {}
-            // The set was complete at the start, or is absent: what stands here adds nothing.
+            // The set was complete at the start, or is absent: what is here adds nothing.
             EventType::PreviousGtids | EventType::GtidList => self.note_idle(0),
             EventType::FormatDescription | EventType::TransactionPayload => {
-                let reason = "it never stands inside another event";
+                let reason = "it is never inside another event";
                 return Err(unsupported(header, place, reason, STOP_ADVICE));
             }
             EventType::StartV3
@@ -513,16 +513,16 @@ impl Reader<'_> {
         let asked = self.current.rows_query.take();
         let table = match self.tables.get(event.table) {
             Some(Entry::Table(table) | Entry::Parked(table)) => Arc::clone(table),
-            passed @ Some(Entry::Dropped | Entry::Unknown) => {
-                if matches!(passed, Some(Entry::Unknown)) {
+            entry @ Some(Entry::Dropped | Entry::Unknown) => {
+                if matches!(entry, Some(Entry::Unknown)) {
                     self.progress.dropped_rows();
                 }
                 self.current.rows_query = asked.filter(|_| !ends_statement);
-                return self.step(Input::PassedRows { ends_statement }, last, outlet);
+                return self.step(Input::FilteredRows { ends_statement }, last, outlet);
             }
             None if event.is_dummy() => {
                 self.current.rows_query = asked.filter(|_| !ends_statement);
-                return self.step(Input::PassedRows { ends_statement }, last, outlet);
+                return self.step(Input::FilteredRows { ends_statement }, last, outlet);
             }
             None => {
                 return Err(Stop::broken(format!(

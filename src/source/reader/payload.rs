@@ -5,7 +5,7 @@
 //! of the outer one. Always: nothing of it is committed before its last piece has come and
 //! length, checksum and inflated size are right. What goes wrong before is not believed either
 //! (a damaged byte can look like a rollback, or like an event that nobody supports): it is kept
-//! until the checksum has told whose fault it is, and a damaged one is read again.
+//! until the checksum has shown whose fault it is, and a damaged one is read again.
 
 use bytes::Bytes;
 

@@ -137,7 +137,7 @@ impl Reader<'_> {
         hints: Hints,
         outlet: Outlet<'_>,
     ) -> Result<Read, Error> {
-        // What the command has no room for is passed over.
+        // What the command has no room for is skipped.
         let offset = if u32::try_from(found.begin).is_ok() { found.begin } else { FIRST_EVENT };
         let settings = Settings { remembered: Remembered::default(), ..self.settings.clone() };
         // No replica, as `mysql::Scan`.

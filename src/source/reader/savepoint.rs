@@ -18,7 +18,7 @@ impl Reader<'_> {
         text.map(|text| savepoint_name(&text)).map_err(|e| self.odd("QUERY", e))
     }
 
-    /// The newest savepoint of that name: older ones of it are gone.
+    /// The newest savepoint of that name: older ones of it are dropped.
     pub(super) async fn savepoint(&mut self, name: &str) -> Result<Option<usize>, Stop> {
         let savepoints: Vec<String> = self.assembler.savepoints().map(str::to_owned).collect();
         let by_us = savepoints.iter().rposition(|other| other.eq_ignore_ascii_case(name));

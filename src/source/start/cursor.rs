@@ -63,7 +63,7 @@ impl Finder<'_> {
             return self.by_time(cursor, file, &whose).await;
         }
         let walked = found.map_err(|reason| {
-            Error::Start(format!("names {name}:{offset}, which cannot be gone on from: {reason}"))
+            Error::Start(format!("names {name}:{offset}, which cannot be continued from: {reason}"))
         })?;
         let position = self.position(name, walked);
         Ok(First { note: note(&position, file), position })

@@ -72,7 +72,7 @@ enum Changes {
 enum Step {
     Goes,
     Ended(Ended),
-    /// A transaction has ended that cannot be compared, or something stands between transactions
+    /// A transaction has ended that cannot be compared, or something is between transactions
     /// that cannot.
     Incomparable,
 }
@@ -347,7 +347,7 @@ impl Tracer {
     }
 
     /// The trail of where it is; none within a transaction.
-    pub(super) fn stand(&self) -> Option<Arc<Trail>> {
+    pub(super) fn trail(&self) -> Option<Arc<Trail>> {
         self.trail.clone().filter(|_| self.transactions.open.is_none())
     }
 }

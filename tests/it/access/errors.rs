@@ -20,7 +20,7 @@ struct Case {
     user: &'static str,
     /// MySQL's and MariaDB's; 0: the words count.
     code: [u16; 2],
-    passes: bool,
+    is_transient: bool,
     says: &'static str,
 }
 
@@ -30,7 +30,7 @@ const CASES: &[Case] = &[
         end: "",
         user: "u1",
         code: [3118, 4151],
-        passes: false,
+        is_transient: false,
         says: "ACCOUNT UNLOCK",
     },
     Case {
@@ -38,7 +38,7 @@ const CASES: &[Case] = &[
         end: "",
         user: "u2",
         code: [1862, 1862],
-        passes: false,
+        is_transient: false,
         says: "the password has expired",
     },
     Case {
@@ -47,7 +47,7 @@ const CASES: &[Case] = &[
         end: "",
         user: "u3",
         code: [0, 1045],
-        passes: false,
+        is_transient: false,
         says: "allowed in from this machine",
     },
     Case {
@@ -55,7 +55,7 @@ const CASES: &[Case] = &[
         end: "DROP USER u4@'%'",
         user: "u4",
         code: [1226, 1226],
-        passes: true,
+        is_transient: true,
         says: "max_connections_per_hour",
     },
 ];
@@ -67,7 +67,7 @@ const OF_MYSQL: &[Case] = &[
         end: "SET GLOBAL require_secure_transport = OFF",
         user: "canal",
         code: [3159, 0],
-        passes: false,
+        is_transient: false,
         says: "sslMode",
     },
     Case {
@@ -75,7 +75,7 @@ const OF_MYSQL: &[Case] = &[
         end: "SET GLOBAL offline_mode = OFF",
         user: "canal",
         code: [3032, 0],
-        passes: true,
+        is_transient: true,
         says: "offline mode",
     },
     Case {
@@ -83,7 +83,7 @@ const OF_MYSQL: &[Case] = &[
         end: "",
         user: "u5",
         code: [3955, 0],
-        passes: false,
+        is_transient: false,
         says: "too many wrong passwords",
     },
 ];
@@ -93,7 +93,7 @@ const OF_MARIADB: &[Case] = &[Case {
     end: "",
     user: "u6",
     code: [0, 4150],
-    passes: false,
+    is_transient: false,
     says: "too many wrong passwords",
 }];
 
@@ -101,10 +101,10 @@ fn account(server: &Server, user: &str) -> Endpoint {
     Endpoint::new(&server.host, server.port, user, user)
 }
 
-fn assert_is(error: &Error, code: u16, passes: bool, says: &str) {
+fn assert_is(error: &Error, code: u16, is_transient: bool, says: &str) {
     let text = format!("{error}; {}", error.advice());
     assert!(code == 0 || error.code() == Some(code), "{text}");
-    assert_eq!(error.is_transient(), passes, "{text}");
+    assert_eq!(error.is_transient(), is_transient, "{text}");
     assert!(text.contains(says), "{text}");
 }
 
@@ -122,7 +122,7 @@ async fn each_refusal_of_a_real_server_is_tried_again_or_says_what_to_do() {
             let code = case.code[usize::from(flavor == Flavor::MariaDb)];
             for ended in both(&endpoint).await {
                 let error = ended.expect_err(case.make);
-                assert_is(&error, code, case.passes, case.says);
+                assert_is(&error, code, case.is_transient, case.says);
             }
             if !case.end.is_empty() {
                 run(&mut admin, case.end).await;

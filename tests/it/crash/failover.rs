@@ -27,7 +27,7 @@ pub(crate) const LONG: Duration = Duration::from_mins(1);
 async fn between_two_mysql_servers_each_change_is_published_once_and_a_loss_is_listed() {
     let servers = [private_mysql(&[]), private_mysql(&["--server-id=11"])];
     let [Some(a), Some(b)] = servers else { return };
-    by_turns([a, b], Loss::Told, turns()).await;
+    by_turns([a, b], Loss::Accepted, turns()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn a_loss_is_accepted_unattended_where_the_settings_say_so() {
 #[derive(Clone, Copy, PartialEq)]
 enum Loss {
     None,
-    Told,
+    Accepted,
     Unattended,
 }
 
@@ -61,8 +61,8 @@ pub(super) fn turns() -> u64 {
     number("SLUICE_FAILOVER_TURNS").unwrap_or(3)
 }
 
-/// Without GTIDs nothing tells the place on another server: it is said, nothing of it is read,
-/// and the first server is gone back to.
+/// Without GTIDs nothing gives the place on another server: it is said, nothing of it is read,
+/// and the first server is read again.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_gtids_a_standby_is_refused_in_words() {
     let plain = ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"];
@@ -138,7 +138,7 @@ async fn by_turns(servers: [Server; 2], loss: Loss, turns: u64) {
             primary.kill();
         }
         promote(other).await;
-        if loss == Loss::Told && turn == 0 {
+        if loss == Loss::Accepted && turn == 0 {
             accept(&sluice, other, &lost);
         }
         reads_from(&sluice, other).await;
@@ -146,7 +146,7 @@ async fn by_turns(servers: [Server; 2], loss: Loss, turns: u64) {
         replicate(primary, other).await;
     }
     if !lost.is_empty() {
-        the_loss_is_told(&sluice, &lost);
+        the_loss_is_announced(&sluice, &lost);
     }
     load.commit_some(&servers[usize::try_from(turns).unwrap() % 2], 20).await;
     let mut committed = load.committed();
@@ -195,7 +195,7 @@ async fn lose_the_end(
 }
 
 /// Once, in the one topic that has messages of it, as a statement that is a comment.
-fn the_loss_is_told(sluice: &Sluice, lost: &[(String, Change)]) {
+fn the_loss_is_announced(sluice: &Sluice, lost: &[(String, Change)]) {
     for table in judgement::tables() {
         let records = topics::read(&sluice.bootstrap(), &topic(table));
         let notices: Vec<_> =
@@ -297,7 +297,7 @@ pub(crate) async fn promote(server: &Server) {
     run(&mut server.connect().await, sql).await;
 }
 
-/// A worker that commits on whichever server it is told.
+/// A worker that commits on whichever server is named to it.
 pub(super) struct Writer {
     random: Random,
     number: u64,
@@ -373,10 +373,10 @@ fn each_transaction_is_whole(published: &Published) {
     }
 }
 
-/// A standby that was written to is told of before it is gone to; what was written is published
-/// then, once.
+/// A standby that was written to is reported before it is failed over to; what was written is
+/// published then, once.
 #[tokio::test(flavor = "multi_thread")]
-async fn errant_transactions_of_a_standby_are_told_and_published_when_it_is_gone_to() {
+async fn errant_transactions_of_a_standby_are_reported_and_published_when_it_is_failed_over_to() {
     let servers = [private_mysql(&[]), private_mysql(&["--server-id=11"])];
     let [Some(a), Some(b)] = servers else { return };
     errant([&a, &b], "").await;
@@ -401,9 +401,9 @@ async fn errant([a, b]: [&Server; 2], before: &str) {
     load.commit_some(a, 5).await;
     judgement::drained(&sluice.bootstrap(), &Committed { workers: [].into(), ddl: Vec::new() });
     let address = format!("{}:{}", b.host, b.port);
-    let told = format!(r#""errant":{{"{address}":""#);
+    let reported = format!(r#""errant":{{"{address}":""#);
     wait_for("the errant transaction in /health", LONG, || {
-        sluice.health().filter(|(_, body)| body.contains(&told))
+        sluice.health().filter(|(_, body)| body.contains(&reported))
     });
     for command in [["check"].as_slice(), &["health"]] {
         let said = sluice.command(command).said;
@@ -429,7 +429,7 @@ async fn errant([a, b]: [&Server; 2], before: &str) {
 /// A server that lost its end in a crash, and comes back first: what was published of it is on the
 /// other one, which is read, be it asked by offset or by GTID.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_lost_its_end_is_not_gone_back_to_after_a_restart() {
+async fn a_server_that_lost_its_end_is_not_read_again_after_a_restart() {
     let servers = [private_mysql(&[]), private_mysql(&["--server-id=11"])];
     let [Some(a), Some(b)] = servers else { return };
     super::load::prepare(&a);

@@ -2,7 +2,7 @@
 //!
 //! Its answers are judged as they come: with the records of each, and of those before it, every
 //! transaction of which one was seen is there whole, over all topics. It speaks the protocol by
-//! itself, since client libraries do not tell where one answer ends and the next begins.
+//! itself, since client libraries do not say where one answer ends and the next begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -50,13 +50,13 @@ pub(super) struct Fetched {
 impl Fetcher {
     pub(super) fn start(bootstrap: &str) -> Self {
         let enough = Arc::new(AtomicI64::new(i64::MAX));
-        let (told, address) = (Arc::clone(&enough), bootstrap.to_owned());
+        let (is_enough, address) = (Arc::clone(&enough), bootstrap.to_owned());
         let thread = std::thread::spawn(move || {
             let mut state = State::new();
-            while state.awaits(&told) {
+            while state.awaits(&is_enough) {
                 // An error is the broker's absence.
                 if let Ok(stream) = TcpStream::connect(&address) {
-                    let _ = state.fetch(stream, &told);
+                    let _ = state.fetch(stream, &is_enough);
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }

@@ -1,5 +1,5 @@
 //! Two servers without GTIDs, of which one replicates from the other by turns: the heartbeat's rows
-//! tell the place on the other one, or nothing is read of it.
+//! give the place on the other one, or nothing is read of it.
 //!
 //! `SLUICE_FAILOVER_TURNS` and `SLUICE_CRASH_SEED` are those of the servers with GTIDs.
 

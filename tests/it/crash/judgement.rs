@@ -212,7 +212,7 @@ pub(super) fn each_alter_once_and_between_its_rows(committed: &Committed, publis
 }
 
 /// Each transaction's `tx` headers count from 0 without holes over all topics, the last says
-/// `end`, and in each topic transactions stand in the source's order.
+/// `end`, and in each topic transactions are in the source's order.
 pub(super) fn headers_number_each_transaction(published: &Published) {
     let mut transactions: BTreeMap<&str, BTreeSet<Tx>> = BTreeMap::new();
     for (topic, records) in published {

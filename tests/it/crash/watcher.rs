@@ -40,9 +40,9 @@ const ASK: Duration = Duration::from_millis(30);
 impl Watcher {
     pub(super) fn start(bootstrap: &str) -> Self {
         let enough = Arc::new(AtomicUsize::new(usize::MAX));
-        let told = Arc::clone(&enough);
+        let is_enough = Arc::clone(&enough);
         let consumer: BaseConsumer = topics::client(bootstrap);
-        let thread = std::thread::spawn(move || watch(&consumer, &told));
+        let thread = std::thread::spawn(move || watch(&consumer, &is_enough));
         Self { enough, thread }
     }
 

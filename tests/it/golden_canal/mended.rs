@@ -134,7 +134,7 @@ const MENDED: &[(&str, usize, Kind, At, &str)] = &[
 ];
 
 /// Lines that we do not write at all.
-const GONE: &[(&str, usize, Kind)] = &[
+const LEFT_OUT: &[(&str, usize, Kind)] = &[
     ("ddl", 110, AlterView),
     // XACOMMIT, a row that is rolled back, XAROLLBACK. (The row of line 104 comes at its COMMIT.)
     ("dml", 105, XaBranch),
@@ -174,7 +174,7 @@ const SPELLINGS: &[(&str, &str)] = &[
 
 /// Our text of the message in that line, if there is one, and the kinds of its differences.
 pub(super) fn ours(set: &str, line: usize, canal: &str) -> (Option<String>, BTreeSet<Kind>) {
-    if let Some((.., kind)) = GONE.iter().find(|one| one.0 == set && one.1 == line) {
+    if let Some((.., kind)) = LEFT_OUT.iter().find(|one| one.0 == set && one.1 == line) {
         return (None, BTreeSet::from([*kind]));
     }
     let mut kinds = BTreeSet::new();
@@ -287,7 +287,7 @@ fn with_full_scale(message: &str) -> String {
     })
 }
 
-/// Names of columns stand only in messages of rows; a statement keeps its quotes.
+/// Names of columns are only in messages of rows; a statement keeps its quotes.
 fn with_plain_names(message: &str) -> String {
     if member(message, "data") == "null" {
         return message.to_owned();

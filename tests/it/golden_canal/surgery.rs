@@ -53,7 +53,7 @@ pub(super) fn with_elements(array: &str, mut change: impl FnMut(usize, &str) -> 
     format!("[{}]", changed.collect::<Vec<_>>().join(","))
 }
 
-/// What stands between the brackets, cut at the commas of the outermost level.
+/// What is between the brackets, cut at the commas of the outermost level.
 fn items(text: &str) -> Vec<&str> {
     let inner = &text[1..text.len() - 1];
     let mut items = Vec::new();

@@ -1,4 +1,4 @@
-//! What the integration tests stand on: real servers, the real binary, a real Kafka client.
+//! What the integration tests are built on: real servers, the real binary, a real Kafka client.
 //!
 //! In: the environment (`SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`, `SLUICE_TEST_DOCKER`,
 //! `SLUICE_TEST_SERVERS`; see [`servers`]). Out: servers of MySQL and MariaDB ([`servers`]), a
@@ -23,7 +23,7 @@ pub(crate) use topics::Record;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Tells the reader of the run something that the test runner's capturing must not swallow.
+/// Says to the reader of the run something that the test runner's capturing must not swallow.
 pub(crate) fn say(words: &str) {
     let test = std::thread::current().name().unwrap_or("test").to_owned();
     let _ = writeln!(std::io::stderr(), "{test}: {words}");

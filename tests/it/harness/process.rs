@@ -99,13 +99,13 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
-    /// SIGKILL, and waits until it is gone.
+    /// SIGKILL, and waits until it has ended.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// SIGTERM; panics if it is not gone within `limit`.
+    /// SIGTERM; panics if it has not ended within `limit`.
     pub(crate) fn stop(&mut self, limit: Duration) -> ExitStatus {
         self.signal("TERM");
         self.wait(limit)

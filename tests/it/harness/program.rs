@@ -245,7 +245,7 @@ impl Sluice {
         Ended { code, said }
     }
 
-    /// Kills what `sluice.pid` names once the test process is gone.
+    /// Kills what `sluice.pid` names once the test process has ended.
     fn watch_pid_file(&self) {
         let watch = format!(
             "(while kill -0 {} && [ -e {home} ]; do sleep 1; done; \

@@ -328,7 +328,7 @@ impl Server {
             .args(release.options())
             .args(options);
         succeed(&mut run, "SLUICE_TEST_DOCKER=1 asks for containers");
-        // Removed by a watcher when this process is gone, however it ends.
+        // Removed by a watcher when this process has ended, however it ends.
         let watch = format!(
             "(while kill -0 {}; do sleep 1; done; docker rm -f {name}) >/dev/null 2>&1 &",
             std::process::id()
@@ -580,7 +580,7 @@ fn on_path(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-/// Where the servers of this process keep their data; folders of processes that are gone are
+/// Where the servers of this process keep their data; folders of processes that have ended are
 /// removed.
 fn run_folder() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();

@@ -47,7 +47,7 @@ const TOGETHER: &[&[(&str, &str)]] = &[
     &[("retention.ms", "1"), ("retention.ms", "2")],
 ];
 
-/// A value longer than this is told by its length.
+/// A value longer than this is given by its length.
 const LONG: usize = 1000;
 const CREATE: &str = "create";
 /// `AlterConfigOp.OpType`, and the topic that is asked of: one without settings, and one with

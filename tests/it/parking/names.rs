@@ -165,7 +165,7 @@ impl Rig {
         let topics = topics::list(&bootstrap).into_keys();
         let topics = topics.filter_map(|topic| Some((own(&topic)?, topic)));
         let read = |topic: &str| {
-            // What other tests do to databases and accounts is told too.
+            // What other tests do to databases and accounts is sent too.
             let is_ours = |record: &Record| {
                 record.json()["database"].as_str().unwrap().starts_with("park_names")
             };

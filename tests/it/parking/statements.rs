@@ -26,7 +26,7 @@ async fn insert(source: &mut MySqlConnection, table: &str, id: u32) {
     run(source, &format!("INSERT INTO {table} VALUES ({id})")).await;
 }
 
-/// Of one server of its own: statements without a table are told to every instance.
+/// Of one server of its own: statements without a table are given to every instance.
 #[tokio::test]
 async fn a_statement_that_has_no_room_is_kept_or_stops_and_is_not_tried_for_ever() {
     let Some(mysql) = private_mysql(&[]) else { return };

@@ -19,7 +19,7 @@ pub(crate) struct Feed {
     endpoint: Endpoint,
     first: Place,
     place: Place,
-    /// The last statements fed, to be shown.
+    /// The last statements fed, to be reported.
     pub(crate) recent: std::collections::VecDeque<String>,
     /// Statements that were read and not fed yet.
     ahead: Vec<(Place, EventHeader, Vec<u8>)>,
@@ -98,7 +98,7 @@ impl Feed {
         loop {
             let event = match dump.next().await.unwrap() {
                 Incoming::Event(event) => event,
-                // Of a compressed transaction, which has rows only, the header tells the end.
+                // Of a compressed transaction, which has rows only, the header says the end.
                 Incoming::Piece { bytes, last } => {
                     let first = pieces.get_or_insert(bytes);
                     let header = EventHeader::parse(first).unwrap();

@@ -1,4 +1,4 @@
-//! Random statements that change tables: what stands in them, and how their text is spelt.
+//! Random statements that change tables: what is in them, and how their text is spelt.
 //!
 //! In: a repeatable source of choices, and the tables as the server has them. Out: the text of
 //! one statement, which the server may refuse: nobody here judges it. Blanks, comments of all

@@ -60,9 +60,9 @@ impl Rows {
         self.written.push((name.schema.to_string(), name.table.to_string(), columns, key));
     }
 
-    /// The instance has told all.
+    /// The instance has sent all.
     pub(super) fn compare(mut self, server: &Server, seed: u64) {
-        assert_told(&self.live, &self.written, &format!("live, {:?} {seed}", server.flavor));
+        assert_messages(&self.live, &self.written, &format!("live, {:?} {seed}", server.flavor));
         self.live.stop();
     }
 }
@@ -82,7 +82,7 @@ fn instance(server: &Server, first: &Place) -> Sluice {
     )
 }
 
-fn assert_told(sluice: &Sluice, written: &[Head], which: &str) {
+fn assert_messages(sluice: &Sluice, written: &[Head], which: &str) {
     let records = topics::read_at_least(&sluice.bootstrap(), "all", written.len());
     let messages: Vec<Message> = records
         .iter()

@@ -131,7 +131,7 @@ async fn binlogs_that_were_reset_are_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_of_the_server_is_passed_with_the_same_source() {
+async fn a_crash_of_the_server_is_survived_by_the_same_source() {
     for server in [servers::private_mysql(&["--sync-binlog=1"]), servers::private_mariadb(&[])]
         .iter()
         .flatten()
@@ -149,7 +149,7 @@ async fn a_crash_of_the_server_is_passed_with_the_same_source() {
         let mut source = Running::go(again, None);
         run(&mut admin, "INSERT INTO crash.t VALUES (2)").await;
         let transaction = source.next().await;
-        assert_eq!(transaction.told(), ["+t"]);
+        assert_eq!(transaction.texts(), ["+t"]);
         let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };
         assert_eq!(rows.images[1], 2);
         assert!(*transaction.commit.file != *source.begin.file, "a crash begins a new file");
@@ -177,15 +177,15 @@ async fn rows_older_than_the_capture_are_read_without_losing_the_dump() {
         run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO u VALUES (1)").await;
         let mut source = Running::start(wanted, Before::default()).await;
         run(&mut admin, "INSERT INTO v VALUES (1)").await;
-        for told in ["+t", "CREATE TABLE v (id INT)", "+u", "+v"] {
-            assert_eq!(source.next().await.told(), [told], "{:?}", server.flavor);
+        for text in ["+t", "CREATE TABLE v (id INT)", "+u", "+v"] {
+            assert_eq!(source.next().await.texts(), [text], "{:?}", server.flavor);
         }
         source.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partial_json_is_fit_only_with_whole_row_images() {
+async fn partial_json_is_valid_only_with_whole_row_images() {
     let options = ["--binlog-row-value-options=PARTIAL_JSON"];
     let Some(server) = servers::private_mysql(&options) else { return };
     let mut admin = server.database("partial").await;
@@ -193,7 +193,7 @@ async fn partial_json_is_fit_only_with_whole_row_images() {
     run(&mut admin, r#"INSERT INTO t VALUES (1, '{"a": "aaaaaaaa", "b": 1}')"#).await;
     let mut source = Running::start(settings(&server, "partial"), Before::default()).await;
     run(&mut admin, "UPDATE t SET j = JSON_SET(j, '$.b', 2)").await;
-    assert_eq!(source.next().await.told(), ["~t"]);
+    assert_eq!(source.next().await.texts(), ["~t"]);
     source.stop().await;
 
     run(&mut admin, "SET GLOBAL binlog_row_image = MINIMAL").await;
@@ -263,7 +263,7 @@ async fn in_the_binlog(server: &Server, statement: String) -> tokio::task::JoinH
     running
 }
 
-/// The columns that rows of a table have which stand at the source's end; they say no names.
+/// The columns that rows of a table have at the source's end; they say no names.
 async fn met(
     server: &Server,
     schema: &str,

@@ -19,7 +19,7 @@ async fn accounts_are_let_in_with_and_without_tls_whatever_the_cache_knows() {
             wanted.endpoint.tls = mode;
             let mut source = Running::start(wanted, Before::default()).await;
             run(&mut admin, "INSERT INTO t VALUES ()").await;
-            assert_eq!(source.next().await.told(), ["+t"], "{mode:?}");
+            assert_eq!(source.next().await.texts(), ["+t"], "{mode:?}");
             source.stop().await;
         }
     }

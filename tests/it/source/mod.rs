@@ -1,7 +1,7 @@
 //! The source against real servers: what comes out of the channel.
 //!
 //! In: statements run on MySQL and MariaDB. Out: transactions, whole and in order, with the
-//! positions that the servers themselves tell.
+//! positions that the servers themselves report.
 
 mod begin;
 mod login;
@@ -36,8 +36,8 @@ struct Transaction {
 
 impl Transaction {
     /// `+table`, `-table`, `~table` for rows, the text of statements.
-    fn told(&self) -> Vec<String> {
-        let tell = |change: &Change| match change {
+    fn texts(&self) -> Vec<String> {
+        let text_of = |change: &Change| match change {
             Change::Rows(rows) => {
                 let sign = match rows.kind {
                     RowsKind::Insert => '+',
@@ -49,7 +49,7 @@ impl Transaction {
             Change::Statement(statement) => statement.sql.clone(),
             Change::Together(together) => format!("{:?}", together.names),
         };
-        self.changes.iter().map(tell).collect()
+        self.changes.iter().map(text_of).collect()
     }
 
     fn image_bytes(&self) -> usize {
@@ -156,7 +156,7 @@ impl Running {
     }
 }
 
-/// A value the server tells.
+/// A value that the server gives.
 async fn ask(connection: &mut sqlx::MySqlConnection, sql: &str, column: usize) -> String {
     use sqlx::Row;
     let row =

@@ -127,7 +127,7 @@ async fn a_busy_start_is_whole(server: &Server) {
 }
 
 /// Every event of a file as the configured begin: a boundary of transactions is taken with the
-/// set that the server tells, the BEGIN of one (as Canal notes it) leads to its GTID, and a
+/// set that the server reports, the BEGIN of one (as Canal notes it) leads to its GTID, and a
 /// place inside of one is refused, with the boundary named.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_place_of_a_file_is_taken_with_its_set_or_refused() {

@@ -44,7 +44,7 @@ async fn each_event_that_is_not_applied_is_left_out_or_stops_as_its_policy_says(
     for (to, flags) in left_out {
         proxy.set(Fault::Retype { from: ROWS_QUERY, to, flags });
         run(&mut admin, "INSERT INTO t VALUES (NULL)").await;
-        assert_eq!(source.next().await.told(), ["+t"], "type {to}");
+        assert_eq!(source.next().await.texts(), ["+t"], "type {to}");
         assert_eq!(proxy.fault(), Fault::None);
     }
     source.stop().await;

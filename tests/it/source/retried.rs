@@ -35,7 +35,7 @@ async fn a_start_that_is_tried_again_begins_where_it_began_first() {
     for (number, (words, code)) in [
         ("information_schema.schemata", None),
         ("FROM information_schema.columns", None),
-        // ER_OUTOFMEMORY passes.
+        // ER_OUTOFMEMORY is transient.
         ("FROM information_schema.statistics", Some(1037)),
     ]
     .into_iter()

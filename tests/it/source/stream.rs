@@ -39,7 +39,7 @@ async fn a_transaction_comes_whole_and_its_position_is_the_servers_own() {
 
         run(&mut admin, "BEGIN; INSERT INTO a VALUES (1, 'x'), (2, 'y'); INSERT INTO b VALUES (1); UPDATE a SET t = 'z' WHERE id = 1; DELETE FROM b; COMMIT").await;
         let transaction = source.next().await;
-        assert_eq!(transaction.told(), ["+a", "+b", "~a", "-b"], "{:?}", server.flavor);
+        assert_eq!(transaction.texts(), ["+a", "+b", "~a", "-b"], "{:?}", server.flavor);
         let (file, offset) = end_of_binlog(server, &mut admin).await;
         assert_eq!(&*transaction.commit.file, file);
         assert_eq!(transaction.commit.offset.to_string(), offset);
@@ -48,7 +48,7 @@ async fn a_transaction_comes_whole_and_its_position_is_the_servers_own() {
         run(&mut admin, "ALTER TABLE a ADD COLUMN n BIGINT; INSERT INTO a VALUES (3, 'w', 7)")
             .await;
         let ddl = source.next().await;
-        assert_eq!(ddl.told(), ["ALTER TABLE a ADD COLUMN n BIGINT"]);
+        assert_eq!(ddl.texts(), ["ALTER TABLE a ADD COLUMN n BIGINT"]);
         assert!(!ddl.commit.state.is_empty(), "the history goes with the statement");
         let rows = source.next().await;
         let Change::Rows(change) = &rows.changes[0] else { panic!() };
@@ -147,7 +147,7 @@ async fn a_large_compressed_transaction_comes_in_chunks() {
             Change::Together(together) => together.place.offset,
         })
         .collect();
-    assert_eq!(offsets.len(), 1, "all stand at the compressed event");
+    assert_eq!(offsets.len(), 1, "all are at the compressed event");
     source.stop().await;
 }
 
@@ -162,7 +162,7 @@ async fn an_event_of_forty_megabytes_comes_whole() {
         run(&mut admin, "INSERT INTO large.t VALUES (1, REPEAT('0123456789', 4000000))").await;
         let transaction = source.next().await;
         assert!(transaction.image_bytes() > 40_000_000);
-        assert_eq!(transaction.told(), ["+t"]);
+        assert_eq!(transaction.texts(), ["+t"]);
         source.stop().await;
     }
 }
@@ -202,8 +202,8 @@ async fn rolled_back_rows_are_not_handed_over_and_those_that_cannot_be_are() {
         let mut seen = Vec::new();
         loop {
             let transaction = source.next().await;
-            let told = transaction.told();
-            if told[0].starts_with("CREATE TABLE done") {
+            let texts = transaction.texts();
+            if texts[0].starts_with("CREATE TABLE done") {
                 break;
             }
             for change in &transaction.changes {
@@ -237,8 +237,8 @@ async fn tagged_gtids_and_create_table_select_are_understood() {
     assert!(transaction.gtid.as_deref().unwrap().contains(":blue:"), "{transaction:?}");
     run(&mut admin, "CREATE TABLE c AS SELECT * FROM t").await;
     let copied = source.next().await;
-    assert_eq!(copied.told().len(), 2, "{:?}", copied.told());
-    assert_eq!(copied.told()[1], "+c");
+    assert_eq!(copied.texts().len(), 2, "{:?}", copied.texts());
+    assert_eq!(copied.texts()[1], "+c");
     source.stop().await;
 }
 
@@ -252,13 +252,13 @@ async fn mariadb_compressed_events_are_inflated() {
     assert!(source.next().await.image_bytes() > 30_000);
     let long = format!("CREATE TABLE u (id INT COMMENT '{}')", "x".repeat(900));
     run(&mut admin, &long).await;
-    assert_eq!(source.next().await.told(), [long]);
+    assert_eq!(source.next().await.texts(), [long]);
     source.stop().await;
 }
 
 /// COM_BINLOG_DUMP has 32 bits for the offset: as if they were fewer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_farther_than_the_command_reaches_is_gone_on_from() {
+async fn a_place_farther_than_the_command_reaches_is_continued_from() {
     for server in both() {
         let mut admin = server.database("far").await;
         run(&mut admin, "CREATE TABLE a (id INT PRIMARY KEY)").await;
@@ -267,8 +267,8 @@ async fn a_place_farther_than_the_command_reaches_is_gone_on_from() {
             run(&mut admin, "SET SESSION binlog_transaction_compression = ON").await;
         }
         run(&mut admin, "INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)").await;
-        assert_eq!(before.next().await.told(), ["+a"]);
-        assert_eq!(before.next().await.told(), ["+a"]);
+        assert_eq!(before.next().await.texts(), ["+a"]);
+        assert_eq!(before.next().await.texts(), ["+a"]);
         let mut position = before.stop().await.reached().clone();
         position.gtid_set = Executed::Absent;
 
@@ -280,7 +280,7 @@ async fn a_place_farther_than_the_command_reaches_is_gone_on_from() {
         let mut source = Running::start(far, before).await;
         for expected in ["+a", "~a"] {
             let transaction = source.next().await;
-            assert_eq!(transaction.told(), [expected], "{:?}", server.flavor);
+            assert_eq!(transaction.texts(), [expected], "{:?}", server.flavor);
             assert!(transaction.commit.offset > behind, "{:?}", server.flavor);
         }
         source.stop().await;

@@ -187,7 +187,7 @@ pub(super) fn data_type(random: &mut Random, flavor: Flavor) -> String {
     }
 }
 
-/// What may stand behind a type and changes nothing in a row's text.
+/// What may be behind a type and changes nothing in a row's text.
 pub(super) fn attributes(random: &mut Random, flavor: Flavor) -> &'static str {
     match (random.below(9), flavor) {
         (0, _) => " NOT NULL",

@@ -1,6 +1,6 @@
 //! Messages, applied one after the other to what the tables held before.
 //!
-//! Always: a message that does not fit (a row changed that is not there, another spelling of a
+//! Always: a message that does not agree (a row changed that is not there, another spelling of a
 //! type, a key or a number of a type that the server does not have) is a failure that names it.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What the server says of prepared branches is told, and nothing follows from it.
+//! What the server says of prepared branches is reported, and nothing follows from it.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn allowed(server: &Server, allowed: bool) {
 }
 
 #[tokio::test]
-async fn branches_that_only_one_side_knows_are_told_and_nothing_is_dropped() {
+async fn branches_that_only_one_side_knows_are_reported_and_nothing_is_dropped() {
     let servers = [servers::private_mysql(&[]), servers::private_mariadb(&[])];
     for server in servers.into_iter().flatten() {
         let mut admin = server.database("xa").await;
@@ -92,7 +92,7 @@ async fn branches_that_only_one_side_knows_are_told_and_nothing_is_dropped() {
         );
         until(&sluice, [&[], &[]]);
         if server.flavor == Flavor::MySql {
-            // Who may not ask is told nothing, and reads on.
+            // Who may not ask learns nothing, and reads on.
             allowed(&server, false).await;
             prepare(&server, "'left'", &[8]).await;
             sluice.kill();

@@ -334,7 +334,7 @@ fn if_not_exists_is_judged_by_the_server_that_wrote_the_statement() {
             let version = Some(version);
             // NO_ENGINE_SUBSTITUTION, as servers have it by default.
             let sql_mode = 0x4000_0000;
-            schema.apply(&Statement { version, sql_mode, ..statement(&text, &at(20)) });
+            schema.apply(&Statement { sql_mode, version, ..statement(&text, &at(20)) });
         }
         let kept = if replaces { "b int(11), a int(11)" } else { "a int(11), b int(11)" };
         let kept = if flavor == Flavor::MySql { kept.replace("(11)", "") } else { kept.to_owned() };

@@ -7,6 +7,7 @@
 //! `SLUICE_XA_SEED` repeats it, `SLUICE_XA_STEPS` is how long it is).
 
 mod held;
+mod kinds;
 mod large;
 mod lost;
 mod names;

@@ -296,8 +296,9 @@ async fn a_segment_is_compacted_when_it_has_come_of_age() {
     five_values(&log, &topic, 1000).await;
     until_there_are(&log, 2).await; // the last sealed one, and the one that is appended to
     five_values(&log, &topic, crate::clock::now_millis()).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
     // What was active has been sealed, and its newer values are too young to be looked at.
+    until_there_are(&log, 6).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(records(&log).await.len(), 6);
     let less = |ms: &str| vec![("min.compaction.lag.ms".to_owned(), Some(ms.to_owned()))];
     log.configure_topic("keyed", less("600000")).await.unwrap();

@@ -188,6 +188,13 @@ impl Schema {
             return Ok(Ok(()));
         };
         let end = capture::end(origin.session).await?.ok_or(Error::NoBinlog)?;
+        if let Some(assumed) = self.model.assumed_charset(&name.schema)
+            && self.was_dropped_between(origin, name, place, &end).await?
+        {
+            tracing::warn!(table = %name, charset = assumed, "its database was dropped and made again since: the default character set that the statement says which made it is taken");
+            self.settle_by(name, &assumed);
+            return Ok(Ok(()));
+        }
         let database = TableName::new(&*name.schema, "");
         if let Some(at) = self.changed_between(origin, &database, place, &end).await? {
             if self.adopt == Adopt::Never {
@@ -339,6 +346,26 @@ impl Schema {
             .iter()
             .find(|change| change.place >= *from && change.place < *to && change.concerns(&wanted));
         Ok(first.map(|change| change.place.clone()))
+    }
+
+    /// Whether the table's database was dropped there: what the server has by its name now is
+    /// another.
+    async fn was_dropped_between(
+        &mut self,
+        origin: &Origin<'_>,
+        name: &TableName,
+        from: &Place,
+        to: &Place,
+    ) -> Result<bool, Error> {
+        self.scan(origin, from, to).await?;
+        let schema = self.model.fold(name).schema;
+        let scanned = self.scanned.as_ref().map_or(&[][..], |scanned| &scanned.changes);
+        Ok(scanned.iter().any(|change| {
+            change.is_drop
+                && change.database.as_deref() == Some(&*schema)
+                && change.place >= *from
+                && change.place < *to
+        }))
     }
 
     /// Looks for statements that changed something from `from` up to `to`, where that was not

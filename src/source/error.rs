@@ -106,7 +106,9 @@ pub enum Error {
         "the source has purged {file}, where the position {position} is; by GTID nothing is \
          missing, but what a server writes while its gtid_mode is not ON has no GTID, and nothing \
          proves that it was ON since; if it was, `bin/sluice position set` with --file {oldest} \
-         --offset 4 goes on without loss; else copy what was written between another way first"
+         --offset 4 goes on without loss, but for XA branches that are held: those that were \
+         prepared in a purged file are not found again; else copy what was written between another \
+         way first"
     )]
     Unproved {
         /// The file.

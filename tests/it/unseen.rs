@@ -110,7 +110,7 @@ async fn a_table_made_by_if_not_exists_is_known_without_asking_on_mariadb() {
 
 async fn made(server: &Server) {
     let mut source = server.database("made").await;
-    run(&mut source, "DROP DATABASE IF EXISTS made_2; DROP DATABASE IF EXISTS made_3").await;
+    run(&mut source, "DROP DATABASE IF EXISTS made_2; DROP DATABASE IF EXISTS made_3; DROP DATABASE IF EXISTS made_4").await;
     run(&mut source, "CREATE TABLE old (x INT, y INT)").await;
     let begin = here(server).await;
     for statement in [
@@ -132,6 +132,12 @@ async fn made(server: &Server) {
         "INSERT INTO of_tmp VALUES (7, 8)",
         "INSERT INTO made_2.t VALUES (9, 'é')",
         "INSERT INTO made_3.t VALUES (10, 'é')",
+        // The server has another of that name by now.
+        "CREATE DATABASE IF NOT EXISTS made_4 CHARACTER SET latin1",
+        "CREATE TABLE made_4.t (k INT, l TEXT)",
+        "INSERT INTO made_4.t VALUES (11, 'é')",
+        "DROP DATABASE made_4",
+        "CREATE DATABASE made_4 CHARACTER SET utf8mb4",
         "DROP TEMPORARY TABLE tmp",
         "DROP TABLE plain, alike, chosen, of_tmp",
         "DROP DATABASE made_2",
@@ -139,10 +145,9 @@ async fn made(server: &Server) {
     ] {
         run(&mut source, statement).await;
     }
-    let mut sluice =
-        crate::definitions::from(server, &begin, r"made\..*,made_2\..*,made_3\..*", &[]);
+    let mut sluice = crate::definitions::from(server, &begin, r"made\..*,made_[234]\..*", &[]);
     sluice.start();
-    let rows = rows(&sluice, 6);
+    let rows = rows(&sluice, 7);
     assert_eq!(
         rows,
         [
@@ -151,7 +156,8 @@ async fn made(server: &Server) {
             r#"chosen {"c":"5","d":"6"}"#,
             r#"of_tmp {"e":"7","f":"8"}"#,
             r#"t {"g":"9","h":"é"}"#,
-            r#"t {"i":"10","j":"é"}"#
+            r#"t {"i":"10","j":"é"}"#,
+            r#"t {"k":"11","l":"é"}"#
         ]
     );
     sluice.stop();

@@ -85,12 +85,16 @@ impl Model {
         keep: bool,
         context: &Context<'_>,
     ) {
-        let is_known = self.databases.contains_key(&self.fold_database(name));
-        if keep && is_known {
-            return;
-        }
         let server = Some(context.server_charset);
         let charset = chosen(charset, server, server);
+        let known = self.databases.get(&self.fold_database(name)).filter(|_| keep).cloned();
+        if let Some(known) = known {
+            // What the server has by that name now may have been made later than this.
+            if known.charset.is_none() && known.assumed.is_none() {
+                self.set_database(name, Some(Database { assumed: charset, ..known }));
+            }
+            return;
+        }
         let database = if !keep || context.has_effect.on_database {
             Database { charset, assumed: None, complete: Some(Place::begin()) }
         } else {

@@ -190,6 +190,21 @@ pub enum StatementKind {
 }
 
 impl StatementKind {
+    /// Whether it changes rows: DML, in statement format.
+    pub(crate) fn changes_rows(self) -> bool {
+        match self {
+            Self::Insert | Self::Update | Self::Delete => true,
+            Self::Create
+            | Self::Alter
+            | Self::Erase
+            | Self::Rename
+            | Self::Truncate
+            | Self::CreateIndex
+            | Self::DropIndex
+            | Self::Query => false,
+        }
+    }
+
     const WORDS: [(Self, &'static str); 11] = [
         (Self::Create, "create"),
         (Self::Alter, "alter"),

@@ -339,13 +339,8 @@ impl Schema {
         from: &Place,
         to: &Place,
     ) -> Result<Option<Place>, Error> {
-        self.scan(origin, from, to).await?;
         let wanted = self.model.fold(name);
-        let scanned = self.scanned.as_ref().map_or(&[][..], |scanned| &scanned.changes);
-        let first = scanned
-            .iter()
-            .find(|change| change.place >= *from && change.place < *to && change.concerns(&wanted));
-        Ok(first.map(|change| change.place.clone()))
+        self.first_between(origin, from, to, |change| change.concerns(&wanted)).await
     }
 
     /// Whether the table's database was dropped there: what the server has by its name now is
@@ -357,15 +352,26 @@ impl Schema {
         from: &Place,
         to: &Place,
     ) -> Result<bool, Error> {
-        self.scan(origin, from, to).await?;
         let schema = self.model.fold(name).schema;
+        let is_its_drop =
+            |change: &Change| change.is_drop && change.database.as_deref() == Some(&*schema);
+        Ok(self.first_between(origin, from, to, is_its_drop).await?.is_some())
+    }
+
+    /// The first statement from `from` up to `to` that is looked for.
+    async fn first_between(
+        &mut self,
+        origin: &Origin<'_>,
+        from: &Place,
+        to: &Place,
+        is_looked_for: impl Fn(&Change) -> bool,
+    ) -> Result<Option<Place>, Error> {
+        self.scan(origin, from, to).await?;
         let scanned = self.scanned.as_ref().map_or(&[][..], |scanned| &scanned.changes);
-        Ok(scanned.iter().any(|change| {
-            change.is_drop
-                && change.database.as_deref() == Some(&*schema)
-                && change.place >= *from
-                && change.place < *to
-        }))
+        let first = scanned
+            .iter()
+            .find(|change| change.place >= *from && change.place < *to && is_looked_for(change));
+        Ok(first.map(|change| change.place.clone()))
     }
 
     /// Looks for statements that changed something from `from` up to `to`, where that was not

@@ -10,9 +10,60 @@ mod settings;
 use std::fmt::Write;
 use std::path::Path;
 
-/// The address of a real Kafka whose answers are to be stored.
-fn kafka() -> Option<String> {
-    std::env::var("SLUICE_KAFKA").ok()
+use kafka_protocol::messages::CreateTopicsRequest;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::broker_node::Node;
+use crate::broker_wire::{Client, name};
+
+/// Who is asked: a real Kafka whose answers are to be stored, or a node of ours.
+struct Judged {
+    client: Client,
+    node: Option<(Node, tempfile::TempDir)>,
+}
+
+impl Judged {
+    async fn connect() -> Self {
+        if let Ok(kafka) = std::env::var("SLUICE_KAFKA") {
+            return Self { client: Client::connect(&kafka).await, node: None };
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let node = Node::start(folder.path()).await;
+        Self { client: Client::connect(&node.address).await, node: Some((node, folder)) }
+    }
+
+    /// Makes a topic of one partition.
+    async fn make_topic(&mut self, topic: &str, settings: &[(&str, &str)]) {
+        let config = |(key, value): &(&str, &str)| {
+            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+        };
+        let asked = CreatableTopic::default()
+            .with_name(name(topic))
+            .with_num_partitions(1)
+            .with_replication_factor(1)
+            .with_configs(settings.iter().map(config).collect());
+        let request =
+            CreateTopicsRequest::default().with_topics(vec![asked]).with_timeout_ms(30_000);
+        assert_eq!(self.client.ask(7, &request).await.topics[0].error_code, 0, "{topic}");
+    }
+
+    /// Judges the answers, and stops what was started.
+    async fn end(
+        self,
+        stored: &str,
+        answers: &[(String, String)],
+        differing: impl Fn(&str, &str) -> Option<&'static str>,
+    ) {
+        judge(stored, answers, self.node.is_none(), differing);
+        if let Some((node, _folder)) = self.node {
+            node.stop().await;
+        }
+    }
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
 }
 
 /// Stores what Kafka answered, or compares what we did with it. A line is a question, a tab, and

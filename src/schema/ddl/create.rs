@@ -6,8 +6,7 @@ use crate::change::{StatementKind, TableName};
 use super::Reader;
 use super::column::{charset, choose, column};
 use super::effect::{
-    Alteration, Base, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable,
-    Versioning,
+    Alteration, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable, Versioning,
 };
 use super::key::{Key, key};
 use super::token::Token;
@@ -20,11 +19,7 @@ const SEQUENCE: &str = "CREATE TABLE sequence (next_not_cached_value BIGINT(21),
 
 /// Whether its character set is the table's.
 fn takes_default(column: &ColumnText) -> bool {
-    column.data_type.charset == CharsetChoice::Unsaid
-        && matches!(
-            column.data_type.base,
-            Base::Char | Base::VarChar | Base::Text(_) | Base::Enum | Base::Set
-        )
+    column.data_type.charset == CharsetChoice::Unsaid && column.data_type.base.has_charset()
 }
 
 /// Words that may stand between CREATE and what is created.

@@ -258,6 +258,13 @@ pub(crate) enum Base {
     Year,
 }
 
+impl Base {
+    /// Whether it has a character set: its own, or the table's.
+    pub(crate) fn has_charset(self) -> bool {
+        matches!(self, Self::Char | Self::VarChar | Self::Text(_) | Self::Enum | Self::Set)
+    }
+}
+
 /// TINY, none, MEDIUM, LONG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LobSize {

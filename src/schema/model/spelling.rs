@@ -29,8 +29,7 @@ pub(crate) fn column(
     dialect: &Dialect,
 ) -> Result<ColumnDefinition, String> {
     let (name, text) = (&column.name, &column.data_type);
-    let is_text =
-        matches!(text.base, Base::Char | Base::VarChar | Base::Text(_) | Base::Enum | Base::Set);
+    let is_text = text.base.has_charset();
     let charset = match &text.charset {
         CharsetChoice::Named(named) => Some(named.as_str()),
         CharsetChoice::Unsaid | CharsetChoice::Default => charset,

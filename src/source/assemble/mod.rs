@@ -561,19 +561,8 @@ impl Assembler {
 
 /// The table that a statement changes rows of.
 fn changed_by(statement: &StatementChange) -> Option<TableName> {
-    match statement.kind {
-        StatementKind::Insert | StatementKind::Update | StatementKind::Delete => {
-            Some(TableName::new(&*statement.schema, &*statement.table))
-        }
-        StatementKind::Query
-        | StatementKind::Create
-        | StatementKind::Alter
-        | StatementKind::Erase
-        | StatementKind::Rename
-        | StatementKind::Truncate
-        | StatementKind::CreateIndex
-        | StatementKind::DropIndex => None,
-    }
+    let changes_rows = statement.kind.changes_rows();
+    changes_rows.then(|| TableName::new(&*statement.schema, &*statement.table))
 }
 
 /// Whether the statement is logged beside the rows that follow it.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{Ended, Outlet, Piece, Reader, Stop};
 use crate::binlog::{EventHeader, FIRST_EVENT, Query, Tracker};
-use crate::change::{Chunk, ChunkEnd, Commit, EventPlace, StatementKind, Xid};
+use crate::change::{Chunk, ChunkEnd, Commit, EventPlace, Xid};
 use crate::mysql::replica::{DumpFrom, Replica, ReplicaSettings};
 use crate::mysql::{self, Session};
 use crate::schema::{Reading, SessionOf};
@@ -214,21 +214,8 @@ impl Reader<'_> {
         query: &Query<'_>,
         reading: &mut Reading,
     ) -> bool {
-        let kind = reading.message.as_ref().map(|message| message.kind);
-        let changes_rows = match kind {
-            Some(StatementKind::Insert | StatementKind::Update | StatementKind::Delete) => true,
-            Some(
-                StatementKind::Query
-                | StatementKind::Create
-                | StatementKind::Alter
-                | StatementKind::Erase
-                | StatementKind::Rename
-                | StatementKind::Truncate
-                | StatementKind::CreateIndex
-                | StatementKind::DropIndex,
-            )
-            | None => false,
-        };
+        let changes_rows =
+            reading.message.as_ref().is_some_and(|message| message.kind.changes_rows());
         if changes_rows && header.has(EventHeader::THREAD_SPECIFIC) {
             let session = SessionOf { server: header.server_id, thread: query.thread_id };
             self.schema.take_out_temporary(session, true, header.timestamp, reading);

@@ -7,14 +7,11 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{CreateTopicsRequest, ProduceRequest};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::ProduceRequest;
 use sluice::record::{BatchView, HEAD_LENGTH};
 
-use super::{judge, kafka};
-use crate::broker_node::Node;
-use crate::broker_wire::{Client, fetch, name, produce};
+use super::Judged;
+use crate::broker_wire::{Client, fetch, produce};
 
 /// When the records of a batch were made, unless it is said: long ago, and not of today.
 const LONG_AGO: i64 = 1_700_000_000_000;
@@ -527,39 +524,16 @@ async fn answer(client: &mut Client, topic: &str, request: &ProduceRequest) -> S
     format!("0{time} {}", stored(&records))
 }
 
-async fn make_topics(client: &mut Client) {
-    let text = |text: &str| StrBytes::from_string(text.to_owned());
-    let mut made = Vec::new();
-    for (topic, settings, ..) in TOPICS {
-        if made.contains(topic) {
-            continue;
-        }
-        made.push(*topic);
-        let config = |(key, value): &(&str, &str)| {
-            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
-        };
-        let asked = CreatableTopic::default()
-            .with_name(name(topic))
-            .with_num_partitions(1)
-            .with_replication_factor(1)
-            .with_configs(settings.iter().map(config).collect());
-        let request =
-            CreateTopicsRequest::default().with_topics(vec![asked]).with_timeout_ms(30_000);
-        assert_eq!(client.ask(7, &request).await.topics[0].error_code, 0, "{topic}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_batch_is_taken_or_refused_as_kafka_does_and_stored_as_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let of_kafka = kafka();
-    let node = match of_kafka {
-        Some(_) => None,
-        None => Some(Node::start(folder.path()).await),
-    };
-    let address = of_kafka.clone().unwrap_or_else(|| node.as_ref().unwrap().address.clone());
-    let mut client = Client::connect(&address).await;
-    make_topics(&mut client).await;
+    let mut judged = Judged::connect().await;
+    let mut made = Vec::new();
+    for (topic, settings, ..) in TOPICS {
+        if !made.contains(topic) {
+            made.push(*topic);
+            judged.make_topic(topic, settings).await;
+        }
+    }
     let mut answers = Vec::new();
     let mut producer = 1_000;
     for (topic, _, codecs, changes) in TOPICS {
@@ -573,13 +547,10 @@ async fn every_batch_is_taken_or_refused_as_kafka_does_and_stored_as_there() {
                     batch.producer = producer;
                 }
                 let request = produce(topic, -1, batch.bytes()).with_timeout_ms(30_000);
-                let answer = answer(&mut client, topic, &request).await;
+                let answer = answer(&mut judged.client, topic, &request).await;
                 answers.push((format!("{topic}, codec {codec}: {what}"), answer));
             }
         }
     }
-    judge("batches.txt", &answers, of_kafka.is_some(), differing);
-    if let Some(node) = node {
-        node.stop().await;
-    }
+    judged.end("batches.txt", &answers, differing).await;
 }

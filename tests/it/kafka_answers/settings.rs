@@ -7,10 +7,8 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use kafka_protocol::messages::{CreateTopicsRequest, IncrementalAlterConfigsRequest};
-use kafka_protocol::protocol::StrBytes;
 
-use super::{judge, kafka};
-use crate::broker_node::Node;
+use super::{Judged, text};
 use crate::broker_wire::{Client, name};
 
 /// Kafka's own table of settings: name, type, default, and what values it takes.
@@ -192,10 +190,6 @@ fn differing(question: &str, kafkas: &str) -> Option<&'static str> {
     (kafkas == "0" && odd && judged).then_some("40")
 }
 
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
 /// The codes of the answers to all that is asked of `CreateTopics`, in one request.
 async fn create(client: &mut Client, questions: &[Question]) -> Vec<i16> {
     let topics = questions.iter().enumerate().map(|(number, question)| {
@@ -243,48 +237,20 @@ async fn alter(client: &mut Client, question: &Question) -> i16 {
     client.ask(1, &request).await.responses[0].error_code
 }
 
-/// The topics that are asked of.
-async fn make_topics(client: &mut Client) {
-    for (topic, settings) in
-        [("settings-plain", vec![]), ("settings-both", vec![("cleanup.policy", "compact,delete")])]
-    {
-        let config = |(key, value): (&str, &str)| {
-            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
-        };
-        let topic = CreatableTopic::default()
-            .with_name(name(topic))
-            .with_num_partitions(1)
-            .with_replication_factor(1)
-            .with_configs(settings.into_iter().map(config).collect());
-        let request =
-            CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
-        assert_eq!(client.ask(7, &request).await.topics[0].error_code, 0);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_setting_is_judged_as_kafka_judges_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let of_kafka = kafka();
-    let node = match of_kafka {
-        Some(_) => None,
-        None => Some(Node::start(folder.path()).await),
-    };
-    let address = of_kafka.clone().unwrap_or_else(|| node.as_ref().unwrap().address.clone());
-    let mut client = Client::connect(&address).await;
-    make_topics(&mut client).await;
+    let mut judged = Judged::connect().await;
+    judged.make_topic("settings-plain", &[]).await;
+    judged.make_topic("settings-both", &[("cleanup.policy", "compact,delete")]).await;
     let mut answers = Vec::new();
     let (creations, alterations): (Vec<Question>, Vec<Question>) =
         questions().into_iter().partition(|question| question.asked == CREATE);
-    let codes = create(&mut client, &creations).await;
+    let codes = create(&mut judged.client, &creations).await;
     answers.extend(creations.iter().map(Question::text).zip(codes));
     for question in &alterations {
-        answers.push((question.text(), alter(&mut client, question).await));
+        answers.push((question.text(), alter(&mut judged.client, question).await));
     }
     let answers: Vec<(String, String)> =
         answers.into_iter().map(|(question, code)| (question, code.to_string())).collect();
-    judge("settings.txt", &answers, of_kafka.is_some(), differing);
-    if let Some(node) = node {
-        node.stop().await;
-    }
+    judged.end("settings.txt", &answers, differing).await;
 }

@@ -164,14 +164,22 @@ impl Rig {
         };
         let topics = topics::list(&bootstrap).into_keys();
         let topics = topics.filter_map(|topic| Some((own(&topic)?, topic)));
-        let read = |topic: &str| {
+        let read = |topic: &str| -> Vec<Record> {
             // What other tests do to databases and accounts is sent too.
             let is_ours = |record: &Record| {
                 record.json()["database"].as_str().unwrap().starts_with("park_names")
             };
             topics::read(&bootstrap, topic).into_iter().filter(is_ours).collect()
         };
-        topics.map(|(own, topic)| (own, read(&topic))).collect()
+        // Statements on databases have one topic for all, and an order in each database only.
+        let mut all: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for (own, topic) in topics {
+            for record in read(&topic) {
+                let database = record.json()["database"].as_str().unwrap().to_owned();
+                all.entry(format!("{own} of {database}")).or_default().push(record);
+            }
+        }
+        all
     }
 
     /// Does a script, and holds what comes of it against what has to, before and behind a retry.

@@ -106,6 +106,17 @@ impl ParkedTables {
         self.tables.insert(first.clone(), all);
     }
 
+    /// A database is parked for a cause of its own: what of it is parked already comes back with
+    /// it, in one order. Else changes of such a table would be of both, and be published twice.
+    fn take_in_tables_of(&mut self, database: &TableName, place: &EventPlace) {
+        let is_of_it = |table: &&ParkedTable| table.all_names().any(|name| database.covers(&name));
+        let tables = self.tables.values().filter(is_of_it).map(ParkedTable::name);
+        let names: Vec<_> = std::iter::once(database.clone()).chain(tables).collect();
+        if names.len() > 1 {
+            self.join(&names, place);
+        }
+    }
+
     /// Takes a table out to change it; one that is to be parked and has no letter yet is made.
     fn take_out(&mut self, root: &TableName, place: &EventPlace) -> ParkedTable {
         let now = self.tables.remove(root);
@@ -129,6 +140,9 @@ impl ParkedTables {
     /// Counts a letter of `bytes` bytes.
     pub(crate) fn keep(&mut self, table: &TableName, place: &EventPlace, bytes: u64, held: bool) {
         let table = &self.root_of(table);
+        if table.table.is_empty() && !self.tables.contains_key(table) {
+            self.take_in_tables_of(table, place);
+        }
         let mut next = self.take_out(table, place);
         next.events += 1;
         next.bytes += bytes;
@@ -290,6 +304,40 @@ mod tests {
         assert_eq!((all.events, all.all_names().count()), (4, 4));
         assert_eq!(all.from_of(&TableName::new("db", "any")), Some(12));
         assert_eq!(all.from_of(&TableName::new("other", "c")), None);
+    }
+
+    #[test]
+    fn a_database_that_is_parked_takes_in_what_of_it_is_parked_already() {
+        let [a, b, other] = [("db", "a"), ("db", "b"), ("x", "a")]
+            .map(|(schema, table)| TableName::new(schema, table));
+        let database = TableName::of_database("db");
+        let place = |offset| EventPlace { file: "b.1".into(), offset, time: 7 };
+        let cause = |offset| Cause { place: place(offset), reason: "too large".to_owned() };
+        let causes = [&a, &other].map(|name| (name.clone(), cause(90))).into();
+        let mut parked = ParkedTables::new(Vec::new(), causes, 12);
+        parked.keep(&a, &place(90), 1, true);
+        parked.end_branch("x");
+        parked.keep(&other, &place(95), 1, false);
+        parked.end_transaction();
+        let causes = [(database.clone(), cause(100))].into();
+        let mut parked = ParkedTables::new(parked.all(), causes, 20);
+        let before = parked.all();
+        parked.keep(&database, &place(100), 1, false);
+        parked.roll_back();
+        assert_eq!(parked.all(), before);
+        parked.keep(&database, &place(100), 1, false);
+        for table in [&a, &b, &other] {
+            parked.keep(table, &place(110), 1, false);
+        }
+        parked.end_transaction();
+        let deleted = parked.take_records().iter().filter(|one| one.value.is_none()).count();
+        let [all, of_other] = &parked.all()[..] else { panic!("{parked:?}") };
+        assert_eq!(
+            (all.name(), all.events, &*all.branches, deleted),
+            (database, 4, &["x".to_owned()][..], 1)
+        );
+        assert_eq!([&a, &b].map(|name| all.from_of(name)), [Some(12), Some(20)]);
+        assert_eq!((of_other.name(), of_other.events), (other, 2));
     }
 
     /// What is stored was written by builds before, and read by them where nothing is new.

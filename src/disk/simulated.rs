@@ -200,6 +200,8 @@ struct State {
     panic_at: Option<u64>,
     panic_for: Option<String>,
     race: Option<Race>,
+    /// See [`Simulated::stop_behind_change_in`].
+    stop_behind_change: Option<(String, Option<i32>)>,
     /// How often a file of this path was opened.
     opened: BTreeMap<String, u64>,
     /// Files that the medium does not give back.
@@ -305,6 +307,17 @@ impl Simulated {
     /// Whether that sync has begun.
     pub fn is_racing(&self) -> bool {
         self.state().race.as_ref().is_some_and(|race| race.began)
+    }
+
+    /// Lets the next sync of a directory fail in which the records of a segment were replaced or
+    /// removed: with a system error, or as the machine stops there.
+    pub fn stop_behind_change_in(&self, dir: &str, errno: Option<i32>) {
+        self.state().stop_behind_change = Some((dir.to_owned(), errno));
+    }
+
+    /// Whether that sync is still to come.
+    pub fn is_to_stop(&self) -> bool {
+        self.state().stop_behind_change.is_some()
     }
 
     /// Takes part in a race. True for the sync that fails.
@@ -438,6 +451,27 @@ impl State {
         Ok(())
     }
 
+    /// Arms the fault of a sync of `dir` if it is the one that was asked for.
+    fn stop_behind_change(&mut self, dir: &str) {
+        let is_change = |naming: &Naming| match naming {
+            Naming::Rename(_, to, Some(_)) => super::parent(to) == dir,
+            Naming::Remove(path) => {
+                let is_records = path.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "log");
+                super::parent(path) == dir && is_records
+            }
+            Naming::File(..) | Naming::Dir(_) | Naming::Rename(_, _, None) => false,
+        };
+        let errno = match &self.stop_behind_change {
+            Some((of, errno)) if of == dir && self.pending.iter().any(is_change) => *errno,
+            _ => return,
+        };
+        self.stop_behind_change = None;
+        match errno {
+            Some(errno) => self.fault = Some(Fault { at: self.calls + 1, errno }),
+            None => self.frozen = true,
+        }
+    }
+
     fn used(&self) -> u64 {
         self.seen.files.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum()
     }
@@ -543,6 +577,7 @@ impl Disk for Simulated {
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state();
+        state.stop_behind_change(path);
         if let Err(error) = state.sync() {
             if !state.frozen {
                 state.pending.retain(|naming| !naming.is_in(path));

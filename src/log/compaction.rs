@@ -23,13 +23,16 @@ use uuid::Uuid;
 use super::Aborted;
 use super::damage::Damage;
 use super::index::{self, Index, Mark};
-use super::segment::{Segment, damaged, log_path, remove};
+use super::segment::{self, Segment, damaged, log_path, remove};
 use super::watermarks::Slot;
 use crate::disk::{Disk, File, Mode, is_unreadable};
 use crate::record::{BatchView, Head, RecordView, Rewritten, batches};
 
 /// Where segments are built. What is left in it by a crash is deleted.
 pub(super) const DIR: &str = "compacted";
+
+/// What names end with that [`place_again`] gives in between.
+const MOVING: &str = ".moving";
 
 /// How much of a segment is in memory at once, or one batch.
 const PIECE: u64 = 1 << 20;
@@ -344,6 +347,53 @@ pub(super) fn put_in_place(
         new.discard(disk);
     }
     Ok(placed.is_ok())
+}
+
+/// Gives the segments of `known`, which compaction may have replaced or removed, their names again,
+/// or removes them again, durably. What another process renamed is seen, and may not be durable: the
+/// sync of its directory may have failed, and no later one makes up for that.
+pub(super) fn place_again(disk: &dyn Disk, dir: &str, known: &[i64]) -> io::Result<()> {
+    let entries = disk.list(dir)?;
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let is_there = |path: &str| {
+        entries.iter().any(|entry| {
+            path.strip_prefix(dir).and_then(|rest| rest.strip_prefix('/')) == Some(&*entry.name)
+        })
+    };
+    let is_empty = |path: &str| disk.open(path, Mode::Read).and_then(|file| file.is_empty());
+    let remove_again = |path: &str| {
+        disk.open(path, Mode::Create)?;
+        disk.remove_file(path)
+    };
+    for stem in known.iter().map(|base| segment::stem(dir, *base)) {
+        let (path, moving) = (log_path(&stem), format!("{stem}{MOVING}"));
+        let indexes = [index::times_path(&stem), index::offsets_path(&stem)];
+        if is_there(&moving) {
+            // It was stopped here. Indexes may be empty, or moving too: they are made again.
+            for path in &indexes {
+                disk.remove_file(&format!("{path}{MOVING}"))?;
+                remove_again(path)?;
+            }
+            disk.rename(&moving, &path)?;
+        } else if !is_there(&path) || is_empty(&path).unwrap_or(false) {
+            remove_again(&path)?;
+        } else {
+            disk.rename(&path, &moving)?;
+            for path in &indexes {
+                if is_there(path) {
+                    let moving = format!("{path}{MOVING}");
+                    disk.rename(path, &moving)?;
+                    disk.rename(&moving, path)?;
+                } else {
+                    remove_again(path)?;
+                }
+            }
+            disk.rename(&moving, &path)?;
+        }
+    }
+    disk.sync_dir(dir)
 }
 
 /// Shows the committed batches of a segment with their positions, a piece at a time, until

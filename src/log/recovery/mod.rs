@@ -10,7 +10,8 @@
 //!
 //! A name that is seen may not be durable, and no sync may make it so: that of the process
 //! before may have failed. Those of files with committed bytes were synced before the frame
-//! that says so. All others (files of the journal without a frame, segments and directories
+//! that says so. Those that compaction gave, or took away, behind the checkpoint are given, or taken
+//! away, again. All others (files of the journal without a frame, segments and directories
 //! of partitions without a record) are removed, and made anew when they are wanted.
 //!
 //! What holds: bytes that were durable and are not as they were are reported with their
@@ -233,8 +234,13 @@ fn read_metadata(
 ) -> Result<Definitions, OpenError> {
     let mut definitions = Definitions::default();
     let own = names(&definitions, |id| id == METADATA_ID);
-    *damaged |= replay(disk, settings, found, &own, partitions)?;
     let key = (METADATA_ID, 0);
+    if let Some(recovering) = partitions.get(&key) {
+        // Before anything of it is read.
+        let placed = recovering.place_again(&**disk, &dir(METADATA_TOPIC, 0));
+        placed.map_err(doing("place segments of the metadata topic again"))?;
+    }
+    *damaged |= replay(disk, settings, found, &own, partitions)?;
     let Some(recovering) = partitions.get(&key) else { return Ok(definitions) };
     let stored = recovering.read_all(&**disk, &dir(METADATA_TOPIC, 0));
     let stored = stored.map_err(|problem| of_problem(problem, "read the metadata topic"))?;

@@ -19,6 +19,7 @@ use crate::disk::{Disk, File, Mode, is_unreadable};
 use crate::log::appender::{Pending, Removal, marker_of};
 use crate::log::catalog::METADATA_ID;
 use crate::log::checkpoint::PartitionState;
+use crate::log::compaction;
 use crate::log::damage::Damage;
 use crate::log::index::times_path;
 use crate::log::journal::{Entry, Kind};
@@ -243,6 +244,15 @@ impl Recovering {
         }
     }
 
+    /// Makes durable what compaction may have done behind the checkpoint. Sizes are believed only
+    /// behind this: the next checkpoint says them.
+    pub(super) fn place_again(&self, disk: &dyn Disk, dir: &str) -> io::Result<()> {
+        let PartitionState { replaceable, segments, .. } = &self.state;
+        let before = |(base, _): &(i64, u64)| Some(*base).filter(|base| base < replaceable);
+        let known: Vec<i64> = segments.iter().filter_map(before).collect();
+        if known.is_empty() { Ok(()) } else { compaction::place_again(disk, dir, &known) }
+    }
+
     /// The committed bytes of all segments: for the metadata topic, before it is opened.
     pub(super) fn read_all(&self, disk: &dyn Disk, dir: &str) -> Result<Vec<Vec<u8>>, Problem> {
         let mut pieces = Vec::new();
@@ -305,6 +315,9 @@ impl Recovering {
             // Its name may have been lost in a failed sync: it must not be believed durable.
             disk.remove_dir(dir)?;
             return Ok(segments);
+        }
+        if self.state.topic != METADATA_ID {
+            self.place_again(&**disk, dir)?;
         }
         let entries = disk.list(dir)?;
         let all = bases(&entries);

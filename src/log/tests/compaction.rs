@@ -70,7 +70,11 @@ async fn put(log: &Log, topic: &Arc<Topic>, batch: Bytes) {
 
 /// All records with their offsets.
 async fn records(log: &Log) -> Vec<(i64, Vec<u8>, Option<String>)> {
-    let topic = log.topic("keyed").unwrap();
+    records_of(log, "keyed").await
+}
+
+async fn records_of(log: &Log, topic: &str) -> Vec<(i64, Vec<u8>, Option<String>)> {
+    let topic = log.topic(topic).unwrap();
     let mut found = Vec::new();
     for piece in log.read_all(&topic, 0).await.unwrap() {
         for batch in batches(&piece) {
@@ -323,4 +327,83 @@ async fn what_is_too_old_is_compacted_however_little_it_is() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         until_there_are(&log, left).await;
     }
+}
+
+/// A record: its key, and its value or none.
+type Put = (&'static str, Option<&'static str>);
+
+/// What becomes of the first segment, and its records.
+const CHANGES: [(&str, &[Put]); 3] = [
+    ("shorter", &[("key", Some("first")), ("stays", Some("s"))]),
+    // The tombstone gets a delete horizon, far from the times of the other records.
+    ("longer", &[("deleted", None), ("stays", Some("s"))]),
+    ("removed", &[("key", Some("first"))]),
+];
+
+/// Appends until compaction has changed something in the directory, and its sync failed.
+async fn until_it_stops(disk: &Simulated, log: &Log, records: &[Put]) {
+    let topic = compacted(log, &[("delete.retention.ms", "100000000")]).await;
+    let text = |(key, value): &Put| (key.as_bytes().to_vec(), value.map(str::to_owned));
+    let mut next: Vec<_> = records.iter().map(text).collect();
+    for n in 0..400 {
+        let produce = |records: &[_]| {
+            let batch = batch(records, Compression::None);
+            vec![Produce { topic: Arc::clone(&topic), partition: 0, batch }]
+        };
+        let _ = log.append(produce(&next)).await;
+        // Each in a segment of its own.
+        next = vec![(b"key".to_vec(), Some(format!("{n}{}", "v".repeat(1450))))];
+        // Definitions enough for the metadata topic to be compacted too.
+        let of_it = NewTopic { name: "t".to_owned(), partitions: 1, ..NewTopic::default() };
+        let _ = log.create_topic(of_it).await;
+        let _ = log.delete_topic("t").await;
+        if !disk.is_to_stop() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing was compacted");
+}
+
+/// The next process sees what compaction did, which a power failure can take back all the same:
+/// it must not go by it before it has made it durable itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_compaction_changed_before_a_sync_that_never_came_is_made_durable_by_the_next_process()
+{
+    let quiet = || LogSettings { checkpoint_ms: 3_600_000, ..small() };
+    let mut wrong = Vec::new();
+    for dir in ["keyed-0", "__sluice_metadata-0"] {
+        for (change, first) in CHANGES {
+            for errno in [None, Some(rustix::io::Errno::IO.raw_os_error())] {
+                let case = format!("{dir}, {change}, {errno:?}");
+                let disk = Simulated::new();
+                let (log, tasks) = open(&disk, tiny()).await;
+                disk.stop_behind_change_in(dir, errno);
+                until_it_stops(&disk, &log, first).await;
+                let killed = disk.crash(Freeze::Keep);
+                drop(log);
+                tasks.join().await;
+                let (log, tasks) = open(&killed, quiet()).await;
+                let topic = dir.strip_suffix("-0").unwrap();
+                let seen = records_of(&log, topic).await;
+                log.close().await;
+                tasks.join().await;
+                drop(log);
+                let tasks = Tasks::new();
+                let lost = Arc::new(killed.crash(Freeze::Lose));
+                match Log::open(lost, quiet(), &tasks).await {
+                    Err(error) => wrong.push(format!("{case}: {error}")),
+                    Ok(log) => {
+                        let damage = log.damage().borrow().clone();
+                        let found = records_of(&log, topic).await;
+                        if found != seen || !damage.is_empty() {
+                            let (found, seen) = (found.len(), seen.len());
+                            wrong.push(format!("{case}: {found} records, not {seen}; {damage:?}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
 }

@@ -12,7 +12,9 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::appender::Failure;
 use super::producer::Known;
+use super::shared::Lost;
 use crate::disk::{Disk, Mode};
 
 /// See [`Checkpoint::format`].
@@ -138,12 +140,24 @@ impl Checkpoint {
     }
 
     /// Replaces the checkpoint by the one aside; durable when the log directory was synced.
-    pub(super) fn replace(disk: &dyn Disk) -> io::Result<()> {
+    fn replace(disk: &dyn Disk) -> io::Result<()> {
         disk.rename(ASIDE, PATH)
     }
 
+    /// Replaces the checkpoint by this one, durably, while others sync too.
+    pub(super) fn write_behind(&self, disk: &dyn Disk, lost: &Lost) -> Result<(), Failure> {
+        let refused = |error: io::Error| Failure::refused("the checkpoint", &error);
+        self.write_aside(disk).map_err(refused)?;
+        if lost.is_set() {
+            // What it says may have been dropped before it was synced here.
+            return Err(Failure::Refused("a sync failed meanwhile".to_owned()));
+        }
+        Self::replace(disk).map_err(refused)?;
+        lost.sync_root(disk).map_err(|error| Failure::of_sync("", &error))
+    }
+
     /// Writes it aside. The one before stays.
-    pub(super) fn write_aside(&self, disk: &dyn Disk) -> io::Result<()> {
+    fn write_aside(&self, disk: &dyn Disk) -> io::Result<()> {
         let json = serde_json::to_vec(self)?;
         let mut bytes = format!("{TITLE}{FORMAT} {:08x}\n", crc32c::crc32c(&json)).into_bytes();
         bytes.extend_from_slice(&json);

@@ -14,7 +14,7 @@ use super::appender::Failure;
 use super::checkpoint::Checkpoint;
 use super::compaction::{CompactionJob, Replaced};
 use super::damage::Damage;
-use super::segment::Segment;
+use super::segment::{Segment, sync_names};
 use super::shared::{Lost, Shared};
 use super::watermarks::Slot;
 use crate::disk::Disk;
@@ -62,7 +62,9 @@ impl CheckpointJob {
     /// Syncs, and writes the checkpoint.
     pub(super) fn carry_out(self, disk: &dyn Disk) -> CheckpointOutcome {
         let mut damaged = Vec::new();
-        let result = self.sync(&mut damaged).and_then(|()| self.write(disk));
+        let result = self
+            .sync(disk, &mut damaged)
+            .and_then(|()| self.checkpoint.write_behind(disk, &self.lost));
         if matches!(result, Err(Failure::Lost(_))) {
             self.lost.set();
         }
@@ -71,18 +73,11 @@ impl CheckpointJob {
         CheckpointOutcome { result, damaged, dirty, sealed }
     }
 
-    fn write(&self, disk: &dyn Disk) -> Result<(), Failure> {
-        let refused = |error: io::Error| Failure::refused("the checkpoint", &error);
-        self.checkpoint.write_aside(disk).map_err(refused)?;
-        if self.lost.is_set() {
-            // What it says may have been dropped before it was synced here.
-            return Err(Failure::Refused("a sync failed meanwhile".to_owned()));
-        }
-        Checkpoint::replace(disk).map_err(refused)?;
-        self.lost.sync_root(disk).map_err(|error| Failure::of_sync("", &error))
-    }
-
-    fn sync(&self, damaged: &mut Vec<(Arc<Segment>, Damage)>) -> Result<(), Failure> {
+    fn sync(
+        &self,
+        disk: &dyn Disk,
+        damaged: &mut Vec<(Arc<Segment>, Damage)>,
+    ) -> Result<(), Failure> {
         for (segments, sealed) in [(&self.sealed, true), (&self.dirty, false)] {
             for segment in segments {
                 if sealed || !self.sealed.iter().any(|other| Arc::ptr_eq(other, segment)) {
@@ -90,6 +85,11 @@ impl CheckpointJob {
                     damaged.extend(damage.map(|damage| (Arc::clone(segment), damage)));
                 }
             }
+        }
+        let all = self.sealed.iter().chain(&self.dirty);
+        for segment in sync_names(disk, &self.lost, all)? {
+            let damage = Damage::of(&segment, &io::ErrorKind::NotFound.into());
+            damaged.push((segment, damage));
         }
         Ok(())
     }

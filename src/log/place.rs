@@ -94,21 +94,29 @@ pub(super) fn set_owner(disk: &dyn Disk, dir: &str, id: Uuid) -> io::Result<()> 
 }
 
 /// Sets a directory aside that no topic knows. Its other name is never too long, whatever
-/// it was called.
-pub(super) fn set_aside(disk: &dyn Disk, name: &str, epoch: u64) -> io::Result<()> {
+/// it was called; it is the answer. Until the log directory is synced that is not durable: who
+/// fails to do so puts it back.
+pub(super) fn set_aside(disk: &dyn Disk, name: &str, epoch: u64) -> io::Result<String> {
     let kept: String = name.chars().filter(char::is_ascii).take(KEPT_OF_NAME).collect();
     let hash = crc32c::crc32c(name.as_bytes());
     let aside = format!("{kept}.{hash:08x}.{epoch}.unknown");
     tracing::warn!(dir = name, aside, "set a directory aside that no topic knows");
-    disk.rename(name, &aside)
+    disk.rename(name, &aside)?;
+    Ok(aside)
 }
 
-/// Makes sure that the place of a new partition holds nothing.
-pub(super) fn claim(disk: &dyn Disk, dir: &str, epoch: u64) -> io::Result<()> {
-    if disk.list(dir)?.is_empty() {
+/// Makes sure that the place of a new partition holds nothing, durably: what a power failure
+/// brought back there would be taken for the partition's. What fails leaves all as it was.
+pub(super) fn claim(disk: &dyn Disk, lost: &Lost, dir: &str, epoch: u64) -> Result<(), Left> {
+    let refused = |error| Left::Refused(dir.to_owned(), error);
+    if disk.list(dir).map_err(refused)?.is_empty() {
         return Ok(());
     }
-    set_aside(disk, dir, epoch)
+    let aside = set_aside(disk, dir, epoch).map_err(refused)?;
+    lost.sync_root(disk).map_err(|error| {
+        let _ = disk.rename(&aside, dir);
+        Left::Lost(String::new(), error)
+    })
 }
 
 /// Gives the directories of a topic the names they have on their way out, durably. Those that

@@ -17,13 +17,16 @@
 //! | retired | the partition's start moved behind it (`topics`), or a compacted one takes its place (`compactions`): it left the list | its last reader is done | nobody needs it |
 //! | buried | its topic was deleted (`topics`) | its last reader is done; it is never opened again | nobody needs it |
 //!
-//! Beside that: a rolled partition of a compacted topic is `rolled` until a checkpoint takes it up,
+//! Beside that: the name of a file, and that of its directory, are durable (`named`) when a checkpoint
+//! synced them, or the group that has bytes of it by reference. Until then all of it is in the
+//! journal, and a start makes it anew. A rolled partition of a compacted topic is `rolled` until a checkpoint takes it up,
 //! `compactable` until that is durable, and then `compacting` (`housekeeping`, `compactions`). A
 //! retired one whose place could not be taken is whole again. The file of one that is not active is
 //! closed now and then, and opened again by who reads it; not of a retired one, whose name may be
 //! that of another file by then. Files are removed when a checkpoint has passed the frame of the
 //! change (`housekeeping`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -32,7 +35,7 @@ use super::appender::Failure;
 use super::damage::Damage;
 use super::index::{self, Entries, Found, Index, Mark};
 use super::shared::Lost;
-use crate::disk::{Disk, File, Mode, is_unreadable};
+use crate::disk::{Disk, File, Mode, is_unreadable, parent};
 use crate::record::{HEAD_LENGTH, Head};
 
 /// How much is read at once where heads are walked.
@@ -65,6 +68,8 @@ pub(super) struct Segment {
     /// Whether the next checkpoint has to sync it.
     pub(super) dirty: AtomicBool,
     life: AtomicU8,
+    /// Whether its name is durable, and that of its directory.
+    named: AtomicBool,
     file: RwLock<Option<Arc<File>>>,
     /// Who syncs its records.
     syncing: Mutex<()>,
@@ -94,10 +99,20 @@ impl Segment {
             first_append: AtomicI64::new(0),
             dirty: AtomicBool::new(false),
             life: AtomicU8::new(Life::Listed as u8),
+            named: AtomicBool::new(true),
             file: RwLock::default(),
             syncing: Mutex::default(),
             index: RwLock::new(index),
         }
+    }
+
+    /// One whose name is not durable yet.
+    pub(super) fn unnamed(self) -> Self {
+        Self { named: AtomicBool::new(false), ..self }
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        self.named.load(Ordering::Acquire)
     }
 
     pub(super) fn base(&self) -> i64 {
@@ -392,6 +407,37 @@ impl Segment {
         let head = Head::parse(&head).map_err(|_| damaged(0))?;
         Ok(Some(head.max_timestamp).filter(|time| *time >= 0))
     }
+}
+
+/// Makes the names of segments durable: each directory is synced once, and last the log directory,
+/// which names the others. Tells those whose directory is not there.
+pub(super) fn sync_names<'a>(
+    disk: &dyn Disk,
+    lost: &Lost,
+    segments: impl Iterator<Item = &'a Arc<Segment>>,
+) -> Result<Vec<Arc<Segment>>, Failure> {
+    let mut dirs: BTreeMap<&str, Vec<&Arc<Segment>>> = BTreeMap::new();
+    for segment in segments.filter(|one| !one.is_named() && !one.is_retired()) {
+        dirs.entry(parent(segment.stem())).or_default().push(segment);
+    }
+    if dirs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut missing = Vec::new();
+    for dir in dirs.keys().copied().collect::<Vec<_>>() {
+        match lost.sync_dir(disk, dir) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                missing.extend(dirs.remove(dir).unwrap_or_default().into_iter().cloned());
+            }
+            Err(error) => return Err(Failure::of_sync(dir, &error)),
+        }
+    }
+    lost.sync_dir(disk, "").map_err(|error| Failure::of_sync("", &error))?;
+    for segment in dirs.into_values().flatten() {
+        segment.named.store(true, Ordering::Release);
+    }
+    Ok(missing)
 }
 
 /// Notes the batches from `from` on, and returns where those end that follow each other.

@@ -39,8 +39,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Lost {
     failed: AtomicBool,
-    /// Who syncs the log directory.
-    root: Mutex<()>,
+    /// Who syncs a directory.
+    names: Mutex<()>,
 }
 
 impl Lost {
@@ -69,7 +69,18 @@ impl Lost {
 
     /// Syncs the log directory.
     pub(super) fn sync_root(&self, disk: &dyn Disk) -> io::Result<()> {
-        self.sync(&self.root, || disk.sync_dir(""))
+        self.sync_dir(disk, "")
+    }
+
+    /// Syncs a directory, one at a time as [`sync`](Self::sync) does. Of one that is not there no
+    /// sync failed.
+    pub(super) fn sync_dir(&self, disk: &dyn Disk, dir: &str) -> io::Result<()> {
+        let _turn = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = disk.sync_dir(dir);
+        if synced.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+            self.set();
+        }
+        synced
     }
 }
 

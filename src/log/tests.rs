@@ -12,6 +12,7 @@ mod offline;
 mod producers;
 mod reading;
 mod room;
+mod starts;
 
 use std::sync::Arc;
 

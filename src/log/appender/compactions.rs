@@ -144,7 +144,7 @@ impl Appender {
                 segments.splice(at..=at, new);
             }
         });
-        if let Err(error) = disk.sync_dir(&partition.dir) {
+        if let Err(error) = self.shared.lost.sync_dir(&**disk, &partition.dir) {
             stop.store(true, Ordering::Release);
             self.lose(Failure::of_sync(&partition.dir, &error).to_string());
         }

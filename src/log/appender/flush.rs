@@ -1,7 +1,9 @@
 //! Makes a group durable and then visible, in the order that the design demands:
 //!
 //! 1. all bytes to their segments (a failure cuts them back and refuses the group);
-//! 2. new files, their directories, and the directories above them synced;
+//! 2. of what the frame will not have inline, new names synced: the directories once each, and the
+//!    log directory; the names of all else are made durable by the next checkpoint, and made anew
+//!    by a start before that;
 //! 3. the segments of reference entries synced, in parallel;
 //! 4. the frame written and synced;
 //! 5. segments, indexes and watermarks shown to readers, receipts given.
@@ -9,7 +11,6 @@
 //! A sync that fails leaves nobody who can say what is durable: from then on the log is
 //! read-only.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::Ordering;
 
@@ -86,9 +87,10 @@ impl Appender {
         if let Some(reason) = &self.read_only {
             return Err(Failure::Lost(reason.clone()));
         }
+        self.begin()?;
         let entries = self.entries();
         self.write_segments()?;
-        self.sync_names()?;
+        self.sync_names(&entries)?;
         self.sync_references(&entries)?;
         // The sync that failed of another thread may have dropped what was synced here.
         if self.shared.lost.is_set() {
@@ -168,28 +170,19 @@ impl Appender {
         Ok(())
     }
 
-    fn sync_names(&mut self) -> Result<(), Failure> {
-        let mut dirs = BTreeSet::new();
-        for chunk in self.group.chunks.iter().filter(|chunk| chunk.is_new()) {
-            let lost = |error: io::Error| Failure::of_sync(&chunk.segment.path(), &error);
-            if let Body::Bytes(_) = chunk.body {
-                chunk.segment.file().and_then(|file| file.sync()).map_err(lost)?;
+    /// What a frame has inline a start makes again, with its names; all else must be found.
+    fn sync_names(&self, entries: &[Entry]) -> Result<(), Failure> {
+        let chunks = self.group.chunks.iter().zip(entries);
+        let outside = chunks.filter(|(_, entry)| entry.kind != Kind::Inline);
+        let segments = outside.map(|(chunk, _)| &chunk.segment);
+        let missing = segment::sync_names(&*self.shared.disk, &self.shared.lost, segments)?;
+        match missing.first() {
+            None => Ok(()),
+            Some(first) => {
+                let missing = io::Error::from(io::ErrorKind::NotFound);
+                Err(Failure::of_sync(parent(first.stem()), &missing))
             }
-            dirs.insert(parent(chunk.segment.stem()).to_owned());
         }
-        if !dirs.is_empty() {
-            dirs.insert(String::new());
-        }
-        // The root last: it names the others.
-        for dir in dirs.iter().rev() {
-            let disk = &*self.shared.disk;
-            let synced = match dir.as_str() {
-                "" => self.shared.lost.sync_root(disk),
-                dir => disk.sync_dir(dir),
-            };
-            synced.map_err(|error| Failure::of_sync(dir, &error))?;
-        }
-        Ok(())
     }
 
     fn sync_references(&self, entries: &[Entry]) -> Result<(), Failure> {

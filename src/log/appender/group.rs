@@ -210,7 +210,7 @@ impl Group {
         } else {
             let interval = settings.index_interval_bytes;
             let segment = Segment::new(disk, &tail.partition.dir, tail.end, 0, interval, false);
-            (Arc::new(segment), None)
+            (Arc::new(segment.unnamed()), None)
         };
         if let Some(at) = joined {
             return at;
@@ -246,7 +246,8 @@ impl Group {
         }
         let base = tail.end;
         let interval = settings.index_interval_bytes;
-        let segment = Arc::new(Segment::new(disk, &tail.partition.dir, base, 0, interval, false));
+        let segment = Segment::new(disk, &tail.partition.dir, base, 0, interval, false).unnamed();
+        let segment = Arc::new(segment);
         let marks = file.marks(base);
         tail.end = base + file.offsets;
         tail.position = file.size;

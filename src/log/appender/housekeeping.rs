@@ -10,7 +10,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::{Appender, Failure, Tail};
-use crate::disk::parent;
+use crate::disk::{Mode, parent};
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
 use crate::log::segment;
@@ -195,6 +195,10 @@ impl Appender {
     fn passed(&mut self, outcome: CheckpointOutcome) {
         self.since.running = false;
         for (segment, damage) in outcome.damaged {
+            // Its topic was on its way out, and came back.
+            if self.shared.disk.open(&segment.path(), Mode::Read).is_ok() {
+                continue;
+            }
             let dir = parent(segment.stem());
             if let Some(tail) = self.tails.iter().find(|tail| tail.partition.dir == dir) {
                 self.shared.take_offline(&tail.partition, damage);
@@ -205,6 +209,7 @@ impl Appender {
             // The rename may have been dropped: the next start may need what it passed.
             Ok(_) if self.read_only.is_some() => {}
             Ok(sequence) => {
+                self.closed = None;
                 self.remove_passed(sequence);
                 self.start_compactions(&compactable);
                 if let Err(error) = self.journal.passed(sequence) {
@@ -250,6 +255,20 @@ impl Appender {
         }
     }
 
+    /// Says durably that the log is not closed any more, before anything in it is changed.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        // A checkpoint says so too, and is written to the same file.
+        while self.closed.is_some() && self.since.running {
+            if !self.wait_for_outcome() {
+                return Err(Failure::Refused("the keeper has ended".to_owned()));
+            }
+        }
+        let Some(checkpoint) = &self.closed else { return Ok(()) };
+        checkpoint.write_behind(&*self.shared.disk, &self.shared.lost)?;
+        self.closed = None;
+        Ok(())
+    }
+
     /// The last checkpoint: the next start has nothing to recover.
     pub(super) fn close(mut self) {
         self.stop_compactions();
@@ -262,12 +281,16 @@ impl Appender {
         if self.read_only.is_some() {
             return;
         }
+        if self.closed.is_some() && !self.has_changed() {
+            tracing::info!("closed the log, which is as it was");
+            return;
+        }
         let outcome = self.checkpoint_job(true).carry_out(&*self.shared.disk);
         match outcome.result {
             Ok(sequence) => {
                 self.remove_passed(sequence);
-                if let Err(error) = self.journal.shrink() {
-                    tracing::warn!(%error, "the journal keeps its files");
+                if let Err(error) = self.journal.end() {
+                    tracing::warn!(%error, "the journal keeps more files than it needs");
                 }
                 tracing::info!(sequence, "closed the log");
             }

@@ -37,6 +37,7 @@ use tokio::sync::oneshot;
 
 use super::ballast::Ballast;
 use super::catalog::Definition;
+use super::checkpoint::Checkpoint;
 use super::commit::Commit;
 use super::error::{AppendError, OpenError, WriterError};
 use super::journal::Journal;
@@ -85,6 +86,8 @@ pub(super) struct Appender {
     ballast: Ballast,
     /// The last group found no room.
     full: bool,
+    /// See [`Start::closed`].
+    closed: Option<Box<Checkpoint>>,
     read_only: Option<String>,
 }
 
@@ -107,6 +110,9 @@ pub(super) struct Start {
     /// Bytes of frames that were recovered, and what the next checkpoint has to do for them.
     pub(super) inline: u64,
     pub(super) pending: Pending,
+    /// The checkpoint to write before anything is changed: the one there is says that the log is
+    /// closed.
+    pub(super) closed: Option<Box<Checkpoint>>,
 }
 
 /// What waits for a checkpoint.
@@ -132,7 +138,8 @@ impl Pending {
 impl Appender {
     pub(super) fn new(shared: Arc<Shared>, start: Start, helpers: Helpers) -> Self {
         let Pending { dirty, sealed, removals } = start.pending;
-        let Start { journal, epoch, sequence, salt, tails, producer_ids, inline, .. } = start;
+        let Start { journal, epoch, sequence, salt, tails, producer_ids, inline, closed, .. } =
+            start;
         let ballast = Ballast::new(&shared.disk, shared.settings.ballast_bytes);
         // What was sealed before this process, and may have come of age since.
         let waits = |tail: &&Tail| {
@@ -161,6 +168,7 @@ impl Appender {
             helpers,
             ballast,
             full: false,
+            closed,
             read_only: None,
         }
     }

@@ -20,6 +20,7 @@ use crate::log::partition::Partition;
 use crate::log::place::{self, Left};
 use crate::log::producer::Producers;
 use crate::log::retention;
+use crate::log::segment;
 use crate::log::shared::Shared;
 use crate::log::topic::{NewTopic, Topic, TopicRecord, check_name};
 use crate::log::topic_config::TopicConfig;
@@ -27,6 +28,15 @@ use crate::log::watermarks::Slot;
 
 /// As many as a topic may have: each costs a directory.
 pub const MOST_PARTITIONS: i32 = 10_000;
+
+impl From<Left> for Failure {
+    fn from(left: Left) -> Self {
+        match left {
+            Left::Refused(dir, error) => Self::refused(&dir, &error),
+            Left::Lost(dir, error) => Self::of_sync(&dir, &error),
+        }
+    }
+}
 
 impl From<Failure> for TopicError {
     fn from(failure: Failure) -> Self {
@@ -137,11 +147,12 @@ impl Appender {
     }
 
     fn leave(&mut self, topic: &Topic) -> Result<(), Failure> {
-        let failure = match place::leave(&*self.shared.disk, &self.shared.lost, topic) {
-            Ok(()) => return Ok(()),
-            Err(Left::Refused(dir, error)) => Failure::refused(&dir, &error),
-            Err(Left::Lost(dir, error)) => Failure::of_sync(&dir, &error),
-        };
+        match self.begin() {
+            Err(Failure::Full) if self.ballast.release() => self.begin()?,
+            begun => begun?,
+        }
+        let left = place::leave(&*self.shared.disk, &self.shared.lost, topic);
+        let Err(failure) = left.map_err(Failure::from) else { return Ok(()) };
         if let Failure::Lost(reason) = &failure {
             self.lose(reason.clone());
         }
@@ -160,19 +171,35 @@ impl Appender {
         let defined = self.define(&definitions);
         // Also if nobody can say whether it is durable: until the next start it can be read.
         if defined.is_err()
-            && let Err(error) = place::come_back(&*self.shared.disk, &self.shared.lost, topic)
+            && let Err(failure) = self.come_back(topic)
         {
-            self.lose(Failure::of_sync(topic.name(), &error).to_string());
+            self.lose(failure.to_string());
         }
         defined
+    }
+
+    /// Gives the directories of a topic their names back, durably, and makes durable what a
+    /// checkpoint looked for meanwhile.
+    fn come_back(&self, topic: &Topic) -> Result<(), Failure> {
+        let Shared { disk, lost, .. } = &*self.shared;
+        let of_sync = |error| Failure::of_sync(topic.name(), &error);
+        place::come_back(&**disk, lost, topic).map_err(of_sync)?;
+        for partition in topic.all_partitions().iter().filter(|one| one.offline().is_none()) {
+            let segments = partition.segments();
+            for segment in &segments {
+                segment.sync(false, lost)?;
+            }
+            segment::sync_names(&**disk, lost, segments.iter())?;
+        }
+        Ok(())
     }
 
     /// Makes sure that the places of new partitions hold nothing.
     fn claim(&self, topic: &str, numbers: Range<i32>) -> Result<(), Failure> {
         for number in numbers {
             let dir = place::dir(topic, number);
-            place::claim(&*self.shared.disk, &dir, self.epoch)
-                .map_err(|error| Failure::refused(&dir, &error))?;
+            place::claim(&*self.shared.disk, &self.shared.lost, &dir, self.epoch)
+                .map_err(Failure::from)?;
         }
         Ok(())
     }

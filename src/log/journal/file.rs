@@ -57,14 +57,20 @@ pub(in crate::log) enum WriteError {
 impl Journal {
     /// Takes over the files that are there. Those of `in_use` hold frames that no checkpoint
     /// has passed, and are synced: a process that was killed may have left them to the system.
+    /// Behind a clean stop nothing is.
     pub(in crate::log) fn new(
         disk: &Arc<dyn Disk>,
         smallest: u64,
         largest: u64,
         kept: u64,
         in_use: &[(String, u64)],
+        unclean: bool,
     ) -> io::Result<Self> {
-        disk.create_dir(DIR)?;
+        let there = files(&**disk)?;
+        if there.is_empty() {
+            disk.create_dir(DIR)?;
+        }
+        let is_synced = !unclean && !there.is_empty();
         let mut journal = Self {
             disk: Arc::clone(disk),
             smallest,
@@ -77,7 +83,7 @@ impl Journal {
             retired: VecDeque::new(),
             spares: Vec::new(),
         };
-        for (number, path) in files(&**disk)? {
+        for (number, path) in there {
             journal.number = journal.number.max(number);
             let file = Arc::new(disk.open(&path, Mode::Write)?);
             let length = file.len()? / PAGE * PAGE;
@@ -90,9 +96,11 @@ impl Journal {
             }
         }
         journal.retired.make_contiguous().sort_unstable_by_key(|file| file.last);
-        // A process that was killed may have left names that a later crash would take.
-        disk.sync_dir(DIR)?;
-        disk.sync_dir("")?;
+        if !is_synced {
+            // A process that was killed may have left names that a later crash would take.
+            disk.sync_dir(DIR)?;
+            disk.sync_dir("")?;
+        }
         Ok(journal)
     }
 
@@ -175,6 +183,12 @@ impl Journal {
         Ok(())
     }
 
+    /// A checkpoint has passed all frames, and none follows: leaves what the next start keeps.
+    pub(in crate::log) fn end(&mut self) -> io::Result<()> {
+        self.retired.extend(self.current.take());
+        self.passed(u64::MAX)
+    }
+
     /// Keeps a file to use it again, the larger ones before the smaller ones.
     fn reuse(&mut self, file: JournalFile) -> io::Result<()> {
         self.spares.push(file);
@@ -184,20 +198,6 @@ impl Journal {
             self.disk.remove_file(&surplus.path)?;
         }
         Ok(())
-    }
-
-    /// Removes what a clean start does not need.
-    pub(in crate::log) fn shrink(&mut self) -> io::Result<()> {
-        let all = self.retired.drain(..).chain(self.spares.drain(..)).chain(self.current.take());
-        let mut kept = false;
-        for file in all {
-            if !kept && file.length == self.smallest {
-                kept = true;
-            } else {
-                self.disk.remove_file(&file.path)?;
-            }
-        }
-        self.disk.sync_dir(DIR)
     }
 }
 

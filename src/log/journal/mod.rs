@@ -13,7 +13,7 @@ mod scan;
 
 pub(super) use file::{Journal, WriteError, remove_unused};
 pub(super) use frame::{Entry, Frame, Kind};
-pub(super) use scan::{Found, scan};
+pub(super) use scan::{Found, SegmentKey, scan};
 
 /// The directory of the journal.
 pub(super) const DIR: &str = "journal";

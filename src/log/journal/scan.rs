@@ -5,12 +5,14 @@
 //! durable proves that bytes were lost which had been safe: that is damage. Anything else
 //! behind the end is a tail that was torn, or frames of an earlier use of the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::file::files;
-use super::{Entry, Frame, PAGE, padded};
+use super::{Entry, Frame, Kind, PAGE, padded};
 use crate::disk::{Disk, File, Mode};
 
 /// Where a frame was found.
@@ -22,7 +24,12 @@ struct Place {
     length: usize,
     durable: u64,
     epoch: u64,
+    /// The segments that have bytes of it outside.
+    outside: Vec<SegmentKey>,
 }
+
+/// A segment: topic, partition, base offset.
+pub(in crate::log) type SegmentKey = (Uuid, i32, i64);
 
 /// The frames behind a checkpoint, in their order.
 #[derive(Debug)]
@@ -104,6 +111,11 @@ impl Found {
         files
     }
 
+    /// The segments that hold what is in no frame: their names were durable before it.
+    pub(in crate::log) fn outside(&self) -> BTreeSet<SegmentKey> {
+        self.places.iter().flat_map(|place| place.outside.iter().copied()).collect()
+    }
+
     /// Makes sure of the last frame. It is seen, but may not be durable: a process that was
     /// killed did not sync it, or its sync failed and left the bytes marked as written. So
     /// they are written again. Those before it were synced, or it would not be there.
@@ -131,13 +143,13 @@ impl Found {
                 })?;
             for entry in &entries {
                 let bytes = match entry.kind {
-                    super::Kind::Inline => {
+                    Kind::Inline => {
                         let length = usize::try_from(entry.length).unwrap_or(usize::MAX);
                         let (bytes, rest) = inline.split_at(length.min(inline.len()));
                         inline = rest;
                         bytes
                     }
-                    super::Kind::Reference | super::Kind::Staged => &[],
+                    Kind::Reference | Kind::Staged => &[],
                 };
                 apply(entry, bytes)?;
             }
@@ -163,11 +175,14 @@ fn scan_file(
         if let Some(length) = length {
             whole.resize(length, 0);
             file.read_exact_at(&mut whole, offset)?;
-            if let Some((frame, ..)) = Frame::decode(salt, &whole) {
+            if let Some((frame, entries, _)) = Frame::decode(salt, &whole) {
                 step = padded(length as u64);
                 let (file, path) = (Arc::clone(file), path.to_owned());
                 let Frame { epoch, durable, .. } = frame;
-                found(frame, Place { file, path, offset, length, durable, epoch });
+                let outside = entries.iter().filter(|entry| entry.kind != Kind::Inline);
+                let key = |entry: &Entry| (entry.topic, entry.partition, entry.segment);
+                let outside = outside.map(key).collect();
+                found(frame, Place { file, path, offset, length, durable, epoch, outside });
             }
         }
         offset += step;

@@ -9,10 +9,15 @@
 //! both durably, before this process writes its first frame.
 //!
 //! A name that is seen may not be durable, and no sync may make it so: that of the process
-//! before may have failed. Those of files with committed bytes were synced before the frame
-//! that says so. Those that compaction gave, or took away, behind the checkpoint are given, or taken
-//! away, again. All others (files of the journal without a frame, segments and directories
-//! of partitions without a record) are removed, and made anew when they are wanted.
+//! before may have failed. Those of files with bytes that are in no frame were synced before the
+//! frame, or the checkpoint, that says so; those of which the frames have all are made anew. Those
+//! that compaction gave, or took away, behind the checkpoint are given, or taken away, again. All
+//! others (files of the journal without a frame, segments and directories of partitions without a
+//! record) are removed, and made anew when they are wanted. What is renamed here is renamed back if
+//! the sync of that fails: then what is seen is durable again.
+//!
+//! A start after a clean stop writes nothing and syncs nothing: the epoch is raised by the appender,
+//! before it changes anything.
 //!
 //! What holds: bytes that were durable and are not as they were are reported with their
 //! place, and not passed unless the operator says so: those of the journal and of the metadata
@@ -128,9 +133,10 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         catalog.insert(topic);
     }
     let Opening { mut pending, mended, .. } = opening;
+    let unclean = found.is_some();
+    let mut closed = None;
     // Its format stays with its partitions, which are those of the one before.
     let mut next = Checkpoint { raised: checkpoint.raised + 1, clean: false, ..checkpoint };
-    let unclean = found.is_some();
     let (mut in_use, mut inline) = (Vec::new(), 0);
     match found.filter(|found| !found.is_empty()) {
         Some(found) if damaged || mended => {
@@ -145,6 +151,10 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
             (in_use, inline) = (found.files(), found.bytes());
             next.sequence = found.last();
         }
+        None if !unclean && !mended => {
+            next.epoch = next.raised;
+            closed = Some(Box::new(next.clone()));
+        }
         None => {
             next.epoch = next.raised;
             if mended {
@@ -155,14 +165,14 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         }
     }
     let Checkpoint { raised: epoch, sequence, salt, .. } = next;
-    clean_up(&**disk, &definitions, epoch);
+    clean_up(&**disk, &definitions, epoch).map_err(doing("set directories aside"))?;
     if unclean {
         journal::remove_unused(&**disk, &in_use).map_err(doing("tidy the journal"))?;
     }
     let LogSettings { journal_file_min, journal_file_max, checkpoint_inline_bytes, .. } = settings;
     // What comes between two checkpoints goes into files that were used before.
     let kept = checkpoint_inline_bytes + journal_file_max;
-    let journal = Journal::new(disk, journal_file_min, journal_file_max, kept, &in_use)
+    let journal = Journal::new(disk, journal_file_min, journal_file_max, kept, &in_use, unclean)
         .map_err(doing("open the journal"))?;
     let is_new = definitions.cluster.is_none();
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
@@ -172,7 +182,8 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         shared.report_offline(&tail.partition);
     }
     let producer_ids = definitions.producer_ids;
-    let start = Start { journal, epoch, sequence, salt, tails, producer_ids, inline, pending };
+    let start =
+        Start { journal, epoch, sequence, salt, tails, producer_ids, inline, pending, closed };
     Ok(Opened { shared, start, is_new })
 }
 
@@ -271,11 +282,12 @@ fn replay(
     partitions: &mut Partitions,
 ) -> Result<bool, OpenError> {
     let Some(found) = found else { return Ok(false) };
+    let outside = found.outside();
     let replayed = found.replay(|entry, bytes| {
         let Some(name) = names.get(&entry.topic) else { return Ok(()) };
         let key = (entry.topic, entry.partition);
         let recovering = partitions.entry(key).or_insert_with(|| Recovering::empty(key));
-        recovering.apply(&**disk, &dir(name, entry.partition), entry, bytes)
+        recovering.apply(&**disk, &dir(name, entry.partition), entry, bytes, &outside)
     });
     match replayed {
         Ok(()) => Ok(false),
@@ -462,7 +474,7 @@ fn find_places(
     let others: HashSet<Uuid> = names.keys().chain(deleted).copied().collect();
     let ids: HashMap<&str, Uuid> = names.iter().map(|(id, name)| (name.as_str(), *id)).collect();
     let entries = disk.list("")?;
-    let mut changed = false;
+    let mut renamed = Vec::new();
     for entry in entries.iter().filter(|entry| entry.is_dir && place::is_partition(&entry.name)) {
         let Some((topic, number)) = entry.name.rsplit_once('-') else { continue };
         let Some(id) = ids.get(topic) else { continue };
@@ -473,8 +485,7 @@ fn find_places(
         match place::owner(disk, &entry.name)? {
             Some(owner) if owner == *id => {}
             Some(owner) if is_leaving || others.contains(&owner) => {
-                place::set_aside(disk, &entry.name, epoch)?;
-                changed = true;
+                renamed.push((entry.name.clone(), place::set_aside(disk, &entry.name, epoch)?));
             }
             // None that can be read, or one that no topic ever had. The name decides; that it
             // cannot be written changes nothing.
@@ -487,16 +498,27 @@ fn find_places(
         if let Some(Leaving::Of(id, number)) = place::parse_leaving(&entry.name)
             && let Some(name) = names.get(&id)
         {
-            disk.rename(&entry.name, &dir(name, number))?;
-            changed = true;
+            let dir = dir(name, number);
+            disk.rename(&entry.name, &dir)?;
+            renamed.push((entry.name.clone(), dir));
         }
     }
-    if changed { disk.sync_dir("") } else { Ok(()) }
+    if renamed.is_empty() { Ok(()) } else { sync_renamed(disk, &renamed) }
+}
+
+/// Makes the names of directories durable, each with the one it had before; they come back if that
+/// fails.
+fn sync_renamed(disk: &dyn Disk, renamed: &[(String, String)]) -> io::Result<()> {
+    disk.sync_dir("").inspect_err(|_| {
+        for (before, now) in renamed.iter().rev() {
+            let _ = disk.rename(now, before); // the next start tries again
+        }
+    })
 }
 
 /// Removes what no frame names, and sets aside what nobody knows. Nothing of that is needed:
-/// what fails is tried again at the next start.
-fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) {
+/// what fails is tried again at the next start. But a name must not be lost in a failed sync.
+fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) -> io::Result<()> {
     let told = |what: &str, result: io::Result<()>| {
         if let Err(error) = result {
             tracing::warn!(%error, path = what, "could not clean up; the next start tries again");
@@ -518,6 +540,7 @@ fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) {
             told(&path, disk.remove_file(&path));
         }
     }
+    let mut renamed = Vec::new();
     let known: BTreeSet<Uuid> = definitions.topics().map(|(_, record)| record.id).collect();
     for entry in list("").into_iter().filter(|entry| entry.is_dir) {
         if let Some(leaving) = place::parse_leaving(&entry.name) {
@@ -530,11 +553,14 @@ fn clean_up(disk: &dyn Disk, definitions: &Definitions, epoch: u64) {
             if owner.is_some_and(|id| definitions.deleted.contains(&id)) {
                 told(&entry.name, disk.remove_dir(&entry.name));
             } else {
-                told(&entry.name, place::set_aside(disk, &entry.name, epoch));
+                match place::set_aside(disk, &entry.name, epoch) {
+                    Ok(aside) => renamed.push((entry.name, aside)),
+                    Err(error) => told(&entry.name, Err(error)),
+                }
             }
         }
     }
-    told("", disk.sync_dir(""));
+    if renamed.is_empty() { Ok(()) } else { sync_renamed(disk, &renamed) }
 }
 
 /// Passes damage only if that is what the operator wants: then it answers true.

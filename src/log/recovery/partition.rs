@@ -5,7 +5,7 @@
 //! kept as it was, so that the next start may find the files again, or be told to go on without
 //! (`mend`). What cannot be *written* is no damage: the start fails, and the journal stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::log::checkpoint::PartitionState;
 use crate::log::compaction;
 use crate::log::damage::Damage;
 use crate::log::index::times_path;
-use crate::log::journal::{Entry, Kind};
+use crate::log::journal::{Entry, Kind, SegmentKey};
 use crate::log::place;
 use crate::log::producer::Producers;
 use crate::log::segment::{self, Segment, base_of, log_path, stem};
@@ -37,6 +37,8 @@ pub(super) struct Recovering {
     pub(super) aborted: Vec<Aborted>,
     /// Committed bytes of the segments that frames have named.
     named: BTreeMap<i64, u64>,
+    /// Those whose names are not durable yet.
+    unnamed: BTreeSet<i64>,
     /// The segment that was appended to when the checkpoint was written. What was sealed
     /// since then has its index written only as far as it was then.
     unsealed: i64,
@@ -63,8 +65,9 @@ impl Recovering {
         let aborted = aborted.collect();
         let state = PartitionState { producers: Vec::new(), aborted: Vec::new(), ..state.clone() };
         let unsealed = state.segment;
-        let (named, lacking, damage, open) = (BTreeMap::new(), None, None, None);
-        Self { state, producers, aborted, named, unsealed, lacking, damage, open }
+        let (named, unnamed) = (BTreeMap::new(), BTreeSet::new());
+        let (lacking, damage, open) = (None, None, None);
+        Self { state, producers, aborted, named, unnamed, unsealed, lacking, damage, open }
     }
 
     pub(super) fn empty((topic, partition): (Uuid, i32)) -> Self {
@@ -85,14 +88,18 @@ impl Recovering {
         self.aborted.retain(|one| one.last_offset >= start);
     }
 
-    /// Applies an entry of a frame.
+    /// Applies an entry of a frame. `outside` are the segments that frames refer to.
     pub(super) fn apply(
         &mut self,
         disk: &dyn Disk,
         dir: &str,
         entry: &Entry,
         inline: &[u8],
+        outside: &BTreeSet<SegmentKey>,
     ) -> Result<(), Problem> {
+        if entry.kind == Kind::Inline && entry.position == 0 {
+            self.begin(disk, dir, entry, outside)?;
+        }
         if self.damage.is_none() {
             match self.apply_whole(disk, dir, entry, inline) {
                 // Without that topic nobody knows the others.
@@ -101,6 +108,28 @@ impl Recovering {
             }
         }
         Ok(self.apply_rest(disk, dir, entry, inline)?)
+    }
+
+    /// Makes a segment anew of which frames have all the bytes: its name, or that of its directory,
+    /// is seen, but may have been lost in a sync that failed.
+    fn begin(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &str,
+        entry: &Entry,
+        outside: &BTreeSet<SegmentKey>,
+    ) -> io::Result<()> {
+        let key = |segment| (entry.topic, entry.partition, segment);
+        if outside.contains(&key(entry.segment)) {
+            return Ok(());
+        }
+        self.open = None;
+        self.unnamed.insert(entry.segment);
+        if self.state.end == 0 && outside.range(key(0)..=key(i64::MAX)).next().is_none() {
+            disk.remove_dir(dir)
+        } else {
+            disk.remove_file(&log_path(&stem(dir, entry.segment)))
+        }
     }
 
     fn apply_whole(
@@ -452,7 +481,9 @@ impl Recovering {
         let indexed = is_active || disk.open(&times_path(&stem(dir, base)), Mode::Read).is_ok();
         let loaded = is_active || named.is_some() || base == self.unsealed || !indexed;
         let interval = settings.index_interval_bytes;
-        let segment = Arc::new(Segment::new(disk, dir, base, size, interval, !loaded));
+        let segment = Segment::new(disk, dir, base, size, interval, !loaded);
+        let is_unnamed = self.unnamed.contains(&base);
+        let segment = Arc::new(if is_unnamed { segment.unnamed() } else { segment });
         if loaded {
             segment.load_index().map_err(|error| unreadable(error, base, &path))?;
             segment.close();

@@ -13,7 +13,9 @@
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
-use kafka_protocol::messages::{DescribeAclsRequest, RequestHeader};
+use kafka_protocol::messages::{
+    DescribeAclsRequest, ListPartitionReassignmentsRequest, RequestHeader,
+};
 use kafka_protocol::protocol::Decodable;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -184,6 +186,26 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
         }
         Api::DescribeCluster => {
             call.write(out, &api::describe_cluster::answer(broker, call, &call.read(body)?))
+        }
+        Api::AlterReplicaLogDirs => {
+            call.write(out, &api::alter_replica_log_dirs::answer(broker, call.read(body)?))
+        }
+        Api::ElectLeaders => call.write(out, &api::elect_leaders::answer(broker, call.read(body)?)),
+        Api::AlterPartitionReassignments => {
+            call.write(out, &api::reassignments::alter(broker, call.read(body)?))
+        }
+        Api::ListPartitionReassignments => {
+            call.read::<ListPartitionReassignmentsRequest>(body)?;
+            call.write(out, &api::reassignments::list())
+        }
+        Api::DescribeQuorum => {
+            call.write(out, &api::describe_quorum::answer(broker, call, call.read(body)?))
+        }
+        Api::ListConfigResources => {
+            call.write(out, &api::list_config_resources::answer(broker, call, &call.read(body)?))
+        }
+        Api::DescribeTopicPartitions => {
+            call.write(out, &api::describe_topic_partitions::answer(broker, &call.read(body)?))
         }
     }
 }

@@ -44,6 +44,13 @@ pub(crate) enum Api {
     IncrementalAlterConfigs,
     OffsetDelete,
     DescribeCluster,
+    AlterReplicaLogDirs,
+    ElectLeaders,
+    AlterPartitionReassignments,
+    ListPartitionReassignments,
+    DescribeQuorum,
+    ListConfigResources,
+    DescribeTopicPartitions,
 }
 
 /// A row of the table: an API, its key on the wire, and the versions we say we serve.
@@ -92,6 +99,13 @@ pub(crate) const TABLE: &[Served] = &[
     row(Api::IncrementalAlterConfigs, ApiKey::IncrementalAlterConfigs, 0, 1),
     row(Api::OffsetDelete, ApiKey::OffsetDelete, 0, 0),
     row(Api::DescribeCluster, ApiKey::DescribeCluster, 0, 1),
+    row(Api::AlterReplicaLogDirs, ApiKey::AlterReplicaLogDirs, 1, 2),
+    row(Api::ElectLeaders, ApiKey::ElectLeaders, 0, 2),
+    row(Api::AlterPartitionReassignments, ApiKey::AlterPartitionReassignments, 0, 1),
+    row(Api::ListPartitionReassignments, ApiKey::ListPartitionReassignments, 0, 0),
+    row(Api::DescribeQuorum, ApiKey::DescribeQuorum, 0, 2),
+    row(Api::ListConfigResources, ApiKey::ListConfigResources, 0, 1),
+    row(Api::DescribeTopicPartitions, ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
 const fn row(api: Api, key: ApiKey, min: i16, max: i16) -> Served {

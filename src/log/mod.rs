@@ -63,6 +63,7 @@ pub use handle::{Log, Waiter};
 pub use inspect::{Inspected, WRONG, inspect};
 pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
 pub use settings::{AcceptDamage, LogSettings};
+pub(crate) use topic::check_name;
 pub use topic::{METADATA_TOPIC, NewTopic, Topic};
 pub use topic_config::TopicConfig;
 

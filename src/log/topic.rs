@@ -162,7 +162,7 @@ pub(super) fn is_internal(name: &str) -> bool {
 }
 
 /// Kafka's rule for names (`org.apache.kafka.common.internals.Topic.validate`).
-pub(super) fn check_name(name: &str) -> Result<(), TopicError> {
+pub(crate) fn check_name(name: &str) -> Result<(), TopicError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let reason = if name.is_empty() {
         "it is empty"

@@ -1,10 +1,9 @@
 //! What the process was configured with, handed to log and broker in their own words.
 
 mod plan;
+mod reported;
 mod secrets;
 mod stores;
-
-use std::collections::BTreeMap;
 
 use crate::broker::{BrokerSettings, Endpoint, GroupSettings};
 use crate::config::{Accepted, BrokerConfig, GroupConfig, Listener, LogConfig};
@@ -46,7 +45,7 @@ pub(super) fn broker(config: &BrokerConfig, log: &LogConfig) -> BrokerSettings {
         max_idle_ms: config.idle_timeout.map_or(u64::MAX, |idle| millis(idle).unsigned_abs()),
         groups: groups(&config.group),
         log_dir: log.dir.display().to_string(),
-        shown: reported(log),
+        shown: reported::reported(config, log),
         ..BrokerSettings::default()
     }
 }
@@ -62,18 +61,6 @@ fn groups(config: &GroupConfig) -> GroupSettings {
         offsets_partitions: config.offsets_partitions,
         max_metadata_bytes: at_least_zero(config.metadata_max_bytes),
     }
-}
-
-/// What DescribeConfigs shows as set.
-fn reported(log: &LogConfig) -> BTreeMap<String, String> {
-    let retention = log.retention.map_or(-1, millis);
-    BTreeMap::from([
-        ("log.dirs".to_owned(), log.dir.display().to_string()),
-        ("num.partitions".to_owned(), log.partitions.to_string()),
-        ("log.segment.bytes".to_owned(), log.segment_bytes.to_string()),
-        ("log.retention.ms".to_owned(), retention.to_string()),
-        ("message.max.bytes".to_owned(), log.message_max_bytes.to_string()),
-    ])
 }
 
 /// What clients of `listener` are given to connect to.

@@ -102,16 +102,32 @@ impl Client {
     where
         R::Response: Decodable,
     {
+        let answer = self.try_ask(version, request).await;
+        answer.unwrap_or_else(|| panic!("key {} version {version}: closed", R::KEY))
+    }
+
+    /// `None` when the broker has closed the connection; there is another one then.
+    pub(crate) async fn try_ask<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> Option<R::Response>
+    where
+        R::Response: Decodable,
+    {
         self.send(version, request).await;
-        let frame = self.receive_raw().await;
-        let mut frame = frame.unwrap_or_else(|| panic!("key {} version {version}: closed", R::KEY));
+        let Some(mut frame) = self.receive_raw().await else {
+            let broker = self.pipe.peer_addr().unwrap().to_string();
+            *self = Self::connect(&broker).await;
+            return None;
+        };
         let key = ApiKey::try_from(R::KEY).unwrap();
         let header = ResponseHeader::decode(&mut frame, key.response_header_version(version));
         assert_eq!(header.unwrap().correlation_id, self.correlation);
         let answer = R::Response::decode(&mut frame, version);
         let answer = answer.unwrap_or_else(|e| panic!("key {} version {version}: {e}", R::KEY));
         assert!(!frame.has_remaining(), "key {} version {version}: bytes are left", R::KEY);
-        answer
+        Some(answer)
     }
 }
 
@@ -558,6 +574,22 @@ async fn every_version_of_every_api_is_dispatched_and_answered() {
                 ApiKey::IncrementalAlterConfigs => ask!(version, IncrementalAlterConfigsRequest),
                 ApiKey::OffsetDelete => ask!(version, OffsetDeleteRequest),
                 ApiKey::DescribeCluster => ask!(version, DescribeClusterRequest),
+                ApiKey::AlterReplicaLogDirs => ask!(version, AlterReplicaLogDirsRequest),
+                ApiKey::ElectLeaders => ask!(version, ElectLeadersRequest),
+                ApiKey::AlterPartitionReassignments => {
+                    ask!(version, AlterPartitionReassignmentsRequest);
+                }
+                ApiKey::ListPartitionReassignments => {
+                    ask!(version, ListPartitionReassignmentsRequest);
+                }
+                ApiKey::DescribeQuorum => ask!(version, DescribeQuorumRequest),
+                ApiKey::ListConfigResources => {
+                    ask!(version, ListConfigResourcesRequest);
+                }
+                ApiKey::DescribeTopicPartitions => {
+                    let request = DescribeTopicPartitionsRequest::default().with_cursor(None);
+                    assert!(!client.ask(version, &request).await.topics.is_empty());
+                }
                 other => panic!("{other:?} is served, but this test has no request of it"),
             }
         }

@@ -5,6 +5,7 @@
 //! tests write the answers to `tests/golden/kafka`; of us by every other run, which compares.
 
 mod batches;
+mod requests;
 mod settings;
 
 use std::fmt::Write;

@@ -17,7 +17,7 @@ use crate::broker::config_keys::{self, Shown, Source};
 /// `ConfigResource.Type`.
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
+pub(super) const BROKER_LOGGER: i8 = 8;
 
 pub(crate) fn answer(broker: &Broker, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|asked| {

@@ -3,8 +3,10 @@
 //!
 //! Behaviour: ids are taken from durable blocks and never given twice. Without a
 //! transactional id each request gets a new one, whatever id it brings, as in Kafka
-//! (`TransactionCoordinator.handleInitProducerId`): nobody can claim that of another. A
-//! transactional id is refused with `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`.
+//! (`TransactionCoordinator.handleInitProducerId`): nobody can claim that of another. An id
+//! without its epoch, an epoch without its id, and an empty transactional id are
+//! `INVALID_REQUEST`; any other transactional id is refused with
+//! `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`.
 //!
 //! Versions: 2 flexible; 3 id and epoch in the request; 4 as 3.
 
@@ -19,6 +21,9 @@ use crate::log::AppendError;
 
 /// Ids taken from the log at once, as in Kafka (`ProducerIdsBlock`).
 const BLOCK: i64 = 1000;
+
+/// An id or epoch that is not given.
+const NONE: i64 = -1;
 
 /// What is left of the last block.
 #[derive(Debug, Default)]
@@ -47,8 +52,12 @@ pub(crate) async fn answer(
             .with_producer_id((-1).into())
             .with_producer_epoch(-1)
     };
-    if request.transactional_id.is_some() {
-        return refused(ResponseError::TransactionalIdAuthorizationFailed);
+    let half = (request.producer_id.0 == NONE) != (i64::from(request.producer_epoch) == NONE);
+    match request.transactional_id.as_ref().map(|id| id.as_str()) {
+        Some("") => return refused(ResponseError::InvalidRequest),
+        _ if half => return refused(ResponseError::InvalidRequest),
+        Some(_) => return refused(ResponseError::TransactionalIdAuthorizationFailed),
+        None => {}
     }
     match broker.producer_ids.next(broker).await {
         Ok(id) => {

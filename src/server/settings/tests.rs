@@ -151,7 +151,10 @@ fn effect(settings: &Settings) -> String {
     );
     let listeners = server.broker.listeners.iter();
     let advertised: Vec<_> = listeners.map(|one| advertised_of(server, one)).collect();
-    let parts = (log(&server.log), broker(&server.broker, &server.log));
+    // What is only shown has no effect.
+    let shown = std::collections::BTreeMap::new();
+    let broker = crate::broker::BrokerSettings { shown, ..broker(&server.broker, &server.log) };
+    let parts = (log(&server.log), broker);
     let instances = settings.instances.iter().map(|instance| {
         let plan = plan(instance).unwrap();
         let password = plan.source.endpoint.password.clone();
@@ -205,6 +208,24 @@ fn a_change_of_any_served_key_changes_what_the_process_runs_by() {
         }
     }
     assert_eq!(idle, Vec::<String>::new(), "declared served, and without effect");
+}
+
+#[test]
+fn what_is_set_is_what_describe_configs_shows() {
+    let home = tempfile::tempdir().unwrap();
+    let shown = |changes: &[(&str, &str)]| {
+        let server = settings(home.path(), changes).unwrap().server;
+        broker(&server.broker, &server.log).shown
+    };
+    let mut seen = 0;
+    for (name, _) in shown(&[]) {
+        let key = KEYS.iter().copied().flatten().find(|key| key.name == name).unwrap();
+        let value = other_value(key.name, key.kind, key.default).unwrap();
+        let after = &shown(&[(key.name, value.as_str())])[&name];
+        assert!(after == &value || name == "log.dirs" && after.ends_with(&value), "{name} {after}");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
 }
 
 /// One bound in two modules that may not name each other.

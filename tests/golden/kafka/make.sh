@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make.sh: asks a real Apache Kafka 4.3 everything that tests/it/kafka_answers asks of us, and
 # writes its answers here: keys.txt (the settings of a topic as its own table has them),
-# settings.txt and batches.txt. Needs a JDK 17 and mvn. The tests compare with these files.
+# settings.txt, batches.txt and requests.txt. Needs a JDK 17 and mvn. The tests compare with these files.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 here=$PWD/tests/golden/kafka

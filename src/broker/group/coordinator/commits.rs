@@ -34,6 +34,9 @@ impl Coordinator {
             }
             asked => asked??,
         }
+        if commits.is_empty() {
+            return Ok(());
+        }
         let changes = commits.into_iter().map(|(place, commit)| (place, Some(commit)));
         self.change_offsets(group, changes.collect()).await
     }

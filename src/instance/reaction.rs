@@ -139,9 +139,11 @@ fn to_source(error: &source::Error) -> Reaction {
         Error::Rows { .. } => Reaction::RetryOnce { advice: SAYS_IT },
         // A server may still be applying what it has received; the end is decided by
         // [`to_failover`].
-        Error::Closed | Error::Behind { .. } | Error::Lacks { .. } | Error::Heartbeat { .. } => {
-            Reaction::Retry
-        }
+        Error::Closed
+        | Error::Behind { .. }
+        | Error::Lacks { .. }
+        | Error::SameId { .. }
+        | Error::Heartbeat { .. } => Reaction::Retry,
         Error::Unsupported { .. }
         | Error::Statement { .. }
         | Error::UnknownBranch { .. }

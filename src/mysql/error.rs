@@ -149,6 +149,12 @@ pub enum Error {
 /// `ER_MASTER_FATAL_ERROR_READING_BINLOG`: the dump cannot go on where it was asked to.
 pub(crate) const ERROR_READING_BINLOG: u16 = 1236;
 
+/// `ER_SLAVE_SAME_ID` of MariaDB since 10.6; others say it as [`ERROR_READING_BINLOG`].
+const SAME_ID: u16 = 4052;
+
+/// What all of them say then, MySQL with `replica` in place of `slave` since 8.0.26.
+const SAME_ID_WORDS: &str = "with the same server_";
+
 /// `ER_ACCESS_DENIED_ERROR`: no such account from that host, another password, or a demand for
 /// TLS or a certificate that is not met.
 pub(super) const ACCESS_DENIED: u16 = 1045;
@@ -245,6 +251,12 @@ impl Error {
             | Self::Zone { .. }
             | Self::Protocol { .. } => "",
         }
+    }
+
+    /// Whether the server ended the dump because another replica came with our `server_id`.
+    pub fn is_of_same_id(&self) -> bool {
+        matches!(self, Self::Server { code: SAME_ID | ERROR_READING_BINLOG, message, .. }
+            if message.contains(SAME_ID_WORDS))
     }
 
     /// Whether encryption failed: for good, or because the server went away meanwhile.

@@ -179,6 +179,18 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A server sends its binlog to one replica of each `server_id` only: to the newest.
+    #[error(
+        "another replica with the server id {server_id} connected to {address}, which ended our \
+         dump for it: give each its own canal.instance.mysql.slaveId; where it is an instance of \
+         the same name on this machine, one of the two is to be stopped, or renamed"
+    )]
+    SameId {
+        /// The server.
+        address: String,
+        /// The id of both.
+        server_id: u32,
+    },
     /// The server does not answer the heartbeat, and another one is to be read.
     #[error("the heartbeat of {address} failed {failed} times in a row: {reason}")]
     Heartbeat {
@@ -277,6 +289,8 @@ impl Error {
             | Self::Broken(_)
             | Self::Schema { source: schema::Error::NotSent { .. }, .. }
             | Self::Capture(schema::Error::NotSent { .. })
+            // The other one may be gone by then, or be ended in its turn.
+            | Self::SameId { .. }
             | Self::Heartbeat { .. } => true,
             Self::Schema { .. }
             | Self::Capture(_)

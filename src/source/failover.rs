@@ -269,6 +269,7 @@ fn left(error: &Error) -> Option<Left> {
         | Error::Capture(_)
         | Error::Event { .. }
         | Error::Rows { .. }
+        | Error::SameId { .. }
         | Error::Broken(_)
         | Error::Unsupported { .. }
         | Error::Statement { .. }

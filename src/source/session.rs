@@ -294,6 +294,10 @@ impl Source {
         };
         self.hints = reader.into_hints();
         match ended {
+            Err(Error::Mysql(error)) if error.is_of_same_id() => Err(Error::SameId {
+                address: self.settings.endpoint.address(),
+                server_id: self.settings.replica.server_id,
+            }),
             Err(Error::Mysql(error)) if error.code() == Some(mysql::ERROR_READING_BINLOG) => {
                 let mut message = error.to_string();
                 if message.to_lowercase().contains("anonymous transaction") {

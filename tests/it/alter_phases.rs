@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 use crate::harness::servers::{private_mariadb, run, try_run};
 use crate::harness::{Server, Sluice, topics, wait_for};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = crate::harness::PATIENCE;
 
 /// Type and table of each message, of rows with names and values.
 fn messages(sluice: &Sluice, count: usize) -> Vec<String> {

@@ -6,7 +6,7 @@ use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{private_mariadb, private_mysql, run};
 use crate::harness::{Sluice, say, topics, wait_for};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = crate::harness::PATIENCE;
 
 /// What `/health` says of the one instance.
 fn progress(sluice: &Sluice) -> Option<serde_json::Value> {

@@ -20,7 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::broker_node;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = crate::harness::PATIENCE;
 
 /// A broker, and the runtime it lives on.
 struct Node {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::harness::servers::{mysql, run};
 use crate::harness::{Sluice, process, say, topics, wait_for};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = crate::harness::PATIENCE;
 const MIB: u32 = 64;
 
 /// Whether this machine lets a test have a small file system of its own.

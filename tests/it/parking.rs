@@ -13,7 +13,7 @@ use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{mariadb, mysql, private_mysql, run};
 use crate::harness::{Random, Record, Server, Sluice, say, topics, wait_for};
 
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = crate::harness::PATIENCE;
 const PARK: (&str, &str) = ("sluice.table.error", "park");
 
 fn example(server: &Server, database: &str, more: &[(&str, &str)]) -> Sluice {

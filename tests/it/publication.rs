@@ -11,7 +11,7 @@ use sqlx::Row;
 use crate::harness::servers::{mariadb, mysql, run};
 use crate::harness::{Record, Server, Sluice, topics, wait_for};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = crate::harness::PATIENCE;
 
 /// The databases that other tests make on a shared server concern no table, so that no filter of
 /// tables holds them back: they would be published, and counted, too.

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use crate::harness::servers::{mysql, private_mysql, run};
 use crate::harness::{Server, Sluice, topics, wait_for};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = crate::harness::PATIENCE;
 /// What the advice at damage names.
 const ACCEPT: &str = "SLUICE_LOG_ACCEPT_DAMAGE";
 

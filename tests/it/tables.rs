@@ -29,7 +29,7 @@ use workload::{Images, Published, Workload};
 const SEEDS: u64 = 2;
 const STEPS: u64 = 24;
 const STATEMENTS: u64 = 6;
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = crate::harness::PATIENCE;
 
 /// What was run between two markers.
 struct Step {

@@ -12,8 +12,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::stores;
 use crate::config::{Instance, KeyStore, Problem, closing_brace};
@@ -226,6 +227,24 @@ fn text_of(bytes: Vec<u8>, whose: &dyn std::fmt::Display) -> Result<String, Stri
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// A command with all that it has started: a shell that is killed leaves the others running, one
+/// at each connect.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(leader: &Child) -> Self {
+        let id = leader.id().and_then(|id| i32::try_from(id).ok());
+        Self(id.and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The leader is not waited for yet, so the number is nobody else's. None may be left.
+        self.0.map(|leader| kill_process_group(leader, Signal::KILL));
+    }
+}
+
 /// What a command prints.
 async fn run(command: &str) -> Result<String, String> {
     let fail = |reason: &str| format!("the command `{command}` {reason}");
@@ -234,9 +253,11 @@ async fn run(command: &str) -> Result<String, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| fail(&format!("cannot be run: {error}")))?;
+    let mut group = Group::of(&child);
     let Some(stdout) = child.stdout.take() else { return Err(fail("has no output")) };
     let reading = async {
         let mut printed = Vec::new();
@@ -244,7 +265,10 @@ async fn run(command: &str) -> Result<String, String> {
         if printed.len() as u64 > LARGEST {
             return Ok((printed, None));
         }
-        Ok::<_, std::io::Error>((printed, Some(child.wait().await?)))
+        let status = child.wait().await?;
+        // What it leaves running then, an agent for example, is meant to run.
+        group.0 = None;
+        Ok::<_, std::io::Error>((printed, Some(status)))
     };
     match tokio::time::timeout(PATIENCE, reading).await {
         Err(_) => Err(fail(&format!("has not ended within {PATIENCE:?}"))),
@@ -319,8 +343,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_command_that_does_not_end_is_given_up() {
-        let reason = text("${exec:sleep 3600}").read().await.unwrap_err();
-        assert!(reason.contains("has not ended"), "{reason}");
+    async fn a_command_that_does_not_end_is_given_up_with_all_that_it_started() {
+        for (started, then, awaited) in [
+            ("sleep 3600.25", "sleep 3600.25; true", "has not ended"),
+            ("sleep 3600.75", "sleep 3600.75 & yes", "prints more than"),
+        ] {
+            let reason = text(&format!("${{exec:{then}}}")).read().await.unwrap_err();
+            assert!(reason.contains(awaited), "{reason}");
+            // The system takes a moment to end what was killed.
+            while is_running(started) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    /// Whether a process was started by these words.
+    fn is_running(words: &str) -> bool {
+        let line: Vec<u8> =
+            words.split(' ').flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+        let processes = std::fs::read_dir("/proc").unwrap();
+        let lines =
+            processes.filter_map(|one| std::fs::read(one.ok()?.path().join("cmdline")).ok());
+        lines.into_iter().any(|one| one == line)
     }
 }

@@ -21,7 +21,7 @@ use crate::harness::{Random, Server, Sluice, say, topics, wait_for};
 
 const KEYS: u64 = super::load::KEYS;
 const TABLES: [&str; 3] = super::load::TABLES;
-pub(crate) const LONG: Duration = Duration::from_mins(1);
+pub(crate) const LONG: Duration = crate::harness::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn between_two_mysql_servers_each_change_is_published_once_and_a_loss_is_listed() {

@@ -14,7 +14,7 @@ use crate::harness::{Record, Server, topics};
 pub(super) type Published = BTreeMap<String, Vec<Record>>;
 
 /// How long nothing may come while more is awaited.
-pub(super) const STANDSTILL: Duration = Duration::from_mins(1);
+pub(super) const STANDSTILL: Duration = crate::harness::PATIENCE;
 
 pub(super) fn topic(table: &str) -> String {
     format!("{DATABASE}.{table}")

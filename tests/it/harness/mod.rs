@@ -29,6 +29,10 @@ pub(crate) fn say(words: &str) {
     let _ = writeln!(std::io::stderr(), "{test}: {words}");
 }
 
+/// How long a test waits for what has to come: it does not matter where it comes, and where it does
+/// not, the machine was not too slow for it.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
+
 /// Calls `probe` until it answers, and panics with `what` when it has not within `limit`.
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::process::{self, Process};
 use super::{Server, wait_for};
 
-const READY: Duration = Duration::from_mins(1);
+const READY: Duration = crate::harness::PATIENCE;
 const STOP: Duration = Duration::from_secs(20);
 
 type Properties = BTreeMap<String, String>;

@@ -25,7 +25,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, MySqlConnection};
 use super::process::{self, Process};
 use super::{say, wait_for};
 
-const START: Duration = Duration::from_mins(1);
+const START: Duration = crate::harness::PATIENCE;
 
 /// Whose server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 
 const ANSWER: Duration = Duration::from_secs(30);
@@ -80,22 +80,45 @@ pub(crate) fn list(bootstrap: &str) -> BTreeMap<String, usize> {
 /// All records of a topic, from its beginning to the end it has now; of a topic that is not
 /// there, none. Within a partition in offset order, partitions one after the other.
 pub(crate) fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
+    read_all(bootstrap, &[topic]).remove(topic).unwrap_or_default()
+}
+
+/// As [`read`], of several topics, by their names; those without records are left out.
+pub(crate) fn read_all(bootstrap: &str, topics: &[&str]) -> BTreeMap<String, Vec<Record>> {
     let consumer: BaseConsumer = client(bootstrap);
-    let mut all = Vec::new();
-    for partition in 0..partitions(&consumer, topic) {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER).unwrap();
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, partition, Offset::Offset(low)).unwrap();
-        consumer.assign(&assignment).unwrap();
-        let begun = Instant::now();
-        let mut next = low;
-        while next < high {
-            assert!(begun.elapsed() < 10 * ANSWER, "{topic}-{partition} stands still at {next}");
-            let Some(message) = consumer.poll(ANSWER) else { continue };
-            let record = Record::of(&message.unwrap());
-            next = record.offset + 1;
-            all.push(record);
+    let metadata = consumer.fetch_metadata(None, ANSWER).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    // Where each partition that has records ends, by topic and number, and what was read of it.
+    let mut ends = BTreeMap::new();
+    let mut found: BTreeMap<(String, i32), Vec<Record>> = BTreeMap::new();
+    for topic in metadata.topics().iter().filter(|one| topics.contains(&one.name())) {
+        for partition in topic.partitions().iter().map(MetadataPartition::id) {
+            let name = topic.name();
+            let (low, high) = consumer.fetch_watermarks(name, partition, ANSWER).unwrap();
+            if low < high {
+                let low = Offset::Offset(low);
+                assignment.add_partition_offset(name, partition, low).unwrap();
+                ends.insert((name.to_owned(), partition), high);
+            }
         }
+    }
+    consumer.assign(&assignment).unwrap();
+    let begun = Instant::now();
+    while !ends.is_empty() {
+        assert!(begun.elapsed() < 10 * ANSWER, "these do not go on to their ends: {ends:?}");
+        let Some(message) = consumer.poll(ANSWER) else { continue };
+        let record = Record::of(&message.unwrap());
+        let partition = (record.topic.clone(), record.partition);
+        // What came behind the end since is not asked for.
+        let Some(high) = ends.get(&partition) else { continue };
+        if record.offset + 1 >= *high {
+            ends.remove(&partition);
+        }
+        found.entry(partition).or_default().push(record);
+    }
+    let mut all: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+    for ((topic, _), records) in found {
+        all.entry(topic).or_default().extend(records);
     }
     all
 }
@@ -109,20 +132,11 @@ pub(crate) fn read_at_least(bootstrap: &str, topic: &str, count: usize) -> Vec<R
             return records;
         }
         assert!(
-            begun.elapsed() < ANSWER,
+            begun.elapsed() < super::PATIENCE,
             "{topic} holds {} records, {count} were awaited: {:#?}",
             records.len(),
             records.iter().map(|record| &record.value).collect::<Vec<_>>(),
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-fn partitions<C: ClientContext + rdkafka::consumer::ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    topic: &str,
-) -> i32 {
-    let metadata = consumer.fetch_metadata(None, ANSWER).unwrap();
-    let found = metadata.topics().iter().find(|one| one.name() == topic);
-    i32::try_from(found.map_or(0, |one| one.partitions().len())).unwrap()
 }

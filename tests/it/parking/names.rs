@@ -162,24 +162,24 @@ impl Rig {
             false if topic == "example" => Some("instance".to_owned()),
             false => topic.starts_with("park_names").then(|| topic.to_owned()),
         };
-        let topics = topics::list(&bootstrap).into_keys();
-        let topics = topics.filter_map(|topic| Some((own(&topic)?, topic)));
-        let read = |topic: &str| -> Vec<Record> {
-            // What other tests do to databases and accounts is sent too.
-            let is_ours = |record: &Record| {
-                record.json()["database"].as_str().unwrap().starts_with("park_names")
-            };
-            topics::read(&bootstrap, topic).into_iter().filter(is_ours).collect()
-        };
+        let all: BTreeMap<String, String> = topics::list(&bootstrap)
+            .into_keys()
+            .filter_map(|topic| Some((own(&topic)?, topic)))
+            .collect();
+        let topics: Vec<&str> = all.values().map(String::as_str).collect();
+        let mut read = topics::read_all(&bootstrap, &topics);
         // Statements on databases have one topic for all, and an order in each database only.
-        let mut all: BTreeMap<String, Vec<Record>> = BTreeMap::new();
-        for (own, topic) in topics {
-            for record in read(&topic) {
+        let mut found: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for (own, topic) in all {
+            for record in read.remove(&topic).unwrap_or_default() {
                 let database = record.json()["database"].as_str().unwrap().to_owned();
-                all.entry(format!("{own} of {database}")).or_default().push(record);
+                // What other tests do to databases and accounts is sent too.
+                if database.starts_with("park_names") {
+                    found.entry(format!("{own} of {database}")).or_default().push(record);
+                }
             }
         }
-        all
+        found
     }
 
     /// Does a script, and holds what comes of it against what has to, before and behind a retry.

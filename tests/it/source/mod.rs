@@ -23,7 +23,7 @@ use sluice::source::{Before, Error, FirstAppend, Settings, Source};
 
 use crate::harness::Server;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = crate::harness::PATIENCE;
 
 /// A transaction, with its chunks put together.
 #[derive(Debug)]

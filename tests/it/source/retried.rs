@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::crash::failover::{LONG, caught_up, reads_from, replicate};
 use crate::harness::proxy::{Fault, Proxy};
-use crate::harness::servers::{private_mysql, run};
+use crate::harness::servers::{Flavor, mariadb, mysql, private_mysql, run};
 use crate::harness::{Server, Sluice, topics, wait_for};
 
 /// An instance of one database, through a proxy.
@@ -125,5 +125,42 @@ async fn a_server_that_does_not_answer_the_heartbeat_is_left_if_that_is_asked_fo
         let inserts = records.iter().filter(|record| record.json()["type"] == "INSERT");
         assert_eq!(inserts.count(), 2, "heartbeatHaEnable={leaves}");
         sluice.stop();
+    }
+}
+
+/// MariaDB sends its binlog to the newest replica of a `server_id`, and ends the dump of the other
+/// one: neither loses anything, and both say whose fault it is. MySQL distinguishes replicas by
+/// their UUID, which each of ours has of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_of_one_server_id_take_turns_and_say_so() {
+    for server in [mysql(), mariadb()].into_iter().flatten() {
+        let mut source = server.database("same_id").await;
+        run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let properties = [
+            ("canal.instance.mysql.slaveId", "77001"),
+            ("canal.instance.filter.regex", r"same_id\..*"),
+            ("canal.mq.topic", "all"),
+        ];
+        let mut both = ["one", "other"].map(|name| {
+            let mut sluice = Sluice::with_instance(name, server, &properties);
+            sluice.start();
+            sluice
+        });
+        let words = "another replica with the server id 77001 connected to";
+        if server.flavor == Flavor::MariaDb {
+            let is_said = || both.iter().any(|one| one.said().contains(words)).then_some(());
+            wait_for(words, LONG, is_said);
+        }
+        for id in 0..5 {
+            run(&mut source, &format!("INSERT INTO t VALUES ({id})")).await;
+        }
+        for sluice in &mut both {
+            let records = topics::read_at_least(&sluice.bootstrap(), "all", 5);
+            let ids = records.iter().map(|record| record.json()["data"][0]["id"].clone());
+            assert_eq!(ids.collect::<Vec<_>>(), ["0", "1", "2", "3", "4"], "{:?}", server.flavor);
+            let health = sluice.health().unwrap().1;
+            assert!(!health.contains(r#""state":"stopped""#), "{health}");
+            sluice.stop();
+        }
     }
 }

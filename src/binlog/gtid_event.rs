@@ -162,6 +162,16 @@ impl GtidEvent {
     }
 }
 
+impl GtidEvent {
+    /// When the server that sends it wrote it, in seconds since 1970; 0 where it does not say. It is
+    /// that server's clock (`MYSQL_BIN_LOG::write_transaction`, sql/binlog.cc), where a header has
+    /// what the session calls the time (`SET timestamp`).
+    pub(crate) fn server_time(&self) -> u32 {
+        let micros = self.immediate_commit_timestamp.unwrap_or(0);
+        u32::try_from(micros / 1_000_000).unwrap_or(0)
+    }
+}
+
 fn untagged(cursor: &Cursor<'_>, sid: Sid, gno: u64) -> Result<Gtid, Error> {
     match i64::try_from(gno) {
         Ok(1..) => Ok(Gtid::MySql { sid, tag: None, gno }),

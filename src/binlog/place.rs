@@ -22,6 +22,7 @@ pub(crate) struct Tracker {
     file: FileName,
     offset: u64,
     created: u32,
+    server_time: u32,
     /// Whether the server may leave events out: those of a GTID set, or of its own.
     leaves_out: bool,
     /// Until the first file of a GTID dump is named, the place is not known.
@@ -31,12 +32,13 @@ pub(crate) struct Tracker {
 impl Tracker {
     /// A dump by file: it begins exactly there.
     pub(crate) fn by_file(server: Arc<str>, file: FileName, offset: u64) -> Self {
-        Self { server, file, offset, created: 0, leaves_out: false, found: true }
+        Self { server, file, offset, created: 0, server_time: 0, leaves_out: false, found: true }
     }
 
     /// A dump by GTID: the server finds the place, and leaves out what the set holds.
     pub(crate) fn by_gtid(server: Arc<str>, file: FileName) -> Self {
-        Self { server, file, offset: FIRST_EVENT, created: 0, leaves_out: true, found: false }
+        let (offset, created, server_time) = (FIRST_EVENT, 0, 0);
+        Self { server, file, offset, created, server_time, leaves_out: true, found: false }
     }
 
     /// The server whose binlog it is, as positions name it.
@@ -60,6 +62,19 @@ impl Tracker {
     /// Header timestamp of the file's `FORMAT_DESCRIPTION`; 0 before it came.
     pub(crate) fn created(&self) -> u32 {
         self.created
+    }
+
+    /// When the last transaction was written, in seconds since 1970 by the server's own clock; 0
+    /// before one said so.
+    pub(crate) fn server_time(&self) -> u32 {
+        self.server_time
+    }
+
+    /// A transaction said when it was written (see [`super::GtidEvent::server_time`]).
+    pub(crate) fn written_at(&mut self, server_time: u32) {
+        if server_time != 0 {
+            self.server_time = server_time;
+        }
     }
 
     /// `FORMAT_DESCRIPTION` came.

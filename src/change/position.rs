@@ -48,6 +48,11 @@ pub struct MySqlPosition {
     pub file_created: u32,
     /// Header timestamp of the last event taken, in seconds since 1970. 0 when unknown.
     pub event_time: u32,
+    /// When the last transaction before it was written, in seconds since 1970 by the clock of the
+    /// server whose file this is. Unlike `event_time` no session sets it (`SET timestamp`). 0 when
+    /// unknown: MySQL says it since 8.0.1, MariaDB does not.
+    #[serde(default)]
+    pub server_time: u32,
     /// What was published and is not on the server that is read: somebody accepted the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Box<Loss>>,
@@ -158,6 +163,9 @@ impl MySqlPosition {
     pub fn advance(&mut self, commit: &Commit) {
         if !Arc::ptr_eq(&self.file, &commit.file) {
             self.file = Arc::clone(&commit.file);
+        }
+        if *self.server_uuid != *commit.server_uuid || commit.server_time != 0 {
+            self.server_time = commit.server_time;
         }
         if !Arc::ptr_eq(&self.server_uuid, &commit.server_uuid) {
             self.server_uuid = Arc::clone(&commit.server_uuid);

@@ -64,6 +64,8 @@ pub struct Commit {
     pub file_created: u32,
     /// Header timestamp of the last event, in seconds; 0 when unknown (heartbeats).
     pub event_time: u32,
+    /// As [`super::MySqlPosition::server_time`].
+    pub server_time: u32,
     /// What the executed set gains.
     pub gtid: Option<Gtid>,
     /// What it gains besides: transactions between this commit and the one before it that

@@ -152,18 +152,19 @@ pub async fn executed_and_purged(
 /// 1970: since it was set, or else since the server started; `None` where it does not say (before
 /// 8.0).
 pub async fn gtid_mode_since(session: &mut Session) -> Result<Option<i64>, Error> {
-    const ASK: &str = "SELECT UNIX_TIMESTAMP() - CAST(COALESCE(UNIX_TIMESTAMP(SET_TIME), 0) AS SIGNED) \
+    const ASK: &str = "SELECT CEILING(COALESCE(UNIX_TIMESTAMP(SET_TIME), 0)) \
          FROM performance_schema.variables_info WHERE VARIABLE_NAME = 'gtid_mode'";
-    let age = match session.query(ASK).await {
+    let set = match session.query(ASK).await {
         Ok(rows) => rows.first().and_then(|row| row.text_at(0)?.parse::<i64>().ok()),
         Err(error) if error.code().is_some() => None,
         Err(error) => return Err(error),
     };
-    let Some(age) = age else { return Ok(None) };
+    let Some(set) = set else { return Ok(None) };
+    // What passes between the two answers makes the start later than it was, and no earlier.
     let rows = session.query("SHOW GLOBAL STATUS LIKE 'Uptime'").await?;
     let uptime = rows.first().and_then(|row| row.text_at(1)?.parse::<i64>().ok());
     let now = clock(session).await? / 1000;
-    Ok(uptime.map(|uptime| now - age.min(uptime)))
+    Ok(uptime.map(|uptime| set.max(now - uptime)))
 }
 
 /// MySQL: the GTIDs of transactions that are being committed, or made. With semi-synchronous

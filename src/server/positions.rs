@@ -289,6 +289,7 @@ fn at(place: &Place, before: &MySqlPosition) -> Result<MySqlPosition, GtidError>
         server_uuid: "".into(),
         file_created: 0,
         event_time: 0,
+        server_time: 0,
         lost: None,
         trail: None,
     };
@@ -362,6 +363,7 @@ mod tests {
             server_uuid: server.into(),
             file_created: 7,
             event_time: 8,
+            server_time: 0,
             lost: None,
             trail: None,
         };

@@ -3,7 +3,8 @@
 //! ```json
 //! position:      {"kind": "mysql", "version": 2, "file": "binlog.000007", "offset": 4711,
 //!                 "gtid": {"base": 3, "flavor": "mysql", "delta": "<uuid>:8-12"},
-//!                 "server_uuid": "<uuid>", "file_created": 1700000000, "event_time": 1700000001}
+//!                 "server_uuid": "<uuid>", "file_created": 1700000000, "event_time": 1700000001,
+//!                 "server_time": 1700000001}
 //! position-base: {"version": 2, "number": 3, "flavor": "mysql", "set": "<uuid>:1-7,.."}
 //! ```
 //!
@@ -88,6 +89,9 @@ struct Record {
     server_uuid: Arc<str>,
     file_created: u32,
     event_time: u32,
+    /// 0 where it is not known, and in records of the builds before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    server_time: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<Box<Loss>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,6 +172,7 @@ impl PositionRecords {
             server_uuid: Arc::clone(&position.server_uuid),
             file_created: position.file_created,
             event_time: position.event_time,
+            server_time: position.server_time,
             lost: position.lost.clone(),
             trail: position.trail.clone(),
         };
@@ -218,6 +223,11 @@ fn read_position(
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(time: &u32) -> bool {
+    *time == 0
+}
+
 fn newer(form: Form) -> PositionError {
     PositionError::Newer { kind: form.kind.unwrap_or_default(), version: form.version }
 }
@@ -229,7 +239,7 @@ fn parsed(flavor: Flavor, text: &str) -> Result<GtidSet, serde_json::Error> {
 impl Record {
     fn with(self, gtid_set: Executed) -> Position {
         let Self { file, offset, server_uuid, by_gtid, file_created, event_time, .. } = self;
-        let Self { lost, trail, .. } = self;
+        let Self { server_time, lost, trail, .. } = self;
         let position = MySqlPosition {
             file,
             offset,
@@ -238,6 +248,7 @@ impl Record {
             by_gtid,
             file_created,
             event_time,
+            server_time,
             lost,
             trail,
         };
@@ -256,6 +267,7 @@ impl From<Flat> for Position {
             server_uuid,
             file_created,
             event_time,
+            server_time: 0,
             lost: None,
             trail: None,
         };

@@ -346,6 +346,7 @@ fn behind_both(
         server_uuid: probe.uuid.clone(),
         file_created: 0,
         event_time: position.event_time,
+        server_time: 0,
         lost: Some(Box::new(lost)),
         trail: None,
     }

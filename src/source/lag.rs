@@ -144,6 +144,7 @@ mod tests {
             by_gtid: false,
             file_created: 1,
             event_time,
+            server_time: 0,
             lost: None,
             trail: None,
         };

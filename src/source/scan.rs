@@ -38,6 +38,8 @@ pub(crate) struct Walked {
     pub(crate) gtid_set: Option<GtidSet>,
     /// Header timestamp of the last event before it.
     pub(crate) time: u32,
+    /// As [`crate::change::MySqlPosition::server_time`].
+    pub(crate) server_time: u32,
     /// How the place asked for lies to `offset`.
     pub(crate) asked: Asked,
     /// `server_id` in the head of the event at the offset asked for, if one begins there: of the
@@ -87,6 +89,8 @@ struct Begun {
     gtid: Option<Gtid>,
     /// Header timestamp of the last event before it.
     time: u32,
+    /// As [`GtidEvent::server_time`].
+    server_time: u32,
     /// Where its first event behind the GTID is.
     first: u64,
 }
@@ -125,6 +129,7 @@ impl Walk {
             created: 0,
             gtid_set: None,
             time: 0,
+            server_time: 0,
             asked: Asked::Boundary,
             server_id: None,
         };
@@ -230,23 +235,27 @@ impl Walk {
     }
 
     fn begin(&mut self, event: &Scanned) -> Result<(), Error> {
-        let gtid = if is_gtid(event.header.event_type) {
+        let (gtid, server_time) = if is_gtid(event.header.event_type) {
             self.has_gtids = true;
-            GtidEvent::parse(&event.header, &event.body).map_err(|e| odd(event, "GTID", e))?.gtid
+            let gtid = GtidEvent::parse(&event.header, &event.body);
+            let gtid = gtid.map_err(|e| odd(event, "GTID", e))?;
+            (gtid.gtid.clone(), gtid.server_time())
         } else {
-            None
+            (None, 0)
         };
         let (offset, time) = (event.place.offset, self.walked.time);
         let first = offset + u64::from(event.header.event_size);
-        self.open = Some(Begun { offset, gtid, time, first });
+        self.open = Some(Begun { offset, gtid, time, server_time, first });
         Ok(())
     }
 
     /// The open transaction is behind.
     fn close(&mut self) {
-        if let Some(Begun { gtid: Some(gtid), .. }) = self.open.take()
-            && let Some(set) = &mut self.walked.gtid_set
-        {
+        let Some(Begun { gtid, server_time, .. }) = self.open.take() else { return };
+        if server_time != 0 {
+            self.walked.server_time = server_time;
+        }
+        if let (Some(gtid), Some(set)) = (gtid, &mut self.walked.gtid_set) {
             set.insert(&gtid);
         }
     }

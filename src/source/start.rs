@@ -24,6 +24,9 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 /// As often it is looked whether a server has executed what it has sent: 3 s in all.
 const MOST_LOOKS: u32 = 12;
 
+/// By how many seconds two answers of a server about its clock may differ: both are rounded.
+const CLOCK_SLACK: i64 = 2;
+
 /// How long statements may take from the binlog to be visible, before each is waited for.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -144,6 +147,7 @@ impl Finder<'_> {
             server_uuid: Arc::clone(&self.probe.uuid),
             file_created: 0,
             event_time: 0,
+            server_time: 0,
             lost: None,
             trail: None,
         }
@@ -329,6 +333,7 @@ fn paired(probe: &Probe, file: &str, walked: Walked) -> MySqlPosition {
         by_gtid: false,
         file_created: walked.created,
         event_time: walked.time,
+        server_time: walked.server_time,
         lost: None,
         trail: None,
     }
@@ -422,7 +427,9 @@ async fn proves_gtids(
         Flavor::MariaDb => true,
         Flavor::MySql => {
             let since = probe::gtid_mode_since(session).await?;
-            since.is_some_and(|since| probe.has_gtids() && since < i64::from(position.event_time))
+            // What a session calls the time proves nothing (`SET timestamp`).
+            let reached = i64::from(position.server_time);
+            since.is_some_and(|since| probe.has_gtids() && since + CLOCK_SLACK < reached)
         }
     })
 }

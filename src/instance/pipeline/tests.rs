@@ -43,6 +43,7 @@ fn commit(text: &str, offset: u64) -> Chunk {
         offset,
         file_created: 0,
         event_time: 0,
+        server_time: 0,
         gtid: None,
         filtered: Vec::new(),
         state: Vec::new(),
@@ -61,6 +62,7 @@ fn start() -> Position {
         server_uuid: "server".into(),
         file_created: 0,
         event_time: 0,
+        server_time: 0,
         lost: None,
         trail: None,
     })

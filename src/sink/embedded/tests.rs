@@ -99,6 +99,7 @@ fn position(offset: usize) -> Position {
         server_uuid: "server".into(),
         file_created: 0,
         event_time: 0,
+        server_time: 0,
         lost: None,
         trail: None,
     })

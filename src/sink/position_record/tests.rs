@@ -13,6 +13,7 @@ fn position(gtid_set: Executed) -> MySqlPosition {
         server_uuid: "5d371c25-eaf9-11f1-acab-02fc00000001".into(),
         file_created: 7,
         event_time: 8,
+        server_time: 9,
         lost: None,
         trail: None,
     }
@@ -57,6 +58,7 @@ fn commit(gtid: Gtid, offset: u64) -> Commit {
         offset,
         file_created: 1,
         event_time: 2,
+        server_time: 0,
         gtid: Some(gtid),
         filtered: Vec::new(),
         state: Vec::new(),

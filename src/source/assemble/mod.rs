@@ -470,6 +470,7 @@ impl Assembler {
             offset,
             file_created: behind.created(),
             event_time: time,
+            server_time: behind.server_time(),
             gtid: open.gtid,
             filtered: Vec::new(),
             state: Vec::new(),

@@ -188,6 +188,7 @@ impl Reader<'_> {
         let header = &event.header;
         let gtid = GtidEvent::parse(header, event.body).map_err(|e| self.odd("GTID", e))?;
         self.current = Current { alter: gtid.flags.alter, ..Current::default() };
+        let server_time = gtid.server_time();
         if gtid.flags.prepared_xa
             && let Some(xid) = gtid.xid
         {
@@ -199,7 +200,9 @@ impl Reader<'_> {
             EventType::MariaDbGtid => GtidForm::Opens,
             _ => GtidForm::Announces,
         };
-        self.step(Input::Gtid { gtid: gtid.gtid, form }, event, outlet)
+        self.step(Input::Gtid { gtid: gtid.gtid, form }, event, outlet)?;
+        self.tracker.written_at(server_time);
+        Ok(())
     }
 
     /// What only begins or ends a transaction, or sets a mark in it.

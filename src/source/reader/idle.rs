@@ -43,6 +43,7 @@ impl Idle {
             offset: tracker.offset(),
             file_created: tracker.created(),
             event_time: time,
+            server_time: tracker.server_time(),
             gtid: None,
             filtered: Vec::new(),
             state: Vec::new(),

@@ -121,6 +121,7 @@ impl Reader<'_> {
             offset: reached.offset,
             file_created: reached.file_created,
             event_time: 0,
+            server_time: 0,
             gtid: None,
             filtered: Vec::new(),
             state: Vec::new(),

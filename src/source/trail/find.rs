@@ -82,6 +82,7 @@ pub(in crate::source) async fn find(
         by_gtid: false,
         file_created: created,
         event_time: position.event_time,
+        server_time: 0,
         lost: position.lost.clone(),
         trail: Some(Arc::clone(trail)),
     }))

@@ -356,12 +356,12 @@ async fn what_was_written_without_gtids_is_not_lost_between_two_times_with_them(
     let (off, on) = (switch(["ON_PERMISSIVE", "OFF_PERMISSIVE"]), switch(["ON_PERMISSIVE", "ON"]));
     for by_gtid in [false, true] {
         let wanted = || Settings { by_gtid, ..settings(&server, "mixed") };
-        run(&mut admin, "TRUNCATE t; INSERT INTO t VALUES (1)").await;
-        let position = reached(wanted()).await;
-        assert!(position.gtid_set.is_counted());
+        run(&mut admin, "TRUNCATE t").await;
+        // Neither session says what time it is.
+        let position = behind_row(wanted(), &mut admin, 1, "UNIX_TIMESTAMP() + 86400").await;
         run(&mut admin, &off).await;
         run(&mut admin, "INSERT INTO t VALUES (2); FLUSH BINARY LOGS").await;
-        run(&mut admin, &on).await;
+        run(&mut admin, &format!("SET timestamp = 1000000000; {on} SET timestamp = DEFAULT")).await;
         run(&mut admin, "INSERT INTO t VALUES (4)").await;
         let with_gtid = ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await;
         // The server does not hand it on while every transaction has to have one, and says so.
@@ -372,11 +372,9 @@ async fn what_was_written_without_gtids_is_not_lost_between_two_times_with_them(
         let before = Before { position: Some(position.clone()), ..Before::default() };
         let mut source = Running::start(settings(&server, "mixed"), before).await;
         for id in [2, 4] {
-            let transaction = source.next().await;
-            let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };
-            assert_eq!(rows.images[1], id, "by GTID: {by_gtid}");
+            assert_eq!(row_of(&source.next().await), id, "by GTID: {by_gtid}");
         }
-        drop(source);
+        source.stop().await;
         run(&mut admin, "SET GLOBAL gtid_mode = ON").await;
         // The connection that read it may still hold a file.
         while ask(&mut admin, "SHOW BINARY LOGS", 0).await != with_gtid {
@@ -387,6 +385,52 @@ async fn what_was_written_without_gtids_is_not_lost_between_two_times_with_them(
         assert!(matches!(error, Error::Unproved { .. }), "{error}");
         assert!(error.to_string().contains(&format!("--file {with_gtid} --offset 4")), "{error}");
     }
+    // With GTIDs all along there is the proof.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let wanted = || settings(&server, "mixed");
+    let committed = behind_row(wanted(), &mut admin, 5, "UNIX_TIMESTAMP() - 86400").await;
+    let at_end = reached(wanted()).await;
+    run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO t VALUES (6)").await;
+    let current = ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await;
+    while ask(&mut admin, "SHOW BINARY LOGS", 0).await != current {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        run(&mut admin, &format!("PURGE BINARY LOGS TO '{current}'")).await;
+    }
+    for position in [committed, at_end] {
+        // Of an older build there is none.
+        let unproved = MySqlPosition { server_time: 0, ..position.clone() };
+        let error = refusal(wanted(), unproved).await;
+        assert!(matches!(error, Error::Unproved { .. }), "{error}");
+        let before = Before { position: Some(position), ..Before::default() };
+        let mut source = Running::start(wanted(), before).await;
+        assert_eq!(row_of(&source.next().await), 6);
+        source.stop().await;
+    }
+}
+
+/// Where a source is behind a row that it has read, which a session inserts that calls the time so.
+async fn behind_row(
+    settings: Settings,
+    admin: &mut sqlx::MySqlConnection,
+    id: u8,
+    time: &str,
+) -> MySqlPosition {
+    let mut source = Running::start(settings, Before::default()).await;
+    let mut position = source.begin.clone();
+    assert!(position.gtid_set.is_counted());
+    let insert = format!("SET timestamp = {time}; INSERT INTO t VALUES ({id})");
+    run(admin, &format!("{insert}; SET timestamp = DEFAULT")).await;
+    let transaction = source.next().await;
+    assert_eq!(row_of(&transaction), id);
+    position.advance(&transaction.commit);
+    source.stop().await;
+    position
+}
+
+/// The number in the first row.
+fn row_of(transaction: &super::Transaction) -> u8 {
+    let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };
+    rows.images[1]
 }
 
 /// A server that has GTIDs by now: what was executed before the place is counted.

@@ -118,14 +118,6 @@ pub async fn clock(session: &mut Session) -> Result<i64, Error> {
     Ok(rows.first().and_then(|row| row.text_at(0)?.parse().ok()).unwrap_or_default())
 }
 
-/// When the server was started, in seconds since 1970 by its clock, give or take one.
-pub async fn started(session: &mut Session) -> Result<i64, Error> {
-    let now = clock(session).await? / 1000;
-    let rows = session.query("SHOW GLOBAL STATUS LIKE 'Uptime'").await?;
-    let uptime: i64 = rows.first().and_then(|row| row.text_at(1)?.parse().ok()).unwrap_or(now);
-    Ok(now - uptime)
-}
-
 /// The binlog files, oldest first.
 pub async fn binlog_files(session: &mut Session) -> Result<Vec<BinlogFile>, Error> {
     let rows = session.query("SHOW BINARY LOGS").await?;

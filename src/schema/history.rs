@@ -15,7 +15,7 @@
 //!           "server": "uuid"}}
 //! {"lost": {"place": {..}, "why": "the type of column `c` is not understood"}}
 //! {"absent": true}
-//! {"tables": [["db", "t"]], "at": 1750000000}
+//! {"tables": [["db", "t"]], "on": "uuid", "file": "binlog.000001"}
 //! {"now": 1, "ended": {"0": {"file": "binlog.000001", "offset": 4}}}
 //! ```
 //!
@@ -23,13 +23,15 @@
 //! each key and no DDL is ever replayed. Members are only ever added: a record of a build before lacks
 //! some, which then count as not known.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{StateRecord, StateTopic, TableName};
+use crate::change::{FileName, StateRecord, StateTopic, TableName};
 
-use super::model::{Entry, Key, Known, Model, Packed, is_zero};
-use super::{Error, Own, SessionOf};
+use super::model::{Entry, Key, Known, Model, Packed};
+use super::{Error, Noted, Own, SessionOf};
 
 /// The first name in the key of a session.
 const TEMPORARY: &str = "temporary";
@@ -41,15 +43,20 @@ const STAYS: &str = "stays";
 #[derive(Debug, Serialize, Deserialize)]
 struct OfSession {
     tables: Vec<[String; 2]>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    at: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<FileName>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    doubtful: bool,
 }
 
 impl OfSession {
     fn known(self) -> Known {
         let names = self.tables.into_iter();
         let tables = names.map(|[schema, table]| TableName::new(schema, table)).collect();
-        Known::Session(Own { tables, at: self.at })
+        let noted = self.on.zip(self.file).map(|(server, file)| Noted { server, file });
+        Known::Session(Own { tables, noted, is_doubtful: self.doubtful })
     }
 }
 
@@ -84,9 +91,14 @@ pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, ser
     let value = match known {
         Some(Known::Survey) => Some(br#"{"survey":"under way"}"#.to_vec()),
         Some(Known::Database(database)) => Some(serde_json::to_vec(database)?),
-        Some(Known::Session(Own { tables, at })) => {
+        Some(Known::Session(Own { tables, noted, is_doubtful })) => {
             let names = tables.iter().map(|name| [&*name.schema, &*name.table].map(str::to_owned));
-            Some(serde_json::to_vec(&OfSession { tables: names.collect(), at: *at })?)
+            Some(serde_json::to_vec(&OfSession {
+                tables: names.collect(),
+                on: noted.as_ref().map(|noted| Arc::clone(&noted.server)),
+                file: noted.as_ref().map(|noted| FileName::clone(&noted.file)),
+                doubtful: *is_doubtful,
+            })?)
         }
         Some(Known::Stays(stays)) => Some(serde_json::to_vec(stays)?),
         Some(Known::Table(packed)) => Some(serde_json::to_vec(&packed.unpack())?),

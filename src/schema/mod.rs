@@ -37,7 +37,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::change::{Charset, EventPlace, Flavor, StateRecord, StatementKind, TableName};
+use crate::change::{Charset, EventPlace, FileName, Flavor, StateRecord, StatementKind, TableName};
 use crate::mysql::replica::ReplicaSettings;
 use crate::mysql::{self, Endpoint, Session};
 
@@ -53,7 +53,7 @@ pub use model::{ColumnDefinition, Counter, Definition};
 pub use place::Place;
 pub(crate) use resolve::read_by;
 pub use survey::{From, Survey};
-pub(crate) use temporary::{Own, SessionOf, Temporaries};
+pub(crate) use temporary::{Noted, Own, SessionOf, Temporaries};
 
 /// What of the source server decides how its statements are read and its types spelt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -336,16 +336,17 @@ impl Schema {
         self.model.set_temporary(session, name);
     }
 
-    /// Leaves out of a reading what concerns temporary tables of its session; `at` is the
-    /// statement's time, in seconds since 1970.
+    /// Leaves out of a reading what concerns temporary tables of its session; `file` is the
+    /// statement's.
     pub(crate) fn take_out_temporary(
         &mut self,
         session: SessionOf,
         flagged: bool,
-        at: u32,
+        file: &FileName,
         reading: &mut Reading,
     ) {
-        self.model.take_out_temporary(session, flagged, at, reading);
+        let noted = Noted { server: Arc::clone(&self.server.uuid), file: Arc::clone(file) };
+        self.model.take_out_temporary(session, flagged, noted, reading);
     }
 
     /// A server has started: its sessions have ended.
@@ -353,10 +354,19 @@ impl Schema {
         self.model.forget_sessions(Some(server));
     }
 
-    /// The server that is read from here on was started at that time, in seconds since 1970: its
-    /// sessions from before have ended. The place of that in its binlog may never be read.
-    pub(crate) fn server_was_started(&mut self, server: u32, at: u32) {
-        self.model.forget_ended_sessions(server, at);
+    /// The sessions of a server that have temporary tables, and where that was noted.
+    pub(crate) fn sessions_of(&self, server: u32) -> Vec<(SessionOf, Option<Noted>)> {
+        self.model.sessions_of(server)
+    }
+
+    /// The server was started, at a place that was not read: a session has ended.
+    pub(crate) fn session_has_ended(&mut self, session: SessionOf) {
+        self.model.forget_session(session);
+    }
+
+    /// Whether the server was started since is not known.
+    pub(crate) fn session_may_have_ended(&mut self, session: SessionOf) {
+        self.model.doubt_session(session);
     }
 
     /// Rises whenever table maps seen before may mean something else: look up again.

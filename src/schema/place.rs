@@ -24,7 +24,7 @@ impl Place {
 
     /// The number that the file's name ends in: a server counts its files up, and adds a
     /// digit when six do not suffice.
-    fn file_number(&self) -> u64 {
+    pub(crate) fn file_number(&self) -> u64 {
         let (_, digits) = self.file.rsplit_once('.').unwrap_or(("", &self.file));
         digits.parse().unwrap_or(0)
     }

@@ -13,24 +13,24 @@
 //! TABLE.
 //!
 //! A start of their server ends all of its sessions, and thread ids begin again: the reader notices
-//! it in the binlog that it reads; of a server that it comes to, [`Temporaries::ended`] knows by
-//! the server's clock.
+//! it in the binlog that it reads. By GTID it may come to a place without reading the files before
+//! it: then those between the one where a session's tables were noted and that place show at their
+//! heads whether the server was started. No time takes part: sessions set theirs. Of a session of
+//! which that cannot be known any more (files were purged) what its statements are about is unknown.
 //!
 //! Always: bounded. What the sessions have is part of the history, as each commit leaves it: RENAME
 //! TABLE of a temporary table can be known by nothing else. What was made before the instance began
 //! is not known: [`Temporaries::doubt`] names the table that has to be asked about.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::case::lower;
 use super::ddl::{Body, Effect, Message, Reading, TemporaryTable};
-use crate::change::{StatementKind, TableName};
+use crate::change::{FileName, StatementKind, TableName};
 
 /// More than servers have open at a time; beyond it all are forgotten.
 const MOST: usize = 100_000;
-
-/// By how many seconds a time of start may be wrong: it is given in whole seconds, twice.
-const START_SLACK: u32 = 2;
 
 /// A session of a server, as the header and the body of its statements name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,9 +43,18 @@ pub(crate) struct SessionOf {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Own {
     pub(crate) tables: BTreeSet<TableName>,
-    /// When the last of them came or went, in seconds since 1970 by the server's clock; 0 where
-    /// nobody noted it.
-    pub(crate) at: u32,
+    /// Where the last of them came or went; builds before did not note it.
+    pub(crate) noted: Option<Noted>,
+    /// Its server may have been started since.
+    pub(crate) is_doubtful: bool,
+}
+
+/// A file of a server's binlog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// The server, as [`crate::change::MySqlPosition::server_uuid`].
+    pub(crate) server: Arc<str>,
+    pub(crate) file: FileName,
 }
 
 /// The temporary tables of all sessions.
@@ -68,15 +77,6 @@ impl Temporaries {
         sessions.filter(|of| server.is_none_or(|server| of.server == server)).collect()
     }
 
-    /// Sessions of a server that cannot be there any more: it was started at that time, in seconds
-    /// since 1970 by its own clock.
-    pub(super) fn ended(&self, server: u32, started: u32) -> Vec<SessionOf> {
-        let sessions = self.sessions.iter().filter(|(of, _)| of.server == server);
-        let ended =
-            sessions.filter(|(_, own)| own.at != 0 && own.at.saturating_add(START_SLACK) < started);
-        ended.map(|(session, _)| *session).collect()
-    }
-
     /// What a session has.
     pub(super) fn of(&self, session: SessionOf) -> Option<&Own> {
         self.sessions.get(&session)
@@ -89,11 +89,21 @@ impl Temporaries {
         self.sessions.extend(own.map(|own| (session, own)));
     }
 
-    /// Some of its tables came or went at that time.
-    pub(super) fn changed_at(&mut self, session: SessionOf, at: u32) {
+    /// Some of its tables came or went there.
+    pub(super) fn changed_at(&mut self, session: SessionOf, noted: Noted) {
         if let Some(own) = self.sessions.get_mut(&session) {
-            own.at = at;
+            own.noted = Some(noted);
         }
+    }
+
+    /// Whether a session may have ended that had such a table: what it says of a table of that
+    /// name is of one or the other.
+    fn is_doubtful(&self, session: SessionOf, reading: &Reading) -> bool {
+        let is_ddl = reading.message.as_ref().is_some_and(|message| message.is_ddl);
+        let own = self.sessions.get(&session).filter(|own| is_ddl && own.is_doubtful);
+        own.is_some_and(|own| {
+            reading.tables.iter().any(|name| own.tables.contains(&self.key(name)))
+        })
     }
 
     /// Whether the next one is too many.
@@ -182,7 +192,12 @@ impl Temporaries {
         if !self.sessions.contains_key(&session) {
             return;
         }
-        if flagged || reading.renames_temporary {
+        if (flagged || reading.renames_temporary) && self.is_doubtful(session, reading) {
+            reading.void(
+                "it may have been about a temporary table of a session that may have ended: whether \
+                 its server was started since cannot be known any more",
+            );
+        } else if flagged || reading.renames_temporary {
             self.take_out_own(session, reading);
         } else {
             for name in &reading.tables {

@@ -474,7 +474,7 @@ fn a_broken_record_is_named() {
 fn of_session(schema: &mut Schema, flagged: bool, text: &str) -> Vec<String> {
     let mut reading = schema.reading(&statement(text, &at(10)));
     let session = SessionOf { server: 1, thread: 7 };
-    schema.take_out_temporary(session, flagged, 1_000, &mut reading);
+    schema.take_out_temporary(session, flagged, &"binlog.000001".into(), &mut reading);
     reading.tables.iter().map(|name| name.table.to_string()).collect()
 }
 
@@ -518,11 +518,25 @@ fn temporary_tables_of_sessions_are_part_of_the_history() {
     assert!(started.commit().unwrap()[0].value.is_none());
     assert_eq!(of_session(&mut started, false, rename).len(), 2);
 
-    // A server that it comes to says since when it runs, by the clock of its statements.
-    for (server, at, ends) in [(2, 2_000, false), (1, 1_001, false), (1, 1_003, true)] {
-        let mut joined = restored(&records);
-        joined.server_was_started(server, at);
-        assert_eq!(of_session(&mut joined, false, rename).len() == 2, ends, "{server} at {at}");
+    // At a server that it comes to, where each was noted says whether that was started since.
+    let mut joined = restored(&records);
+    assert_eq!(joined.sessions_of(2), []);
+    let [(session, Some(noted))] = &joined.sessions_of(1)[..] else { panic!() };
+    assert_eq!((&*noted.server, &*noted.file), ("u1", "binlog.000001"));
+    joined.session_has_ended(*session);
+    assert_eq!(of_session(&mut joined, false, rename).len(), 2);
+    // Where that is not known, so are the tables, whichever they are.
+    let mut doubted = restored(&records);
+    doubted.session_may_have_ended(*session);
+    let records = doubted.commit().unwrap();
+    let mut doubted = restored(&records);
+    for flagged in [false, true] {
+        let text = if flagged { "ALTER TABLE t ADD a INT" } else { rename };
+        let mut reading = doubted.reading(&statement(text, &at(10)));
+        doubted.take_out_temporary(*session, flagged, &"binlog.000001".into(), &mut reading);
+        assert!(reading.message.is_some(), "it may concern everybody");
+        let is_stale = |effect: &Effect| matches!(effect, Effect::Stale { .. });
+        assert!(reading.effects.iter().all(is_stale), "{:?}", reading.effects);
     }
 
     let mut forgotten = restored(&records);

@@ -40,6 +40,19 @@ struct State {
     heartbeat: Option<(FileName, u64, i64)>,
     /// When nothing was outstanding for the last time, by the server's clock.
     complete: i64,
+    reads: Reads,
+}
+
+/// Which file is needed of the server.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Reads {
+    /// That of what is durable.
+    #[default]
+    Durable,
+    /// It was asked by GTID, and has not said in which file it begins.
+    Unknown,
+    /// It begins in this one, whatever file the durable position names.
+    Found(FileName),
 }
 
 impl Lag {
@@ -50,23 +63,34 @@ impl Lag {
         if state.begun == 0 {
             state.begun = now;
         }
+        let is_in = |(file, ..): &(FileName, u64, i64)| **file == *position.file;
+        if matches!(state.reads, Reads::Found(_)) && !state.durable.as_ref().is_some_and(is_in) {
+            state.reads = Reads::Durable;
+        }
         let written = i64::from(position.event_time) * 1000;
         state.durable = Some((FileName::clone(&position.file), position.offset, written));
         state.created = position.file_created;
     }
 
-    /// When the file of [`Lag::place`] was begun: the header timestamp of its
+    /// When the file of what is durable was begun: the header timestamp of its
     /// `FORMAT_DESCRIPTION`, in seconds since 1970; 0 where it is not known.
     pub(super) fn created(&self) -> u32 {
         self.state().created
     }
 
-    /// The place that everything is durable up to.
-    pub(super) fn place(&self) -> Option<(FileName, u64)> {
+    /// The file that is needed from here on: that of what is durable; behind a jump by GTID the one
+    /// that the server has found.
+    pub(super) fn needed(&self) -> Option<FileName> {
         let state = self.state();
-        // Without a file only the GTID set gives the place.
-        let named = state.durable.as_ref().filter(|(file, ..)| !file.is_empty());
-        named.map(|(file, offset, _)| (FileName::clone(file), *offset))
+        match &state.reads {
+            Reads::Unknown => None,
+            Reads::Found(file) => Some(FileName::clone(file)),
+            Reads::Durable => {
+                // Without a file only the GTID set gives the place.
+                let named = state.durable.as_ref().filter(|(file, ..)| !file.is_empty());
+                named.map(|(file, ..)| FileName::clone(file))
+            }
+        }
     }
 
     /// The place that the server's last heartbeat named, if everything up to it is durable and no
@@ -86,6 +110,20 @@ impl Lag {
         state.ahead = ahead;
         state.fresh = i64::try_from((heartbeat + LATE).as_millis()).unwrap_or(i64::MAX);
         state.heartbeat = None;
+        state.reads = Reads::Durable;
+    }
+
+    /// The server is asked by GTID: where it begins it says itself.
+    pub(super) fn asked_by_gtid(&self) {
+        self.state().reads = Reads::Unknown;
+    }
+
+    /// It begins in this file.
+    pub(super) fn found(&self, file: &FileName) {
+        let mut state = self.state();
+        if state.reads == Reads::Unknown {
+            state.reads = Reads::Found(FileName::clone(file));
+        }
     }
 
     /// The server's clock, in milliseconds since 1970, when ours shows `now`.
@@ -136,8 +174,12 @@ mod tests {
     use crate::change::{Executed, MySqlPosition};
 
     fn durable(lag: &Lag, offset: u64, event_time: u32, now: i64) {
+        durable_in(lag, "b.1", offset, event_time, now);
+    }
+
+    fn durable_in(lag: &Lag, file: &str, offset: u64, event_time: u32, now: i64) {
         let position = MySqlPosition {
-            file: Arc::from("b.1"),
+            file: Arc::from(file),
             offset,
             gtid_set: Executed::Absent,
             server_uuid: Arc::from("u"),
@@ -190,6 +232,25 @@ mod tests {
         assert_eq!(lag.millis(11_000), 1_000);
         durable(&lag, 200, 14, 11_500);
         assert_eq!(lag.millis(11_500), 500);
+    }
+
+    /// The file of the position may be purged by then, which endangers nothing.
+    #[test]
+    fn behind_a_jump_by_gtid_the_file_is_needed_that_the_server_begins_with() {
+        let lag = lag();
+        durable(&lag, 100, 10, 9_000);
+        assert_eq!(lag.needed().as_deref(), Some("b.1"));
+        lag.asked_by_gtid();
+        assert_eq!(lag.needed(), None);
+        lag.found(&Arc::from("b.7"));
+        lag.found(&Arc::from("b.8"));
+        durable(&lag, 100, 10, 9_000);
+        assert_eq!(lag.needed().as_deref(), Some("b.7"));
+        durable_in(&lag, "b.8", 4, 10, 9_000);
+        assert_eq!(lag.needed().as_deref(), Some("b.8"));
+        lag.found(&Arc::from("b.9"));
+        lag.joined(0, Duration::from_secs(1));
+        assert_eq!(lag.needed().as_deref(), Some("b.8"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod idle;
 mod payload;
 mod quest;
 mod savepoint;
+pub(super) mod sessions;
 mod tables;
 mod xa;
 
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use self::idle::Idle;
 use self::payload::{Payload, Proof};
 use self::quest::Quest;
+use self::sessions::Begun;
 use self::tables::Tables;
 use super::assemble::{Assembler, End, Fault, Hint, Hints, Input, Piece};
 use super::channel::Sender;
@@ -38,7 +40,9 @@ use crate::binlog::{
     AlterPhase, ChecksumAlgorithm, EventHeader, EventType, FormatDescription, Fragments,
     HEADER_LENGTH, Tracker,
 };
-use crate::change::{Chunk, ChunkEnd, EventPlace, Generation, MySqlPosition, TableName, Trail};
+use crate::change::{
+    Chunk, ChunkEnd, EventPlace, FileName, Generation, MySqlPosition, TableName, Trail,
+};
 use crate::clock;
 use crate::filter::Verdicts;
 use crate::mysql;
@@ -153,6 +157,10 @@ pub(super) struct Reader<'a> {
     begin: Option<Place>,
     /// Notes what gives the place on another server without GTIDs.
     tracer: Option<Tracer>,
+    /// Where files were left out, until it was judged which sessions from before are still there.
+    begun: Option<Begun>,
+    /// The server whose files these are, by its `server_id`.
+    written_by: u32,
 }
 
 impl<'a> Reader<'a> {
@@ -193,12 +201,19 @@ impl<'a> Reader<'a> {
             quest: None,
             begin: None,
             tracer: None,
+            begun: None,
+            written_by: 0,
         }
     }
 
     /// Leaves out what comes before a place in the file: it is read from its head.
     pub(super) fn begin_at(&mut self, place: Place) {
         self.begin = Some(place);
+    }
+
+    /// Files may have been left out.
+    pub(super) fn begun(&mut self, begun: Option<Begun>) {
+        self.begun = begun;
     }
 
     /// Notes with each position what gives it on another server.
@@ -384,6 +399,7 @@ impl<'a> Reader<'a> {
         self.format_body = Bytes::copy_from_slice(body);
         self.advance(header)?;
         self.tracker.describe(header.timestamp);
+        self.written_by = header.server_id;
         // What is read once more, from its head or to look for a branch, was counted before.
         if self.format.created != 0 && self.begin.is_none() && self.quest.is_none() {
             self.schema.server_started(header.server_id);

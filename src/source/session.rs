@@ -16,6 +16,7 @@ use super::assemble::{Assembler, Hints};
 use super::channel::Sender;
 use super::held::{self, Held};
 use super::progress::Progress;
+use super::reader::sessions::Begun;
 use super::reader::{Ended, Reader};
 use super::trail::{self, Tracer};
 use super::{
@@ -84,6 +85,8 @@ pub struct Source {
     progress: Arc<Progress>,
     time_zone: Option<ServerZone>,
     surveying: Option<Surveying>,
+    /// The place was found by that on another server, and nothing was read there yet.
+    comes_from_elsewhere: bool,
 }
 
 /// The reading of the source's tables.
@@ -113,7 +116,7 @@ impl Source {
         let mut schema = Schema::new(server(&probe), settings.adopt);
         let mut held = std::mem::take(&mut before.held);
         let begin = begin(&settings, (&mut session, &probe), &mut schema, before).await?;
-        let Begin { position: reached, is_new, lost } = begin;
+        let Begin { position: reached, is_new, lost, is_moved } = begin;
         let append = if is_new {
             let mut state = schema.commit()?;
             if lost.is_some() {
@@ -137,6 +140,7 @@ impl Source {
             progress,
             time_zone,
             surveying,
+            comes_from_elsewhere: is_moved,
         };
         Ok((new, append))
     }
@@ -261,7 +265,7 @@ impl Source {
             () = stop.cancelled() => return Ok(Ended::Stopped),
             joined = self.join() => joined?,
         };
-        let Joined { dump, begin, session, tracker, checksums, version, has_gtids } = joined;
+        let Joined { dump, begin, session, tracker, checksums, version, has_gtids, begun } = joined;
         let named = self.settings.named_gtids;
         let executed = self.reached.gtid_set.counted();
         let executed = executed.filter(|_| named == NamedGtids::Executed);
@@ -285,6 +289,7 @@ impl Source {
             reader.begin_at(begin);
         }
         reader.trace(tracer);
+        reader.begun(begun);
         let ended = tokio::select! {
             biased;
             ended = reader.read(dump, generation, chunks, stop) => ended,
@@ -327,17 +332,16 @@ impl Source {
         self.held.asked(held::ask(&mut session).await?);
         let place = Place { file: Arc::clone(&self.reached.file), offset: self.reached.offset };
         self.schema.reconnected(server(&probe), &self.reached.server_uuid, &place);
-        let id = probe.variable("server_id").and_then(|id| id.parse().ok());
-        let started = probe::started(&mut session).await?;
-        if let (Some(id), Ok(started)) = (id, u32::try_from(started)) {
-            self.schema.server_was_started(id, started);
-        }
 
         let replica =
             Replica::connect(&self.settings.endpoint, self.settings.replica.clone()).await?;
         let checksums = replica.has_checksums();
         let version = replica.version().to_owned();
-        tracing::info!(address = %self.settings.endpoint.address(), position = %self.reached, by_gtid = matches!(from, DumpFrom::Gtid(_)), "asks for the binlog");
+        let by_gtid = matches!(from, DumpFrom::Gtid(_));
+        if by_gtid {
+            self.settings.remembered.lag().asked_by_gtid();
+        }
+        tracing::info!(address = %self.settings.endpoint.address(), position = %self.reached, by_gtid, "asks for the binlog");
         let dump = replica.dump(&from).await?;
         let file = Arc::clone(&self.reached.file);
         let server_uuid = Arc::clone(&probe.uuid);
@@ -355,7 +359,16 @@ impl Source {
             DumpFrom::File { offset, .. } if *offset < place.offset => Some(place),
             DumpFrom::File { .. } | DumpFrom::Gtid(_) => None,
         };
-        Ok(Joined { dump, begin, session, tracker, checksums, version, has_gtids })
+        let comes_from_elsewhere = std::mem::take(&mut self.comes_from_elsewhere);
+        let is_there = !comes_from_elsewhere && *probe.uuid == *self.reached.server_uuid;
+        let left_in = Some(FileName::clone(&self.reached.file));
+        let left_in = left_in.filter(|file| is_there && !file.is_empty());
+        let begun = match from {
+            DumpFrom::Gtid(_) => Some(Begun { left_in, began_in: None }),
+            DumpFrom::File { .. } if is_there => None,
+            DumpFrom::File { file, .. } => Some(Begun { left_in, began_in: Some(file) }),
+        };
+        Ok(Joined { dump, begin, session, tracker, checksums, version, has_gtids, begun })
     }
 }
 
@@ -366,6 +379,8 @@ struct Begin {
     is_new: bool,
     /// As [`FirstAppend::lost`].
     lost: Option<GtidSet>,
+    /// The place is another server's.
+    is_moved: bool,
 }
 
 /// Finds the begin, on the server that is connected: behind what was committed, or for the first
@@ -380,7 +395,8 @@ async fn begin(
         let first = start::first(settings, session, probe, before.meta_dat.as_ref()).await?;
         tracing::warn!("{}", first.note);
         schema.set_to_be_surveyed(true);
-        return Ok(Begin { position: first.position, is_new: true, lost: None });
+        let position = first.position;
+        return Ok(Begin { position, is_new: true, lost: None, is_moved: false });
     };
     let lossy = if settings.failover.accept_lost {
         failover::accepted(session, probe, &old).await?
@@ -396,7 +412,7 @@ async fn begin(
     if let Some(position) = moved {
         let place = Place { file: Arc::clone(&old.file), offset: old.offset };
         schema.reconnected(server(probe), &old.server_uuid, &place);
-        return Ok(Begin { position, is_new: true, lost: None });
+        return Ok(Begin { position, is_new: true, lost: None, is_moved: true });
     }
     if let Some(position) = lossy {
         // What is known of tables may be of what was lost.
@@ -405,7 +421,7 @@ async fn begin(
         if let (Some(lost), Some(known)) = (&mut lost, &old.lost) {
             lost.subtract(&known.gtids);
         }
-        return Ok(Begin { position, is_new: true, lost });
+        return Ok(Begin { position, is_new: true, lost, is_moved: true });
     }
     tracing::info!(position = %old, "goes on behind the committed position");
     // Of a place that somebody named nothing is known, nor of the tables there.
@@ -416,7 +432,7 @@ async fn begin(
         schema.set_to_be_surveyed(true);
     }
     let is_new = is_named || position.gtid_set.is_counted() != was_counted;
-    Ok(Begin { position, is_new, lost: None })
+    Ok(Begin { position, is_new, lost: None, is_moved: false })
 }
 
 /// Asks now and then how long the server keeps what is still needed; returns when it has reset its
@@ -426,8 +442,7 @@ async fn watch_horizon(settings: &Settings) -> Error {
     loop {
         let lag = settings.remembered.lag();
         // Asked before the server is: what it has then is more.
-        let (place, idle) = (lag.place(), lag.idle());
-        let file = place.map(|(file, _)| file);
+        let (file, idle) = (lag.needed(), lag.idle());
         let is_due = asked.as_ref().is_none_or(|(asked, when): &(_, Instant)| {
             *asked != file || when.elapsed() >= horizon::EVERY
         });
@@ -483,6 +498,8 @@ struct Joined {
     checksums: bool,
     version: String,
     has_gtids: bool,
+    /// Where files may have been left out before it.
+    begun: Option<Begun>,
 }
 
 /// Whether a position is of another server, and has no GTIDs to find it by.

@@ -99,7 +99,9 @@ async fn shadows(server: &Server) {
         Flavor::MySql => ("STATEMENT", "mysql ", "mariadb "),
         Flavor::MariaDb => ("MIXED", "mariadb ", "mysql "),
     };
-    run(&mut source, &format!("SET SESSION binlog_format = {format}")).await;
+    // What time it is a session says itself; it is not before the server was started.
+    let says = format!("SET SESSION binlog_format = {format}, timestamp = 1000000000");
+    run(&mut source, &says).await;
     for (statement, messages) in SHADOWS {
         if !statement.starts_with(foreign) {
             let statement = statement.strip_prefix(own).unwrap_or(statement);

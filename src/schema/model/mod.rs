@@ -36,8 +36,8 @@ use super::effect::HasEffect;
 use super::{Own, Place, SessionOf, Temporaries};
 
 pub(crate) use database::Database;
+pub(crate) use definition::same;
 pub use definition::{ColumnDefinition, Counter, Definition};
-pub(crate) use definition::{is_zero, same};
 pub(crate) use packed::Packed;
 pub(crate) use spelling::quoted;
 pub(crate) use stays::Stays;

@@ -3,7 +3,7 @@
 use super::{Key, Known, Model};
 use crate::change::TableName;
 use crate::schema::ddl::Reading;
-use crate::schema::{SessionOf, Temporaries};
+use crate::schema::{Noted, Own, SessionOf, Temporaries};
 
 impl Model {
     /// See [`crate::schema::temporary::Temporaries::doubt`].
@@ -22,7 +22,7 @@ impl Model {
         &mut self,
         session: SessionOf,
         flagged: bool,
-        at: u32,
+        noted: Noted,
         reading: &mut Reading,
     ) {
         if reading.temporary.is_empty() && self.temporaries.of(session).is_none() {
@@ -35,16 +35,29 @@ impl Model {
         let before = tables(&self.temporaries);
         self.temporaries.take_out(session, flagged, reading);
         if tables(&self.temporaries) != before {
-            self.temporaries.changed_at(session, at);
+            self.temporaries.changed_at(session, noted);
         }
     }
 
-    /// A server was started at that time: see [`crate::schema::temporary::Temporaries::ended`].
-    pub(crate) fn forget_ended_sessions(&mut self, server: u32, started: u32) {
-        for session in self.temporaries.ended(server, started) {
-            self.remember_session(session);
-            self.temporaries.set(session, None);
-        }
+    /// The sessions of a server that have some, and where that was noted.
+    pub(crate) fn sessions_of(&self, server: u32) -> Vec<(SessionOf, Option<Noted>)> {
+        let sessions = self.temporaries.sessions(Some(server)).into_iter();
+        let noted = |session| self.temporaries.of(session).and_then(|own| own.noted.clone());
+        sessions.map(|session| (session, noted(session))).collect()
+    }
+
+    /// A session has ended.
+    pub(crate) fn forget_session(&mut self, session: SessionOf) {
+        self.remember_session(session);
+        self.temporaries.set(session, None);
+    }
+
+    /// A session may have ended.
+    pub(crate) fn doubt_session(&mut self, session: SessionOf) {
+        let own = self.temporaries.of(session).cloned();
+        self.remember_session(session);
+        let own = own.map(|own| Own { is_doubtful: true, ..own });
+        self.temporaries.set(session, own);
     }
 
     /// A server started, or all are left: what its sessions had is dropped.

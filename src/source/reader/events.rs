@@ -13,8 +13,8 @@ use crate::binlog::{
     rows_query,
 };
 use crate::change::{
-    Change, EventPlace, KeptEvent, ParkedTogether, RowsChange, ServerVersion, StatementChange,
-    StatementKind, Table, TableName, TableVersion,
+    Change, EventPlace, FileName, KeptEvent, ParkedTogether, RowsChange, ServerVersion,
+    StatementChange, StatementKind, Table, TableName, TableVersion,
 };
 use crate::clock;
 use crate::mysql::quote;
@@ -158,6 +158,13 @@ impl Reader<'_> {
         }
         if self.quest.is_some() {
             return Err(Stop::Asked);
+        }
+        if self.tracker.is_by_gtid() {
+            let file = self.tracker.file();
+            self.settings.remembered.lag().found(file);
+            if let Some(begun) = &mut self.begun {
+                begun.began_in.get_or_insert_with(|| FileName::clone(file));
+            }
         }
         self.tables.clear();
         self.current = Current::default();
@@ -336,6 +343,7 @@ impl Reader<'_> {
         query: &Query<'_>,
         reading: &mut Reading,
     ) -> Result<(), Stop> {
+        self.judge_sessions(header.server_id).await?;
         let session_of = SessionOf { server: header.server_id, thread: query.thread_id };
         let flagged = header.has(EventHeader::THREAD_SPECIFIC);
         let doubt = self.schema.doubt(session_of, reading).filter(|_| flagged);
@@ -354,7 +362,7 @@ impl Reader<'_> {
                 ),
             }
         }
-        self.schema.take_out_temporary(session_of, flagged, header.timestamp, reading);
+        self.schema.take_out_temporary(session_of, flagged, self.tracker.file(), reading);
         Ok(())
     }
 

@@ -219,7 +219,7 @@ impl Reader<'_> {
             reading.message.as_ref().is_some_and(|message| message.kind.changes_rows());
         if changes_rows && header.has(EventHeader::THREAD_SPECIFIC) {
             let session = SessionOf { server: header.server_id, thread: query.thread_id };
-            self.schema.take_out_temporary(session, true, header.timestamp, reading);
+            self.schema.take_out_temporary(session, true, self.tracker.file(), reading);
         }
         changes_rows && reading.message.is_some()
     }

@@ -27,6 +27,9 @@ const OF_THE_SERVER: [&str; 4] = ["mysql", "information_schema", "performance_sc
 /// `ER_LOCK_WAIT_TIMEOUT`: somebody holds the lock for longer than a session here waits.
 const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
 
+/// `ER_TABLEACCESS_DENIED_ERROR`
+const ER_TABLEACCESS_DENIED: u16 = 1142;
+
 /// Where the source's binlog ends now.
 pub(crate) async fn end(session: &mut Session) -> Result<Option<Place>, mysql::Error> {
     let place = probe::binlog_place(session).await?;
@@ -92,6 +95,20 @@ fn locked(answer: Result<(), mysql::Error>) -> Result<(), mysql::Error> {
         Err(mysql::Error::Server { .. }) => Ok(()),
         other => other,
     }
+}
+
+/// [`settle`], and whether the table is shown as a whole: servers refuse SHOW CREATE TABLE to an
+/// account that has privileges on some of its columns only, and `information_schema` shows it no
+/// others, without a word (`mysqld_show_create`, sql/sql_show.cc; MariaDB: the same).
+pub(crate) async fn settle_whole(
+    session: &mut Session,
+    name: &TableName,
+) -> Result<bool, mysql::Error> {
+    let of = format!("{}.{}", identifier(&name.schema), identifier(&name.table));
+    let answer = session.run(&format!("SHOW CREATE TABLE {of}")).await;
+    let is_refused = matches!(&answer, Err(error) if error.code() == Some(ER_TABLEACCESS_DENIED));
+    locked(answer)?;
+    Ok(!is_refused)
 }
 
 /// Whether a lock could not be had in time.

@@ -14,6 +14,8 @@ pub(super) enum Missing {
     Changed { at: Place },
     /// The source has no such table now, or does not show it.
     NoTable,
+    /// The account sees some of its columns only.
+    PartlySeen,
     /// What the source has now is not what the rows are of.
     Misfit(String),
     /// Its text columns have the default character set of a database that is not there.
@@ -38,6 +40,11 @@ impl Missing {
         let found = match self {
             Self::Changed { at } => format!("a statement changed it since, at {at}"),
             Self::NoTable => "the source has no such table now, or does not show it".to_owned(),
+            Self::PartlySeen => {
+                "the account has privileges on some of its columns only, and the source shows it no \
+                 others"
+                    .to_owned()
+            }
             Self::Misfit(mismatch) => format!("as it is now, {mismatch}"),
             Self::NoDatabase => format!(
                 "the default character set of database {schema} is not known, because the source \
@@ -62,6 +69,7 @@ impl Missing {
             (Self::NoTable | Self::Misfit(_), _) => {
                 Advice::Make { adopts: adopt == Adopt::Current }
             }
+            (Self::PartlySeen, _) => Advice::Grant(Box::new(table.clone())),
             (Self::NoDatabase, _) => Advice::Database(Arc::clone(&table.schema)),
             (
                 Self::Unreadable(_) | Self::Changed { .. } | Self::DefaultChanged { .. },

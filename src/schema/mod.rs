@@ -229,6 +229,8 @@ pub enum Advice {
     },
     /// Make the database of that name, whose default character set is not known.
     Database(Arc<str>),
+    /// Let the account see the whole table of that name.
+    Grant(Box<TableName>),
     /// Nothing else than to leave the rows out.
     LeaveOut,
 }
@@ -254,6 +256,9 @@ impl fmt::Display for Advice {
                 "CREATE DATABASE {name} CHARACTER SET .. (it may be empty) on the source, with the \
                  set that it had; or {LEAVE_OUT}"
             ),
+            Self::Grant(table) => {
+                write!(f, "GRANT SELECT ON {table} to the account on the source; or {LEAVE_OUT}")
+            }
             Self::LeaveOut => write!(f, "To go on, {LEAVE_OUT}"),
         }
     }
@@ -273,6 +278,8 @@ pub struct Schema {
     /// Tables with FULL metadata that the server was asked for in vain, or gave
     /// another definition of: their types' texts are derived.
     derived: HashSet<TableName>,
+    /// Tables that the account sees some columns of only, as it was found when they were asked for.
+    partly_seen: HashSet<TableName>,
     /// First words of statements that no server is known to log, each said once.
     unknown_verbs: HashSet<String>,
 }
@@ -283,8 +290,17 @@ impl Schema {
         let mut model = Model::default();
         model.folds_case = server.lower_case_table_names != 0;
         model.fold_temporaries();
-        let (made, derived, unknown_verbs) = (Made::default(), HashSet::new(), HashSet::new());
-        Self { server, adopt, epoch: 0, model, made, scanned: None, derived, unknown_verbs }
+        Self {
+            server,
+            adopt,
+            epoch: 0,
+            model,
+            made: Made::default(),
+            scanned: None,
+            derived: HashSet::new(),
+            partly_seen: HashSet::new(),
+            unknown_verbs: HashSet::new(),
+        }
     }
 
     /// Takes up the history as it was committed. Must come before anything is applied.

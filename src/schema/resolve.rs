@@ -289,12 +289,19 @@ impl Schema {
     async fn read_table(&mut self, session: &mut Session, name: &TableName) -> Result<(), Error> {
         let lo = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         // What the binlog has of the table up to `lo` has to be in what is read.
-        capture::settle(session, name).await?;
+        let is_whole = capture::settle_whole(session, name).await?;
         let table = [Box::from(&*name.table)];
         let dialect = self.dialect(0, None);
         let found = capture::tables(session, &name.schema, &table, &dialect).await?;
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let definition = found.into_values().next();
+        let is_partly_seen = definition.is_some() && !is_whole;
+        if is_partly_seen {
+            self.partly_seen.insert(name.clone());
+        } else {
+            self.partly_seen.remove(name);
+        }
+        let definition = definition.filter(|_| is_whole);
         let read = definition.map(|definition| {
             Self::say_doubtful_labels(name, &definition);
             self.read(definition, lo, hi)
@@ -312,7 +319,8 @@ impl Schema {
         adopt: Adopt,
     ) -> Result<Result<Arc<Table>, Missing>, Error> {
         let Some(read) = self.model.table(&map.name).and_then(|entry| entry.read) else {
-            return Ok(Err(Missing::NoTable));
+            let is_partly_seen = self.partly_seen.contains(&map.name);
+            return Ok(Err(if is_partly_seen { Missing::PartlySeen } else { Missing::NoTable }));
         };
         let changed = self.changed_between(origin, &map.name, place, &read.hi).await?;
         if let Some(change) = changed {

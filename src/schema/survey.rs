@@ -53,6 +53,8 @@ pub struct Survey {
     tables: VecDeque<(Arc<str>, VecDeque<Box<str>>)>,
     /// Databases of which each table is known or listed.
     complete: BTreeSet<String>,
+    /// Databases of which the account may see some columns of a table only.
+    partly_seen: BTreeSet<String>,
     page: usize,
     /// Tables a second of the page before.
     rate: f64,
@@ -163,6 +165,7 @@ impl Schema {
     ) -> Result<Survey, Error> {
         let sight = Sight::ask(session).await?;
         let (mut tables, mut complete) = (VecDeque::new(), BTreeSet::new());
+        let mut partly_seen = BTreeSet::new();
         for (name, charset) in capture::databases(session).await? {
             // What it was at the begin is known only if no statement changed it since.
             let is_of_begin = !self.scanned_database(&name, from.begin);
@@ -185,6 +188,9 @@ impl Schema {
             if !left_out.into_inner() && sight.has_all_of(&name) {
                 complete.insert(name.clone());
             }
+            if !sight.has_all_of(&name) {
+                partly_seen.insert(name.clone());
+            }
             if !names.is_empty() {
                 tables.push_back((Arc::from(name), VecDeque::from(names)));
             }
@@ -192,7 +198,7 @@ impl Schema {
         let of = tables.iter().map(|(_, names)| names.len()).sum();
         let lo = from.lo.clone();
         let (page, begun) = (FIRST_PAGE, Instant::now());
-        Ok(Survey { lo, tables, complete, page, rate: 0.0, done: 0, of, begun })
+        Ok(Survey { lo, tables, complete, partly_seen, page, rate: 0.0, done: 0, of, begun })
     }
 
     /// Reads a page of it into the model; false when there was no more. After an error by which
@@ -213,7 +219,11 @@ impl Schema {
         };
         let begun = Instant::now();
         let dialect = self.dialect(0, None);
-        let tables = capture::tables(session, &schema, &names, &dialect).await?;
+        let mut tables = capture::tables(session, &schema, &names, &dialect).await?;
+        if survey.partly_seen.contains(&*schema) {
+            let hidden = hidden(session, tables.keys()).await?;
+            tables.retain(|name, _| !hidden.contains(name));
+        }
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let mut missing = names.clone();
         missing.retain(|name| !tables.contains_key(&TableName::new(&*schema, &**name)));
@@ -262,4 +272,27 @@ impl Schema {
         }
         Ok(busy)
     }
+}
+
+/// Those of the tables that are not shown as a whole: they are read when rows of them come, if
+/// the account sees them by then.
+async fn hidden<'n>(
+    session: &mut Session,
+    names: impl Iterator<Item = &'n TableName>,
+) -> Result<BTreeSet<TableName>, Error> {
+    let mut hidden = BTreeSet::new();
+    for name in names {
+        match capture::settle_whole(session, name).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(table = %name, "the account has privileges on some of its columns only: it is not read before rows of it come; GRANT SELECT on the whole table");
+                hidden.insert(name.clone());
+            }
+            Err(error) if capture::is_busy(&error) => {
+                hidden.insert(name.clone());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(hidden)
 }

@@ -262,7 +262,7 @@ fn rows(record: &Record, of: &str) -> Vec<String> {
 }
 
 /// What `/health` says of the one instance, once it has stopped.
-fn stopped(sluice: &Sluice) -> String {
+pub(crate) fn stopped(sluice: &Sluice) -> String {
     wait_for("the instance to stop", std::time::Duration::from_secs(30), || {
         let (_, body) = sluice.health()?;
         body.contains(r#""state":"stopped""#).then_some(body)

@@ -2,7 +2,7 @@
 //! be absent is not taken for absent, so that each row comes under the server's names or not at all.
 
 use crate::definitions::here;
-use crate::harness::servers::{self, run};
+use crate::harness::servers::{self, Flavor, run};
 use crate::harness::{Server, Sluice, topics};
 
 #[tokio::test]
@@ -90,6 +90,74 @@ async fn unseen(server: &Server) {
     sluice.stop();
     run(&mut source, "DROP USER unseen").await;
     run(&mut source, "DROP DATABASE unseen_2").await;
+}
+
+#[tokio::test]
+async fn a_table_seen_by_some_of_its_columns_is_not_taken_for_the_whole() {
+    for server in [servers::mysql(), servers::mariadb()].into_iter().flatten() {
+        partly_seen(server).await;
+    }
+}
+
+async fn partly_seen(server: &Server) {
+    let mut source = server.database("partly").await;
+    for statement in [
+        "CREATE TABLE t (a INT, b INT, c INT)",
+        "CREATE TABLE whole (a INT, b INT)",
+        "CREATE TABLE written (a INT, b INT)",
+        "DROP USER IF EXISTS partly",
+        "CREATE USER partly IDENTIFIED BY 'partly'",
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO partly",
+        "GRANT SELECT (a, c) ON partly.t TO partly",
+        "GRANT SELECT ON partly.whole TO partly",
+        "GRANT INSERT, UPDATE (a) ON partly.written TO partly",
+    ] {
+        run(&mut source, statement).await;
+    }
+    let mut sluice = Sluice::with_instance(
+        "partly",
+        server,
+        &[
+            ("canal.instance.dbUsername", "partly"),
+            ("canal.instance.dbPassword", "partly"),
+            ("canal.instance.filter.regex", r"partly\..*"),
+            ("canal.instance.filter.query.ddl", "true"),
+            ("canal.instance.filter.query.dcl", "true"),
+            ("canal.mq.topic", "all"),
+        ],
+    );
+    sluice.start();
+    let lines = sluice.said();
+    assert_eq!(lines.matches("not read before rows of it come").count(), 1, "{lines}");
+    // With the columns that are seen this makes as many as there are, under other names.
+    let alter = match server.flavor {
+        Flavor::MySql => "ALTER TABLE t RENAME COLUMN b TO bb",
+        Flavor::MariaDb => "ALTER TABLE t ADD COLUMN IF NOT EXISTS b INT",
+    };
+    for statement in [
+        "INSERT INTO whole VALUES (1, 2)",
+        "INSERT INTO written VALUES (3, 4)",
+        alter,
+        "INSERT INTO t VALUES (5, 6, 7)",
+    ] {
+        run(&mut source, statement).await;
+    }
+    let rows = rows(&sluice, 2);
+    assert_eq!(rows, [r#"whole {"a":"1","b":"2"}"#, r#"written {"a":"3","b":"4"}"#]);
+    let stopped = crate::definitions::stopped(&sluice);
+    assert!(stopped.contains("privileges on some of its columns only"), "{stopped}");
+    assert!(stopped.contains("GRANT SELECT ON partly.t to the account"), "{stopped}");
+    run(&mut source, "GRANT SELECT ON partly.t TO partly").await;
+    sluice.stop();
+    sluice.start();
+    let last = self::rows(&sluice, 3).pop().unwrap();
+    let expected = match server.flavor {
+        Flavor::MySql => r#"t {"a":"5","bb":"6","c":"7"}"#,
+        Flavor::MariaDb => r#"t {"a":"5","b":"6","c":"7"}"#,
+    };
+    assert_eq!(last, expected);
+    sluice.stop();
+    run(&mut source, "DROP USER partly").await;
 }
 
 /// What was made by IF NOT EXISTS, and was dropped: the statements alone say what it was, and the

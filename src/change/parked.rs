@@ -137,6 +137,9 @@ pub struct KeptEvent {
     pub code: u8,
     /// Its body, without checksum.
     pub body: Bytes,
+    /// Of an event inside a compressed transaction, how many are before it there. Builds before did
+    /// not keep it.
+    pub inner: Option<u32>,
     /// The table's definition then, as the schema history writes one; none if it is not known.
     pub definition: Option<Bytes>,
 }

@@ -11,8 +11,10 @@ use bytes::Bytes;
 
 use super::replica::{Dump, DumpFrom, Incoming, Replica, ReplicaSettings};
 use super::{Endpoint, Error};
+use crate::binlog::payload::Inflater;
 use crate::binlog::{
-    self, EventHeader, EventType, FIRST_EVENT, FormatDescription, HEADER_LENGTH, Rotate, Tracker,
+    self, ChecksumAlgorithm, ChecksumOfPieces, EventHeader, EventType, FIRST_EVENT,
+    FormatDescription, HEADER_LENGTH, Rotate, Tracker,
 };
 use crate::change::{EventPlace, FileName};
 
@@ -23,6 +25,9 @@ pub(crate) struct Scanned {
     pub(crate) place: EventPlace,
     /// Without the checksum; empty for a compressed transaction.
     pub(crate) body: Bytes,
+    /// Of an event inside a compressed transaction, how many are before it there; its place is that
+    /// of the transaction.
+    pub(crate) inner: Option<u32>,
 }
 
 /// A running scan.
@@ -30,8 +35,25 @@ pub(crate) struct Scan {
     dump: Dump,
     tracker: Tracker,
     format: FormatDescription,
-    /// The first piece of a compressed transaction that is arriving: it holds the header.
-    payload: Option<Bytes>,
+    payload: Option<Payload>,
+    /// Whether events inside compressed transactions are of interest.
+    inflates: bool,
+}
+
+/// A compressed transaction that is arriving.
+struct Payload {
+    header: EventHeader,
+    place: EventPlace,
+    /// What is in it, where that is of interest.
+    inside: Option<Inside>,
+    has_come: bool,
+}
+
+#[derive(Default)]
+struct Inside {
+    inflater: Inflater,
+    checksum: ChecksumOfPieces,
+    count: u32,
 }
 
 impl Scan {
@@ -49,7 +71,13 @@ impl Scan {
         let format = FormatDescription::expected(replica.version(), replica.has_checksums());
         let tracker = Tracker::by_file(Arc::from(""), Arc::clone(&file), offset);
         let dump = replica.scan(&DumpFrom::File { file, offset }).await?;
-        Ok(Self { dump, tracker, format, payload: None })
+        Ok(Self { dump, tracker, format, payload: None, inflates: false })
+    }
+
+    /// Gives what is inside compressed transactions too, before the transaction itself: only that
+    /// shows that they came as they were written.
+    pub(crate) fn inflating(self) -> Self {
+        Self { inflates: true, ..self }
     }
 
     /// The format of the file that it is in.
@@ -65,24 +93,38 @@ impl Scan {
     /// The next event; `None` at the end of the binlog.
     pub(crate) async fn next(&mut self) -> Result<Option<Scanned>, Error> {
         loop {
+            if let Some(mut payload) = self.payload.take() {
+                let next = payload.next(self.format.checksum);
+                if let Some(scanned) = next.map_err(|e| self.odd(e))? {
+                    self.payload = Some(payload).filter(|_| scanned.inner.is_some());
+                    return Ok(Some(scanned));
+                }
+                self.payload = Some(payload);
+            }
             match self.dump.next().await? {
                 Incoming::Event(event) => {
                     if let Some(scanned) = self.event(&event)? {
                         return Ok(Some(scanned));
                     }
                 }
-                Incoming::Piece { bytes, last } => {
-                    let head = self.payload.take().unwrap_or(bytes);
-                    if last {
-                        let header = EventHeader::parse(&head).map_err(|e| self.odd(e))?;
-                        let place = self.tracker.advance(&header).map_err(|e| self.odd(e))?;
-                        return Ok(Some(Scanned { header, place, body: Bytes::new() }));
-                    }
-                    self.payload = Some(head);
-                }
+                Incoming::Piece { bytes, last } => self.piece(&bytes, last)?,
                 Incoming::End => return Ok(None),
             }
         }
+    }
+
+    fn piece(&mut self, bytes: &Bytes, last: bool) -> Result<(), Error> {
+        let mut payload = if let Some(payload) = self.payload.take() {
+            payload
+        } else {
+            let header = EventHeader::parse(bytes).map_err(|e| self.odd(e))?;
+            let place = self.tracker.advance(&header).map_err(|e| self.odd(e))?;
+            let inside = self.inflates.then(Inside::default);
+            Payload { header, place, inside, has_come: false }
+        };
+        payload.push(bytes, last);
+        self.payload = Some(payload);
+        Ok(())
     }
 
     /// `None` for what the dump thread says of itself.
@@ -106,11 +148,47 @@ impl Scan {
             let rotate = Rotate::parse(&body).map_err(|e| self.odd(e))?;
             self.tracker.rotate(rotate.file);
         }
-        Ok(header.is_in_file().then_some(Scanned { header, place, body }))
+        Ok(header.is_in_file().then_some(Scanned { header, place, body, inner: None }))
     }
 
     fn odd(&self, source: binlog::Error) -> Error {
         let file = Arc::clone(self.tracker.file());
         Error::Event { file, offset: self.tracker.offset(), source }
+    }
+}
+
+impl Payload {
+    fn push(&mut self, bytes: &Bytes, last: bool) {
+        self.has_come = last;
+        let Some(inside) = &mut self.inside else { return };
+        let is_first = inside.checksum.received() == 0;
+        let body = if is_first { bytes.slice(HEADER_LENGTH..) } else { bytes.clone() };
+        inside.checksum.push(bytes);
+        inside.inflater.push(body);
+    }
+
+    /// The next event in it, and behind the last one itself; `None` until more of it comes.
+    fn next(&mut self, algorithm: ChecksumAlgorithm) -> Result<Option<Scanned>, binlog::Error> {
+        if let Some(inside) = &mut self.inside
+            && let Some(event) = inside.inflater.next_event()?
+        {
+            let header = EventHeader::parse(&event)?;
+            let inner = Some(inside.count);
+            inside.count += 1;
+            let body = event.slice(HEADER_LENGTH.min(event.len())..);
+            return Ok(Some(Scanned { header, place: self.place.clone(), body, inner }));
+        }
+        if !self.has_come {
+            return Ok(None);
+        }
+        if let Some(Inside { inflater, checksum, .. }) = self.inside.take() {
+            let is_whole = checksum.received() == self.header.event_size as usize;
+            if !is_whole || !checksum.is_right(algorithm) {
+                return Err(binlog::Error::Checksum);
+            }
+            inflater.finish()?;
+        }
+        let (place, body) = (self.place.clone(), Bytes::new());
+        Ok(Some(Scanned { header: self.header, place, body, inner: None }))
     }
 }

@@ -30,7 +30,8 @@ impl<'a> Kept<'a> {
     }
 
     /// The event at `place`, of `size` bytes, read again from the source's binlog; none if
-    /// that has it no more, or another event is there.
+    /// that has it no more, or another event is there. Of one inside a compressed transaction that
+    /// builds before kept, which does not say which it is, none as well if several may be it.
     pub async fn fetch(
         &self,
         event: &KeptEvent,
@@ -39,7 +40,9 @@ impl<'a> Kept<'a> {
     ) -> Result<Option<KeptEvent>, Error> {
         let Settings { endpoint, replica, .. } = self.settings;
         let file = FileName::clone(&place.file);
-        let mut scan = Scan::open(endpoint, replica, file, place.offset).await?;
+        let scan = Scan::open(endpoint, replica, file, place.offset).await?;
+        let mut scan = scan.inflating();
+        let mut inside = Vec::new();
         loop {
             let scanned = match scan.next().await {
                 Ok(Some(scanned)) if *scanned.place.file == *place.file => scanned,
@@ -50,11 +53,28 @@ impl<'a> Kept<'a> {
             if scanned.place.offset < place.offset {
                 continue;
             }
-            let is_same = scanned.place.offset == place.offset
-                && scanned.header.event_type.code() == event.code
-                && scanned.body.len() as u64 == size;
-            let found = is_same.then(|| KeptEvent { body: scanned.body, ..event.clone() });
-            return Ok(found);
+            if scanned.place.offset > place.offset {
+                return Ok(None);
+            }
+            let is_same =
+                scanned.header.event_type.code() == event.code && scanned.body.len() as u64 == size;
+            let with_body = |body| KeptEvent { body, ..event.clone() };
+            match scanned.inner {
+                Some(inner) => {
+                    let may_be = event.inner.is_none_or(|wanted| wanted == inner);
+                    // A table map and its rows begin with the number of the table.
+                    let is_of_table = scanned.body.get(..6) == event.map.get(..6);
+                    if is_same && may_be && is_of_table && inside.len() < 2 {
+                        inside.push(scanned.body);
+                    }
+                }
+                // It has come whole.
+                None if scanned.header.event_type == EventType::TransactionPayload => {
+                    let only = inside.pop().filter(|_| inside.is_empty());
+                    return Ok(only.map(with_body));
+                }
+                None => return Ok(is_same.then(|| with_body(scanned.body))),
+            }
         }
     }
 

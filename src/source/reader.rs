@@ -145,6 +145,8 @@ pub(super) struct Reader<'a> {
     unclaimed: usize,
     /// Whether the bytes that are being applied are known to be those that the server wrote.
     proof: Proof,
+    /// Of an event inside a compressed transaction, how many are before it there.
+    inner: Option<u32>,
     /// Chunks that were handed over, and leave with the next parcel, and what they weigh.
     parcel: (Vec<Chunk>, usize),
     /// When the last packet came.
@@ -195,6 +197,7 @@ impl<'a> Reader<'a> {
             is_same_file: false,
             unclaimed: 0,
             proof: Proof::Given,
+            inner: None,
             parcel: (Vec::new(), 0),
             now: Instant::now(),
             heard: None,

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! `transaction` is the same in all letters of one. Of an event with `"kept":false` nothing
-//! follows: it was larger than `sluice.parked.max.bytes`.
+//! follows: it was larger than `sluice.parked.max.bytes`. One inside a compressed transaction has
+//! `"inner":n`, how many events are before it there.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -60,6 +61,8 @@ enum Kind {
         code: u8,
         size: u64,
         kept: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<u32>,
         format: String,
         map: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,7 +204,7 @@ impl Reading {
         let place = EventPlace { file: file.into(), offset, time };
         let content = match kind {
             Kind::Rows { kept: true, size, .. } if (body.len() as u64) < size => return Ok(None),
-            Kind::Rows { code, size, kept, format, map, definition } => {
+            Kind::Rows { code, size, kept, inner, format, map, definition } => {
                 let bytes = |text: &str| {
                     let decoded = STANDARD.decode(text);
                     decoded.map(Bytes::from).map_err(|error| Unreadable(error.to_string()))
@@ -211,6 +214,7 @@ impl Reading {
                     map: bytes(&map)?,
                     code,
                     body: Bytes::copy_from_slice(body),
+                    inner,
                     definition: definition.map(|json| Bytes::from(json.to_string())),
                 };
                 if kept { Content::Rows(event) } else { Content::NotKept { size, event } }
@@ -243,6 +247,7 @@ fn rows(event: &KeptEvent, size: u64, kept: bool) -> Kind {
         code: event.code,
         size,
         kept,
+        inner: event.inner,
         format: STANDARD.encode(&event.format),
         map: STANDARD.encode(&event.map),
         definition: definition.and_then(|text| serde_json::from_slice(text).ok()),
@@ -286,6 +291,7 @@ mod tests {
             map: Bytes::from_static(&[1, 2]),
             code: 30,
             body: Bytes::from((0..bytes).map(|n| n.to_le_bytes()[0]).collect::<Vec<_>>()),
+            inner: Some(7).filter(|_| bytes > 0),
             definition: Some(Bytes::from_static(b"{\"columns\":[]}")),
         })
     }

@@ -461,6 +461,7 @@ async fn changes_of_parked_tables_become_letters_and_the_others_are_numbered_wit
             map: bytes.clone(),
             code: 30,
             body: bytes,
+            inner: None,
             definition: None,
         };
         rows.parked = Some(Arc::new(event));

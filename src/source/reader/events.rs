@@ -597,6 +597,7 @@ impl Reader<'_> {
             map: self.tables.body(event.table).unwrap_or_default(),
             code: header.event_type.code(),
             body: body.clone(),
+            inner: self.inner,
             definition: definition
                 .and_then(|known| serde_json::to_vec(&*known).ok())
                 .map(Bytes::from),

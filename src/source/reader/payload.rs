@@ -35,6 +35,8 @@ pub(super) struct Payload {
     checksum: ChecksumOfPieces,
     /// It lies before the begin.
     is_left_out: bool,
+    /// How many of its events were applied.
+    count: u32,
     /// What an inner event led to; nothing behind it is applied.
     ended: Option<Stop>,
 }
@@ -68,7 +70,9 @@ impl Reader<'_> {
         let body = if is_first { bytes.slice(HEADER_LENGTH..) } else { bytes.clone() };
         payload.checksum.push(bytes);
         if payload.ended.is_none() {
-            match self.inner_events(&mut payload, body, bytes.len(), outlet).await {
+            let applied = self.inner_events(&mut payload, body, bytes.len(), outlet).await;
+            self.inner = None;
+            match applied {
                 Ok(()) => {}
                 Err(Stop::Asked) => return Err(Stop::Asked),
                 Err(stop) => payload.ended = Some(stop),
@@ -103,6 +107,8 @@ impl Reader<'_> {
             let size = event.len().max(std::mem::take(&mut received));
             let body = event.get(HEADER_LENGTH..).unwrap_or_default();
             let event = Event { header, bytes: &event, body, place: &payload.place, size };
+            self.inner = Some(payload.count);
+            payload.count += 1;
             if let Some(wait) = self.apply_at_once(&event, outlet)? {
                 Box::pin(self.apply_later(&event, wait, outlet)).await?;
             }
@@ -146,6 +152,7 @@ impl Payload {
             inflater: Inflater::default(),
             checksum: ChecksumOfPieces::default(),
             is_left_out: false,
+            count: 0,
             ended: None,
         }
     }

@@ -205,7 +205,7 @@ fn step(
     event: &Scanned,
     refuse: &impl Fn(String) -> Error,
 ) -> Result<Step, Error> {
-    let Scanned { header, place, body } = event;
+    let Scanned { header, place, body, .. } = event;
     transactions.event(header, body, scan.format()).map_err(|error| {
         refuse(format!("it cannot be read at {}:{}: {error}", place.file, place.offset))
     })

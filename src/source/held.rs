@@ -31,7 +31,33 @@ pub(super) struct Held {
     since: Option<(Arc<str>, FileName, u64)>,
     asked: Option<Asked>,
     noticed: Noticed,
+    /// What was prepared when the server that is read was first asked, and where its binlog was
+    /// then: what is prepared behind that comes to be held, if it is in the binlog.
+    first: Option<First>,
+    /// Branches that ended since: one of the same xid that ends later is another.
+    ended: HashSet<Arc<Xid>>,
 }
+
+#[derive(Debug)]
+struct First {
+    server: Arc<str>,
+    prepared: HashSet<Arc<Xid>>,
+    until: (FileName, u64),
+}
+
+impl First {
+    /// Whether a branch of that xid may have been prepared. What XA RECOVER shows of bytes beyond
+    /// ASCII may have been converted: then those count that are alike.
+    fn has(&self, xid: &Xid) -> bool {
+        let is_alike =
+            |one: &Arc<Xid>| one.format == xid.format && one.gtrid.len() == xid.gtrid.len();
+        let is_plain = xid.gtrid.is_ascii() && xid.bqual.is_ascii();
+        self.prepared.contains(xid) || !is_plain && self.prepared.iter().any(is_alike)
+    }
+}
+
+/// So many ends are remembered; beyond it each xid may be of one.
+const MOST_ENDED: usize = 100_000;
 
 /// What was prepared on the server at some moment.
 #[derive(Debug)]
@@ -87,6 +113,31 @@ impl Held {
     pub(super) fn remove(&mut self, xid: &Arc<Xid>) {
         self.touch(xid);
         self.branches.remove(xid);
+        self.note_end(xid);
+    }
+
+    /// A branch of that xid has ended.
+    pub(super) fn note_end(&mut self, xid: &Arc<Xid>) {
+        if self.ended.len() < MOST_ENDED {
+            self.ended.insert(Arc::clone(xid));
+        }
+    }
+
+    /// Whether a branch of that xid ended since the begin. Where too many did, it may have been.
+    pub(super) fn has_ended(&self, xid: &Xid) -> bool {
+        self.ended.len() >= MOST_ENDED || self.ended.contains(xid)
+    }
+
+    /// Whether a branch that is not held, and ends at `end`, was certainly prepared behind the place
+    /// from which on all is read: then it is not in the binlog (`sql_log_bin=0`; MariaDB writes the
+    /// end of such a branch all the same, where another session ends it).
+    pub(super) fn was_never_logged(&self, xid: &Xid, server: &str, end: &EventPlace) -> bool {
+        let is_known = |first: &First| {
+            *first.server == *server
+                && is_behind((&end.file, end.offset), &first.until)
+                && (!first.has(xid) || self.has_ended(xid))
+        };
+        !self.contains(xid) && self.first.as_ref().is_some_and(is_known)
     }
 
     /// Something was read of a branch.
@@ -102,7 +153,14 @@ impl Held {
     }
 
     /// What the server says now. It is judged later, by [`Held::judge`].
-    pub(super) fn asked(&mut self, asked: Option<Asked>) {
+    pub(super) fn asked(&mut self, server: &Arc<str>, asked: Option<Asked>) {
+        if self.first.as_ref().is_some_and(|first| first.server != *server) {
+            self.first = None;
+        }
+        if let (None, Some(Asked { prepared, until, .. })) = (&self.first, &asked) {
+            let (server, prepared) = (Arc::clone(server), prepared.clone());
+            self.first = Some(First { server, prepared, until: until.clone() });
+        }
         self.asked = asked;
     }
 
@@ -191,7 +249,8 @@ mod tests {
         }
         let prepared = ["kept", "old", "old ended", "new"].map(xid).into_iter().collect();
         let until = (FileName::from("b.000010"), 500);
-        held.asked(Some(Asked { prepared, until, touched: HashSet::new() }));
+        let asked = Asked { prepared, until, touched: HashSet::new() };
+        held.asked(&Arc::from("server"), Some(asked));
         for (file, offset) in [("b.000009", 900), ("b.000010", 499)] {
             assert!(!held.judge(file, offset), "{file}:{offset}");
         }
@@ -209,6 +268,40 @@ mod tests {
         held.remove(&xid("lost"));
         held.touch(&xid("old"));
         assert_eq!(*held.noticed(), Noticed::default());
+    }
+
+    #[test]
+    fn what_was_prepared_while_all_was_read_and_was_not_seen_is_not_in_the_binlog() {
+        let place = |file: &str, offset| EventPlace { file: file.into(), offset, time: 0 };
+        let mut held = Held::default();
+        let server: Arc<str> = "server".into();
+        let asked = |prepared: &[&str], offset| Asked {
+            prepared: prepared.iter().map(|name| xid(name)).collect(),
+            until: (FileName::from("b.000010"), offset),
+            touched: HashSet::new(),
+        };
+        assert!(
+            !held.was_never_logged(&xid("new"), "server", &place("b.000011", 4)),
+            "nobody asked"
+        );
+        held.asked(&server, Some(asked(&["old", "again"], 500)));
+        // It is there when the connection is made again.
+        held.asked(&server, Some(asked(&["old", "again", "new"], 900)));
+        held.insert(xid("seen"), (FileName::from("b.000010"), 600));
+        held.remove(&xid("again"));
+        for (name, on, at, wanted) in [
+            ("new", "server", place("b.000010", 500), true),
+            ("new", "server", place("b.000011", 4), true),
+            ("new", "server", place("b.000010", 499), false),
+            ("new", "other", place("b.000010", 700), false),
+            ("old", "server", place("b.000010", 700), false),
+            ("again", "server", place("b.000010", 700), true),
+            ("seen", "server", place("b.000010", 700), false),
+        ] {
+            assert_eq!(held.was_never_logged(&xid(name), on, &at), wanted, "{name} {on} {at:?}");
+        }
+        held.asked(&"other".into(), None);
+        assert!(!held.was_never_logged(&xid("new"), "server", &place("b.000011", 4)));
     }
 
     #[test]

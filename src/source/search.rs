@@ -51,6 +51,17 @@ pub(super) struct Found {
     pub(super) begin: u64,
 }
 
+/// What a search came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Searched {
+    Found(Found),
+    /// Behind the end of an older branch of the same xid it was not prepared: nothing of it is in
+    /// the binlog.
+    NotPrepared,
+    /// It is in no file that is there and can be read.
+    NotThere,
+}
+
 /// What searches have learnt, for those that go on after a lost connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Searches(Arc<Mutex<VecDeque<Learnt>>>);
@@ -86,7 +97,7 @@ impl Searches {
 
 impl Search<'_> {
     /// Looks through file after file. An error is one of the connection, or of the account.
-    pub(super) async fn run(&self) -> Result<Option<Found>, Error> {
+    pub(super) async fn run(&self) -> Result<Searched, Error> {
         let searches = self.settings.remembered.searches();
         let (server, end) = self.end;
         let mut learnt = searches.of(server, end).unwrap_or_else(|| Learnt {
@@ -95,15 +106,15 @@ impl Search<'_> {
             read: None,
             found: None,
         });
-        if learnt.found.is_some() {
-            return Ok(learnt.found);
+        if let Some(found) = learnt.found {
+            return Ok(Searched::Found(found));
         }
         let mut session = Session::connect(&self.settings.endpoint).await?;
         let files = probe::binlog_files(&mut session).await?;
         session.close().await;
         let place_of = |name: &str| files.iter().position(|file| file.name == name);
         // All that is older than a file that was purged was purged too.
-        let Some(last) = place_of(&self.before.0) else { return Ok(None) };
+        let Some(last) = place_of(&self.before.0) else { return Ok(Searched::NotThere) };
         let until = match &learnt.read {
             Some(read) => place_of(read).unwrap_or(0),
             None => last + 1,
@@ -112,15 +123,16 @@ impl Search<'_> {
             let file: FileName = Arc::from(file.name.as_str());
             match self.read(&file).await? {
                 None => learnt.read = Some(file),
-                Some(Seen::End) => return Ok(None),
+                Some(Seen::End) => return Ok(Searched::NotPrepared),
+                Some(Seen::Unreadable) => return Ok(Searched::NotThere),
                 Some(Seen::Prepared(begin)) => learnt.found = Some(Found { file, begin }),
             }
             searches.learn(learnt.clone());
-            if learnt.found.is_some() {
-                return Ok(learnt.found);
+            if let Some(found) = learnt.found {
+                return Ok(Searched::Found(found));
             }
         }
-        Ok(None)
+        Ok(Searched::NotThere)
     }
 
     async fn read(&self, file: &FileName) -> Result<Option<Seen>, Error> {
@@ -138,7 +150,7 @@ impl Search<'_> {
         }
         tracing::warn!(xid = %self.xid, %file, reason,
             "a binlog file cannot be looked through for an XA branch: it is not found");
-        Ok(Some(Seen::End))
+        Ok(Some(Seen::Unreadable))
     }
 
     async fn look_through(&self, file: &FileName) -> Result<Option<Seen>, Fault> {
@@ -209,8 +221,10 @@ impl From<binlog::Error> for Fault {
 enum Seen {
     /// It was prepared; its transaction begins there.
     Prepared(u64),
-    /// One of the same xid was committed or rolled back, or may have been.
+    /// One of the same xid was committed or rolled back.
     End,
+    /// That may have been.
+    Unreadable,
 }
 
 /// The reading of one file.

@@ -329,7 +329,7 @@ impl Source {
         let ahead = probe::clock(&mut session).await? - clock::now_millis();
         self.settings.remembered.lag().joined(ahead, self.settings.replica.heartbeat);
         let from = start::resume(&self.settings, &mut session, &probe, &self.reached).await?;
-        self.held.asked(held::ask(&mut session).await?);
+        self.held.asked(&probe.uuid, held::ask(&mut session).await?);
         let place = Place { file: Arc::clone(&self.reached.file), offset: self.reached.offset };
         self.schema.reconnected(server(&probe), &self.reached.server_uuid, &place);
 

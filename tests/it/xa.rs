@@ -13,6 +13,7 @@ mod lost;
 mod names;
 mod recover;
 mod search;
+mod unlogged;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

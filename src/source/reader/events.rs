@@ -260,10 +260,9 @@ impl Reader<'_> {
                 if verb == XaVerb::Start {
                     self.current.client = query.status.client;
                 }
-                if verb == XaVerb::Commit {
-                    self.find_unless_held(&xid, place, outlet).await?;
-                }
-                self.xa(verb, xid, place)?
+                let is_unlogged =
+                    verb == XaVerb::Commit && self.find_unless_held(&xid, place, outlet).await?;
+                self.xa(verb, xid, is_unlogged, place)?
             }
             Verb::OtherXa => {
                 let reason = format!("`{}` is no statement about an XA branch", query.text);

@@ -19,7 +19,7 @@ use crate::schema::{Reading, SessionOf};
 use crate::source::assemble::{Assembler, End, Hint, Hints};
 use crate::source::held::Held;
 use crate::source::progress::Progress;
-use crate::source::search::{Found, Search, is_not_sent};
+use crate::source::search::{Found, Search, Searched, is_not_sent};
 use crate::source::{Error, Remembered, Settings};
 
 /// One transaction, that is read to be held.
@@ -43,15 +43,21 @@ enum Read {
 }
 
 impl Reader<'_> {
-    /// Holds the branch, if it is not held and the source still has it.
+    /// Holds the branch, if it is not held and the source still has it. Whether it is known to have
+    /// changed nothing that is in the binlog.
     pub(super) async fn find_unless_held(
         &mut self,
         xid: &Xid,
         place: &EventPlace,
         outlet: Outlet<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         if self.quest.is_some() || self.held.contains(xid) {
-            return Ok(());
+            return Ok(false);
+        }
+        let is_unlogged = self.held.was_never_logged(xid, self.tracker.server(), place);
+        if is_unlogged && self.held.has_ended(xid) {
+            // What is behind is of the one before.
+            return Ok(true);
         }
         tracing::warn!(%xid, file = &*place.file, offset = place.offset,
             "an XA COMMIT of a branch that is not held: it is looked for in the source's binlogs");
@@ -65,15 +71,19 @@ impl Reader<'_> {
             () = outlet.stop.cancelled() => return Err(Stop::Asked),
             found = Box::pin(search.run()) => found?,
         };
-        if let Some(found) = found {
+        if found == Searched::NotPrepared {
+            return Ok(true);
+        }
+        if let Searched::Found(found) = found {
             tracing::info!(%xid, file = %found.file, begin = found.begin, "the branch was found");
             let xid = Arc::new(xid.clone());
             if Box::pin(self.hold(&xid, &found, outlet)).await? {
                 let place = (Arc::clone(&found.file), found.begin);
                 self.held.insert(xid, place);
             }
+            return Ok(false);
         }
-        Ok(())
+        Ok(is_unlogged)
     }
 
     /// Hands over the branch's transaction; false if it is not there after all.

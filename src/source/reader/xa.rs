@@ -10,8 +10,15 @@ use crate::source::assemble::{Input, XaVerb};
 use crate::source::settings::UnknownBranch;
 
 impl Reader<'_> {
-    /// What a statement about a branch means for its transaction.
-    pub(super) fn xa(&mut self, verb: XaVerb, xid: Xid, place: &EventPlace) -> Result<Input, Stop> {
+    /// What a statement about a branch means for its transaction. `is_unlogged`: nothing of it is in
+    /// the binlog.
+    pub(super) fn xa(
+        &mut self,
+        verb: XaVerb,
+        xid: Xid,
+        is_unlogged: bool,
+        place: &EventPlace,
+    ) -> Result<Input, Stop> {
         let xid = Arc::new(xid);
         let is_held = self.held.contains(&xid);
         if self.quest.is_some() && matches!(verb, XaVerb::Commit | XaVerb::Rollback) {
@@ -22,6 +29,16 @@ impl Reader<'_> {
             XaVerb::Prepare => Input::Prepare(xid),
             XaVerb::Commit if is_held => Input::End(xid, BranchEnd::Committed),
             XaVerb::Rollback if is_held => Input::End(xid, BranchEnd::RolledBack),
+            XaVerb::Commit if is_unlogged => {
+                tracing::warn!(%xid, file = &*place.file, offset = place.offset,
+                    "an XA branch is committed that the binlog has nothing of: it was prepared \
+                     without being logged (sql_log_bin=0), and what it changed is in no replica \
+                     either");
+                self.held.touch(&xid);
+                self.held.note_end(&xid);
+                self.settings.remembered.branches(self.held.noticed());
+                Input::Statement(Vec::new())
+            }
             XaVerb::Commit => match self.settings.unknown_branch {
                 UnknownBranch::Stop => {
                     let place = place.clone();
@@ -39,6 +56,7 @@ impl Reader<'_> {
                     "an XA branch that is not held was rolled back");
                 self.progress.unknown_rollback();
                 self.held.touch(&xid);
+                self.held.note_end(&xid);
                 self.settings.remembered.branches(self.held.noticed());
                 Input::Statement(Vec::new())
             }

@@ -180,8 +180,8 @@ async fn follow(
             Step::Goes => {}
             Step::Incomparable => {
                 return Err(refuse(format!(
-                    "behind the heartbeat, at {}:{}, it has an event that cannot be compared \
-                     (binlog_transaction_compression, LOAD DATA in statement format)",
+                    "behind the heartbeat, at {}:{}, it has a transaction that cannot be compared \
+                     (LOAD DATA in statement format, a server that does not say when it commits)",
                     event.place.file, event.place.offset
                 )));
             }

@@ -2,11 +2,14 @@
 //! against.
 //!
 //! In: the events of a binlog. Out: at each boundary of transactions the [`Trail`] of it. Always:
-//! it is made of nothing but what a replica keeps as it was: who made a transaction, when, and
-//! what it changed; two binlogs with the same trail hold the same transactions in the same order
-//! since that heartbeat. What a replica may write otherwise is left out: table ids, the cutting
-//! of rows into events, commit numbers. What cannot be compared ends the trail, and the next
-//! heartbeat begins another one.
+//! it is made of nothing but what a replica keeps as it was; two binlogs with the same trail hold
+//! the same transactions in the same order since that heartbeat. Where servers say to the
+//! microsecond when a transaction was first committed (MySQL since 8.0.1), it is that, and who made
+//! it: no session sets it, a replica keeps it (`original_commit_timestamp`), and it holds whatever
+//! the format, the row images or the compression on either side. Else it is who made it, when, and
+//! what it changed, in the format that it is logged in; what a replica may write otherwise even so
+//! is left out: table ids, the cutting of rows into events, commit numbers. What cannot be compared
+//! ends the trail, and the next heartbeat begins another one.
 
 mod find;
 
@@ -44,6 +47,8 @@ struct Transactions {
     beats: TableName,
     names: HashMap<TableMapId, TableName>,
     open: Option<Open>,
+    /// The server that made the transaction before, and when: what gives one.
+    last: Option<(u32, u64)>,
 }
 
 /// A transaction that is being read.
@@ -51,7 +56,8 @@ struct Open {
     hash: Sha256,
     server_id: u32,
     time: u32,
-    is_exact: bool,
+    /// When it was first committed, in microseconds since 1970.
+    committed: Option<u64>,
     /// Behind BEGIN: only COMMIT and its like end it.
     begun: bool,
     changes: Changes,
@@ -79,7 +85,7 @@ enum Step {
 
 impl Transactions {
     fn new(beats: TableName) -> Self {
-        Self { beats, names: HashMap::new(), open: None }
+        Self { beats, names: HashMap::new(), open: None, last: None }
     }
 
     /// A file begins: what was open was cut by a crash.
@@ -99,10 +105,7 @@ impl Transactions {
                 let event = GtidEvent::parse(header, body)?;
                 let mut open = Open::new(header);
                 // 0: the server that made it did not say.
-                if let Some(time) = event.original_commit_timestamp.filter(|time| *time != 0) {
-                    open.is_exact = true;
-                    open.add(b'g', &[&time.to_le_bytes()]);
-                }
+                open.committed = event.original_commit_timestamp.filter(|time| *time != 0);
                 self.open = Some(open);
                 Ok(Step::Goes)
             }
@@ -139,6 +142,12 @@ impl Transactions {
             | EventType::HeartbeatV2
             | EventType::RowsQuery
             | EventType::Ignorable => Ok(Step::Goes),
+            // A scan does not look into it, and need not: it is a whole transaction.
+            EventType::TransactionPayload
+                if self.open.as_ref().is_some_and(|open| open.committed.is_some()) =>
+            {
+                Ok(self.end(header, "commit"))
+            }
             // Blocks of files have numbers of the server's own; the others are of servers that
             // have GTIDs, or of none that is served, or arrive as what is in them.
             EventType::BeginLoadQuery
@@ -248,12 +257,21 @@ impl Transactions {
 
     fn end(&mut self, header: &EventHeader, verb: &str) -> Step {
         let mut open = self.open.take().unwrap_or_else(|| Open::new(header));
+        let this = open.committed.map(|time| (open.server_id, time));
+        let before = std::mem::replace(&mut self.last, this);
+        if let Some((server, time)) = this {
+            open.hash = Sha256::new();
+            open.add(b'g', &[&time.to_le_bytes(), &server.to_le_bytes()]);
+            // Nothing would tell the two apart, were they the other way round.
+            open.is_comparable = before != this;
+        } else {
+            open.add(b'e', &[verb.as_bytes(), &open.server_id.to_le_bytes()]);
+        }
         if !open.is_comparable {
             return Step::Incomparable;
         }
-        open.add(b'e', &[verb.as_bytes(), &open.server_id.to_le_bytes()]);
-        let Open { hash, server_id, time, is_exact, changes, .. } = open;
-        let is_beat = changes == Changes::Beat;
+        let Open { hash, server_id, time, committed, changes, .. } = open;
+        let (is_beat, is_exact) = (changes == Changes::Beat, committed.is_some());
         Step::Ended(Ended { digest: cut(hash), is_beat, time, is_exact, server_id })
     }
 }
@@ -270,7 +288,7 @@ impl Open {
             hash: Sha256::new(),
             server_id: header.server_id,
             time: header.timestamp,
-            is_exact: false,
+            committed: None,
             begun: false,
             changes: Changes::None,
             rows: None,

@@ -79,6 +79,53 @@ async fn without_gtids_a_server_that_has_anything_else_is_refused() {
     sluice.stop();
 }
 
+/// What sessions of the one log in another format than the other does is the same even so.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_gtids_a_server_that_logs_otherwise_has_the_same_place() {
+    let servers = [
+        private_mysql(&[&PLAIN[..], &["--secure-file-priv="]].concat()),
+        private_mysql(&[&PLAIN[..], &["--server-id=11", "--secure-file-priv="]].concat()),
+    ];
+    let [Some(a), Some(b)] = servers else { return };
+    replicate(&b, &a, &end_of(&a, &Words::NEW).await, &Words::NEW).await;
+    prepare(&a);
+    let mut session = a.connect().await;
+    run(
+        &mut session,
+        "CREATE DATABASE other; USE other; CREATE TABLE m (id INT, r DOUBLE, j JSON)",
+    )
+    .await;
+    // One heartbeat at the begin of each connection, and no more.
+    let mut sluice = instance(&a, &b, "3600");
+    sluice.start();
+    let mut load = Writer::new(3);
+    load.commit_some(&a, 5).await;
+    for statement in [
+        "SET SESSION binlog_format = STATEMENT; INSERT INTO m VALUES (1, RAND(), '{}')",
+        "SET @a = 7; INSERT INTO m (id) VALUES (@a)",
+        "SELECT 3, 4, '[]' INTO OUTFILE 'otherwise.txt'; \
+         LOAD DATA INFILE 'otherwise.txt' INTO TABLE m",
+        "SET SESSION binlog_format = ROW, binlog_row_image = MINIMAL; UPDATE m SET r = 2",
+        "SET SESSION binlog_row_value_options = PARTIAL_JSON; UPDATE m SET j = JSON_SET(j, '$.a', 1)",
+        "SET SESSION binlog_transaction_compression = ON; INSERT INTO m (id) VALUES (8), (9)",
+        "XA START 'x'; INSERT INTO m (id) VALUES (10); XA END 'x'; XA PREPARE 'x'; XA COMMIT 'x'",
+        "DELETE FROM m",
+    ] {
+        run(&mut session, statement).await;
+    }
+    load.commit_some(&a, 5).await;
+    drained(&sluice, &load);
+    caught_up(&b, &a, &Words::NEW).await;
+    a.kill();
+    run(&mut b.connect().await, "STOP REPLICA; RESET REPLICA ALL").await;
+    reads_from(&sluice, &b).await;
+    load.commit_some(&b, 5).await;
+    sluice.wait_until_ready();
+    let published = drained(&sluice, &load);
+    judgement::each_change_once_and_in_order(&load.committed(), &published);
+    sluice.stop();
+}
+
 /// How a server of that age is spoken to.
 struct Words {
     change: &'static str,

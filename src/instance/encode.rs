@@ -121,7 +121,11 @@ impl Encoder {
                         self.park(head, table, &statement.place, content);
                     }
                 },
-                Change::Together(together) => self.parked.join(&together.names, &together.place),
+                Change::Together(together) => {
+                    if let Some(table) = self.parked.join(&together.names, &together.place) {
+                        return Err(Error::many_names(table, &together.place));
+                    }
+                }
             }
         }
         Ok(())

@@ -27,7 +27,7 @@ impl Error {
     pub(crate) fn table(&self) -> Option<(&TableName, EventPlace)> {
         match self {
             Self::Source(error) => error.table().map(|(table, place)| (table, place.clone())),
-            Self::Pipeline(pipeline::Error::Encode(error)) => Some(error.table()),
+            Self::Pipeline(pipeline::Error::Encode(error)) => error.table(),
             Self::Pipeline(pipeline::Error::Sink(_) | pipeline::Error::Generation)
             | Self::Panicked(_) => None,
         }
@@ -107,6 +107,7 @@ pub(crate) fn to(error: &Error) -> Reaction {
                     advice: "the row event cannot be decoded: report it, or exclude the table",
                 },
                 encode::Error::TooLarge { .. } => Reaction::RetryOnce { advice: SAYS_IT },
+                encode::Error::ManyNames { .. } => Reaction::Stop { advice: SAYS_IT },
             },
             pipeline::Error::Generation => Reaction::Retry,
         },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::change::{EventPlace, FileName, StatementChange, StatementKind, TableName};
 use crate::format::flat;
 use crate::instance::gather::Room;
+use crate::instance::park::tables::MOST_NAMES;
 
 /// See the head of this file.
 #[derive(Debug, thiserror::Error)]
@@ -44,16 +45,36 @@ pub enum Error {
         /// What else can be left out, and by which setting.
         leave_out: &'static str,
     },
+    /// A statement parks one more name with a table than one record keeps.
+    #[error(
+        "{file}:{offset}: a statement is about parked {table}, with which {MOST_NAMES} names are \
+         parked already, and names one more: publish what is kept of it first (`bin/sluice instance \
+         retry`), or drop it (`bin/sluice instance drop-parked`)"
+    )]
+    ManyNames {
+        /// The binlog file of the statement.
+        file: FileName,
+        /// Its offset.
+        offset: u64,
+        /// The parked table.
+        table: TableName,
+    },
 }
 
 impl Error {
-    /// The one table that is at fault, and its event.
-    pub(crate) fn table(&self) -> (&TableName, EventPlace) {
+    /// The one table that is at fault, and its event: to be parked, if it is not yet.
+    pub(crate) fn table(&self) -> Option<(&TableName, EventPlace)> {
         let (table, file, offset) = match self {
             Self::Unreadable { file, offset, source } => (source.table(), file, offset),
             Self::TooLarge { file, offset, table, .. } => (table, file, offset),
+            Self::ManyNames { .. } => return None,
         };
-        (table, EventPlace { file: Arc::clone(file), offset: *offset, time: 0 })
+        Some((table, EventPlace { file: Arc::clone(file), offset: *offset, time: 0 }))
+    }
+
+    /// As [`Self::ManyNames`].
+    pub(super) fn many_names(table: TableName, place: &EventPlace) -> Self {
+        Self::ManyNames { file: Arc::clone(&place.file), offset: place.offset, table }
     }
 
     /// The rows of the event at `place` cannot be read.

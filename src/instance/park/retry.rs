@@ -88,7 +88,7 @@ impl Error {
         match self {
             Self::Encode(encode::Error::Unreadable { .. })
             | Self::Source(source::Error::Rows { .. } | source::Error::Event { .. }) => true,
-            Self::Encode(encode::Error::TooLarge { .. })
+            Self::Encode(encode::Error::TooLarge { .. } | encode::Error::ManyNames { .. })
             | Self::NotParked { .. }
             | Self::Branches { .. }
             | Self::NotKept { .. }

@@ -15,6 +15,9 @@ use crate::change::{EventPlace, HeldLetters, ParkedTable, StateRecord, StateTopi
 
 const VERSION: u32 = 1;
 
+/// So many names one record has at most: it is written whole with each commit that changes it.
+pub(crate) const MOST_NAMES: usize = 1000;
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     version: u32,
@@ -82,14 +85,16 @@ impl ParkedTables {
     }
 
     /// Parks tables together from the statement at `place` on: what is kept of them comes back in
-    /// one order.
-    pub(crate) fn join(&mut self, names: &[TableName], place: &EventPlace) {
+    /// one order. The parked one, if that has too many names now: the transaction at hand cannot be
+    /// kept.
+    pub(crate) fn join(&mut self, names: &[TableName], place: &EventPlace) -> Option<TableName> {
         let is_parked =
             |root: &TableName| self.tables.contains_key(root) || self.causes.contains_key(root);
         let roots: BTreeSet<TableName> =
             names.iter().map(|name| self.root_of(name)).filter(is_parked).collect();
-        let Some(first) = roots.first() else { return };
+        let first = roots.first()?;
         let mut all = self.take_out(first, place);
+        let before = all.names.len();
         for other in roots.iter().skip(1) {
             let other = self.take_out(other, place);
             all.take_in(other);
@@ -103,7 +108,9 @@ impl ParkedTables {
                 all.add_name(name, self.end);
             }
         }
+        let are_too_many = all.names.len() > MOST_NAMES.max(before);
         self.tables.insert(first.clone(), all);
+        are_too_many.then(|| first.clone())
     }
 
     /// A database is parked for a cause of its own: what of it is parked already comes back with
@@ -113,6 +120,7 @@ impl ParkedTables {
         let tables = self.tables.values().filter(is_of_it).map(ParkedTable::name);
         let names: Vec<_> = std::iter::once(database.clone()).chain(tables).collect();
         if names.len() > 1 {
+            // However many: no name is new.
             self.join(&names, place);
         }
     }
@@ -338,6 +346,24 @@ mod tests {
         );
         assert_eq!([&a, &b].map(|name| all.from_of(name)), [Some(12), Some(20)]);
         assert_eq!((of_other.name(), of_other.events), (other, 2));
+    }
+
+    #[test]
+    fn one_record_does_not_take_in_names_without_bound() {
+        let name = |number: usize| TableName::new("db", format!("t{number}"));
+        let place = EventPlace { file: "b.1".into(), offset: 4, time: 7 };
+        let cause = Cause { place: place.clone(), reason: "too large".to_owned() };
+        let causes = [(name(0), cause)].into_iter().collect();
+        let mut parked = ParkedTables::new(Vec::new(), causes, 0);
+        for number in 1..=MOST_NAMES {
+            assert_eq!(parked.join(&[name(number - 1), name(number)], &place), None);
+            parked.end_transaction();
+        }
+        let refused = parked.join(&[name(0), name(MOST_NAMES + 1)], &place);
+        assert_eq!(refused, Some(name(0)));
+        parked.roll_back();
+        assert_eq!(parked.all()[0].names.len(), MOST_NAMES);
+        assert_eq!(parked.join(&[name(0), name(7)], &place), None);
     }
 
     /// What is stored was written by builds before, and read by them where nothing is new.

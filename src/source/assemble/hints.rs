@@ -32,7 +32,34 @@ pub(crate) struct RolledBack {
     /// to before this one,
     pub(crate) to: u64,
     /// but for these tables.
-    pub(crate) kept: HashSet<TableName>,
+    pub(crate) kept: Arc<HashSet<TableName>>,
+}
+
+/// So many ranges of one transaction are kept, each behind changes that are not rolled back: some
+/// 25 MB.
+pub(super) const MOST_ROLLED_BACK: usize = 500_000;
+
+/// A rollback of the changes from `from` to before `to`, which are the last that came, is one more.
+/// What it covers, or goes on from, is the same range; false if there are too many.
+pub(super) fn add_rolled_back(
+    ranges: &mut Vec<RolledBack>,
+    (from, to): (u64, u64),
+    kept: HashSet<TableName>,
+) -> bool {
+    if from >= to {
+        return true;
+    }
+    while ranges.pop_if(|last| last.from >= from).is_some() {}
+    let kept = match ranges.last_mut() {
+        Some(last) if *last.kept == kept && last.to >= from => {
+            last.to = to;
+            return true;
+        }
+        Some(last) if *last.kept == kept => Arc::clone(&last.kept),
+        Some(_) | None => Arc::new(kept),
+    };
+    ranges.push(RolledBack { from, to, kept });
+    ranges.len() <= MOST_ROLLED_BACK
 }
 
 /// All hints that may still be needed, of one server.
@@ -125,11 +152,11 @@ impl Known {
         *self.hint.file == *file && self.hint.transaction == transaction
     }
 
+    /// Whether one covers these. The tables that it leaves are those of then, and some that changed
+    /// nothing before.
     fn has(&self, from: u64, to: u64) -> bool {
-        let ranges = &self.hint.rolled_back;
-        let first = ranges.partition_point(|range| range.to < to);
-        let with_that_end = ranges.iter().skip(first).take_while(|range| range.to == to);
-        with_that_end.into_iter().any(|range| range.from == from)
+        let first = self.hint.rolled_back.partition_point(|range| range.to < to);
+        self.least.get(first).is_some_and(|least| *least <= from)
     }
 
     fn rolls_back(&self, number: u64, table: &TableName) -> bool {

@@ -28,8 +28,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use executed::Executed;
-use hints::RolledBack;
 pub(crate) use hints::{Hint, Hints};
+use hints::{MOST_ROLLED_BACK, RolledBack, add_rolled_back};
 pub(crate) use verb::{Verb, XaVerb, savepoint_name};
 
 use crate::binlog::Tracker;
@@ -123,6 +123,11 @@ pub(crate) enum Fault {
         .0.file, .0.transaction
     )]
     Again(Box<Hint>),
+    #[error(
+        "the transaction at {file}:{transaction} has more than {MOST_ROLLED_BACK} rollbacks to \
+         savepoints that are to be remembered"
+    )]
+    ManyRollbacks { file: FileName, transaction: u64 },
     #[error("at {file}:{offset} the XA branch {xid} is prepared, which is not the one that began")]
     OtherBranch { file: FileName, offset: u64, xid: Arc<Xid> },
 }
@@ -286,7 +291,7 @@ impl Assembler {
                 Ok(self.commit(place, behind))
             }
             Input::Rollback { kept } => {
-                self.roll_back(0, place, kept);
+                self.roll_back(0, place, kept)?;
                 self.commit_in_one_phase();
                 self.is_valid(place)?;
                 Ok(self.commit(place, behind))
@@ -299,7 +304,7 @@ impl Assembler {
                 Ok(None)
             }
             Input::RollbackTo { mark, kept } => {
-                self.rollback_to(mark, place, kept);
+                self.rollback_to(mark, place, kept)?;
                 Ok(None)
             }
             Input::Rows { change, ends_statement } => {
@@ -488,16 +493,26 @@ impl Assembler {
         })
     }
 
-    fn rollback_to(&mut self, mark: Option<usize>, place: &EventPlace, kept: HashSet<TableName>) {
-        let Some(open) = &mut self.open else { return };
+    fn rollback_to(
+        &mut self,
+        mark: Option<usize>,
+        place: &EventPlace,
+        kept: HashSet<TableName>,
+    ) -> Result<(), Fault> {
+        let Some(open) = &mut self.open else { return Ok(()) };
         let from = mark.and_then(|index| open.savepoints.get(index)).map_or(0, |(_, from)| *from);
         open.savepoints.truncate(mark.map_or(0, |index| index + 1));
-        self.roll_back(from, place, kept);
+        self.roll_back(from, place, kept)
     }
 
     /// Drops the changes from `from` on, but for those of tables that cannot roll back.
-    fn roll_back(&mut self, from: u64, place: &EventPlace, kept: HashSet<TableName>) {
-        let Some(open) = &mut self.open else { return };
+    fn roll_back(
+        &mut self,
+        from: u64,
+        place: &EventPlace,
+        kept: HashSet<TableName>,
+    ) -> Result<(), Fault> {
+        let Some(open) = &mut self.open else { return Ok(()) };
         let (changes, numbers) =
             (std::mem::take(&mut open.changes), std::mem::take(&mut open.numbers));
         let mut left: Vec<(u64, Change)> = Vec::with_capacity(changes.len());
@@ -525,7 +540,10 @@ impl Assembler {
             open.changes.clear();
             open.numbers.clear();
         }
-        open.rolled_back.push(RolledBack { from, to: open.seen, kept });
+        if add_rolled_back(&mut open.rolled_back, (from, open.seen), kept) {
+            return Ok(());
+        }
+        Err(Fault::ManyRollbacks { file: Arc::clone(&place.file), transaction: open.begin })
     }
 
     /// At its end: whether the transaction was handed over as it is.

@@ -287,6 +287,30 @@ fn a_transaction_is_read_twice_at_most() {
     assert!(names.last().is_some_and(|end| end.starts_with("commit")));
 }
 
+/// What is remembered of rollbacks is bounded: those of what lies together are one, and those behind
+/// changes that stay are as many as there may be.
+#[test]
+fn rollbacks_are_remembered_in_bounded_memory() {
+    let mut script = Script::new().gtid(5).step(Input::Begin);
+    script.size = CHUNK_BYTES;
+    for turn in 0..200 {
+        script = script.step(Input::Savepoint("s".to_owned())).rows("dropped").rows("myisam");
+        script = script.step(Input::RollbackTo { mark: Some(0), kept: kept(&["myisam"]) });
+        script.size = if turn == 0 { CHUNK_BYTES } else { 10 };
+    }
+    let Err(Fault::Again(hint)) = script.try_step(Input::Commit) else { panic!() };
+    assert_eq!((hint.rolled_back.len(), hint.rolled_back[0].to), (1, 400));
+
+    let mut ranges = Vec::new();
+    let mut add = |from, to| hints::add_rolled_back(&mut ranges, (from, to), kept(&["myisam"]));
+    for number in 0..hints::MOST_ROLLED_BACK as u64 {
+        assert!(add(3 * number, 3 * number + 1) && add(3 * number + 2, 3 * number + 2));
+    }
+    assert!(!add(3_000_000, 3_000_001), "one too many");
+    assert!(add(0, 3_000_002), "it covers them all");
+    assert_eq!(ranges.len(), 1);
+}
+
 /// In the format MIXED.
 #[test]
 fn statements_are_rolled_back_as_rows_are() {

@@ -23,7 +23,8 @@
 //! `compactable` until that is durable, and then `compacting` (`housekeeping`, `compactions`). A
 //! retired one whose place could not be taken is whole again. The file of one that is not active is
 //! closed now and then, and opened again by who reads it; not of a retired one, whose name may be
-//! that of another file by then. Files are removed when a checkpoint has passed the frame of the
+//! that of another file by then, of a topic of the same name even: who did not have it open looks
+//! again into the partition's list. Files are removed when a checkpoint has passed the frame of the
 //! change (`housekeeping`).
 
 use std::collections::BTreeMap;
@@ -155,7 +156,7 @@ impl Segment {
         if let Some(file) = &*place {
             return Ok(Arc::clone(file));
         }
-        if self.is(Life::Buried) {
+        if self.is_retired() {
             return Err(io::ErrorKind::NotFound.into());
         }
         let file = Arc::new(self.disk.open(&self.path(), mode)?);
@@ -165,6 +166,7 @@ impl Segment {
 
     /// It left its partition: nobody needs it to be durable any more.
     pub(super) fn retire(&self) {
+        let _unopened = self.file.write().unwrap_or_else(PoisonError::into_inner);
         self.become_one(Life::Retired);
     }
 
@@ -332,7 +334,7 @@ impl Segment {
         if file.is_none() {
             *file = Some(Arc::new(self.disk.open(&self.path(), Mode::Read)?));
         }
-        self.retire();
+        self.become_one(Life::Retired);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::log::damage::Damage;
 use crate::log::error::ReadError;
 use crate::log::partition::Partition;
 use crate::log::reader::{self, Access, Span, Trouble};
+use crate::log::segment::Segment;
 use crate::log::shared::Shared;
 use crate::log::topic::Topic;
 use crate::log::watermarks::Slot;
@@ -72,26 +73,32 @@ impl Log {
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Bytes, ReadError> {
-        let found = find(topic, partition)?;
-        let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
-        if offset < log_start || offset > high_watermark {
-            let (start, end) = (log_start, high_watermark);
-            return Err(ReadError::OffsetOutOfRange { offset, start, end });
+        loop {
+            let found = find(topic, partition)?;
+            let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
+            if offset < log_start || offset > high_watermark {
+                let (start, end) = (log_start, high_watermark);
+                return Err(ReadError::OffsetOutOfRange { offset, start, end });
+            }
+            let (limit, end) = (limit.min(high_watermark), high_watermark);
+            let span = Span { offset, limit, end, max_bytes, at_least_one };
+            if offset >= span.limit {
+                return Ok(Bytes::new());
+            }
+            let interval = self.shared().settings.index_interval_bytes;
+            let buffers = &self.shared().buffers;
+            let read = match reader::read(found, span, interval, Access::Cached, buffers) {
+                Err(Trouble { error, .. }) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    let (there, buffers) = (Arc::clone(found), buffers.clone());
+                    let read = move || reader::read(&there, span, interval, Access::Any, &buffers);
+                    self.off_thread(read).await?
+                }
+                read => read,
+            };
+            if let Some(result) = self.judge(found, read) {
+                return result;
+            }
         }
-        let (limit, end) = (limit.min(high_watermark), high_watermark);
-        let span = Span { offset, limit, end, max_bytes, at_least_one };
-        if offset >= span.limit {
-            return Ok(Bytes::new());
-        }
-        let interval = self.shared().settings.index_interval_bytes;
-        let buffers = &self.shared().buffers;
-        match reader::read(found, span, interval, Access::Cached, buffers) {
-            Err(Trouble { error, .. }) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            result => return result.map_err(|trouble| self.unread(found, trouble)),
-        }
-        let (there, buffers) = (Arc::clone(found), buffers.clone());
-        let read = move || reader::read(&there, span, interval, Access::Any, &buffers);
-        self.off_thread(read).await?.map_err(|trouble| self.unread(found, trouble))
     }
 
     /// The aborted transactions that overlap `from..to`.
@@ -114,11 +121,15 @@ impl Log {
         timestamp: i64,
         limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
-        let found = find(topic, partition)?;
-        let start = self.ends_of(topic, partition)?.log_start;
-        let there = Arc::clone(found);
-        let look = move || reader::offset_for_time(&there, start, timestamp, limit);
-        self.off_thread(look).await?.map_err(|trouble| self.unread(found, trouble))
+        loop {
+            let found = find(topic, partition)?;
+            let start = self.ends_of(topic, partition)?.log_start;
+            let there = Arc::clone(found);
+            let look = move || reader::offset_for_time(&there, start, timestamp, limit);
+            if let Some(result) = self.judge(found, self.off_thread(look).await?) {
+                return result;
+            }
+        }
     }
 
     /// Shows everything of a partition, in pieces of whole batches of about a MiB: to restore a
@@ -198,17 +209,39 @@ impl Log {
         partition: i32,
         limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
-        let found = find(topic, partition)?;
-        let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
-        let (start, limit) = (log_start, limit.min(high_watermark));
-        let there = Arc::clone(found);
-        let look = move || reader::newest_time(&there, start, limit, high_watermark);
-        self.off_thread(look).await?.map_err(|trouble| self.unread(found, trouble))
+        loop {
+            let found = find(topic, partition)?;
+            let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
+            let (start, limit) = (log_start, limit.min(high_watermark));
+            let there = Arc::clone(found);
+            let look = move || reader::newest_time(&there, start, limit, high_watermark);
+            if let Some(result) = self.judge(found, self.off_thread(look).await?) {
+                return result;
+            }
+        }
     }
 
     /// Rises with each publication.
     pub fn published(&self) -> watch::Receiver<u64> {
         self.shared().watermarks.watch()
+    }
+
+    /// What a reader is told; none if what it read left the partition meanwhile, and may be no file
+    /// any more: then it looks again.
+    pub(in crate::log) fn judge<T>(
+        &self,
+        partition: &Partition,
+        read: Result<T, Trouble>,
+    ) -> Option<Result<T, ReadError>> {
+        let left = |segment: &Arc<Segment>| {
+            let is_it = |one: &Arc<Segment>| Arc::ptr_eq(one, segment);
+            segment.is_retired() && !partition.segments().iter().any(is_it)
+        };
+        match read {
+            Ok(read) => Some(Ok(read)),
+            Err(Trouble { segment, .. }) if left(&segment) => None,
+            Err(trouble) => Some(Err(self.unread(partition, trouble))),
+        }
     }
 
     /// What a reader is told that got no whole batch at an offset.

@@ -47,12 +47,16 @@ async fn filled() -> (Simulated, Contents) {
     (disk, contents)
 }
 
-/// All files, the lock and the ballast left out.
+/// All files, the lock and the ballast left out, and all but one of those of the journal: behind a
+/// clean stop nothing in them is read.
 fn files(disk: &Simulated) -> Vec<String> {
     let mut files = Vec::new();
     for entry in disk.list("").unwrap() {
         if entry.is_dir {
-            let inside = disk.list(&entry.name).unwrap();
+            let mut inside = disk.list(&entry.name).unwrap();
+            if entry.name == "journal" {
+                inside.truncate(1);
+            }
             files.extend(inside.iter().map(|file| format!("{}/{}", entry.name, file.name)));
         } else if entry.name == "checkpoint" {
             files.push(entry.name);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::{Random, asked, tiny};
 use crate::disk::{Freeze, Simulated};
-use crate::log::{Log, NewTopic, Produce, Writer};
+use crate::log::{Log, NewTopic, Produce, ReadError, Writer};
 use crate::record::{BatchBuilder, BatchView, Compression, batches, compressed};
 use crate::shutdown::Tasks;
 
@@ -208,8 +208,15 @@ impl Life {
 
     async fn each(&self, topic: &str, mut visit: impl FnMut(i64, Option<&[u8]>, Option<String>)) {
         let Some(topic) = self.log.topic(topic) else { return };
+        let pieces = loop {
+            match self.log.read_all(&topic, 0).await {
+                // Retention was faster.
+                Err(ReadError::OffsetOutOfRange { .. }) => {}
+                pieces => break pieces.unwrap(),
+            }
+        };
         let mut next = 0;
-        for piece in self.log.read_all(&topic, 0).await.unwrap() {
+        for piece in pieces {
             for batch in batches(&piece) {
                 let plain = batch.unwrap().uncompressed().unwrap();
                 for record in BatchView::parse_stored(&plain).unwrap().records() {

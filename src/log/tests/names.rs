@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Random, append, asked, open, topic, values};
-use crate::disk::{Disk, Freeze, Real, Simulated};
+use super::{Random, append, asked, open, small, topic, values};
+use crate::disk::{Disk, Freeze, Mode, Real, Simulated};
 use crate::log::{Log, TopicError};
+use crate::shutdown::Tasks;
 
 const LEGAL: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
@@ -253,4 +254,125 @@ async fn places_are_used_again_and_old_handles_reach_nobody() {
         old = new;
     }
     assert_eq!(log.shared().watermarks.count(), places);
+}
+
+/// Makes a directory that no topic knows in the place of `t-0`, durably.
+fn put_unknown(disk: &Simulated) {
+    disk.create_dir("t-0").unwrap();
+    let file = disk.open("t-0/00000000000000000000.log", Mode::Create).unwrap();
+    file.write_at(b"of nobody", 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir("t-0").unwrap();
+    disk.sync_dir("").unwrap();
+}
+
+/// How many files hold what nobody knows, and where.
+fn unknown(disk: &Simulated) -> Vec<String> {
+    let mut found = Vec::new();
+    for dir in disk.list("").unwrap().into_iter().filter(|entry| entry.is_dir) {
+        let path = format!("{}/00000000000000000000.log", dir.name);
+        let mut bytes = [0; 9];
+        if let Ok(file) = disk.open(&path, Mode::Read)
+            && file.read_at(&mut bytes, 0).is_ok()
+            && &bytes == b"of nobody"
+        {
+            found.push(dir.name);
+        }
+    }
+    found
+}
+
+/// A sync that fails may drop the rename of a directory: it is seen, and a power failure gives it
+/// its old name back, under which a topic has written since.
+#[tokio::test]
+async fn a_directory_set_aside_before_a_sync_that_failed_never_comes_back_as_a_topics() {
+    for at_start in [false, true] {
+        for call in 1..=24 {
+            let case = format!("at start {at_start}, call {call}");
+            let disk = Simulated::new();
+            let (log, tasks) = open(Arc::new(disk.clone())).await;
+            topic(&log, "other", 1).await;
+            if at_start {
+                log.close().await;
+                drop(log);
+                tasks.join().await;
+                put_unknown(&disk);
+                disk.fail_call(disk.calls() + call, rustix::io::Errno::IO.raw_os_error());
+                let tasks = Tasks::new();
+                let opened = Log::open(Arc::new(disk.clone()), small(), &tasks).await;
+                if let Ok(log) = opened {
+                    let new = super::NewTopic {
+                        name: "x".to_owned(),
+                        partitions: 1,
+                        ..Default::default()
+                    };
+                    let _ = log.create_topic(new).await;
+                }
+                tasks.join().await;
+            } else {
+                put_unknown(&disk);
+                disk.fail_call(disk.calls() + call, rustix::io::Errno::IO.raw_os_error());
+                let new =
+                    super::NewTopic { name: "t".to_owned(), partitions: 1, ..Default::default() };
+                let _ = log.create_topic(new).await;
+                drop(log);
+                tasks.join().await;
+            }
+            let killed = disk.crash(Freeze::Keep);
+            let (log, tasks) = open(Arc::new(killed.clone())).await;
+            let t = match log.topic("t") {
+                Some(topic) => topic,
+                None => topic(&log, "t", 1).await,
+            };
+            append(&log, &t, 0, &["kept"]).await;
+            log.close().await;
+            drop(log);
+            tasks.join().await;
+            let lost = killed.crash(Freeze::Lose);
+            let (log, tasks) = open(Arc::new(lost.clone())).await;
+            assert_eq!(values(&log, "t", 0).await, [(0, "kept".to_owned())], "{case}");
+            let aside = unknown(&lost);
+            assert!(aside.len() == 1 && aside[0].ends_with(".unknown"), "{case}: {aside:?}");
+            drop(log);
+            tasks.join().await;
+        }
+    }
+}
+
+/// The deletion of a topic fails somewhere, and then the start that gives its directories their
+/// names back: what is appended after that is there.
+#[tokio::test]
+async fn a_topic_whose_deletion_and_next_start_failed_keeps_what_it_gets() {
+    for first in 1..=6 {
+        for second in 1..=16 {
+            let case = format!("call {first} of the deletion, call {second} of the start");
+            let error = rustix::io::Errno::IO.raw_os_error();
+            let disk = Simulated::new();
+            let (log, tasks) = open(Arc::new(disk.clone())).await;
+            append(&log, &topic(&log, "t", 1).await, 0, &["before"]).await;
+            disk.fail_call(disk.calls() + first, error);
+            if log.delete_topic("t").await.is_ok() {
+                continue;
+            }
+            drop(log);
+            tasks.join().await;
+            let killed = disk.crash(Freeze::Keep);
+            killed.fail_call(second, error);
+            let tasks = Tasks::new();
+            drop(Log::open(Arc::new(killed.clone()), small(), &tasks).await);
+            tasks.join().await;
+            let killed = killed.crash(Freeze::Keep);
+            let (log, tasks) = open(Arc::new(killed.clone())).await;
+            let Some(t) = log.topic("t") else { continue };
+            append(&log, &t, 0, &["behind"]).await;
+            let lost = killed.crash(Freeze::Lose);
+            drop(log);
+            tasks.join().await;
+            let (log, tasks) = open(Arc::new(lost)).await;
+            let expected = [(0, "before".to_owned()), (1, "behind".to_owned())];
+            assert_eq!(values(&log, "t", 0).await, expected, "{case}");
+            drop(log);
+            tasks.join().await;
+        }
+    }
 }

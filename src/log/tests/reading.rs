@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Random, append, open, small, topic};
 use crate::disk::{Freeze, Simulated};
-use crate::log::{Log, LogSettings, Produce, Topic};
+use crate::log::reader::Trouble;
+use crate::log::{Log, LogSettings, Produce, ReadError, Topic};
 use crate::record::{BatchBuilder, batches};
 use crate::shutdown::Tasks;
 
@@ -127,4 +128,34 @@ async fn indexes_leave_memory_at_a_checkpoint() {
     let log = Log::open(Arc::new(killed), settings, &tasks).await.unwrap();
     read_each(&log, count + 1).await;
     assert!(entries_of_active(&log) <= 64, "what the files have is read back");
+}
+
+/// Retention takes a segment away that a reader has found, and not yet opened: its name may be that
+/// of another file by now. It looks again, and finds that its offset is out of range.
+#[tokio::test]
+async fn who_comes_too_late_for_a_segment_that_retention_took_looks_again() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    for n in 0..9 {
+        append(&log, &t, 0, &[&format!("{n}{}", "x".repeat(1900))]).await;
+    }
+    let partition = Arc::clone(t.partition(0).unwrap());
+    let segments = partition.segments();
+    for segment in &segments {
+        segment.close();
+    }
+    log.delete_records(&t, 0, 5).await.unwrap();
+    let kind = std::io::ErrorKind::NotFound;
+    let (taken, kept) = (&segments[0], segments.last().unwrap());
+    assert_eq!(taken.file().map(drop).unwrap_err().kind(), kind);
+    kept.file().unwrap();
+    let trouble = |segment: &Arc<_>| Trouble { segment: Arc::clone(segment), error: kind.into() };
+    assert!(log.judge::<()>(&partition, Err(trouble(taken))).is_none());
+    let read = log.read(&t, 0, 0, 9, 100, true).await;
+    assert!(matches!(read, Err(ReadError::OffsetOutOfRange { start: 5, .. })), "{read:?}");
+    assert_eq!(*log.damage().borrow(), []);
+    // One that is the partition's is damaged if it is not there.
+    let told = log.judge::<()>(&partition, Err(trouble(kept)));
+    assert!(matches!(told, Some(Err(ReadError::Offline { .. }))), "{told:?}");
 }

@@ -9,7 +9,10 @@
 //!
 //! Always: memory grows with the bytes that arrived, not with the length announced; the
 //! sequence numbers have no gap (the cheapest proof that no byte was lost); each wait has
-//! an end. Reading is cancel safe: what was read stays in the buffer.
+//! an end, and nothing waits for bytes that only a damaged length announces: in a dump the lengths
+//! of an event's packets are held against the size in its header as soon as both are there. (Behind
+//! a length that is too large the server's heartbeats would come as parts of one event, for days.)
+//! Reading is cancel safe: what was read stays in the buffer.
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.html>
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
@@ -75,6 +78,14 @@ struct Packet {
     last: bool,
 }
 
+/// What the next packet of a dump begins.
+enum Begins {
+    /// An event of so many bytes, whose packet has the right length.
+    Event { size: usize, is_payload: bool },
+    /// The end of the dump, or an error.
+    Other,
+}
+
 /// One connection, packet by packet.
 pub(super) struct Packets<S> {
     pub(super) stream: S,
@@ -90,6 +101,9 @@ pub(super) struct Packets<S> {
     packet: Option<Packet>,
     /// Whether a `TRANSACTION_PAYLOAD` is being handed on.
     in_pieces: bool,
+    /// How many bytes the packets to come of the event that is being read have to announce; `None`
+    /// outside of one.
+    unannounced: Option<usize>,
     sequence: u8,
     address: Arc<str>,
     /// What is going on, for messages.
@@ -108,6 +122,7 @@ impl<S> Packets<S> {
             joined: 0,
             packet: None,
             in_pieces: false,
+            unannounced: None,
             sequence: 0,
             address,
             what: "connecting",
@@ -129,6 +144,7 @@ impl<S> Packets<S> {
             joined: 0,
             packet: None,
             in_pieces: false,
+            unannounced: None,
             sequence: self.sequence,
             address: self.address,
             what: self.what,
@@ -223,16 +239,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
 
     /// What lies in the buffer of a dump, without waiting; `None`: [more](Self::more) has to come.
     pub(super) fn take(&mut self) -> Result<Option<Incoming>, Error> {
-        if self.joined == 0 && !self.in_pieces {
-            match self.begins_payload()? {
+        if self.unannounced.is_none() {
+            match self.begins()? {
                 None => return Ok(None),
-                Some(false) => {}
-                Some(true) => {
-                    self.buffer.advance(1); // the status byte
-                    if let Some(packet) = &mut self.packet {
+                Some(Begins::Other) => {}
+                Some(Begins::Event { size, is_payload }) => {
+                    let Some(packet) = &mut self.packet else { return Ok(None) };
+                    self.unannounced = Some((1 + size).saturating_sub(packet.left));
+                    if is_payload {
+                        self.buffer.advance(1); // the status byte
                         packet.left -= 1;
+                        self.in_pieces = true;
                     }
-                    self.in_pieces = true;
                 }
             }
         }
@@ -247,8 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             }
             Some(&END) if payload.len() < 9 => Ok(Some(Incoming::End)),
             Some(&ERROR) => Err(self.server_error(&payload, "the binlog dump")),
-            Some(other) => Err(self.broken(format!("a packet of the dump begins with {other:#x}"))),
-            None => Err(self.broken("an empty packet in the dump")),
+            Some(_) | None => Err(self.broken("neither an event nor an end in the dump")),
         }
     }
 
@@ -265,6 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             self.joined = joined;
             if packet.last {
                 self.joined = 0;
+                self.unannounced = None;
                 let payload = self.buffer.split_to(joined).freeze();
                 self.give_back(joined);
                 return Ok(Some(payload));
@@ -273,23 +291,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         Ok(None)
     }
 
-    /// Looks at the next packet, without taking it, for a `TRANSACTION_PAYLOAD` event; `None`
-    /// until enough of it has come.
-    fn begins_payload(&mut self) -> Result<Option<bool>, Error> {
-        /// The status byte and a header, so that the first piece holds a whole one.
+    /// Looks at the next packet of a dump, without taking it; `None` until enough of it has come.
+    fn begins(&mut self) -> Result<Option<Begins>, Error> {
+        /// The status byte and a header, so that a first piece holds a whole one.
         const LEAST: usize = 1 + 19;
-        /// Behind the status byte and the timestamp.
+        /// Where they are behind the status byte.
         const TYPE: usize = 5;
+        const SIZE: usize = 10;
         let Some(packet) = self.header()? else { return Ok(None) };
-        if packet.left < LEAST {
-            return Ok(Some(false));
+        if packet.left == 0 {
+            return Err(self.broken("an empty packet in the dump"));
         }
-        if self.buffer.len() < LEAST {
-            return Ok(None);
+        match self.buffer.first() {
+            None => return Ok(None),
+            Some(&EVENT) if packet.left >= LEAST => {}
+            Some(&EVENT) => {
+                let left = packet.left;
+                return Err(self.broken(format!("an event in a packet of {left} bytes")));
+            }
+            Some(&(END | ERROR)) if packet.last => return Ok(Some(Begins::Other)),
+            Some(other) => {
+                return Err(self.broken(format!("a packet of the dump begins with {other:#x}")));
+            }
         }
-        let status = self.buffer.first();
-        let event_type = self.buffer.get(TYPE);
-        Ok(Some((status, event_type) == (Some(&EVENT), Some(&TRANSACTION_PAYLOAD))))
+        let Some(head) = self.buffer.get(..LEAST) else { return Ok(None) };
+        let size = head.get(SIZE..).and_then(|size| size.first_chunk::<4>());
+        let size = size.map_or(0, |size| u32::from_le_bytes(*size)) as usize;
+        if packet.left != (1 + size).min(LONGEST_PACKET) {
+            return Err(self.broken(format!(
+                "an event of {size} bytes came in a packet of {}: bytes were damaged on the way",
+                packet.left
+            )));
+        }
+        let is_payload = head.get(TYPE) == Some(&TRANSACTION_PAYLOAD);
+        Ok(Some(Begins::Event { size, is_payload }))
     }
 
     fn take_piece(&mut self) -> Result<Option<Incoming>, Error> {
@@ -303,6 +338,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         self.packet = (packet.left > 0).then_some(packet);
         let last = packet.last && packet.left == 0;
         self.in_pieces = !last;
+        if last {
+            self.unannounced = None;
+        }
         Ok(Some(Incoming::Piece { bytes, last }))
     }
 
@@ -322,6 +360,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
                 "packet number {sequence} came where {wanted} was due: bytes were lost on the way"
             )));
         }
+        let left = u32::from_le_bytes([a, b, c, 0]) as usize;
+        if let Some(unannounced) = &mut self.unannounced {
+            let wanted = LONGEST_PACKET.min(*unannounced);
+            if left != wanted {
+                return Err(self.broken(format!(
+                    "the next packet of an event has {left} bytes, where {wanted} were due: bytes \
+                     were damaged on the way"
+                )));
+            }
+            *unannounced -= left;
+        }
         self.sequence = sequence.wrapping_add(1);
         if at == 0 {
             self.buffer.advance(HEADER);
@@ -329,7 +378,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             self.buffer.copy_within(at + HEADER.., at);
             self.buffer.truncate(self.buffer.len() - HEADER);
         }
-        let left = u32::from_le_bytes([a, b, c, 0]) as usize;
         self.packet = Some(Packet { left, last: left < LONGEST_PACKET });
         Ok(self.packet)
     }

@@ -193,12 +193,12 @@ async fn what_came_with_one_read_is_taken_without_waiting_and_only_whole() {
     let mut packets = reader(ours);
     server.send(&event(2, b"one")).await;
     server.send(&event(2, b"two")).await;
-    server.stream.write_all(&[9, 0, 0, 2, 0]).await.unwrap();
+    server.stream.write_all(&[29, 0, 0, 2, 0]).await.unwrap();
     assert_eq!(packets.take().unwrap(), None);
     packets.more().await.unwrap();
     let taken: Vec<_> = std::iter::from_fn(|| packets.take().unwrap()).collect();
     let whole = |body| Incoming::Event(Bytes::from(event(2, body)[1..].to_vec()));
-    assert_eq!(taken, [whole(b"one"), whole(b"two")], "of the third eight bytes are missing");
+    assert_eq!(taken, [whole(b"one"), whole(b"two")], "of the third all but its status is missing");
 }
 
 #[tokio::test]
@@ -252,6 +252,95 @@ async fn the_first_piece_holds_the_whole_header_however_it_arrives() {
     let (_server, first) = tokio::join!(sending, packets.next());
     let Incoming::Piece { bytes, .. } = first.unwrap() else { panic!("no piece") };
     assert!(bytes.len() >= 19, "{} bytes", bytes.len());
+}
+
+/// What a server goes on to send behind a packet, however that was damaged: heartbeats, by which a
+/// connection lives, and which would fill up whatever a damaged length announces.
+async fn go_on(server: &mut Server) {
+    for _ in 0..3 {
+        server.send(&event(27, b"binlog.000001")).await;
+    }
+}
+
+/// Reads all that is there; how many bytes of how many events, up to the fault.
+async fn read_to_fault(stream: DuplexStream) -> (Vec<usize>, Error) {
+    let (mut packets, mut events) = (reader(stream), vec![0]);
+    loop {
+        match packets.next().await {
+            Ok(Incoming::Event(bytes)) => {
+                *events.last_mut().unwrap() += bytes.len();
+                events.push(0);
+            }
+            Ok(Incoming::Piece { bytes, last }) => {
+                *events.last_mut().unwrap() += bytes.len();
+                if last {
+                    events.push(0);
+                }
+            }
+            Ok(Incoming::End) => panic!("the end, where none was sent"),
+            Err(error) => return (events, error),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_flipped_bit_of_a_header_is_waited_behind_and_none_moves_the_border_of_an_event() {
+    const HEADER: usize = 4;
+    /// The size of the event, behind the status byte.
+    const SIZE: std::ops::Range<usize> = HEADER + 10..HEADER + 14;
+    let kinds = [(16, 8), (30, 300), (40, 300), (31, 70_000), (40, 70_000)];
+    for (kind, length) in kinds {
+        let packet = event(kind, &vec![7; length]);
+        for bit in 0..8 * (HEADER + 1 + 19) {
+            let (ours, mut server) = pipe();
+            let (at, mask) = (bit / 8, 1 << (bit % 8));
+            let sent = packet.clone();
+            let sending = async move {
+                let size = u32::try_from(sent.len()).unwrap().to_le_bytes();
+                let mut bytes = [&[size[0], size[1], size[2], 0], sent.as_slice()].concat();
+                bytes[at] ^= mask;
+                server.stream.write_all(&bytes).await.unwrap();
+                server.sequence = 1;
+                go_on(&mut server).await;
+                server
+            };
+            let (_server, (events, error)) = tokio::join!(sending, read_to_fault(ours));
+            let what = format!("type {kind}, {length} bytes, bit {bit}: {events:?} {error}");
+            let is_framed = !(0..=HEADER).contains(&at) && !SIZE.contains(&at);
+            if is_framed {
+                // Whatever else is wrong in it, it is handed on whole, for its checksum to tell.
+                assert!(matches!(error, Error::Timeout { .. }), "{what}");
+                assert_eq!(events, [packet.len() - 1, 32, 32, 32, 0], "{what}");
+            } else {
+                assert!(matches!(error, Error::Protocol { .. }), "{what}");
+                assert_eq!(events, [0], "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_one_of_the_headers_within_an_event_of_several_packets() {
+    for kind in [30, 40] {
+        for bit in 0..8 * 4 {
+            let (ours, mut server) = pipe();
+            let sending = async move {
+                let packet = event(kind, &vec![7; LONGEST + 500]);
+                server.send_raw(&packet[..LONGEST]).await;
+                let rest = u8::try_from((packet.len() - LONGEST) % 256).unwrap();
+                let mut header = [rest, 2, 0, 1];
+                header[bit / 8] ^= 1 << (bit % 8);
+                server.stream.write_all(&header).await.unwrap();
+                server.stream.write_all(&packet[LONGEST..]).await.unwrap();
+                server.sequence = 2;
+                go_on(&mut server).await;
+                server
+            };
+            let (_server, (events, error)) = tokio::join!(sending, read_to_fault(ours));
+            assert!(matches!(error, Error::Protocol { .. }), "type {kind}, bit {bit}: {error}");
+            assert_eq!(events.len(), 1, "type {kind}, bit {bit}: an event ended");
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,12 +8,15 @@ mod attempts;
 mod credentials;
 mod endpoint;
 mod error;
+mod former_dump;
 pub mod probe;
 pub mod replica;
 mod savepoints;
 mod scan;
 mod session;
 mod sight;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod zone;
 
@@ -21,6 +24,7 @@ pub use credentials::{Answer, Ask, Credentials};
 pub use endpoint::{Endpoint, TlsMode};
 pub(crate) use error::ERROR_READING_BINLOG;
 pub use error::Error;
+pub(crate) use former_dump::end_former_dumps;
 pub(crate) use savepoints::Savepoints;
 pub(crate) use scan::{Scan, Scanned};
 pub use session::{Row, Session};

@@ -242,7 +242,12 @@ impl<'a> Reader<'a> {
         stop: &CancellationToken,
     ) -> Result<Ended, Error> {
         let outlet = Outlet { chunks, generation, stop };
-        let ended = self.read_on(dump, outlet).await;
+        let ended = tokio::select! {
+            biased;
+            ended = self.read_on(dump, outlet) => ended,
+            // It may be asking about a table, of a server that does not answer.
+            () = overdue(stop) => return Ok(Ended::Stopped),
+        };
         // What was handed over goes out, however the reading ended.
         match ended {
             Ok(Ended::Stopped) => self.stop(outlet).await,
@@ -252,6 +257,18 @@ impl<'a> Reader<'a> {
 
     async fn read_on(&mut self, mut dump: Dump, outlet: Outlet<'_>) -> Result<Ended, Error> {
         let mut payload: Option<Payload> = None;
+        if let Some(session) = &mut self.session
+            && self.format.is_mariadb()
+        {
+            tokio::select! {
+                biased;
+                () = outlet.stop.cancelled() => return Ok(Ended::Stopped),
+                begun = dump.more() => begun?,
+                never = mysql::end_former_dumps(session, self.settings.replica.heartbeat) => {
+                    match never {}
+                }
+            }
+        }
         loop {
             match self.apply_all(&mut dump, &mut payload, outlet).await {
                 Ok(()) => {}
@@ -378,16 +395,19 @@ impl<'a> Reader<'a> {
         self.begin.is_some()
     }
 
-    /// Where the checksum of an event begins. The first artificial ROTATE comes before
-    /// anything has said whether there is one: its bytes show it.
+    /// Where the checksum of an event begins. The first artificial ROTATE comes before a format
+    /// description: it has one if the server said that its events have
+    /// (`get_binlog_checksum_value_at_connect`, `Binlog_sender::init_checksum_alg`), and may have
+    /// one else, which its bytes show.
     fn strip(&self, header: &EventHeader, event: &Bytes) -> Result<usize, Stop> {
         let is_first = header.event_type == EventType::Rotate
             && header.is_artificial()
             && self.tracker.created() == 0;
-        let algorithm = match is_first {
-            true if crate::binlog::verify_checksum(event) => ChecksumAlgorithm::Crc32,
-            true => ChecksumAlgorithm::Off,
-            false => self.format.checksum,
+        let algorithm = match self.format.checksum {
+            ChecksumAlgorithm::Off if is_first && crate::binlog::verify_checksum(event) => {
+                ChecksumAlgorithm::Crc32
+            }
+            known @ (ChecksumAlgorithm::Off | ChecksumAlgorithm::Crc32) => known,
         };
         let stripped = algorithm.strip(event).map_err(|e| self.odd("an event", e))?;
         Ok(stripped.len().max(HEADER_LENGTH))
@@ -608,6 +628,13 @@ fn weight(change: &crate::change::Change) -> usize {
         crate::change::Change::Statement(statement) => statement.sql.len() + 512,
         crate::change::Change::Together(_) => 512,
     }
+}
+
+/// When an orderly end has had its time.
+async fn overdue(stop: &CancellationToken) {
+    const TIME: Duration = Duration::from_secs(2);
+    stop.cancelled().await;
+    tokio::time::sleep(TIME).await;
 }
 
 /// The session for questions, opened again when it broke.

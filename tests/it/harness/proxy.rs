@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,9 +40,30 @@ pub(crate) enum Fault {
     Alter { from: &'static [u8], to: &'static [u8] },
     /// Nothing arrives any more, and nothing is closed.
     Silence,
+    /// The connection of the next event is forgotten: to the client it is lost, to the server it is
+    /// there, and takes nothing any more. Then all is well again.
+    Forget,
+    /// What answers the client's next packet but so many does not come whole, and nothing comes
+    /// behind it. A connection that begins counts as a packet: the server greets. Then all is well
+    /// again, for others.
+    Stop { behind: usize, how: How },
+    /// Who asks next for something with these words is not answered any more. Then all is well
+    /// again, for others.
+    Mute { words: &'static str },
     /// Whoever asks for something with these words is answered by this error of the server's, or
     /// by the end of the connection.
     Refuse { words: &'static str, code: Option<u16> },
+}
+
+/// How an answer stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It does not come, and nothing is closed.
+    Silence,
+    /// Half of its first packet comes, and nothing is closed.
+    Half,
+    /// Half of its first packet comes, and then the end.
+    Cut,
 }
 
 /// Of which events.
@@ -56,7 +78,11 @@ pub(crate) enum Events {
 pub(crate) struct Proxy {
     port: u16,
     fault: Arc<Mutex<Fault>>,
+    asked: Arc<AtomicUsize>,
 }
+
+/// Connections to servers that were forgotten: they stay open.
+static FORGOTTEN: Mutex<Vec<TcpStream>> = Mutex::new(Vec::new());
 
 impl Proxy {
     pub(crate) fn to(server: &Server) -> Self {
@@ -64,15 +90,17 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let fault = Arc::new(Mutex::new(Fault::None));
         let (target, known) = ((server.host.clone(), server.port), Arc::clone(&fault));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect((target.0.as_str(), target.1)) else {
                     continue;
                 };
-                forward(&client, &server, &known);
+                forward(&client, &server, &known, &counted);
             }
         });
-        Self { port, fault }
+        Self { port, fault, asked }
     }
 
     /// Its port on 127.0.0.1.
@@ -83,6 +111,11 @@ impl Proxy {
     /// `host:port` of it.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// How many packets came from clients, as [`Fault::Stop`] counts them.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// What happens from now on.
@@ -96,14 +129,58 @@ impl Proxy {
     }
 }
 
-fn forward(client: &TcpStream, server: &TcpStream, fault: &Arc<Mutex<Fault>>) {
+/// Counts a packet of a client; how its answer stops.
+fn ask(fault: &Mutex<Fault>, asked: &AtomicUsize, packet: &[u8]) -> Option<How> {
+    asked.fetch_add(1, Ordering::SeqCst);
+    let mut fault = fault.lock().unwrap();
+    match *fault {
+        Fault::Stop { behind: 0, how } => {
+            *fault = Fault::None;
+            Some(how)
+        }
+        Fault::Stop { behind, how } => {
+            *fault = Fault::Stop { behind: behind - 1, how };
+            None
+        }
+        Fault::Mute { words } if has(packet, words) => {
+            *fault = Fault::None;
+            Some(How::Silence)
+        }
+        _ => None,
+    }
+}
+
+/// Hands on what `how` lets through of an answer, and of what follows.
+fn stop(from: &mut TcpStream, to: &mut TcpStream, packet: &[u8], how: How) {
+    if how != How::Silence {
+        let _ = to.write_all(&packet[..packet.len() / 2]);
+    }
+    if how != How::Cut {
+        // Until the client leaves.
+        while from.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+    }
+}
+
+fn forward(
+    client: &TcpStream,
+    server: &TcpStream,
+    fault: &Arc<Mutex<Fault>>,
+    asked: &Arc<AtomicUsize>,
+) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let known = Arc::clone(fault);
+    let stops = Arc::new(Mutex::new(ask(fault, asked, &[])));
+    let (asked, answers_stop) = (Arc::clone(asked), Arc::clone(&stops));
+    let is_forgotten = Arc::new(AtomicBool::new(false));
+    let forget = Arc::clone(&is_forgotten);
     std::thread::spawn(move || {
         let mut packet = Vec::new();
         while next(&mut from, &mut packet).is_ok() {
+            if let Some(how) = ask(&known, &asked, &packet) {
+                *stops.lock().unwrap() = Some(how);
+            }
             let fault = *known.lock().unwrap();
             let done = match fault {
                 Fault::Refuse { words, code } if has(&packet, words) => match code {
@@ -116,7 +193,11 @@ fn forward(client: &TcpStream, server: &TcpStream, fault: &Arc<Mutex<Fault>>) {
                 break;
             }
         }
-        let _ = to.shutdown(Shutdown::Both);
+        if is_forgotten.load(Ordering::SeqCst) {
+            FORGOTTEN.lock().unwrap().push(to);
+        } else {
+            let _ = to.shutdown(Shutdown::Both);
+        }
     });
     let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     let fault = Arc::clone(fault);
@@ -125,6 +206,18 @@ fn forward(client: &TcpStream, server: &TcpStream, fault: &Arc<Mutex<Fault>>) {
         while next(&mut from, &mut packet).is_ok() {
             while *fault.lock().unwrap() == Fault::Silence {
                 std::thread::sleep(Duration::from_millis(20));
+            }
+            let how = *answers_stop.lock().unwrap();
+            if let Some(how) = how {
+                stop(&mut from, &mut to, &packet, how);
+                break;
+            }
+            if *fault.lock().unwrap() == Fault::Forget && is_event(&packet, Events::All) {
+                forget.store(true, Ordering::SeqCst);
+                let _ = to.shutdown(Shutdown::Both);
+                FORGOTTEN.lock().unwrap().push(from);
+                *fault.lock().unwrap() = Fault::None;
+                return;
             }
             let (after, pieces) = {
                 let mut fault = fault.lock().unwrap();

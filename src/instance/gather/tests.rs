@@ -1,3 +1,5 @@
+//! Batches and headers of what gathers, whatever is cut, rolled back or too large.
+
 use std::convert::Infallible;
 
 use super::*;

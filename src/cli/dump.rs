@@ -39,19 +39,16 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let log = dir.parent().unwrap_or(Path::new("/"));
     let dir = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let disk = Real::new(log)?;
-    let found = match inspect(&disk, &dir, &name) {
+    let faults = match inspect(&disk, &dir, &name, say) {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => bail!(
             "{name} is no file of the log: those are *.log, *.index, *.timeindex, *.journal, \
              checkpoint and partition.metadata"
         ),
-        found => found.with_context(|| format!("read {}", path.display()))?,
+        faults => faults.with_context(|| format!("read {}", path.display()))?,
     };
-    for line in &found.lines {
-        say(line)?;
-    }
-    if found.faults == 0 {
+    if faults == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    say(&format!("{} is damaged: {} faults", path.display(), found.faults))?;
+    say(&format!("{} is damaged: {faults} faults", path.display()))?;
     Ok(ExitCode::from(FAULTS))
 }

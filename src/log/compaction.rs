@@ -32,7 +32,7 @@ use crate::record::{BatchView, Head, RecordView, Rewritten, batches};
 pub(super) const DIR: &str = "compacted";
 
 /// What names end with that [`place_again`] gives in between.
-const MOVING: &str = ".moving";
+pub(super) const MOVING: &str = ".moving";
 
 /// How much of a segment is in memory at once, or one batch.
 const PIECE: u64 = 1 << 20;

@@ -60,7 +60,7 @@ use bytes::Bytes;
 pub use appender::topics::MOST_PARTITIONS;
 pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterError};
 pub use handle::{Log, Waiter};
-pub use inspect::{Inspected, WRONG, inspect};
+pub use inspect::{WRONG, inspect};
 pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
 pub use settings::{AcceptDamage, LogSettings};
 pub(crate) use topic::check_name;

@@ -42,8 +42,16 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Removes a directory with all in it; one that is not there is fine.
     fn remove_dir(&self, path: &str) -> io::Result<()>;
 
-    /// Makes the names in a directory durable. The root is the empty path.
-    fn sync_dir(&self, path: &str) -> io::Result<()>;
+    /// Opens a directory to sync it later: for who must know before a change that the sync of it
+    /// can be begun. The root is the empty path.
+    fn open_dir(&self, path: &str) -> io::Result<Directory>;
+
+    /// Makes the names in a directory durable. The root is the empty path. Of an error that
+    /// [`was_not_begun`] nothing was dropped: it may be tried again.
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        let not_begun = |error: io::Error| io::Error::new(error.kind(), NotBegun(error));
+        self.open_dir(path).map_err(not_begun)?.sync()
+    }
 
     /// How much room there is.
     fn space(&self) -> io::Result<Space>;
@@ -93,6 +101,37 @@ pub struct Lock {
 enum LockKind {
     Real(real::Locked),
     Simulated(simulated::Locked),
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Directory(DirectoryKind);
+
+#[derive(Debug)]
+enum DirectoryKind {
+    Real(real::Directory),
+    Simulated(simulated::Directory),
+}
+
+impl Directory {
+    /// Makes the names in it durable.
+    pub fn sync(&self) -> io::Result<()> {
+        match &self.0 {
+            DirectoryKind::Real(directory) => directory.sync(),
+            DirectoryKind::Simulated(directory) => directory.sync(),
+        }
+    }
+}
+
+/// The error of a sync that could not be begun, as there was nothing to sync or no way to open it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotBegun(io::Error);
+
+/// Whether the error is that of a sync which was not even begun: what it was to sync could not be
+/// opened (no more open files, no memory). What was written is as it was.
+pub fn was_not_begun(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NotBegun>())
 }
 
 /// An open file. All its methods take offsets, so one handle serves many threads.

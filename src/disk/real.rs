@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
+use super::{DirectoryKind, Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
 
 /// Lets the process open as many files as the system allows it, and returns how many: a
 /// log of a thousand partitions has thousands open, and the usual limit is 1,024.
@@ -94,8 +94,8 @@ impl Disk for Real {
         absent_is_fine(fs::remove_dir_all(self.at(path)))
     }
 
-    fn sync_dir(&self, path: &str) -> io::Result<()> {
-        fs::File::open(self.at(path))?.sync_all()
+    fn open_dir(&self, path: &str) -> io::Result<super::Directory> {
+        Ok(super::Directory(DirectoryKind::Real(Directory(fs::File::open(self.at(path))?))))
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -125,6 +125,16 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for its drop")]
 pub(super) struct Locked(fs::File);
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Directory(fs::File);
+
+impl Directory {
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
 
 /// An open file.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
+use super::{DirectoryKind, Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
 
 /// The longest name in bytes: that of ext4, XFS and most others (`NAME_MAX`).
 const LONGEST_NAME: usize = 255;
@@ -197,6 +197,12 @@ struct State {
     freeze_at_sync: Option<u64>,
     frozen: bool,
     fault: Option<Fault>,
+    openings: u64,
+    /// Of opening a file or a directory.
+    open_fault: Option<Fault>,
+    /// So many files and directories are open, and may be.
+    open: usize,
+    most_open: Option<usize>,
     panic_at: Option<u64>,
     panic_for: Option<String>,
     race: Option<Race>,
@@ -260,6 +266,28 @@ impl Simulated {
     /// Fails the `n`th changing call, once, with a system error number.
     pub fn fail_call(&self, n: u64, errno: i32) {
         self.state().fault = Some(Fault { at: n, errno });
+    }
+
+    /// How many files and directories were opened: the numbers that
+    /// [`fail_open`](Self::fail_open) takes.
+    pub fn openings(&self) -> u64 {
+        self.state().openings
+    }
+
+    /// Fails the `n`th opening of a file or directory, once, with a system error number.
+    pub fn fail_open(&self, n: u64, errno: i32) {
+        self.state().open_fault = Some(Fault { at: n, errno });
+    }
+
+    /// How many files are open.
+    pub fn open_files(&self) -> usize {
+        self.state().open
+    }
+
+    /// Lets the process have so many files open, beside those it has: `EMFILE` then.
+    pub fn limit_open_files(&self, more: Option<usize>) {
+        let mut state = self.state();
+        state.most_open = more.map(|more| state.open + more);
     }
 
     /// Panics in the `n`th changing call: whoever makes it has an error in its program.
@@ -442,6 +470,21 @@ impl State {
         }
     }
 
+    /// Every opening begins here, whether it lasts or not.
+    fn open(&mut self) -> io::Result<()> {
+        self.openings += 1;
+        match self.open_fault {
+            Some(fault) if fault.at == self.openings => {
+                return Err(io::Error::from_raw_os_error(fault.errno));
+            }
+            _ => {}
+        }
+        if self.most_open.is_some_and(|most| self.open >= most) {
+            return Err(io::Error::from_raw_os_error(Errno::MFILE.raw_os_error()));
+        }
+        Ok(())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         if self.freeze_at_sync.is_some_and(|at| self.syncs >= at) {
             self.frozen = true;
@@ -514,6 +557,7 @@ impl State {
 impl Disk for Simulated {
     fn open(&self, path: &str, mode: Mode) -> io::Result<super::File> {
         let mut state = self.state();
+        state.open()?;
         *state.opened.entry(path.to_owned()).or_default() += 1;
         let inode = match (state.seen.files.get(path), mode) {
             (Some(inode), _) => *inode,
@@ -529,11 +573,13 @@ impl Disk for Simulated {
             }
             (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),
         };
+        state.open += 1;
         Ok(super::File(FileKind::Simulated(File { disk: self.clone(), inode })))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<Entry>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.open()?;
         let files = state.seen.files.keys().map(|path| (path, false));
         let all = files.chain(state.seen.dirs.iter().map(|path| (path, true)));
         let inside = all.filter(|(path, _)| super::parent(path) == dir);
@@ -575,30 +621,15 @@ impl Disk for Simulated {
         if state.seen.has(path) { state.name(Naming::Remove(path.to_owned())) } else { Ok(()) }
     }
 
-    fn sync_dir(&self, path: &str) -> io::Result<()> {
+    fn open_dir(&self, path: &str) -> io::Result<super::Directory> {
         let mut state = self.state();
-        state.stop_behind_change(path);
-        if let Err(error) = state.sync() {
-            if !state.frozen {
-                state.pending.retain(|naming| !naming.is_in(path));
-            }
-            return Err(error);
+        state.open()?;
+        if !path.is_empty() && !state.seen.dirs.contains(path) {
+            return Err(io::ErrorKind::NotFound.into());
         }
-        let State { pending, durable, .. } = &mut *state;
-        let mut gone = BTreeSet::new();
-        for naming in std::mem::take(pending) {
-            if !naming.is_in(path) {
-                pending.push(naming);
-                continue;
-            }
-            naming.apply(durable);
-            *pending = pending.drain(..).filter_map(|one| one.behind(&naming)).collect();
-            if let Naming::Rename(from, ..) = naming {
-                gone.insert(from);
-            }
-        }
-        pending.retain(|naming| !matches!(naming, Naming::File(path, _) if gone.contains(path)));
-        Ok(())
+        state.open += 1;
+        let directory = Directory { disk: self.clone(), path: path.to_owned() };
+        Ok(super::Directory(DirectoryKind::Simulated(directory)))
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -626,11 +657,59 @@ impl Drop for Locked {
     }
 }
 
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Directory {
+    disk: Simulated,
+    path: String,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        self.disk.state().open -= 1;
+    }
+}
+
+impl Directory {
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let path = self.path.as_str();
+        let mut state = self.disk.state();
+        state.stop_behind_change(path);
+        if let Err(error) = state.sync() {
+            if !state.frozen {
+                state.pending.retain(|naming| !naming.is_in(path));
+            }
+            return Err(error);
+        }
+        let State { pending, durable, .. } = &mut *state;
+        let mut gone = BTreeSet::new();
+        for naming in std::mem::take(pending) {
+            if !naming.is_in(path) {
+                pending.push(naming);
+                continue;
+            }
+            naming.apply(durable);
+            *pending = pending.drain(..).filter_map(|one| one.behind(&naming)).collect();
+            if let Naming::Rename(from, ..) = naming {
+                gone.insert(from);
+            }
+        }
+        pending.retain(|naming| !matches!(naming, Naming::File(path, _) if gone.contains(path)));
+        Ok(())
+    }
+}
+
 /// An open file: the bytes stay reachable through it when its name is gone.
 #[derive(Debug)]
 pub(super) struct File {
     disk: Simulated,
     inode: usize,
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.disk.state().open -= 1;
+    }
 }
 
 impl File {

@@ -232,8 +232,11 @@ impl Segment {
             file.set_len(self.size()).map_err(refused)?;
         }
         self.sync_records(&file, lost)?;
-        self.write_index(sealed).map_err(refused)?;
-        Ok(None)
+        match self.write_index(sealed) {
+            // Its directory was removed, and its file with it, though that is open.
+            Err(error) if is_unreadable(&error) => Ok(Some(Damage::of(self, &error))),
+            written => written.map(|()| None).map_err(refused),
+        }
     }
 
     /// Makes its records durable. A sync that failed is known to all before the next one of it

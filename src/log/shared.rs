@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::settings::LogSettings;
 use super::staged::StagedNumbers;
 use super::watermarks::Watermarks;
-use crate::disk::Disk;
+use crate::disk::{Directory, Disk, was_not_begun};
 use crate::record::Spares;
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Lost {
     ) -> io::Result<()> {
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let synced = sync();
-        if synced.is_err() {
+        if synced.as_ref().is_err_and(|error| !was_not_begun(error)) {
             self.set();
         }
         synced
@@ -72,15 +72,15 @@ impl Lost {
         self.sync_dir(disk, "")
     }
 
-    /// Syncs a directory, one at a time as [`sync`](Self::sync) does. Of one that is not there no
-    /// sync failed.
+    /// Syncs a directory, one at a time as [`sync`](Self::sync) does. Of one that is not there, or
+    /// cannot be opened, no sync failed.
     pub(super) fn sync_dir(&self, disk: &dyn Disk, dir: &str) -> io::Result<()> {
-        let _turn = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let synced = disk.sync_dir(dir);
-        if synced.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
-            self.set();
-        }
-        synced
+        self.sync(&self.names, || disk.sync_dir(dir))
+    }
+
+    /// The same of a directory that is open.
+    pub(super) fn sync_opened(&self, dir: &Directory) -> io::Result<()> {
+        self.sync(&self.names, || dir.sync())
     }
 }
 

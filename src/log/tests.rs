@@ -4,6 +4,7 @@ mod cleaning;
 mod compaction;
 mod crash;
 mod damage;
+mod files;
 mod housekeeping;
 mod inspect;
 mod model;

@@ -130,7 +130,8 @@ pub enum Error {
 /// Runs until `start` says to stop, then drains.
 pub async fn run(start: Start) -> Result<(), Error> {
     let Start { settings, stop, reload } = start;
-    if let Some(files) = raise_open_file_limit() {
+    let files = raise_open_file_limit();
+    if let Some(files) = files {
         tracing::info!(files, "limit of open files");
     }
     let reading = Reading::new(reload);
@@ -173,13 +174,13 @@ pub async fn run(start: Start) -> Result<(), Error> {
     );
 
     board.phase(Phase::Starting { doing: "recover the log".to_owned() });
-    let log = open_log(&settings, &tasks).await?;
+    let log = open_log(&settings, files, &tasks).await?;
     board.cluster(log.cluster_id());
     let _ = opened.set(log.clone()); // nobody else sets it
     let stopped = tasks.token().clone();
     tasks.spawn("show damage", show_damage(log.damage(), board.clone(), stopped));
     let broker_tasks = tasks.child();
-    let broker_settings = settings::broker(&settings.server.broker, &settings.server.log);
+    let broker_settings = settings::broker(&settings.server.broker, &settings.server.log, files);
     let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
     let serving = broker_tasks.clone();
     let broker_task = broker_tasks
@@ -508,12 +509,12 @@ fn addresses(listeners: &[broker::Listener]) -> Vec<String> {
     listeners.iter().filter_map(advertised).collect()
 }
 
-async fn open_log(settings: &Settings, tasks: &Tasks) -> Result<Log, Error> {
+async fn open_log(settings: &Settings, files: Option<u64>, tasks: &Tasks) -> Result<Log, Error> {
     let config = &settings.server.log;
     let dir = config.dir.display().to_string();
     let disk =
         Real::new(&config.dir).map_err(|reason| Error::Directory { dir: dir.clone(), reason })?;
-    let log = Log::open(Arc::new(disk), settings::log(config), tasks).await;
+    let log = Log::open(Arc::new(disk), settings::log(config, files), tasks).await;
     log.map_err(|error| match error {
         OpenError::Io { source: reason, .. } if reason.kind() == ErrorKind::StorageFull => {
             Error::Full { dir, reason }

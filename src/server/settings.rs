@@ -11,9 +11,15 @@ use crate::log::{AcceptDamage, LogSettings};
 
 pub use plan::plan;
 
-/// The log's settings.
-pub(super) fn log(config: &LogConfig) -> LogSettings {
+/// Clients have at most one in so many of the files that the process may have open, and so do the
+/// segments that are appended to: the rest is for what is opened for a moment, and for instances.
+const SHARES_OF_CLIENTS: usize = 2;
+const SHARES_OF_SEGMENTS: usize = 4;
+
+/// The log's settings. The process may have `files` open.
+pub(super) fn log(config: &LogConfig, files: Option<u64>) -> LogSettings {
     LogSettings {
+        open_files: share(files, SHARES_OF_SEGMENTS),
         segment_bytes: u64::from(config.segment_bytes),
         segment_ms: millis(config.segment_age),
         retention_ms: config.retention.map(millis),
@@ -31,8 +37,9 @@ pub(super) fn log(config: &LogConfig) -> LogSettings {
     }
 }
 
-/// The broker's settings.
-pub(super) fn broker(config: &BrokerConfig, log: &LogConfig) -> BrokerSettings {
+/// The broker's settings. The process may have `files` open.
+pub(super) fn broker(config: &BrokerConfig, log: &LogConfig, files: Option<u64>) -> BrokerSettings {
+    let files = share(files, SHARES_OF_CLIENTS);
     BrokerSettings {
         node_id: config.node_id,
         auto_create_topics: config.auto_create_topics,
@@ -40,7 +47,7 @@ pub(super) fn broker(config: &BrokerConfig, log: &LogConfig) -> BrokerSettings {
         delete_topics: config.delete_topics,
         max_request_bytes: at_least_zero(config.request_max_bytes),
         max_fetch_bytes: at_least_zero(config.fetch_max_bytes),
-        max_connections: at_least_zero(config.max_connections),
+        max_connections: at_least_zero(config.max_connections).min(files),
         max_connections_per_ip: at_least_zero(config.max_connections_per_ip),
         max_idle_ms: config.idle_timeout.map_or(u64::MAX, |idle| millis(idle).unsigned_abs()),
         groups: groups(&config.group),
@@ -48,6 +55,12 @@ pub(super) fn broker(config: &BrokerConfig, log: &LogConfig) -> BrokerSettings {
         shown: reported::reported(config, log),
         ..BrokerSettings::default()
     }
+}
+
+/// One in `shares` of the files, of which there may be any number.
+fn share(files: Option<u64>, shares: usize) -> usize {
+    let files = files.and_then(|files| usize::try_from(files).ok());
+    files.map_or(usize::MAX, |files| (files / shares).max(1))
 }
 
 fn groups(config: &GroupConfig) -> GroupSettings {

@@ -135,7 +135,13 @@ pub(super) const KEYS: &[Key] = &[
         "600000",
         "when a silent connection is closed",
     ),
-    served(HERE, "max.connections", COUNT, "2147483647", "how many connections at once"),
+    served(
+        HERE,
+        "max.connections",
+        COUNT,
+        "2147483647",
+        "how many connections at once; never more than half of the files that the process may have open",
+    ),
     served(
         HERE,
         "max.connections.per.ip",

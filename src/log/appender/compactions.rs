@@ -116,9 +116,14 @@ impl Appender {
             return;
         };
         let disk = &self.shared.disk;
-        let placed = old.retire_open().and_then(|()| put_in_place(&**disk, old, new.as_ref()));
-        let indexed = match placed {
-            Ok(indexed) => indexed,
+        // Open before anything is changed in it: from then on it has to be synced.
+        let opened = disk.open_dir(&partition.dir);
+        let placed = opened.and_then(|dir| {
+            old.retire_open()?;
+            Ok((dir, put_in_place(&**disk, old, new.as_ref())?))
+        });
+        let (dir, indexed) = match placed {
+            Ok(placed) => placed,
             Err(error) => {
                 let path = old.path();
                 tracing::warn!(%error, path, "a compacted segment could not be put in place");
@@ -138,13 +143,12 @@ impl Appender {
         if let Some(Err(error)) = new.as_ref().filter(|_| !indexed).map(|new| new.load_index()) {
             self.lose(format!("read {}: {error}", old.path()));
         }
-        let disk = &self.shared.disk;
         partition.change(|segments| {
             if let Some(at) = segments.iter().position(|one| Arc::ptr_eq(one, old)) {
                 segments.splice(at..=at, new);
             }
         });
-        if let Err(error) = self.shared.lost.sync_dir(&**disk, &partition.dir) {
+        if let Err(error) = self.shared.lost.sync_opened(&dir) {
             stop.store(true, Ordering::Release);
             self.lose(Failure::of_sync(&partition.dir, &error).to_string());
         }

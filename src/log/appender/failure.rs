@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::group::Chunk;
+use crate::disk::was_not_begun;
 use crate::log::error::{AppendError, WriterError};
 
 /// Why a group was refused.
@@ -31,8 +32,12 @@ impl Failure {
         Self::refused(&format!("{doing} {}", chunk.segment.path()), error)
     }
 
+    /// Of a sync. One that was not even begun refuses what was to be made durable, no more.
     pub(in crate::log) fn of_sync(place: &str, error: &io::Error) -> Self {
         let place = if place.is_empty() { "the log directory" } else { place };
+        if was_not_begun(error) {
+            return Self::refused(place, error);
+        }
         Self::Lost(format!("sync {place}: {error}"))
     }
 

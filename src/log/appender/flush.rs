@@ -12,12 +12,14 @@
 //! read-only.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::group::{Answer, Body, Chunk};
 use super::{Appender, Failure};
 use crate::disk::parent;
 use crate::log::Produce;
+use crate::log::damage::Damage;
 use crate::log::error::{AppendError, WriterError};
 use crate::log::journal::{Entry, Frame, Kind, WriteError};
 use crate::log::{place, segment};
@@ -38,6 +40,9 @@ impl Appender {
         match &result {
             Ok(()) => self.publish(),
             Err(failure) => self.take_back(failure),
+        }
+        if matches!(result, Err(Failure::Refused(_))) {
+            self.give_files_back();
         }
         let answers = std::mem::take(&mut self.group.answers);
         self.group.clear(&self.shared.spares);
@@ -176,13 +181,15 @@ impl Appender {
         let outside = chunks.filter(|(_, entry)| entry.kind != Kind::Inline);
         let segments = outside.map(|(chunk, _)| &chunk.segment);
         let missing = segment::sync_names(&*self.shared.disk, &self.shared.lost, segments)?;
-        match missing.first() {
-            None => Ok(()),
-            Some(first) => {
-                let missing = io::Error::from(io::ErrorKind::NotFound);
-                Err(Failure::of_sync(parent(first.stem()), &missing))
-            }
+        let Some(first) = missing.first() else { return Ok(()) };
+        // It was removed: that of one partition, which is none of the others' business.
+        let gone = io::Error::from(io::ErrorKind::NotFound);
+        let of = |chunk: &&Chunk| Arc::ptr_eq(&chunk.segment, first);
+        if let Some(chunk) = self.group.chunks.iter().find(of) {
+            let damage = Damage::of(first, &gone);
+            self.shared.take_offline(&self.tails[chunk.slot].partition, damage);
         }
+        Err(Failure::refused(parent(first.stem()), &gone))
     }
 
     fn sync_references(&self, entries: &[Entry]) -> Result<(), Failure> {
@@ -193,19 +200,25 @@ impl Appender {
             .collect();
         let lost = &self.shared.lost;
         let sync = |chunk: &Chunk| {
-            let path = || chunk.segment.path();
+            // Opening it is not syncing it.
             let file = chunk.segment.file();
-            let file = file.map_err(|error| Failure::of_sync(&path(), &error))?;
+            let file = file.map_err(|error| Failure::refused(&chunk.segment.path(), &error))?;
             chunk.segment.sync_records(&file, lost)
         };
         match referenced.as_slice() {
             [] => Ok(()),
             [one] => sync(one),
             [first, others @ ..] => std::thread::scope(|scope| {
-                let running: Vec<_> =
-                    others.iter().map(|chunk| scope.spawn(move || sync(chunk))).collect();
+                let begin =
+                    |chunk| std::thread::Builder::new().spawn_scoped(scope, move || sync(chunk));
+                let running: Vec<_> = others.iter().map(|chunk| begin(*chunk)).collect();
                 let mut result = sync(first);
-                for thread in running {
+                for (thread, chunk) in running.into_iter().zip(others) {
+                    // The system may have no thread to give.
+                    let Ok(thread) = thread else {
+                        result = result.and(sync(chunk));
+                        continue;
+                    };
                     let joined = thread.join().unwrap_or_else(|_| {
                         Err(Failure::Lost("a thread that synced a segment panicked".to_owned()))
                     });

@@ -10,7 +10,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::{Appender, Failure, Tail};
-use crate::disk::{Mode, parent};
+use crate::disk::{Mode, is_unreadable};
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
 use crate::log::segment;
@@ -70,12 +70,14 @@ impl Appender {
         if self.retained.elapsed() >= Duration::from_millis(settings.retention_check_ms) {
             self.retained = Instant::now();
             self.retain(now);
-            self.close_idle_files();
+            self.close_idle_files(false);
         }
         let settings = &self.shared.settings;
         let since = self.since.time.elapsed();
         let due = self.since.inline >= settings.checkpoint_inline_bytes
             || self.since.reference >= settings.checkpoint_reference_bytes
+            // Their files may be closed then.
+            || self.dirty.len() >= settings.open_files
             || (since >= Duration::from_millis(settings.checkpoint_ms) && self.has_changed())
             // A checkpoint gives files of the journal back.
             || (self.full && since >= FULL_RETRY && self.has_changed());
@@ -109,15 +111,27 @@ impl Appender {
         }
     }
 
-    /// Who still reads a sealed segment opens it again.
-    fn close_idle_files(&self) {
+    /// Who still reads a sealed segment opens it again; of the active ones, with `all`, who appends
+    /// to it. What the next checkpoint has to sync stays open: the system tells an error of writing
+    /// it back to those who have it open.
+    fn close_idle_files(&self, all: bool) {
         for tail in self.tails.iter() {
             let active = tail.active.as_ref().map(|segment| segment.base());
             for segment in tail.partition.segments() {
-                if Some(segment.base()) != active && !segment.is_retired() {
+                let is_active = Some(segment.base()) == active;
+                let is_idle = !is_active || (all && !segment.dirty.load(Ordering::Relaxed));
+                if is_idle && !segment.is_retired() {
                     segment.close();
                 }
             }
+        }
+    }
+
+    /// The disk refused something, and it may be that no more files can be opened.
+    pub(super) fn give_files_back(&mut self) {
+        if self.gave_files_back.is_none_or(|before| before.elapsed() >= FULL_RETRY) {
+            self.gave_files_back = Some(Instant::now());
+            self.close_idle_files(true);
         }
     }
 
@@ -195,12 +209,17 @@ impl Appender {
     fn passed(&mut self, outcome: CheckpointOutcome) {
         self.since.running = false;
         for (segment, damage) in outcome.damaged {
-            // Its topic was on its way out, and came back.
-            if self.shared.disk.open(&segment.path(), Mode::Read).is_ok() {
-                continue;
+            // Its topic was on its way out, and came back; or it is an index that cannot be written,
+            // which is made again.
+            match self.shared.disk.open(&segment.path(), Mode::Read) {
+                Err(error) if is_unreadable(&error) => {}
+                Ok(_) | Err(_) => continue,
             }
-            let dir = parent(segment.stem());
-            if let Some(tail) = self.tails.iter().find(|tail| tail.partition.dir == dir) {
+            // Its directory may be that of another topic by now.
+            let is_its = |tail: &&Tail| {
+                tail.partition.segments().iter().any(|one| Arc::ptr_eq(one, &segment))
+            };
+            if let Some(tail) = self.tails.iter().find(is_its) {
                 self.shared.take_offline(&tail.partition, damage);
             }
         }
@@ -212,6 +231,9 @@ impl Appender {
                 self.closed = None;
                 self.remove_passed(sequence);
                 self.start_compactions(&compactable);
+                if self.tails.len() > self.shared.settings.open_files {
+                    self.close_idle_files(true);
+                }
                 if let Err(error) = self.journal.passed(sequence) {
                     tracing::warn!(%error, "a file of the journal could not be used again");
                 }

@@ -88,6 +88,8 @@ pub(super) struct Appender {
     full: bool,
     /// See [`Start::closed`].
     closed: Option<Box<Checkpoint>>,
+    /// When files were closed because something was refused.
+    gave_files_back: Option<Instant>,
     read_only: Option<String>,
 }
 
@@ -169,6 +171,7 @@ impl Appender {
             ballast,
             full: false,
             closed,
+            gave_files_back: None,
             read_only: None,
         }
     }

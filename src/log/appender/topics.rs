@@ -12,6 +12,7 @@ use super::group::Content;
 use super::operation::Change;
 use super::{Appender, Failure, Removal, Tail};
 use crate::clock::now_millis;
+use crate::disk::was_not_begun;
 use crate::log::Ends;
 use crate::log::catalog::{Definition, METADATA_ID};
 use crate::log::checkpoint::PartitionState;
@@ -182,8 +183,14 @@ impl Appender {
     /// checkpoint looked for meanwhile.
     fn come_back(&self, topic: &Topic) -> Result<(), Failure> {
         let Shared { disk, lost, .. } = &*self.shared;
-        let of_sync = |error| Failure::of_sync(topic.name(), &error);
-        place::come_back(&**disk, lost, topic).map_err(of_sync)?;
+        match place::come_back(&**disk, lost, topic) {
+            // The next start finds either name.
+            Err(error) if was_not_begun(&error) => {}
+            back => back.map_err(|error| Failure::of_sync(topic.name(), &error))?,
+        }
+        if !self.since.running {
+            return Ok(());
+        }
         for partition in topic.all_partitions().iter().filter(|one| one.offline().is_none()) {
             let segments = partition.segments();
             for segment in &segments {

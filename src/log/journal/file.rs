@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{DIR, PAGE, padded};
-use crate::disk::{Disk, File, Mode};
+use crate::disk::{Disk, File, Mode, was_not_begun};
 
 /// [`PAGE`] as a length of slices.
 const PAGE_BYTES: usize = 4 << 10;
@@ -167,7 +167,13 @@ impl Journal {
             return Err(WriteError::Refused(error));
         }
         // What a failed sync held is dropped, the names of other files of the journal too.
-        self.disk.sync_dir(DIR).map_err(WriteError::Lost)?;
+        self.disk.sync_dir(DIR).map_err(|error| {
+            if !was_not_begun(&error) {
+                return WriteError::Lost(error);
+            }
+            let _ = self.disk.remove_file(&path);
+            WriteError::Refused(error)
+        })?;
         self.number += 1;
         self.wanted = (self.wanted * 2).min(self.largest);
         Ok(JournalFile { path, file, length, last: 0 })

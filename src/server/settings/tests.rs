@@ -153,8 +153,8 @@ fn effect(settings: &Settings) -> String {
     let advertised: Vec<_> = listeners.map(|one| advertised_of(server, one)).collect();
     // What is only shown has no effect.
     let shown = std::collections::BTreeMap::new();
-    let broker = crate::broker::BrokerSettings { shown, ..broker(&server.broker, &server.log) };
-    let parts = (log(&server.log), broker);
+    let broker = crate::broker::BrokerSettings { shown, ..broker(&server.broker, &server.log, None) };
+    let parts = (log(&server.log, None), broker);
     let instances = settings.instances.iter().map(|instance| {
         let plan = plan(instance).unwrap();
         let password = plan.source.endpoint.password.clone();
@@ -282,5 +282,20 @@ fn what_is_wrong_is_reported_under_its_own_key() {
         let text = problem.to_string();
         assert!(text.contains(&format!("error: {key}: `")), "{text}");
         assert!(!text.contains(&format!("{key}: {key}")), "{text}");
+    }
+}
+
+/// Clients leave the log the files that it needs.
+#[test]
+fn clients_have_a_share_of_the_files() {
+    let home = Path::new("/home");
+    for (limit, asked, may) in [
+        (None, "7000", 7000),
+        (Some(1024), "7000", 512),
+        (Some(1024), "100", 100),
+        (Some(1), "9", 1),
+    ] {
+        let server = settings(home, &[("max.connections", asked)]).unwrap().server;
+        assert_eq!(broker(&server.broker, &server.log, limit).max_connections, may, "{limit:?}");
     }
 }

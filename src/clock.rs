@@ -1,6 +1,23 @@
-//! The wall clock: the only place that reads it.
+//! The clocks: the only place that reads them for what is kept.
+//!
+//! Owns: the clock of the wall, which a person or a time server may set, and a steady one, which
+//! nobody sets. Out: the time that records are given, and between which times it is for certain.
+//!
+//! What holds: a clock that jumps takes nothing with it. When that of the wall jumps, ahead or
+//! back, the time may be where it went, or go on from where it was, until it has stood for
+//! [`DOUBT`]. What is heard is as young as that allows ([`Moment::latest`]), and what expires is
+//! so only if it is in either case ([`Moment::earliest`]).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// How far the clock of the wall may go off the steady one between two looks, in milliseconds: more
+/// is a jump.
+const LEEWAY: i64 = 60_000;
+
+/// How long it has to stand where it jumped to until that is believed, in milliseconds.
+const DOUBT: i64 = 3_600_000;
 
 /// Milliseconds since 1970. 0 on a machine whose clock stands before that.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
@@ -12,4 +29,168 @@ pub fn now_millis() -> i64 {
 /// Whole seconds since 1970, as many as 32 bits hold.
 pub fn now_seconds() -> u32 {
     u32::try_from(now_millis() / 1000).unwrap_or(u32::MAX)
+}
+
+/// What the clocks say at one moment, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The clock of the wall, since 1970. It may be ahead of the next moment's.
+    pub wall: i64,
+    /// The time since 1970 is this at least,
+    pub earliest: i64,
+    /// and this at most.
+    pub latest: i64,
+    /// Since some moment. Nobody sets it.
+    pub steady: i64,
+}
+
+/// The clocks of the process; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    source: Source,
+    followed: Arc<Mutex<Option<Followed>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    System(Instant),
+    Set(Arc<Hands>),
+}
+
+/// What a test sets clocks by, in milliseconds.
+#[derive(Debug, Default)]
+pub struct Hands {
+    wall: AtomicI64,
+    steady: AtomicI64,
+}
+
+/// How the clock of the wall was followed so far.
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    /// The time that is believed, and the steady one then.
+    believed: i64,
+    steady: i64,
+    /// Since when, by the steady one, that of the wall is elsewhere.
+    doubted: Option<i64>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { source: Source::System(Instant::now()), followed: Arc::default() }
+    }
+}
+
+impl Clock {
+    /// Clocks that stand until they are set.
+    pub fn of_hands(hands: &Arc<Hands>) -> Self {
+        Self { source: Source::Set(Arc::clone(hands)), followed: Arc::default() }
+    }
+
+    /// What they say now. A jump is noticed by who asks before and behind it.
+    pub fn now(&self) -> Moment {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (wall, steady) = match &self.source {
+            Source::System(begin) => {
+                let steady = i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX);
+                (now_millis(), steady)
+            }
+            Source::Set(hands) => {
+                (hands.wall.load(Ordering::Acquire), hands.steady.load(Ordering::Acquire))
+            }
+        };
+        let doubted = followed.is_some_and(|followed| followed.doubted.is_some());
+        let now = followed.map_or_else(|| at(wall, steady), |before| before.follow(wall, steady));
+        *followed = Some(now);
+        drop(followed);
+        let believed = now.believed;
+        match (doubted, now.doubted.is_some()) {
+            (false, true) => tracing::warn!(
+                by_ms = wall.saturating_sub(believed),
+                "the clock of the system jumped: nothing expires by it until it has stood where \
+                 it is for an hour"
+            ),
+            (true, false) => tracing::warn!("the clock of the system is believed again"),
+            (true, true) | (false, false) => {}
+        }
+        Moment { wall, earliest: wall.min(believed), latest: wall.max(believed), steady }
+    }
+}
+
+/// The clock of the wall is believed.
+fn at(wall: i64, steady: i64) -> Followed {
+    Followed { believed: wall, steady, doubted: None }
+}
+
+impl Followed {
+    fn follow(self, wall: i64, steady: i64) -> Self {
+        let passed = steady.saturating_sub(self.steady);
+        let believed = self.believed.saturating_add(passed);
+        let since = self.doubted.unwrap_or(steady);
+        let is_near = wall.saturating_sub(believed).saturating_abs() <= LEEWAY;
+        if is_near || steady.saturating_sub(since) >= DOUBT {
+            return at(wall, steady);
+        }
+        Self { believed, steady, doubted: Some(since) }
+    }
+}
+
+impl Hands {
+    /// Sets the clock of the wall, in milliseconds since 1970.
+    pub fn set(&self, wall: i64) {
+        self.wall.store(wall, Ordering::Release);
+    }
+
+    /// Moves the clock of the wall.
+    pub fn jump(&self, millis: i64) {
+        self.wall.fetch_add(millis, Ordering::AcqRel);
+    }
+
+    /// Lets time pass on both.
+    pub fn pass(&self, millis: i64) {
+        self.wall.fetch_add(millis, Ordering::AcqRel);
+        self.steady.fetch_add(millis, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+    const YEAR: i64 = 365 * 24 * HOUR;
+
+    #[test]
+    fn a_jump_is_believed_when_it_has_stood_for_an_hour() {
+        let hands = Arc::new(Hands::default());
+        hands.set(YEAR);
+        let clock = Clock::of_hands(&hands);
+        let start = clock.now();
+        assert_eq!((start.earliest, start.wall, start.latest), (YEAR, YEAR, YEAR));
+        // What is done to the clock, the time that passes then, and how far earliest and latest
+        // are from the clock of the wall.
+        for (what, jump, pass, earliest, latest) in [
+            ("it goes", 0, 500, 0, 0),
+            ("it is moved a little", 50_000, 500, 0, 0),
+            ("it jumps ahead", YEAR, 500, -YEAR, 0),
+            ("it stands there", 0, HOUR - 1000, -YEAR, 0),
+            ("it goes back", -YEAR, 500, 0, 0),
+            ("it jumps ahead again", 2 * HOUR, 0, -2 * HOUR, 0),
+            ("it jumps farther", HOUR, HOUR / 2, -3 * HOUR, 0),
+            ("it has stood there", 0, HOUR / 2, 0, 0),
+            ("it jumps back", -3 * HOUR, 500, 0, 3 * HOUR),
+            ("it stands there", 0, HOUR - 1000, 0, 3 * HOUR),
+            ("it has stood there", 0, 500, 0, 0),
+            ("nobody looks for long", 0, 30 * HOUR, 0, 0),
+        ] {
+            hands.jump(jump);
+            clock.now();
+            hands.pass(pass);
+            let now = clock.now();
+            assert_eq!(
+                (now.earliest - now.wall, now.latest - now.wall),
+                (earliest, latest),
+                "{what}"
+            );
+        }
+    }
 }

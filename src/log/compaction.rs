@@ -25,6 +25,7 @@ use super::damage::Damage;
 use super::index::{self, Index, Mark};
 use super::segment::{self, Segment, damaged, log_path, remove};
 use super::watermarks::Slot;
+use crate::clock::Moment;
 use crate::disk::{Disk, File, Mode, is_unreadable};
 use crate::record::{BatchView, Head, RecordView, Rewritten, batches};
 
@@ -52,7 +53,7 @@ pub(super) struct CompactionJob {
     pub(super) aborted: Vec<Aborted>,
     /// How many keys may be in memory.
     pub(super) keys: usize,
-    pub(super) now: i64,
+    pub(super) now: Moment,
     pub(super) delete_retention_ms: i64,
     pub(super) interval: u64,
     /// Set by the appender when it does not want the rest.
@@ -183,7 +184,7 @@ impl CompactionJob {
         newest: &Newest,
         cleaned: i64,
     ) -> Result<Option<Replaced>, Stopped> {
-        let horizon = self.now.saturating_add(self.delete_retention_ms);
+        let horizon = self.now.latest.saturating_add(self.delete_retention_ms);
         let name = format!("{}-{}-{:020}", self.topic, self.number, old.base());
         let mut aside = Aside::new(disk, format!("{DIR}/{name}"), old, self.interval);
         each_batch(old, |position, batch| {
@@ -191,7 +192,8 @@ impl CompactionJob {
                 aside.keep(&batch)?;
                 return Ok(true);
             }
-            let expired = batch.head().delete_horizon().is_some_and(|from| from <= self.now);
+            let expired =
+                batch.head().delete_horizon().is_some_and(|from| from <= self.now.earliest);
             let keep = |record: &RecordView<'_>| {
                 let Some(key) = record.key else { return false };
                 let newest = newest.get(&hash(key)).is_none_or(|offset| *offset <= record.offset);

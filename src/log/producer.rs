@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::AppendError;
 use super::{Aborted, Producer};
+use crate::clock::Moment;
 use crate::record::Head;
 
 /// Kafka remembers as many: a client has at most five requests in flight.
@@ -154,9 +155,13 @@ impl Producers {
         self.known.insert(producer, known);
     }
 
-    /// Forgets producers without an open transaction that were last heard of before `time`.
-    pub(super) fn expire(&mut self, time: i64) {
-        self.known.retain(|_, known| known.open.is_some() || known.last_timestamp >= time);
+    /// Forgets producers without an open transaction that were silent for more than `keep`
+    /// milliseconds. One that was heard when the clock was ahead counts from now on.
+    pub(super) fn expire(&mut self, now: Moment, keep: i64) {
+        self.known.retain(|_, known| {
+            known.last_timestamp = known.last_timestamp.min(now.latest);
+            known.open.is_some() || known.last_timestamp >= now.earliest.saturating_sub(keep)
+        });
     }
 
     /// All of them, for a checkpoint.

@@ -36,6 +36,7 @@ use super::appender::Failure;
 use super::damage::Damage;
 use super::index::{self, Entries, Found, Index, Mark};
 use super::shared::Lost;
+use crate::clock::Moment;
 use crate::disk::{Disk, File, Mode, is_unreadable, parent};
 use crate::record::{HEAD_LENGTH, Head};
 
@@ -64,8 +65,10 @@ pub(super) struct Segment {
     found: u64,
     /// The largest timestamp of a sealed one, once it was read from its index.
     largest: AtomicI64,
-    /// When its first batch was appended; 0 for one that is not known.
-    pub(super) first_append: AtomicI64,
+    /// The time of its first batch, of one that was read back; 0 if that is not known.
+    first_time: AtomicI64,
+    /// When its first batch was appended, by the steady clock; [`NOT_READ`] if that is not known.
+    begun: AtomicI64,
     /// Whether the next checkpoint has to sync it.
     pub(super) dirty: AtomicBool,
     life: AtomicU8,
@@ -97,7 +100,8 @@ impl Segment {
             size: AtomicU64::new(size),
             found: size,
             largest: AtomicI64::new(NOT_READ),
-            first_append: AtomicI64::new(0),
+            first_time: AtomicI64::new(0),
+            begun: AtomicI64::new(NOT_READ),
             dirty: AtomicBool::new(false),
             life: AtomicU8::new(Life::Listed as u8),
             named: AtomicBool::new(true),
@@ -118,6 +122,26 @@ impl Segment {
 
     pub(super) fn base(&self) -> i64 {
         self.base
+    }
+
+    /// Its first batch was appended, at this moment of the steady clock.
+    pub(super) fn begin(&self, steady: i64) {
+        self.begun.store(steady, Ordering::Relaxed);
+    }
+
+    /// How many milliseconds ago its first batch was appended, if that is known. Of one that was
+    /// read back the time of that batch tells, as far as it does not lie ahead.
+    pub(super) fn age(&self, now: Moment) -> Option<i64> {
+        let mut begun = self.begun.load(Ordering::Relaxed);
+        if begun == NOT_READ {
+            let first = self.first_time.load(Ordering::Relaxed);
+            if first <= 0 {
+                return None;
+            }
+            begun = now.steady - now.earliest.saturating_sub(first).max(0);
+            self.begun.store(begun, Ordering::Relaxed);
+        }
+        Some(now.steady - begun)
     }
 
     /// Committed bytes.
@@ -269,7 +293,7 @@ impl Segment {
         if file.read_at(&mut first, 0)? == HEAD_LENGTH
             && let Ok(head) = Head::parse(&first)
         {
-            self.first_append.store(head.max_timestamp, Ordering::Relaxed);
+            self.first_time.store(head.max_timestamp, Ordering::Relaxed);
         }
         let from = match index.load(&*self.disk, &self.stem, size, entries) {
             Err(error) if is_unreadable(&error) => {

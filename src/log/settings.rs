@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::clock::Clock;
+
 /// What damage a start passes over, going on without what it hit. Only when an operator says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AcceptDamage {
@@ -68,6 +70,8 @@ pub struct LogSettings {
     pub ballast_bytes: u64,
     /// How many files of partitions may be open for long, about.
     pub open_files: usize,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl Default for LogSettings {
@@ -93,6 +97,7 @@ impl Default for LogSettings {
             accept_damage: AcceptDamage::None,
             ballast_bytes: 4 << 20,
             open_files: usize::MAX,
+            clock: Clock::default(),
         }
     }
 }

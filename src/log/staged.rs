@@ -13,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::appender::time_of_append;
 use super::index::Mark;
 use super::topic::Topic;
 use crate::disk::{Disk, File, Mode};
@@ -84,7 +85,7 @@ impl StagedFile {
     }
 
     fn append(&mut self, mut batch: Batch, now: i64) -> io::Result<()> {
-        self.time = self.time.max(now);
+        self.time = time_of_append(now, self.time);
         batch.set_base_offset(self.offsets);
         batch.seal(self.time);
         self.file.write_at(batch.as_bytes(), self.size)?;

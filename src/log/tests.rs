@@ -1,6 +1,7 @@
 //! The log as its users meet it: appended, read, reopened.
 
 mod cleaning;
+mod clocks;
 mod compaction;
 mod crash;
 mod damage;

@@ -19,7 +19,6 @@ use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use crate::broker::group::state::Identity;
 use crate::broker::group::{Commit, Place};
 use crate::broker::{Broker, access};
-use crate::clock;
 
 /// What a partition is answered, as far as the group has no say in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub(crate) async fn answer(
     broker: &Arc<Broker>,
     request: OffsetCommitRequest,
 ) -> OffsetCommitResponse {
-    let time = clock::now_millis();
+    let time = broker.log.clock().now().latest;
     let mut commits = Vec::new();
     // Whether there is anything to ask the group.
     let mut asks = false;

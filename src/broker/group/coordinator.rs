@@ -127,6 +127,8 @@ impl Coordinator {
         for (name, restore::Stored { snapshot, offsets }) in restored {
             let mut held = self.held();
             held.offsets = offsets;
+            // Without one nobody was ever a member: the commits alone have an age.
+            held.empty_since = i64::MIN;
             if let Some((snapshot, since)) = snapshot {
                 held.empty_since = since;
                 held.group.restore(now, snapshot);
@@ -141,7 +143,7 @@ impl Coordinator {
         Held {
             group: Group::new(self.settings.initial_rebalance_delay_ms, self.settings.max_size),
             offsets: Offsets::new(),
-            empty_since: clock::now_millis(),
+            empty_since: self.log.clock().now().latest,
             waiting: BTreeMap::new(),
             due: None,
             writes: Vec::new(),
@@ -274,7 +276,7 @@ impl Coordinator {
             held.take(name, output);
         }
         if !was_empty && held.group.is_empty() {
-            held.empty_since = clock::now_millis();
+            held.empty_since = self.log.clock().now().latest;
         }
         self.begin_writing(held, name);
         groups.reschedule(name);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Appender, Failure, Tail};
-use crate::clock::now_millis;
+use crate::clock::Moment;
 use crate::log::compaction::{CompactionJob, Replaced, put_in_place};
 use crate::log::damage::Damage;
 use crate::log::keeper::Job;
@@ -46,7 +46,7 @@ impl Appender {
         let is_there =
             |tail: &&Tail| !tail.partition.is_deleted() && tail.partition.offline().is_none();
         let Some(tail) = self.tails.get(slot).filter(is_there) else { return };
-        let due = match due(tail, before, now_millis()) {
+        let due = match due(tail, before, self.now()) {
             Ok(due) => due,
             Err(error) => {
                 let topic = tail.topic.name();
@@ -82,7 +82,7 @@ impl Appender {
             cleaned: tail.cleaned,
             aborted: tail.partition.aborted(i64::MIN, i64::MAX),
             keys: self.shared.settings.compaction_keys,
-            now: now_millis(),
+            now: self.now(),
             delete_retention_ms: config.delete_retention_ms,
             interval: self.shared.settings.index_interval_bytes,
             stop: Arc::clone(&stop),
@@ -189,15 +189,18 @@ impl Appender {
 /// younger than `min.compaction.lag.ms` wait. Of the others enough must have been appended
 /// since the last compaction (`min.cleanable.dirty.ratio`), or the first of that must be
 /// older than `max.compaction.lag.ms` (`LogCleanerManager.java`).
-fn due(tail: &Tail, before: i64, now: i64) -> io::Result<Option<i64>> {
+fn due(tail: &Tail, before: i64, now: Moment) -> io::Result<Option<i64>> {
     let config = tail.topic.config();
+    // What lies farther ahead was written while the clock was, and says nothing.
+    let farthest = now.latest.saturating_add(config.after_max_ms);
+    let now = now.earliest;
+    let is_young =
+        |time: i64| time > now.saturating_sub(config.min_compaction_lag_ms) && time <= farthest;
     let segments = tail.partition.segments();
     let (mut dirty, mut total, mut until) = (0, 0, before);
     let mut oldest = i64::MAX;
     for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.base() < before) {
-        if config.min_compaction_lag_ms > 0
-            && segment.largest_timestamp()? > now.saturating_sub(config.min_compaction_lag_ms)
-        {
+        if config.min_compaction_lag_ms > 0 && is_young(segment.largest_timestamp()?) {
             until = segment.base();
             break;
         }
@@ -205,7 +208,8 @@ fn due(tail: &Tail, before: i64, now: i64) -> io::Result<Option<i64>> {
         if segments.get(at + 1).is_none_or(|next| next.base() > tail.cleaned) {
             dirty += segment.size();
             if config.max_compaction_lag_ms < i64::MAX {
-                oldest = oldest.min(segment.first_timestamp()?.unwrap_or(i64::MAX));
+                let first = segment.first_timestamp()?.filter(|first| *first <= farthest);
+                oldest = oldest.min(first.unwrap_or(i64::MAX));
             }
         }
     }

@@ -148,8 +148,9 @@ impl Appender {
                 if chunk.position == 0 {
                     let tail = &self.tails[chunk.slot];
                     let dir = &tail.partition.dir;
-                    self.shared.disk.create_dir(dir)?;
+                    // One that was removed with all in it does not come back: that is damage.
                     if tail.partition.segments().is_empty() {
+                        self.shared.disk.create_dir(dir)?;
                         place::set_owner(&*self.shared.disk, dir, tail.topic.id())?;
                     }
                 }
@@ -170,7 +171,13 @@ impl Appender {
                 }
                 Ok(())
             };
-            write(chunk).map_err(|error| Failure::of_write("append to", chunk, &error))?;
+            write(chunk).map_err(|error| {
+                if error.kind() == io::ErrorKind::NotFound {
+                    let damage = Damage::of(&chunk.segment, &error);
+                    self.shared.take_offline(&self.tails[chunk.slot].partition, damage);
+                }
+                Failure::of_write("append to", chunk, &error)
+            })?;
         }
         Ok(())
     }
@@ -255,10 +262,10 @@ impl Appender {
     /// Step 5. Nothing here can fail.
     fn publish(&mut self) {
         for chunk in &self.group.chunks {
-            let Chunk { slot, segment, position, time, marks, .. } = chunk;
+            let Chunk { slot, segment, position, begun, marks, .. } = chunk;
             let tail = &self.tails[*slot];
             if chunk.is_new() {
-                segment.first_append.store(*time, Ordering::Relaxed);
+                segment.begin(*begun);
                 tail.partition.change(|segments| {
                     if segments.last().is_some_and(|last| last.base() == segment.base()) {
                         segments.pop();

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::pieces::{KEPT_BUFFER, LARGE, Pieces, set_place};
 use super::tail::Tail;
+use crate::clock::Moment;
 use crate::disk::Disk;
 use crate::log::commit::Session;
 use crate::log::error::{AppendError, WriterError};
@@ -39,7 +40,10 @@ pub(super) struct Chunk {
     pub(super) position: u64,
     pub(super) base: i64,
     pub(super) next: i64,
+    /// The time of its last append.
     pub(super) time: i64,
+    /// When its first batch came, by the steady clock.
+    pub(super) begun: i64,
     pub(super) body: Body,
     pub(super) marks: Vec<Mark>,
 }
@@ -133,13 +137,13 @@ impl Group {
         &mut self,
         tail: &mut Tail,
         content: Content,
-        now: i64,
+        now: Moment,
         disk: &Arc<dyn Disk>,
         settings: &LogSettings,
     ) -> Appended {
-        let time = now.max(tail.last_time);
+        let time = time_of_append(now.wall, tail.last_time);
         let (size, offsets) = (content.size(), content.offsets());
-        let at = self.chunk(tail, size as u64, offsets, time, disk, settings);
+        let at = self.chunk(tail, size as u64, offsets, now, disk, settings);
         let base = tail.end;
         let chunk = &mut self.chunks[at];
         let Body::Bytes(pieces) = &mut chunk.body else { unreachable!("only bytes are joined") };
@@ -184,7 +188,7 @@ impl Group {
         tail.position += size as u64;
         tail.last_time = time;
         self.bytes += size;
-        remember(tail, &head, marker, base, now);
+        remember(tail, &head, marker, base, now.latest);
         let log_append_time = append_time.then_some(head.max_timestamp);
         Appended { base_offset: base, log_append_time, log_start: tail.start }
     }
@@ -195,7 +199,7 @@ impl Group {
         tail: &mut Tail,
         size: u64,
         offsets: i64,
-        time: i64,
+        now: Moment,
         disk: &Arc<dyn Disk>,
         settings: &LogSettings,
     ) -> usize {
@@ -203,7 +207,7 @@ impl Group {
             self.touched.push(tail.partition.slot);
         }
         let active = tail.active.as_ref().filter(|segment| {
-            !is_full(segment, tail.position, size, tail.end + offsets, time, tail.topic.as_ref())
+            !is_full(segment, tail.position, size, tail.end + offsets, now, tail.topic.as_ref())
         });
         let (segment, joined) = if let Some(segment) = active {
             (Arc::clone(segment), tail.chunk)
@@ -226,7 +230,8 @@ impl Group {
             position: tail.position,
             base: tail.end,
             next: tail.end,
-            time,
+            time: now.wall,
+            begun: now.steady,
             body: Body::Bytes(Pieces::in_buffer(self.buffers.pop().unwrap_or_default())),
             marks: Vec::new(),
         });
@@ -238,6 +243,7 @@ impl Group {
         &mut self,
         tail: &mut Tail,
         file: StagedFile,
+        now: Moment,
         disk: &Arc<dyn Disk>,
         settings: &LogSettings,
     ) {
@@ -251,7 +257,7 @@ impl Group {
         let marks = file.marks(base);
         tail.end = base + file.offsets;
         tail.position = file.size;
-        tail.last_time = tail.last_time.max(file.time);
+        tail.last_time = time_of_append(file.time, tail.last_time);
         tail.active = Some(Arc::clone(&segment));
         // What follows in this group goes to a chunk of its own behind it.
         tail.chunk = None;
@@ -262,6 +268,7 @@ impl Group {
             base,
             next: tail.end,
             time: file.time,
+            begun: now.steady,
             body: Body::Staged(file),
             marks,
         });
@@ -294,14 +301,23 @@ fn is_full(
     position: u64,
     size: u64,
     next: i64,
-    time: i64,
+    now: Moment,
     topic: &Topic,
 ) -> bool {
     let config = topic.config();
-    let first = segment.first_append.load(std::sync::atomic::Ordering::Relaxed);
-    let aged = first > 0 && time - first >= config.segment_age_ms();
+    let aged = segment.age(now).is_some_and(|age| age >= config.segment_age_ms());
     let numbered = next - segment.base() > i64::from(i32::MAX);
     position > 0 && (position + size > config.segment_bytes || aged || numbered)
+}
+
+/// How far the times of append of a partition stay ahead of a clock that was set back, in
+/// milliseconds. One that was farther ahead was wrong, and is not followed.
+const MOST_AHEAD: i64 = 3_600_000;
+
+/// The time of an append at `now` behind one at `last`: it does not go back, but for a clock that
+/// was far ahead.
+pub(in crate::log) fn time_of_append(now: i64, last: i64) -> i64 {
+    if last.saturating_sub(now) > MOST_AHEAD { now } else { now.max(last) }
 }
 
 /// Keeps what the partition has to know of the batch's producer.

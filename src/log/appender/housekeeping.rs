@@ -10,6 +10,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::{Appender, Failure, Tail};
+use crate::clock::Moment;
 use crate::disk::{Mode, is_unreadable};
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
@@ -58,7 +59,9 @@ fn journal_bound(settings: &LogSettings) -> u64 {
 
 impl Appender {
     /// What is due between groups: checkpoints and retention.
-    pub(super) fn keep_house(&mut self, now: i64) {
+    pub(super) fn keep_house(&mut self) {
+        // Also to notice when the clock jumps.
+        let now = self.now();
         while let Ok(outcome) = self.helpers.outcomes.try_recv() {
             self.take_outcome(outcome);
         }
@@ -142,9 +145,9 @@ impl Appender {
             || !self.rolled.is_empty()
     }
 
-    fn start_checkpoint(&mut self, now: i64) {
+    fn start_checkpoint(&mut self, now: Moment) {
         for tail in self.tails.iter_mut() {
-            tail.producers.expire(now - PRODUCER_EXPIRATION_MS);
+            tail.producers.expire(now, PRODUCER_EXPIRATION_MS);
         }
         let job = self.checkpoint_job(false);
         self.since = Since { running: true, ..Since::now() };

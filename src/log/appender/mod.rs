@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 
 use compactions::Compacting;
 pub(super) use failure::Failure;
-pub(super) use group::marker_of;
 use group::{Answer, Content, Group, NewPosition};
+pub(super) use group::{marker_of, time_of_append};
 pub(super) use housekeeping::Removal;
 use housekeeping::Since;
 use session::Sessions;
@@ -48,7 +48,7 @@ use super::shared::Shared;
 use super::topic::Topic;
 use super::watermarks::Slot;
 use super::{Appended, Produce};
-use crate::clock::now_millis;
+use crate::clock::Moment;
 use crate::record::{BatchBuilder, Head};
 
 /// A group is carried out when it has so many bytes, though more waits.
@@ -200,16 +200,20 @@ impl Appender {
                 self.shared.spares.clear();
             }
             let _ = self.flush();
-            self.keep_house(now_millis());
+            self.keep_house();
         }
         self.close();
+    }
+
+    fn now(&self) -> Moment {
+        self.shared.settings.clock.now()
     }
 
     /// Takes a request into the group, or carries the group out and then the operation.
     fn admit(&mut self, request: Request) {
         match request {
             Request::Each(batches, reply, room) => {
-                let now = now_millis();
+                let now = self.now();
                 let add = |produce| self.add(produce, true, now);
                 let results = batches.into_iter().map(add).collect();
                 self.group.rooms.push(room);
@@ -245,7 +249,7 @@ impl Appender {
             let _ = reply.send(Err(error));
             return;
         }
-        let now = now_millis();
+        let now = self.now();
         let add = |produce: &Produce| self.add(produce.clone(), false, now);
         match batches.iter().map(add).collect() {
             Ok(appended) => self.group.answers.push(Answer::All(appended, reply, batches)),
@@ -289,7 +293,7 @@ impl Appender {
         &mut self,
         produce: Produce,
         sequenced: bool,
-        now: i64,
+        now: Moment,
     ) -> Result<Appended, AppendError> {
         let (slot, head) = self.check(&produce)?;
         let tail = &mut self.tails[slot];
@@ -314,7 +318,7 @@ impl Appender {
             }
         }
         self.sessions.admit(&session)?;
-        let now = now_millis();
+        let now = self.now();
         let state = state.into_iter().map(|(topic, batch)| (topic, 0, batch));
         let Shared { disk, settings, .. } = &*self.shared;
         for (topic, partition, batch) in parts.into_iter().chain(state) {
@@ -324,7 +328,7 @@ impl Appender {
         for part in staged {
             let tail = &mut self.tails[slot_of(&part.topic, part.partition)];
             for file in part.files {
-                self.group.add_staged(tail, file, disk, settings);
+                self.group.add_staged(tail, file, now, disk, settings);
             }
         }
         self.group.positions.retain(|other| other.session.instance != session.instance);
@@ -335,7 +339,7 @@ impl Appender {
     /// One position for each instance of the group: the newest, since all of the group
     /// becomes durable together.
     fn add_positions(&mut self) {
-        let now = now_millis();
+        let now = self.now();
         let positions = std::mem::take(&mut self.group.positions);
         let Shared { disk, settings, .. } = &*self.shared;
         for NewPosition { topic, position, .. } in &positions {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::group::Content;
 use super::operation::Change;
 use super::{Appender, Failure, Removal, Tail};
-use crate::clock::now_millis;
+use crate::clock::Moment;
 use crate::disk::was_not_begun;
 use crate::log::Ends;
 use crate::log::catalog::{Definition, METADATA_ID};
@@ -51,9 +51,10 @@ impl Appender {
         let metadata = self.shared.catalog(|topics| topics.by_id(METADATA_ID).cloned());
         let topic = metadata.ok_or_else(|| Failure::Lost("no metadata topic".to_owned()))?;
         let batch = Content::Open(Definition::batch(definitions));
+        let now = self.now();
         let tail = &mut self.tails[super::slot_of(&topic, 0)];
         let Shared { disk, settings, .. } = &*self.shared;
-        self.group.add(tail, batch, now_millis(), disk, settings);
+        self.group.add(tail, batch, now, disk, settings);
         self.flush()
     }
 
@@ -250,7 +251,7 @@ impl Appender {
     }
 
     /// Moves the starts of the partitions that have segments to delete.
-    pub(super) fn retain(&mut self, now: i64) {
+    pub(super) fn retain(&mut self, now: Moment) {
         let due: Vec<(Slot, i64)> =
             self.tails.iter().filter_map(|tail| expired(tail, now)).collect();
         for (slot, start) in due {
@@ -290,7 +291,7 @@ impl Appender {
 }
 
 /// Where retention wants a partition to start, if that is behind where it does.
-fn expired(tail: &Tail, now: i64) -> Option<(Slot, i64)> {
+fn expired(tail: &Tail, now: Moment) -> Option<(Slot, i64)> {
     let config = tail.topic.config();
     if !config.delete || tail.partition.is_deleted() || tail.partition.offline().is_some() {
         return None;
@@ -299,11 +300,12 @@ fn expired(tail: &Tail, now: i64) -> Option<(Slot, i64)> {
         base: segment.base(),
         size: segment.size(),
         // An index that cannot be read keeps its segment.
-        largest_timestamp: segment.largest_timestamp().unwrap_or(i64::MAX),
+        largest_timestamp: segment.largest_timestamp().unwrap_or(-1),
     };
     let segments: Vec<_> = tail.partition.segments().iter().map(describe).collect();
     let (time, bytes) = (config.retention_ms, config.retention_bytes);
-    let start = retention::start(&segments, tail.end, time, bytes, now)?;
+    let ages = retention::Ages { keep: time, now, most_ahead: config.after_max_ms };
+    let start = retention::start(&segments, tail.end, &ages, bytes)?;
     // A transaction that is not decided stays whole, with the segment it began in.
     let open = tail.producers.first_open().unwrap_or(i64::MAX);
     let start =

@@ -26,6 +26,7 @@ use super::shared::{Guard, Shared, broken_by};
 use super::topic::{NewTopic, Topic};
 use super::topic_config::TopicConfig;
 use super::{Appended, Produce, Producer, ballast, catalog, damage, keeper};
+use crate::clock::Clock;
 use crate::disk::{Disk, Lock};
 use crate::shutdown::Tasks;
 
@@ -162,6 +163,11 @@ impl Log {
     /// The partitions that are offline, and what is damaged of each, with file and byte.
     pub fn damage(&self) -> watch::Receiver<Vec<(String, String)>> {
         self.shared().findings.watch()
+    }
+
+    /// What time it is.
+    pub fn clock(&self) -> &Clock {
+        &self.shared().settings.clock
     }
 
     /// The id of this cluster of one.

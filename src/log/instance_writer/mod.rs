@@ -19,7 +19,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::clock::now_millis;
 use crate::log::Log;
 use crate::log::appender::POSITION_BASE_KEY;
 use crate::log::appender::operation::Operation;
@@ -267,7 +266,7 @@ impl Writer {
         }
         let shared = Arc::clone(self.log.shared());
         let OpenAppend { parts, mut staged, .. } = std::mem::take(&mut self.open);
-        let now = now_millis();
+        let now = shared.settings.clock.now().wall;
         self.open.staged = self
             .blocking(move || {
                 for (topic, partition, records) in parts {

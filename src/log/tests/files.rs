@@ -118,7 +118,9 @@ impl Model {
             match number {
                 2 => {
                     let deleted = log.delete_topic("gone").await;
-                    self.note(case, deleted);
+                    if self.note(case, deleted).is_some() {
+                        self.values.remove(&("gone", 0));
+                    }
                 }
                 3 if log.topic("gone").is_none() => {
                     let new = NewTopic { name: "gone".to_owned(), ..NewTopic::default() };
@@ -244,7 +246,8 @@ async fn more_partitions_than_files_are_appended_to() {
     end("at last", &model, log, tasks, &disk).await;
 }
 
-fn checkpoint(disk: &Simulated) -> Vec<u8> {
+/// The bytes of the checkpoint.
+pub(super) fn checkpoint(disk: &Simulated) -> Vec<u8> {
     let Ok(file) = disk.open("checkpoint", Mode::Read) else { return Vec::new() };
     let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
     let read = file.read_at(&mut bytes, 0).unwrap();

@@ -13,7 +13,7 @@ const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
 
 /// A batch of `count` records of producer 7.
-fn sequenced(epoch: i16, sequence: i32, count: usize, attributes: i16) -> Bytes {
+pub(super) fn sequenced(epoch: i16, sequence: i32, count: usize, attributes: i16) -> Bytes {
     let mut builder = BatchBuilder::default();
     for _ in 0..count {
         builder.push(None, Some(b"v"), &[]);
@@ -41,7 +41,11 @@ fn with_producer(builder: BatchBuilder, epoch: i16, sequence: i32, attributes: i
     Bytes::from(bytes)
 }
 
-async fn send(log: &Log, topic: &Arc<Topic>, batch: Bytes) -> Result<Appended, AppendError> {
+pub(super) async fn send(
+    log: &Log,
+    topic: &Arc<Topic>,
+    batch: Bytes,
+) -> Result<Appended, AppendError> {
     let produce = Produce { topic: Arc::clone(topic), partition: 0, batch };
     log.append(vec![produce]).await.pop().unwrap()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::broker::group::{Commit, Place};
+use crate::clock::{Clock, Hands};
 use crate::log::LogSettings;
 use crate::log::simulated::Simulated;
 
@@ -82,4 +83,40 @@ async fn groups_whose_offsets_are_offline_are_refused_and_all_others_served() {
     assert_eq!(coordinator.delete("a").await, refused);
     assert_eq!(committed(&coordinator, "b"), Some(1));
     coordinator.commit("b", nobody(), -1, at(2)).await.unwrap();
+}
+
+/// Neither a clock that jumps nor a start of the program makes an offset live shorter or longer.
+#[tokio::test]
+async fn an_offset_expires_by_its_age_whatever_the_clock_does() {
+    const DAY: i64 = 24 * 3_600_000;
+    for jump in [8 * DAY, -8 * DAY] {
+        let hands = Arc::new(Hands::default());
+        hands.set(18_000 * DAY);
+        let clock = Clock::of_hands(&hands);
+        let settings = LogSettings { clock: clock.clone(), ..LogSettings::default() };
+        let log = Log::open(Arc::new(Simulated::new()), settings, &Tasks::new()).await.unwrap();
+        let open = |log: Log| Coordinator::open(log, GroupSettings::default(), Tasks::new());
+        let commit = |offset| {
+            let mut commits = at(offset);
+            commits[0].1.time = clock.now().latest;
+            commits
+        };
+        let mut coordinator = open(log.clone()).await.unwrap();
+        coordinator.commit("before", nobody(), -1, commit(1)).await.unwrap();
+        hands.jump(jump);
+        coordinator.commit("during", nobody(), -1, commit(2)).await.unwrap();
+        coordinator.expire_offsets().await;
+        hands.jump(-jump);
+        for day in 0..7 {
+            coordinator.expire_offsets().await;
+            assert_eq!(committed(&coordinator, "before"), Some(1), "{jump}, day {day}");
+            assert_eq!(committed(&coordinator, "during"), Some(2), "{jump}, day {day}");
+            // It is counted from the commit, not from a start.
+            coordinator = open(log.clone()).await.unwrap();
+            hands.pass(DAY);
+        }
+        hands.pass(1);
+        coordinator.expire_offsets().await;
+        assert_eq!(committed(&coordinator, "before"), None, "{jump}");
+    }
 }

@@ -9,7 +9,6 @@ use super::commits::wait;
 use super::{Coordinator, Groups};
 use crate::broker::group::state::Input;
 use crate::broker::group::{offsets, records};
-use crate::clock;
 
 impl Coordinator {
     /// Ticks each group when its time is up, and lets old offsets go. Priorities: stop, an
@@ -46,7 +45,8 @@ impl Coordinator {
     }
 
     pub(super) async fn expire_offsets(self: &Arc<Self>) {
-        let (now, keep) = (clock::now_millis(), self.settings.offsets_retention_ms);
+        // What a clock that jumps would take is not to be had back.
+        let (now, keep) = (self.log.clock().now().earliest, self.settings.offsets_retention_ms);
         let mut expired = Vec::new();
         for (name, held) in &mut self.lock().by_name {
             // Of what is being written nobody knows yet whether it counts.

@@ -53,6 +53,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
         self.open_dir(path).map_err(not_begun)?.sync()
     }
 
+    /// Its open files. More than those that may be open for long are opened all the same.
+    fn files(&self) -> Files;
+
     /// How much room there is.
     fn space(&self) -> io::Result<Space>;
 
@@ -79,6 +82,22 @@ pub struct Entry {
     pub name: String,
     /// Whether it is a directory.
     pub is_dir: bool,
+}
+
+/// Open files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// So many are open.
+    pub open: usize,
+    /// So many may be for long.
+    pub most: usize,
+}
+
+impl Files {
+    /// Whether who needs one should not keep it open.
+    pub fn are_many(self) -> bool {
+        self.open >= self.most
+    }
 }
 
 /// Room on a disk, in bytes.
@@ -131,7 +150,7 @@ struct NotBegun(io::Error);
 /// Whether the error is that of a sync which was not even begun: what it was to sync could not be
 /// opened (no more open files, no memory). What was written is as it was.
 pub fn was_not_begun(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<NotBegun>())
+    matches!(error.get_ref(), Some(inner) if inner.is::<NotBegun>())
 }
 
 /// An open file. All its methods take offsets, so one handle serves many threads.

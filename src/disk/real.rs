@@ -10,11 +10,13 @@ use std::fs;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{Access, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{DirectoryKind, Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
+use super::{DirectoryKind, Disk, Entry, FileKind, Files, Lock, LockKind, Mode, Space};
 
 /// Lets the process open as many files as the system allows it, and returns how many: a
 /// log of a thousand partitions has thousands open, and the usual limit is 1,024.
@@ -31,6 +33,9 @@ pub fn raise_open_file_limit() -> Option<u64> {
 #[derive(Debug)]
 pub struct Real {
     root: PathBuf,
+    open: Arc<AtomicUsize>,
+    /// How many may be open for long.
+    most: usize,
 }
 
 impl Real {
@@ -38,7 +43,13 @@ impl Real {
     pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         fs::create_dir_all(&root)?;
-        Ok(Self { root })
+        Ok(Self { root, open: Arc::default(), most: usize::MAX })
+    }
+
+    /// The same, with so many files that may be open for long.
+    #[must_use]
+    pub fn with_files(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -59,7 +70,9 @@ impl Disk for Real {
     fn open(&self, path: &str, mode: Mode) -> io::Result<super::File> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(mode != Mode::Read).create(mode == Mode::Create);
-        Ok(super::File(FileKind::Real(File(options.open(self.at(path))?))))
+        let file = options.open(self.at(path))?;
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(super::File(FileKind::Real(File(file, Arc::clone(&self.open)))))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<Entry>> {
@@ -96,6 +109,10 @@ impl Disk for Real {
 
     fn open_dir(&self, path: &str) -> io::Result<super::Directory> {
         Ok(super::Directory(DirectoryKind::Real(Directory(fs::File::open(self.at(path))?))))
+    }
+
+    fn files(&self) -> Files {
+        Files { open: self.open.load(Ordering::Relaxed), most: self.most }
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -136,9 +153,15 @@ impl Directory {
     }
 }
 
-/// An open file.
+/// An open file, and how many there are.
 #[derive(Debug)]
-pub(super) struct File(fs::File);
+pub(super) struct File(fs::File, Arc<AtomicUsize>);
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl File {
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

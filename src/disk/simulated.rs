@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{DirectoryKind, Disk, Entry, FileKind, Lock, LockKind, Mode, Space};
+use super::{DirectoryKind, Disk, Entry, FileKind, Files, Lock, LockKind, Mode, Space};
 
 /// The longest name in bytes: that of ext4, XFS and most others (`NAME_MAX`).
 const LONGEST_NAME: usize = 255;
@@ -203,6 +203,7 @@ struct State {
     /// So many files and directories are open, and may be.
     open: usize,
     most_open: Option<usize>,
+    most_for_long: Option<usize>,
     panic_at: Option<u64>,
     panic_for: Option<String>,
     race: Option<Race>,
@@ -279,15 +280,15 @@ impl Simulated {
         self.state().open_fault = Some(Fault { at: n, errno });
     }
 
-    /// How many files are open.
-    pub fn open_files(&self) -> usize {
-        self.state().open
-    }
-
     /// Lets the process have so many files open, beside those it has: `EMFILE` then.
     pub fn limit_open_files(&self, more: Option<usize>) {
         let mut state = self.state();
         state.most_open = more.map(|more| state.open + more);
+    }
+
+    /// Lets so many files be open for long.
+    pub fn set_files(&self, most: usize) {
+        self.state().most_for_long = Some(most);
     }
 
     /// Panics in the `n`th changing call: whoever makes it has an error in its program.
@@ -630,6 +631,11 @@ impl Disk for Simulated {
         state.open += 1;
         let directory = Directory { disk: self.clone(), path: path.to_owned() };
         Ok(super::Directory(DirectoryKind::Simulated(directory)))
+    }
+
+    fn files(&self) -> Files {
+        let state = self.state();
+        Files { open: state.open, most: state.most_for_long.unwrap_or(usize::MAX) }
     }
 
     fn space(&self) -> io::Result<Space> {

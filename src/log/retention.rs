@@ -105,7 +105,9 @@ mod tests {
         // As far ahead as the topic takes it, it is what the client meant.
         ahead[0].largest_timestamp = 5000;
         assert_eq!(start(&ahead, 30, &at(3501, Some(500)), None), None);
-        ahead.iter_mut().for_each(|one| one.largest_timestamp = 1 << 50);
+        for one in &mut ahead {
+            one.largest_timestamp = 1 << 50;
+        }
         assert_eq!(start(&ahead, 30, &at(3501, Some(500)), None), None, "nothing tells");
     }
 

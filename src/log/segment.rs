@@ -184,7 +184,10 @@ impl Segment {
             return Err(io::ErrorKind::NotFound.into());
         }
         let file = Arc::new(self.disk.open(&self.path(), mode)?);
-        *place = Some(Arc::clone(&file));
+        // Where too many are open, it is opened for each use.
+        if !self.disk.files().are_many() {
+            *place = Some(Arc::clone(&file));
+        }
         Ok(file)
     }
 

@@ -68,8 +68,6 @@ pub struct LogSettings {
     pub accept_damage: AcceptDamage,
     /// Kept aside, to have room for what frees room.
     pub ballast_bytes: u64,
-    /// How many files of partitions may be open for long, about.
-    pub open_files: usize,
     /// What time it is.
     pub clock: Clock,
 }
@@ -96,7 +94,6 @@ impl Default for LogSettings {
             queue_bytes: 32 << 20,
             accept_damage: AcceptDamage::None,
             ballast_bytes: 4 << 20,
-            open_files: usize::MAX,
             clock: Clock::default(),
         }
     }

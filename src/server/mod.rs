@@ -514,7 +514,8 @@ async fn open_log(settings: &Settings, files: Option<u64>, tasks: &Tasks) -> Res
     let dir = config.dir.display().to_string();
     let disk =
         Real::new(&config.dir).map_err(|reason| Error::Directory { dir: dir.clone(), reason })?;
-    let log = Log::open(Arc::new(disk), settings::log(config, files), tasks).await;
+    let disk = disk.with_files(settings::log_files(files));
+    let log = Log::open(Arc::new(disk), settings::log(config), tasks).await;
     log.map_err(|error| match error {
         OpenError::Io { source: reason, .. } if reason.kind() == ErrorKind::StorageFull => {
             Error::Full { dir, reason }

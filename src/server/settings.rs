@@ -16,10 +16,14 @@ pub use plan::plan;
 const SHARES_OF_CLIENTS: usize = 2;
 const SHARES_OF_SEGMENTS: usize = 4;
 
-/// The log's settings. The process may have `files` open.
-pub(super) fn log(config: &LogConfig, files: Option<u64>) -> LogSettings {
+/// How many files the log may have open for long. The process may have `files` open.
+pub(super) fn log_files(files: Option<u64>) -> usize {
+    share(files, SHARES_OF_SEGMENTS)
+}
+
+/// The log's settings.
+pub(super) fn log(config: &LogConfig) -> LogSettings {
     LogSettings {
-        open_files: share(files, SHARES_OF_SEGMENTS),
         segment_bytes: u64::from(config.segment_bytes),
         segment_ms: millis(config.segment_age),
         retention_ms: config.retention.map(millis),

@@ -21,6 +21,9 @@ use crate::log::watermarks::Slot;
 /// On a full disk checkpoints come as often, at most.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
+/// Files are closed so often, where there are too many.
+const GIVE_BACK: Duration = Duration::from_millis(50);
+
 /// While it waits for a helper it looks so often whether that panicked.
 const LOOK_FOR_PANICS: Duration = Duration::from_millis(100);
 
@@ -75,12 +78,16 @@ impl Appender {
             self.retain(now);
             self.close_idle_files(false);
         }
+        let files = self.shared.disk.files();
+        if files.are_many() {
+            self.give_files_back();
+        }
         let settings = &self.shared.settings;
         let since = self.since.time.elapsed();
         let due = self.since.inline >= settings.checkpoint_inline_bytes
             || self.since.reference >= settings.checkpoint_reference_bytes
             // Their files may be closed then.
-            || self.dirty.len() >= settings.open_files
+            || self.dirty.len() >= files.most / 2
             || (since >= Duration::from_millis(settings.checkpoint_ms) && self.has_changed())
             // A checkpoint gives files of the journal back.
             || (self.full && since >= FULL_RETRY && self.has_changed());
@@ -130,9 +137,9 @@ impl Appender {
         }
     }
 
-    /// The disk refused something, and it may be that no more files can be opened.
+    /// More files are open than may be for long, or none can be opened any more.
     pub(super) fn give_files_back(&mut self) {
-        if self.gave_files_back.is_none_or(|before| before.elapsed() >= FULL_RETRY) {
+        if self.gave_files_back.is_none_or(|before| before.elapsed() >= GIVE_BACK) {
             self.gave_files_back = Some(Instant::now());
             self.close_idle_files(true);
         }
@@ -234,9 +241,6 @@ impl Appender {
                 self.closed = None;
                 self.remove_passed(sequence);
                 self.start_compactions(&compactable);
-                if self.tails.len() > self.shared.settings.open_files {
-                    self.close_idle_files(true);
-                }
                 if let Err(error) = self.journal.passed(sequence) {
                     tracing::warn!(%error, "a file of the journal could not be used again");
                 }

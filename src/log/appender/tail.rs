@@ -45,11 +45,6 @@ pub(in crate::log) struct Tail {
 pub(in crate::log) struct Tails(Vec<Option<Tail>>);
 
 impl Tails {
-    /// How many partitions there are, about: places that were left are counted too.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Puts the tail of a new partition in its place.
     pub(in crate::log) fn put(&mut self, tail: Tail) {
         let at = tail.partition.slot.at();

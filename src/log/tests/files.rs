@@ -220,30 +220,36 @@ async fn a_limit_of_files_that_is_used_up_ends_with_its_cause() {
     end("at last", &model, log, tasks, &disk).await;
 }
 
-/// Many more partitions than files: those of what was made durable are closed.
+/// Many more partitions, and segments, than files: who does not use them closes them.
 #[tokio::test]
-async fn more_partitions_than_files_are_appended_to() {
+async fn more_partitions_and_segments_than_files_are_appended_to_and_read() {
     let disk = Simulated::new();
     let tasks = Tasks::new();
-    let settings = LogSettings { open_files: 10, checkpoint_ms: 60_000, ..settings() };
+    let [retention_check_ms, checkpoint_ms] = [60_000, 60_000];
+    let settings = LogSettings { retention_check_ms, checkpoint_ms, ..settings() };
+    disk.set_files(30);
     let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
     topic(&log, "many", 200).await;
-    let idle = disk.open_files();
-    disk.limit_open_files(Some(40));
+    topic(&log, "a", 3).await;
+    disk.limit_open_files(Some(60));
     let mut model = Model::default();
     for round in 0..2 {
         for partition in 0..200 {
             let case = format!("round {round}, partition {partition}");
             model.append(&case, &log, ("many", partition), format!("{round} of them")).await;
-            // The checkpoint that closes them is not waited for.
-            while disk.open_files() > idle + 25 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            let large = format!("{round}.{partition} {}", "x".repeat(1000));
+            model.append(&case, &log, ("a", 0), large).await;
         }
     }
     assert_eq!(model.refused, 0, "{}", model.last);
+    model.values.retain(|(name, _), _| *name == "a");
+    for _ in 0..3 {
+        model.check("all segments", &log).await;
+    }
     disk.limit_open_files(None);
-    end("at last", &model, log, tasks, &disk).await;
+    log.close().await;
+    drop(log);
+    tasks.join().await;
 }
 
 /// The bytes of the checkpoint.

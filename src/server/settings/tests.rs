@@ -153,8 +153,9 @@ fn effect(settings: &Settings) -> String {
     let advertised: Vec<_> = listeners.map(|one| advertised_of(server, one)).collect();
     // What is only shown has no effect.
     let shown = std::collections::BTreeMap::new();
-    let broker = crate::broker::BrokerSettings { shown, ..broker(&server.broker, &server.log, None) };
-    let parts = (log(&server.log, None), broker);
+    let broker =
+        crate::broker::BrokerSettings { shown, ..broker(&server.broker, &server.log, None) };
+    let parts = (log(&server.log), broker);
     let instances = settings.instances.iter().map(|instance| {
         let plan = plan(instance).unwrap();
         let password = plan.source.endpoint.password.clone();
@@ -215,7 +216,7 @@ fn what_is_set_is_what_describe_configs_shows() {
     let home = tempfile::tempdir().unwrap();
     let shown = |changes: &[(&str, &str)]| {
         let server = settings(home.path(), changes).unwrap().server;
-        broker(&server.broker, &server.log).shown
+        broker(&server.broker, &server.log, None).shown
     };
     let mut seen = 0;
     for (name, _) in shown(&[]) {

@@ -158,6 +158,9 @@ fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
     for damage in &snapshot.damage {
         say(&format!("  the log is damaged: {damage}"))?;
     }
+    for trouble in &snapshot.log {
+        say(&format!("  the log: {trouble}"))?;
+    }
     for refused in &snapshot.refused {
         say(&format!("  the changed configuration is not taken up: {refused}"))?;
     }

@@ -32,6 +32,7 @@ struct Reported {
     listeners: Vec<String>,
     instances: BTreeMap<String, InstanceStatus>,
     damage: Vec<String>,
+    log: Vec<String>,
     log_files: Vec<String>,
     refused: Vec<String>,
 }
@@ -52,6 +53,7 @@ impl Board {
             listeners: Vec::new(),
             instances: BTreeMap::new(),
             damage: Vec::new(),
+            log: Vec::new(),
             log_files: Vec::new(),
             refused: Vec::new(),
         };
@@ -83,6 +85,12 @@ impl Board {
     /// Shows what of the log was found damaged.
     pub fn damage(&self, found: Vec<String>) {
         self.lock().damage = found;
+        self.wake();
+    }
+
+    /// Shows what keeps the log from taking what is written to it.
+    pub fn log(&self, troubles: Vec<String>) {
+        self.lock().log = troubles;
         self.wake();
     }
 
@@ -136,6 +144,7 @@ impl Board {
             listeners: reported.listeners.clone(),
             instances: reported.instances.values().cloned().collect(),
             damage: reported.damage.clone(),
+            log: reported.log.clone(),
             log_files: reported.log_files.clone(),
             refused: reported.refused.clone(),
         }

@@ -204,6 +204,9 @@ pub struct Snapshot {
     /// What is stored in the log and was found damaged: file and byte.
     #[serde(default)]
     pub damage: Vec<String>,
+    /// What keeps the log from taking what is written to it, as a sentence each.
+    #[serde(default)]
+    pub log: Vec<String>,
     /// What is wrong with the files of log lines: those that cannot be written, or lack some.
     #[serde(default)]
     pub log_files: Vec<String>,
@@ -225,9 +228,9 @@ impl Snapshot {
         self.phase == Phase::Serving && self.instances.iter().all(settled)
     }
 
-    /// Whether everything is up and every instance is running.
+    /// Whether everything is up, the log takes what is written and every instance is running.
     pub fn is_ready(&self) -> bool {
         let running = |one: &InstanceStatus| one.state == InstanceState::Running;
-        self.phase == Phase::Serving && self.instances.iter().all(running)
+        self.phase == Phase::Serving && self.log.is_empty() && self.instances.iter().all(running)
     }
 }

@@ -42,6 +42,7 @@ mod shared;
 mod staged;
 mod topic;
 mod topic_config;
+mod trouble;
 mod watermarks;
 
 /// For tests of what is written through a log: the disk that loses what was not synced.
@@ -66,6 +67,7 @@ pub use settings::{AcceptDamage, LogSettings};
 pub(crate) use topic::check_name;
 pub use topic::{METADATA_TOPIC, NewTopic, Topic};
 pub use topic_config::TopicConfig;
+pub use trouble::{Cause, Figures, Trouble};
 
 /// One batch to append to one partition.
 #[derive(Clone, Debug)]

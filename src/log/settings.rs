@@ -68,6 +68,8 @@ pub struct LogSettings {
     pub accept_damage: AcceptDamage,
     /// Kept aside, to have room for what frees room.
     pub ballast_bytes: u64,
+    /// Where something was refused and nobody tries again, it is tried so often, in milliseconds.
+    pub look_again_ms: u64,
     /// What time it is.
     pub clock: Clock,
 }
@@ -94,6 +96,7 @@ impl Default for LogSettings {
             queue_bytes: 32 << 20,
             accept_damage: AcceptDamage::None,
             ballast_bytes: 4 << 20,
+            look_again_ms: 10_000,
             clock: Clock::default(),
         }
     }

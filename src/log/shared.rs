@@ -11,6 +11,7 @@ use super::partition::Partition;
 use super::queue::Queue;
 use super::settings::LogSettings;
 use super::staged::StagedNumbers;
+use super::trouble::Troubles;
 use super::watermarks::Watermarks;
 use crate::disk::{Directory, Disk, was_not_begun};
 use crate::record::Spares;
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     pub(super) spares: Spares,
     pub(super) cluster: String,
     pub(super) findings: Findings,
+    pub(super) troubles: Troubles,
     catalog: RwLock<Catalog>,
     /// The thread of the log that panicked.
     broken: OnceLock<&'static str>,
@@ -103,6 +105,7 @@ impl Shared {
             spares: Spares::default(),
             cluster,
             findings: Findings::default(),
+            troubles: Troubles::default(),
             catalog: RwLock::new(catalog),
             broken: OnceLock::new(),
             lost: Arc::default(),

@@ -15,6 +15,7 @@ mod producers;
 mod reading;
 mod room;
 mod starts;
+mod trouble;
 
 use std::sync::Arc;
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::log::{Ends, Log, Topic};
+use crate::log::{Cause, Ends, Figures, Log, Topic};
 
 /// Asks a log.
 #[derive(Debug)]
@@ -21,6 +22,12 @@ pub(super) struct LogMetrics(pub(super) Log);
 struct Partition {
     topic: String,
     partition: i32,
+}
+
+/// Why something was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
 }
 
 /// A number of a partition: name, help, and where it is found.
@@ -48,11 +55,42 @@ impl Collector for LogMetrics {
                 ConstGauge::new(number(one)).encode(family.encode_family(&one.label)?)?;
             }
         }
-        Ok(())
+        self.figures(&mut encoder)
     }
 }
 
 impl LogMetrics {
+    /// What of the log is no partition's.
+    fn figures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(log) = self;
+        let Figures { refused, checkpoint_age, free_bytes } = log.figures();
+        let read_only = i64::from(log.trouble().borrow().read_only.is_some());
+        let age = i64::try_from(checkpoint_age.as_secs()).unwrap_or(i64::MAX);
+        let free = free_bytes.map(|free| i64::try_from(free).unwrap_or(i64::MAX));
+        let gauges = [
+            ("sluice_log_read_only", "1 when nothing is written until a restart", Some(read_only)),
+            ("sluice_log_checkpoint_age_seconds", "Since the last checkpoint", Some(age)),
+            ("sluice_log_free_bytes", "Room on the disk of the log", free),
+        ];
+        for (name, help, number) in gauges {
+            let Some(number) = number else { continue };
+            let to = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(number).encode(to)?;
+        }
+        let name = "sluice_log_refused_appends";
+        let help = "Requests to append that were refused, by why";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (cause, count) in refused {
+            let reason = match cause {
+                Cause::Full => "full",
+                Cause::Error => "error",
+                Cause::ReadOnly => "read_only",
+            };
+            ConstCounter::new(count).encode(family.encode_family(&Why { reason })?)?;
+        }
+        Ok(())
+    }
+
     /// All partitions, at one moment. One that is deleted meanwhile is left out.
     fn held(&self) -> Vec<Held> {
         let numbers =

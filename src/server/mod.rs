@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Listener, Problems, ServerConfig, Settings, Severity};
 use crate::control::{Asked, Board, Command, Outcome, Phase, commands};
 use crate::disk::{Real, raise_open_file_limit};
-use crate::log::{Log, OpenError};
+use crate::log::{Log, OpenError, Trouble};
 use crate::shutdown::Tasks;
 use crate::{admin, broker, telemetry};
 
@@ -178,7 +178,8 @@ pub async fn run(start: Start) -> Result<(), Error> {
     board.cluster(log.cluster_id());
     let _ = opened.set(log.clone()); // nobody else sets it
     let stopped = tasks.token().clone();
-    tasks.spawn("show damage", show_damage(log.damage(), board.clone(), stopped));
+    tasks.spawn("show damage", show_damage(log.damage(), board.clone(), stopped.clone()));
+    tasks.spawn("show trouble", show_trouble(log.trouble(), board.clone(), stopped));
     let broker_tasks = tasks.child();
     let broker_settings = settings::broker(&settings.server.broker, &settings.server.log, files);
     let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
@@ -250,6 +251,25 @@ async fn show_damage(
             biased;
             () = stopped.cancelled() => return,
             changed = found.changed() => if changed.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Shows what keeps the log from taking what is written to it, for as long as it does.
+async fn show_trouble(
+    mut trouble: watch::Receiver<Trouble>,
+    board: Board,
+    stopped: CancellationToken,
+) {
+    loop {
+        let now = trouble.borrow_and_update().sentences();
+        board.log(now);
+        tokio::select! {
+            biased;
+            () = stopped.cancelled() => return,
+            changed = trouble.changed() => if changed.is_err() {
                 return;
             }
         }

@@ -41,6 +41,14 @@ impl Appender {
             Ok(()) => self.publish(),
             Err(failure) => self.take_back(failure),
         }
+        match &result {
+            Err(failure) => {
+                self.shared.troubles.refused(failure, self.group.answers.len().max(1));
+            }
+            // By what frees room nobody can tell.
+            Ok(()) if self.group.chunks.is_empty() || alone => {}
+            Ok(()) => self.shared.troubles.takes(),
+        }
         if matches!(result, Err(Failure::Refused(_))) {
             self.give_files_back();
         }

@@ -16,6 +16,7 @@ use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
 use crate::log::segment;
 use crate::log::settings::LogSettings;
+use crate::log::staged;
 use crate::log::watermarks::Slot;
 
 /// On a full disk checkpoints come as often, at most.
@@ -82,6 +83,7 @@ impl Appender {
         if files.are_many() {
             self.give_files_back();
         }
+        self.look_whether_it_takes();
         let settings = &self.shared.settings;
         let since = self.since.time.elapsed();
         let due = self.since.inline >= settings.checkpoint_inline_bytes
@@ -142,6 +144,22 @@ impl Appender {
         if self.gave_files_back.is_none_or(|before| before.elapsed() >= GIVE_BACK) {
             self.gave_files_back = Some(Instant::now());
             self.close_idle_files(true);
+        }
+    }
+
+    /// Where something was refused and nobody tries again, it is tried here.
+    fn look_whether_it_takes(&mut self) {
+        let often = Duration::from_millis(self.shared.settings.look_again_ms);
+        let is_due = |since: Duration| since >= often;
+        if self.read_only.is_some() || !self.shared.troubles.refused_before().is_some_and(is_due) {
+            return;
+        }
+        match self.ballast.hold().and_then(|()| staged::probe(&*self.shared.disk)) {
+            Ok(()) => self.shared.troubles.takes(),
+            // It is looked again so much later.
+            Err(error) => {
+                self.shared.troubles.refused(&Failure::refused("the log directory", &error), 0);
+            }
         }
     }
 
@@ -238,6 +256,7 @@ impl Appender {
             // The rename may have been dropped: the next start may need what it passed.
             Ok(_) if self.read_only.is_some() => {}
             Ok(sequence) => {
+                self.shared.troubles.checkpoint_written();
                 self.closed = None;
                 self.remove_passed(sequence);
                 self.start_compactions(&compactable);
@@ -247,6 +266,7 @@ impl Appender {
             }
             Err(Failure::Lost(reason)) => self.lose(reason),
             Err(failure @ (Failure::Full | Failure::Refused(_))) => {
+                self.shared.troubles.checkpoint_failed(&failure);
                 tracing::warn!(%failure, "no checkpoint could be written; the next is tried");
                 for segment in &outcome.dirty {
                     segment.dirty.store(true, Ordering::Relaxed);
@@ -265,6 +285,7 @@ impl Appender {
     pub(super) fn lose(&mut self, reason: String) {
         self.shared.lost.set();
         if self.read_only.is_none() {
+            self.shared.troubles.read_only(&reason);
             tracing::error!(reason, "the log is read-only until the process starts again");
             self.read_only = Some(reason);
         }

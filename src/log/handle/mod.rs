@@ -25,7 +25,7 @@ use super::settings::LogSettings;
 use super::shared::{Guard, Shared, broken_by};
 use super::topic::{NewTopic, Topic};
 use super::topic_config::TopicConfig;
-use super::{Appended, Produce, Producer, ballast, catalog, damage, keeper};
+use super::{Appended, Figures, Produce, Producer, Trouble, ballast, catalog, damage, keeper};
 use crate::clock::Clock;
 use crate::disk::{Disk, Lock};
 use crate::shutdown::Tasks;
@@ -163,6 +163,17 @@ impl Log {
     /// The partitions that are offline, and what is damaged of each, with file and byte.
     pub fn damage(&self) -> watch::Receiver<Vec<(String, String)>> {
         self.shared().findings.watch()
+    }
+
+    /// What keeps the log from taking what is written to it.
+    pub fn trouble(&self) -> watch::Receiver<Trouble> {
+        self.shared().troubles.watch()
+    }
+
+    /// What it counted.
+    pub fn figures(&self) -> Figures {
+        let space = self.shared().disk.space().ok();
+        Figures { free_bytes: space.map(|space| space.free), ..self.shared().troubles.figures() }
     }
 
     /// What time it is.

@@ -1,19 +1,25 @@
 //! The room that answers have in memory, over all connections.
 //!
 //! In: how many bytes an answer would like to carry. Out: how many it may, and what it holds
-//! of the room until it is sent. Always: nobody waits for room. Who finds none gets a small
-//! answer, so that clients that do not take theirs cannot stop the others.
+//! of the room until it is sent. Always: what answers hold is within [`ROOM`], beside [`SMALL`]
+//! of each; one alone that is larger takes all of it. Who finds no room gets a small answer at
+//! once, so that clients that do not take theirs cannot stop the others. Only a single batch
+//! that is larger waits, in order, until those that do not read are closed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// What answers hold together.
-const ROOM: usize = 32 << 20;
-/// What an answer may carry when there is no room: one batch at least goes with it.
+pub(crate) const ROOM: usize = 24 << 20;
+/// What an answer may carry when there is no room.
 const SMALL: usize = 16 << 10;
 /// Room is counted in these.
 const UNIT: usize = 1 << 10;
+/// How long an answer waits for room: longer than a client may take nothing of its own.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -48,6 +54,16 @@ impl Answers {
     }
 }
 
+impl Answers {
+    /// Room for one batch of `bytes`, after a wait if there is none: nothing if there is none
+    /// for too long. Cancel safe; who comes again waits behind the others.
+    pub(crate) async fn wait(&self, bytes: usize) -> Option<Held> {
+        let units = u32::try_from(bytes.div_ceil(UNIT).min(ROOM / UNIT)).ok()?;
+        let room = timeout(PATIENCE, Arc::clone(&self.0).acquire_many_owned(units)).await;
+        Some(Held(room.ok()?.ok()?))
+    }
+}
+
 impl Held {
     /// Gives back what is not needed for `bytes`.
     pub(crate) fn shrink(&mut self, bytes: usize) {
@@ -72,5 +88,23 @@ mod tests {
         assert_eq!(more, 1 << 20, "as much as there is");
         drop((first, second));
         assert_eq!(answers.take(ROOM).0, ROOM);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_for_its_room_and_one_larger_than_all_of_it_takes_all() {
+        let answers = Answers::default();
+        let held = answers.take(ROOM).1;
+        let began = tokio::time::Instant::now();
+        assert!(answers.wait(1 << 20).await.is_none());
+        assert_eq!(began.elapsed(), PATIENCE);
+        let freed = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(held);
+        };
+        let (large, ()) = tokio::join!(answers.wait(3 * ROOM), freed);
+        assert!(large.is_some());
+        assert_eq!(answers.take(1 << 20).0, SMALL);
+        drop(large);
+        assert_eq!(answers.0.available_permits(), ROOM / UNIT);
     }
 }

@@ -63,6 +63,7 @@ pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterEr
 pub use handle::{Log, Waiter};
 pub use inspect::{WRONG, inspect};
 pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
+pub use reader::Read;
 pub use settings::{AcceptDamage, LogSettings};
 pub(crate) use topic::check_name;
 pub use topic::{METADATA_TOPIC, NewTopic, Topic};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::buffers::Buffers;
+use super::buffers::{Buffer, Buffers};
 use super::partition::Partition;
 use super::segment::{Segment, damaged, walk};
 use crate::disk::File;
@@ -41,6 +41,15 @@ pub(super) struct Span {
     pub(super) at_least_one: bool,
 }
 
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Whole batches; none at the limit.
+    Batches(Bytes),
+    /// The first batch has so many bytes, more than were asked for.
+    Longer(usize),
+}
+
 /// Why nothing was read: where, and what.
 #[derive(Debug)]
 pub(super) struct Trouble {
@@ -54,27 +63,27 @@ impl Trouble {
     }
 }
 
-/// Whole batches from the one that holds `span.offset`. Empty at the limit.
+/// Whole batches from the one that holds `span.offset`.
 pub(super) fn read(
     partition: &Partition,
     span: Span,
     interval: u64,
     access: Access,
     buffers: &Buffers,
-) -> Result<Bytes, Trouble> {
+) -> Result<Read, Trouble> {
     let mut segment = partition.segment_of(span.offset);
     while let Some(current) = segment {
         let next = partition.segment_after(current.base());
         let bound = next.as_ref().map_or(span.end, |next| next.base());
         let found = read_segment(&current, span, bound, interval, access, buffers)
             .map_err(Trouble::of(&current))?;
-        if let Some(bytes) = found {
-            return Ok(bytes);
+        if let Some(found) = found {
+            return Ok(found);
         }
         // Compaction may have taken the last batches of a segment.
         segment = next;
     }
-    Ok(Bytes::new())
+    Ok(Read::Batches(Bytes::new()))
 }
 
 /// `None` if the segment, whose offsets are below `bound`, has no batch at the offset or
@@ -86,7 +95,7 @@ fn read_segment(
     interval: u64,
     access: Access,
     buffers: &Buffers,
-) -> io::Result<Option<Bytes>> {
+) -> io::Result<Option<Read>> {
     let size = segment.size();
     if size == 0 {
         return Ok(None);
@@ -107,9 +116,10 @@ fn read_segment(
             Cut::Whole { from, to } => {
                 let believed = access == Access::Cached && position >= segment.found();
                 let to = if believed { to } else { whole(position, bytes, from..to)? };
-                return Ok(Some(buffer.freeze().slice(from..to)));
+                return Ok(Some(Read::Batches(lend(buffer, from..to))));
             }
-            Cut::End => return Ok(Some(Bytes::new())),
+            Cut::End => return Ok(Some(Read::Batches(Bytes::new()))),
+            Cut::TooLong { size } => return Ok(Some(Read::Longer(size))),
             Cut::Longer { at, size: needed } => {
                 position += at as u64;
                 if position + needed as u64 > size {
@@ -130,6 +140,17 @@ fn read_segment(
     }
 }
 
+/// The bytes of a buffer in `range`. Where most of the buffer would lie idle for as long as they
+/// are held, they are copied.
+fn lend(buffer: Buffer, range: Range<usize>) -> Bytes {
+    let bytes = buffer.as_ref();
+    if range.len() < bytes.len() / 4 * 3 {
+        Bytes::copy_from_slice(&bytes[range])
+    } else {
+        buffer.freeze().slice(range)
+    }
+}
+
 /// How far the batches in `range` are as they were written; the first one has to be.
 fn whole(position: u64, bytes: &[u8], range: Range<usize>) -> io::Result<usize> {
     let Range { start, end } = range;
@@ -144,6 +165,8 @@ enum Cut {
     Whole { from: usize, to: usize },
     /// A first batch that is longer than the buffer: read so many bytes at `at`.
     Longer { at: usize, size: usize },
+    /// A first batch that is longer than what is asked for.
+    TooLong { size: usize },
     /// Nothing, as what follows is not to be read.
     End,
     /// All of it lies before the offset; what follows is at `at`.
@@ -176,7 +199,7 @@ fn cut(bytes: &[u8], span: Span, bound: i64) -> Result<Cut, usize> {
             None if wanted => {
                 let fits = head.size() <= span.max_bytes;
                 if !fits && !span.at_least_one {
-                    return Ok(Cut::End);
+                    return Ok(Cut::TooLong { size: head.size() });
                 }
                 if end > bytes.len() {
                     return Ok(Cut::Longer { at, size: head.size() });

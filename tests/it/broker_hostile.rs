@@ -327,3 +327,60 @@ async fn a_hostile_crowd_costs_little_and_leaves_nothing() {
     }
     tokio::task::block_in_place(|| sluice.stop());
 }
+
+/// Batches that are each a third of all the room that answers have, asked for by many who do not
+/// read: they have room one after the other, whoever asks for little beside them does not wait,
+/// and whoever reads gets a whole one in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_to_many_that_do_not_read_stay_within_their_room() {
+    const BATCH: usize = 8 << 20;
+    let mut sluice = Sluice::new();
+    sluice.broker("message.max.bytes", "20000000");
+    tokio::task::block_in_place(|| sluice.start());
+    let address = sluice.bootstrap();
+    let mut writer = Client::connect(&address).await;
+    let topics = ["large", "beside"].map(|topic| {
+        metadata_request::MetadataRequestTopic::default().with_name(Some(name(topic)))
+    });
+    writer.ask(9, &MetadataRequest::default().with_topics(Some(topics.to_vec()))).await;
+    for text in ["x".repeat(BATCH), "y".repeat(BATCH)] {
+        assert_eq!(outcome(&mut writer, &produce("large", -1, batch(&[&text]))).await.0, 0);
+    }
+    assert_eq!(outcome(&mut writer, &produce("beside", -1, batch(&["a"]))).await.0, 0);
+    let before = sluice.resident_memory();
+    let mut hostile = Vec::new();
+    for number in 0..60 {
+        let mut client = Client::connect(&address).await;
+        // Some of them ask for more than the batch.
+        let most = if number % 2 == 0 { 1 << 20 } else { 50 << 20 };
+        client.send(11, &fetch("large", number % 2, most).with_max_wait_ms(100)).await;
+        hostile.push(client);
+    }
+    let began = Instant::now();
+    let (mut peak, mut slowest) = (0, Duration::ZERO);
+    while began.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        let answer = writer.ask(11, &fetch("beside", 0, 1000)).await;
+        assert!(!answer.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
+        slowest = slowest.max(asked.elapsed());
+        peak = peak.max(sluice.resident_memory());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let grown = peak.saturating_sub(before) >> 20;
+    say(&format!("{grown} MiB more, the slowest fetch beside took {slowest:?}"));
+    assert!(grown <= 64, "{grown} MiB more than before");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    let whole = async {
+        loop {
+            let answer = writer.ask(11, &fetch("large", 0, 1000)).await;
+            let partition = &answer.responses[0].partitions[0];
+            assert_eq!(partition.error_code, 0);
+            if partition.records.as_ref().unwrap().len() > BATCH {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_mins(5), whole).await.expect("a whole batch");
+    drop(hostile);
+    tokio::task::block_in_place(|| sluice.stop());
+}

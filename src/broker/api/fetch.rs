@@ -2,9 +2,9 @@
 //!
 //! Behaviour: whole batches, from the one that *holds* the offset (the client drops what it
 //! did not ask for), in the order of the request, until `max_bytes` are gathered; the first
-//! batch goes out even if it is larger (KIP-74). All partitions of one answer are cut at
-//! ends that were read at one moment: so a source transaction seen in one answer is whole
-//! in every later one. With less than `min_bytes` at hand it waits for publications, until
+//! batch goes out even if it is larger (KIP-74), once there is room for it among all answers
+//! (`answers`). All partitions of one answer are cut at ends that were read at one moment: so a
+//! source transaction seen in one answer is whole in every later one. With less than `min_bytes` at hand it waits for publications, until
 //! `max_wait_ms` or the stop of the server, and reads again only when the segments have grown
 //! by enough. An error of any partition is told at once.
 //! `read_committed` is cut at the last stable offset and lists aborted transactions. There
@@ -21,13 +21,14 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::fetch_answer::{self, Part, Section};
 use crate::broker::answers::Held;
 use crate::broker::call::Call;
 use crate::broker::frame::Pieces;
 use crate::broker::{Broker, access};
-use crate::log::{Ends, ReadError, Tip, Topic};
+use crate::log::{Ends, Read, ReadError, Tip, Topic};
 
 /// The first version that names topics by their ids.
 const IDS_SINCE: i16 = 13;
@@ -65,11 +66,11 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
         let ends = ends(broker, &wanted);
         let late = Instant::now() >= deadline || call.stop.is_cancelled();
         if late || seen.as_ref().is_none_or(|seen| seen.may_be_enough(&ends, &tips, enough)) {
-            let (parts, held) = gather(broker, &request, &wanted, &ends).await;
+            let (parts, held, starved) = gather(broker, call, &request, &wanted, &ends).await;
             let bytes: usize = parts.iter().map(|part| part.records.len()).sum();
             let failed = parts.iter().any(|part| part.error.is_some());
             let cut = bytes > 0 && ends_with_a_segment(&wanted, &tips);
-            if late || bytes >= enough || failed || cut {
+            if late || bytes >= enough || failed || cut || starved {
                 let sections = sections(call, &request, parts);
                 out.hold(held);
                 return fetch_answer::write(call.version, 0, sections, out);
@@ -158,86 +159,126 @@ fn ends(broker: &Broker, wanted: &[Wanted]) -> Vec<Result<Ends, ResponseError>> 
     ends.map(|ends| ends.map_err(|error| access::of_read(&error))).collect()
 }
 
+/// What an answer has gathered, and the room it holds for that.
+struct Gathered<'a> {
+    broker: &'a Broker,
+    stop: &'a CancellationToken,
+    committed: bool,
+    room: usize,
+    held: Option<Held>,
+    /// No room came in time for what there is to send.
+    starved: bool,
+    parts: Vec<Part>,
+}
+
 /// Reads what the ends allow, in the order asked for, and as much as there is room for among
-/// all answers.
+/// all answers. The last says that there is something to send, and no room came for it in time.
 async fn gather(
     broker: &Broker,
+    call: &Call,
     request: &FetchRequest,
     wanted: &[Wanted],
     ends: &[Result<Ends, ResponseError>],
-) -> (Vec<Part>, Option<Held>) {
-    let committed = request.isolation_level == READ_COMMITTED;
+) -> (Vec<Part>, Option<Held>, bool) {
     let asked = usize::try_from(request.max_bytes).unwrap_or(0);
     let wanted_bytes = wanted.iter().filter_map(|wanted| wanted.as_ref().ok());
     let wanted_bytes =
         wanted_bytes.map(|(_, one)| usize::try_from(one.partition_max_bytes).unwrap_or(0));
     let most = asked.min(broker.settings.max_fetch_bytes);
     let most = wanted_bytes.fold(0_usize, usize::saturating_add).min(most);
-    let (mut room, mut held) = broker.answers.take(most);
-    let mut first = true;
+    let (room, held) = broker.answers.take(most);
+    let committed = request.isolation_level == READ_COMMITTED;
+    let parts = Vec::with_capacity(wanted.len());
+    let (stop, starved) = (&call.stop, false);
+    let mut gathered = Gathered { broker, stop, committed, room, held, starved, parts };
     let mut ends = ends.iter();
-    let mut parts = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        let (topic, partition) = match wanted {
-            Ok(wanted) => wanted,
-            Err((partition, error)) => {
-                parts.push(Part::refused(*partition, *error));
-                continue;
-            }
+        let part = match wanted {
+            Err((partition, error)) => Part::refused(*partition, *error),
+            Ok((topic, partition)) => match ends.next() {
+                Some(Ok(ends)) => gathered.read(topic, partition, *ends).await,
+                Some(Err(error)) => Part::refused(partition.partition, *error),
+                None => {
+                    let error = ResponseError::UnknownTopicOrPartition;
+                    Part::refused(partition.partition, error)
+                }
+            },
         };
-        let ends = match ends.next() {
-            Some(Ok(ends)) => ends,
-            Some(Err(error)) => {
-                parts.push(Part::refused(partition.partition, *error));
-                continue;
-            }
-            None => {
-                let error = ResponseError::UnknownTopicOrPartition;
-                parts.push(Part::refused(partition.partition, error));
-                continue;
-            }
-        };
-        let part = read(broker, topic, partition, *ends, committed, room, first).await;
-        room = room.saturating_sub(part.records.len());
-        first &= part.records.is_empty();
-        parts.push(part);
+        gathered.parts.push(part);
     }
+    let bytes = gathered.bytes();
+    let Gathered { parts, mut held, starved, .. } = gathered;
     if let Some(held) = &mut held {
-        held.shrink(parts.iter().map(|part| part.records.len()).sum());
+        held.shrink(bytes);
     }
-    (parts, held)
+    (parts, held, starved)
 }
 
-async fn read(
-    broker: &Broker,
-    topic: &Arc<Topic>,
-    partition: &FetchPartition,
-    ends: Ends,
-    committed: bool,
-    room: usize,
-    first: bool,
-) -> Part {
-    let mut part = Part::new(partition.partition, ends);
-    let offset = partition.fetch_offset;
-    if !(ends.log_start..=ends.high_watermark).contains(&offset) {
-        part.error = Some(ResponseError::OffsetOutOfRange);
-        return part;
+impl Gathered<'_> {
+    fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.records.len()).sum()
     }
-    let limit = if committed { ends.last_stable } else { ends.high_watermark };
-    let most = room.min(usize::try_from(partition.partition_max_bytes).unwrap_or(0));
-    if offset < limit && (first || most > 0) {
-        match broker.log.read(topic, partition.partition, offset, limit, most, first).await {
-            Ok(records) => part.records = records,
-            Err(error) => part.error = Some(access::of_read(&error)),
+
+    async fn read(&mut self, topic: &Arc<Topic>, partition: &FetchPartition, ends: Ends) -> Part {
+        let mut part = Part::new(partition.partition, ends);
+        let offset = partition.fetch_offset;
+        if !(ends.log_start..=ends.high_watermark).contains(&offset) {
+            part.error = Some(ResponseError::OffsetOutOfRange);
+            return part;
         }
-    }
-    if committed {
-        match aborted(broker, topic, partition, limit, &part.records) {
-            Ok(aborted) => part.aborted = Some(aborted),
-            Err(error) => part.error = Some(access::of_read(&error)),
+        let limit = if self.committed { ends.last_stable } else { ends.high_watermark };
+        if offset < limit {
+            match self.records(topic, partition, limit).await {
+                Ok(records) => part.records = records,
+                Err(error) => part.error = Some(access::of_read(&error)),
+            }
+            self.room = self.room.saturating_sub(part.records.len());
         }
+        if self.committed {
+            match aborted(self.broker, topic, partition, limit, &part.records) {
+                Ok(aborted) => part.aborted = Some(aborted),
+                Err(error) => part.error = Some(access::of_read(&error)),
+            }
+        }
+        part
     }
-    part
+
+    /// What there is room for. The first batch of the answer gets its room, however large it
+    /// is; no records if it does not come by it in time, so that the client asks again.
+    async fn records(
+        &mut self,
+        topic: &Arc<Topic>,
+        partition: &FetchPartition,
+        limit: i64,
+    ) -> Result<Bytes, ReadError> {
+        let (log, number, offset) = (&self.broker.log, partition.partition, partition.fetch_offset);
+        let first = self.bytes() == 0;
+        let most = self.room.min(usize::try_from(partition.partition_max_bytes).unwrap_or(0));
+        if !first && most == 0 {
+            return Ok(Bytes::new());
+        }
+        let size = match log.read_within(topic, number, offset, limit, most).await? {
+            Read::Batches(records) => return Ok(records),
+            Read::Longer(_) if !first => return Ok(Bytes::new()),
+            Read::Longer(size) => size,
+        };
+        // It is all that this answer will carry. What it holds is given back before it waits:
+        // nobody waits for room while he has some.
+        if size > self.room {
+            self.held = None;
+            self.room = 0;
+            self.held = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => None,
+                held = self.broker.answers.wait(size) => held,
+            };
+            if self.held.is_none() {
+                self.starved = true;
+                return Ok(Bytes::new());
+            }
+        }
+        log.read(topic, number, offset, limit, size, true).await
+    }
 }
 
 /// Producer and first offset of the transactions to skip, by first offset: a client takes

@@ -11,7 +11,7 @@ use crate::disk::is_unreadable;
 use crate::log::damage::Damage;
 use crate::log::error::ReadError;
 use crate::log::partition::Partition;
-use crate::log::reader::{self, Access, Span, Trouble};
+use crate::log::reader::{self, Access, Read, Span, Trouble};
 use crate::log::segment::Segment;
 use crate::log::shared::Shared;
 use crate::log::topic::Topic;
@@ -73,6 +73,33 @@ impl Log {
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Bytes, ReadError> {
+        let limits = (limit, max_bytes, at_least_one);
+        match self.read_span(topic, partition, offset, limits).await? {
+            Read::Batches(bytes) => Ok(bytes),
+            Read::Longer(_) => Ok(Bytes::new()),
+        }
+    }
+
+    /// As [`Log::read`], but never more than `max_bytes`: a first batch beyond it is only
+    /// measured. Cancel safe.
+    pub async fn read_within(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        offset: i64,
+        limit: i64,
+        max_bytes: usize,
+    ) -> Result<Read, ReadError> {
+        self.read_span(topic, partition, offset, (limit, max_bytes, false)).await
+    }
+
+    async fn read_span(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        offset: i64,
+        (limit, max_bytes, at_least_one): (i64, usize, bool),
+    ) -> Result<Read, ReadError> {
         loop {
             let found = find(topic, partition)?;
             let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
@@ -83,7 +110,7 @@ impl Log {
             let (limit, end) = (limit.min(high_watermark), high_watermark);
             let span = Span { offset, limit, end, max_bytes, at_least_one };
             if offset >= span.limit {
-                return Ok(Bytes::new());
+                return Ok(Read::Batches(Bytes::new()));
             }
             let interval = self.shared().settings.index_interval_bytes;
             let buffers = &self.shared().buffers;

@@ -156,8 +156,8 @@ impl Collector for Instances {
         refused.encode(to)?;
         let damage = ConstGauge::new(i64::try_from(snapshot.damage.len()).unwrap_or(i64::MAX));
         let to = encoder.encode_descriptor(
-            "sluice_log_damaged_segments",
-            "Segments in which a batch is not as it was written",
+            "sluice_log_offline_partitions",
+            "Partitions that are offline because a file of theirs is not as it was written",
             None,
             damage.metric_type(),
         )?;

@@ -237,7 +237,7 @@ async fn a_damaged_segment_is_reported_with_its_place() {
         let (_, health) = sluice.health().unwrap();
         assert!(health.contains(&format!("partition damage.t-0 is offline: {place}")), "{health}");
         let (_, metrics) = sluice.metrics().unwrap();
-        assert!(metrics.contains("sluice_log_damaged_segments 1"), "{metrics}");
+        assert!(metrics.contains("sluice_log_offline_partitions 1"), "{metrics}");
         let consumer: BaseConsumer = topics::client(&sluice.bootstrap());
         let ends = consumer.fetch_watermarks("damage.t", 0, Duration::from_secs(3));
         assert!(ends.is_err(), "{ends:?}");

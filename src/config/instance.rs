@@ -52,6 +52,8 @@ pub struct InstanceConfig {
     pub format: FormatConfig,
     /// What becomes of a table whose changes cannot be published.
     pub on_table_error: OnTableError,
+    /// How the messages are compressed in the bundled log.
+    pub compression: Compression,
     /// The largest event that is kept of such a table, in bytes.
     pub largest_parked: u64,
     /// Where a Canal kept its position: asked once, at the first start.
@@ -176,6 +178,17 @@ pub struct Heartbeat {
     pub read_timeout: Duration,
     /// How often the server is asked for a heartbeat while it has nothing to send.
     pub period: Duration,
+}
+
+/// How the messages of an instance are compressed in the bundled log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Fast, to somewhat less.
+    Lz4,
+    /// Slower, to less.
+    Zstd,
 }
 
 /// What to do with a table whose changes cannot be published.
@@ -346,6 +359,11 @@ impl Instance {
             on_table_error: match reader.word("sluice.table.error") {
                 "park" => OnTableError::Park,
                 _ => OnTableError::Stop,
+            },
+            compression: match reader.word("sluice.compression") {
+                "lz4" => Compression::Lz4,
+                "zstd" => Compression::Zstd,
+                _ => Compression::None,
             },
             largest_parked: reader.number("sluice.parked.max.bytes"),
             meta_dat: reader

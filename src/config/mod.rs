@@ -33,9 +33,9 @@ mod tests;
 pub use address::Address;
 pub use broker::{Accepted, BrokerConfig, GroupConfig, LogConfig};
 pub use instance::{
-    Adopt, BinaryForm, Detecting, EnumForm, FilterConfig, FormatConfig, GtidForm, Heartbeat,
-    Instance, InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch, RouteConfig,
-    SourceConfig, SourceServer, StartAt, Tls, TlsMode, TopicRule,
+    Adopt, BinaryForm, Compression, Detecting, EnumForm, FilterConfig, FormatConfig, GtidForm,
+    Heartbeat, Instance, InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch,
+    RouteConfig, SourceConfig, SourceServer, StartAt, Tls, TlsMode, TopicRule,
 };
 pub use keys::{Class, Home, KEYS, Key, Kind, MOST_PARTITIONS};
 pub use layers::Environment;

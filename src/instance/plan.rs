@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::change::RowsKind;
 use crate::filter::FieldFilter;
 use crate::format::flat::FlatSettings;
+use crate::record::Compression;
 use crate::route::Router;
 use crate::source;
 
@@ -21,6 +22,8 @@ pub struct Plan {
     pub publication: Publication,
     /// What to do with a table whose changes cannot be published.
     pub on_table_error: OnTableError,
+    /// How the messages are compressed in the bundled log.
+    pub compression: Compression,
     /// Where a Canal left its position.
     pub meta_dat: MetaDat,
 }

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::head::{CRC_START, Head};
+use super::head::{CRC_START, Compression, Head};
+use super::inflate::MOST_INFLATED;
+use super::rewrite::{Levels, pack_behind};
 use super::{BatchView, HEAD_LENGTH, Records, set_base_offset, set_leader_epoch};
 
 /// Records in batch form, made by a [`super::BatchBuilder`]. Who appends it seals it.
@@ -28,6 +30,26 @@ impl Batch {
         self.bytes[..HEAD_LENGTH].copy_from_slice(&self.head.to_bytes());
         self.head.crc = crc32c::crc32c(&self.bytes[CRC_START..]);
         self.bytes[CRC_START - 4..CRC_START].copy_from_slice(&self.head.crc.to_be_bytes());
+    }
+
+    /// The batch with its records compressed, if that makes it shorter; what it was made of as
+    /// well, for use again. Not yet sealed.
+    #[must_use]
+    pub fn compressed(self, compression: Compression) -> (Self, Option<Vec<u8>>) {
+        let records = self.bytes.get(HEAD_LENGTH..).unwrap_or_default();
+        if compression == Compression::None || records.len() > MOST_INFLATED {
+            return (self, None);
+        }
+        let mut out = Vec::with_capacity(self.bytes.len() / 2);
+        out.resize(HEAD_LENGTH, 0);
+        match pack_behind(out, compression, records, Levels::default()) {
+            Ok(bytes) if bytes.len() < self.bytes.len() => {
+                let mut head = self.head.with_compression(compression);
+                head.set_records_length(bytes.len() - HEAD_LENGTH);
+                (Self { bytes, head }, Some(self.bytes))
+            }
+            Ok(_) | Err(_) => (self, None),
+        }
     }
 
     /// Gives the first record its offset. The batch stays sealed.
@@ -77,7 +99,8 @@ impl Batch {
         Bytes::from(self.bytes)
     }
 
-    /// The records, in order. They have been built here and cannot be malformed.
+    /// The records, in order, of a batch that is not compressed. They have been built here and
+    /// cannot be malformed.
     pub fn records(&self) -> Records<'_> {
         BatchView::trusted(self.head, &self.bytes).records()
     }

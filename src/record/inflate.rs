@@ -17,7 +17,7 @@ use super::head::{CRC_START, Compression, Head};
 use super::{BatchView, Error, HEAD_LENGTH};
 
 /// The most bytes of records that are inflated: as many as the largest batch we make has.
-const MOST_INFLATED: usize = 64 * 1024 * 1024;
+pub(super) const MOST_INFLATED: usize = 64 * 1024 * 1024;
 const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
 const XERIAL_HEADER: usize = 16;
 

@@ -20,7 +20,9 @@ const XERIAL_HEADER: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 /// As much as Java's clients put into one block of Snappy.
 const SNAPPY_BLOCK: usize = 32 << 10;
 
-/// How hard to compress; -1 is as hard as the codec does of itself.
+/// How hard to compress; -1 is as hard as the codec does of itself. LZ4 has no level here: the
+/// codec is `lz4_flex`, which knows the fast way only (Kafka's levels choose between it and the
+/// slow one of the C library); what it makes is read by everybody, and is somewhat longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Levels {
     /// Of gzip, from 1 to 9.
@@ -127,33 +129,59 @@ pub(super) fn pack(
     records: Vec<u8>,
     levels: Levels,
 ) -> Result<Vec<u8>, Error> {
+    match compression {
+        Compression::None => Ok(records),
+        Compression::Gzip
+        | Compression::Snappy
+        | Compression::Lz4
+        | Compression::Zstd
+        | Compression::Unknown(_) => pack_behind(Vec::new(), compression, &records, levels),
+    }
+}
+
+/// Appends records to `out` as they stand behind a head of this compression.
+pub(super) fn pack_behind(
+    mut out: Vec<u8>,
+    compression: Compression,
+    records: &[u8],
+    levels: Levels,
+) -> Result<Vec<u8>, Error> {
     let packed = match compression {
-        Compression::None => return Ok(records),
-        Compression::Gzip => gzip(&records, levels.gzip),
-        Compression::Snappy => snappy(&records),
-        Compression::Lz4 => lz4(&records),
-        Compression::Zstd => zstd::stream::encode_all(records.as_slice(), levels.zstd),
+        Compression::None => {
+            out.extend_from_slice(records);
+            return Ok(out);
+        }
+        Compression::Gzip => gzip(out, records, levels.gzip),
+        Compression::Snappy => snappy(out, records),
+        Compression::Lz4 => lz4(out, records),
+        Compression::Zstd => zstd(out, records, levels.zstd),
         Compression::Unknown(_) => return Err(Error::Compressed(compression)),
     };
     packed.map_err(|error| Error::Inflate { compression, reason: error.to_string() })
 }
 
-fn gzip(records: &[u8], level: i32) -> io::Result<Vec<u8>> {
+fn gzip(out: Vec<u8>, records: &[u8], level: i32) -> io::Result<Vec<u8>> {
     let level = u32::try_from(level)
         .map_or_else(|_| flate2::Compression::default(), flate2::Compression::new);
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+    let mut encoder = flate2::write::GzEncoder::new(out, level);
     encoder.write_all(records)?;
     encoder.finish()
 }
 
-fn lz4(records: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+fn lz4(out: Vec<u8>, records: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(out);
     encoder.write_all(records)?;
     encoder.finish().map_err(io::Error::other)
 }
 
-fn snappy(records: &[u8]) -> io::Result<Vec<u8>> {
-    let mut out = XERIAL_HEADER.to_vec();
+fn zstd(out: Vec<u8>, records: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::Encoder::new(out, level)?;
+    encoder.write_all(records)?;
+    encoder.finish()
+}
+
+fn snappy(mut out: Vec<u8>, records: &[u8]) -> io::Result<Vec<u8>> {
+    out.extend_from_slice(XERIAL_HEADER);
     let mut encoder = snap::raw::Encoder::new();
     for block in records.chunks(SNAPPY_BLOCK) {
         let block = encoder.compress_vec(block)?;

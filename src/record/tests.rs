@@ -391,3 +391,32 @@ fn a_value_with_all_the_room_there_is_makes_the_largest_batch_within_the_limit()
     }
     assert_eq!(value_room(50, 0), 0);
 }
+
+#[test]
+fn a_batch_of_ours_is_compressed_where_that_makes_it_shorter() {
+    let built = |values: &[Vec<u8>]| {
+        let mut builder = BatchBuilder::default();
+        for value in values {
+            builder.push(Some(b"key"), Some(value), &[("tx", b"0")]);
+        }
+        builder.finish()
+    };
+    let plain: Vec<Vec<u8>> =
+        (0..1000).map(|n| format!("{{\"id\":\"{n}\",\"name\":\"pear\"}}").into_bytes()).collect();
+    for compression in [Compression::Lz4, Compression::Zstd, Compression::Gzip, Compression::Snappy]
+    {
+        let mut wanted = built(&plain);
+        let (mut packed, used) = built(&plain).compressed(compression);
+        assert_eq!(used.as_deref(), Some(built(&plain).as_bytes()));
+        assert!(packed.len() * 3 < wanted.len(), "{compression:?} {}", packed.len());
+        for batch in [&mut wanted, &mut packed] {
+            batch.seal(1_700_000_000_000);
+            batch.set_base_offset(77);
+        }
+        let view = BatchView::parse(packed.as_bytes()).unwrap();
+        assert_eq!((view.head().compression(), view.head().count), (compression, 1000));
+        assert_eq!(*view.uncompressed().unwrap(), *wanted.as_bytes(), "{compression:?}");
+    }
+    let short = built(&[b"a".to_vec()]);
+    assert_eq!(short.clone().compressed(Compression::Zstd), (short, None));
+}

@@ -101,9 +101,12 @@ async fn holds(
 }
 
 fn has_any(batch: &BatchView<'_>, lost: &Lost) -> bool {
-    batch.records().map_while(Result::ok).any(|record| {
-        let gtid = { record.headers }.find(|(name, _)| *name == b"gtid");
-        gtid.and_then(|(_, value)| value).is_some_and(|gtid| lost.has(gtid))
+    let Ok(plain) = batch.uncompressed() else { return false };
+    batches(&plain).map_while(Result::ok).any(|batch| {
+        batch.records().map_while(Result::ok).any(|record| {
+            let gtid = { record.headers }.find(|(name, _)| *name == b"gtid");
+            gtid.and_then(|(_, value)| value).is_some_and(|gtid| lost.has(gtid))
+        })
     })
 }
 

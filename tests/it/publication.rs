@@ -246,3 +246,45 @@ async fn metrics_cover_each_instance_and_each_partition() {
         (status == 200 && lines.iter().all(has)).then_some(())
     });
 }
+
+/// Whatever `sluice.compression` says, clients read the same records; what is stored says how.
+#[tokio::test]
+async fn compressed_messages_are_the_same_to_who_reads_them() {
+    let Some(mysql) = mysql() else { return };
+    let mut source = mysql.database("pub_compressed").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(200))").await;
+    let only = ("canal.instance.filter.regex", r"pub_compressed\..*");
+    let mut sluice = Sluice::new();
+    let codecs = [("none", 0_u8), ("lz4", 3), ("zstd", 4)];
+    for (codec, _) in codecs {
+        let topic = format!("{codec}.{{table}}");
+        let own = [only, ("sluice.compression", codec), ("sluice.topic", topic.as_str())];
+        sluice.instance(codec, mysql, &own);
+    }
+    sluice.start();
+    let rows = (0..500).map(|n| format!("({n}, REPEAT('pear {n} ', 10))")).collect::<Vec<_>>();
+    run(&mut source, &format!("INSERT INTO t VALUES {}", rows.join(","))).await;
+    run(&mut source, "UPDATE t SET name = 'apple'").await;
+    run(&mut source, "DELETE FROM t WHERE id < 3").await;
+    let sign = |record: &Record| {
+        let mut json = record.json();
+        // The time of publication.
+        json["ts"] = json!(0);
+        (record.key.clone(), json, record.headers.clone())
+    };
+    let end = |record: &Record| record.json()["type"] == "DELETE";
+    let read = |codec: &str| {
+        wait_for("the last message", SOON, || {
+            let records = topics::read(&sluice.bootstrap(), &format!("{codec}.t"));
+            records.iter().any(end).then_some(records)
+        })
+    };
+    let wanted: Vec<_> = read("none").iter().map(sign).collect();
+    assert!(wanted.len() >= 3, "{}", wanted.len());
+    for (codec, code) in codecs {
+        assert_eq!(read(codec).iter().map(sign).collect::<Vec<_>>(), wanted, "{codec}");
+        let stored = sluice.folder("data").join(format!("{codec}.t-0/00000000000000000000.log"));
+        let stored = std::fs::read(stored).unwrap();
+        assert_eq!(stored[22] & 7, code, "{codec}: the attributes of the first batch");
+    }
+}

@@ -490,6 +490,13 @@ pub(super) const KEYS: &[Key] = &[
         "67108864",
         "largest event of a parked table that is kept; of a larger one its place and the reason",
     ),
+    served(
+        HERE,
+        "sluice.compression",
+        Kind::OneOf(&["none", "lz4", "zstd"]),
+        "none",
+        "how messages are compressed in the bundled log; consumers inflate them by themselves",
+    ),
     // Without meaning here.
     idle(HERE, "canal.instance.transaction.size", "1024", "a transaction is never cut"),
     idle(HERE, "canal.instance.memory.buffer.size", "16384", MEMORY),

@@ -27,12 +27,15 @@ use crate::log::error::{AppendError, ReadError, Refusal, WriterError};
 use crate::log::queue::Request;
 use crate::log::staged::StagedPart;
 use crate::log::topic::Topic;
-use crate::record::{Batch, BatchBuilder, Spares};
+use crate::record::{Batch, BatchBuilder, Compression, Spares};
 
 pub use restore::{Restored, StateRead};
 
 /// Resolves when a commit is durable and can be read.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<(), WriterError>> + Send>>;
+
+/// A batch of more bytes is compressed on a thread that may be kept busy.
+const SLOW_TO_COMPRESS: usize = 64 << 10;
 
 /// Writes for one instance. One open append at a time.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ pub struct Writer {
     /// Topics that were seen to be there, and ours, since the writer was opened.
     topics: HashMap<Arc<str>, Arc<Topic>>,
     open: OpenAppend,
+    compression: Compression,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +110,14 @@ impl Writer {
             internal: None,
             topics: HashMap::new(),
             open: OpenAppend::default(),
+            compression: Compression::None,
         }
+    }
+
+    /// Compresses from now on what it writes into the topics of changes. What the instance
+    /// itself reads again stays as it is.
+    pub fn set_compression(&mut self, compression: Compression) {
+        self.compression = compression;
     }
 
     /// The instance that it is of.
@@ -159,6 +170,7 @@ impl Writer {
             let (topic, size) = (topic.name().to_string(), records.len());
             return Err(WriterError::Refused { topic, reason: Refusal::TooLarge { size, max } });
         }
+        let records = writer.compress(&topic, records).await?;
         writer.add(topic, partition, records).await?;
         session.give_back();
         Ok(())
@@ -220,6 +232,22 @@ impl Writer {
         writer.add(topic, 0, batch.finish()).await?;
         session.give_back();
         Ok(())
+    }
+
+    async fn compress(&self, topic: &Topic, records: Batch) -> Result<Batch, WriterError> {
+        let compression = self.compression;
+        if compression == Compression::None || topic.is_internal() {
+            return Ok(records);
+        }
+        let (records, used) = if records.len() < SLOW_TO_COMPRESS {
+            records.compressed(compression)
+        } else {
+            self.blocking(move || Ok(records.compressed(compression))).await?
+        };
+        if let Some(used) = used {
+            self.spares().give(used);
+        }
+        Ok(records)
     }
 
     /// Takes the open append back.

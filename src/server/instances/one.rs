@@ -78,7 +78,7 @@ impl One {
             let verb = if publish { "are published" } else { "is dropped" };
             self.show(InstanceState::Waiting { reason: format!("{what} {table} {verb}") });
         }
-        let mut sink = Embedded::new(self.shared.log.writer(&self.name, &self.shared.group));
+        let mut sink = self.sink();
         let work = async {
             if publish {
                 instance::retry(&self.plan, &mut sink, table).await
@@ -104,10 +104,16 @@ impl One {
         Ok(String::new())
     }
 
+    fn sink(&self) -> Embedded {
+        let mut writer = self.shared.log.writer(&self.name, &self.shared.group);
+        writer.set_compression(self.plan.compression);
+        Embedded::new(writer)
+    }
+
     pub(super) fn launch(&self) {
         let Self { name, shared, .. } = self;
         let reporter = shared.board.instance(name, clock::now_millis());
-        let sink = Embedded::new(shared.log.writer(name, &shared.group));
+        let sink = self.sink();
         let tasks = Tasks::new();
         let own = tasks.clone();
         let mut plan = self.plan.clone();

@@ -15,6 +15,7 @@ use crate::format::Zone;
 use crate::format::flat::{self, FlatSettings, LabelForm};
 use crate::instance::{self, MetaDat, Plan, Publication, Renamed};
 use crate::mysql::{self, Endpoint};
+use crate::record::Compression;
 use crate::route::{self, RouteSettings, Router};
 use crate::source::failover::{self, Failover};
 use crate::{config, log, schema, source};
@@ -120,6 +121,11 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
         on_table_error: match config.on_table_error {
             OnTableError::Stop => instance::OnTableError::Stop,
             OnTableError::Park => instance::OnTableError::Park,
+        },
+        compression: match config.compression {
+            config::Compression::None => Compression::None,
+            config::Compression::Lz4 => Compression::Lz4,
+            config::Compression::Zstd => Compression::Zstd,
         },
         meta_dat: MetaDat {
             path: config.meta_dat.clone(),

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Endpoint;
+use super::body::{self, Strings};
 use super::frame::Pieces;
 use super::versions::Api;
 
@@ -35,6 +36,8 @@ pub(crate) enum Refused {
     Unreadable { api: Api, version: i16, reason: String },
     #[error("answer of {api:?} version {version} cannot be written: {reason}")]
     Unwritable { api: Api, version: i16, reason: String },
+    #[error("request of {api:?} was not carried through: {reason}")]
+    Unfinished { api: Api, reason: String },
     #[error("a produce request with acks=0 failed: {0}")]
     Unacknowledged(String),
 }
@@ -58,12 +61,19 @@ pub(crate) struct Call {
 
 impl Call {
     /// Decodes the body of this request.
-    pub(crate) fn read<T: Decodable>(&self, mut body: Bytes) -> Result<T, Refused> {
-        T::decode(&mut body, self.version).map_err(|error| Refused::Unreadable {
-            api: self.api,
-            version: self.version,
-            reason: error.to_string(),
-        })
+    pub(crate) fn read<T: Decodable>(&self, body: Bytes) -> Result<T, Refused> {
+        body::read(self.api, self.version, body).map_err(|reason| self.unreadable(reason))
+    }
+
+    /// Decodes the body of this request, which has strings beside byte fields.
+    pub(crate) fn read_mixed<T: Decodable + Strings>(&self, body: Bytes) -> Result<T, Refused> {
+        let request: T = self.read(body)?;
+        request.judge().map_err(|reason| self.unreadable(reason))?;
+        Ok(request)
+    }
+
+    fn unreadable(&self, reason: String) -> Refused {
+        Refused::Unreadable { api: self.api, version: self.version, reason }
     }
 
     /// Encodes the body of its answer.

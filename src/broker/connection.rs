@@ -5,7 +5,8 @@
 //! in a row are handed to the log one after the other and awaited together (a pipelining
 //! producer shares its syncs); whatever a client sends ends at most its own connection. While
 //! a request is worked on the next one is read, so that a client that goes away is noticed;
-//! one that takes nothing of its answer for [`PATIENCE`] is closed.
+//! one that takes nothing of its answer for [`PATIENCE`] is closed. A request that changes
+//! something is carried through once it has begun, whether or not its client stays.
 //!
 //! Select priorities: an answer that is ready, the stop of the server, the next frame, the
 //! end of patience with a silent client.
@@ -88,6 +89,24 @@ struct Connection<S> {
     ahead: Option<Frame>,
 }
 
+/// Answers in a task of the broker, which goes on when the client has gone: a request that
+/// changes several things is not left half done.
+async fn carry_through(
+    broker: Arc<Broker>,
+    api: Api,
+    answering: impl Future<Output = Answer> + Send + 'static,
+) -> Answer {
+    let unfinished = |reason: String| Refused::Unfinished { api, reason };
+    let working = Arc::clone(&broker.working).acquire_owned().await;
+    let working = working.map_err(|error| unfinished(error.to_string()))?;
+    let work = async move {
+        let _working = working;
+        answering.await
+    };
+    let done = broker.work.spawn("carry a request through", work).await;
+    done.unwrap_or_else(|error| Err(unfinished(error.to_string())))
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self) -> Result<(), Error> {
         loop {
@@ -130,8 +149,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let broker = Arc::clone(&self.broker);
         let queued = Arc::new(Notify::new());
         let (peer, stop) = (self.peer.clone(), self.stop.clone());
-        let mut answering: Answering =
-            Box::pin(dispatch::answer(broker, peer, request, stop, Arc::clone(&queued)));
+        let api = request.api().filter(|api| api.is_carried_through());
+        let answering =
+            dispatch::answer(Arc::clone(&broker), peer, request, stop, Arc::clone(&queued));
+        let mut answering: Answering = match api {
+            Some(api) => Box::pin(carry_through(broker, api, answering)),
+            None => Box::pin(answering),
+        };
         if produces {
             // The order of the requests is to be the order of the appends: the next frame is
             // read only when this one's batches have their place.

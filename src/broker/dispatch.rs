@@ -106,7 +106,7 @@ pub(crate) async fn answer(
 
 async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces) -> Answered {
     match call.api {
-        Api::Produce => match api::produce::answer(broker, call, call.read(body)?).await? {
+        Api::Produce => match api::produce::answer(broker, call, call.read_mixed(body)?).await? {
             Some(answer) => call.write(out, &answer),
             None => Ok(false),
         },
@@ -130,13 +130,15 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
             call.write(out, &api::find_coordinator::answer(broker, call, call.read(body)?))
         }
         Api::JoinGroup => {
-            call.write(out, &api::join_group::answer(broker, call, call.read(body)?).await)
+            call.write(out, &api::join_group::answer(broker, call, call.read_mixed(body)?).await)
         }
         Api::Heartbeat => call.write(out, &api::heartbeat::answer(broker, call.read(body)?).await),
         Api::LeaveGroup => {
             call.write(out, &api::leave_group::answer(broker, call, call.read(body)?).await)
         }
-        Api::SyncGroup => call.write(out, &api::sync_group::answer(broker, call.read(body)?).await),
+        Api::SyncGroup => {
+            call.write(out, &api::sync_group::answer(broker, call.read_mixed(body)?).await)
+        }
         Api::DescribeGroups => {
             call.write(out, &api::describe_groups::answer(broker, call, call.read(body)?))
         }

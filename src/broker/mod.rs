@@ -16,6 +16,7 @@
 mod access;
 mod answers;
 mod api;
+mod body;
 mod call;
 mod config_keys;
 mod connection;
@@ -49,6 +50,9 @@ pub use settings::{BrokerSettings, GroupSettings};
 
 /// Between tries when the system refuses a connection (out of files, for instance).
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Requests that are carried through at once. More wait, and end with their clients.
+const WORKING: usize = 256;
 
 /// Where clients find a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +93,9 @@ pub struct Broker {
     answers: Answers,
     inboxes: Inboxes,
     connections: Connections,
+    /// What is carried through whether or not its client stays, and how much of it may go on.
+    work: Tasks,
+    working: Arc<Semaphore>,
 }
 
 /// Restores the groups, then serves the listeners until `tasks` is cancelled, and returns
@@ -113,7 +120,18 @@ impl Broker {
         let groups = Coordinator::open(log.clone(), settings.groups.clone(), tasks.child()).await?;
         let (producer_ids, answers) = (ProducerIds::default(), Answers::default());
         let (inboxes, connections) = (Inboxes::default(), Connections::default());
-        Ok(Arc::new(Self { log, settings, groups, producer_ids, answers, inboxes, connections }))
+        let (work, working) = (tasks.child(), Arc::new(Semaphore::new(WORKING)));
+        Ok(Arc::new(Self {
+            log,
+            settings,
+            groups,
+            producer_ids,
+            answers,
+            inboxes,
+            connections,
+            work,
+            working,
+        }))
     }
 
     /// Serves the listeners until `tasks` is cancelled; requests in hand are answered.
@@ -134,6 +152,7 @@ impl Broker {
         }
         connections.token().cancelled().await;
         connections.join().await;
+        self.work.join().await;
         self.groups.close().await;
         Ok(())
     }

@@ -53,6 +53,53 @@ pub(crate) enum Api {
     DescribeTopicPartitions,
 }
 
+impl Api {
+    /// Whether what it asks for is carried through once it has begun, also if its client goes
+    /// away. The append of a Produce is the log's affair; who joins or syncs asks for one step; of
+    /// replicas and leaders nothing is ever changed.
+    pub(crate) fn is_carried_through(self) -> bool {
+        match self {
+            Self::OffsetCommit
+            | Self::LeaveGroup
+            | Self::CreateTopics
+            | Self::DeleteTopics
+            | Self::DeleteRecords
+            | Self::CreateAcls
+            | Self::DeleteAcls
+            | Self::AlterConfigs
+            | Self::CreatePartitions
+            | Self::DeleteGroups
+            | Self::IncrementalAlterConfigs
+            | Self::OffsetDelete => true,
+            Self::Produce
+            | Self::Fetch
+            | Self::ListOffsets
+            | Self::Metadata
+            | Self::OffsetFetch
+            | Self::FindCoordinator
+            | Self::JoinGroup
+            | Self::Heartbeat
+            | Self::SyncGroup
+            | Self::DescribeGroups
+            | Self::ListGroups
+            | Self::ApiVersions
+            | Self::InitProducerId
+            | Self::OffsetForLeaderEpoch
+            | Self::DescribeAcls
+            | Self::DescribeConfigs
+            | Self::DescribeLogDirs
+            | Self::DescribeCluster
+            | Self::AlterReplicaLogDirs
+            | Self::ElectLeaders
+            | Self::AlterPartitionReassignments
+            | Self::ListPartitionReassignments
+            | Self::DescribeQuorum
+            | Self::ListConfigResources
+            | Self::DescribeTopicPartitions => false,
+        }
+    }
+}
+
 /// A row of the table: an API, its key on the wire, and the versions we say we serve.
 #[derive(Debug)]
 pub(crate) struct Served {

@@ -83,6 +83,38 @@ async fn a_client_that_does_not_read_its_answer_is_closed() {
     node.stop().await;
 }
 
+/// What a request asks for is done whole, whether or not its client stays to hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_client_goes_away_is_carried_through() {
+    const TOPICS: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    for ends in ["a broken frame", "a reset"] {
+        let names: Vec<String> = (0..TOPICS).map(|n| format!("many-{n}")).collect();
+        for name in &names {
+            let config = std::collections::BTreeMap::new();
+            let new = NewTopic { name: name.clone(), partitions: 1, config, owner: None };
+            node.log.create_topic(new).await.unwrap();
+        }
+        let mut client = Client::connect(&node.address).await;
+        let named = names.iter().map(|one| name(one)).collect();
+        client.send(5, &DeleteTopicsRequest::default().with_topic_names(named)).await;
+        match ends {
+            "a reset" => client.reset(),
+            _ => client.send_part(-1, b"").await,
+        }
+        let limit = Duration::from_secs(20);
+        let left = || names.iter().filter(|name| node.log.topic(name).is_some()).count();
+        let deleted = timeout(limit, async {
+            while left() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        assert!(deleted.await.is_ok(), "{ends}: {} of {TOPICS} topics are left", left());
+    }
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn records_are_deleted_up_to_an_offset_that_there_is() {
     let folder = tempfile::tempdir().unwrap();

@@ -64,6 +64,12 @@ impl Client {
         self.pipe.write_all(frame).await.unwrap();
     }
 
+    /// Ends the connection as a client does that was killed.
+    pub(crate) fn reset(self) {
+        #[expect(deprecated, reason = "with no time to linger it does not block")]
+        self.pipe.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+
     /// Resolves when an answer, or the end, has come.
     async fn is_readable(&mut self) {
         let _ = self.pipe.peek(&mut [0]).await;

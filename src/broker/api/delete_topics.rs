@@ -5,6 +5,7 @@
 //!
 //! Versions: 1 to 5 by name (5 with messages); 4 flexible; 6 by name or by id.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -31,13 +32,19 @@ pub(crate) async fn answer(
         request.topics
     };
     let mut responses = Vec::with_capacity(topics.len());
+    let mut deleted = HashSet::new();
     for topic in topics {
-        responses.push(one(broker, topic).await);
+        let result = one(broker, topic).await;
+        if result.error_code == 0 {
+            deleted.insert(result.topic_id);
+        }
+        responses.push(result);
     }
+    broker.groups.forget_topics(&deleted).await;
     DeleteTopicsResponse::default().with_responses(responses)
 }
 
-async fn one(broker: &Arc<Broker>, asked: DeleteTopicState) -> DeletableTopicResult {
+async fn one(broker: &Broker, asked: DeleteTopicState) -> DeletableTopicResult {
     let found = match &asked.name {
         Some(name) => broker.log.topic(name).ok_or(ResponseError::UnknownTopicOrPartition),
         None => broker.log.topic_by_id(asked.topic_id).ok_or(ResponseError::UnknownTopicId),
@@ -62,7 +69,7 @@ async fn one(broker: &Arc<Broker>, asked: DeleteTopicState) -> DeletableTopicRes
     }
 }
 
-async fn delete(broker: &Arc<Broker>, topic: &str) -> Result<(), (ResponseError, String)> {
+async fn delete(broker: &Broker, topic: &str) -> Result<(), (ResponseError, String)> {
     access::may_alter(topic)?;
     if !broker.settings.delete_topics {
         let message = "delete.topic.enable is false".to_owned();
@@ -70,6 +77,5 @@ async fn delete(broker: &Arc<Broker>, topic: &str) -> Result<(), (ResponseError,
     }
     broker.log.delete_topic(topic).await.map_err(|error| access::of_topic(&error))?;
     tracing::info!(topic, "topic deleted by a client");
-    broker.groups.forget_topic(topic).await;
     Ok(())
 }

@@ -54,17 +54,19 @@ pub(crate) async fn answer(
         for partition in topic.partitions {
             let index = partition.partition_index;
             let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
-            let judged = match broker.partition(&topic.name, index) {
-                Err(error) => Judged::Absent(error),
+            let found = broker.partition(&topic.name, index);
+            let judged = match &found {
+                Err(error) => Judged::Absent(*error),
                 Ok(_) if metadata.len() > broker.settings.groups.max_metadata_bytes => {
                     Judged::TooLarge
                 }
                 Ok(_) => Judged::Good,
             };
             asks |= !matches!(judged, Judged::Absent(_));
-            if judged == Judged::Good {
+            if let (Ok(found), Judged::Good) = (found, judged) {
                 let place = Place { topic: topic.name.to_string(), partition: index };
                 let commit = Commit {
+                    topic_id: found.id(),
                     offset: partition.committed_offset,
                     leader_epoch: partition.committed_leader_epoch,
                     metadata: metadata.to_owned(),

@@ -33,6 +33,9 @@ use crate::log::{Log, ReadError};
 use crate::shutdown::Tasks;
 use writes::{Then, Write};
 
+/// The longest id of a member: answers and records have an i16 for its length.
+const MAX_ID_BYTES: usize = i16::MAX as usize;
+
 /// The outcome of what has nothing to tell.
 type Done = Result<(), ResponseError>;
 
@@ -69,6 +72,8 @@ struct Held {
     /// Not yet handed to the log, in order.
     writes: Vec<Write>,
     writing: bool,
+    /// Offsets of topics that are no more are looked for when all is written.
+    looks_again: bool,
 }
 
 #[derive(Debug)]
@@ -111,6 +116,8 @@ impl Coordinator {
             earlier: Notify::new(),
         });
         coordinator.take_up(restored);
+        // A crash may have come between the deletion of a topic and that of its offsets.
+        coordinator.begin_to_forget();
         let timers = Arc::clone(&coordinator);
         coordinator.tasks.spawn_critical("group timers", async move { timers.keep_time().await });
         Ok(coordinator)
@@ -127,6 +134,12 @@ impl Coordinator {
         for (name, restore::Stored { snapshot, offsets }) in restored {
             let mut held = self.held();
             held.offsets = offsets;
+            for (place, commit) in &mut held.offsets {
+                if commit.topic_id.is_nil() {
+                    let topic = self.log.topic(&place.topic);
+                    commit.topic_id = topic.map_or(Uuid::nil(), |topic| topic.id());
+                }
+            }
             // Without one nobody was ever a member: the commits alone have an age.
             held.empty_since = i64::MIN;
             if let Some((snapshot, since)) = snapshot {
@@ -148,6 +161,7 @@ impl Coordinator {
             due: None,
             writes: Vec::new(),
             writing: false,
+            looks_again: false,
         }
     }
 
@@ -170,6 +184,9 @@ impl Coordinator {
         }
         let prefix = join.identity.instance.as_ref().unwrap_or(&join.client_id);
         join.new_id = format!("{prefix}-{}", Uuid::new_v4());
+        if join.new_id.len() > MAX_ID_BYTES {
+            return Joined::refused(ResponseError::InvalidRequest, id);
+        }
         let create = id.is_empty();
         let input = |ticket| Input::Join(ticket, Box::new(join));
         match self.ask(group, create, Waiter::Joined, input).await {
@@ -334,7 +351,8 @@ impl Held {
             }
             (Output::Store(id, snapshot), _) => {
                 let value = records::group_value(&snapshot, clock::now_millis());
-                let records = vec![(records::group_key(name), Some(value))];
+                let records =
+                    value.and_then(|value| Ok(vec![(records::group_key(name)?, Some(value))]));
                 self.writes.push(Write { records, then: Then::Stored(id) });
             }
             (Output::Joined(..) | Output::Synced(..) | Output::Done(..) | Output::Left(..), _) => {

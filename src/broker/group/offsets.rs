@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 /// Where groups and offsets are kept, as in Kafka.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
@@ -16,6 +18,9 @@ pub(crate) struct Place {
 /// A committed offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Commit {
+    /// Of the topic it was committed for: a later topic of the same name is another one. Nil in
+    /// what was stored before there were ids.
+    pub(crate) topic_id: Uuid,
     pub(crate) offset: i64,
     pub(crate) leader_epoch: i32,
     /// What the client said of it, given back unchanged.
@@ -64,7 +69,8 @@ mod tests {
     #[test]
     fn an_offset_lives_for_the_retention_after_its_group_was_empty() {
         let place = Place { topic: "t".to_owned(), partition: 0 };
-        let commit = Commit { offset: 1, leader_epoch: -1, metadata: String::new(), time: 100 };
+        let (topic_id, metadata) = (Uuid::nil(), String::new());
+        let commit = Commit { topic_id, offset: 1, leader_epoch: -1, metadata, time: 100 };
         let offsets = BTreeMap::from([(place.clone(), commit)]);
         assert_eq!(expired(&offsets, 500, 1499, 1000), []);
         assert_eq!(expired(&offsets, 500, 1500, 1000), [place]);

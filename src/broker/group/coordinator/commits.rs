@@ -4,13 +4,14 @@
 //! they count once they are durable. Always: who commits is a member of the present
 //! generation, or nobody is a member.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
-use super::writes::{Record, Then, Write};
+use super::writes::{Records, Then, Write};
 use super::{Coordinator, Done, Held, Waiter};
 use crate::broker::group::offsets::{Commit, Offsets, Place};
 use crate::broker::group::records;
@@ -41,9 +42,17 @@ impl Coordinator {
         self.change_offsets(group, changes.collect()).await
     }
 
-    /// The committed offsets of a group.
+    /// The committed offsets of a group, in the topics that there are.
     pub(crate) fn offsets(&self, group: &str) -> Offsets {
-        self.lock().by_name.get(group).map(|held| held.offsets.clone()).unwrap_or_default()
+        let held = self.lock().by_name.get(group).map(|held| held.offsets.clone());
+        let mut offsets = held.unwrap_or_default();
+        offsets.retain(|_, commit| self.is_there(commit));
+        offsets
+    }
+
+    /// Whether there still is the topic that it was committed for.
+    pub(super) fn is_there(&self, commit: &Commit) -> bool {
+        self.log.topic_by_id(commit.topic_id).is_some()
     }
 
     /// Deletes a group without members, and its offsets.
@@ -56,7 +65,7 @@ impl Coordinator {
                 return Err(ResponseError::NonEmptyGroup);
             }
             let changes = held.offsets.keys().map(|place| (place.clone(), None)).collect();
-            self.queue(held, group, changes, vec![(records::group_key(group), None)])
+            self.queue(held, group, changes, records::group_key(group).map(|key| vec![(key, None)]))
         };
         let written = wait(done).await;
         if written.is_ok() {
@@ -90,19 +99,61 @@ impl Coordinator {
         Ok(free.into_iter().map(|place| (place, done)).chain(kept).collect())
     }
 
-    /// Deletes the offsets of a topic that is no more.
-    pub(crate) async fn forget_topic(self: &Arc<Self>, topic: &str) {
-        let of_topic = |held: &Held| -> Vec<_> {
-            let places = held.offsets.keys().filter(|place| place.topic == topic);
-            places.map(|place| (place.clone(), None)).collect()
+    /// Deletes the offsets of topics that were deleted; resolves when that is durable. What a
+    /// group is writing meanwhile is looked at when it is written.
+    pub(crate) async fn forget_topics(self: &Arc<Self>, deleted: &HashSet<Uuid>) {
+        let gone = |commit: &Commit| deleted.contains(&commit.topic_id);
+        let begun: Vec<_> = {
+            let mut groups = self.lock();
+            let all = groups.by_name.iter_mut();
+            let begun =
+                all.map(|(name, held)| Some((name.clone(), self.let_go(held, name, gone)?)));
+            begun.flatten().collect()
         };
-        let groups: Vec<_> = {
-            let groups = self.lock();
-            groups.by_name.iter().map(|(name, held)| (name.clone(), of_topic(held))).collect()
-        };
-        for (name, changes) in groups.into_iter().filter(|(_, changes)| !changes.is_empty()) {
-            if let Err(error) = self.change_offsets(&name, changes).await {
-                tracing::warn!(group = name, topic, %error, "offsets of a deleted topic remain");
+        for (group, done) in begun {
+            if let Err(error) = wait(done).await {
+                tracing::warn!(group, %error, "offsets of a deleted topic remain stored");
+            }
+        }
+    }
+
+    /// Begins to delete the offsets of all topics that are no more.
+    pub(super) fn begin_to_forget(self: &Arc<Self>) {
+        for (name, held) in &mut self.lock().by_name {
+            self.let_go(held, name, |commit| !self.is_there(commit));
+        }
+    }
+
+    /// Deletes what a group has of topics that are no more: at once if nothing of it is being
+    /// written, else then. They do not count any more in any case.
+    pub(super) fn let_go(
+        self: &Arc<Self>,
+        held: &mut Held,
+        name: &str,
+        gone: impl Fn(&Commit) -> bool,
+    ) -> Option<oneshot::Receiver<Done>> {
+        // Behind a commit that is on its way a deletion would bury it.
+        held.looks_again = held.writing || !held.writes.is_empty();
+        if held.looks_again {
+            return None;
+        }
+        let gone = held.offsets.iter().filter(|(_, commit)| gone(commit));
+        let gone: Vec<_> = gone.map(|(place, _)| (place.clone(), None)).collect();
+        (!gone.is_empty()).then(|| self.queue(held, name, gone, Ok(Vec::new())))
+    }
+
+    /// Takes up changes that have become durable.
+    pub(super) fn change(&self, held: &mut Held, changes: Vec<(Place, Option<Commit>)>) {
+        for (place, commit) in changes {
+            match commit {
+                Some(commit) => {
+                    // Its topic may have been deleted since the commit was judged.
+                    held.looks_again |= !self.is_there(&commit);
+                    held.offsets.insert(place, commit);
+                }
+                None => {
+                    held.offsets.remove(&place);
+                }
             }
         }
     }
@@ -119,7 +170,7 @@ impl Coordinator {
                 groups.by_name.entry(group.to_owned()).or_insert_with(|| self.held());
             }
             let held = groups.by_name.get_mut(group).ok_or(ResponseError::GroupIdNotFound)?;
-            self.queue(held, group, changes, Vec::new())
+            self.queue(held, group, changes, Ok(Vec::new()))
         };
         wait(done).await
     }
@@ -132,13 +183,14 @@ impl Coordinator {
         held: &mut Held,
         group: &str,
         changes: Vec<(Place, Option<Commit>)>,
-        more: Vec<Record>,
+        more: Records,
     ) -> oneshot::Receiver<Done> {
         let record = |(place, commit): &(Place, Option<Commit>)| {
-            (records::offset_key(group, place), commit.as_ref().map(records::offset_value))
+            let value = commit.as_ref().map(records::offset_value).transpose()?;
+            Ok((records::offset_key(group, place)?, value))
         };
-        let mut records: Vec<Record> = changes.iter().map(record).collect();
-        records.extend(more);
+        let records: Records = changes.iter().map(record).collect();
+        let records = records.and_then(|records| Ok([records, more?].concat()));
         let (sender, done) = oneshot::channel();
         held.writes.push(Write { records, then: Then::Offsets(changes, sender) });
         self.begin_writing(held, group);
@@ -160,16 +212,4 @@ impl Coordinator {
 
 pub(super) async fn wait(done: oneshot::Receiver<Done>) -> Done {
     done.await.map_err(|_| ResponseError::CoordinatorNotAvailable)?
-}
-
-impl Held {
-    /// Takes up changes that have become durable.
-    pub(super) fn change(&mut self, changes: Vec<(Place, Option<Commit>)>) {
-        for (place, commit) in changes {
-            match commit {
-                Some(commit) => self.offsets.insert(place, commit),
-                None => self.offsets.remove(&place),
-            };
-        }
-    }
 }

@@ -1,21 +1,29 @@
 //! Groups over a log: what is decided about them and written later, beside what comes meanwhile.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::broker::group::{Commit, Place};
 use crate::clock::{Clock, Hands};
-use crate::log::LogSettings;
 use crate::log::simulated::Simulated;
+use crate::log::{LogSettings, NewTopic, Produce};
+use crate::record::BatchBuilder;
 
 fn place() -> Place {
     Place { topic: "t".to_owned(), partition: 0 }
 }
 
-fn at(offset: i64) -> Vec<(Place, Commit)> {
-    let metadata = String::new();
-    vec![(place(), Commit { offset, leader_epoch: -1, metadata, time: clock::now_millis() })]
+/// The topic of [`place`].
+async fn topic(log: &Log) -> Uuid {
+    let (name, config) = (place().topic, BTreeMap::new());
+    log.create_topic(NewTopic { name, partitions: 1, config, owner: None }).await.unwrap().id()
+}
+
+fn at(topic_id: Uuid, offset: i64) -> Vec<(Place, Commit)> {
+    let (metadata, time) = (String::new(), clock::now_millis());
+    vec![(place(), Commit { topic_id, offset, leader_epoch: -1, metadata, time })]
 }
 
 fn nobody() -> Identity {
@@ -34,11 +42,12 @@ async fn a_commit_that_comes_behind_an_expiry_or_a_deletion_is_not_buried() {
         let disk = Simulated::new();
         let tasks = Tasks::new();
         let log = Log::open(Arc::new(disk.clone()), LogSettings::default(), &tasks).await.unwrap();
+        let id = topic(&log).await;
         let settings = GroupSettings { offsets_retention_ms: 1, ..GroupSettings::default() };
         let open = |log: Log| Coordinator::open(log, settings.clone(), Tasks::new());
         let coordinator = open(log.clone()).await.unwrap();
         for group in ["a", "b"] {
-            coordinator.commit(group, nobody(), -1, at(1)).await.unwrap();
+            coordinator.commit(group, nobody(), -1, at(id, 1)).await.unwrap();
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
         let end = async {
@@ -48,7 +57,7 @@ async fn a_commit_that_comes_behind_an_expiry_or_a_deletion_is_not_buried() {
                 coordinator.expire_offsets().await;
             }
         };
-        let ((), commit) = tokio::join!(end, coordinator.commit("b", nobody(), -1, at(9)));
+        let ((), commit) = tokio::join!(end, coordinator.commit("b", nobody(), -1, at(id, 9)));
         commit.unwrap();
         assert_eq!(committed(&coordinator, "b"), Some(9), "deletes: {deletes}");
         let again = open(log).await.unwrap();
@@ -63,10 +72,11 @@ async fn groups_whose_offsets_are_offline_are_refused_and_all_others_served() {
     let disk = Simulated::new();
     let tasks = Tasks::new();
     let log = Log::open(Arc::new(disk.clone()), LogSettings::default(), &tasks).await.unwrap();
+    let id = topic(&log).await;
     let coordinator = Coordinator::open(log.clone(), GroupSettings::default(), Tasks::new());
     let coordinator = coordinator.await.unwrap();
     for group in ["a", "b"] {
-        coordinator.commit(group, nobody(), -1, at(1)).await.unwrap();
+        coordinator.commit(group, nobody(), -1, at(id, 1)).await.unwrap();
     }
     log.close().await;
     drop((coordinator, log));
@@ -79,10 +89,118 @@ async fn groups_whose_offsets_are_offline_are_refused_and_all_others_served() {
     let coordinator = Coordinator::open(log, GroupSettings::default(), Tasks::new()).await.unwrap();
     let refused = Err(ResponseError::CoordinatorNotAvailable);
     assert_eq!(coordinator.is_served("a"), refused);
-    assert_eq!(coordinator.commit("a", nobody(), -1, at(2)).await, refused);
+    assert_eq!(coordinator.commit("a", nobody(), -1, at(id, 2)).await, refused);
     assert_eq!(coordinator.delete("a").await, refused);
     assert_eq!(committed(&coordinator, "b"), Some(1));
-    coordinator.commit("b", nobody(), -1, at(2)).await.unwrap();
+    coordinator.commit("b", nobody(), -1, at(id, 2)).await.unwrap();
+}
+
+/// What is stored of a group, the deletions too: its offsets by their topics' ids.
+async fn stored(log: &Log, group: &str) -> Vec<Option<Uuid>> {
+    let restored = restore::read(log).await.unwrap();
+    let offsets = restored.get(group).map(|stored| stored.offsets.values());
+    offsets.into_iter().flatten().map(|commit| Some(commit.topic_id)).collect()
+}
+
+async fn until_stored(log: &Log, group: &str, expected: &[Option<Uuid>]) {
+    let limit = Duration::from_secs(10);
+    let came = tokio::time::timeout(limit, async {
+        while stored(log, group).await != expected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(came.await.is_ok(), "{:?} {expected:?}", stored(log, group).await);
+}
+
+/// The offset of a topic is not that of a later one of its name, wherever a crash or a commit
+/// comes between the deletion of the topic and that of its offsets.
+#[tokio::test]
+async fn an_offset_of_a_deleted_topic_never_counts_for_the_next_one() {
+    for restarts in [false, true] {
+        let tasks = Tasks::new();
+        let disk = Arc::new(Simulated::new());
+        let log = Log::open(disk, LogSettings::default(), &tasks).await.unwrap();
+        let open = || Coordinator::open(log.clone(), GroupSettings::default(), Tasks::new());
+        let first = topic(&log).await;
+        let mut coordinator = open().await.unwrap();
+        for group in ["a", "b"] {
+            coordinator.commit(group, nobody(), -1, at(first, 7)).await.unwrap();
+        }
+        // Its offsets are not deleted: the program ended here.
+        log.delete_topic(&place().topic).await.unwrap();
+        assert_eq!(committed(&coordinator, "a"), None);
+        let second = topic(&log).await;
+        if restarts {
+            coordinator = open().await.unwrap();
+            until_stored(&log, "a", &[]).await;
+        }
+        assert_eq!(committed(&coordinator, "a"), None, "restarts: {restarts}");
+        coordinator.commit("a", nobody(), -1, at(second, 3)).await.unwrap();
+        // Judged before the deletion, written behind it.
+        coordinator.commit("b", nobody(), -1, at(first, 8)).await.unwrap();
+        coordinator.forget_topics(&HashSet::from([first])).await;
+        assert_eq!(committed(&coordinator, "a"), Some(3), "restarts: {restarts}");
+        assert_eq!(committed(&coordinator, "b"), None, "restarts: {restarts}");
+        until_stored(&log, "a", &[Some(second)]).await;
+        until_stored(&log, "b", &[]).await;
+    }
+}
+
+/// What was stored before there were ids counts as long as there is a topic of that name.
+#[tokio::test]
+async fn offsets_without_a_topic_id_count_for_the_topic_that_is_there_at_the_start() {
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(Simulated::new()), LogSettings::default(), &tasks).await.unwrap();
+    let id = topic(&log).await;
+    let coordinator = Coordinator::open(log.clone(), GroupSettings::default(), Tasks::new());
+    coordinator.await.unwrap().commit("a", nobody(), -1, at(id, 7)).await.unwrap();
+    let offsets = log.topic(OFFSETS_TOPIC).unwrap();
+    // As `OffsetCommitValue` of version 3: offset, leader epoch, metadata, time.
+    let value = [&3_i16.to_be_bytes()[..], &7_i64.to_be_bytes(), &[255; 4], &[0; 2], &[127; 8]];
+    let (partition, mut batch) =
+        (offsets::partition_of("a", offsets.partitions()), BatchBuilder::default());
+    for name in ["t", "gone"] {
+        let place = Place { topic: name.to_owned(), partition: 0 };
+        batch.push(Some(&records::offset_key("a", &place).unwrap()), Some(&value.concat()), &[]);
+    }
+    let mut batch = batch.finish();
+    batch.seal(clock::now_millis());
+    let batch = batch.into_bytes();
+    log.append_atomic(vec![Produce { topic: offsets, partition, batch }]).await.unwrap();
+    let coordinator = Coordinator::open(log.clone(), GroupSettings::default(), Tasks::new());
+    let coordinator = coordinator.await.unwrap();
+    assert_eq!(committed(&coordinator, "a"), Some(7));
+    until_stored(&log, "a", &[Some(Uuid::nil())]).await;
+    let name = &place().topic;
+    log.delete_topic(name).await.unwrap();
+    topic(&log).await;
+    assert_eq!(committed(&coordinator, "a"), None);
+}
+
+/// Names that do not fit a record are refused, and change nothing.
+#[tokio::test]
+async fn a_commit_that_cannot_be_written_is_refused_and_takes_no_other_with_it() {
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(Simulated::new()), LogSettings::default(), &tasks).await.unwrap();
+    let id = topic(&log).await;
+    let open = || Coordinator::open(log.clone(), GroupSettings::default(), Tasks::new());
+    let coordinator = open().await.unwrap();
+    let long = "g".repeat(32_767);
+    let longer = format!("{long}A");
+    let refused = Err(ResponseError::InvalidRequest);
+    assert_eq!(coordinator.commit(&longer, nobody(), -1, at(id, 11)).await, refused);
+    coordinator.commit(&long, nobody(), -1, at(id, 22)).await.unwrap();
+    let mut metadata = at(id, 33);
+    metadata[0].1.metadata = "\u{fc}".repeat(17_000);
+    let (bad, good) = tokio::join!(
+        coordinator.commit("m", nobody(), -1, metadata),
+        coordinator.commit("m", nobody(), -1, at(id, 44)),
+    );
+    assert_eq!((bad, good), (refused, Ok(())));
+    for coordinator in [&coordinator, &open().await.unwrap()] {
+        let found = [&longer, &long, "m"].map(|group| committed(coordinator, group));
+        assert_eq!(found, [None, Some(22), Some(44)]);
+    }
 }
 
 /// Neither a clock that jumps nor a start of the program makes an offset live shorter or longer.
@@ -95,9 +213,10 @@ async fn an_offset_expires_by_its_age_whatever_the_clock_does() {
         let clock = Clock::of_hands(&hands);
         let settings = LogSettings { clock: clock.clone(), ..LogSettings::default() };
         let log = Log::open(Arc::new(Simulated::new()), settings, &Tasks::new()).await.unwrap();
+        let id = topic(&log).await;
         let open = |log: Log| Coordinator::open(log, GroupSettings::default(), Tasks::new());
         let commit = |offset| {
-            let mut commits = at(offset);
+            let mut commits = at(id, offset);
             commits[0].1.time = clock.now().latest;
             commits
         };

@@ -58,8 +58,12 @@ impl Coordinator {
             if all || !places.is_empty() {
                 tracing::info!(group = name, offsets = places.len(), "committed offsets expired");
                 let changes = places.into_iter().map(|place| (place, None)).collect();
-                let group = all.then(|| (records::group_key(name), None));
-                let done = self.queue(held, name, changes, group.into_iter().collect());
+                let more = if all {
+                    records::group_key(name).map(|key| vec![(key, None)])
+                } else {
+                    Ok(Vec::new())
+                };
+                let done = self.queue(held, name, changes, more);
                 expired.push((name.clone(), all, done));
             }
         }

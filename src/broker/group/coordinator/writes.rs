@@ -13,18 +13,24 @@ use tokio::sync::oneshot;
 use super::{Coordinator, Done, Held};
 use crate::broker::group::OFFSETS_TOPIC;
 use crate::broker::group::offsets::{self, Commit, Place};
+use crate::broker::group::records::TooLong;
 use crate::broker::group::state::{Input, StoreId};
 use crate::clock;
 use crate::log::{NewTopic, Produce, Topic, TopicError};
 use crate::record::BatchBuilder;
 
+/// As much of a name as the log shows.
+const SHOWN: usize = 250;
+
 /// A record: key, and value or deletion.
 pub(super) type Record = (Vec<u8>, Option<Vec<u8>>);
+/// What is written together, if it can be written.
+pub(super) type Records = Result<Vec<Record>, TooLong>;
 
 /// What is written in one go, and what it changes once it is durable.
 #[derive(Debug)]
 pub(super) struct Write {
-    pub(super) records: Vec<Record>,
+    pub(super) records: Records,
     pub(super) then: Then,
 }
 
@@ -34,6 +40,13 @@ pub(super) enum Then {
     Stored(StoreId),
     /// Offsets, set or deleted.
     Offsets(Vec<(Place, Option<Commit>)>, oneshot::Sender<Done>),
+}
+
+/// What was asked for cannot be written: nothing of it counts.
+fn refuse(group: &str, error: TooLong) -> Done {
+    let group: String = group.chars().take(SHOWN).collect();
+    tracing::warn!(group, %error, "a change of a consumer group was refused");
+    Err(ResponseError::InvalidRequest)
 }
 
 impl Coordinator {
@@ -55,6 +68,9 @@ impl Coordinator {
                 let Some(held) = groups.by_name.get_mut(name) else { return };
                 if held.writes.is_empty() {
                     held.writing = false;
+                    if held.looks_again {
+                        self.let_go(held, name, |commit| !self.is_there(commit));
+                    }
                     return;
                 }
                 std::mem::take(&mut held.writes)
@@ -62,11 +78,12 @@ impl Coordinator {
             let outcome = self.append(name, &writes).await;
             let mut groups = self.lock();
             for write in writes {
+                let outcome = write.records.map_or_else(|error| refuse(name, error), |_| outcome);
                 match write.then {
                     Then::Stored(id) => self.step(&mut groups, name, Input::Stored(id, outcome)),
                     Then::Offsets(changes, done) => {
                         if let (Ok(()), Some(held)) = (outcome, groups.by_name.get_mut(name)) {
-                            held.change(changes);
+                            self.change(held, changes);
                         }
                         let _ = done.send(outcome); // nobody may be waiting any more
                     }
@@ -77,7 +94,8 @@ impl Coordinator {
 
     async fn append(&self, group: &str, writes: &[Write]) -> Done {
         let mut batch = BatchBuilder::default();
-        for (key, value) in writes.iter().flat_map(|write| &write.records) {
+        for (key, value) in writes.iter().filter_map(|write| write.records.as_ref().ok()).flatten()
+        {
             batch.push(Some(key), value.as_deref(), &[]);
         }
         if batch.is_empty() {

@@ -57,6 +57,8 @@ pub(crate) struct Call {
     /// Told by Produce once its batches have their place in the log's order: the next
     /// request of the connection may then follow.
     pub(crate) queued: Arc<Notify>,
+    /// Whether there is room for it to wait for records.
+    pub(crate) may_wait: bool,
 }
 
 impl Call {

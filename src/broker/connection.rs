@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Broker;
 use super::call::{Peer, Refused};
-use super::dispatch;
+use super::dispatch::{self, Request};
 use super::frame::{self, Frame, Inbox, Pieces};
+use super::inboxes::Room;
 use super::versions::Api;
 
 /// Produce requests of one connection that may wait for the log at once. Java and
@@ -139,9 +140,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn take(&mut self, frame: Frame) -> Result<(), Error> {
-        // Its room is given back when it is answered, or waits in the log's queue.
-        let Frame { bytes, room: _room } = frame;
-        let request = dispatch::open(bytes)?;
+        let Frame { bytes, room } = frame;
+        let length = bytes.len();
+        let mut request = dispatch::open(bytes)?;
+        let room = self.room_to_work(&mut request, length, room)?;
         let produces = request.api() == Some(Api::Produce);
         let request_waits =
             matches!(request.api(), Some(Api::Fetch | Api::JoinGroup | Api::SyncGroup));
@@ -152,35 +154,71 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let api = request.api().filter(|api| api.is_carried_through());
         let answering =
             dispatch::answer(Arc::clone(&broker), peer, request, stop, Arc::clone(&queued));
+        let answering = async move {
+            let _room = room;
+            answering.await
+        };
         let mut answering: Answering = match api {
             Some(api) => Box::pin(carry_through(broker, api, answering)),
             None => Box::pin(answering),
         };
         if produces {
-            // The order of the requests is to be the order of the appends: the next frame is
-            // read only when this one's batches have their place.
-            tokio::select! {
-                biased;
-                answer = &mut answering => self.answers.push_back(Box::pin(ready(answer))),
-                () = queued.notified() => self.answers.push_back(answering),
+            // The order of the requests is to be the order of the appends: the next one is
+            // worked on only when this one's batches have their place.
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut answering => {
+                        self.answers.push_back(Box::pin(ready(answer)));
+                        return Ok(());
+                    }
+                    () = queued.notified() => {
+                        self.answers.push_back(answering);
+                        return Ok(());
+                    }
+                    frame = self.inbox.next(&mut self.stream), if self.ahead.is_none() && !closed => match frame? {
+                        Some(frame) => self.ahead = Some(frame),
+                        None => closed = true,
+                    }
+                }
             }
-            return Ok(());
         }
         self.drain().await?;
-        let ends_with_client = request_waits;
         let answer = loop {
             tokio::select! {
                 biased;
                 answer = &mut answering => break answer?,
-                frame = self.inbox.next(&mut self.stream), if self.ahead.is_none() && !closed => match frame? {
+                frame = self.inbox.read(&mut self.stream, request_waits), if self.ahead.is_none() && !closed => match frame? {
                     Some(frame) => self.ahead = Some(frame),
                     // Nobody is there to take what it would wait for.
-                    None if ends_with_client => return Err(Error::Gone),
+                    None if request_waits => return Err(Error::Gone),
                     None => closed = true,
                 }
             }
         };
         self.send(answer).await
+    }
+
+    /// The room that a request of `length` bytes has while it is worked on, in place of the room
+    /// that it had when it arrived.
+    fn room_to_work(
+        &self,
+        request: &mut Request,
+        length: usize,
+        arrived: Room,
+    ) -> Result<Room, Error> {
+        let inboxes = &self.broker.inboxes;
+        match request.api() {
+            // Its batches are what arrived until they lie in the log's queue.
+            Some(Api::Produce) => Ok(arrived),
+            Some(Api::Fetch) => Ok(inboxes.waiting(length).unwrap_or_else(|| {
+                request.answer_at_once();
+                arrived
+            })),
+            // What the group keeps of it is copied; nothing else waits.
+            Some(Api::JoinGroup | Api::SyncGroup) => Ok(Room::default()),
+            Some(_) | None => Ok(inboxes.work(length).ok_or(frame::Error::NoRoom)?),
+        }
     }
 
     /// Answers all that waits.

@@ -41,9 +41,19 @@ pub(crate) struct Header {
     pub(crate) version: i16,
     pub(crate) correlation: i32,
     pub(crate) client_id: String,
+    /// Whether it may wait for records.
+    pub(crate) may_wait: bool,
 }
 
 impl Request {
+    /// There is no room for it to wait in: it is answered with what there is.
+    pub(crate) fn answer_at_once(&mut self) {
+        match self {
+            Self::Served { call, .. } => call.may_wait = false,
+            Self::NewerApiVersions { .. } => {}
+        }
+    }
+
     /// Which API this is, if it is a regular request.
     pub(crate) fn api(&self) -> Option<Api> {
         match self {
@@ -71,7 +81,8 @@ pub(crate) fn open(mut frame: Bytes) -> Result<Request, Refused> {
         Refused::Unreadable { api: served.api, version, reason: error.to_string() }
     })?;
     let client_id = header.client_id.as_deref().unwrap_or_default().to_owned();
-    Ok(Request::Served { served, call: Header { version, correlation, client_id }, body: frame })
+    let call = Header { version, correlation, client_id, may_wait: true };
+    Ok(Request::Served { served, call, body: frame })
 }
 
 /// Answers one request.
@@ -91,8 +102,8 @@ pub(crate) async fn answer(
             return Ok(Some(pieces));
         }
     };
-    let Header { version, correlation, client_id } = header;
-    let call = Call { api: served.api, version, client_id, peer, stop, queued };
+    let Header { version, correlation, client_id, may_wait } = header;
+    let call = Call { api: served.api, version, client_id, peer, stop, queued, may_wait };
     let mut pieces = Pieces::default();
     pieces.encode().put_i32(correlation);
     if served.key.response_header_version(version) >= 1 {

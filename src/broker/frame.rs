@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::answers::Held;
 use super::inboxes::{FREE, Inboxes, Room};
@@ -26,6 +26,10 @@ const FIRST_BYTES: usize = 512;
 const READ_BYTES: usize = 16 * 1024;
 /// How long nothing may come of a request that holds room.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may come as slowly as it likes, whoever waits.
+const BEGINNING: Duration = Duration::from_secs(2);
+/// How often a request that nothing comes of is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Slices handed to one vectored write; Linux takes at most 1024.
 const WRITE_SLICES: usize = 64;
 
@@ -40,7 +44,9 @@ pub(crate) enum Error {
     Cut,
     #[error("there was no room for its request among those of all connections")]
     NoRoom,
-    #[error("nothing came of the rest of its request for {PATIENCE:?}")]
+    #[error(
+        "nothing came of the rest of its request for {PATIENCE:?}, or too little while others waited for its room"
+    )]
     Slow,
     #[error("read or write")]
     Io(#[from] io::Error),
@@ -53,6 +59,8 @@ pub(crate) struct Inbox {
     limit: usize,
     inboxes: Inboxes,
     room: Room,
+    /// How long was waited for the bytes of the frame that holds room.
+    reading: Duration,
 }
 
 /// A frame's content, and its room until it is worked on.
@@ -65,7 +73,8 @@ pub(crate) struct Frame {
 impl Inbox {
     /// Frames of up to `limit` bytes.
     pub(crate) fn new(limit: usize, inboxes: Inboxes) -> Self {
-        Self { buffer: BytesMut::new(), limit, inboxes, room: Room::default() }
+        let (room, reading) = (Room::default(), Duration::ZERO);
+        Self { buffer: BytesMut::new(), limit, inboxes, room, reading }
     }
 
     /// The next frame's content; `None` when the client closed between frames.
@@ -74,6 +83,15 @@ impl Inbox {
     pub(crate) async fn next(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Option<Frame>, Error> {
+        self.read(stream, false).await
+    }
+
+    /// As [`Inbox::next`]; with `only_small` a frame that needs room is not read on.
+    pub(crate) async fn read(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        only_small: bool,
     ) -> Result<Option<Frame>, Error> {
         loop {
             if let Some(frame) = self.whole()? {
@@ -85,22 +103,46 @@ impl Inbox {
             let more = match self.missing() {
                 // So a small request never waits for the room that larger ones hold.
                 Some(missing) if has + missing <= FREE => missing,
+                Some(_) if only_small => std::future::pending().await,
                 Some(_) => READ_BYTES.max(has).min(self.limit),
                 None => FIRST_BYTES,
             };
             self.inboxes.grow(&mut self.room, has + more).await.map_err(|_| Error::NoRoom)?;
             self.buffer.reserve(more);
-            let read = stream.read_buf(&mut self.buffer);
             // Who holds room has to come on.
             let read = if has > FREE {
-                timeout(PATIENCE, read).await.map_err(|_| Error::Slow)?
+                self.come_on(stream).await?
             } else {
-                read.await
+                stream.read_buf(&mut self.buffer).await?
             };
-            if read? == 0 {
+            if read == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(Error::Cut) };
             }
         }
+    }
+
+    /// Reads more of a frame that holds room; an error if that comes too slowly.
+    async fn come_on(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<usize, Error> {
+        let (began, before) = (Instant::now(), self.reading);
+        let has = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        let is_slow = |inboxes: &Inboxes| {
+            let took = before + began.elapsed();
+            let demanded = inboxes.demanded().saturating_mul(took.as_secs());
+            began.elapsed() >= PATIENCE || took >= BEGINNING && has < demanded
+        };
+        let mut read = std::pin::pin!(stream.read_buf(&mut self.buffer));
+        let read = loop {
+            if is_slow(&self.inboxes) {
+                return Err(Error::Slow);
+            }
+            tokio::select! {
+                biased;
+                read = &mut read => break read?,
+                () = sleep(LOOK) => {}
+            }
+        };
+        self.reading = before + began.elapsed();
+        Ok(read)
     }
 
     /// How many bytes of the frame have not come; `None` before its length has.
@@ -121,6 +163,7 @@ impl Inbox {
             return Ok(None);
         }
         self.buffer.advance(LENGTH_BYTES);
+        self.reading = Duration::ZERO;
         let bytes = self.buffer.split_to(length).freeze();
         let is_last = self.buffer.is_empty();
         if is_last {
@@ -299,6 +342,49 @@ mod tests {
         let (waited, ()) = tokio::join!(waits, small);
         assert!(matches!(waited.unwrap_err(), Error::Slow));
         assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    /// Uploads that never end: they hold all the room there is as long as nobody else wants it.
+    #[tokio::test(start_paused = true)]
+    async fn slow_requests_give_way_to_those_that_wait_and_fast_ones_do_not() {
+        let inboxes = Inboxes::default();
+        let upload = |bytes: usize, every: Duration| {
+            let mut inbox = Inbox::new(100 << 20, inboxes.clone());
+            let (mut near, mut far) = tokio::io::duplex(1 << 20);
+            async move {
+                far.write_i32(90 << 20).await.unwrap();
+                far.write_all(&vec![0; 130_000]).await.unwrap();
+                let drip = async {
+                    loop {
+                        tokio::time::sleep(every).await;
+                        if far.write_all(&vec![0; bytes]).await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                };
+                tokio::select! {
+                    ended = inbox.next(&mut near) => ended.map(|_| ()),
+                    () = drip => Ok(()),
+                }
+            }
+        };
+        let minute = Duration::from_mins(1);
+        // 130 of them take it all.
+        let slow = (0..130).map(|_| timeout(minute, upload(1, Duration::from_secs(4))));
+        let slow = futures_util::future::join_all(slow);
+        let fast = timeout(minute, upload(300_000, Duration::from_secs(1)));
+        let newcomer = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            let began = Instant::now();
+            let mut room = Room::default();
+            inboxes.grow(&mut room, 1 << 20).await.unwrap();
+            began.elapsed()
+        };
+        let (slow, fast, took) = tokio::join!(slow, fast, newcomer);
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert!(fast.is_err(), "the fast one goes on: {fast:?}");
+        let ended = slow.iter().filter(|one| matches!(one, Ok(Err(Error::Slow)))).count();
+        assert!(ended > 10, "{ended} of the slow ones ended");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,10 +1,13 @@
-//! The room that requests have in memory while they arrive, over all connections.
+//! The room that requests have in memory, over all connections: while they arrive, and while they
+//! are worked on.
 //!
-//! In: how many bytes a connection wants to hold. Out: room for them, after a wait if there is
-//! none. Always: the first [`FREE`] bytes of each connection need no room; and one connection at
-//! a time may go beyond it, so that requests which wait for each other's room come to an end.
+//! In: how many bytes a connection wants to hold. Out: room for them; what arrives waits if there
+//! is none, and what has arrived does not. Always: the first [`FREE`] bytes of each connection
+//! need no room; and one connection at a time may go beyond it, so that requests which wait for
+//! each other's room come to an end. Who waits for records holds nothing that arrivals need. While
+//! somebody waits, those that hold room have to come on, by a rate that rises until there is some.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,13 +21,37 @@ pub(crate) const FREE: usize = 4 << 10;
 const UNIT: usize = 1 << 10;
 /// How long a connection waits for room.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What requests hold together that were read, and wait for records.
+const WAITING: usize = 64 << 20;
+/// What all others hold together while they are worked on.
+const WORK: usize = 32 << 20;
+/// How long somebody waits for room before those that hold it have to come on.
+const GRACE: Duration = Duration::from_secs(2);
+/// By how many bytes a second then; twice as many after each second more.
+const RATE: u64 = 4 << 10;
+/// How often at most that is doubled.
+const DOUBLED: u64 = 12;
 
 /// See the head of this file. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Inboxes {
     room: Arc<Semaphore>,
     beyond: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    work: Arc<Semaphore>,
+    pressure: Arc<Mutex<Pressure>>,
 }
+
+/// Who waits for room to arrive.
+#[derive(Debug, Default)]
+struct Pressure {
+    count: usize,
+    /// Since when nobody of them got any.
+    since: Option<Instant>,
+}
+
+/// One of them.
+struct Presses<'a>(&'a Inboxes);
 
 /// Room that a connection holds.
 #[derive(Debug, Default)]
@@ -41,7 +68,14 @@ pub(crate) struct NoRoom;
 
 impl Default for Inboxes {
     fn default() -> Self {
-        Self { room: Arc::new(Semaphore::new(ROOM / UNIT)), beyond: Arc::new(Semaphore::new(1)) }
+        let units = |bytes: usize| Arc::new(Semaphore::new(bytes / UNIT));
+        Self {
+            room: units(ROOM),
+            beyond: units(UNIT),
+            waiting: units(WAITING),
+            work: units(WORK),
+            pressure: Arc::default(),
+        }
     }
 }
 
@@ -58,6 +92,7 @@ impl Inboxes {
             held.add(units);
             return Ok(());
         }
+        let presses = Presses::begin(self);
         let until = *held.waits_since.get_or_insert_with(Instant::now) + PATIENCE;
         tokio::select! {
             biased;
@@ -65,8 +100,58 @@ impl Inboxes {
             Ok(units) = Arc::clone(&self.room).acquire_many_owned(more) => held.add(units),
             () = sleep_until(until) => return Err(NoRoom),
         }
+        presses.got_some();
         held.waits_since = None;
         Ok(())
+    }
+
+    /// The bytes a second by which who holds room has to come on now.
+    pub(crate) fn demanded(&self) -> u64 {
+        let pressure = self.pressure();
+        let since = pressure.since.filter(|_| pressure.count > 0);
+        let pressed = since.and_then(|since| since.elapsed().checked_sub(GRACE));
+        pressed.map_or(0, |pressed| RATE << pressed.as_secs().min(DOUBLED))
+    }
+
+    fn pressure(&self) -> MutexGuard<'_, Pressure> {
+        self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for a request of `bytes` that may wait for records; `None` if there is none.
+    pub(crate) fn waiting(&self, bytes: usize) -> Option<Room> {
+        Self::at_once(&self.waiting, bytes)
+    }
+
+    /// Room for a request of `bytes` while it is worked on; `None` if there is none.
+    pub(crate) fn work(&self, bytes: usize) -> Option<Room> {
+        Self::at_once(&self.work, bytes)
+    }
+
+    fn at_once(room: &Arc<Semaphore>, bytes: usize) -> Option<Room> {
+        let units = u32::try_from(bytes.saturating_sub(FREE).div_ceil(UNIT)).ok()?;
+        let units = Arc::clone(room).try_acquire_many_owned(units).ok()?;
+        Some(Room { units: Some(units), ..Room::default() })
+    }
+}
+
+impl<'a> Presses<'a> {
+    fn begin(inboxes: &'a Inboxes) -> Self {
+        let mut pressure = inboxes.pressure();
+        if pressure.count == 0 {
+            pressure.since = Some(Instant::now());
+        }
+        pressure.count += 1;
+        Self(inboxes)
+    }
+
+    fn got_some(&self) {
+        self.0.pressure().since = Some(Instant::now());
+    }
+}
+
+impl Drop for Presses<'_> {
+    fn drop(&mut self) {
+        self.0.pressure().count -= 1;
     }
 }
 
@@ -94,6 +179,20 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_worked_on_and_what_waits_for_records_takes_nothing_of_the_arrivals() {
+        let inboxes = Inboxes::default();
+        let waiting = [WAITING / 2, WAITING / 2].map(|bytes| inboxes.waiting(bytes).unwrap());
+        assert!(inboxes.waiting(WAITING / 2).is_none());
+        assert!(inboxes.waiting(FREE).is_some(), "small ones need none");
+        let work = inboxes.work(WORK + FREE).unwrap();
+        assert!(inboxes.work(2 * FREE).is_none());
+        assert_eq!(inboxes.room.available_permits() * UNIT, ROOM);
+        drop((waiting, work));
+        assert_eq!(inboxes.waiting.available_permits() * UNIT, WAITING);
+        assert_eq!(inboxes.work.available_permits() * UNIT, WORK);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn requests_share_the_room_and_one_may_always_go_on() {

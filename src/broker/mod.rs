@@ -26,6 +26,7 @@ mod frame;
 mod group;
 mod inboxes;
 mod settings;
+mod validation;
 mod versions;
 
 use std::io;
@@ -45,6 +46,7 @@ use call::Peer;
 use connections::Connections;
 use group::Coordinator;
 use inboxes::Inboxes;
+use validation::Validation;
 
 pub use settings::{BrokerSettings, GroupSettings};
 
@@ -96,6 +98,7 @@ pub struct Broker {
     /// What is carried through whether or not its client stays, and how much of it may go on.
     work: Tasks,
     working: Arc<Semaphore>,
+    validation: Validation,
 }
 
 /// Restores the groups, then serves the listeners until `tasks` is cancelled, and returns
@@ -121,6 +124,7 @@ impl Broker {
         let (producer_ids, answers) = (ProducerIds::default(), Answers::default());
         let (inboxes, connections) = (Inboxes::default(), Connections::default());
         let (work, working) = (tasks.child(), Arc::new(Semaphore::new(WORKING)));
+        let validation = Validation::new(work.clone());
         Ok(Arc::new(Self {
             log,
             settings,
@@ -131,6 +135,7 @@ impl Broker {
             connections,
             work,
             working,
+            validation,
         }))
     }
 

@@ -337,11 +337,6 @@ fn record_not_older(
     let mut bytes = vec![0; head.size()];
     file.read_exact_at(&mut bytes, position)?;
     let batch = BatchView::parse_stored(&bytes).map_err(|_| damaged(position))?;
-    let Ok(plain) = batch.uncompressed() else {
-        return Ok(Some((head.base_offset.max(start), head.max_timestamp)));
-    };
-    let batch = BatchView::parse_stored(&plain).map_err(|_| damaged(position))?;
-    let mut records = batch.records().map_while(Result::ok);
-    let found = records.find(|one| one.timestamp >= timestamp && one.offset >= start);
-    Ok(found.map(|record| (record.offset, record.timestamp)))
+    let unread = (head.base_offset.max(start), head.max_timestamp);
+    Ok(batch.first_since(start, timestamp).unwrap_or(Some(unread)))
 }

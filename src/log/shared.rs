@@ -4,6 +4,8 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use tokio::sync::Semaphore;
+
 use super::buffers::Buffers;
 use super::catalog::Catalog;
 use super::damage::{Damage, Findings};
@@ -16,6 +18,9 @@ use super::watermarks::Watermarks;
 use crate::disk::{Directory, Disk, was_not_begun};
 use crate::record::Spares;
 
+/// As many look for times at once: each may inflate a batch.
+const LOOKUPS: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
@@ -23,6 +28,8 @@ pub(super) struct Shared {
     pub(super) watermarks: Watermarks,
     pub(super) queue: Queue,
     pub(super) buffers: Buffers,
+    /// Who may look for times at once.
+    pub(super) lookups: Arc<Semaphore>,
     pub(super) staged: StagedNumbers,
     /// Buffers between the appender, which has done with them, and who makes batches.
     pub(super) spares: Spares,
@@ -100,6 +107,7 @@ impl Shared {
             watermarks,
             queue: Queue::new(settings.queue_bytes),
             buffers: Buffers::default(),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
             settings,
             staged: StagedNumbers::of(epoch),
             spares: Spares::default(),

@@ -60,9 +60,10 @@ pub enum Unfit {
 }
 
 impl BatchView<'_> {
-    /// Judges the records of a batch that came from a producer.
-    pub fn arrive(&self, rules: &Rules) -> Result<Arrived, Unfit> {
-        let plain = self.uncompressed()?;
+    /// Judges the records of a batch that came from a producer. No more than `most` bytes of
+    /// them are inflated: [`Error::Inflated`] where there are more.
+    pub fn arrive(&self, rules: &Rules, most: usize) -> Result<Arrived, Unfit> {
+        let plain = self.uncompressed_within(most)?;
         let view = BatchView::trusted(Head::parse(&plain)?, &plain);
         let seen = look(view.records(), self.head(), rules)?;
         let target = rules.compression.unwrap_or(self.head().compression());

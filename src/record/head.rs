@@ -216,6 +216,16 @@ impl Head {
         self.max_timestamp = max;
     }
 
+    /// Offset and time of a record with these deltas.
+    pub(super) fn place(&self, offset_delta: i64, timestamp_delta: i64) -> (i64, i64) {
+        let timestamp = if self.has_append_time() {
+            self.max_timestamp
+        } else {
+            self.base_timestamp.wrapping_add(timestamp_delta)
+        };
+        (self.base_offset.wrapping_add(offset_delta), timestamp)
+    }
+
     /// Whether every record has the timestamp of the append, which is `max_timestamp`.
     pub fn has_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0

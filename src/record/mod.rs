@@ -41,6 +41,7 @@ pub use builder::{BatchBuilder, Mark, OpenRecord, headers_length, value_room};
 pub use head::{
     CRC_START, Compression, HEAD_LENGTH, Head, empty_batch, set_base_offset, set_leader_epoch,
 };
+pub use inflate::MOST_INFLATED;
 #[cfg(test)]
 pub(crate) use rewrite::compressed;
 pub use rewrite::{Levels, Rewritten};
@@ -93,6 +94,12 @@ pub enum Error {
         compression: Compression,
         /// What is wrong with them.
         reason: String,
+    },
+    /// More bytes of records come out than are allowed.
+    #[error("its records are more than {most} bytes when they are inflated")]
+    Inflated {
+        /// As many are allowed.
+        most: usize,
     },
     /// A record's lengths do not fit the bytes.
     #[error("record {index} of the batch is malformed: {reason}")]

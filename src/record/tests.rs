@@ -362,6 +362,44 @@ fn cut_or_changed_compressed_bytes_are_errors_and_never_panics() {
     }
 }
 
+/// Looked for in the stream, a record is the one that is found among all of them.
+#[test]
+fn a_time_is_found_in_the_stream_as_among_all_records() {
+    let plain = build(&rows_of_sizes(&[10, 0, 20_000, 1 << 20, 3]));
+    for compression in [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
+        let mut batches = vec![compressed(plain.as_bytes(), compression).to_vec()];
+        let golden = COMPRESSED.iter().filter(|(one, _)| *one == compression);
+        batches.extend(golden.map(|(_, bytes)| bytes.to_vec()));
+        for bytes in batches {
+            let batch = BatchView::parse(&bytes).unwrap();
+            let plain = batch.uncompressed().unwrap();
+            let records = BatchView::parse(&plain).unwrap().records().map(Result::unwrap);
+            let places: Vec<_> = records.map(|one| (one.offset, one.timestamp)).collect();
+            let times = places.iter().flat_map(|(_, time)| [time - 1, *time, time + 1]);
+            for time in times.chain([i64::MIN, 0, i64::MAX]) {
+                for start in [0, 1, batch.head().last_offset(), batch.head().last_offset() + 1] {
+                    let wanted = |(offset, at): &&(i64, i64)| *at >= time && *offset >= start;
+                    let expected = places.iter().find(wanted).copied();
+                    let found = batch.first_since(start, time).unwrap();
+                    assert_eq!(found, expected, "{compression:?} {start} {time}");
+                }
+            }
+            let size = plain.len() - HEAD_LENGTH;
+            if compression != Compression::None {
+                assert_eq!(batch.uncompressed_within(size).unwrap(), plain);
+                let most = size - 1;
+                assert_eq!(batch.uncompressed_within(most), Err(Error::Inflated { most }));
+            }
+        }
+    }
+}
+
 #[test]
 fn records_that_inflate_without_end_are_refused() {
     let zeros = zstd::encode_all(std::io::repeat(0).take(65 * 1024 * 1024), 1).unwrap();

@@ -206,12 +206,7 @@ fn take_record<'a>(head: &Head, rest: &mut &'a [u8]) -> Result<RecordView<'a>, &
     let key = take_nullable(&mut body).map_err(|()| "its key is cut")?;
     let value = take_nullable(&mut body).map_err(|()| "its value is cut")?;
     let headers = take_headers(body)?;
-    let timestamp = if head.has_append_time() {
-        head.max_timestamp
-    } else {
-        head.base_timestamp.wrapping_add(timestamp_delta)
-    };
-    let offset = head.base_offset.wrapping_add(offset_delta);
+    let (offset, timestamp) = head.place(offset_delta, timestamp_delta);
     Ok(RecordView { offset, timestamp, key, value, headers, raw })
 }
 

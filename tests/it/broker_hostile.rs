@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::*;
 use sluice::broker::BrokerSettings;
 use sluice::log::NewTopic;
+use sluice::record::HEAD_LENGTH;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -112,6 +116,112 @@ async fn a_request_whose_client_goes_away_is_carried_through() {
         });
         assert!(deleted.await.is_ok(), "{ends}: {} of {TOPICS} topics are left", left());
     }
+    node.stop().await;
+}
+
+/// A legal batch of 2 KB, whose one record has 60 MB of zeros.
+fn inflating() -> Bytes {
+    let plain = batch(&[&"\0".repeat(60 << 20)]);
+    let packed = zstd::encode_all(&plain[HEAD_LENGTH..], 3).unwrap();
+    let mut head = plain[..HEAD_LENGTH].to_vec();
+    let length = i32::try_from(HEAD_LENGTH - 12 + packed.len()).unwrap();
+    head[8..12].copy_from_slice(&length.to_be_bytes());
+    head[22] |= 4;
+    let mut batch = [head, packed].concat();
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch.into()
+}
+
+/// A megabyte that inflates to 30 GB keeps nobody else, and ends with its client.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_inflates_to_gigabytes_keeps_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let bomb = inflating();
+    let one = PartitionProduceData::default().with_records(Some(bomb));
+    let mut request = produce("t", -1, Bytes::new());
+    request.topic_data[0].partition_data = vec![one; 500];
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(&node.address).await;
+        client.send(8, &request).await;
+        clients.push(client);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    let mut beside = Client::connect(&node.address).await;
+    let small = produce("t", -1, batch(&["a"]));
+    let told = timeout(Duration::from_secs(10), outcome(&mut beside, &small)).await;
+    assert_eq!(told.map(|told| told.0), Ok(0), "after {:?}", began.elapsed());
+    for client in clients {
+        client.reset();
+    }
+    drop(beside);
+    let stopped = timeout(Duration::from_secs(20), node.stop()).await;
+    assert!(stopped.is_ok(), "it goes on without its clients");
+}
+
+/// Who asks for a time gets it out of the stream: thirty answers cost no thirty batches.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_of_batches_that_inflate_to_much_cost_little_memory() {
+    let mut sluice = Sluice::new();
+    tokio::task::block_in_place(|| sluice.start());
+    let address = sluice.bootstrap();
+    let mut writer = Client::connect(&address).await;
+    let topic = metadata_request::MetadataRequestTopic::default().with_name(Some(name("t")));
+    writer.ask(9, &MetadataRequest::default().with_topics(Some(vec![topic]))).await;
+    assert_eq!(outcome(&mut writer, &produce("t", -1, inflating())).await.0, 0);
+    let before = sluice.resident_memory();
+    let mut clients = Vec::new();
+    for timestamp in (0..30).map(|n| if n % 2 == 0 { 1 } else { -3 }) {
+        let partition = ListOffsetsPartition::default().with_timestamp(timestamp);
+        let topic =
+            ListOffsetsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
+        let mut client = Client::connect(&address).await;
+        client.send(8, &ListOffsetsRequest::default().with_topics(vec![topic])).await;
+        clients.push(client);
+    }
+    let answers = async {
+        for client in &mut clients {
+            assert!(client.receive_raw().await.is_some());
+        }
+    };
+    let mut most = before;
+    let mut answers = std::pin::pin!(answers);
+    while timeout(Duration::from_millis(5), &mut answers).await.is_err() {
+        most = most.max(sluice.resident_memory());
+    }
+    assert!(most < before + (300 << 20), "{before} bytes before, {most} then");
+    tokio::task::block_in_place(|| sluice.stop());
+}
+
+/// What waits for records for a minute holds nothing that others' requests need.
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_that_wait_leave_the_room_to_producers() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let mut request = fetch("compacted", 0, 1).with_max_wait_ms(60_000);
+    let partition = request.topics[0].partitions[0].clone();
+    request.topics[0].partitions = vec![partition; 35_000];
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS - 1 {
+        let mut client = Client::connect(&node.address).await;
+        // 2 MB: all of them are more than what arrives may hold.
+        client.send(11, &request).await;
+        client.send(11, &request).await;
+        clients.push(client);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut beside = Client::connect(&node.address).await;
+    let large = "x".repeat(900_000);
+    let large = produce("t", -1, batch(&[&large]));
+    let told = timeout(Duration::from_secs(20), outcome(&mut beside, &large));
+    assert_eq!(told.await.expect("an answer beside those that wait").0, 0);
+    for client in clients {
+        client.reset();
+    }
+    drop(beside);
     node.stop().await;
 }
 

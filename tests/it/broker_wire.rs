@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// The next frame, or `None` when the broker has closed the connection.
-    async fn receive_raw(&mut self) -> Option<Bytes> {
+    pub(crate) async fn receive_raw(&mut self) -> Option<Bytes> {
         let length = self.pipe.read_i32().await.ok()?;
         let mut frame = vec![0; usize::try_from(length).unwrap()];
         self.pipe.read_exact(&mut frame).await.ok()?;

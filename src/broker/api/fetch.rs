@@ -54,7 +54,8 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
         })
         .collect();
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+    let wait = if call.may_wait { wait.min(LONGEST_WAIT) } else { Duration::ZERO };
+    let deadline = Instant::now() + wait;
     let enough = usize::try_from(request.min_bytes).unwrap_or(0);
     let places: Vec<_> =
         wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).map(place).collect();

@@ -36,11 +36,12 @@ pub(crate) async fn answer(
         ..0 => request.session_timeout_ms,
         told => told,
     };
-    // Copies: what a group keeps must not keep the whole request.
+    // Copies: what a group keeps, and who waits, must not keep the whole request.
     let protocols = request
         .protocols
         .iter()
-        .map(|protocol| (protocol.name.to_string(), Bytes::copy_from_slice(&protocol.metadata)));
+        .map(|protocol| (protocol.name.to_string(), Bytes::copy_from_slice(&protocol.metadata)))
+        .collect();
     let join = Join {
         identity: Identity {
             member,
@@ -54,9 +55,11 @@ pub(crate) async fn answer(
         session_timeout_ms: request.session_timeout_ms,
         rebalance_timeout_ms,
         protocol_type: request.protocol_type.to_string(),
-        protocols: protocols.collect(),
+        protocols,
     };
-    tell(call, broker.groups.join(&request.group_id, join).await)
+    let group = request.group_id.to_string();
+    drop(request);
+    tell(call, broker.groups.join(&group, join).await)
 }
 
 fn tell(call: &Call, joined: Joined) -> JoinGroupResponse {

@@ -2,7 +2,7 @@
 //!
 //! Behaviour: each partition's records must be exactly one batch of version 2; it is checked
 //! (magic, lengths, CRC-32C), its records are looked into as its topic's settings ask
-//! (`record::Rules`), and it goes to the log as it came, or written anew where a setting or
+//! (`record::Rules`; where, is said in `validation`), and it goes to the log as it came, or written anew where a setting or
 //! its own largest time asks for it. The answer comes when all are durable, whatever acks asks
 //! for; with acks=0 there is none, and an error closes the connection instead. Idempotent
 //! producers are checked by the log. Transactional ones are refused: transactions are not
@@ -21,6 +21,7 @@ use kafka_protocol::messages::produce_response::{
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
 use crate::broker::call::{Call, Refused};
+use crate::broker::validation::{Looking, Rejected};
 use crate::broker::{Broker, access};
 use crate::clock::now_millis;
 use crate::log::{AppendError, Appended, Produce};
@@ -53,10 +54,11 @@ pub(crate) async fn answer(
     let acks = request.acks;
     let mut batches = Vec::new();
     let mut judged = Vec::with_capacity(request.topic_data.len());
+    let mut looking = broker.validation.begin(&call.stop);
     for topic in request.topic_data {
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
-            let fault = match judge(broker, call, acks, &topic.name, &data) {
+            let fault = match judge(broker, call, &mut looking, acks, &topic.name, &data).await {
                 Ok(batch) => {
                     batches.push(batch);
                     None
@@ -68,6 +70,7 @@ pub(crate) async fn answer(
         judged.push((topic.name, partitions));
     }
     let queued = broker.log.enqueue(batches).await;
+    drop(looking);
     call.queued.notify_one();
     let mut appended: VecDeque<_> = queued.await.into();
     let mut worst = None;
@@ -95,9 +98,10 @@ pub(crate) async fn answer(
 }
 
 /// Everything that can be said of the records before they are appended.
-fn judge(
+async fn judge(
     broker: &Broker,
     call: &Call,
+    looking: &mut Looking<'_>,
     acks: i16,
     topic: &str,
     data: &PartitionProduceData,
@@ -141,7 +145,8 @@ fn judge(
     let max = topic.config().max_message_bytes;
     check_size(batch.len(), max)?;
     let rules = topic.config().rules(now_millis());
-    let batch = match view.arrive(&rules).map_err(|unfit| refused(&unfit))? {
+    let arrived = looking.arrive(&view, &batch, &rules).await;
+    let batch = match arrived.map_err(|rejected| refused(&rejected))? {
         Arrived::AsItCame => batch,
         Arrived::Anew(bytes) => {
             check_size(bytes.len(), max)?;
@@ -170,12 +175,25 @@ fn malformed(error: &record::Error) -> Fault {
         | record::Error::Count { .. }
         | record::Error::Compressed(_)
         | record::Error::Inflate { .. }
+        | record::Error::Inflated { .. }
         | record::Error::Record { .. } => ResponseError::InvalidRecord,
     };
     Fault::new(code, error.to_string())
 }
 
-fn refused(unfit: &Unfit) -> Fault {
+fn refused(rejected: &Rejected) -> Fault {
+    match rejected {
+        Rejected::Unfit(unfit) => unfit_for(unfit),
+        Rejected::TooMuch => {
+            let message = "the batches of this request are too large when they are written in the \
+                           compression of their topics: send fewer in one";
+            Fault::new(ResponseError::RecordListTooLarge, message)
+        }
+        Rejected::Stopped => Fault::new(ResponseError::NotLeaderOrFollower, "the server stops"),
+    }
+}
+
+fn unfit_for(unfit: &Unfit) -> Fault {
     let message = unfit.to_string();
     match unfit {
         Unfit::Malformed(error) => malformed(error),

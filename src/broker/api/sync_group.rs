@@ -18,6 +18,7 @@ pub(crate) async fn answer(broker: &Arc<Broker>, request: SyncGroupRequest) -> S
     let assignments = request.assignments.iter().map(|assignment| {
         (assignment.member_id.to_string(), Bytes::copy_from_slice(&assignment.assignment))
     });
+    let assignments = assignments.collect();
     let sync = Sync {
         identity: Identity {
             member: request.member_id.to_string(),
@@ -26,9 +27,11 @@ pub(crate) async fn answer(broker: &Arc<Broker>, request: SyncGroupRequest) -> S
         generation: request.generation_id,
         protocol_type: text(&request.protocol_type),
         protocol: text(&request.protocol_name),
-        assignments: assignments.collect(),
+        assignments,
     };
-    match broker.groups.sync(&request.group_id, sync).await {
+    let group = request.group_id.to_string();
+    drop(request);
+    match broker.groups.sync(&group, sync).await {
         Ok(synced) => SyncGroupResponse::default()
             .with_protocol_type(synced.protocol_type.map(StrBytes::from_string))
             .with_protocol_name(synced.protocol.map(StrBytes::from_string))

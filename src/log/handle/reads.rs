@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 
 use super::Log;
 use crate::disk::is_unreadable;
@@ -152,7 +152,11 @@ impl Log {
             let found = find(topic, partition)?;
             let start = self.ends_of(topic, partition)?.log_start;
             let there = Arc::clone(found);
-            let look = move || reader::offset_for_time(&there, start, timestamp, limit);
+            let turn = self.turn().await?;
+            let look = move || {
+                let _turn = turn;
+                reader::offset_for_time(&there, start, timestamp, limit)
+            };
             if let Some(result) = self.judge(found, self.off_thread(look).await?) {
                 return result;
             }
@@ -241,7 +245,11 @@ impl Log {
             let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
             let (start, limit) = (log_start, limit.min(high_watermark));
             let there = Arc::clone(found);
-            let look = move || reader::newest_time(&there, start, limit, high_watermark);
+            let turn = self.turn().await?;
+            let look = move || {
+                let _turn = turn;
+                reader::newest_time(&there, start, limit, high_watermark)
+            };
             if let Some(result) = self.judge(found, self.off_thread(look).await?) {
                 return result;
             }
@@ -299,6 +307,15 @@ impl Log {
             }
         }
         ReadError::Io { place: segment.path(), source: error }
+    }
+
+    /// One of a few that look for times at once: each may inflate a batch.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, ReadError> {
+        let turn = Arc::clone(&self.shared().lookups).acquire_owned().await;
+        turn.map_err(|error| ReadError::Io {
+            place: "the log".to_owned(),
+            source: std::io::Error::other(error),
+        })
     }
 
     async fn off_thread<T: Send + 'static>(

@@ -19,6 +19,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod membership;
+mod promises;
 mod rebalance;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
+
+use promises::Promises;
 
 /// A waiting request. Answered once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,7 +218,7 @@ pub(crate) struct Group {
     /// Instance id to member id.
     statics: BTreeMap<String, String>,
     /// Ids given out by `MEMBER_ID_REQUIRED`, and when they are forgotten.
-    promised: BTreeMap<String, i64>,
+    promised: Promises,
     /// Members of this generation that have not asked for their assignment, and until when
     /// they may.
     unsynced: BTreeSet<String>,
@@ -238,7 +241,7 @@ impl Group {
             leader: None,
             members: BTreeMap::new(),
             statics: BTreeMap::new(),
-            promised: BTreeMap::new(),
+            promised: Promises::default(),
             unsynced: BTreeSet::new(),
             sync_until: 0,
             stores: BTreeMap::new(),
@@ -316,7 +319,7 @@ impl Group {
         let sync = (!self.unsynced.is_empty()).then_some(self.sync_until);
         let members = self.members.values().filter(|member| member.can_expire());
         let members = members.map(|member| member.expires).min();
-        let promised = self.promised.values().min().copied();
+        let promised = self.promised.deadline();
         [phase, sync, members, promised].into_iter().flatten().min()
     }
 

@@ -79,7 +79,7 @@ impl Group {
         outputs: &mut Vec<Output>,
     ) -> Result<(), ResponseError> {
         let id = &join.identity.member;
-        if self.promised.remove(id).is_some() {
+        if self.promised.remove(id) {
             if join.identity.instance.is_some() {
                 return Err(ResponseError::UnknownMemberId); // promises are for dynamic members
             }
@@ -310,7 +310,7 @@ impl Group {
         identity: &Identity,
         outputs: &mut Vec<Output>,
     ) -> Result<(), ResponseError> {
-        if self.promised.remove(&identity.member).is_some() {
+        if self.promised.remove(&identity.member) {
             return Ok(());
         }
         // An administrator removes a static member by its instance id alone.

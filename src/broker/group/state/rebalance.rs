@@ -61,7 +61,7 @@ impl Group {
 
     /// Lets go of whom the time has overtaken.
     pub(super) fn expire(&mut self, now: i64, outputs: &mut Vec<Output>) {
-        self.promised.retain(|_, until| *until > now);
+        self.promised.expire(now);
         let mut late: Vec<String> = self
             .members
             .iter()

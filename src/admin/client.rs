@@ -96,16 +96,21 @@ impl Client {
 
     /// Publishes what is kept of a parked table. It takes as long as it takes.
     pub async fn retry(&self, instance: &str, table: &str) -> Result<String, Error> {
-        self.unpark(&format!("/instances/{instance}/retry"), table).await
+        self.long_command(&format!("/instances/{instance}/retry"), table).await
     }
 
     /// Drops what is kept of a parked table.
     pub async fn drop_parked(&self, instance: &str, table: &str) -> Result<String, Error> {
-        self.unpark(&format!("/instances/{instance}/drop"), table).await
+        self.long_command(&format!("/instances/{instance}/drop"), table).await
     }
 
-    async fn unpark(&self, path: &str, table: &str) -> Result<String, Error> {
-        let body = Bytes::copy_from_slice(table.as_bytes());
+    /// Copies the log to a directory of the machine. It takes as long as it takes.
+    pub async fn back_up(&self, dir: &str) -> Result<String, Error> {
+        self.long_command("/log/backup", dir).await
+    }
+
+    async fn long_command(&self, path: &str, body: &str) -> Result<String, Error> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
         let (status, body) = self.exchange(&self.command_host, Method::POST, path, body).await?;
         judge(status, &body)
     }

@@ -9,13 +9,14 @@
 //! POST /instances/<name>/drop       │
 //! PUT  /instances/<name>/position   ├ 200, or 409 with the reason in plain text
 //! DELETE /instances/<name>/position │
+//! POST /log/backup                  │
 //! POST /reload                      ┘
 //! ```
 //!
 //! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}` or
 //! `{"set": ..}`; that of `DELETE position` is empty, or `drop-parked`. Both commands on positions
-//! want the instance stopped. The body of `retry` and `drop` is the parked table, as `db.table`. An
-//! answer of 200 may have something to say, in plain text.
+//! want the instance stopped. The body of `retry` and `drop` is the parked table, as `db.table`; that
+//! of `backup` the directory to copy the log to. An answer of 200 may have something to say, in plain text.
 //!
 //! Health and metrics are answered to anybody, as Canal's are. Commands are taken over
 //! loopback only, and from no web page: whom a proxy speaks for nobody here can know.
@@ -78,6 +79,7 @@ fn routes(shared: Shared) -> Router {
         .route("/instances/{name}/retry", post(retry))
         .route("/instances/{name}/drop", post(drop_parked))
         .route("/instances/{name}/position", put(set_position).delete(reset_position))
+        .route("/log/backup", post(back_up))
         .route("/reload", post(reload))
         .route_layer(middleware::from_fn(connections::read_body))
         .route_layer(middleware::from_fn(only_from_here));
@@ -179,6 +181,10 @@ async fn drop_parked(
     table: String,
 ) -> Response {
     obey(&shared, Command::DropParked { instance, table }).await
+}
+
+async fn back_up(State(shared): State<Shared>, dir: String) -> Response {
+    obey(&shared, Command::Backup { dir: dir.into() }).await
 }
 
 async fn reload(State(shared): State<Shared>) -> Response {

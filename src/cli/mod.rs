@@ -13,6 +13,7 @@ mod groups;
 mod health;
 mod home;
 mod instance;
+mod log;
 mod output;
 mod position;
 mod produce;
@@ -52,6 +53,8 @@ enum Command {
     Produce(produce::Arguments),
     /// Print what a file of the log holds, and what is wrong in it: exit code 2 if something is.
     Dump(dump::Arguments),
+    /// Copy the log of the running server.
+    Log(log::Arguments),
     /// Make, list, describe, change and delete topics, with the options of kafka-topics.
     Topics(topics::Arguments),
     /// Show and change the settings of topics, with the options of kafka-configs.
@@ -95,6 +98,7 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
         Command::Consume(arguments) => consume::run(&arguments, environment),
         Command::Produce(arguments) => produce::run(&arguments, environment),
         Command::Dump(arguments) => dump::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments, environment),
         Command::Topics(arguments) => topics::run(&arguments, environment),
         Command::Configs(arguments) => configs::run(&arguments, environment),
         Command::Groups(arguments) => groups::run(&arguments, environment),

@@ -3,6 +3,8 @@
 //! The asker holds [`Commands`]; the server takes [`Asked`] from the other end, one at a
 //! time, and answers each. A bounded queue of a few: these are an operator's clicks.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -74,6 +76,11 @@ pub enum Command {
         /// The table, as `db.table`.
         table: String,
     },
+    /// Copy the log of the bundled broker while it goes on.
+    Backup {
+        /// To this directory: empty, or not there yet.
+        dir: PathBuf,
+    },
     /// Look at the configuration now.
     Reload,
 }
@@ -88,7 +95,7 @@ impl Command {
             | Self::ResetPosition { instance, .. }
             | Self::Retry { instance, .. }
             | Self::DropParked { instance, .. } => Some(instance),
-            Self::Reload => None,
+            Self::Backup { .. } | Self::Reload => None,
         }
     }
 }

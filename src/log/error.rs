@@ -33,6 +33,44 @@ pub enum OpenError {
     },
 }
 
+/// Why there is no copy of the log.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// There is something in the directory.
+    #[error("the directory is not empty: name one that is, or that is not there yet")]
+    NotEmpty,
+    /// Its disk is too small.
+    #[error("it needs {needed} bytes, and {free} are free there")]
+    NoRoom {
+        /// Bytes of records.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// What is to be copied cannot be read.
+    #[error("read {place}: {source}; once `/health` shows that partition as damaged, try again")]
+    Read {
+        /// The file or directory of the log.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The copy cannot be written.
+    #[error("write {place} of the copy: {source}")]
+    Write {
+        /// The file or directory of the copy.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The log is being closed.
+    #[error("sluice is stopping")]
+    Stopping,
+    /// The log did not answer.
+    #[error(transparent)]
+    Log(#[from] AppendError),
+}
+
 /// Why an append was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {

@@ -15,6 +15,7 @@
 //! [`Log::ends`] → [`Log::read`] → index → segment → whole batches below the end.
 
 mod appender;
+mod backup;
 mod ballast;
 mod buffers;
 mod catalog;
@@ -59,7 +60,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use appender::topics::MOST_PARTITIONS;
-pub use error::{AppendError, OpenError, ReadError, Refusal, TopicError, WriterError};
+pub use backup::Backup;
+pub use error::{AppendError, BackupError, OpenError, ReadError, Refusal, TopicError, WriterError};
 pub use handle::{Log, Waiter};
 pub use inspect::{WRONG, inspect};
 pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};

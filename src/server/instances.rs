@@ -217,6 +217,6 @@ async fn obey(one: One, command: Command) -> Outcome {
         Command::Retry { table, .. } => one.unpark(&table, true).await,
         Command::DropParked { table, .. } => one.unpark(&table, false).await,
         // Is about none.
-        Command::Reload => Ok(String::new()),
+        Command::Backup { .. } | Command::Reload => Ok(String::new()),
     }
 }

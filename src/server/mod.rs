@@ -8,6 +8,7 @@
 //! serves → instances start → ready.
 //! Stop: instances drain → broker finishes the requests in hand → log closed → admin.
 
+mod backup;
 mod instances;
 mod metrics;
 mod positions;
@@ -193,7 +194,7 @@ pub async fn run(start: Start) -> Result<(), Error> {
     board.phase(Phase::Serving);
     tracing::info!("## the sluice server is running now ......");
 
-    serve(&stop, asked, &mut instances, settings, reading, &board).await;
+    serve(&stop, (asked, &log), &mut instances, settings, reading, &board).await;
 
     board.phase(Phase::Draining);
     let drained = tokio::time::timeout(DRAIN_LIMIT, async {
@@ -295,7 +296,7 @@ async fn show_log_files(board: Board, stopped: CancellationToken) {
 /// name server or a source.
 async fn serve(
     stop: &CancellationToken,
-    mut asked: mpsc::Receiver<Asked>,
+    (mut asked, log): (mpsc::Receiver<Asked>, &Log),
     instances: &mut Instances,
     mut settings: Settings,
     mut reading: Reading,
@@ -315,10 +316,16 @@ async fn serve(
             biased;
             () = stop.cancelled() => return,
             Some(Asked { command, answer }) = asked.recv() => {
-                if command == Command::Reload {
-                    reading.begin(&settings, Some(answer));
-                } else {
-                    instances.carry_out(command, answer);
+                match command {
+                    Command::Reload => reading.begin(&settings, Some(answer)),
+                    Command::Backup { dir } => {
+                        let from = settings.server.log.dir.clone();
+                        let copied = backup::back_up(log.clone(), from, dir, stop.clone());
+                        instances.in_background(async move {
+                            let _ = answer.send(copied.await);
+                        });
+                    }
+                    command => instances.carry_out(command, answer),
                 }
             }
             (read, answers) = reading.done() => {

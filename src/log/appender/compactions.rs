@@ -104,6 +104,10 @@ impl Appender {
         });
         if partition.is_none() {
             stop.store(true, Ordering::Release);
+        } else if self.is_held() {
+            // Behind the next checkpoint it is tried again.
+            stop.store(true, Ordering::Release);
+            self.rolled.insert(slot);
         }
         let partition = partition.filter(|partition| {
             let is_there = partition.segments().iter().any(|one| Arc::ptr_eq(one, old));

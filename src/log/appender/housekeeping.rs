@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use super::{Appender, Failure, Tail};
 use crate::clock::Moment;
 use crate::disk::{Mode, is_unreadable};
-use crate::log::checkpoint::{self, Checkpoint};
+use crate::log::backup::{Held, HeldPartition};
+use crate::log::checkpoint::{self, Checkpoint, PartitionState};
 use crate::log::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
-use crate::log::segment;
+use crate::log::segment::{self, Segment};
 use crate::log::settings::LogSettings;
 use crate::log::staged;
 use crate::log::watermarks::Slot;
@@ -292,6 +293,9 @@ impl Appender {
     }
 
     fn remove_passed(&mut self, sequence: u64) {
+        if self.is_held() {
+            return;
+        }
         while self.removals.front().is_some_and(|(at, _)| *at <= sequence) {
             let Some((_, removal)) = self.removals.pop_front() else { return };
             let disk = &*self.shared.disk;
@@ -303,6 +307,43 @@ impl Appender {
                 tracing::warn!(%error, ?removal, "could not remove; the next start does");
             }
         }
+    }
+
+    /// What a copy of the log is to have, all of it as it is now. Until that is dropped files stay.
+    pub(super) fn held(&self) -> Held {
+        let tails = || self.tails.iter().filter(|tail| tail.end > 0);
+        let state = |tail: &Tail| {
+            let state = tail.state();
+            // Nothing of it will have been replaced; what is frozen is as it was.
+            if tail.partition.offline().is_some() {
+                return state;
+            }
+            PartitionState { replaceable: 0, ..state }
+        };
+        let partition = |tail: &Tail| {
+            let with_size = |one: &Arc<Segment>| (Arc::clone(one), one.size());
+            let segments = tail.partition.segments().iter().map(with_size).collect();
+            let (topic, partition) = (tail.topic.id(), Arc::clone(&tail.partition));
+            HeldPartition { topic, partition, segments }
+        };
+        Held {
+            checkpoint: Checkpoint {
+                format: checkpoint::FORMAT,
+                epoch: self.epoch,
+                raised: self.epoch,
+                sequence: self.sequence,
+                salt: self.salt,
+                clean: true,
+                partitions: tails().map(state).collect(),
+            },
+            partitions: tails().map(partition).collect(),
+            hold: Arc::clone(&self.hold),
+        }
+    }
+
+    /// Whether a copy is being made.
+    pub(super) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.hold) > 1
     }
 
     /// Says durably that the log is not closed any more, before anything in it is changed.

@@ -86,6 +86,8 @@ pub(super) struct Appender {
     ballast: Ballast,
     /// The last group found no room.
     full: bool,
+    /// Another one is had by who makes a copy of the log.
+    hold: Arc<()>,
     /// See [`Start::closed`].
     closed: Option<Box<Checkpoint>>,
     /// When files were closed because something was refused.
@@ -170,6 +172,7 @@ impl Appender {
             helpers,
             ballast,
             full: false,
+            hold: Arc::default(),
             closed,
             gave_files_back: None,
             read_only: None,

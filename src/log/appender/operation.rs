@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Appender, Failure};
 use crate::log::Producer;
+use crate::log::backup::Held;
 use crate::log::catalog::Definition;
 use crate::log::commit::Session;
 use crate::log::error::{AppendError, TopicError, WriterError};
@@ -29,6 +30,8 @@ pub(in crate::log) enum Operation {
     DeleteRecords(Arc<Topic>, i32, i64, Reply<i64, AppendError>),
     ProducerIds(i64, Reply<i64, AppendError>),
     Producers(Arc<Topic>, i32, Reply<Vec<Producer>, AppendError>),
+    /// For a copy of the log.
+    Hold(Reply<Held, AppendError>),
     OpenSession(Arc<str>, Reply<Session, WriterError>),
 }
 
@@ -64,6 +67,9 @@ impl Appender {
             }
             Operation::Producers(topic, partition, reply) => {
                 let _ = reply.send(self.producers(&topic, partition));
+            }
+            Operation::Hold(reply) => {
+                let _ = reply.send(Ok(self.held()));
             }
             Operation::OpenSession(instance, reply) => {
                 let session = match &self.read_only {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::appender::operation::{Change, Operation, Reply};
 use super::appender::topics::judge;
 use super::appender::{Appender, Helpers};
-use super::error::{AppendError, OpenError, TopicError};
+use super::error::{AppendError, BackupError, OpenError, TopicError};
 use super::instance_writer::Writer;
 use super::queue::{Request, Room};
 use super::recovery::{self, Opened};
@@ -25,7 +25,9 @@ use super::settings::LogSettings;
 use super::shared::{Guard, Shared, broken_by};
 use super::topic::{NewTopic, Topic};
 use super::topic_config::TopicConfig;
-use super::{Appended, Figures, Produce, Producer, Trouble, ballast, catalog, damage, keeper};
+use super::{
+    Appended, Backup, Figures, Produce, Producer, Trouble, backup, ballast, catalog, damage, keeper,
+};
 use crate::clock::Clock;
 use crate::disk::{Disk, Lock};
 use crate::shutdown::Tasks;
@@ -324,6 +326,16 @@ impl Log {
     ) -> Result<Vec<Producer>, AppendError> {
         let topic = Arc::clone(topic);
         self.ask(|reply| Operation::Producers(topic, partition, reply)).await
+    }
+
+    /// Copies the log to an empty disk while it goes on: there it opens as a log that was closed,
+    /// with everything that was acknowledged before this was called.
+    pub async fn backup(&self, to: Arc<dyn Disk>) -> Result<Backup, BackupError> {
+        let held = self.ask(Operation::Hold).await.map_err(BackupError::Log)?;
+        let shared = Arc::clone(self.shared());
+        let copying = move || backup::copy(&shared, &held, &*to);
+        let copied = self.tasks().spawn_blocking("back the log up", copying).await;
+        copied.unwrap_or(Err(BackupError::Stopping))
     }
 
     /// The writer of an instance; it must be opened before use.

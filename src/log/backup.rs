@@ -1,0 +1,194 @@
+//! A copy of the log, made while it goes on, that opens as a log of its own.
+//!
+//! In: what holds between two groups ([`Held`], of the appender), and an empty disk. Out, on that
+//! disk: the committed bytes of all segments, indexes made anew, and last of all a checkpoint that
+//! says that the log was closed.
+//!
+//! What holds: all of it is as of one moment, so it has everything that was acknowledged before,
+//! and of each group all or nothing. While it is held no file is removed or replaced; at most its
+//! directory gets the name of one on its way out. Batches are copied only if their checksums are
+//! right; the files of a partition that is offline are copied as they are. A copy that was broken
+//! off has no checkpoint: no start takes it for a log.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::checkpoint::Checkpoint;
+use super::damage::Damage;
+use super::error::BackupError;
+use super::index::{Index, Mark};
+use super::partition::Partition;
+use super::place;
+use super::segment::{Segment, damaged, log_path, stem};
+use super::shared::Shared;
+use crate::disk::{Disk, File, Mode, is_unreadable};
+use crate::record::{Head, batches};
+
+/// How much is copied at once, or one batch.
+const PIECE: u64 = 1 << 20;
+/// How often a file is looked for whose directory is being renamed, and how long between.
+const TRIES: usize = 1000;
+const PAUSE: Duration = Duration::from_millis(1);
+/// What a lock leaves in a directory.
+const LOCK: &str = ".lock";
+
+/// What is to be copied, as it was between two groups.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// It says that the log is closed.
+    pub(super) checkpoint: Checkpoint,
+    pub(super) partitions: Vec<HeldPartition>,
+    /// As long as there is one of these, files stay.
+    pub(super) hold: Arc<()>,
+}
+
+#[derive(Debug)]
+pub(super) struct HeldPartition {
+    pub(super) topic: Uuid,
+    pub(super) partition: Arc<Partition>,
+    /// With their committed bytes.
+    pub(super) segments: Vec<(Arc<Segment>, u64)>,
+}
+
+/// What a copy has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backup {
+    /// How many partitions that have records.
+    pub partitions: usize,
+    /// How many of them are offline: their files were copied as they are.
+    pub offline: usize,
+    /// Bytes of records.
+    pub bytes: u64,
+}
+
+/// Copies what is held to an empty disk. Blocking.
+pub(super) fn copy(shared: &Shared, held: &Held, to: &dyn Disk) -> Result<Backup, BackupError> {
+    let Held { checkpoint, partitions, hold } = held;
+    let _until_the_end = Arc::clone(hold);
+    let root = |source| BackupError::Write { place: "the directory".to_owned(), source };
+    if to.list("").map_err(root)?.iter().any(|entry| entry.name != LOCK) {
+        return Err(BackupError::NotEmpty);
+    }
+    let _lock = to.lock().map_err(root)?;
+    let all = partitions.iter().flat_map(|one| &one.segments);
+    let (needed, free) = (all.map(|(_, size)| size).sum(), to.space().map_err(root)?.free);
+    if free < needed {
+        return Err(BackupError::NoRoom { needed, free });
+    }
+    let mut backup = Backup { partitions: partitions.len(), bytes: needed, offline: 0 };
+    for held in partitions {
+        let dir = &held.partition.dir;
+        let write = |source| BackupError::Write { place: dir.clone(), source };
+        to.create_dir(dir).map_err(write)?;
+        if held.partition.offline().is_some() {
+            backup.offline += 1;
+            copy_as_it_is(shared, held, to)?;
+        } else {
+            place::set_owner(to, dir, held.topic).map_err(write)?;
+            for (at, (segment, size)) in held.segments.iter().enumerate() {
+                let sealed = at + 1 < held.segments.len();
+                copy_segment(shared, held, (segment, *size, sealed), to)?;
+            }
+        }
+        to.sync_dir(dir).map_err(write)?;
+    }
+    to.sync_dir("").map_err(root)?;
+    checkpoint.write(to).map_err(root)?;
+    Ok(backup)
+}
+
+fn copy_segment(
+    shared: &Shared,
+    held: &HeldPartition,
+    (segment, size, sealed): (&Arc<Segment>, u64, bool),
+    to: &dyn Disk,
+) -> Result<(), BackupError> {
+    let dir = &held.partition.dir;
+    let read = |source: io::Error| {
+        if is_unreadable(&source) && !segment.is_retired() {
+            shared.take_offline(&held.partition, Damage::of(segment, &source));
+        }
+        BackupError::Read { place: segment.path(), source }
+    };
+    let stem = stem(dir, segment.base());
+    let write = |source| BackupError::Write { place: log_path(&stem), source };
+    let from = open(shared, held, segment).map_err(read)?;
+    let file = to.open(&log_path(&stem), Mode::Create).map_err(write)?;
+    let mut index = Index::new(segment.base(), shared.settings.index_interval_bytes);
+    let (mut piece, mut wanted, mut position) = (Vec::new(), PIECE, 0);
+    while position < size {
+        if shared.queue.is_closed() {
+            return Err(BackupError::Stopping);
+        }
+        let length = wanted.min(size - position);
+        piece.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        from.read_exact_at(&mut piece, position).map_err(read)?;
+        let mut whole = 0;
+        for batch in batches(&piece).map_while(Result::ok) {
+            index.note(Mark::of(position + whole as u64, batch.head()));
+            whole += batch.as_bytes().len();
+        }
+        wanted = PIECE;
+        if whole == 0 {
+            // One that is larger than the piece, or damaged.
+            let needed = Head::parse(&piece).map(|head| head.size() as u64);
+            match needed {
+                Ok(needed) if needed > length && position + needed <= size => wanted = needed,
+                _ => return Err(read(damaged(position))),
+            }
+        }
+        file.write_at(&piece[..whole], position).map_err(write)?;
+        position += whole as u64;
+    }
+    file.sync().map_err(write)?;
+    index.write(to, &stem, sealed).map_err(write)
+}
+
+/// The file of a segment, wherever its directory is by now. It may have left its partition, and its
+/// path be that of another topic's: a deletion is known before the directory gets its other name.
+fn open(shared: &Shared, held: &HeldPartition, segment: &Segment) -> io::Result<File> {
+    let leaving = place::leaving(held.topic, held.partition.number);
+    let mut tries = 0;
+    loop {
+        let deleted = held.partition.is_deleted();
+        let path = if deleted { log_path(&stem(&leaving, segment.base())) } else { segment.path() };
+        match shared.disk.open(&path, Mode::Read) {
+            Ok(file) if deleted || !held.partition.is_deleted() => return Ok(file),
+            Err(error) if error.kind() != io::ErrorKind::NotFound || tries == TRIES => {
+                return Err(error);
+            }
+            // On its way out, or back.
+            Ok(_) | Err(_) => {}
+        }
+        tries += 1;
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn copy_as_it_is(shared: &Shared, held: &HeldPartition, to: &dyn Disk) -> Result<(), BackupError> {
+    let dir = &held.partition.dir;
+    let read = |source| BackupError::Read { place: dir.clone(), source };
+    let write = |source| BackupError::Write { place: dir.clone(), source };
+    for entry in shared.disk.list(dir).map_err(read)?.into_iter().filter(|one| !one.is_dir) {
+        let path = format!("{dir}/{}", entry.name);
+        let from = shared.disk.open(&path, Mode::Read).map_err(read)?;
+        let file = to.open(&path, Mode::Create).map_err(write)?;
+        let (size, mut position) = (from.len().map_err(read)?, 0);
+        let mut piece = Vec::new();
+        while position < size {
+            if shared.queue.is_closed() {
+                return Err(BackupError::Stopping);
+            }
+            let length = PIECE.min(size - position);
+            piece.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+            from.read_exact_at(&mut piece, position).map_err(read)?;
+            file.write_at(&piece, position).map_err(write)?;
+            position += length;
+        }
+        file.sync().map_err(write)?;
+    }
+    Ok(())
+}

@@ -43,7 +43,7 @@ pub(super) fn path(number: u64) -> String {
 
 /// Whether a file can be made and written, which is then removed. Fails as that fails.
 pub(super) fn probe(disk: &dyn Disk) -> io::Result<()> {
-    const BYTES: [u8; 64 << 10] = [0; 64 << 10];
+    static BYTES: [u8; 64 << 10] = [0; 64 << 10];
     let path = format!("{DIR}/probe");
     disk.create_dir(DIR)?;
     let written = disk.open(&path, Mode::Create).and_then(|file| file.write_at(&BYTES, 0));

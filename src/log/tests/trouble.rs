@@ -30,7 +30,7 @@ fn count(log: &Log, cause: Cause) -> u64 {
 /// Waits until it is as it should be.
 async fn until(log: &Log, is_so: impl Fn(&Trouble) -> bool) -> Trouble {
     let mut trouble = log.trouble();
-    let found = tokio::time::timeout(Duration::from_secs(60), trouble.wait_for(is_so)).await;
+    let found = tokio::time::timeout(Duration::from_mins(1), trouble.wait_for(is_so)).await;
     found.expect("it is told within a minute").unwrap().clone()
 }
 
@@ -96,7 +96,7 @@ async fn checkpoints_that_fail_again_and_again_are_told() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     until(&log, is_well).await;
-    assert!(log.figures().checkpoint_age < Duration::from_secs(60));
+    assert!(log.figures().checkpoint_age < Duration::from_mins(1));
 }
 
 #[tokio::test]

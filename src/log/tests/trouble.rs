@@ -12,7 +12,15 @@ use crate::shutdown::Tasks;
 
 async fn open(disk: &Simulated) -> (Log, Tasks) {
     let tasks = Tasks::new();
-    let settings = LogSettings { retention_ms: None, look_again_ms: 5, ..tiny() };
+    let settings = LogSettings {
+        segment_bytes: 1 << 20,
+        retention_ms: None,
+        // What is open has room for all of a test.
+        journal_file_min: 8 << 20,
+        journal_file_max: 8 << 20,
+        look_again_ms: 5,
+        ..tiny()
+    };
     let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
     (log, tasks)
 }

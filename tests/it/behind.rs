@@ -86,6 +86,8 @@ async fn the_lag_is_0_only_while_the_server_says_so_and_grows_by_the_clock() {
 #[tokio::test]
 async fn the_retention_horizon_is_reported_and_warned_of_before_it_is_too_late() {
     let Some(mysql) = private_mysql(&["--binlog-expire-logs-seconds=10"]) else { return };
+    // By the second, so that it is known to be older than what is done below: gtid_mode was ON.
+    std::thread::sleep(Duration::from_secs(2));
     let mut source = mysql.database("horizon").await;
     run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
     let filter = ("canal.instance.filter.regex", r"horizon\..*");

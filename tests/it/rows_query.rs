@@ -44,8 +44,13 @@ async fn a_statement_beside_rows_is_read_in_the_character_set_of_its_client() {
     let Some(mysql) = mysql() else { return };
     let mut source = mysql.database("clients").await;
     run(&mut source, "CREATE TABLE t (v VARCHAR(20) CHARACTER SET utf8mb4)").await;
-    let properties =
-        [("canal.instance.filter.regex", r"clients\..*"), ("canal.mq.topic", "clients")];
+    let properties = [
+        ("canal.instance.filter.regex", r"clients\..*"),
+        ("canal.mq.topic", "clients"),
+        // Of other tests.
+        ("canal.instance.filter.query.ddl", "true"),
+        ("canal.instance.filter.query.dcl", "true"),
+    ];
     let mut sluice = Sluice::with_instance("clients", mysql, &properties);
     sluice.start();
     let begins = [

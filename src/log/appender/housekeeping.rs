@@ -166,6 +166,7 @@ impl Appender {
 
     fn has_changed(&self) -> bool {
         self.since.inline > 0
+            || self.owes_checkpoint
             || !self.removals.is_empty()
             || !self.sealed.is_empty()
             || !self.rolled.is_empty()
@@ -257,6 +258,7 @@ impl Appender {
             // The rename may have been dropped: the next start may need what it passed.
             Ok(_) if self.read_only.is_some() => {}
             Ok(sequence) => {
+                self.owes_checkpoint = false;
                 self.shared.troubles.checkpoint_written();
                 self.closed = None;
                 self.remove_passed(sequence);
@@ -267,6 +269,7 @@ impl Appender {
             }
             Err(Failure::Lost(reason)) => self.lose(reason),
             Err(failure @ (Failure::Full | Failure::Refused(_))) => {
+                self.owes_checkpoint = true;
                 self.shared.troubles.checkpoint_failed(&failure);
                 tracing::warn!(%failure, "no checkpoint could be written; the next is tried");
                 for segment in &outcome.dirty {

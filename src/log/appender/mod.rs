@@ -90,6 +90,8 @@ pub(super) struct Appender {
     hold: Arc<()>,
     /// See [`Start::closed`].
     closed: Option<Box<Checkpoint>>,
+    /// The last checkpoint could not be written, and is to be, whatever changes meanwhile.
+    owes_checkpoint: bool,
     /// When files were closed because something was refused.
     gave_files_back: Option<Instant>,
     read_only: Option<String>,
@@ -174,6 +176,7 @@ impl Appender {
             full: false,
             hold: Arc::default(),
             closed,
+            owes_checkpoint: false,
             gave_files_back: None,
             read_only: None,
         }

@@ -139,6 +139,9 @@ async fn two_replicas_of_one_server_id_take_turns_and_say_so() {
         let properties = [
             ("canal.instance.mysql.slaveId", "77001"),
             ("canal.instance.filter.regex", r"same_id\..*"),
+            // Of other tests.
+            ("canal.instance.filter.query.ddl", "true"),
+            ("canal.instance.filter.query.dcl", "true"),
             ("canal.mq.topic", "all"),
         ];
         let mut both = ["one", "other"].map(|name| {

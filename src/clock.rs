@@ -70,8 +70,16 @@ struct Followed {
     /// The time that is believed, and the steady one then.
     believed: i64,
     steady: i64,
-    /// Since when, by the steady one, that of the wall is elsewhere.
-    doubted: Option<i64>,
+    doubted: Option<Doubt>,
+}
+
+/// The clock of the wall is elsewhere.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    /// Since when, by the steady one.
+    since: i64,
+    /// How far ahead of the time that is believed.
+    ahead: i64,
 }
 
 impl Default for Clock {
@@ -125,12 +133,15 @@ impl Followed {
     fn follow(self, wall: i64, steady: i64) -> Self {
         let passed = steady.saturating_sub(self.steady);
         let believed = self.believed.saturating_add(passed);
-        let since = self.doubted.unwrap_or(steady);
-        let is_near = wall.saturating_sub(believed).saturating_abs() <= LEEWAY;
-        if is_near || steady.saturating_sub(since) >= DOUBT {
+        let ahead = wall.saturating_sub(believed);
+        let is_near = |to: i64| ahead.saturating_sub(to).saturating_abs() <= LEEWAY;
+        // Each jump has to stand for itself.
+        let stands = self.doubted.filter(|doubt| is_near(doubt.ahead));
+        let doubt = stands.unwrap_or(Doubt { since: steady, ahead });
+        if is_near(0) || steady.saturating_sub(doubt.since) >= DOUBT {
             return at(wall, steady);
         }
-        Self { believed, steady, doubted: Some(since) }
+        Self { believed, steady, doubted: Some(doubt) }
     }
 }
 
@@ -158,6 +169,24 @@ mod tests {
 
     const HOUR: i64 = 3_600_000;
     const YEAR: i64 = 365 * 24 * HOUR;
+
+    #[test]
+    fn a_second_jump_is_not_believed_for_the_time_that_the_first_has_stood() {
+        let hands = Arc::new(Hands::default());
+        hands.set(YEAR);
+        let clock = Clock::of_hands(&hands);
+        clock.now();
+        hands.jump(600_000);
+        clock.now();
+        hands.pass(HOUR - 1000);
+        hands.jump(10 * YEAR);
+        clock.now();
+        hands.pass(2000);
+        let now = clock.now();
+        assert_eq!(now.wall - now.earliest, 10 * YEAR + 600_000);
+        hands.pass(HOUR);
+        assert_eq!(clock.now().earliest, clock.now().wall);
+    }
 
     #[test]
     fn a_jump_is_believed_when_it_has_stood_for_an_hour() {

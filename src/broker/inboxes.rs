@@ -124,7 +124,8 @@ impl Inboxes {
 
     /// Room for a request of `bytes` while it is worked on; `None` if there is none.
     pub(crate) fn work(&self, bytes: usize) -> Option<Room> {
-        Self::at_once(&self.work, bytes)
+        // One that is larger than all of the room takes all of it.
+        Self::at_once(&self.work, bytes.min(WORK + FREE))
     }
 
     fn at_once(room: &Arc<Semaphore>, bytes: usize) -> Option<Room> {
@@ -190,6 +191,9 @@ mod tests {
         assert!(inboxes.work(2 * FREE).is_none());
         assert_eq!(inboxes.room.available_permits() * UNIT, ROOM);
         drop((waiting, work));
+        let all = inboxes.work(3 * WORK).unwrap();
+        assert_eq!(inboxes.work.available_permits(), 0, "one larger than all takes all");
+        drop(all);
         assert_eq!(inboxes.waiting.available_permits() * UNIT, WAITING);
         assert_eq!(inboxes.work.available_permits() * UNIT, WORK);
     }

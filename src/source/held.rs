@@ -135,7 +135,8 @@ impl Held {
         let is_known = |first: &First| {
             *first.server == *server
                 && is_behind((&end.file, end.offset), &first.until)
-                && (!first.has(xid) || self.has_ended(xid))
+                // Surely ended, not that it may have.
+                && (!first.has(xid) || self.ended.contains(xid))
         };
         !self.contains(xid) && self.first.as_ref().is_some_and(is_known)
     }
@@ -300,6 +301,12 @@ mod tests {
         ] {
             assert_eq!(held.was_never_logged(&xid(name), on, &at), wanted, "{name} {on} {at:?}");
         }
+        for number in 0..MOST_ENDED {
+            held.note_end(&xid(&format!("e{number}")));
+        }
+        let end = place("b.000010", 700);
+        assert!(!held.was_never_logged(&xid("old"), "server", &end), "too many ended to know");
+        assert!(held.was_never_logged(&xid("new"), "server", &end));
         held.asked(&"other".into(), None);
         assert!(!held.was_never_logged(&xid("new"), "server", &place("b.000011", 4)));
     }

@@ -85,8 +85,9 @@ pub struct Source {
     progress: Arc<Progress>,
     time_zone: Option<ServerZone>,
     surveying: Option<Surveying>,
-    /// The place was found by that on another server, and nothing was read there yet.
-    comes_from_elsewhere: bool,
+    /// The place that was found by that on another server: until something is read behind it, what
+    /// lies before it is not known.
+    found_at: Option<(FileName, u64)>,
 }
 
 /// The reading of the source's tables.
@@ -130,6 +131,7 @@ impl Source {
         let held = Held::at(&reached, held);
         let (hints, progress) = (Hints::default(), Arc::new(Progress::default()));
         let (surveying, parking) = (None, settings.parking.clone());
+        let found_at = is_moved.then(|| (Arc::clone(&reached.file), reached.offset));
         let new = Self {
             settings,
             schema,
@@ -140,7 +142,7 @@ impl Source {
             progress,
             time_zone,
             surveying,
-            comes_from_elsewhere: is_moved,
+            found_at,
         };
         Ok((new, append))
     }
@@ -359,8 +361,11 @@ impl Source {
             DumpFrom::File { offset, .. } if *offset < place.offset => Some(place),
             DumpFrom::File { .. } | DumpFrom::Gtid(_) => None,
         };
-        let comes_from_elsewhere = std::mem::take(&mut self.comes_from_elsewhere);
-        let is_there = !comes_from_elsewhere && *probe.uuid == *self.reached.server_uuid;
+        // A connection that broke before anything was read changes nothing of it.
+        self.found_at.take_if(|(file, offset)| {
+            **file != *self.reached.file || *offset != self.reached.offset
+        });
+        let is_there = self.found_at.is_none() && *probe.uuid == *self.reached.server_uuid;
         let left_in = Some(FileName::clone(&self.reached.file));
         let left_in = left_in.filter(|file| is_there && !file.is_empty());
         let begun = match from {

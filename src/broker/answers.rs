@@ -2,10 +2,9 @@
 //!
 //! In: how many bytes an answer would like to carry. Out: how many it may, and what it holds
 //! of the room until it is sent. Always: what answers hold is within [`ROOM`], beside [`SMALL`]
-//! of each; no answer takes more than [`LARGEST`] of it, but for a single batch that is larger:
-//! one client that takes its answer slowly leaves room to the others. Who finds no room gets a
-//! small answer at once. Only a single batch that is larger waits, in order, for as long as those
-//! before it take, which are closed when they take nothing.
+//! of each; one alone that is larger takes all of it. Who finds no room gets a small answer at
+//! once. Only a single batch that is larger waits, in order, until those that do not read are
+//! closed; one that takes its answer slowly, and never stops, holds its room for as long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +14,6 @@ use tokio::time::timeout;
 
 /// What answers hold together.
 pub(crate) const ROOM: usize = 24 << 20;
-/// What one answer takes of it.
-const LARGEST: usize = ROOM / 4;
 /// What an answer may carry when there is no room.
 const SMALL: usize = 16 << 10;
 /// Room is counted in these.
@@ -44,7 +41,6 @@ impl Answers {
         if wanted <= SMALL {
             return (wanted, None);
         }
-        let wanted = wanted.min(LARGEST);
         let mut units = wanted.div_ceil(UNIT).min(self.0.available_permits());
         while units * UNIT > SMALL {
             let taken = u32::try_from(units).ok();
@@ -84,20 +80,20 @@ mod tests {
     fn answers_share_the_room_and_nobody_waits_for_it() {
         let answers = Answers::default();
         assert_eq!(answers.take(100).0, 100);
-        let mut all: Vec<_> = (0..4).map(|_| answers.take(ROOM * 2)).collect();
-        assert!(all.iter().all(|(most, _)| *most == LARGEST));
+        let (most, mut first) = answers.take(ROOM * 2);
+        assert_eq!(most, ROOM);
         assert_eq!(answers.take(1 << 20).0, SMALL, "there is no room");
-        all[0].1.as_mut().unwrap().shrink(LARGEST - (1 << 20));
-        let (more, last) = answers.take(ROOM);
+        first.as_mut().unwrap().shrink(ROOM - (1 << 20));
+        let (more, second) = answers.take(ROOM);
         assert_eq!(more, 1 << 20, "as much as there is");
-        drop((all, last));
-        assert_eq!(answers.take(ROOM).0, LARGEST);
+        drop((first, second));
+        assert_eq!(answers.take(ROOM).0, ROOM);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_waits_for_its_room_and_one_larger_than_all_of_it_takes_all() {
         let answers = Answers::default();
-        let held: Vec<_> = (0..4).map(|_| answers.take(ROOM).1).collect();
+        let held = answers.take(ROOM).1;
         let began = tokio::time::Instant::now();
         assert!(answers.wait(1 << 20).await.is_none());
         assert_eq!(began.elapsed(), PATIENCE);

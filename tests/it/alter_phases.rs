@@ -1,7 +1,7 @@
 //! MariaDB's ALTER TABLE in two phases (`binlog_alter_two_phase`, since 10.8): one statement is two
 //! events with the same text.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
@@ -83,7 +83,11 @@ async fn an_alter_in_two_phases_counts_once_at_its_commit_and_a_failed_one_never
             let add = format!("ALTER TABLE {table} ADD c INT, ALGORITHM = COPY");
             run(&mut connection, &add).await;
         }));
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let waited = Instant::now();
+        while phases(&mut source).await < alters.len() {
+            assert!(waited.elapsed() < SOON, "ALTER TABLE {table} does not begin");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
     let begun = phases(&mut source).await;
     assert_eq!(begun, 2, "two have begun and none has ended");

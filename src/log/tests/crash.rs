@@ -290,9 +290,11 @@ async fn a_panic_of_the_appender_or_its_helpers_is_told_to_whoever_asks() {
             }
         }
         let refused = refused.unwrap();
-        assert!(refused.contains("an error in the program ended the task"), "{refused}");
         let name = failed.await;
-        assert!(refused.contains(name), "{refused} does not name {name}");
+        let words = "an error in the program ended the task";
+        let is_named = refused.contains(words) && refused.contains(name);
+        // Who asks while it ends may be told no more than that.
+        assert!(is_named || refused == "the log is closed", "{refused} does not name {name}");
         assert!(log.new_producer_ids(1).await.is_err());
         log.close().await;
         drop(log);

@@ -15,8 +15,13 @@ async fn a_statement_whose_foreign_keys_cascade_is_sent_for_its_own_table() {
          INSERT INTO parent VALUES (1), (2); INSERT INTO child VALUES (7, 1), (8, 2)",
     )
     .await;
-    let properties =
-        [("canal.instance.filter.regex", r"cascade\..*"), ("canal.mq.topic", "cascade")];
+    let properties = [
+        ("canal.instance.filter.regex", r"cascade\..*"),
+        ("canal.mq.topic", "cascade"),
+        // Of other tests.
+        ("canal.instance.filter.query.ddl", "true"),
+        ("canal.instance.filter.query.dcl", "true"),
+    ];
     let mut sluice = Sluice::with_instance("cascade", mysql, &properties);
     sluice.start();
     run(&mut source, "SET SESSION binlog_rows_query_log_events = ON").await;

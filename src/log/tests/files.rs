@@ -193,6 +193,8 @@ async fn whichever_opening_fails_the_log_goes_on() {
             model.append(&case, &log, to, "at last".to_owned()).await;
             assert!(met || model.refused == before, "{case}: {to:?}");
         }
+        // One that was not met must not meet who reads what came of it.
+        disk.fail_open(0, 0);
         end(&case, &model, log, tasks, &disk).await;
         if !met {
             assert!(refused > 10, "{refused} of {opening}");

@@ -52,9 +52,7 @@ impl Answers {
         }
         (SMALL, None)
     }
-}
 
-impl Answers {
     /// Room for one batch of `bytes`, after a wait if there is none: nothing if there is none
     /// for too long. Cancel safe; who comes again waits behind the others.
     pub(crate) async fn wait(&self, bytes: usize) -> Option<Held> {

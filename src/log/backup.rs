@@ -22,12 +22,12 @@ use super::error::BackupError;
 use super::index::{Index, Mark};
 use super::partition::Partition;
 use super::place;
-use super::segment::{Segment, damaged, log_path, stem};
+use super::scan;
+use super::segment::{Segment, log_path, stem};
 use super::shared::Shared;
 use crate::disk::{Disk, File, Mode, is_unreadable};
-use crate::record::{Head, batches};
 
-/// How much is copied at once, or one batch.
+/// How much is written at once, or one batch more.
 const PIECE: u64 = 1 << 20;
 /// How often a file is looked for whose directory is being renamed, and how long between.
 const TRIES: usize = 1000;
@@ -118,31 +118,21 @@ fn copy_segment(
     let from = open(shared, held, segment).map_err(read)?;
     let file = to.open(&log_path(&stem), Mode::Create).map_err(write)?;
     let mut index = Index::new(segment.base(), shared.settings.index_interval_bytes);
-    let (mut piece, mut wanted, mut position) = (Vec::new(), PIECE, 0);
-    while position < size {
+    let (mut piece, mut begin) = (Vec::new(), 0);
+    scan::each_batch(&from, size, read, |position, batch| {
         if shared.queue.is_closed() {
             return Err(BackupError::Stopping);
         }
-        let length = wanted.min(size - position);
-        piece.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-        from.read_exact_at(&mut piece, position).map_err(read)?;
-        let mut whole = 0;
-        for batch in batches(&piece).map_while(Result::ok) {
-            index.note(Mark::of(position + whole as u64, batch.head()));
-            whole += batch.as_bytes().len();
+        index.note(Mark::of(position, batch.head()));
+        piece.extend_from_slice(batch.as_bytes());
+        let end = position + batch.as_bytes().len() as u64;
+        if end - begin >= PIECE || end == size {
+            file.write_at(&piece, begin).map_err(write)?;
+            piece.clear();
+            begin = end;
         }
-        wanted = PIECE;
-        if whole == 0 {
-            // One that is larger than the piece, or damaged.
-            let needed = Head::parse(&piece).map(|head| head.size() as u64);
-            match needed {
-                Ok(needed) if needed > length && position + needed <= size => wanted = needed,
-                _ => return Err(read(damaged(position))),
-            }
-        }
-        file.write_at(&piece[..whole], position).map_err(write)?;
-        position += whole as u64;
-    }
+        Ok(true)
+    })?;
     file.sync().map_err(write)?;
     index.write(to, &stem, sealed).map_err(write)
 }

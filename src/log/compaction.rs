@@ -23,11 +23,12 @@ use uuid::Uuid;
 use super::Aborted;
 use super::damage::Damage;
 use super::index::{self, Index, Mark};
-use super::segment::{self, Segment, damaged, log_path, remove};
+use super::scan;
+use super::segment::{self, Segment, log_path, remove};
 use super::watermarks::Slot;
 use crate::clock::Moment;
 use crate::disk::{Disk, File, Mode, is_unreadable};
-use crate::record::{BatchView, Head, RecordView, Rewritten, batches};
+use crate::record::{BatchView, RecordView, Rewritten};
 
 /// Where segments are built. What is left in it by a crash is deleted.
 pub(super) const DIR: &str = "compacted";
@@ -398,39 +399,14 @@ pub(super) fn place_again(disk: &dyn Disk, dir: &str, known: &[i64]) -> io::Resu
     disk.sync_dir(dir)
 }
 
-/// Shows the committed batches of a segment with their positions, a piece at a time, until
-/// `visit` answers false.
+/// Shows the committed batches of a segment with their positions, until `visit` answers false.
 fn each_batch(
     segment: &Arc<Segment>,
-    mut visit: impl FnMut(u64, BatchView<'_>) -> io::Result<bool>,
+    visit: impl FnMut(u64, BatchView<'_>) -> Result<bool, Stopped>,
 ) -> Result<(), Stopped> {
     let reading = |error| Stopped::Reading(Arc::clone(segment), error);
-    let (size, mut position, mut wanted) = (segment.size(), 0, PIECE);
     let file = segment.file().map_err(reading)?;
-    while position < size {
-        let length = wanted.min(size - position);
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, position).map_err(reading)?;
-        let mut read = 0;
-        for batch in batches(&bytes).map_while(Result::ok) {
-            let at = position + read;
-            read += batch.as_bytes().len() as u64;
-            if !visit(at, batch)? {
-                return Ok(());
-            }
-        }
-        wanted = PIECE;
-        if read == 0 {
-            // One that is larger than the piece, or damaged.
-            let head = Head::parse(&bytes).map(|head| head.size() as u64);
-            match head {
-                Ok(needed) if needed > length && position + needed <= size => wanted = needed,
-                _ => return Err(reading(damaged(position))),
-            }
-        }
-        position += read;
-    }
-    Ok(())
+    scan::each_batch(&file, segment.size(), reading, visit)
 }
 
 fn hash(key: &[u8]) -> (u64, u64) {

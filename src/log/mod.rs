@@ -37,6 +37,7 @@ mod queue;
 mod reader;
 mod recovery;
 mod retention;
+mod scan;
 mod segment;
 mod settings;
 mod shared;

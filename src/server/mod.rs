@@ -179,8 +179,14 @@ pub async fn run(start: Start) -> Result<(), Error> {
     board.cluster(log.cluster_id());
     let _ = opened.set(log.clone()); // nobody else sets it
     let stopped = tasks.token().clone();
-    tasks.spawn("show damage", show_damage(log.damage(), board.clone(), stopped.clone()));
-    tasks.spawn("show trouble", show_trouble(log.trouble(), board.clone(), stopped));
+    // What of it is found damaged, when it is; and what keeps it from taking what is written to it.
+    let (shown, own) = (board.clone(), board.clone());
+    let damage = move |all: Vec<(String, String)>| {
+        shown.damage(all.into_iter().map(|(_, text)| text).collect());
+    };
+    let trouble = move |now: Trouble| own.log(now.sentences());
+    tasks.spawn("show damage", follow(log.damage(), damage, stopped.clone()));
+    tasks.spawn("show trouble", follow(log.trouble(), trouble, stopped));
     let broker_tasks = tasks.child();
     let broker_settings = settings::broker(&settings.server.broker, &settings.server.log, files);
     let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
@@ -239,38 +245,20 @@ async fn stop_when_failed(
     }
 }
 
-/// Shows what of the log is found damaged, when it is.
-async fn show_damage(
-    mut found: watch::Receiver<Vec<(String, String)>>,
-    board: Board,
+/// Shows what is watched, now and at each change of it.
+async fn follow<T: Clone>(
+    mut watched: watch::Receiver<T>,
+    show: impl Fn(T),
     stopped: CancellationToken,
 ) {
     loop {
-        let all = found.borrow_and_update().iter().map(|(_, text)| text.clone()).collect();
-        board.damage(all);
+        // Nothing is held while it is shown.
+        let now = watched.borrow_and_update().clone();
+        show(now);
         tokio::select! {
             biased;
             () = stopped.cancelled() => return,
-            changed = found.changed() => if changed.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Shows what keeps the log from taking what is written to it, for as long as it does.
-async fn show_trouble(
-    mut trouble: watch::Receiver<Trouble>,
-    board: Board,
-    stopped: CancellationToken,
-) {
-    loop {
-        let now = trouble.borrow_and_update().sentences();
-        board.log(now);
-        tokio::select! {
-            biased;
-            () = stopped.cancelled() => return,
-            changed = trouble.changed() => if changed.is_err() {
+            changed = watched.changed() => if changed.is_err() {
                 return;
             }
         }

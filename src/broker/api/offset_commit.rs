@@ -3,8 +3,9 @@
 //! Behaviour: durable before it is answered. Partitions that are not there are answered before
 //! the group is asked, and if nothing else is committed it is not asked at all; who may commit is
 //! decided by `group::state`; metadata above the limit (4096 bytes) is an error of its partition
-//! only (`KafkaApis.handleOffsetCommitRequest`, `OffsetMetadataManager.commitOffset`). Metadata comes back unchanged from `OffsetFetch`. The retention
-//! time of versions 2-4 is not obeyed, as in Kafka since 2.1: offsets live by the group.
+//! only (`KafkaApis.handleOffsetCommitRequest`, `OffsetMetadataManager.commitOffset`). Metadata
+//! comes back unchanged from `OffsetFetch`. The retention time of versions 2-4 is not obeyed, as in
+//! Kafka since 2.1: offsets live by the group.
 //!
 //! Versions: 5 no retention time; 6 leader epochs; 7 static members; 8 flexible.
 

@@ -2,11 +2,11 @@
 //!
 //! Behaviour: each partition's records must be exactly one batch of version 2; it is checked
 //! (magic, lengths, CRC-32C), its records are looked into as its topic's settings ask
-//! (`record::Rules`; where, is said in `validation`), and it goes to the log as it came, or written anew where a setting or
-//! its own largest time asks for it. The answer comes when all are durable, whatever acks asks
-//! for; with acks=0 there is none, and an error closes the connection instead. Idempotent
-//! producers are checked by the log. Transactional ones are refused: transactions are not
-//! served yet. What Kafka answers, and where we differ: `tests/it/kafka_answers/batches.rs`.
+//! (`record::Rules`; where, is said in `validation`), and it goes to the log as it came, or written
+//! anew where a setting or its own largest time asks for it. The answer comes when all are durable,
+//! whatever acks asks for; with acks=0 there is none, and an error closes the connection instead.
+//! Idempotent producers are checked by the log. Transactional ones are refused: transactions are
+//! not served yet. What Kafka answers, and where we differ: `tests/it/kafka_answers/batches.rs`.
 //!
 //! Versions: advertised from 0, served from 3 (see `versions::PRODUCE_FLOOR`); 5 log start
 //! offset; 7 zstd allowed; 8 record errors and messages; 9 flexible; 10, 11 as 9 here.

@@ -16,8 +16,9 @@
 //! ```
 //!
 //! Strings have an i16 length, bytes and arrays an i32; tagged fields are varints of their
-//! count, and of the tag and size of each. We write key 1 with value 4 (offsets) and key 2 with value 3 (groups); a record without a value deletes its key.
-//! Reading stops at the first impossible length: such a record is `None`.
+//! count, and of the tag and size of each. We write key 1 with value 4 (offsets) and key 2 with
+//! value 3 (groups); a record without a value deletes its key. Reading stops at the first
+//! impossible length: such a record is `None`.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use bytes::{Buf, BufMut, Bytes};

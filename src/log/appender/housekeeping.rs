@@ -182,6 +182,19 @@ impl Appender {
         let _ = self.helpers.keeper.send(Job::Checkpoint(job));
     }
 
+    /// What a start reads, of partitions in these states.
+    fn checkpoint(&self, clean: bool, partitions: Vec<PartitionState>) -> Checkpoint {
+        Checkpoint {
+            format: checkpoint::FORMAT,
+            epoch: self.epoch,
+            raised: self.epoch,
+            sequence: self.sequence,
+            salt: self.salt,
+            clean,
+            partitions,
+        }
+    }
+
     fn checkpoint_job(&mut self, clean: bool) -> CheckpointJob {
         self.note_replaceable(clean);
         let partitions = self
@@ -194,15 +207,7 @@ impl Appender {
             segment.dirty.store(false, Ordering::Relaxed);
         }
         CheckpointJob {
-            checkpoint: Checkpoint {
-                format: checkpoint::FORMAT,
-                epoch: self.epoch,
-                raised: self.epoch,
-                sequence: self.sequence,
-                salt: self.salt,
-                clean,
-                partitions,
-            },
+            checkpoint: self.checkpoint(clean, partitions),
             dirty: std::mem::take(&mut self.dirty),
             sealed: std::mem::take(&mut self.sealed),
             lost: Arc::clone(&self.shared.lost),
@@ -330,15 +335,7 @@ impl Appender {
             HeldPartition { topic, partition, segments }
         };
         Held {
-            checkpoint: Checkpoint {
-                format: checkpoint::FORMAT,
-                epoch: self.epoch,
-                raised: self.epoch,
-                sequence: self.sequence,
-                salt: self.salt,
-                clean: true,
-                partitions: tails().map(state).collect(),
-            },
+            checkpoint: self.checkpoint(true, tails().map(state).collect()),
             partitions: tails().map(partition).collect(),
             hold: Arc::clone(&self.hold),
         }

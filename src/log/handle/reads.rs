@@ -148,19 +148,10 @@ impl Log {
         timestamp: i64,
         limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
-        loop {
-            let found = find(topic, partition)?;
-            let start = self.ends_of(topic, partition)?.log_start;
-            let there = Arc::clone(found);
-            let turn = self.turn().await?;
-            let look = move || {
-                let _turn = turn;
-                reader::offset_for_time(&there, start, timestamp, limit)
-            };
-            if let Some(result) = self.judge(found, self.off_thread(look).await?) {
-                return result;
-            }
-        }
+        self.search(topic, partition, move |partition, Ends { log_start, .. }| {
+            reader::offset_for_time(partition, log_start, timestamp, limit)
+        })
+        .await
     }
 
     /// Shows everything of a partition, in pieces of whole batches of about a MiB: to restore a
@@ -240,17 +231,30 @@ impl Log {
         partition: i32,
         limit: i64,
     ) -> Result<Option<(i64, i64)>, ReadError> {
+        self.search(topic, partition, move |partition, Ends { log_start, high_watermark, .. }| {
+            reader::newest_time(partition, log_start, limit.min(high_watermark), high_watermark)
+        })
+        .await
+    }
+
+    /// Looks for a record by its time, off the runtime's workers: a few at once, as each may inflate
+    /// batches.
+    async fn search(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        look: impl Fn(&Partition, Ends) -> Result<Option<(i64, i64)>, Trouble> + Copy + Send + 'static,
+    ) -> Result<Option<(i64, i64)>, ReadError> {
         loop {
             let found = find(topic, partition)?;
-            let Ends { log_start, high_watermark, .. } = self.ends_of(topic, partition)?;
-            let (start, limit) = (log_start, limit.min(high_watermark));
+            let ends = self.ends_of(topic, partition)?;
             let there = Arc::clone(found);
             let turn = self.turn().await?;
-            let look = move || {
+            let search = move || {
                 let _turn = turn;
-                reader::newest_time(&there, start, limit, high_watermark)
+                look(&there, ends)
             };
-            if let Some(result) = self.judge(found, self.off_thread(look).await?) {
+            if let Some(result) = self.judge(found, self.off_thread(search).await?) {
                 return result;
             }
         }
@@ -309,7 +313,7 @@ impl Log {
         ReadError::Io { place: segment.path(), source: error }
     }
 
-    /// One of a few that look for times at once: each may inflate a batch.
+    /// One of a few at once.
     async fn turn(&self) -> Result<OwnedSemaphorePermit, ReadError> {
         let turn = Arc::clone(&self.shared().lookups).acquire_owned().await;
         turn.map_err(|error| ReadError::Io {

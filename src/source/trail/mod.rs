@@ -6,10 +6,10 @@
 //! the same transactions in the same order since that heartbeat. Where servers say to the
 //! microsecond when a transaction was first committed (MySQL since 8.0.1), it is that, and who made
 //! it: a replica keeps it (`original_commit_timestamp`), as who replays a binlog does, and it holds
-//! whatever the format, the row images or the compression on either side. Else it is who made it, when, and
-//! what it changed, in the format that it is logged in; what a replica may write otherwise even so
-//! is left out: table ids, the cutting of rows into events, commit numbers. What cannot be compared
-//! ends the trail, and the next heartbeat begins another one.
+//! whatever the format, the row images or the compression on either side. Else it is who made it,
+//! when, and what it changed, in the format that it is logged in; what a replica may write
+//! otherwise even so is left out: table ids, the cutting of rows into events, commit numbers. What
+//! cannot be compared ends the trail, and the next heartbeat begins another one.
 
 mod find;
 

@@ -15,6 +15,7 @@
 
 mod address;
 mod broker;
+mod cluster;
 mod instance;
 mod keys;
 mod layers;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use address::Address;
 pub use broker::{Accepted, BrokerConfig, GroupConfig, LogConfig};
+pub use cluster::{ClusterConfig, Properties};
 pub use instance::{
     Adopt, BinaryForm, Compression, Detecting, EnumForm, FilterConfig, FormatConfig, GtidForm,
     Heartbeat, Instance, InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch,
@@ -45,4 +47,4 @@ pub use load::{Changes, Files, ListFolders, ReadFile, Settings, load};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use properties::properties;
 pub use secret::Secret;
-pub use server::{ServerConfig, ServerMode};
+pub use server::{ServerConfig, Target};

@@ -4,22 +4,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::broker::{BrokerConfig, LogConfig};
+use super::cluster::ClusterConfig;
 use super::listener::Listener;
 use super::problem::Place;
 use super::reader::Reader;
 
 /// Where changes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerMode {
-    /// Into the bundled log.
-    Embedded,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Into the bundled log, which the bundled broker serves.
+    Log,
+    /// Into a Kafka cluster of the user's.
+    Cluster(Box<ClusterConfig>),
 }
 
 /// The settings of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Where changes go.
-    pub mode: ServerMode,
+    pub target: Target,
     /// Where the health and metrics port is bound; none for all addresses.
     pub admin_host: Option<String>,
     /// The health and metrics port.
@@ -45,15 +48,16 @@ impl ServerConfig {
         let scan = canal.flag("canal.auto.scan");
         let interval = canal.time("canal.auto.scan.interval", Duration::from_secs(1));
         let broker = BrokerConfig::read(kafka);
+        let group = group(canal);
         let (admin_host, admin_port) =
             (canal.optional("canal.ip"), canal.number("canal.metrics.pull.port"));
         judge_ports(canal, kafka, &broker.listeners, admin_host.as_deref(), admin_port);
         Self {
-            mode: mode(canal),
+            target: target(canal, &group),
             admin_host,
             admin_port,
             scan_interval: interval.filter(|_| scan),
-            group: group(canal),
+            group,
             destinations: canal.list("canal.destinations"),
             conf_dir: canal.path("canal.conf.dir").unwrap_or_default(),
             broker,
@@ -93,23 +97,26 @@ fn overlap(one: Option<&str>, other: Option<&str>) -> bool {
     all(one) || all(other) || one == other
 }
 
-fn mode(reader: &mut Reader<'_>) -> ServerMode {
+fn target(reader: &mut Reader<'_>, group: &str) -> Target {
     const KEY: &str = "canal.serverMode";
     match reader.word(KEY) {
         "tcp" => reader.warn(
             KEY,
             "the protobuf port of mode tcp is not served yet: starting as embedded (changes go to the bundled log, which Kafka clients read)",
         ),
-        "kafka" => reader.refuse(
-            KEY,
-            "a Kafka cluster as target is not served yet: use embedded, whose bundled broker Kafka clients read",
-        ),
+        "kafka" => {
+            reader.refuse(
+                KEY,
+                "a Kafka cluster as target is not served yet: use embedded, whose bundled broker Kafka clients read",
+            );
+            return Target::Cluster(Box::new(ClusterConfig::read(reader, group)));
+        }
         "rocketMQ" | "rabbitMQ" | "pulsarMQ" => {
             reader.refuse(KEY, "this message queue is not served: use embedded");
         }
         _ => {}
     }
-    ServerMode::Embedded
+    Target::Log
 }
 
 /// The group is part of topic names, so its letters are theirs; no dot, which separates

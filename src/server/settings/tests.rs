@@ -141,7 +141,7 @@ fn settings(home: &Path, changes: &[(&str, &str)]) -> Result<Settings, String> {
 fn effect(settings: &Settings) -> String {
     let server = &settings.server;
     let process = (
-        server.mode,
+        &server.target,
         &server.admin_host,
         server.admin_port,
         server.scan_interval,

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # make.sh: asks a real Apache Kafka 4.3 everything that tests/it/kafka_answers asks of us, and
 # writes its answers here: keys.txt (the settings of a topic as its own table has them),
-# settings.txt, batches.txt and requests.txt. Needs a JDK 17 and mvn. The tests compare with these files.
+# settings.txt, batches.txt and requests.txt. It also asks Kafka's own clients, for src/config/cluster:
+# client-keys.txt (their settings) and jaas-lines.txt (lines of sasl.jaas.config, and what is read of each).
+# Needs a JDK 17 and mvn. The tests compare with these files.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 here=$PWD/tests/golden/kafka
@@ -10,6 +12,8 @@ port=${1:-39392}
 
 tests/servers/fetch-kafka.sh "$servers/kafka"
 java -cp "$servers/kafka/libs/*" "$here/Keys.java" >"$here/keys.txt"
+java -cp "$servers/kafka/libs/*" "$here/ClientKeys.java" >"$here/client-keys.txt"
+java -cp "$servers/kafka/libs/*" "$here/JaasLines.java" >"$here/jaas-lines.txt"
 
 folder=$(mktemp -d)
 "$servers/kafka/bin/kafka-broker" "$folder" "$port" >"$folder/log" 2>&1 &

@@ -6,10 +6,52 @@
 //! Always: what librdkafka would not take is refused here, at its line; a key that has no effect
 //! is named with the reason; nothing of a password is in a message or a debug print.
 
+mod building;
+mod ciphers;
+mod jaas;
+mod java;
+mod native;
+mod topic;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
+use self::building::{Building, Written};
+use super::instance::KeyStore;
+use super::problem::Place;
 use super::reader::Reader;
 use super::secret::Secret;
+
+pub(super) use self::building::is_secret;
+
+/// What every setting of the cluster begins with; the rest is Kafka's own name.
+const FAMILY: &str = "kafka.";
+
+/// Where Canal up to 1.1.4 took properties of the producer from.
+const OLD_FAMILY: &str = "canal.mq.properties.";
+
+/// The names up to Canal 1.1.4.
+const OLD: &[(&str, &str)] = &[
+    ("canal.mq.servers", "bootstrap.servers"),
+    ("canal.mq.acks", "acks"),
+    ("canal.mq.compressionType", "compression.type"),
+    ("canal.mq.retries", "retries"),
+    ("canal.mq.batchSize", "batch.size"),
+    ("canal.mq.lingerMs", "linger.ms"),
+    ("canal.mq.maxRequestSize", "max.request.size"),
+    ("canal.mq.bufferMemory", "buffer.memory"),
+    ("canal.mq.kafka.kerberos.enable", "kerberos.enable"),
+    ("canal.mq.kafka.kerberos.krb5FilePath", "kerberos.krb5.file"),
+    ("canal.mq.kafka.kerberos.jaasFilePath", "kerberos.jaas.file"),
+];
+
+/// Keys of ours in the family.
+const TRANSACTIONAL: &str = "kafka.transactional";
+const PARTITIONS: &str = "kafka.topic.partitions";
+const REPLICATION: &str = "kafka.topic.replication.factor";
 
 /// How to reach the user's Kafka cluster, and how to write to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +68,11 @@ pub struct ClusterConfig {
     pub replication: Option<i16>,
     /// Settings of a change topic that is made, in Kafka's names.
     pub topic: Vec<(String, String)>,
+    /// Certificates of the authorities that brokers are checked against, where they are a Java
+    /// setting's file: PEM or PKCS #12, read when a client is made.
+    pub trust_store: Option<KeyStore>,
+    /// Our own certificate and its key, likewise.
+    pub key_store: Option<KeyStore>,
     /// Second word of the names of internal topics, first of transactional ids.
     pub group: String,
     /// Whether transactions are used. Without them a crash repeats what was being sent.
@@ -77,17 +124,56 @@ pub(super) fn is_hidden(name: &str) -> bool {
 }
 
 impl ClusterConfig {
-    pub(super) fn read(reader: &mut Reader<'_>, group: &str) -> Self {
-        let _ = reader;
-        Self {
-            bootstrap: String::new(),
+    /// Reads what is written, and says what is wrong with it. Out with it come the places of its
+    /// keys, under the names of today.
+    pub(super) fn read(reader: &mut Reader<'_>, group: &str) -> (Self, Vec<(String, Place)>) {
+        let config = Self {
+            bootstrap: reader.text("kafka.bootstrap.servers"),
             client: Properties::default(),
             producer: Properties::default(),
-            partitions: None,
-            replication: None,
-            topic: Vec::new(),
+            partitions: reader.optional_number(PARTITIONS),
+            replication: reader.optional_number(REPLICATION),
+            topic: topic::read(reader),
+            trust_store: None,
+            key_store: None,
             group: group.to_owned(),
-            transactional: true,
+            transactional: reader.flag(TRANSACTIONAL),
+        };
+        let written = written(reader);
+        let mut places: Vec<_> = written
+            .iter()
+            .rev()
+            .map(|one| (format!("{FAMILY}{}", one.name), one.place.clone()))
+            .collect();
+        for key in [TRANSACTIONAL, PARTITIONS, REPLICATION] {
+            places.push((key.to_owned(), reader.place(key)));
+        }
+        (Building::build(reader, config, written), places)
+    }
+}
+
+/// What is written, the names of today first.
+fn written(reader: &mut Reader<'_>) -> Vec<Written> {
+    let known =
+        java::SETTINGS.iter().map(|(name, _)| *name).chain(native::all().map(|one| one.name));
+    let mut keys = reader.family(FAMILY);
+    // An environment variable in upper case has lost its dots: only known names are looked for.
+    keys.extend(known.map(|name| format!("{FAMILY}{name}")));
+    keys.retain(|key| ![TRANSACTIONAL, PARTITIONS, REPLICATION].contains(&&**key));
+    keys.retain(|key| !topic::is_setting(key));
+    let old = reader.family(OLD_FAMILY);
+    let of = |key: String, family: &str| {
+        let name = key.strip_prefix(family).unwrap_or_default().to_owned();
+        (key, name)
+    };
+    let today = keys.into_iter().map(|key| of(key, FAMILY));
+    let old_names = OLD.iter().map(|(key, name)| ((*key).to_owned(), (*name).to_owned()));
+    let old = old_names.chain(old.into_iter().map(|key| of(key, OLD_FAMILY)));
+    let mut found = Vec::new();
+    for (key, name) in today.chain(old) {
+        if let Some(text) = reader.written(&key) {
+            found.push(Written { key, name, value: text.text, place: text.place });
         }
     }
+    found
 }

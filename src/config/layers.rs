@@ -123,6 +123,14 @@ impl Layers<'_> {
         }
     }
 
+    /// The names longer than `prefix` that begin with it, wherever they are written; upper-case
+    /// forms of the environment are not recognised, as their dots are lost.
+    pub(super) fn names(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let files = self.files.iter().flat_map(|file| file.entries().map(|(name, _, _)| name));
+        let all = files.chain(self.environment.keys().map(String::as_str));
+        all.filter(move |name| name.len() > prefix.len() && name.starts_with(prefix))
+    }
+
     /// `text` with its placeholders replaced; for the defaults of the table.
     pub(super) fn expand_default(&self, text: &str) -> Result<String, String> {
         self.expand(text, DEEPEST)

@@ -22,7 +22,7 @@ use super::layers::{self, Environment, Layers, PropertyFile};
 use super::nearest::nearest;
 use super::problem::{Place, Problem, Problems, Severity};
 use super::reader::Reader;
-use super::server::ServerConfig;
+use super::server::{ServerConfig, Target};
 
 /// The instance that is shipped.
 const EXAMPLE: &str = "example";
@@ -58,7 +58,7 @@ pub struct Settings {
     pub instances: Vec<Instance>,
     /// Warnings and notes.
     pub remarks: Problems,
-    places: BTreeMap<&'static str, Place>,
+    places: BTreeMap<String, Place>,
 }
 
 /// What a reload has to do.
@@ -137,6 +137,8 @@ pub fn load(
     Ok(Settings { home: home.to_owned(), server, instances, remarks, places })
 }
 
+const NO_CLUSTER: &str = "it counts with canal.serverMode = kafka";
+
 const NO_INSTANCE: &str = "no instance, so that nothing is published: create instances/<name>/instance.properties, or set canal.destinations";
 
 fn placeholders(file: &PropertyFile) -> BTreeSet<String> {
@@ -152,13 +154,15 @@ pub(super) struct Loading<'a> {
     environment: &'a Environment,
     files: Files<'a>,
     problems: Problems,
-    places: BTreeMap<&'static str, Place>,
+    places: BTreeMap<String, Place>,
+    /// Whether changes go to a Kafka cluster, so that its keys count.
+    has_cluster: bool,
 }
 
 impl<'a> Loading<'a> {
     pub(super) fn new(home: &'a Path, environment: &'a Environment, files: Files<'a>) -> Self {
         let (problems, places) = (Problems::default(), BTreeMap::new());
-        Self { home, environment, files, problems, places }
+        Self { home, environment, files, problems, places, has_cluster: false }
     }
 
     /// Reads everything; `asked` gathers the keys that were read.
@@ -225,12 +229,14 @@ impl<'a> Loading<'a> {
         let bin = self.home.join("bin");
         let mut canal = Reader::new(layers(canal), &bin);
         let mut broker = Reader::new(layers(broker), self.home);
-        let server = ServerConfig::read(&mut canal, &mut broker);
+        let (server, places) = ServerConfig::read(&mut canal, &mut broker);
+        self.has_cluster = matches!(server.target, Target::Cluster(_));
+        self.places.extend(places.into_iter().filter(|(_, place)| *place != Place::Default));
         for key in PLACED {
             let reader = if key.starts_with("canal.") { &canal } else { &broker };
             let place = reader.place(key);
             if place != Place::Default {
-                self.places.insert(key, place);
+                self.places.insert(key.to_owned(), place);
             }
         }
         for reader in [canal, broker] {
@@ -407,8 +413,8 @@ impl<'a> Loading<'a> {
                 let text =
                     format!("{name} belongs in {} and has no effect here", file_of(key.home));
                 self.problems.push(Problem::warning(place, text));
-            } else if let Some(severity) = silence(key, value) {
-                let (_, names) = idle.entry((severity, key.doc)).or_insert((place, Vec::new()));
+            } else if let Some((severity, reason)) = self.silence(key, value) {
+                let (_, names) = idle.entry((severity, reason)).or_insert((place, Vec::new()));
                 names.push(name);
             }
         }
@@ -427,13 +433,34 @@ impl<'a> Loading<'a> {
             match keys::find(name) {
                 None if ours => self.problems.push(unknown(name, place, "setting")),
                 Some(key) if ours => {
-                    if let Some(severity) = silence(key, value) {
-                        let text = format!("{name} has no effect: {}", key.doc);
+                    if let Some((severity, reason)) = self.silence(key, value) {
+                        let text = format!("{name} has no effect: {reason}");
                         self.problems.push(Problem { severity, place, text });
                     }
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// How loudly to say that a key does nothing, and why: not at all where it is as its program
+    /// ships it, since then nobody asked for anything.
+    fn silence(&self, key: &Key, value: &str) -> Option<(Severity, &'static str)> {
+        let value = without_comment(value);
+        let family = key.name.ends_with('*');
+        let as_shipped = !family && value == key.default || key.shipped.contains(&value);
+        if value.is_empty() || as_shipped {
+            return None;
+        }
+        match key.class {
+            Class::Served => None,
+            Class::NoEffect if family => Some((Severity::Note, key.doc)),
+            Class::NotYet | Class::NoEffect => Some((Severity::Warning, key.doc)),
+            // The cluster's settings say by themselves which of them have no effect.
+            Class::Cluster if self.has_cluster => None,
+            // Every canal.properties has them, whatever its serverMode.
+            Class::Cluster if key.name.starts_with("kafka.") => Some((Severity::Note, NO_CLUSTER)),
+            Class::Cluster => Some((Severity::Warning, NO_CLUSTER)),
         }
     }
 }
@@ -477,22 +504,4 @@ fn without_comment(value: &str) -> &str {
         *letter == '#' && value[..*at].chars().next_back().is_none_or(char::is_whitespace)
     });
     comment.map_or(value, |(at, _)| value[..at].trim_end())
-}
-
-/// How loudly to say that a key does nothing: not at all where it is as its program ships
-/// it, since then nobody asked for anything.
-fn silence(key: &Key, value: &str) -> Option<Severity> {
-    let value = without_comment(value);
-    let family = key.name.ends_with('*');
-    let as_shipped = !family && value == key.default || key.shipped.contains(&value);
-    if value.is_empty() || as_shipped {
-        return None;
-    }
-    match key.class {
-        Class::Served => None,
-        Class::NoEffect if family => Some(Severity::Note),
-        // Every canal.properties has them, whatever its serverMode.
-        Class::NotYet if key.name.starts_with("kafka.") => Some(Severity::Note),
-        Class::NotYet | Class::NoEffect => Some(Severity::Warning),
-    }
 }

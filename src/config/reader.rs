@@ -112,6 +112,21 @@ impl<'a> Reader<'a> {
         Address::list(&text, port).unwrap_or_default()
     }
 
+    /// What relative paths count from.
+    pub(super) fn base(&self) -> &'a Path {
+        self.base
+    }
+
+    /// The names that are written and begin with `prefix`, which stands for a family.
+    pub(super) fn family(&self, prefix: &str) -> BTreeSet<String> {
+        self.layers.names(prefix).map(str::to_owned).collect()
+    }
+
+    /// The text of a key of a family, if it is written.
+    pub(super) fn written(&mut self, name: &str) -> Option<Found> {
+        self.found(name)
+    }
+
     /// A path, made absolute.
     pub(super) fn path(&mut self, name: &'static str) -> Option<PathBuf> {
         self.optional(name).map(|text| join(self.base, &text))

@@ -44,16 +44,22 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// Reads the process's keys from `canal.properties` (paths count from `bin/`) and the
     /// rest from `server.properties` (paths count from the home).
-    pub(super) fn read(canal: &mut Reader<'_>, kafka: &mut Reader<'_>) -> Self {
+    ///
+    /// Out with it come the places of the cluster's keys.
+    pub(super) fn read(
+        canal: &mut Reader<'_>,
+        kafka: &mut Reader<'_>,
+    ) -> (Self, Vec<(String, Place)>) {
         let scan = canal.flag("canal.auto.scan");
         let interval = canal.time("canal.auto.scan.interval", Duration::from_secs(1));
         let broker = BrokerConfig::read(kafka);
         let group = group(canal);
+        let (target, places) = target(canal, &group);
         let (admin_host, admin_port) =
             (canal.optional("canal.ip"), canal.number("canal.metrics.pull.port"));
         judge_ports(canal, kafka, &broker.listeners, admin_host.as_deref(), admin_port);
-        Self {
-            target: target(canal, &group),
+        let config = Self {
+            target,
             admin_host,
             admin_port,
             scan_interval: interval.filter(|_| scan),
@@ -62,7 +68,8 @@ impl ServerConfig {
             conf_dir: canal.path("canal.conf.dir").unwrap_or_default(),
             broker,
             log: LogConfig::read(kafka),
-        }
+        };
+        (config, places)
     }
 }
 
@@ -97,7 +104,7 @@ fn overlap(one: Option<&str>, other: Option<&str>) -> bool {
     all(one) || all(other) || one == other
 }
 
-fn target(reader: &mut Reader<'_>, group: &str) -> Target {
+fn target(reader: &mut Reader<'_>, group: &str) -> (Target, Vec<(String, Place)>) {
     const KEY: &str = "canal.serverMode";
     match reader.word(KEY) {
         "tcp" => reader.warn(
@@ -109,14 +116,15 @@ fn target(reader: &mut Reader<'_>, group: &str) -> Target {
                 KEY,
                 "a Kafka cluster as target is not served yet: use embedded, whose bundled broker Kafka clients read",
             );
-            return Target::Cluster(Box::new(ClusterConfig::read(reader, group)));
+            let (config, places) = ClusterConfig::read(reader, group);
+            return (Target::Cluster(Box::new(config)), places);
         }
         "rocketMQ" | "rabbitMQ" | "pulsarMQ" => {
             reader.refuse(KEY, "this message queue is not served: use embedded");
         }
         _ => {}
     }
-    Target::Log
+    (Target::Log, Vec::new())
 }
 
 /// The group is part of topic names, so its letters are theirs; no dot, which separates

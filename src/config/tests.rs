@@ -92,12 +92,19 @@ fn every_served_key_is_in_a_shipped_file_and_every_shipped_key_is_served() {
             }
         }
     }
-    for key in KEYS.iter().copied().flatten().filter(|key| key.class == Class::Served) {
-        assert!(shipped.contains(key.name), "{} is in no shipped file", key.name);
+    for key in KEYS.iter().copied().flatten() {
+        // Families have an example, Canal's older names and what is refused have none.
+        let shown = match key.class {
+            Class::Served => true,
+            Class::Cluster => !["*", "canal.mq", "kerberos"].iter().any(|no| key.name.contains(no)),
+            Class::NotYet | Class::NoEffect => false,
+        };
+        assert!(!shown || shipped.contains(key.name), "{} is in no shipped file", key.name);
     }
     for name in shipped {
         let class = find(name).map(|key| key.class);
-        assert_eq!(class, Some(Class::Served), "{name} is in a shipped file");
+        let served = matches!(class, Some(Class::Served | Class::Cluster));
+        assert!(served, "{name} is in a shipped file");
     }
 }
 

@@ -10,12 +10,8 @@ const PULSAR: &str = "Pulsar is not served: read the bundled log with any Kafka 
 const ADMIN: &str = "canal-admin is not used: the settings are these files";
 const TCP: &str =
     "the protobuf port of Canal is not served yet: read the bundled log with any Kafka client";
-const KAFKA: &str =
-    "a Kafka cluster as target is not served yet: read the bundled log with any Kafka client";
 const CLOUD: &str = "the vendor's cloud is not used";
 const ZOOKEEPER: &str = "there is no ZooKeeper: what it kept lies in the log";
-const KRB5: &str = "\"../conf/kerberos/krb5.conf\"";
-const JAAS: &str = "\"../conf/kerberos/jaas.conf\"";
 const BATCHES: &str = "batches form by themselves while the last is being synced";
 const AT_ONCE: &str = "changes are published as they come";
 const STATE: &str = "the position lies in the log, together with the rows";
@@ -34,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
         "canal.serverMode",
         Kind::OneOf(&["embedded", "tcp", "kafka", "rocketMQ", "rabbitMQ", "pulsarMQ"]),
         "embedded",
-        "where changes go: embedded, the bundled log; tcp, until it is served, starts as embedded",
+        "where changes go: embedded, the bundled log; kafka, a Kafka cluster; tcp, until it is served, starts as embedded",
     ),
     served(
         HERE,
@@ -71,44 +67,7 @@ pub(super) const KEYS: &[Key] = &[
         "sluice",
         "second word of the names of internal topics, __<group>.<instance>.positions and so on",
     ),
-    // The producer of a Kafka cluster.
-    as_shipped(
-        later(HERE, "kafka.bootstrap.servers", "127.0.0.1:9092", KAFKA),
-        &["127.0.0.1:6667"],
-    ),
-    later(HERE, "kafka.acks", "all", KAFKA),
-    later(HERE, "kafka.compression.type", "none", KAFKA),
-    later(HERE, "kafka.batch.size", "16384", KAFKA),
-    later(HERE, "kafka.linger.ms", "1", KAFKA),
-    later(HERE, "kafka.max.request.size", "1048576", KAFKA),
-    later(HERE, "kafka.buffer.memory", "33554432", KAFKA),
-    later(HERE, "kafka.max.in.flight.requests.per.connection", "1", KAFKA),
-    later(HERE, "kafka.retries", "0", KAFKA),
-    later(HERE, "kafka.kerberos.enable", "false", KAFKA),
-    as_shipped(
-        later(HERE, "kafka.kerberos.krb5.file", "../conf/kerberos/krb5.conf", KAFKA),
-        &[KRB5],
-    ),
-    as_shipped(
-        later(HERE, "kafka.kerberos.jaas.file", "../conf/kerberos/jaas.conf", KAFKA),
-        &[JAAS],
-    ),
-    secret(later(HERE, "kafka.sasl.jaas.config", "", KAFKA)),
-    later(HERE, "kafka.*", "", KAFKA),
-    // The same up to 1.1.4, with what RocketMQ and RabbitMQ took of it.
-    as_shipped(later(HERE, "canal.mq.servers", "127.0.0.1:6667", KAFKA), &["127.0.0.1:9092"]),
-    later(HERE, "canal.mq.acks", "all", KAFKA),
-    later(HERE, "canal.mq.compressionType", "none", KAFKA),
-    later(HERE, "canal.mq.retries", "0", KAFKA),
-    later(HERE, "canal.mq.batchSize", "16384", KAFKA),
-    as_shipped(later(HERE, "canal.mq.lingerMs", "1", KAFKA), &["100"]),
-    later(HERE, "canal.mq.maxRequestSize", "1048576", KAFKA),
-    later(HERE, "canal.mq.bufferMemory", "33554432", KAFKA),
-    later(HERE, "canal.mq.properties.*", "", KAFKA),
-    later(HERE, "canal.mq.kafka.kerberos.enable", "false", KAFKA),
-    later(HERE, "canal.mq.kafka.kerberos.krb5FilePath", KRB5, KAFKA),
-    later(HERE, "canal.mq.kafka.kerberos.jaasFilePath", JAAS, KAFKA),
-    later(HERE, "canal.mq.kafka.kerberos.*", "", KAFKA),
+    // What RocketMQ and RabbitMQ took of canal.mq.
     idle(
         HERE,
         "canal.mq.transaction",

@@ -7,6 +7,7 @@
 
 mod broker;
 mod canal;
+mod cluster;
 mod instance;
 
 /// Which file a key belongs to.
@@ -48,6 +49,8 @@ pub enum Class {
     NotYet,
     /// Nothing here needs it, for the reason its doc gives.
     NoEffect,
+    /// It works where changes go to a Kafka cluster.
+    Cluster,
 }
 
 /// One row.
@@ -110,14 +113,14 @@ fn begins(pattern: &str, name: &str) -> bool {
 /// that somebody made up for a password to be asked for by a placeholder.
 pub(super) fn is_secret(name: &str) -> bool {
     let named = || name.to_ascii_lowercase().contains("passw");
-    find(name).is_some_and(Key::is_secret) || named()
+    find(name).is_some_and(Key::is_secret) || super::cluster::is_secret(name) || named()
 }
 
 /// As many partitions as a topic of the log may have.
 pub const MOST_PARTITIONS: i64 = 10_000;
 
 /// All rows, file by file.
-pub const KEYS: &[&[Key]] = &[canal::KEYS, instance::KEYS, broker::KEYS];
+pub const KEYS: &[&[Key]] = &[canal::KEYS, cluster::KEYS, instance::KEYS, broker::KEYS];
 
 /// The row about `name`, exact names before families.
 pub(super) fn find(name: &str) -> Option<&'static Key> {

@@ -24,7 +24,7 @@ public class JaasLines {
     }
 
     private static String blank() {
-        return mostly(" ", "  ", "\t", "\n", "\r\n", " /* a \"note\"; */ ", " // one\n", " / two\n", "\u00a0");
+        return mostly(" ", "  ", "\t", "\n", "\r\n", " /* a \"note\"; */ ", " // one\n", " / two\n", " /\n ", " /* \n/ */ ", "\u00a0");
     }
 
     private static String gap() {

@@ -111,9 +111,11 @@ fn apply(old: &[u8], diffs: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
 enum Leg {
     Key(Vec<u8>),
     Index(usize),
+    /// `last` is 0, `last-1` is 1.
+    FromEnd(usize),
 }
 
-/// `$.a[1]."b c"`: keys that are no identifiers are in quotes, as JSON strings.
+/// `$.a[1]."b c"[last-1]`: keys that are no identifiers are in quotes, as JSON strings.
 fn parse_path(path: &[u8]) -> Result<Vec<Leg>, Error> {
     let wrong = Error::JsonDiff("its path is none");
     let text = std::str::from_utf8(path).map_err(|_| wrong.clone())?;
@@ -122,7 +124,7 @@ fn parse_path(path: &[u8]) -> Result<Vec<Leg>, Error> {
     while !rest.is_empty() {
         if let Some(index) = rest.strip_prefix('[') {
             let (number, behind) = index.split_once(']').ok_or_else(|| wrong.clone())?;
-            legs.push(Leg::Index(number.trim().parse().map_err(|_| wrong.clone())?));
+            legs.push(parse_index(number.trim()).ok_or_else(|| wrong.clone())?);
             rest = behind;
         } else if let Some(key) = rest.strip_prefix('.') {
             let end = key_end(key).ok_or_else(|| wrong.clone())?;
@@ -139,6 +141,18 @@ fn parse_path(path: &[u8]) -> Result<Vec<Leg>, Error> {
         }
     }
     Ok(legs)
+}
+
+fn parse_index(text: &str) -> Option<Leg> {
+    let Some(from_end) = text.strip_prefix("last").map(str::trim_start) else {
+        return text.parse().ok().map(Leg::Index);
+    };
+    let behind = match from_end.strip_prefix('-') {
+        Some(number) => number.trim_start().parse().ok()?,
+        None if from_end.is_empty() => 0,
+        None => return None,
+    };
+    Some(Leg::FromEnd(behind))
 }
 
 /// Bytes of the key at the front of a path, its quotes included.
@@ -172,12 +186,14 @@ fn step<'d, 'a>(document: &'d mut Document<'a>, leg: &Leg) -> Result<&'d mut Doc
             .and_then(|place| members.get_mut(place))
             .map(|(_, value)| value),
         (Document::Array(elements), Leg::Index(index)) => elements.get_mut(*index),
+        (Document::Array(elements), Leg::FromEnd(behind)) => elements.iter_mut().nth_back(*behind),
         (Document::Object(_) | Document::Array(_) | Document::Leaf(_), _) => None,
     };
     found.ok_or(Error::JsonDiff("the value before lacks what its path names"))
 }
 
-/// An element behind the end of an array is added at its end.
+/// An element behind the end of an array is added at its end, and one before its begin there
+/// (`Json_array_index`, `sql-common/json_path.h`).
 fn insert<'a>(parent: &mut Document<'a>, leg: &Leg, value: Document<'a>) -> Result<(), Error> {
     match (parent, leg) {
         (Document::Object(members), Leg::Key(key)) => match search(members, key) {
@@ -189,6 +205,10 @@ fn insert<'a>(parent: &mut Document<'a>, leg: &Leg, value: Document<'a>) -> Resu
         },
         (Document::Array(elements), Leg::Index(index)) => {
             elements.insert((*index).min(elements.len()), value);
+            Ok(())
+        }
+        (Document::Array(elements), Leg::FromEnd(behind)) => {
+            elements.insert(elements.len().saturating_sub(behind.saturating_add(1)), value);
             Ok(())
         }
         (Document::Object(_) | Document::Array(_) | Document::Leaf(_), _) => {
@@ -207,6 +227,9 @@ fn remove(parent: &mut Document<'_>, leg: &Leg) -> Result<(), Error> {
         }
         (Document::Array(elements), Leg::Index(index)) => {
             elements.remove(*index);
+        }
+        (Document::Array(elements), Leg::FromEnd(behind)) => {
+            elements.remove(elements.len().saturating_sub(behind.saturating_add(1)));
         }
         (Document::Object(_) | Document::Array(_) | Document::Leaf(_), _) => {}
     }

@@ -676,7 +676,8 @@ impl From<Fault> for Stop {
             Fault::Again(hint) => Self::Again(hint),
             Fault::Outside { .. } => Self::from(Error::Start(fault.to_string())),
             Fault::OtherBranch { .. } => Self::broken(fault.to_string()),
-            Fault::ManyRollbacks { ref file, transaction } => Self::from(Error::Unsupported {
+            Fault::ManyRollbacks { ref file, transaction }
+            | Fault::ManySavepoints { ref file, transaction } => Self::from(Error::Unsupported {
                 place: EventPlace { file: FileName::clone(file), offset: transaction, time: 0 },
                 what: "a transaction".to_owned(),
                 reason: fault.to_string(),

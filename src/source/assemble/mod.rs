@@ -18,6 +18,7 @@
 
 mod executed;
 mod hints;
+mod marks;
 #[cfg(test)]
 mod tests;
 mod verb;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use executed::Executed;
 pub(crate) use hints::{Hint, Hints};
 use hints::{MOST_ROLLED_BACK, RolledBack, add_rolled_back};
+use marks::Marks;
 pub(crate) use verb::{Verb, XaVerb, savepoint_name};
 
 use crate::binlog::Tracker;
@@ -128,6 +130,8 @@ pub(crate) enum Fault {
          savepoints that are to be remembered"
     )]
     ManyRollbacks { file: FileName, transaction: u64 },
+    #[error("the transaction at {file}:{transaction} has too many savepoints to remember")]
+    ManySavepoints { file: FileName, transaction: u64 },
     #[error("at {file}:{offset} the XA branch {xid} is prepared, which is not the one that began")]
     OtherBranch { file: FileName, offset: u64, xid: Arc<Xid> },
 }
@@ -161,8 +165,7 @@ struct Open {
     in_one_phase: bool,
     /// Bytes received since the last piece, of kept and dropped events.
     received: usize,
-    /// Names, and how many changes were before.
-    savepoints: Vec<(String, u64)>,
+    savepoints: Marks,
 }
 
 impl Open {
@@ -244,9 +247,9 @@ impl Assembler {
         of_rows.chain(&open.named).cloned().collect()
     }
 
-    /// The names of the open transaction's savepoints, oldest first.
-    pub(crate) fn savepoints(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.open.iter().flat_map(|open| &open.savepoints).map(|(name, _)| name.as_str())
+    /// The names of the open transaction's savepoints, numbered, oldest first.
+    pub(crate) fn savepoints(&self) -> impl DoubleEndedIterator<Item = (usize, &str)> {
+        self.open.iter().flat_map(|open| open.savepoints.names().enumerate())
     }
 
     /// Takes one event: what it means, where it is, how many bytes it took; and where
@@ -297,9 +300,11 @@ impl Assembler {
                 Ok(self.commit(place, behind))
             }
             Input::Savepoint(name) => {
-                if let Some(open) = &mut self.open {
-                    open.savepoints.retain(|(known, _)| *known != name);
-                    open.savepoints.push((name, open.seen));
+                if let Some(open) = &mut self.open
+                    && !open.savepoints.set(&name, open.seen)
+                {
+                    let (file, transaction) = (Arc::clone(&place.file), open.begin);
+                    return Err(Fault::ManySavepoints { file, transaction });
                 }
                 Ok(None)
             }
@@ -393,7 +398,7 @@ impl Assembler {
             is_void: false,
             in_one_phase: false,
             received: 0,
-            savepoints: Vec::new(),
+            savepoints: Marks::default(),
         });
     }
 
@@ -500,7 +505,7 @@ impl Assembler {
         kept: HashSet<TableName>,
     ) -> Result<(), Fault> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        let from = mark.and_then(|index| open.savepoints.get(index)).map_or(0, |(_, from)| *from);
+        let from = mark.and_then(|index| open.savepoints.before(index)).unwrap_or(0);
         open.savepoints.truncate(mark.map_or(0, |index| index + 1));
         self.roll_back(from, place, kept)
     }

@@ -20,22 +20,27 @@ impl Reader<'_> {
 
     /// The newest savepoint of that name: older ones of it are dropped.
     pub(super) async fn savepoint(&mut self, name: &str) -> Result<Option<usize>, Stop> {
-        let savepoints: Vec<String> = self.assembler.savepoints().map(str::to_owned).collect();
-        let by_us = savepoints.iter().rposition(|other| other.eq_ignore_ascii_case(name));
-        // Only what lies behind it can be meant in its place.
-        let behind = by_us.map_or(0, |index| index + 1);
-        let doubtful = savepoints.iter().enumerate().skip(behind);
-        let doubtful = doubtful.filter(|(_, other)| !(other.is_ascii() && name.is_ascii()));
-        let (indices, names): (Vec<usize>, Vec<&str>) =
-            doubtful.map(|(index, other)| (index, other.as_str())).unzip();
-        if names.is_empty() {
+        let (mut by_us, mut doubtful) = (None, Vec::new());
+        // Only what lies behind the one that is found can be meant in its place.
+        for (index, other) in self.assembler.savepoints().rev() {
+            if other.eq_ignore_ascii_case(name) {
+                by_us = Some(index);
+                break;
+            }
+            if !(other.is_ascii() && name.is_ascii()) {
+                doubtful.push((index, other.to_owned()));
+            }
+        }
+        if doubtful.is_empty() {
             return Ok(by_us);
         }
+        let names: Vec<&str> = doubtful.iter().map(|(_, other)| other.as_str()).collect();
         let rule = self.rule_for_savepoints();
         let session = session(&mut self.session, self.settings).await?;
         let same = rule.same(session, name, &names).await.map_err(Error::from)?;
-        let by_server = indices.into_iter().zip(same).rfind(|(_, same)| *same);
-        Ok(by_server.map(|(index, _)| index).or(by_us))
+        // The newest is first.
+        let by_server = doubtful.iter().zip(same).find(|(_, same)| *same);
+        Ok(by_server.map(|((index, _), _)| *index).or(by_us))
     }
 
     /// How the server that wrote the file compares them. MariaDB changed it in 11.5

@@ -27,6 +27,12 @@ pub struct Trail {
     pub digest: Digest,
     /// The last of them, oldest first.
     pub last: VecDeque<Step>,
+    /// 0 in what builds before stored, which do not say in which of two ways their digests are made.
+    #[serde(default)]
+    version: u8,
+    /// Of a trail that an older build began: `digest`, were it made in the older way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older: Option<Digest>,
 }
 
 /// One transaction behind a heartbeat.
@@ -44,9 +50,30 @@ impl Trail {
     /// As many of the last transactions are kept one by one.
     const KEPT: usize = 8;
 
+    /// What says the way of its digests.
+    const VERSION: u8 = 1;
+
     /// At a heartbeat.
     pub fn at(beat: Digest, beat_time: u32) -> Self {
-        Self { beat, beat_time, count: 0, digest: Digest::default(), last: VecDeque::new() }
+        Self {
+            beat,
+            beat_time,
+            count: 0,
+            digest: Digest::default(),
+            last: VecDeque::new(),
+            version: Self::VERSION,
+            older: None,
+        }
+    }
+
+    /// As this build goes on with it: one of a build before, with the digests of both ways. Only the
+    /// way in which its heartbeat is found is the right one.
+    #[must_use]
+    pub fn upgraded(self) -> Self {
+        match self.version {
+            0 => Self { version: Self::VERSION, older: Some(self.digest), ..self },
+            _ => self,
+        }
     }
 
     /// Moves behind a transaction; `digest` is that of all, with it.
@@ -130,5 +157,21 @@ mod tests {
         assert!(stored.contains(&"ab".repeat(16)), "{stored}");
         assert_eq!(serde_json::from_str::<Trail>(&stored).unwrap(), trail);
         assert!(serde_json::from_str::<Digest>("\"ab\"").is_err());
+    }
+
+    #[test]
+    fn a_trail_of_an_older_build_goes_on_in_both_ways() {
+        let stored = format!(
+            r#"{{"beat":"{0}","beat_time":7,"count":0,"digest":"{1}","last":[]}}"#,
+            "ab".repeat(16),
+            "00".repeat(16)
+        );
+        let read = || serde_json::from_str::<Trail>(&stored).unwrap();
+        let upgraded = read().upgraded();
+        assert_eq!(upgraded.older, Some(Digest::default()));
+        assert_ne!(upgraded, read(), "it is upgraded once");
+        let again = Trail { older: None, ..upgraded };
+        assert_eq!(again.clone().upgraded(), again);
+        assert_eq!(Trail::at(digest(1), 7).upgraded().older, None, "of this build");
     }
 }

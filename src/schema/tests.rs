@@ -539,6 +539,13 @@ fn temporary_tables_of_sessions_are_part_of_the_history() {
         assert!(reading.effects.iter().all(is_stale), "{:?}", reading.effects);
     }
 
+    // A build before noted a time, and not where.
+    let timed = br#"{"tables":[["d","t"]],"at":1750000000}"#;
+    let timed = StateRecord { value: Some(bytes::Bytes::from_static(timed)), ..records[0].clone() };
+    let mut timed = restored(&[timed]);
+    assert_eq!(timed.sessions_of(1), [(*session, None)]);
+    assert_eq!(of_session(&mut timed, false, rename), [""; 0], "its tables are known");
+
     let mut forgotten = restored(&records);
     forgotten.forget();
     assert_eq!(of_session(&mut forgotten, false, rename).len(), 2);

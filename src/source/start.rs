@@ -426,12 +426,23 @@ async fn proves_gtids(
     Ok(match probe.flavor {
         Flavor::MariaDb => true,
         Flavor::MySql => {
-            let since = probe::gtid_mode_since(session).await?;
-            // What a session calls the time proves nothing (`SET timestamp`).
-            let reached = i64::from(position.server_time);
-            since.is_some_and(|since| probe.has_gtids() && since + CLOCK_SLACK < reached)
+            let Some(since) = probe::gtid_mode_since(session).await? else { return Ok(false) };
+            let reached = match position.server_time {
+                0 => unsaid_time(position, probe::clock(session).await? / 1000),
+                said => i64::from(said),
+            };
+            probe.has_gtids() && since + CLOCK_SLACK < reached
         }
     })
+}
+
+/// When a position was reached that does not say when (builds before did not note it), at the
+/// earliest; 0 if that is not known. What a session calls the time proves nothing (`SET timestamp`;
+/// the head of a file has it too, if a session made the server begin one): it has to be said by two,
+/// the one that began the file and the one that wrote last, and to have come by now.
+fn unsaid_time(position: &MySqlPosition, now: i64) -> i64 {
+    let said = i64::from(position.file_created.min(position.event_time));
+    if i64::from(position.file_created.max(position.event_time)) <= now { said } else { 0 }
 }
 
 fn oldest(files: &[BinlogFile]) -> String {

@@ -113,6 +113,40 @@ fn a_record_of_version_1_is_read() {
     }
 }
 
+/// Members came one after the other, and what a record lacks has the value that says so.
+#[test]
+fn a_record_of_version_2_that_lacks_members_is_read() {
+    const FIRST: &str = r#""kind":"mysql","version":2,"file":"binlog.000001","offset":14205,
+        "server_uuid":"u","file_created":7,"event_time":8"#;
+    let digest = "41c576ae7ed286c1b789405c328c7419";
+    let trail = format!(
+        r#""trail":{{"beat":"{digest}","beat_time":7,"count":1,"digest":"{digest}",
+            "last":[{{"file":"binlog.000001","offset":14205,"digest":"{digest}"}}]}}"#
+    );
+    for (more, server_time, has_trail, has_older) in [
+        (String::new(), 0, false, false),
+        (format!(",{trail}"), 0, true, true),
+        (format!(r#","server_time":9,{trail}"#), 9, true, true),
+        (
+            format!(r#","server_time":9,{}"#, trail.replace("\"last\"", "\"version\":1,\"last\"")),
+            9,
+            true,
+            false,
+        ),
+    ] {
+        let json = format!("{{{FIRST}{more}}}");
+        let (mut records, read) = PositionRecords::read(Some(json.as_bytes()), None).unwrap();
+        let Some(Position::MySql(read)) = read else { panic!("{json}") };
+        assert_eq!((read.server_time, read.trail.is_some()), (server_time, has_trail), "{json}");
+        assert_eq!((read.gtid_set.is_counted(), read.by_gtid, &read.lost), (false, false, &None));
+        let upgraded = read.trail.as_ref().map(|trail| Trail::clone(trail).upgraded());
+        assert_eq!(upgraded.is_some_and(|trail| trail.older.is_some()), has_older, "{json}");
+        let mut stored = Stored::default();
+        stored.take(records.write(&read.clone().into()).unwrap());
+        assert_eq!(stored.read().unwrap().1, Some(read.into()), "stored anew");
+    }
+}
+
 #[test]
 fn what_this_build_does_not_know_is_refused_in_words() {
     let read = |position: &str, base: Option<&str>| {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Step, Transactions, chained};
+use super::{Ended, Step, Transactions, chained};
 use crate::binlog::{EventType, FIRST_EVENT};
 use crate::change::{Digest, Executed, FileName, MySqlPosition, TableName, Trail};
 use crate::mysql::probe::{self, Probe};
@@ -23,6 +23,23 @@ struct Found {
     offset: u64,
     created: u32,
     is_exact: bool,
+    way: Way,
+}
+
+/// How the digests of a trail are made: only builds before took the older way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Newer,
+    Older,
+}
+
+impl Way {
+    fn digest(self, ended: &Ended) -> Option<Digest> {
+        match self {
+            Self::Newer => ended.digest,
+            Self::Older => ended.older,
+        }
+    }
 }
 
 /// What was found behind a heartbeat.
@@ -44,6 +61,7 @@ pub(in crate::source) async fn find(
 ) -> Result<Option<MySqlPosition>, Error> {
     let beats = settings.heartbeat.as_ref().and_then(|heartbeat| heartbeat.table.clone());
     let (Some(trail), Some(beats)) = (&position.trail, beats) else { return Ok(None) };
+    let trail = &Trail::clone(trail).upgraded();
     let refuse = |reason: String| Error::NoPlace {
         position: Box::new(position.clone()),
         address: settings.endpoint.address(),
@@ -51,11 +69,15 @@ pub(in crate::source) async fn find(
     };
     let beat = heartbeat(settings, session, &beats, trail, &refuse).await?;
     let server_id = probe.variable("server_id").and_then(|id| id.parse().ok());
+    let digest = match beat.way {
+        Way::Newer => Some(trail.digest),
+        Way::Older => trail.older,
+    };
     let followed = follow(settings, &beats, beat, trail.count, server_id, &refuse).await?;
     if followed.count < trail.count {
         return Err(lacks(settings, trail, &followed));
     }
-    if followed.digest != trail.digest {
+    if Some(followed.digest) != digest {
         let own = match followed.own {
             0 => String::new(),
             own => format!(" ({own} are of its own)"),
@@ -84,7 +106,7 @@ pub(in crate::source) async fn find(
         event_time: position.event_time,
         server_time: 0,
         lost: position.lost.clone(),
-        trail: Some(Arc::clone(trail)),
+        trail: Some(Arc::new(trail.clone())),
     }))
 }
 
@@ -123,7 +145,7 @@ async fn heartbeat(
     })
 }
 
-/// The heartbeats of that digest in one file; and when the file was begun.
+/// The heartbeats of that digest in one file, in either way; and when the file was begun.
 async fn beats_of(
     settings: &Settings,
     name: &str,
@@ -134,17 +156,17 @@ async fn beats_of(
     let name: FileName = Arc::from(name);
     let Settings { endpoint, replica, .. } = settings;
     let mut scan = Scan::open(endpoint, replica, Arc::clone(&name), FIRST_EVENT).await?;
-    let mut transactions = Transactions::new(beats.clone());
+    let mut transactions = Transactions::new(beats.clone(), trail.older.is_some());
     let mut found = Vec::new();
     while let Some(event) = scan.next().await? {
         if event.header.event_type == EventType::Rotate || event.place.file != name {
             break;
         }
         // What cannot be compared is no heartbeat; behind one it is met again.
-        if let Step::Ended(ended) = step(&mut transactions, &scan, &event, refuse)?
-            && ended.digest == trail.beat
-        {
-            found.push(end_of(&scan, &event, ended.is_exact));
+        if let Step::Ended(ended) = step(&mut transactions, &scan, &event, refuse)? {
+            let is_of = |way: &Way| way.digest(&ended) == Some(trail.beat);
+            let way = [Way::Newer, Way::Older].into_iter().find(is_of);
+            found.extend(way.map(|way| end_of(&scan, &event, ended.is_exact, way)));
         }
     }
     Ok((found, scan.created()))
@@ -166,7 +188,8 @@ async fn follow(
     }
     let (mut file, offset) = (Arc::clone(&followed.end.file), followed.end.offset);
     let mut scan = Scan::open(endpoint, replica, Arc::clone(&file), offset).await?;
-    let mut transactions = Transactions::new(beats.clone());
+    let way = followed.end.way;
+    let mut transactions = Transactions::new(beats.clone(), way == Way::Older);
     while let Some(event) = scan.next().await? {
         if event.place.file != file {
             file = Arc::clone(&event.place.file);
@@ -176,24 +199,24 @@ async fn follow(
         if event.place.file == followed.end.file && event.place.offset < followed.end.offset {
             continue;
         }
-        match step(&mut transactions, &scan, &event, refuse)? {
-            Step::Goes => {}
-            Step::Incomparable => {
-                return Err(refuse(format!(
-                    "behind the heartbeat, at {}:{}, it has a transaction that cannot be compared \
-                     (LOAD DATA in statement format, a server that does not say when it commits)",
-                    event.place.file, event.place.offset
-                )));
-            }
-            Step::Ended(ended) => {
-                followed.count += 1;
-                followed.own += u64::from(Some(ended.server_id) == server_id);
-                followed.digest = chained(followed.digest, ended.digest);
-                followed.end = end_of(&scan, &event, ended.is_exact);
-                if followed.count == count {
-                    break;
-                }
-            }
+        let ended = match step(&mut transactions, &scan, &event, refuse)? {
+            Step::Goes => continue,
+            Step::Incomparable => None,
+            Step::Ended(ended) => way.digest(&ended).map(|digest| (digest, ended)),
+        };
+        let Some((digest, ended)) = ended else {
+            return Err(refuse(format!(
+                "behind the heartbeat, at {}:{}, it has a transaction that cannot be compared \
+                 (LOAD DATA in statement format, a server that does not say when it commits)",
+                event.place.file, event.place.offset
+            )));
+        };
+        followed.count += 1;
+        followed.own += u64::from(Some(ended.server_id) == server_id);
+        followed.digest = chained(followed.digest, digest);
+        followed.end = end_of(&scan, &event, ended.is_exact, way);
+        if followed.count == count {
+            break;
         }
     }
     Ok(followed)
@@ -211,12 +234,13 @@ fn step(
     })
 }
 
-fn end_of(scan: &Scan, event: &Scanned, is_exact: bool) -> Found {
+fn end_of(scan: &Scan, event: &Scanned, is_exact: bool, way: Way) -> Found {
     Found {
         file: Arc::clone(&event.place.file),
         offset: event.place.offset + u64::from(event.header.event_size),
         created: scan.created(),
         is_exact,
+        way,
     }
 }
 

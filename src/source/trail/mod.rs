@@ -10,6 +10,10 @@
 //! when, and what it changed, in the format that it is logged in; what a replica may write
 //! otherwise even so is left out: table ids, the cutting of rows into events, commit numbers. What
 //! cannot be compared ends the trail, and the next heartbeat begins another one.
+//!
+//! Builds before made it of what a transaction changed even where they knew when it was committed. A
+//! trail that such a one stored goes on in both ways until the next heartbeat, as it does not say
+//! which is its own.
 
 mod find;
 
@@ -31,7 +35,10 @@ use crate::change::{Digest, FileName, RowsKind, TableName, Trail};
 /// A transaction that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ended {
-    digest: Digest,
+    /// None if it cannot be compared.
+    digest: Option<Digest>,
+    /// In the older way, where that is asked for.
+    older: Option<Digest>,
     /// Whether it changed the heartbeat's table, and nothing else.
     is_beat: bool,
     /// When it was made, in seconds, and whether the microsecond is known too.
@@ -49,11 +56,14 @@ struct Transactions {
     open: Option<Open>,
     /// The server that made the transaction before, and when: what gives one.
     last: Option<(u32, u64)>,
+    /// Whether the older way is asked for too.
+    with_older: bool,
 }
 
 /// A transaction that is being read.
 struct Open {
-    hash: Sha256,
+    /// What it changed; none where nobody asks.
+    contents: Option<Sha256>,
     server_id: u32,
     time: u32,
     /// When it was first committed, in microseconds since 1970.
@@ -84,8 +94,8 @@ enum Step {
 }
 
 impl Transactions {
-    fn new(beats: TableName) -> Self {
-        Self { beats, names: HashMap::new(), open: None, last: None }
+    fn new(beats: TableName, with_older: bool) -> Self {
+        Self { beats, names: HashMap::new(), open: None, last: None, with_older }
     }
 
     /// A file begins: what was open was cut by a crash.
@@ -106,6 +116,11 @@ impl Transactions {
                 let mut open = Open::new(header);
                 // 0: the server that made it did not say.
                 open.committed = event.original_commit_timestamp.filter(|time| *time != 0);
+                match open.committed {
+                    Some(time) if self.with_older => open.add(b'g', &[&time.to_le_bytes()]),
+                    Some(_) => open.contents = None,
+                    None => {}
+                }
                 self.open = Some(open);
                 Ok(Step::Goes)
             }
@@ -146,6 +161,7 @@ impl Transactions {
             EventType::TransactionPayload
                 if self.open.as_ref().is_some_and(|open| open.committed.is_some()) =>
             {
+                self.open(header).contents = None;
                 Ok(self.end(header, "commit"))
             }
             // Blocks of files have numbers of the server's own; the others are of servers that
@@ -247,7 +263,9 @@ impl Transactions {
             let (schema, table) = (name.schema.as_bytes(), name.table.as_bytes());
             open.add(b'r', &[kind.as_bytes(), schema, table, &event.columns.0, after, &time]);
         }
-        open.hash.update(&event.images);
+        if let Some(contents) = &mut open.contents {
+            contents.update(&event.images);
+        }
         Ok(Step::Goes)
     }
 
@@ -259,20 +277,26 @@ impl Transactions {
         let mut open = self.open.take().unwrap_or_else(|| Open::new(header));
         let this = open.committed.map(|time| (open.server_id, time));
         let before = std::mem::replace(&mut self.last, this);
-        if let Some((server, time)) = this {
-            open.hash = Sha256::new();
-            open.add(b'g', &[&time.to_le_bytes(), &server.to_le_bytes()]);
+        let server_id = open.server_id.to_le_bytes();
+        open.add(b'e', &[verb.as_bytes(), &server_id]);
+        let contents = open.contents.take().filter(|_| open.is_comparable).map(cut);
+        let digest = match open.committed {
             // Nothing would tell the two apart, were they the other way round.
-            open.is_comparable = before != this;
-        } else {
-            open.add(b'e', &[verb.as_bytes(), &open.server_id.to_le_bytes()]);
-        }
-        if !open.is_comparable {
+            Some(_) if before == this => None,
+            Some(time) => {
+                open.contents = Some(Sha256::new());
+                open.add(b'g', &[&time.to_le_bytes(), &server_id]);
+                open.contents.map(cut)
+            }
+            None => contents,
+        };
+        let older = contents.filter(|_| self.with_older);
+        if digest.is_none() && older.is_none() {
             return Step::Incomparable;
         }
-        let Open { hash, server_id, time, committed, changes, .. } = open;
+        let Open { server_id, time, committed, changes, .. } = open;
         let (is_beat, is_exact) = (changes == Changes::Beat, committed.is_some());
-        Step::Ended(Ended { digest: cut(hash), is_beat, time, is_exact, server_id })
+        Step::Ended(Ended { digest, older, is_beat, time, is_exact, server_id })
     }
 }
 
@@ -285,7 +309,7 @@ fn is_same(one: &TableName, other: &TableName) -> bool {
 impl Open {
     fn new(header: &EventHeader) -> Self {
         Self {
-            hash: Sha256::new(),
+            contents: Some(Sha256::new()),
             server_id: header.server_id,
             time: header.timestamp,
             committed: None,
@@ -301,10 +325,11 @@ impl Open {
         if kind != b'r' {
             self.rows = None;
         }
-        self.hash.update(&[kind]);
+        let Some(contents) = &mut self.contents else { return };
+        contents.update(&[kind]);
         for part in parts {
-            self.hash.update(&(part.len() as u64).to_le_bytes());
-            self.hash.update(part);
+            contents.update(&(part.len() as u64).to_le_bytes());
+            contents.update(part);
         }
     }
 }
@@ -330,7 +355,9 @@ pub(super) struct Tracer {
 impl Tracer {
     /// Goes on at a boundary of transactions; `beats` is the heartbeat's table.
     pub(super) fn new(beats: TableName, trail: Option<Arc<Trail>>) -> Self {
-        Self { transactions: Transactions::new(beats), trail }
+        let trail = trail.map(|trail| Arc::new(Trail::clone(&trail).upgraded()));
+        let with_older = trail.as_ref().is_some_and(|trail| trail.older.is_some());
+        Self { transactions: Transactions::new(beats, with_older), trail }
     }
 
     /// A file begins.
@@ -354,12 +381,19 @@ impl Tracer {
                 return Ok(());
             }
         };
-        let is_new = self.trail.as_ref().is_none_or(|trail| trail.beat != ended.digest);
-        if ended.is_beat && is_new {
-            self.trail = Some(Arc::new(Trail::at(ended.digest, ended.time)));
+        let Ended { digest: Some(digest), older, .. } = ended else {
+            self.trail = None;
+            return Ok(());
+        };
+        let is_same = |trail: &Arc<Trail>| trail.beat == digest || Some(trail.beat) == older;
+        if ended.is_beat && !self.trail.as_ref().is_some_and(is_same) {
+            self.trail = Some(Arc::new(Trail::at(digest, ended.time)));
+            self.transactions.with_older = false;
         } else if let Some(trail) = &mut self.trail {
-            let digest = chained(trail.digest, ended.digest);
-            Arc::make_mut(trail).push(Arc::clone(file), offset, digest);
+            let digest = chained(trail.digest, digest);
+            let trail = Arc::make_mut(trail);
+            trail.push(Arc::clone(file), offset, digest);
+            trail.older = trail.older.zip(older).map(|(before, next)| chained(before, next));
         }
         Ok(())
     }

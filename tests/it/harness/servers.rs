@@ -414,6 +414,28 @@ impl Server {
         true
     }
 
+    /// Puts the files of a folder in the place of its binlog; it must not run. Whether it can.
+    pub(crate) fn replace_binlog(&self, folder: &Path) -> bool {
+        let Some(data) = self.data() else { return false };
+        let names = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.filter(|name| name.starts_with("binlog.")).collect();
+            names.sort();
+            names
+        };
+        for name in names(&data) {
+            std::fs::remove_file(data.join(name)).unwrap();
+        }
+        let names = names(folder);
+        for name in &names {
+            std::fs::copy(folder.join(name), data.join(name)).unwrap();
+        }
+        let index = names.iter().map(|name| format!("./{name}")).collect::<Vec<_>>().join("\n");
+        std::fs::write(data.join("binlog.index"), index + "\n").unwrap();
+        true
+    }
+
     fn data(&self) -> Option<PathBuf> {
         match &*self.own().lock().unwrap() {
             Own::Process { data, .. } => Some(data.clone()),

@@ -396,11 +396,36 @@ async fn what_was_written_without_gtids_is_not_lost_between_two_times_with_them(
         tokio::time::sleep(Duration::from_millis(100)).await;
         run(&mut admin, &format!("PURGE BINARY LOGS TO '{current}'")).await;
     }
+    // A position of an older build does not say the server's time. What sessions said proves it where
+    // two did: who began the file, and who wrote last.
+    let now: u32 =
+        ask(&mut admin, "SELECT CAST(UNIX_TIMESTAMP() AS CHAR)", 0).await.parse().unwrap();
+    let (past, real, future) = (1_000_000_000, now - 1, now + 86_400);
+    for (file_created, event_time, is_proved) in [
+        (past, real, false),
+        (real, past, false),
+        (future, real, false),
+        (real, future, false),
+        (future, future, false),
+        (0, real, false),
+        (real, 0, false),
+        (real, real, true),
+    ] {
+        let older = MySqlPosition { server_time: 0, file_created, event_time, ..committed.clone() };
+        if is_proved {
+            let before = Before { position: Some(older), ..Before::default() };
+            let mut source = Running::start(wanted(), before).await;
+            assert_eq!(row_of(&source.next().await), 6);
+            source.stop().await;
+        } else {
+            let error = refusal(wanted(), older).await;
+            assert!(
+                matches!(error, Error::Unproved { .. }),
+                "{file_created} {event_time}: {error}"
+            );
+        }
+    }
     for position in [committed, at_end] {
-        // Of an older build there is none.
-        let unproved = MySqlPosition { server_time: 0, ..position.clone() };
-        let error = refusal(wanted(), unproved).await;
-        assert!(matches!(error, Error::Unproved { .. }), "{error}");
         let before = Before { position: Some(position), ..Before::default() };
         let mut source = Running::start(wanted(), before).await;
         assert_eq!(row_of(&source.next().await), 6);

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -132,10 +133,11 @@ impl Tasks {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         #[expect(clippy::disallowed_methods, reason = "this is the door")]
-        tokio::spawn(self.tracker.track_future(async move {
-            let _witness = witness;
-            task.await
-        }))
+        // An async block that awaits what it captured has room for it twice.
+        tokio::spawn(self.tracker.track_future(task.map(move |done| {
+            drop(witness);
+            done
+        })))
     }
 
     fn start_blocking<T: Send + 'static>(

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Endpoint;
+use super::answers::Share;
 use super::body::{self, Strings};
 use super::frame::Pieces;
 use super::versions::Api;
@@ -59,6 +60,8 @@ pub(crate) struct Call {
     pub(crate) queued: Arc<Notify>,
     /// Whether there is room for it to wait for records.
     pub(crate) may_wait: bool,
+    /// How much of the room of all answers its own may take.
+    pub(crate) share: Share,
 }
 
 impl Call {

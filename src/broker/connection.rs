@@ -5,8 +5,10 @@
 //! in a row are handed to the log one after the other and awaited together (a pipelining
 //! producer shares its syncs); whatever a client sends ends at most its own connection. While
 //! a request is worked on the next one is read, so that a client that goes away is noticed;
-//! one that takes nothing of its answer for [`PATIENCE`] is closed. A request that changes
-//! something is carried through once it has begun, whether or not its client stays.
+//! one that takes nothing of its answer for [`PATIENCE`] is closed, or too little of it while
+//! others wait for its room (`answers`). A request that changes something is carried through once
+//! it has begun, whether or not its client stays. A connection that is silent takes little memory:
+//! what works on a request, or sends an answer, is in a box of its own.
 //!
 //! Select priorities: an answer that is ready, the stop of the server, the next frame, the
 //! end of patience with a silent client.
@@ -19,9 +21,11 @@ use std::time::Duration;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
+use super::answers::Share;
 use super::call::{Peer, Refused};
 use super::dispatch::{self, Request};
 use super::frame::{self, Frame, Inbox, Pieces};
@@ -63,19 +67,20 @@ enum Event {
 }
 
 /// Serves one client until it closes, errs, is silent for too long, or `stop`.
-pub(crate) async fn serve<S>(
+pub(crate) fn serve<S>(
     stream: S,
     peer: Peer,
     broker: Arc<Broker>,
     stop: CancellationToken,
-) -> Result<(), Error>
+) -> impl Future<Output = Result<(), Error>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let inbox = Inbox::new(broker.settings.max_request_bytes, broker.inboxes.clone());
-    let answers = FuturesOrdered::new();
-    let mut connection = Connection { stream, peer, broker, stop, inbox, answers, ahead: None };
-    connection.run().await
+    let (answers, share) = (FuturesOrdered::new(), Share::default());
+    let mut connection =
+        Connection { stream, peer, broker, stop, inbox, answers, ahead: None, share };
+    async move { connection.run().await }
 }
 
 struct Connection<S> {
@@ -88,6 +93,8 @@ struct Connection<S> {
     answers: FuturesOrdered<Answering>,
     /// What was read while a request was worked on; nothing more is read then.
     ahead: Option<Frame>,
+    /// How much the next answer may carry.
+    share: Share,
 }
 
 /// Answers in a task of the broker, which goes on when the client has gone: a request that
@@ -112,9 +119,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self) -> Result<(), Error> {
         loop {
             match self.event().await? {
-                Event::Answer(answer) => self.send(answer?).await?,
-                Event::Frame(Some(frame)) => self.take(frame).await?,
-                Event::Frame(None) | Event::Stop => return self.drain().await,
+                Event::Answer(answer) => Box::pin(self.send(answer?)).await?,
+                Event::Frame(Some(frame)) => Box::pin(self.take(frame)).await?,
+                Event::Frame(None) | Event::Stop => return Box::pin(self.drain()).await,
             }
         }
     }
@@ -142,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn take(&mut self, frame: Frame) -> Result<(), Error> {
         let Frame { bytes, room } = frame;
         let length = bytes.len();
-        let mut request = dispatch::open(bytes)?;
+        let mut request = dispatch::open(bytes, self.share)?;
         let room = self.room_to_work(&mut request, length, room)?;
         let produces = request.api() == Some(Api::Produce);
         let request_waits =
@@ -185,9 +192,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.drain().await?;
         let answer = loop {
+            // What was read of the next ones is not worked on before this one has its answer.
+            let ahead = self.ahead.as_ref().map_or(0, |frame| frame.bytes.len());
+            let held = if request_waits { ahead + self.inbox.len() } else { 0 };
             tokio::select! {
                 biased;
                 answer = &mut answering => break answer?,
+                () = self.broker.inboxes.wanted(held) => return Err(frame::Error::Slow.into()),
                 frame = self.inbox.read(&mut self.stream, request_waits), if self.ahead.is_none() && !closed => match frame? {
                     Some(frame) => self.ahead = Some(frame),
                     // Nobody is there to take what it would wait for.
@@ -231,13 +242,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn send(&mut self, answer: Option<Pieces>) -> Result<(), Error> {
         let Some(pieces) = answer else { return Ok(()) }; // acks=0
-        let stop = self.stop.clone();
+        let (stop, answers) = (self.stop.clone(), &self.broker.answers);
+        let (bytes, began) = (pieces.len(), Instant::now());
         tokio::select! {
             biased;
-            sent = pieces.send(&mut self.stream, PATIENCE) => sent.map_err(Error::Send),
+            sent = pieces.send(&mut self.stream, PATIENCE, answers) => sent.map_err(Error::Send)?,
             () = async { stop.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => {
-                Err(Error::Stopped)
+                return Err(Error::Stopped);
             }
         }
+        self.share.learn(bytes, began.elapsed());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// How many bytes the future of a connection takes: thousands of them may be silent.
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn size_of_answer<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_takes_little_memory_and_one_that_waits_not_much_more() {
+        let silent = size(serve::<TcpStream>);
+        assert!(silent <= 1200, "{silent} bytes");
+        let waiting = size_of_answer(dispatch::answer);
+        assert!(waiting <= 3000, "{waiting} bytes");
     }
 }

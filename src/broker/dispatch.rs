@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
+use super::answers::Share;
 use super::api;
 use super::call::{Answered, Call, Peer, Refused};
 use super::frame::Pieces;
@@ -43,6 +44,8 @@ pub(crate) struct Header {
     pub(crate) client_id: String,
     /// Whether it may wait for records.
     pub(crate) may_wait: bool,
+    /// How much of the room of all answers its own may take.
+    pub(crate) share: Share,
 }
 
 impl Request {
@@ -63,8 +66,8 @@ impl Request {
     }
 }
 
-/// Reads the header of a request.
-pub(crate) fn open(mut frame: Bytes) -> Result<Request, Refused> {
+/// Reads the header of a request of a client that may take so much at once.
+pub(crate) fn open(mut frame: Bytes, share: Share) -> Result<Request, Refused> {
     let head = frame.first_chunk::<8>().ok_or(Refused::NoHeader)?;
     let mut fixed = &head[..];
     let (key, version, correlation) = (fixed.get_i16(), fixed.get_i16(), fixed.get_i32());
@@ -81,7 +84,7 @@ pub(crate) fn open(mut frame: Bytes) -> Result<Request, Refused> {
         Refused::Unreadable { api: served.api, version, reason: error.to_string() }
     })?;
     let client_id = header.client_id.as_deref().unwrap_or_default().to_owned();
-    let call = Header { version, correlation, client_id, may_wait: true };
+    let call = Header { version, correlation, client_id, may_wait: true, share };
     Ok(Request::Served { served, call, body: frame })
 }
 
@@ -102,8 +105,8 @@ pub(crate) async fn answer(
             return Ok(Some(pieces));
         }
     };
-    let Header { version, correlation, client_id, may_wait } = header;
-    let call = Call { api: served.api, version, client_id, peer, stop, queued, may_wait };
+    let Header { version, correlation, client_id, may_wait, share } = header;
+    let call = Call { api: served.api, version, client_id, peer, stop, queued, may_wait, share };
     let mut pieces = Pieces::default();
     pieces.encode().put_i32(correlation);
     if served.key.response_header_version(version) >= 1 {

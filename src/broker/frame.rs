@@ -2,25 +2,29 @@
 //!
 //! In: any byte stream. Out: one request's bytes at a time, and answers in pieces.
 //! Always: memory grows with the bytes that arrived, never with the length announced, and takes
-//! room among all connections (`inboxes`); one that sends nothing holds [`FIRST_BYTES`]; a
+//! room among all connections (`inboxes`); one that sends nothing holds no buffer; a
 //! length that is negative or above the limit ends the connection (a TLS hello or an HTTP
 //! request read as a length is).
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::answers::Held;
+use super::answers::{Answers, Held};
 use super::inboxes::{FREE, Inboxes, Room};
 
 /// Bytes before a frame's content.
 const LENGTH_BYTES: usize = 4;
-/// The room for a read when nothing has come yet.
+/// The room for a read when some of a frame's length has come.
 const FIRST_BYTES: usize = 512;
 /// The least room made before any other read, and what the room grows by at first.
 const READ_BYTES: usize = 16 * 1024;
@@ -28,7 +32,7 @@ const READ_BYTES: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may come as slowly as it likes, whoever waits.
 const BEGINNING: Duration = Duration::from_secs(2);
-/// How often a request that nothing comes of is looked at.
+/// How often a request that nothing comes of is looked at, or an answer of which nothing goes.
 const LOOK: Duration = Duration::from_secs(1);
 /// Slices handed to one vectored write; Linux takes at most 1024.
 const WRITE_SLICES: usize = 64;
@@ -100,6 +104,12 @@ impl Inbox {
             // Twice what arrived: a long frame is copied a few times while it grows, and a
             // client that announces much and sends little gets little.
             let has = self.buffer.len();
+            if has == 0 {
+                if first_bytes(stream, &mut self.buffer).await? == 0 {
+                    return Ok(None);
+                }
+                continue;
+            }
             let more = match self.missing() {
                 // So a small request never waits for the room that larger ones hold.
                 Some(missing) if has + missing <= FREE => missing,
@@ -107,18 +117,24 @@ impl Inbox {
                 Some(_) => READ_BYTES.max(has).min(self.limit),
                 None => FIRST_BYTES,
             };
-            self.inboxes.grow(&mut self.room, has + more).await.map_err(|_| Error::NoRoom)?;
+            let grown = Box::pin(self.inboxes.grow(&mut self.room, has + more)).await;
+            grown.map_err(|_| Error::NoRoom)?;
             self.buffer.reserve(more);
             // Who holds room has to come on.
             let read = if has > FREE {
-                self.come_on(stream).await?
+                Box::pin(self.come_on(stream)).await?
             } else {
                 stream.read_buf(&mut self.buffer).await?
             };
             if read == 0 {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(Error::Cut) };
+                return Err(Error::Cut);
             }
         }
+    }
+
+    /// How many bytes were read and not taken.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Reads more of a frame that holds room; an error if that comes too slowly.
@@ -165,13 +181,32 @@ impl Inbox {
         self.buffer.advance(LENGTH_BYTES);
         self.reading = Duration::ZERO;
         let bytes = self.buffer.split_to(length).freeze();
-        let is_last = self.buffer.is_empty();
-        if is_last {
-            // What is left of the memory belongs to the frame.
-            self.buffer = BytesMut::new();
+        // What is left of the memory belongs to the frame.
+        match self.buffer.len() {
+            0 => self.buffer = BytesMut::new(),
+            rest if rest <= FREE && length > FREE => {
+                self.buffer = BytesMut::from(self.buffer.as_ref());
+            }
+            _ => {}
         }
-        Ok(Some(Frame { bytes, room: self.room.split(length, is_last) }))
+        let room = self.room.leave(self.buffer.len());
+        Ok(Some(Frame { bytes, room }))
     }
+}
+
+/// Puts what comes first into an empty buffer, which has no memory until it has come. Cancel safe.
+async fn first_bytes(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut space = [MaybeUninit::uninit(); FREE];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
+        buffer.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    })
+    .await
 }
 
 /// A frame to send, in pieces: what was encoded, and bytes of the log as they are stored.
@@ -188,6 +223,11 @@ impl Pieces {
     /// Where to encode what comes next.
     pub(crate) fn encode(&mut self) -> &mut BytesMut {
         &mut self.encoded
+    }
+
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes + self.encoded.len()
     }
 
     /// Holds room until it is sent or dropped.
@@ -217,45 +257,110 @@ impl Pieces {
     }
 
     /// Sends the pieces as one frame, its length first. `TimedOut` if the other side takes
-    /// nothing of it for as long as `patience`. Not cancel safe: a cancelled frame is half
-    /// sent, and the connection has to be closed.
+    /// nothing of it for as long as `patience`, or too little while others want the room that it
+    /// holds of `answers`. Not cancel safe: a cancelled frame is half sent, and the connection has
+    /// to be closed.
     pub(crate) async fn send(
         mut self,
         stream: &mut (impl AsyncWrite + Unpin),
         patience: Duration,
+        answers: &Answers,
     ) -> io::Result<()> {
         self.seal();
         let length = i32::try_from(self.bytes).map_err(io::Error::other)?;
         let mut head = BytesMut::with_capacity(LENGTH_BYTES);
         head.put_i32(length);
         self.done.push_front(head.freeze());
-        let mut queue = Queue(self.done);
-        let slow = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let mut queue = Queue { left: self.bytes + LENGTH_BYTES, pieces: self.done, sent: 0 };
+        let mut pace = Pace::new();
+        let demanded = |holds: bool| if holds { answers.demanded() } else { 0 };
         while queue.has_remaining() {
-            let written = timeout(patience, stream.write_buf(&mut queue)).await.map_err(slow)??;
+            let (held_before, until) = (queue.held(), Instant::now() + patience);
+            let written = {
+                let mut writing = std::pin::pin!(stream.write_buf(&mut queue));
+                loop {
+                    tokio::select! {
+                        biased;
+                        written = &mut writing => break written?,
+                        () = sleep_until(until.min(pace.looked + LOOK)) => {}
+                    }
+                    if Instant::now() >= until || pace.is_below(demanded(self.held.is_some())) {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
+            };
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            pace.bytes += u64::try_from(written).unwrap_or(u64::MAX);
+            if pace.looked.elapsed() >= LOOK && pace.is_below(demanded(self.held.is_some())) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let held = queue.held();
+            if let Some(room) = self.held.as_mut().filter(|_| held < held_before) {
+                room.shrink(held);
+            }
         }
+        let slow = |_| io::Error::from(io::ErrorKind::TimedOut);
         timeout(patience, stream.flush()).await.map_err(slow)?
     }
 }
 
+/// How fast an answer is taken: between the last look and the one before it, and since.
+#[derive(Debug)]
+struct Pace {
+    began: Instant,
+    looked: Instant,
+    bytes: u64,
+    before: (u64, Duration),
+}
+
+impl Pace {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { began: now, looked: now, bytes: 0, before: (0, Duration::ZERO) }
+    }
+
+    /// Whether it is less than so many bytes a second: a look. What goes within [`BEGINNING`] may
+    /// be as slow as it likes.
+    fn is_below(&mut self, demanded: u64) -> bool {
+        let now = Instant::now();
+        let (bytes, time) = (std::mem::take(&mut self.bytes), now - self.looked);
+        let taken = self.before.0 + bytes;
+        let within = u64::try_from((self.before.1 + time).as_millis()).unwrap_or(u64::MAX);
+        self.before = (bytes, time);
+        self.looked = now;
+        now - self.began >= BEGINNING && taken < demanded.saturating_mul(within) / 1000
+    }
+}
+
 /// Pieces as a buffer that offers all its slices to one vectored write.
-struct Queue(VecDeque<Bytes>);
+struct Queue {
+    pieces: VecDeque<Bytes>,
+    /// How many bytes of the first one are sent.
+    sent: usize,
+    left: usize,
+}
+
+impl Queue {
+    /// How many bytes its pieces hold; the first one holds all of its own until it is sent.
+    fn held(&self) -> usize {
+        self.left + self.sent
+    }
+}
 
 impl Buf for Queue {
     fn remaining(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
+        self.left
     }
 
     fn chunk(&self) -> &[u8] {
-        self.0.front().map_or(&[], |piece| piece)
+        self.pieces.front().map_or(&[], |piece| piece)
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;
-        for (slice, piece) in slices.iter_mut().zip(&self.0).take(WRITE_SLICES) {
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces).take(WRITE_SLICES) {
             *slice = IoSlice::new(piece);
             filled += 1;
         }
@@ -263,13 +368,16 @@ impl Buf for Queue {
     }
 
     fn advance(&mut self, mut count: usize) {
-        while let Some(front) = self.0.front_mut() {
+        self.left -= count;
+        while let Some(front) = self.pieces.front_mut() {
             if count < front.len() {
                 front.advance(count);
+                self.sent += count;
                 return;
             }
             count -= front.len();
-            self.0.pop_front();
+            self.pieces.pop_front();
+            self.sent = 0;
         }
         debug_assert_eq!(count, 0, "advanced past the end");
     }
@@ -278,6 +386,7 @@ impl Buf for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::answers::Share;
 
     #[tokio::test]
     async fn frames_come_whole_however_the_bytes_are_cut() {
@@ -325,7 +434,7 @@ mod tests {
         let (mut near, mut far) = tokio::io::duplex(1 << 20);
         far.write_all(&large).await.unwrap();
         // It holds nearly all the room there is.
-        inboxes.grow(&mut inbox.room, 30 << 20).await.unwrap();
+        inboxes.grow(&mut inbox.room, 22 << 20).await.unwrap();
         let began = tokio::time::Instant::now();
         let waits = async move { inbox.next(&mut near).await };
         let small = async {
@@ -394,7 +503,7 @@ mod tests {
             pieces.push(Bytes::from(vec![7; 10_000]));
             pieces
         };
-        let patience = Duration::from_secs(10);
+        let (patience, answers) = (Duration::from_secs(10), Answers::default());
         let (mut near, mut far) = tokio::io::duplex(100);
         let slow = async move {
             let mut taken = vec![0; 50];
@@ -404,13 +513,58 @@ mod tests {
             }
             far
         };
-        let (sent, _far) = tokio::join!(answer().send(&mut near, patience), slow);
+        let (sent, _far) = tokio::join!(answer().send(&mut near, patience, &answers), slow);
         sent.unwrap();
         let (mut near, _far) = tokio::io::duplex(100);
         let began = tokio::time::Instant::now();
-        let error = answer().send(&mut near, patience).await.unwrap_err();
+        let error = answer().send(&mut near, patience, &answers).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed(), patience);
+    }
+
+    /// Who holds room takes by a rate, but only while others want it.
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_room_and_is_slow_ends_once_others_want_it() {
+        let second = Duration::from_secs(1);
+        for (bytes, every, held, ends) in [
+            (50, 9 * second, true, true),
+            (10_000, second, true, true),
+            (10_000, second, false, false),
+            (1_000_000, second, true, false),
+        ] {
+            let answers = Answers::default();
+            let mut pieces = Pieces::default();
+            pieces.push(Bytes::from(vec![7; 100 << 20]));
+            let held = held.then(|| answers.take(1 << 20, Share::default()).1.unwrap());
+            pieces.hold(held);
+            let (mut near, mut far) = tokio::io::duplex(bytes);
+            let taking = async {
+                let mut taken = vec![0; bytes];
+                loop {
+                    far.read_exact(&mut taken).await.unwrap();
+                    sleep(every).await;
+                }
+            };
+            let mut sending = std::pin::pin!(pieces.send(&mut near, 10 * second, &answers));
+            let mut taking = std::pin::pin!(taking);
+            let alone = async {
+                tokio::select! {
+                    sent = &mut sending => Some(sent),
+                    () = &mut taking => None,
+                    () = sleep(60 * second) => None,
+                }
+            };
+            assert!(alone.await.is_none(), "{bytes} bytes every {every:?}: nobody else is there");
+            let others = answers.wait(64 << 20, Share::default());
+            let sent = tokio::select! {
+                sent = &mut sending => Some(sent.unwrap_err().kind()),
+                () = &mut taking => None,
+                _ = others => None,
+                () = sleep(7 * second) => None,
+            };
+            let wanted = ends.then_some(io::ErrorKind::TimedOut);
+            assert_eq!(sent, wanted, "{bytes} bytes every {every:?}");
+        }
     }
 
     #[tokio::test]
@@ -420,7 +574,7 @@ mod tests {
         pieces.push(Bytes::from_static(b"stored"));
         pieces.encode().put_slice(b"cd");
         let mut sent = Vec::new();
-        pieces.send(&mut sent, Duration::from_secs(1)).await.unwrap();
+        pieces.send(&mut sent, Duration::from_secs(1), &Answers::default()).await.unwrap();
         assert_eq!(sent, b"\0\0\0\x0aabstoredcd");
     }
 }

@@ -7,14 +7,16 @@
 //! each other's room come to an end. Who waits for records holds nothing that arrivals need. While
 //! somebody waits, those that hold room have to come on, by a rate that rises until there is some.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::pressure::Pressure;
 
 /// What all connections hold together.
-const ROOM: usize = 32 << 20;
+const ROOM: usize = 24 << 20;
 /// What each holds beside that.
 pub(crate) const FREE: usize = 4 << 10;
 /// Room is counted in these.
@@ -22,15 +24,11 @@ const UNIT: usize = 1 << 10;
 /// How long a connection waits for room.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What requests hold together that were read, and wait for records.
-const WAITING: usize = 64 << 20;
+const WAITING: usize = 32 << 20;
 /// What all others hold together while they are worked on.
 const WORK: usize = 32 << 20;
-/// How long somebody waits for room before those that hold it have to come on.
-const GRACE: Duration = Duration::from_secs(2);
-/// By how many bytes a second then; twice as many after each second more.
-const RATE: u64 = 4 << 10;
-/// How often at most that is doubled.
-const DOUBLED: u64 = 12;
+/// How often who holds room and does not come on is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// See the head of this file. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,19 +37,8 @@ pub(crate) struct Inboxes {
     beyond: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     work: Arc<Semaphore>,
-    pressure: Arc<Mutex<Pressure>>,
+    pressure: Arc<Pressure>,
 }
-
-/// Who waits for room to arrive.
-#[derive(Debug, Default)]
-struct Pressure {
-    count: usize,
-    /// Since when nobody of them got any.
-    since: Option<Instant>,
-}
-
-/// One of them.
-struct Presses<'a>(&'a Inboxes);
 
 /// Room that a connection holds.
 #[derive(Debug, Default)]
@@ -92,7 +79,7 @@ impl Inboxes {
             held.add(units);
             return Ok(());
         }
-        let presses = Presses::begin(self);
+        let waits = self.pressure.wait();
         let until = *held.waits_since.get_or_insert_with(Instant::now) + PATIENCE;
         tokio::select! {
             biased;
@@ -100,21 +87,26 @@ impl Inboxes {
             Ok(units) = Arc::clone(&self.room).acquire_many_owned(more) => held.add(units),
             () = sleep_until(until) => return Err(NoRoom),
         }
-        presses.got_some();
+        waits.got_some();
         held.waits_since = None;
         Ok(())
     }
 
     /// The bytes a second by which who holds room has to come on now.
     pub(crate) fn demanded(&self) -> u64 {
-        let pressure = self.pressure();
-        let since = pressure.since.filter(|_| pressure.count > 0);
-        let pressed = since.and_then(|since| since.elapsed().checked_sub(GRACE));
-        pressed.map_or(0, |pressed| RATE << pressed.as_secs().min(DOUBLED))
+        self.pressure.demanded()
     }
 
-    fn pressure(&self) -> MutexGuard<'_, Pressure> {
-        self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Resolves when others want the room of `bytes` that do not come on; never for those that
+    /// need no room.
+    pub(crate) async fn wanted(&self, bytes: usize) {
+        if bytes <= FREE {
+            return std::future::pending().await;
+        }
+        let (began, bytes) = (Instant::now(), u64::try_from(bytes).unwrap_or(u64::MAX));
+        while bytes >= self.demanded().saturating_mul(began.elapsed().as_secs()) {
+            sleep(LOOK).await;
+        }
     }
 
     /// Room for a request of `bytes` that may wait for records; `None` if there is none.
@@ -135,27 +127,6 @@ impl Inboxes {
     }
 }
 
-impl<'a> Presses<'a> {
-    fn begin(inboxes: &'a Inboxes) -> Self {
-        let mut pressure = inboxes.pressure();
-        if pressure.count == 0 {
-            pressure.since = Some(Instant::now());
-        }
-        pressure.count += 1;
-        Self(inboxes)
-    }
-
-    fn got_some(&self) {
-        self.0.pressure().since = Some(Instant::now());
-    }
-}
-
-impl Drop for Presses<'_> {
-    fn drop(&mut self) {
-        self.0.pressure().count -= 1;
-    }
-}
-
 impl Room {
     fn add(&mut self, units: OwnedSemaphorePermit) {
         match &mut self.units {
@@ -164,16 +135,19 @@ impl Room {
         }
     }
 
-    /// The room of `bytes` of what is held, for whoever takes them away; all of it with the last.
-    pub(crate) fn split(&mut self, bytes: usize, is_last: bool) -> Self {
-        if is_last {
+    /// All but the room of `bytes`, which stay, for whoever takes the others away.
+    pub(crate) fn leave(&mut self, bytes: usize) -> Self {
+        let stays = bytes.saturating_sub(FREE).div_ceil(UNIT);
+        if stays == 0 {
             return std::mem::take(self);
         }
-        let units = self.units.as_mut().and_then(|units| {
-            let count = bytes.div_ceil(UNIT).min(units.num_permits());
-            units.split(count)
+        let taken = self.units.as_mut().and_then(|units| {
+            let surplus = units.num_permits().checked_sub(stays)?;
+            units.split(surplus)
         });
-        Self { units, ..Self::default() }
+        // Without enough units for what stays, it goes on beyond them.
+        let beyond = if taken.is_some() { self.beyond.take() } else { None };
+        Self { units: taken, beyond, waits_since: None }
     }
 }
 
@@ -196,6 +170,27 @@ mod tests {
         drop(all);
         assert_eq!(inboxes.waiting.available_permits() * UNIT, WAITING);
         assert_eq!(inboxes.work.available_permits() * UNIT, WORK);
+    }
+
+    #[tokio::test]
+    async fn what_stays_keeps_its_own_room_and_no_more() {
+        let inboxes = Inboxes::default();
+        let all = || inboxes.room.available_permits() * UNIT;
+        for (stays, held) in [(0, 0), (FREE, 0), (FREE + 1, UNIT), (2 << 20, (2 << 20) - FREE)] {
+            let mut room = Room::default();
+            inboxes.grow(&mut room, 8 << 20).await.unwrap();
+            drop(room.leave(stays));
+            assert_eq!(ROOM - all(), held, "{stays} bytes stay");
+        }
+        let [mut other, mut room] = std::array::from_fn(|_| Room::default());
+        inboxes.grow(&mut other, ROOM - (1 << 20)).await.unwrap();
+        inboxes.grow(&mut room, 1 << 20).await.unwrap();
+        inboxes.grow(&mut room, 9 << 20).await.unwrap();
+        assert_eq!(inboxes.beyond.available_permits(), 0);
+        drop(room.leave(5 << 20));
+        assert_eq!(inboxes.beyond.available_permits(), 0, "it is more than there is room for");
+        drop(room.leave(1 << 10));
+        assert_eq!(inboxes.beyond.available_permits(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,6 +25,7 @@ mod dispatch;
 mod frame;
 mod group;
 mod inboxes;
+mod pressure;
 mod settings;
 mod validation;
 mod versions;
@@ -34,8 +35,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::log::{Log, ReadError};
 use crate::shutdown::Tasks;
@@ -52,6 +55,13 @@ pub use settings::{BrokerSettings, GroupSettings};
 
 /// Between tries when the system refuses a connection (out of files, for instance).
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+
+/// The default of Kafka's `socket.send.buffer.bytes`: the system holds so much of an answer (Linux
+/// twice as much), however slow its client is.
+const SEND_BUFFER: usize = 102_400;
+
+/// How often that is said again, for as long as it lasts.
+const SAID_AGAIN: Duration = Duration::from_mins(1);
 
 /// Requests that are carried through at once. More wait, and end with their clients.
 const WORKING: usize = 256;
@@ -166,6 +176,7 @@ impl Broker {
     async fn accept(self: Arc<Self>, listener: Listener, permits: Arc<Semaphore>, owner: Tasks) {
         let Listener { socket, advertised } = listener;
         let stop = owner.token().clone();
+        let mut refused = Refusals::default();
         loop {
             let permit = tokio::select! {
                 biased;
@@ -185,7 +196,7 @@ impl Broker {
             let (stream, peer) = match client {
                 Ok(client) => client,
                 Err(error) => {
-                    tracing::warn!(%error, "a client could not connect");
+                    refused.say(&error);
                     tokio::time::sleep(ACCEPT_BACK_OFF).await;
                     continue;
                 }
@@ -206,8 +217,31 @@ impl Broker {
     }
 }
 
+/// Tries of a listener that the system refused: many a second where it has no files left.
+#[derive(Debug, Default)]
+struct Refusals {
+    said: Option<Instant>,
+    since: u64,
+}
+
+impl Refusals {
+    /// Says so, unless that was said of late; whether it did.
+    fn say(&mut self, error: &io::Error) -> bool {
+        let now = Instant::now();
+        self.since += 1;
+        if self.said.is_some_and(|said| now - said < SAID_AGAIN) {
+            return false;
+        }
+        tracing::warn!(%error, tries = self.since, "a client could not connect");
+        *self = Self { said: Some(now), since: 0 };
+        true
+    }
+}
+
 fn peer(stream: &TcpStream, remote: SocketAddr, advertised: Option<&Endpoint>) -> io::Result<Peer> {
     stream.set_nodelay(true)?;
+    // What the system takes of an answer looks as if the client had taken it.
+    SockRef::from(stream).set_send_buffer_size(SEND_BUFFER)?;
     let endpoint = if let Some(endpoint) = advertised {
         endpoint.clone()
     } else {
@@ -216,4 +250,20 @@ fn peer(stream: &TcpStream, remote: SocketAddr, advertised: Option<&Endpoint>) -
         Endpoint { host: local.ip().to_canonical().to_string(), port: local.port() }
     };
     Ok(Peer { remote, endpoint })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn that_clients_cannot_connect_is_said_now_and_then() {
+        let mut refused = Refusals::default();
+        let mut said = 0;
+        for _ in 0..1801 {
+            said += usize::from(refused.say(&io::Error::other("no files")));
+            tokio::time::sleep(ACCEPT_BACK_OFF).await;
+        }
+        assert_eq!(said, 4, "at first and after each of three minutes");
+    }
 }

@@ -196,9 +196,16 @@ async fn times_of_batches_that_inflate_to_much_cost_little_memory() {
     tokio::task::block_in_place(|| sluice.stop());
 }
 
-/// What waits for records for a minute holds nothing that others' requests need.
+/// What waits for records for a minute holds nothing that others' requests need, whatever is sent
+/// behind it.
 #[tokio::test(flavor = "multi_thread")]
 async fn consumers_that_wait_leave_the_room_to_producers() {
+    for more_is_whole in [true, false] {
+        waits_beside_a_producer(more_is_whole).await;
+    }
+}
+
+async fn waits_beside_a_producer(more_is_whole: bool) {
     let folder = tempfile::tempdir().unwrap();
     let node = node(folder.path()).await;
     let mut request = fetch("compacted", 0, 1).with_max_wait_ms(60_000);
@@ -209,20 +216,93 @@ async fn consumers_that_wait_leave_the_room_to_producers() {
         let mut client = Client::connect(&node.address).await;
         // 2 MB: all of them are more than what arrives may hold.
         client.send(11, &request).await;
-        client.send(11, &request).await;
+        if more_is_whole {
+            client.send(11, &request).await;
+        } else {
+            client.send_part(50 << 20, &[0; 10]).await;
+        }
         clients.push(client);
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut beside = Client::connect(&node.address).await;
     let large = "x".repeat(900_000);
     let large = produce("t", -1, batch(&[&large]));
-    let told = timeout(Duration::from_secs(20), outcome(&mut beside, &large));
-    assert_eq!(told.await.expect("an answer beside those that wait").0, 0);
+    let told = timeout(Duration::from_secs(20), outcome(&mut beside, &large)).await;
+    assert_eq!(told.map(|told| told.0), Ok(0), "beside those that wait; whole: {more_is_whole}");
     for client in clients {
         client.reset();
     }
     drop(beside);
     node.stop().await;
+}
+
+/// How a client takes an answer: so many bytes at a time, and how long it waits in between.
+const SLOW: [(&str, usize, Duration); 3] = [
+    ("a slow link", 10_000, Duration::from_secs(1)),
+    ("a byte now and then", 1, Duration::from_secs(9)),
+    ("nothing", 0, Duration::from_hours(1)),
+];
+
+/// Whoever takes its answers gets on, beside one and beside many that take theirs slowly.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_its_answers_gets_on_beside_those_that_do_not() {
+    let mut cases = tokio::task::JoinSet::new();
+    for (kind, bytes, every) in SLOW {
+        for count in [1, 40] {
+            cases.spawn(async move {
+                let slowest = slowest_beside(count, bytes, every).await;
+                let told = format!("{slowest:?} beside {count} that take {kind}");
+                say(&told);
+                assert!(slowest < Duration::from_secs(15), "{told}");
+            });
+        }
+    }
+    cases.join_all().await;
+}
+
+/// The longest time that an answer takes to one who takes it, beside `count` that take theirs
+/// slowly.
+async fn slowest_beside(count: usize, bytes: usize, every: Duration) -> Duration {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start_with(folder.path(), BrokerSettings::default()).await;
+    let new = NewTopic { name: "t".to_owned(), partitions: 1, config: [].into(), owner: None };
+    node.log.create_topic(new).await.unwrap();
+    let mut client = Client::connect(&node.address).await;
+    let large = "x".repeat(900_000);
+    for _ in 0..30 {
+        assert_eq!(outcome(&mut client, &produce("t", -1, batch(&[&large]))).await.0, 0);
+    }
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let mut client = Client::connect_narrow(&node.address).await;
+        // More than the system takes into its own buffers.
+        for _ in 0..8 {
+            client.send(11, &fetch("t", 0, 50 << 20)).await;
+        }
+        slow.spawn(async move {
+            while client.take_bytes(bytes).await {
+                tokio::time::sleep(every).await;
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (mut next, mut slowest) = (0, Duration::ZERO);
+    let mut client = Client::connect(&node.address).await;
+    while next < 30 {
+        let asked = Instant::now();
+        let answer = client.ask(11, &fetch("t", next, 2 << 20).with_max_wait_ms(100)).await;
+        let partition = &answer.responses[0].partitions[0];
+        let records = partition.records.as_ref().unwrap();
+        assert_eq!(partition.error_code, 0);
+        // One without records is an answer, but none that gets on.
+        assert!(!records.is_empty(), "nothing came in {:?}", asked.elapsed());
+        next += i64::try_from(records.len() / large.len()).unwrap();
+        slowest = slowest.max(asked.elapsed());
+    }
+    slow.shutdown().await;
+    drop(client);
+    node.stop().await;
+    slowest
 }
 
 #[tokio::test(flavor = "multi_thread")]

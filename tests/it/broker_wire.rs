@@ -59,6 +59,20 @@ impl Client {
         Self { pipe, correlation: 0 }
     }
 
+    /// As [`Client::connect`], with as little of the system's buffers as there can be.
+    pub(crate) async fn connect_narrow(address: &str) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(1).unwrap();
+        let pipe = socket.connect(address.parse().unwrap()).await.unwrap();
+        pipe.set_nodelay(true).unwrap();
+        Self { pipe, correlation: 0 }
+    }
+
+    /// Takes so many bytes of what is sent to it; `false` at the end.
+    pub(crate) async fn take_bytes(&mut self, count: usize) -> bool {
+        self.pipe.read_exact(&mut vec![0; count]).await.is_ok()
+    }
+
     async fn send_raw(&mut self, frame: &[u8]) {
         self.pipe.write_i32(i32::try_from(frame.len()).unwrap()).await.unwrap();
         self.pipe.write_all(frame).await.unwrap();

@@ -23,8 +23,8 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::fetch_answer::{self, Part, Section};
-use crate::broker::answers::Held;
+use super::fetch_answer::{self, Named, Part, Section};
+use crate::broker::answers::{Held, Share};
 use crate::broker::call::Call;
 use crate::broker::frame::Pieces;
 use crate::broker::{Broker, access};
@@ -38,41 +38,89 @@ const READ_COMMITTED: i8 = 1;
 /// A client waits no longer, whatever it asks: it gets an empty answer, and asks again.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// What a request asks of one partition, found or refused.
-type Wanted = Result<(Arc<Topic>, FetchPartition), (i32, ResponseError)>;
+/// What a request asks of one partition. Of a request that waits nothing else is kept: there may be
+/// many partitions.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    partition: i32,
+    max_bytes: i32,
+    offset: i64,
+    /// Why it is not read.
+    refused: Option<ResponseError>,
+}
+
+/// The partitions of a topic, as they are asked for.
+struct Wanted {
+    named: Named,
+    /// Not there if all of them are refused.
+    topic: Option<Arc<Topic>>,
+    partitions: Vec<Asked>,
+}
+
+impl Wanted {
+    fn new(broker: &Broker, call: &Call, asked: FetchTopic) -> Self {
+        let (named, found) = if call.version >= IDS_SINCE {
+            let found = broker.log.topic_by_id(asked.topic_id);
+            (Named::Id(asked.topic_id), found.ok_or(ResponseError::UnknownTopicId))
+        } else {
+            let found = broker.log.topic(&asked.topic);
+            (Named::Name(asked.topic), found.ok_or(ResponseError::UnknownTopicOrPartition))
+        };
+        let judge = |one: &FetchPartition| {
+            access::has_partition(found.as_ref().map_err(|error| *error)?, one.partition)?;
+            access::check_epoch(one.current_leader_epoch)
+        };
+        let asked = asked.partitions.iter().map(|one| Asked {
+            partition: one.partition,
+            max_bytes: one.partition_max_bytes,
+            offset: one.fetch_offset,
+            refused: judge(one).err(),
+        });
+        let partitions = asked.collect();
+        Self { named, topic: found.ok(), partitions }
+    }
+
+    /// Those that are read.
+    fn found(&self) -> impl Iterator<Item = (&Arc<Topic>, &Asked)> {
+        let readable = self.partitions.iter().filter(|one| one.refused.is_none());
+        self.topic.iter().flat_map(move |topic| readable.clone().map(move |one| (topic, one)))
+    }
+}
+
+fn found(wanted: &[Wanted]) -> impl Iterator<Item = (&Arc<Topic>, &Asked)> {
+    wanted.iter().flat_map(Wanted::found)
+}
 
 pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, out: &mut Pieces) {
     if request.session_id != 0 {
         let error = ResponseError::FetchSessionIdNotFound;
         return fetch_answer::write(call.version, error.code(), Vec::new(), out);
     }
-    let wanted: Vec<Wanted> = request
-        .topics
-        .iter()
-        .flat_map(|topic| {
-            topic.partitions.iter().map(|partition| want(broker, call, topic, partition))
-        })
-        .collect();
-    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let FetchRequest { max_wait_ms, min_bytes, max_bytes, isolation_level, topics, .. } = request;
+    let wanted = topics.into_iter().map(|topic| Wanted::new(broker, call, topic));
+    let wanted: Vec<Wanted> = wanted.collect();
+    let limits = Limits { max_bytes, committed: isolation_level == READ_COMMITTED };
+    let wait = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
     let wait = if call.may_wait { wait.min(LONGEST_WAIT) } else { Duration::ZERO };
     let deadline = Instant::now() + wait;
-    let enough = usize::try_from(request.min_bytes).unwrap_or(0);
-    let places: Vec<_> =
-        wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).map(place).collect();
+    // What the answer cannot carry is not waited for.
+    let enough = usize::try_from(min_bytes).unwrap_or(0).min(call.share.bytes() / 2);
+    let places: Vec<_> = found(&wanted).map(place).collect();
     let waiter = broker.log.waiter(&places);
     let mut seen: Option<Seen> = None;
     loop {
         // In this order: what is behind the tips may be counted twice, but is never missed.
         let tips = broker.log.tips(&places);
-        let ends = ends(broker, &wanted);
+        let ends = ends(broker, &places);
         let late = Instant::now() >= deadline || call.stop.is_cancelled();
         if late || seen.as_ref().is_none_or(|seen| seen.may_be_enough(&ends, &tips, enough)) {
-            let (parts, held, starved) = gather(broker, call, &request, &wanted, &ends).await;
+            let gathered = gather(broker, call, limits, &wanted, &ends).await;
+            let Gathered { parts, held, short, starved, .. } = gathered;
             let bytes: usize = parts.iter().map(|part| part.records.len()).sum();
             let failed = parts.iter().any(|part| part.error.is_some());
-            let cut = bytes > 0 && ends_with_a_segment(&wanted, &tips);
+            let cut = bytes > 0 && (short || ends_with_a_segment(&wanted, &tips));
             if late || bytes >= enough || failed || cut || starved {
-                let sections = sections(call, &request, parts);
+                let sections = sections(wanted, parts);
                 out.hold(held);
                 return fetch_answer::write(call.version, 0, sections, out);
             }
@@ -91,10 +139,9 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
 /// go beyond it, however much there is, so that waiting brings nothing (as in Kafka,
 /// `DelayedFetch.tryComplete`).
 fn ends_with_a_segment(wanted: &[Wanted], tips: &[Option<Tip>]) -> bool {
-    let found = wanted.iter().filter_map(|wanted| wanted.as_ref().ok());
-    found
+    found(wanted)
         .zip(tips)
-        .any(|((_, partition), tip)| tip.is_some_and(|tip| partition.fetch_offset < tip.segment))
+        .any(|((_, asked), tip)| tip.is_some_and(|tip| asked.offset < tip.segment))
 }
 
 /// What a wait has seen, and how many bytes it read of it.
@@ -135,84 +182,81 @@ impl Seen {
     }
 }
 
-fn want(broker: &Broker, call: &Call, topic: &FetchTopic, partition: &FetchPartition) -> Wanted {
-    let refused = |error| (partition.partition, error);
-    let found = if call.version >= IDS_SINCE {
-        broker.log.topic_by_id(topic.topic_id).ok_or(ResponseError::UnknownTopicId)
-    } else {
-        broker.log.topic(&topic.topic).ok_or(ResponseError::UnknownTopicOrPartition)
-    };
-    let found = found.map_err(refused)?;
-    access::has_partition(&found, partition.partition).map_err(refused)?;
-    access::check_epoch(partition.current_leader_epoch).map_err(refused)?;
-    Ok((found, partition.clone()))
-}
-
-fn place((topic, partition): &(Arc<Topic>, FetchPartition)) -> (Arc<Topic>, i32) {
-    (Arc::clone(topic), partition.partition)
+fn place((topic, asked): (&Arc<Topic>, &Asked)) -> (Arc<Topic>, i32) {
+    (Arc::clone(topic), asked.partition)
 }
 
 /// The ends of all partitions at one moment; what cannot be had as its error.
-fn ends(broker: &Broker, wanted: &[Wanted]) -> Vec<Result<Ends, ResponseError>> {
-    let places: Vec<_> =
-        wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).map(place).collect();
-    let ends = broker.log.ends(&places).into_iter();
+fn ends(broker: &Broker, places: &[(Arc<Topic>, i32)]) -> Vec<Result<Ends, ResponseError>> {
+    let ends = broker.log.ends(places).into_iter();
     ends.map(|ends| ends.map_err(|error| access::of_read(&error))).collect()
+}
+
+/// What a request asks of all its partitions.
+#[derive(Clone, Copy)]
+struct Limits {
+    max_bytes: i32,
+    committed: bool,
 }
 
 /// What an answer has gathered, and the room it holds for that.
 struct Gathered<'a> {
     broker: &'a Broker,
     stop: &'a CancellationToken,
+    share: Share,
     committed: bool,
     room: usize,
     held: Option<Held>,
+    /// There would have been more if there had been room.
+    short: bool,
     /// No room came in time for what there is to send.
     starved: bool,
     parts: Vec<Part>,
 }
 
 /// Reads what the ends allow, in the order asked for, and as much as there is room for among
-/// all answers. The last says that there is something to send, and no room came for it in time.
-async fn gather(
-    broker: &Broker,
-    call: &Call,
-    request: &FetchRequest,
+/// all answers.
+async fn gather<'a>(
+    broker: &'a Broker,
+    call: &'a Call,
+    limits: Limits,
     wanted: &[Wanted],
     ends: &[Result<Ends, ResponseError>],
-) -> (Vec<Part>, Option<Held>, bool) {
-    let asked = usize::try_from(request.max_bytes).unwrap_or(0);
-    let wanted_bytes = wanted.iter().filter_map(|wanted| wanted.as_ref().ok());
-    let wanted_bytes =
-        wanted_bytes.map(|(_, one)| usize::try_from(one.partition_max_bytes).unwrap_or(0));
-    let most = asked.min(broker.settings.max_fetch_bytes);
+) -> Gathered<'a> {
+    let bytes = |most: i32| usize::try_from(most).unwrap_or(0);
+    let wanted_bytes = found(wanted).map(|(_, asked)| bytes(asked.max_bytes));
+    let most = bytes(limits.max_bytes).min(broker.settings.max_fetch_bytes);
     let most = wanted_bytes.fold(0_usize, usize::saturating_add).min(most);
-    let (room, held) = broker.answers.take(most);
-    let committed = request.isolation_level == READ_COMMITTED;
-    let parts = Vec::with_capacity(wanted.len());
-    let (stop, starved) = (&call.stop, false);
-    let mut gathered = Gathered { broker, stop, committed, room, held, starved, parts };
+    let (room, held) = broker.answers.take(most, call.share);
+    let (carried, short) = (room, room < most.min(call.share.bytes()));
+    let committed = limits.committed;
+    let parts = Vec::with_capacity(wanted.iter().map(|one| one.partitions.len()).sum());
+    let (stop, share, starved) = (&call.stop, call.share, false);
+    let mut gathered =
+        Gathered { broker, stop, share, committed, room, held, short, starved, parts };
     let mut ends = ends.iter();
     for wanted in wanted {
-        let part = match wanted {
-            Err((partition, error)) => Part::refused(*partition, *error),
-            Ok((topic, partition)) => match ends.next() {
-                Some(Ok(ends)) => gathered.read(topic, partition, *ends).await,
-                Some(Err(error)) => Part::refused(partition.partition, *error),
-                None => {
-                    let error = ResponseError::UnknownTopicOrPartition;
-                    Part::refused(partition.partition, error)
+        for asked in &wanted.partitions {
+            let part = match (asked.refused, &wanted.topic) {
+                (Some(error), _) => Part::refused(asked.partition, error),
+                (None, Some(topic)) => match ends.next() {
+                    Some(Ok(ends)) => gathered.read(topic, asked, *ends).await,
+                    Some(Err(error)) => Part::refused(asked.partition, *error),
+                    None => Part::refused(asked.partition, ResponseError::UnknownTopicOrPartition),
+                },
+                (None, None) => {
+                    Part::refused(asked.partition, ResponseError::UnknownTopicOrPartition)
                 }
-            },
-        };
-        gathered.parts.push(part);
+            };
+            gathered.parts.push(part);
+        }
     }
     let bytes = gathered.bytes();
-    let Gathered { parts, mut held, starved, .. } = gathered;
-    if let Some(held) = &mut held {
+    gathered.short &= bytes >= carried / 2;
+    if let Some(held) = &mut gathered.held {
         held.shrink(bytes);
     }
-    (parts, held, starved)
+    gathered
 }
 
 impl Gathered<'_> {
@@ -220,23 +264,22 @@ impl Gathered<'_> {
         self.parts.iter().map(|part| part.records.len()).sum()
     }
 
-    async fn read(&mut self, topic: &Arc<Topic>, partition: &FetchPartition, ends: Ends) -> Part {
-        let mut part = Part::new(partition.partition, ends);
-        let offset = partition.fetch_offset;
+    async fn read(&mut self, topic: &Arc<Topic>, asked: &Asked, ends: Ends) -> Part {
+        let mut part = Part::new(asked.partition, ends);
+        let offset = asked.offset;
         if !(ends.log_start..=ends.high_watermark).contains(&offset) {
-            part.error = Some(ResponseError::OffsetOutOfRange);
-            return part;
+            return Part::refused(asked.partition, ResponseError::OffsetOutOfRange);
         }
         let limit = if self.committed { ends.last_stable } else { ends.high_watermark };
         if offset < limit {
-            match self.records(topic, partition, limit).await {
+            match self.records(topic, asked, limit).await {
                 Ok(records) => part.records = records,
                 Err(error) => part.error = Some(access::of_read(&error)),
             }
             self.room = self.room.saturating_sub(part.records.len());
         }
         if self.committed {
-            match aborted(self.broker, topic, partition, limit, &part.records) {
+            match aborted(self.broker, topic, asked, limit, &part.records) {
                 Ok(aborted) => part.aborted = Some(aborted),
                 Err(error) => part.error = Some(access::of_read(&error)),
             }
@@ -249,12 +292,12 @@ impl Gathered<'_> {
     async fn records(
         &mut self,
         topic: &Arc<Topic>,
-        partition: &FetchPartition,
+        asked: &Asked,
         limit: i64,
     ) -> Result<Bytes, ReadError> {
-        let (log, number, offset) = (&self.broker.log, partition.partition, partition.fetch_offset);
+        let (log, number, offset) = (&self.broker.log, asked.partition, asked.offset);
         let first = self.bytes() == 0;
-        let most = self.room.min(usize::try_from(partition.partition_max_bytes).unwrap_or(0));
+        let most = self.room.min(usize::try_from(asked.max_bytes).unwrap_or(0));
         if !first && most == 0 {
             return Ok(Bytes::new());
         }
@@ -271,7 +314,7 @@ impl Gathered<'_> {
             self.held = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => None,
-                held = self.broker.answers.wait(size) => held,
+                held = self.broker.answers.wait(size, self.share) => held,
             };
             if self.held.is_none() {
                 self.starved = true;
@@ -287,29 +330,25 @@ impl Gathered<'_> {
 fn aborted(
     broker: &Broker,
     topic: &Arc<Topic>,
-    partition: &FetchPartition,
+    asked: &Asked,
     limit: i64,
     records: &Bytes,
 ) -> Result<Vec<(i64, i64)>, ReadError> {
     if records.is_empty() {
         return Ok(Vec::new());
     }
-    let found = broker.log.aborted(topic, partition.partition, partition.fetch_offset, limit)?;
+    let found = broker.log.aborted(topic, asked.partition, asked.offset, limit)?;
     let mut found: Vec<_> = found.iter().map(|a| (a.producer_id, a.first_offset)).collect();
     found.sort_unstable_by_key(|(producer, first)| (*first, *producer));
     Ok(found)
 }
 
 /// The parts under their topics, as they were asked for.
-fn sections(call: &Call, request: &FetchRequest, parts: Vec<Part>) -> Vec<Section> {
+fn sections(wanted: Vec<Wanted>, parts: Vec<Part>) -> Vec<Section> {
     let mut parts = parts.into_iter();
-    let topics = request.topics.iter().map(|topic| Section {
-        topic: if call.version >= IDS_SINCE {
-            fetch_answer::Named::Id(topic.topic_id)
-        } else {
-            fetch_answer::Named::Name(topic.topic.clone())
-        },
-        parts: parts.by_ref().take(topic.partitions.len()).collect(),
+    let topics = wanted.into_iter().map(|one| Section {
+        topic: one.named,
+        parts: parts.by_ref().take(one.partitions.len()).collect(),
     });
     topics.collect()
 }

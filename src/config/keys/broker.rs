@@ -275,7 +275,7 @@ pub(super) const KEYS: &[Key] = &[
     idle(HERE, "num.replica.fetchers", "1", ALONE),
     idle(HERE, "queued.max.requests", "500", "every connection answers its own requests"),
     idle(HERE, "background.threads", "10", THREADS),
-    idle(HERE, "socket.send.buffer.bytes", "102400", "the system sizes its buffers"),
+    idle(HERE, "socket.send.buffer.bytes", "102400", "it is always that"),
     idle(HERE, "socket.receive.buffer.bytes", "102400", "the system sizes its buffers"),
     idle(HERE, "log.flush.*", "", SYNCED),
     idle(HERE, "log.segment.delete.delay.ms", "60000", "files go with the next checkpoint"),

@@ -1,7 +1,8 @@
 //! A client that asks for all topics in one Fetch request, all along.
 //!
-//! Its answers are judged as they come: with the records of each, and of those before it, every
-//! transaction of which one was seen is there whole, over all topics. It speaks the protocol by
+//! Its answers are judged as they come: with the records of each that reaches the ends of all
+//! partitions, and of those before it, every transaction of which one was seen is there whole,
+//! over all topics. It speaks the protocol by
 //! itself, since client libraries do not say where one answer ends and the next begins.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,10 +25,8 @@ use super::judgement::{Published, STANDSTILL, Tx, tables, topic};
 
 /// The last version that names topics by their names.
 const VERSION: i16 = 12;
-/// More than any answer has, so that none is cut.
+/// More than any answer has: those that are cut are cut by the broker.
 const ROOM: i32 = 1 << 30;
-/// What the broker's own limit lets an answer have, with some to spare: a larger one may be cut.
-const WHOLE: usize = 40 << 20;
 
 pub(super) struct Fetcher {
     /// How many records are enough: known when the load is over.
@@ -128,18 +127,21 @@ impl State {
     }
 
     fn take(&mut self, answer: FetchResponse) {
-        let mut size = 0;
+        let (mut size, mut is_cut) = (0, false);
         for topic in answer.responses {
             let name = topic.topic.0.to_string();
-            for mut records in topic.partitions.into_iter().filter_map(|one| one.records) {
+            for partition in topic.partitions {
+                let mut records = partition.records.unwrap_or_default();
                 size += records.len();
                 self.note(&name, &mut records);
+                is_cut |= self.fetched.next.get(&name) < Some(&partition.high_watermark);
             }
         }
         if size > 0 {
             self.moved = Instant::now();
         }
-        if size == 0 || size > WHOLE {
+        // One that does not reach the ends of all partitions had no room for more.
+        if size == 0 || is_cut {
             return;
         }
         self.fetched.judged += 1;

@@ -9,6 +9,7 @@ mod column;
 mod gtid;
 mod parked;
 mod position;
+mod prepared;
 mod rows;
 mod server_version;
 mod table;
@@ -25,6 +26,7 @@ pub use gtid::{
 pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
 pub use parked::{HeldLetters, KeptEvent, ParkedName, ParkedTable};
 pub use position::{Executed, FileName, Loss, MySqlPosition, Position};
+pub use prepared::Prepared;
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use server_version::ServerVersion;
 pub use table::{Table, TableName, TableVersion};

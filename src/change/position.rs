@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Commit, CountedSet, GtidSet, Trail};
+use super::{Commit, CountedSet, GtidSet, Prepared, Trail};
 
 /// The name of a binlog file, shared by all events of it.
 pub type FileName = Arc<str>;
@@ -59,6 +59,9 @@ pub struct MySqlPosition {
     /// What gives the place on another server where there are no GTIDs; nobody's to look at.
     #[serde(skip)]
     pub trail: Option<Arc<Trail>>,
+    /// What shows of an XA branch that it was never logged; nobody's to look at.
+    #[serde(skip)]
+    pub prepared: Option<Arc<Prepared>>,
 }
 
 /// Transactions that were published, and that a server lacks which was failed over to.
@@ -177,6 +180,7 @@ impl MySqlPosition {
             self.event_time = commit.event_time;
         }
         self.trail.clone_from(&commit.trail);
+        self.prepared.clone_from(&commit.prepared);
         if let Executed::Counted(set) = &mut self.gtid_set {
             commit.filtered.iter().chain(&commit.gtid).for_each(|gtid| set.insert(gtid));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{EventPlace, FileName, Gtid, GtidSet, RowsChange, TableName, Trail, Xid};
+use super::{EventPlace, FileName, Gtid, GtidSet, Prepared, RowsChange, TableName, Trail, Xid};
 
 /// Counts the sessions of a source within a process. What carries an older one than the
 /// newest is void.
@@ -77,6 +77,8 @@ pub struct Commit {
     pub branch: Option<Box<BranchStep>>,
     /// As [`super::MySqlPosition::trail`].
     pub trail: Option<Arc<Trail>>,
+    /// As [`super::MySqlPosition::prepared`].
+    pub prepared: Option<Arc<Prepared>>,
 }
 
 /// What a transaction does to an XA branch.

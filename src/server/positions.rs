@@ -292,6 +292,7 @@ fn at(place: &Place, before: &MySqlPosition) -> Result<MySqlPosition, GtidError>
         server_time: 0,
         lost: None,
         trail: None,
+        prepared: None,
     };
     Ok(match place {
         Place::File { file, offset } => {
@@ -366,6 +367,7 @@ mod tests {
             server_time: 0,
             lost: None,
             trail: None,
+            prepared: None,
         };
         MySqlPosition { server_uuid: server.into(), ..at(&start, &nowhere).unwrap() }
     }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! With a loss that somebody accepted, the position holds `"lost": {"gtids": {..}, "on": "<uuid>"}`.
-//! `"trail": {..}` is what gives the place on another server where there are no GTIDs.
+//! `"trail": {..}` is what gives the place on another server where there are no GTIDs, and
+//! `"prepared": {..}` the XA branches that were prepared when the server was first asked.
 //! `gtid` is the base of that number and what came since; `"uncounted"` is a set that the next
 //! start counts; without it there is none. So a commit writes what came since the base,
 //! and the base only when it is another. Both go with the rows, in one append.
@@ -23,7 +24,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{CountedSet, Executed, Flavor, GtidSet, Loss, MySqlPosition, Position, Trail};
+use crate::change::{
+    CountedSet, Executed, Flavor, GtidSet, Loss, MySqlPosition, Position, Prepared, Trail,
+};
 
 const VERSION: u32 = 2;
 
@@ -96,6 +99,8 @@ struct Record {
     lost: Option<Box<Loss>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trail: Option<Arc<Trail>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prepared: Option<Arc<Prepared>>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -175,6 +180,7 @@ impl PositionRecords {
             server_time: position.server_time,
             lost: position.lost.clone(),
             trail: position.trail.clone(),
+            prepared: position.prepared.clone(),
         };
         Ok(Written { position: serde_json::to_vec(&record)?.into(), base })
     }
@@ -239,7 +245,7 @@ fn parsed(flavor: Flavor, text: &str) -> Result<GtidSet, serde_json::Error> {
 impl Record {
     fn with(self, gtid_set: Executed) -> Position {
         let Self { file, offset, server_uuid, by_gtid, file_created, event_time, .. } = self;
-        let Self { server_time, lost, trail, .. } = self;
+        let Self { server_time, lost, trail, prepared, .. } = self;
         let position = MySqlPosition {
             file,
             offset,
@@ -251,6 +257,7 @@ impl Record {
             server_time,
             lost,
             trail,
+            prepared,
         };
         position.into()
     }
@@ -270,6 +277,7 @@ impl From<Flat> for Position {
             server_time: 0,
             lost: None,
             trail: None,
+            prepared: None,
         };
         position.into()
     }

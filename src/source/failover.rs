@@ -349,6 +349,7 @@ fn behind_both(
         server_time: 0,
         lost: Some(Box::new(lost)),
         trail: None,
+        prepared: None,
     }
 }
 

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::change::{
-    CountedSet, EventPlace, FileName, HeldBranch, MySqlPosition, StateRecord, StateTopic, Xid,
+    CountedSet, EventPlace, FileName, HeldBranch, MySqlPosition, Prepared, StateRecord, StateTopic,
+    Xid,
 };
 use crate::mysql::probe;
 use crate::mysql::{self, Session};
@@ -34,6 +35,8 @@ pub(super) struct Held {
     /// What was prepared when the server that is read was first asked, and where its binlog was
     /// then: what is prepared behind that comes to be held, if it is in the binlog.
     first: Option<First>,
+    /// The same, as it is kept.
+    kept: Option<Arc<Prepared>>,
     /// Branches that ended since: one of the same xid that ends later is another.
     ended: HashSet<Arc<Xid>>,
 }
@@ -46,6 +49,26 @@ struct First {
 }
 
 impl First {
+    /// What was kept of it; none of what cannot be read.
+    fn of(kept: &Prepared) -> Option<Self> {
+        let prepared = kept.xids.iter().map(|xid| xid.parse().ok().map(Arc::new));
+        let until = (Arc::clone(&kept.file), kept.offset);
+        Some(Self {
+            server: Arc::clone(&kept.server),
+            prepared: prepared.collect::<Option<_>>()?,
+            until,
+        })
+    }
+
+    fn kept(&self) -> Option<Arc<Prepared>> {
+        let Self { server, prepared, until: (file, offset) } = self;
+        let mut xids: Vec<String> = prepared.iter().map(ToString::to_string).collect();
+        xids.sort_unstable();
+        let (server, file) = (Arc::clone(server), Arc::clone(file));
+        let kept = Prepared { server, file, offset: *offset, xids };
+        (kept.xids.len() <= Prepared::MOST).then(|| Arc::new(kept))
+    }
+
     /// Whether a branch of that xid may have been prepared. What XA RECOVER shows of bytes beyond
     /// ASCII may have been converted: then those count that are alike.
     fn has(&self, xid: &Xid) -> bool {
@@ -98,7 +121,9 @@ impl Held {
         let since = (Arc::clone(server_uuid), Arc::clone(file), *offset);
         let since = Some(since).filter(|(server, file, _)| !server.is_empty() && !file.is_empty());
         let branches = branches.into_iter().map(|branch| (branch.xid, branch.place)).collect();
-        Self { branches, since, ..Self::default() }
+        let first = position.prepared.as_deref().and_then(First::of);
+        let kept = position.prepared.clone().filter(|_| first.is_some());
+        Self { branches, since, first, kept, ..Self::default() }
     }
 
     pub(super) fn contains(&self, xid: &Xid) -> bool {
@@ -121,6 +146,16 @@ impl Held {
         if self.ended.len() < MOST_ENDED {
             self.ended.insert(Arc::clone(xid));
         }
+        if let Some(first) = &mut self.first
+            && first.prepared.remove(xid)
+        {
+            self.kept = first.kept();
+        }
+    }
+
+    /// What was prepared when the server that is read was first asked, to be kept with the position.
+    pub(super) fn prepared(&self) -> Option<Arc<Prepared>> {
+        self.kept.clone()
     }
 
     /// Whether a branch of that xid ended since the begin. Where too many did, it may have been.
@@ -156,11 +191,13 @@ impl Held {
     /// What the server says now. It is judged later, by [`Held::judge`].
     pub(super) fn asked(&mut self, server: &Arc<str>, asked: Option<Asked>) {
         if self.first.as_ref().is_some_and(|first| first.server != *server) {
-            self.first = None;
+            (self.first, self.kept) = (None, None);
         }
         if let (None, Some(Asked { prepared, until, .. })) = (&self.first, &asked) {
             let (server, prepared) = (Arc::clone(server), prepared.clone());
-            self.first = Some(First { server, prepared, until: until.clone() });
+            let first = First { server, prepared, until: until.clone() };
+            self.kept = first.kept();
+            self.first = Some(first);
         }
         self.asked = asked;
     }
@@ -236,6 +273,7 @@ pub(super) fn forget_lost(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Position;
 
     fn xid(name: &str) -> Arc<Xid> {
         Arc::new(Xid { format: 1, gtrid: name.as_bytes().to_vec(), bqual: Vec::new() })
@@ -309,6 +347,43 @@ mod tests {
         assert!(held.was_never_logged(&xid("new"), "server", &end));
         held.asked(&"other".into(), None);
         assert!(!held.was_never_logged(&xid("new"), "server", &place("b.000011", 4)));
+    }
+
+    #[test]
+    fn what_was_prepared_at_first_is_known_behind_a_start() {
+        let xids: Vec<Arc<Xid>> = (0..3).map(|number| xid(&format!("p{number}"))).collect();
+        let asked = |xids: &[Arc<Xid>]| Asked {
+            prepared: xids.iter().cloned().collect(),
+            until: ("b.000007".into(), 500),
+            touched: HashSet::new(),
+        };
+        let mut held = Held::default();
+        assert_eq!(held.prepared(), None);
+        held.asked(&"server".into(), Some(asked(&xids)));
+        held.note_end(&xids[1]);
+        let kept = held.prepared().unwrap();
+        assert_eq!(kept.xids, [xids[0].to_string(), xids[2].to_string()]);
+        assert_eq!((&*kept.file, kept.offset), ("b.000007", 500));
+
+        let json = r#"{"kind":"mysql","file":"b.000008","offset":4,"server_uuid":"server",
+            "file_created":0,"event_time":0}"#;
+        let Position::MySql(position) = serde_json::from_str(json).unwrap();
+        let position = MySqlPosition { prepared: Some(kept), ..position };
+        let mut again = Held::at(&position, Vec::new());
+        assert_eq!(again.prepared(), position.prepared);
+        // One that was prepared meanwhile is there too, and was never logged.
+        let more = [&xids[..], &[xid("new")]].concat();
+        again.asked(&"server".into(), Some(asked(&more)));
+        let end = EventPlace { file: "b.000010".into(), offset: 700, time: 0 };
+        assert!(again.was_never_logged(&xid("new"), "server", &end));
+        assert!(again.was_never_logged(&xids[1], "server", &end), "the one of that name has ended");
+        assert!(!again.was_never_logged(&xids[2], "server", &end));
+        again.asked(&"other".into(), None);
+        assert_eq!(again.prepared(), None);
+        // More would be written with each commit.
+        let many: Vec<Arc<Xid>> = (0..=Prepared::MOST).map(|n| xid(&format!("m{n}"))).collect();
+        again.asked(&"other".into(), Some(asked(&many)));
+        assert_eq!(again.prepared(), None);
     }
 
     #[test]

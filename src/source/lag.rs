@@ -189,6 +189,7 @@ mod tests {
             server_time: 0,
             lost: None,
             trail: None,
+            prepared: None,
         };
         lag.durable(&Position::MySql(position), now);
     }

@@ -501,6 +501,7 @@ impl<'a> Reader<'a> {
                 }
                 commit.filtered = self.idle.take_filtered();
                 commit.trail = self.trail();
+                commit.prepared = self.held.prepared();
                 self.reached.advance(&commit);
                 self.assembler.reached();
                 self.note_branch(commit.branch.as_deref());
@@ -542,6 +543,7 @@ impl<'a> Reader<'a> {
         // That a server has started, say.
         commit.state = self.schema.commit()?;
         commit.trail = self.trail();
+        commit.prepared = self.held.prepared();
         let chunk = Chunk {
             generation: outlet.generation,
             head: Arc::default(),

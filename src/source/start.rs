@@ -150,6 +150,7 @@ impl Finder<'_> {
             server_time: 0,
             lost: None,
             trail: None,
+            prepared: None,
         }
     }
 
@@ -336,6 +337,7 @@ fn paired(probe: &Probe, file: &str, walked: Walked) -> MySqlPosition {
         server_time: walked.server_time,
         lost: None,
         trail: None,
+        prepared: None,
     }
 }
 

@@ -9,6 +9,7 @@
 //! |---|---|---|---|---|
 //! | position: kind, base and delta, `by_gtid`, `lost` | lacks | has | has | version 1 is read whole; nothing is lost |
 //! | position: `server_time` | lacks | lacks | has | what sessions called the time, where two agree |
+//! | position: `prepared` | lacks | lacks | lacks | the server is asked at the first start: who was prepared unlogged before it is searched for |
 //! | trail: it | lacks | has | has | no other server is gone to before the next heartbeat |
 //! | trail: `version` | - | lacks (contents) | lacks (commit times) | both ways go on, the heartbeat says which |
 //! | schema: engine, key, states, `complete`, `stay` | lacks | has | has | not known: asked, or read anew |

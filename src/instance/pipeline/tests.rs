@@ -49,6 +49,7 @@ fn commit(text: &str, offset: u64) -> Chunk {
         state: Vec::new(),
         branch: None,
         trail: None,
+        prepared: None,
     };
     chunk(text, ChunkEnd::Commit(Box::new(commit)))
 }
@@ -65,6 +66,7 @@ fn start() -> Position {
         server_time: 0,
         lost: None,
         trail: None,
+        prepared: None,
     })
 }
 

@@ -102,6 +102,7 @@ fn position(offset: usize) -> Position {
         server_time: 0,
         lost: None,
         trail: None,
+        prepared: None,
     })
 }
 

@@ -16,6 +16,7 @@ fn position(gtid_set: Executed) -> MySqlPosition {
         server_time: 9,
         lost: None,
         trail: None,
+        prepared: None,
     }
 }
 
@@ -64,6 +65,7 @@ fn commit(gtid: Gtid, offset: u64) -> Commit {
         state: Vec::new(),
         branch: None,
         trail: None,
+        prepared: None,
     }
 }
 
@@ -78,7 +80,14 @@ fn what_is_written_comes_back() {
         mariadb.unwrap().into(),
         GtidSet::empty(Flavor::MariaDb).into(),
     ] {
-        let position = Position::from(position(gtid_set));
+        let prepared = Prepared {
+            server: "u".into(),
+            file: "binlog.000001".into(),
+            offset: 7,
+            xids: vec!["X'7831',X'',1".to_owned()],
+        };
+        let position = MySqlPosition { prepared: Some(prepared.into()), ..position(gtid_set) };
+        let position = Position::from(position);
         let mut stored = Stored::default();
         stored.take(PositionRecords::default().write(&position).unwrap());
         assert_eq!(stored.read().unwrap().1, Some(position));

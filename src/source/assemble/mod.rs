@@ -486,6 +486,7 @@ impl Assembler {
             state: Vec::new(),
             branch: branch.map(Box::new),
             trail: None,
+            prepared: None,
         };
         self.hints.read(behind.file(), open.begin);
         let whole = open.sent.is_none();

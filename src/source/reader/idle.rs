@@ -49,6 +49,7 @@ impl Idle {
             state: Vec::new(),
             branch: None,
             trail: None,
+            prepared: None,
         });
         self.arm();
     }

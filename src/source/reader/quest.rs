@@ -137,6 +137,7 @@ impl Reader<'_> {
             state: Vec::new(),
             branch: None,
             trail: reached.trail.clone(),
+            prepared: reached.prepared.clone(),
         };
         Quest { xid: Arc::clone(xid), begin, commit: Box::new(commit), is_done: false }
     }

@@ -107,6 +107,7 @@ pub(in crate::source) async fn find(
         server_time: 0,
         lost: position.lost.clone(),
         trail: Some(Arc::new(trail.clone())),
+        prepared: None,
     }))
 }
 

@@ -18,6 +18,7 @@ async fn never_logged(server: &Server) {
     run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
     // One that was prepared before the begin, and lies in a file that is there.
     prepare(server, "'before'", &[1]).await;
+    prepare(server, "'before too'", &[4]).await;
     let mut sluice = Sluice::with_instance("xa", server, &FILTER);
     sluice.start();
     unlogged(server, "'a'", 100).await;
@@ -38,6 +39,22 @@ async fn never_logged(server: &Server) {
     let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", 3);
     let ids: Vec<usize> = records.iter().map(id).collect();
     assert_eq!(ids, [2, 1, 3], "{:?}", server.flavor);
+
+    // Nor one that was prepared before a start of ours and ends behind it; one from before the begin is
+    // found all the same.
+    unlogged(server, "'over a start'", 105).await;
+    prepare(server, "'held'", &[6]).await;
+    run(&mut admin, "INSERT INTO t VALUES (7)").await;
+    topics::read_at_least(&sluice.bootstrap(), "xa.t", 4);
+    for xid in ["'over a start'", "'before too'", "'held'"] {
+        sluice.kill();
+        sluice.start();
+        end(server, &format!("XA COMMIT {xid}")).await;
+    }
+    run(&mut admin, "INSERT INTO t VALUES (8)").await;
+    let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", 7);
+    let ids: Vec<usize> = records.iter().map(id).collect();
+    assert_eq!(ids, [2, 1, 3, 7, 4, 6, 8], "{:?}", server.flavor);
     let health = sluice.health().unwrap().1;
     assert!(health.contains(r#""state":"running""#), "{health}");
     sluice.stop();

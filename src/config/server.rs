@@ -112,10 +112,6 @@ fn target(reader: &mut Reader<'_>, group: &str) -> (Target, Vec<(String, Place)>
             "the protobuf port of mode tcp is not served yet: starting as embedded (changes go to the bundled log, which Kafka clients read)",
         ),
         "kafka" => {
-            reader.refuse(
-                KEY,
-                "a Kafka cluster as target is not served yet: use embedded, whose bundled broker Kafka clients read",
-            );
             let (config, places) = ClusterConfig::read(reader, group);
             return (Target::Cluster(Box::new(config)), places);
         }

@@ -191,7 +191,10 @@ fn a_canal_folder_works_as_it_is() {
 #[test]
 fn all_errors_of_all_files_come_at_once_each_with_its_line() {
     let home = Home::shipped()
-        .file("conf/canal.properties", "canal.metrics.pull.port = many\ncanal.serverMode = kafka")
+        .file(
+            "conf/canal.properties",
+            "canal.metrics.pull.port = many\ncanal.serverMode = rocketMQ",
+        )
         .file("conf/server.properties", "# x\nlisteners = nine\ndefault.replication.factor = 3")
         .file(
             "instances/a/instance.properties",
@@ -202,7 +205,7 @@ fn all_errors_of_all_files_come_at_once_each_with_its_line() {
     let said = home.load().unwrap_err().to_string();
     for expected in [
         "/home/conf/canal.properties:1: error: canal.metrics.pull.port: `many` is no whole number from 0 to 65535",
-        "/home/conf/canal.properties:2: error: canal.serverMode: a Kafka cluster as target is not served yet",
+        "/home/conf/canal.properties:2: error: canal.serverMode: this message queue is not served",
         "/home/conf/server.properties:2: error: listeners: `nine` is no listener",
         "/home/conf/server.properties:3: error: default.replication.factor: `3` is not possible here: use 1",
         "/home/instances/a/instance.properties:1: error: canal.instance.gtidon: `perhaps` is neither true nor false",

@@ -28,21 +28,14 @@ use super::encode::{self, Encoder};
 use super::progress::Window;
 use crate::change::{Chunk, ChunkEnd, Commit, Generation, ParkedTable, Position, StateRecord};
 use crate::control::Done;
-use crate::sink::{self, BATCH_BYTES, Sink};
+use crate::sink::{self, BATCH_BYTES, Pace, Sink};
 use crate::source::channel::Receiver;
-
-/// Most commits handed to the sink and not yet durable. Two keep the disk busy: one is
-/// synced while the next collects.
-const MOST_IN_FLIGHT: usize = 2;
 
 /// Bytes of records with which a commit no longer waits for one in flight.
 const COMMIT_BYTES: usize = BATCH_BYTES;
 
 /// Most bytes of records handed to the sink and not yet durable.
 const MOST_BYTES_IN_FLIGHT: usize = 4 * BATCH_BYTES;
-
-/// How long a position that moved without any record may wait (DESIGN section 4).
-const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the source may take to hand over what it has when all is to stop: the position
 /// behind filtered traffic comes last of all.
@@ -80,6 +73,7 @@ pub(crate) struct Pipeline<'a, S> {
     /// Of the session of the source that was started; other chunks are refused.
     generation: Generation,
     window: Window<Progress>,
+    pace: Pace,
     /// Behind the last whole transaction that was decoded.
     decoded: Position,
     /// Whether `decoded` or `state` still have to be handed to the sink.
@@ -100,8 +94,10 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         generation: Generation,
         position: Position,
     ) -> Self {
+        let pace = sink.pace();
         Self {
             sink,
+            pace,
             encoder,
             generation,
             window: Window::default(),
@@ -126,7 +122,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         let mut end = None;
         let mut unreadable = None;
         loop {
-            let idle = self.last_commit + IDLE_AFTER;
+            let idle = self.last_commit + self.pace.idle_after;
             tokio::select! {
                 biased;
                 // A source that does not end is not waited for; what was committed is, below.
@@ -242,7 +238,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     /// hand, or enough gathered.
     async fn commit_records_if_due(&mut self, more: bool) -> Result<(), Error> {
         let any = self.gathered() > 0 || !self.state.is_empty();
-        let is_idle = self.window.len() < MOST_IN_FLIGHT && !more;
+        let is_idle = self.window.len() < self.pace.most_in_flight && !more;
         let due = is_idle || self.gathered() >= COMMIT_BYTES;
         if self.behind && !self.open && any && due { self.commit().await } else { Ok(()) }
     }

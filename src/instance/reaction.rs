@@ -169,7 +169,16 @@ fn to_sink(error: &sink::Error) -> Reaction {
         Error::Fenced => Reaction::Stop { advice: "another session of this instance runs" },
         Error::Full => Reaction::Wait,
         Error::Failed(_) => Reaction::Retry,
-        Error::Position(_) => Reaction::Stop { advice: SAYS_IT },
+        Error::Position(_) | Error::Unserved(_) => Reaction::Stop { advice: SAYS_IT },
+        Error::Taken(_) => Reaction::Stop {
+            advice: "let one process only run it; this one goes on with it when it is started \
+                     again (bin/sluice instance start), and the other stops",
+        },
+        Error::Slow { .. } => Reaction::Stop {
+            advice: "raise transaction.max.timeout.ms of the cluster's brokers, or make the \
+                     transaction of the source smaller",
+        },
+        Error::Unauthorized(_) => Reaction::Stop { advice: "then start the instance again" },
         // It was lowered after the records were made.
         Error::Refused { reason: reason @ Refusal::TooLarge { .. }, .. } => {
             Reaction::RetryOnce { advice: refused(reason) }
@@ -201,6 +210,21 @@ fn refused(reason: &Refusal) -> &'static str {
              (canal.mq.partitionsNum, canal.mq.dynamicTopicPartitionNum)"
         }
         Refusal::Setting(..) => "report it: sluice chose the setting",
+        Refusal::Unauthorized(_) => {
+            "add an ACL for the user that sluice connects as (kafka-acls.sh), then start the \
+             instance again"
+        }
+        Refusal::Replication => {
+            "ask for fewer copies (kafka.topic.replication.factor), or start more brokers"
+        }
+        Refusal::Policy => {
+            "make the topic by hand as the policy wants it, or ask for other settings \
+             (kafka.topic.<config>)"
+        }
+        Refusal::Internal(_) => {
+            "change it (kafka-configs.sh), or delete it while the instance is stopped if nobody \
+             needs what it holds"
+        }
         Refusal::Offline(..) => {
             "put a copy of the file in its place while sluice is stopped, or start it with \
              SLUICE_LOG_ACCEPT_DAMAGE=<partition> to go on without what is lost"
@@ -245,6 +269,10 @@ mod tests {
             (Refusal::Partitions(0, text()), "partitionsNum"),
             (Refusal::NoPartition(0), "canal.mq.partition be less"),
             (Refusal::Setting(text(), text()), "report it"),
+            (Refusal::Unauthorized("WRITE"), "kafka-acls.sh"),
+            (Refusal::Replication, "fewer copies"),
+            (Refusal::Policy, "by hand"),
+            (Refusal::Internal(text()), "kafka-configs.sh"),
             (Refusal::Offline(text(), text()), "SLUICE_LOG_ACCEPT_DAMAGE"),
         ] {
             let error = Error::from(sink::Error::Refused { topic: text(), reason });

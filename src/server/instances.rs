@@ -20,15 +20,14 @@ use tracing::Instrument as _;
 use crate::config::{Changes, Problems, Settings};
 use crate::control::{Board, Command, Outcome};
 use crate::instance::Plan;
-use crate::log::Log;
 use crate::shutdown::Tasks;
 use crate::telemetry;
 
 use self::one::One;
 pub use self::one::replica_uuid;
 use self::turns::Turns;
-use super::positions::Positions;
 use super::reading::Answer;
+use super::store::Store;
 
 /// As many commands wait for an instance at most.
 const MOST_WAITING: usize = 8;
@@ -53,8 +52,7 @@ pub(super) fn plans(settings: &Settings) -> Result<Plans, Problems> {
 
 /// What all instances share.
 struct Shared {
-    log: Log,
-    group: String,
+    store: Store,
     board: Board,
     /// Nothing is begun any more.
     closing: CancellationToken,
@@ -80,9 +78,9 @@ pub(super) struct Instances {
 }
 
 impl Instances {
-    /// An empty set. `group` is the second word of internal topics' names.
-    pub(super) fn new(log: Log, group: String, board: Board) -> Self {
-        let shared = Shared { log, group, board, closing: CancellationToken::new() };
+    /// An empty set, which writes to `store`.
+    pub(super) fn new(store: Store, board: Board) -> Self {
+        let shared = Shared { store, board, closing: CancellationToken::new() };
         let (plans, slots) = (BTreeMap::new(), BTreeMap::new());
         Self { shared: Arc::new(shared), plans, slots, working: Tasks::new() }
     }

@@ -14,10 +14,12 @@ mod metrics;
 mod positions;
 mod reading;
 mod settings;
+mod store;
 
 pub use instances::replica_uuid;
 pub use positions::{Dropped, Error as PositionError, Moved, Positions};
 pub use settings::plan;
+pub use store::NO_POSITIONS;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,16 +34,21 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Listener, Problems, ServerConfig, Settings, Severity};
+use crate::config::{Listener, Problems, ServerConfig, Settings, Severity, Target};
 use crate::control::{Asked, Board, Command, Outcome, Phase, commands};
 use crate::disk::{Real, raise_open_file_limit};
-use crate::log::{Log, OpenError, Trouble};
+use crate::log::{Log, OpenError};
 use crate::shutdown::Tasks;
 use crate::{admin, broker, telemetry};
 
 use instances::Instances;
 use metrics::LogMetrics;
 use reading::{Read, Reading};
+use store::{Bundled, Store};
+
+/// There is no bundled log.
+const NO_BACKUP: &str = "there is no bundled log to copy: the log is a Kafka cluster \
+    (canal.serverMode = kafka), which is backed up with its own means";
 
 /// How long a stop may take before what is left is abandoned; it was not acknowledged.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -142,7 +149,10 @@ pub async fn run(start: Start) -> Result<(), Error> {
         plans = reading.plans(&settings) => plans.map_err(Error::Settings)?,
     };
     let admin_sockets = bind_admin(&settings).await?;
-    let listeners = bind_broker(&settings).await?;
+    let listeners = match &settings.server.target {
+        Target::Log => bind_broker(&settings).await?,
+        Target::Cluster(_) => Vec::new(),
+    };
 
     let tasks = Tasks::new();
     let board = Board::new();
@@ -174,42 +184,30 @@ pub async fn run(start: Start) -> Result<(), Error> {
         stop_when_failed(tasks.failed(), stop.clone(), admin_tasks.token().clone()),
     );
 
-    board.phase(Phase::Starting { doing: "recover the log".to_owned() });
-    let log = open_log(&settings, files, &tasks).await?;
-    board.cluster(log.cluster_id());
-    let _ = opened.set(log.clone()); // nobody else sets it
-    let stopped = tasks.token().clone();
-    // What of it is found damaged, when it is; and what keeps it from taking what is written to it.
-    let (shown, own) = (board.clone(), board.clone());
-    let damage = move |all: Vec<(String, String)>| {
-        shown.damage(all.into_iter().map(|(_, text)| text).collect());
+    let (store, bundled) = match &settings.server.target {
+        Target::Log => {
+            board.phase(Phase::Starting { doing: "recover the log".to_owned() });
+            let bundled = Bundled::open(&settings, listeners, files, &board, &tasks).await?;
+            let (log, group) = (bundled.log.clone(), settings.server.group.clone());
+            let _ = opened.set(log.clone()); // nobody else sets it
+            (Store::Log { log, group }, Some(bundled))
+        }
+        Target::Cluster(config) => (Store::Cluster(Arc::new((**config).clone())), None),
     };
-    let trouble = move |now: Trouble| own.log(now.sentences());
-    tasks.spawn("show damage", follow(log.damage(), damage, stopped.clone()));
-    tasks.spawn("show trouble", follow(log.trouble(), trouble, stopped));
-    let broker_tasks = tasks.child();
-    let broker_settings = settings::broker(&settings.server.broker, &settings.server.log, files);
-    let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
-    let serving = broker_tasks.clone();
-    let broker_task = broker_tasks
-        .spawn_critical("broker", async move { broker.serve(listeners, &serving).await });
-
-    let group = settings.server.group.clone();
-    let mut instances = Instances::new(log.clone(), group, board.clone());
+    board.cluster(&store.id());
+    let mut instances = Instances::new(store.clone(), board.clone());
     instances.start_all(plans);
     board.phase(Phase::Serving);
     tracing::info!("## the sluice server is running now ......");
 
-    serve(&stop, (asked, &log), &mut instances, settings, reading, &board).await;
+    serve(&stop, (asked, &store), &mut instances, settings, reading, &board).await;
 
     board.phase(Phase::Draining);
     let drained = tokio::time::timeout(DRAIN_LIMIT, async {
         instances.stop_all().await;
-        broker_tasks.cancel();
-        if let Ok(Err(error)) = broker_task.await {
-            tracing::error!(%error, "the broker ended with an error");
+        if let Some(bundled) = bundled {
+            bundled.close().await;
         }
-        log.close().await;
         tasks.cancel();
         tasks.join().await
     });
@@ -284,7 +282,7 @@ async fn show_log_files(board: Board, stopped: CancellationToken) {
 /// name server or a source.
 async fn serve(
     stop: &CancellationToken,
-    (mut asked, log): (mpsc::Receiver<Asked>, &Log),
+    (mut asked, store): (mpsc::Receiver<Asked>, &Store),
     instances: &mut Instances,
     mut settings: Settings,
     mut reading: Reading,
@@ -308,6 +306,10 @@ async fn serve(
                     Command::Reload => reading.begin(&settings, Some(answer)),
                     Command::Backup { dir } => {
                         let from = settings.server.log.dir.clone();
+                        let Some(log) = store.log() else {
+                            let _ = answer.send(Err(NO_BACKUP.to_owned()));
+                            continue;
+                        };
                         let copied = backup::back_up(log.clone(), from, dir, stop.clone());
                         instances.in_background(async move {
                             let _ = answer.send(copied.await);

@@ -18,7 +18,7 @@ use crate::instance;
 use crate::log::{Log, Restored, StateKind, StateWrite, TopicError, Writer, WriterError};
 use crate::sink::PositionError;
 use crate::sink::position_record::PositionRecords;
-use crate::sink::{Branches, Lost, notice};
+use crate::sink::{Lost, find_branches, notice};
 
 /// Last words of the names of the topics that an instance keeps; the position goes last, so
 /// that a reset that was cut short can be repeated.
@@ -233,12 +233,13 @@ async fn forget_lost(
     writer: &Writer,
     kept: &GtidSet,
 ) -> Result<(Vec<HeldBranch>, Vec<StateWrite>), Error> {
-    let (mut branches, held) = Branches::restore(writer).await?;
+    let (mut branches, held) = find_branches(writer).await?;
     let (mut forgotten, mut records) = (Vec::new(), Vec::new());
     for (xid, about) in held {
         let branch = instance::held_branch(xid, &about)?;
         if !branch.is_of(kept) {
-            records.extend(branches.end(&Bytes::from(branch.xid.to_string())));
+            let ended = branches.end(&Bytes::from(branch.xid.to_string()));
+            records.extend(ended.into_iter().map(StateWrite::from));
             forgotten.push(branch);
         }
     }

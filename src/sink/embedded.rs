@@ -3,7 +3,6 @@
 //! In: parts, a position, state records. Out: receipts of the log. The position goes into the
 //! instance's positions topic, as [`super::position_record`] has it.
 
-mod branches;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +12,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 
-pub(crate) use self::branches::Branches;
+use super::branches::{Branches, Finding, Held, Publishing};
 use super::position_record::{PositionError, PositionRecords};
 use super::{
     Closing, Committed, Error, LetterRecord, Letters, Limits, Lost, Part, Receipt, Sink, notice,
@@ -58,6 +57,56 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    /// Adds records that are too large to wait in memory for the commit.
+    async fn append_pieces(&mut self, pieces: Vec<StateRecord>) -> Result<(), Error> {
+        for StateRecord { key, value, .. } in pieces {
+            let value = value.unwrap_or_default();
+            self.writer.append_state(StateKind::Xa, &key, &value).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_whole(
+        &mut self,
+        publishing: &mut Publishing,
+        closing: &Closing<'_>,
+    ) -> Result<(), Error> {
+        while let Some(part) = publishing.next(closing)? {
+            let Part { topic, partition, partitions, records, .. } = part;
+            self.writer.append(&topic, partitions, partition, records).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What an opened writer's topic of branches holds.
+pub(crate) async fn find_branches(writer: &Writer) -> Result<Held, Error> {
+    let (mut finding, mut offset) = (Finding::default(), 0);
+    loop {
+        let read = writer.read_state(StateKind::Xa, offset).await?;
+        for (at, key, value) in read.records {
+            finding.take(at, key, value);
+        }
+        if read.next == offset {
+            return finding.finish();
+        }
+        offset = read.next;
+    }
+}
+
+impl From<StateRecord> for StateWrite {
+    fn from(record: StateRecord) -> Self {
+        let StateRecord { topic, key, value } = record;
+        let kind = match topic {
+            StateTopic::Schema => StateKind::Schema,
+            StateTopic::Xa => StateKind::Xa,
+            StateTopic::Parked => StateKind::Parked,
+        };
+        Self { kind, key, value }
+    }
+}
+
 impl Sink for Embedded {
     async fn open(
         &mut self,
@@ -71,7 +120,7 @@ impl Sink for Embedded {
         for (key, value) in restored.parked {
             each(StateRecord { topic: StateTopic::Parked, key, value: Some(value) });
         }
-        let (branches, held) = Branches::restore(&self.writer).await?;
+        let (branches, held) = find_branches(&self.writer).await?;
         (self.branches, self.last) = (branches, None);
         let letters_end = self.writer.letters_end()?;
         Ok(Committed { position, held, letters_end })
@@ -85,7 +134,9 @@ impl Sink for Embedded {
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {
         if let Some(xid) = part.branch.clone() {
-            return self.branches.hold(&mut self.writer, &xid, part).await;
+            let end = self.writer.state_end(StateKind::Xa)?;
+            let pieces = self.branches.hold(end, &xid, part);
+            return self.append_pieces(pieces).await;
         }
         let Part { topic, partition, partitions, records, .. } = part;
         self.writer.append(&topic, partitions, partition, records).await.map_err(Error::from)
@@ -97,7 +148,21 @@ impl Sink for Embedded {
         {
             last.clone().await?;
         }
-        self.branches.publish(&mut self.writer, xid, closing).await
+        let mut publishing = self.branches.publish(xid)?;
+        self.append_whole(&mut publishing, closing).await?;
+        let mut offset = publishing.reads_from().unwrap_or_default();
+        while publishing.reads_from().is_some() {
+            let read = self.writer.read_state(StateKind::Xa, offset).await?;
+            if read.next == offset {
+                break;
+            }
+            offset = read.next;
+            for (_, key, value) in read.records {
+                publishing.take(&key, value.as_deref());
+                self.append_whole(&mut publishing, closing).await?;
+            }
+        }
+        publishing.finish()
     }
 
     async fn append_loss_notices(&mut self, lost: &Lost) -> Result<Vec<String>, Error> {
@@ -111,18 +176,21 @@ impl Sink for Embedded {
     ) -> Result<Receipt, Error> {
         let written = self.positions.write(position)?;
         let mut writes = Vec::new();
-        for StateRecord { topic, key, value } in state {
-            match (topic, value) {
-                (StateTopic::Schema, value) => {
-                    writes.push(StateWrite { kind: StateKind::Schema, key, value });
-                }
-                (StateTopic::Parked, value) => {
-                    writes.push(StateWrite { kind: StateKind::Parked, key, value });
+        for record in state {
+            match (record.topic, record.value) {
+                (StateTopic::Schema | StateTopic::Parked, value) => {
+                    writes.push(StateRecord { value, ..record }.into());
                 }
                 (StateTopic::Xa, Some(about)) => {
-                    writes.extend(self.branches.prepare(&mut self.writer, key, about).await?);
+                    let end = self.writer.state_end(StateKind::Xa)?;
+                    let (last, held) = self.branches.prepare(end, record.key, about)?;
+                    self.append_pieces(last).await?;
+                    writes.extend(held.into_iter().map(StateWrite::from));
                 }
-                (StateTopic::Xa, None) => writes.extend(self.branches.end(&key)),
+                (StateTopic::Xa, None) => {
+                    let ended = self.branches.end(&record.key);
+                    writes.extend(ended.into_iter().map(StateWrite::from));
+                }
             }
         }
         writes.extend(written.base.map(StateWrite::position_base));

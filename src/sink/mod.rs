@@ -4,23 +4,29 @@
 //! branches. What one [`Sink::commit`] ends becomes durable, and then visible, together or not
 //! at all.
 
+mod any;
+mod branches;
 mod embedded;
 pub(crate) mod held;
+mod kafka;
 pub(crate) mod notice;
 pub(crate) mod position_record;
 mod refusal;
 #[cfg(test)]
 pub(crate) mod scripted;
 
-pub(crate) use embedded::Branches;
+pub use any::AnySink;
 pub use embedded::Embedded;
+pub(crate) use embedded::find_branches;
 pub use held::Closing;
+pub use kafka::Kafka;
 pub use notice::Lost;
 pub use refusal::Refusal;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -98,6 +104,24 @@ pub enum Error {
     /// What is stored as the position is none that this build can read.
     #[error("{0}")]
     Position(String),
+    /// A process that was started later has the instance.
+    #[error("the instance is run by another process, which was started later: {0}")]
+    Taken(String),
+    /// A transaction of the source does not get through in the time that the cluster gives it.
+    #[error(
+        "a transaction of the source has not got into the Kafka cluster within {seconds} s, four \
+         fifths of the cluster's transaction.max.timeout.ms"
+    )]
+    Slow {
+        /// The seconds that there are.
+        seconds: u64,
+    },
+    /// The cluster does not allow it.
+    #[error("the Kafka cluster refuses: {0}")]
+    Unauthorized(String),
+    /// It is not there with this kind of sink.
+    #[error("{0}")]
+    Unserved(String),
     /// A topic cannot take the records as they are, whatever the number of tries.
     #[error("topic {topic} refused a record: {reason}")]
     Refused {
@@ -161,6 +185,23 @@ impl std::fmt::Debug for Limits {
     }
 }
 
+/// How a sink likes to be committed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Most commits handed to it and not yet durable, as long as few bytes wait.
+    pub most_in_flight: usize,
+    /// How long a position that moved without any record may wait.
+    pub idle_after: Duration,
+}
+
+impl Pace {
+    /// A disk: one commit is synced while the next collects (DESIGN section 4).
+    pub const LOG: Self = Self { most_in_flight: 2, idle_after: Duration::from_secs(1) };
+    /// A producer has one transaction; and a cluster keeps each position for long (DESIGN section
+    /// 13).
+    pub const CLUSTER: Self = Self { most_in_flight: 1, idle_after: Duration::from_secs(30) };
+}
+
 /// Resolves when a commit is durable.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
@@ -176,6 +217,11 @@ pub trait Sink: Send {
 
     /// How large the records of each topic may be. Can be asked before it is open.
     fn limits(&self) -> Limits;
+
+    /// How it likes to be committed to.
+    fn pace(&self) -> Pace {
+        Pace::LOG
+    }
 
     /// Adds to the open append; the first part opens it. Nobody can read it yet.
     fn append(&mut self, part: Part) -> impl Future<Output = Result<(), Error>> + Send;

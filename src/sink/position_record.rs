@@ -30,6 +30,10 @@ use crate::change::{
 
 const VERSION: u32 = 2;
 
+/// The keys of the two records, in the log and in a cluster.
+pub(super) const POSITION_KEY: &[u8] = b"position";
+pub(super) const POSITION_BASE_KEY: &[u8] = b"position-base";
+
 /// Writes the positions of one owner, and knows which base is stored.
 #[derive(Debug, Default)]
 pub(crate) struct PositionRecords {

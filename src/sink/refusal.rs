@@ -29,6 +29,18 @@ pub enum Refusal {
     /// A setting that the topic is made with is wrong.
     #[error("setting {0} is wrong: {1}")]
     Setting(String, String),
+    /// We have no right to do that to it.
+    #[error("no right to it: the cluster's ACLs do not allow {0}")]
+    Unauthorized(&'static str),
+    /// There can be no topic of so many copies.
+    #[error("the cluster has not as many brokers as its replication factor asks for")]
+    Replication,
+    /// A policy of the cluster forbids to make it.
+    #[error("a policy of the cluster forbids to make it as it is asked for")]
+    Policy,
+    /// It is one of the instance's own, and not as these have to be.
+    #[error("{0}")]
+    Internal(String),
     /// What is stored of a partition is damaged: its name, and file and byte.
     #[error("partition {0} is offline, its files are damaged: {1}")]
     Offline(String, String),

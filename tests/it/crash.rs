@@ -11,6 +11,7 @@
 //! The short form kills a few times; `SLUICE_CRASH_KILLS=20` is the long one. The seed is printed;
 //! `SLUICE_CRASH_SEED` repeats the random choices (not the timing).
 
+mod cluster;
 pub(crate) mod failover;
 mod fetcher;
 mod heartbeat;

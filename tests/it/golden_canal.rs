@@ -72,6 +72,42 @@ fn the_servers_metadata_changes_no_byte() {
     drop_after(mysql, sluice);
 }
 
+/// Into a Kafka cluster go the same bytes, with the same headers and keys, into the same partitions.
+#[test]
+fn a_kafka_cluster_gets_what_the_bundled_log_gets() {
+    const HASHED: Properties = &[
+        ("canal.mq.topic", "canal_hashed"),
+        ("canal.mq.partitionsNum", "3"),
+        ("canal.mq.partitionHash", r".*\..*:$pk$"),
+    ];
+    let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
+    let Some(kafka) = harness::kafka::kafka() else { return };
+    let embedded = publishing(&mysql, &[("log_single", ONE_TOPIC), ("log_hashed", HASHED)]);
+    let mut clustered = with_instances(&mysql, &[("single", ONE_TOPIC), ("hashed", HASHED)]);
+    clustered.use_cluster(kafka);
+    clustered.start();
+    let mut all = Vec::new();
+    for set in SETS {
+        mysql.mysql_client("", &script(set));
+        all.extend(wanted(set, &recording(&format!("{set}.single.jsonl"))));
+    }
+    let single = kafka.read_at_least("canal_single", all.len());
+    assert_same("all", &all, &single);
+    let of_log = read(&embedded, "canal_hashed", all.len());
+    let of_cluster = kafka.read_at_least("canal_hashed", of_log.len());
+    let shown = |records: &[Record]| -> Vec<_> {
+        let shown = records
+            .iter()
+            .map(|one| (one.partition, one.key.clone(), masked(&one.value), one.headers.clone()));
+        shown.collect()
+    };
+    assert_eq!(shown(&of_cluster), shown(&of_log));
+    let partitions: BTreeSet<i32> = of_log.iter().map(|one| one.partition).collect();
+    assert_eq!(partitions, BTreeSet::from([0, 1, 2]));
+    clustered.stop();
+    drop_after(mysql, embedded);
+}
+
 fn compare(set: &'static str) {
     let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
     let mut sluice = publishing(&mysql, &[("single", ONE_TOPIC), ("each", A_TOPIC_A_TABLE)]);
@@ -92,6 +128,12 @@ fn compare(set: &'static str) {
 
 /// A running program with these instances.
 fn publishing(mysql: &Server, instances: &[(&str, Properties)]) -> Sluice {
+    let mut sluice = with_instances(mysql, instances);
+    sluice.start();
+    sluice
+}
+
+fn with_instances(mysql: &Server, instances: &[(&str, Properties)]) -> Sluice {
     let mut sluice = Sluice::new();
     for (name, topics) in instances {
         let common: Properties = &[
@@ -100,7 +142,6 @@ fn publishing(mysql: &Server, instances: &[(&str, Properties)]) -> Sluice {
         ];
         sluice.instance(name, mysql, &[common, topics].concat());
     }
-    sluice.start();
     sluice
 }
 

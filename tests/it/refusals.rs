@@ -100,15 +100,6 @@ fn all_errors_of_the_configuration_come_at_once_with_file_and_line() {
 }
 
 #[test]
-fn serving_into_a_kafka_cluster_is_refused_until_it_is_there() {
-    let mut sluice = Sluice::new();
-    sluice.canal("canal.serverMode", "kafka");
-    let ended = sluice.run_to_its_end();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
-    assert!(ended.said.contains("embedded"), "{}", ended.said);
-}
-
-#[test]
 fn a_port_in_use_is_named() {
     let mut sluice = Sluice::new();
     let _taken = TcpListener::bind(sluice.bootstrap()).unwrap();

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use crate::change::Position;
-use crate::config::Settings;
+use crate::config::{Settings, Target};
 use crate::control::Place;
 use crate::disk::Real;
 use crate::log::{Log, LogSettings};
-use crate::server::{Dropped, Moved, Positions};
+use crate::server::{Dropped, Moved, NO_POSITIONS, Positions};
 use crate::shutdown::Tasks;
 
 use super::Home;
@@ -25,6 +25,9 @@ struct Stored {
 impl Stored {
     async fn open(home: &Home) -> anyhow::Result<Self> {
         let settings = home.settings()?;
+        if let Target::Cluster(_) = settings.server.target {
+            bail!("{NO_POSITIONS}; a running sluice shows it (bin/sluice instance show)");
+        }
         let dir = &settings.server.log.dir;
         if !dir.exists() {
             bail!("there is no log yet in {}", dir.display());

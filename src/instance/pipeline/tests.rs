@@ -296,9 +296,9 @@ async fn a_transaction_in_pieces_is_a_commit_of_its_own() {
 async fn a_position_without_records_waits_a_second() {
     let sink = Scripted::prompt();
     let outcome = run(&sink, vec![commit("", 10), commit("", 20)], async |_sender, shutdown| {
-        tokio::time::sleep(IDLE_AFTER / 2).await;
+        tokio::time::sleep(Pace::LOG.idle_after / 2).await;
         assert_eq!(sink.commits(), 0);
-        tokio::time::sleep(IDLE_AFTER).await;
+        tokio::time::sleep(Pace::LOG.idle_after).await;
         assert_eq!(sink.commits(), 1);
         shutdown.cancel();
     })
@@ -311,9 +311,9 @@ async fn a_position_without_records_waits_a_second() {
 async fn what_is_durable_late_is_reported_once() {
     let sink = Scripted::default();
     let outcome = run(&sink, vec![commit("row", 10)], async |_sender, shutdown| {
-        tokio::time::sleep(10 * IDLE_AFTER).await;
+        tokio::time::sleep(10 * Pace::LOG.idle_after).await;
         sink.settle(0, Ok(()));
-        tokio::time::sleep(10 * IDLE_AFTER).await;
+        tokio::time::sleep(10 * Pace::LOG.idle_after).await;
         shutdown.cancel();
     })
     .await;

@@ -11,9 +11,8 @@ use crate::clock;
 use crate::control::{InstanceState, InstanceStatus, Outcome, Place};
 use crate::instance::{self, Plan};
 use crate::shutdown::Tasks;
-use crate::sink::Embedded;
 
-use super::{Positions, Shared};
+use super::Shared;
 
 /// See the head of this file.
 pub(super) struct One {
@@ -52,7 +51,7 @@ impl One {
     /// Makes it go on from `place` when it is started.
     pub(super) async fn set_position(&self, place: &Place) -> Outcome {
         self.must_be_stopped()?;
-        let set = self.positions().set(&self.name, place).await;
+        let set = self.shared.store.positions()?.set(&self.name, place).await;
         let set = set.map_err(|error| error.to_string())?;
         self.shared.board.reporter(&self.name).position(Some(set.position.clone()));
         Ok(set.to_string())
@@ -61,7 +60,7 @@ impl One {
     /// Makes it begin anew when it is started.
     pub(super) async fn reset_position(&self, drop_parked: bool) -> Outcome {
         self.must_be_stopped()?;
-        let reset = self.positions().reset(&self.name, drop_parked).await;
+        let reset = self.shared.store.positions()?.reset(&self.name, drop_parked).await;
         let dropped = reset.map_err(|error| error.to_string())?;
         let reporter = self.shared.board.reporter(&self.name);
         reporter.position(None);
@@ -78,7 +77,8 @@ impl One {
             let verb = if publish { "are published" } else { "is dropped" };
             self.show(InstanceState::Waiting { reason: format!("{what} {table} {verb}") });
         }
-        let mut sink = self.sink();
+        let tasks = Tasks::new();
+        let mut sink = self.shared.store.sink(&self.name, &self.plan, &tasks);
         let work = async {
             if publish {
                 instance::retry(&self.plan, &mut sink, table).await
@@ -96,6 +96,8 @@ impl One {
             done = work => done.map_err(|error| error.to_string()),
         };
         drop(sink);
+        tasks.cancel();
+        tasks.join().await;
         // What broke it off says what becomes of the instance.
         if ran && !self.breaker.is_cancelled() {
             self.launch();
@@ -104,20 +106,14 @@ impl One {
         Ok(String::new())
     }
 
-    fn sink(&self) -> Embedded {
-        let mut writer = self.shared.log.writer(&self.name, &self.shared.group);
-        writer.set_compression(self.plan.compression);
-        Embedded::new(writer)
-    }
-
     pub(super) fn launch(&self) {
         let Self { name, shared, .. } = self;
         let reporter = shared.board.instance(name, clock::now_millis());
-        let sink = self.sink();
         let tasks = Tasks::new();
+        let sink = shared.store.sink(name, &self.plan, &tasks);
         let own = tasks.clone();
         let mut plan = self.plan.clone();
-        plan.source.replica.uuid = replica_uuid(shared.log.cluster_id(), name);
+        plan.source.replica.uuid = replica_uuid(&shared.store.id(), name);
         let reports = reporter.clone();
         let life = async move { instance::run(&plan, sink, &reporter, &own).await };
         if let Err(error) = tasks.spawn_thread("instance", life) {
@@ -149,10 +145,6 @@ impl One {
 
     fn show(&self, state: InstanceState) {
         self.shared.board.reporter(&self.name).state(state, clock::now_millis());
-    }
-
-    fn positions(&self) -> Positions<'_> {
-        Positions { log: &self.shared.log, group: &self.shared.group }
     }
 
     /// One that stopped by itself still shows how far it falls behind.

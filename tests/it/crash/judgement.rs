@@ -56,9 +56,17 @@ impl fmt::Display for Tx {
 /// Waits until as much is published as was committed, and a moment longer for what should not
 /// come.
 pub(super) fn drained(bootstrap: &str, committed: &Committed) -> Published {
+    drained_of(committed, |topic| topics::read(bootstrap, topic))
+}
+
+/// The same of topics that are read in another way.
+pub(super) fn drained_of(
+    committed: &Committed,
+    read_topic: impl Fn(&str) -> Vec<Record>,
+) -> Published {
     // Notices of a loss are no changes.
     let messages = |table| {
-        let records = topics::read(bootstrap, &topic(table)).into_iter();
+        let records = read_topic(&topic(table)).into_iter();
         records.filter(|record| !record.headers.contains_key("lost"))
     };
     let read = || -> Published {

@@ -3,10 +3,11 @@
 //! In: the environment (`SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`, `SLUICE_TEST_DOCKER`,
 //! `SLUICE_TEST_SERVERS`; see [`servers`]). Out: servers of MySQL and MariaDB ([`servers`]), a
 //! running `sluice` with a home of its own ([`program`]), what a Kafka client reads ([`topics`],
-//! [`message`]); a network that fails on demand ([`proxy`]).
+//! [`message`]), of sluice or of a real Kafka ([`kafka`]); a network that fails on demand ([`proxy`]).
 //! Always: nothing outlives the test process, whatever ends it ([`process`]); a server that was
 //! not asked to be left out and cannot be had fails the test.
 
+pub(crate) mod kafka;
 pub(crate) mod message;
 pub(crate) mod process;
 pub(crate) mod program;
@@ -15,6 +16,7 @@ pub(crate) mod random;
 pub(crate) mod servers;
 pub(crate) mod topics;
 
+pub(crate) use kafka::Kafka;
 pub(crate) use program::Sluice;
 pub(crate) use random::Random;
 pub(crate) use servers::Server;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::process::{self, Process};
-use super::{Server, wait_for};
+use super::{Kafka, Server, wait_for};
 
 const READY: Duration = crate::harness::PATIENCE;
 const STOP: Duration = Duration::from_secs(20);
@@ -98,6 +98,12 @@ impl Sluice {
     /// Sets a key of `canal.properties`.
     pub(crate) fn canal(&mut self, key: &str, value: &str) {
         self.canal.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Lets it write into a Kafka cluster.
+    pub(crate) fn use_cluster(&mut self, kafka: &Kafka) {
+        self.canal("canal.serverMode", "kafka");
+        self.canal("kafka.bootstrap.servers", &kafka.bootstrap());
     }
 
     /// Sets a key of `server.properties`.

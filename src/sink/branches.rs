@@ -1,4 +1,5 @@
-//! Held XA branches in the instance's `.xa` topic.
+//! Held XA branches as records of the instance's `.xa` topic. Pure: whoever keeps the topic reads
+//! and writes it.
 //!
 //! In: parts of branches, then what became of each. Out: the records that hold a branch, the
 //! tombstones of all of them when it ends, and at its XA COMMIT its parts.
@@ -16,10 +17,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::change::Xid;
-use crate::log::{StateKind, StateWrite, Writer};
-use crate::sink::held::{Closing, Cutter, Joiner, Unreadable};
-use crate::sink::{Error, Part};
+use super::held::{Closing, Cutter, Joiner, Unreadable};
+use super::{Error, Part};
+use crate::change::{StateRecord, StateTopic, Xid};
 
 /// What small branches may take in memory together, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
@@ -68,30 +68,36 @@ struct OpenBranch {
     bytes: usize,
 }
 
-impl Branches {
-    /// Finds what is held in an opened writer's topic.
-    pub(crate) async fn restore(writer: &Writer) -> Result<(Self, Vec<(Arc<Xid>, Bytes)>), Error> {
-        let (mut heads, mut first) = (HashMap::new(), HashMap::new());
-        let (mut next, mut offset) = (0, 0);
-        loop {
-            let read = writer.read_state(StateKind::Xa, offset).await?;
-            for (at, key, value) in &read.records {
-                if let Some((id, piece)) = piece_of(key) {
-                    next = next.max(id + 1);
-                    if piece == 0 && value.is_some() {
-                        first.insert(id, *at);
-                    }
-                } else if let Some(value) = value {
-                    heads.insert(key.clone(), value.clone());
-                } else {
-                    heads.remove(key);
-                }
+/// What is held, and what the instance said of each branch.
+pub(crate) type Held = (Branches, Vec<(Arc<Xid>, Bytes)>);
+
+/// Finds what is held among all records of the topic.
+#[derive(Debug, Default)]
+pub(crate) struct Finding {
+    heads: HashMap<Bytes, Bytes>,
+    /// Where the first piece of each number lies.
+    first: HashMap<u64, i64>,
+    next: u64,
+}
+
+impl Finding {
+    /// Takes the next record.
+    pub(crate) fn take(&mut self, offset: i64, key: Bytes, value: Option<Bytes>) {
+        if let Some((id, piece)) = piece_of(&key) {
+            self.next = self.next.max(id + 1);
+            if piece == 0 && value.is_some() {
+                self.first.insert(id, offset);
             }
-            if read.next == offset {
-                break;
-            }
-            offset = read.next;
+        } else if let Some(value) = value {
+            self.heads.insert(key, value);
+        } else {
+            self.heads.remove(&key);
         }
+    }
+
+    /// All were taken.
+    pub(crate) fn finish(self) -> Result<Held, Error> {
+        let Self { heads, first, mut next } = self;
         let (mut held, mut xids) = (HashMap::new(), Vec::new());
         for (key, head) in heads {
             let unreadable = |reason: String| {
@@ -112,21 +118,16 @@ impl Branches {
             xids.push((Arc::new(xid), about.clone()));
             held.insert(key, Branch { id, pieces, from, about, kept: Vec::new() });
         }
-        Ok((Self { held, open: HashMap::new(), next, kept: 0 }, xids))
+        Ok((Branches { held, open: HashMap::new(), next, kept: 0 }, xids))
     }
+}
 
-    /// Adds a part of a branch to the open append.
-    pub(super) async fn hold(
-        &mut self,
-        writer: &mut Writer,
-        xid: &Xid,
-        part: Part,
-    ) -> Result<(), Error> {
-        let open = self.open(writer, key_of(xid))?;
-        for piece in open.cutter.push(part) {
-            open.add(writer, piece).await?;
-        }
-        Ok(())
+impl Branches {
+    /// Takes a part of a branch into the open append; the pieces that are full with it. None of
+    /// the topic's records that are not written yet lies before `end`.
+    pub(super) fn hold(&mut self, end: i64, xid: &Xid, part: Part) -> Vec<StateRecord> {
+        let open = self.open(end, key_of(xid));
+        open.cutter.push(part).into_iter().map(|piece| open.add(piece)).collect()
     }
 
     /// The open append is thrown away.
@@ -134,18 +135,17 @@ impl Branches {
         self.open.clear();
     }
 
-    /// A branch is whole: what makes it held.
-    pub(super) async fn prepare(
+    /// A branch is whole: its last pieces, and what makes it held.
+    pub(super) fn prepare(
         &mut self,
-        writer: &mut Writer,
+        end: i64,
         key: Bytes,
         about: Bytes,
-    ) -> Result<Vec<StateWrite>, Error> {
-        self.open(writer, key.clone())?;
-        let Some(mut open) = self.open.remove(&key) else { return Ok(Vec::new()) };
-        if let Some(rest) = std::mem::take(&mut open.cutter).finish() {
-            open.add(writer, rest).await?;
-        }
+    ) -> Result<(Vec<StateRecord>, Vec<StateRecord>), Error> {
+        self.open(end, key.clone());
+        let Some(mut open) = self.open.remove(&key) else { return Ok((Vec::new(), Vec::new())) };
+        let rest = std::mem::take(&mut open.cutter).finish();
+        let last = rest.into_iter().map(|rest| open.add(rest)).collect();
         let OpenBranch { id, from, pieces, kept, bytes, .. } = open;
         let odd = |error: serde_json::Error| Error::Failed(format!("a held XA branch: {error}"));
         let value = serde_json::from_slice(&about).map_err(odd)?;
@@ -158,11 +158,11 @@ impl Branches {
         let kept = if is_kept { kept } else { Vec::new() };
         self.kept += kept.iter().map(Bytes::len).sum::<usize>();
         self.held.insert(key, Branch { id, pieces, from, about, kept });
-        Ok(writes)
+        Ok((last, writes))
     }
 
     /// A branch ended: the tombstones of all that held it.
-    pub(crate) fn end(&mut self, key: &Bytes) -> Vec<StateWrite> {
+    pub(crate) fn end(&mut self, key: &Bytes) -> Vec<StateRecord> {
         let Some(Branch { id, pieces, kept, .. }) = self.held.remove(key) else {
             return Vec::new();
         };
@@ -177,59 +177,43 @@ impl Branches {
         branch.is_some_and(|branch| branch.pieces > 0 && branch.kept.is_empty())
     }
 
-    /// Adds the parts of a held branch to the open append; what the instance said of it.
-    pub(super) async fn publish(
-        &self,
-        writer: &mut Writer,
-        xid: &Xid,
-        closing: &Closing<'_>,
-    ) -> Result<Bytes, Error> {
-        let lost = |_: Unreadable| Error::Failed(format!("the held XA branch {xid} is damaged"));
+    /// Begins to publish a held branch.
+    pub(super) fn publish(&self, xid: &Xid) -> Result<Publishing, Error> {
         let Some(branch) = self.held.get(&key_of(xid)) else {
             return Err(Error::Failed(format!("the XA branch {xid} is not held")));
         };
-        let mut joiner = Joiner::default();
-        for piece in &branch.kept {
-            joiner.push(piece);
-            append(writer, &mut joiner, closing).await?.map_err(lost)?;
+        let Branch { id, pieces, from, about, kept } = branch;
+        let mut publishing = Publishing {
+            xid: xid.to_string(),
+            id: *id,
+            pieces: *pieces,
+            piece: 0,
+            from: *from,
+            about: about.clone(),
+            joiner: Joiner::default(),
+        };
+        for piece in kept {
+            publishing.joiner.push(piece);
+            publishing.piece += 1;
         }
-        let mut piece = u32::try_from(branch.kept.len()).unwrap_or(branch.pieces);
-        let mut offset = branch.from;
-        while piece < branch.pieces {
-            let read = writer.read_state(StateKind::Xa, offset).await?;
-            if read.next == offset {
-                return Err(lost(Unreadable));
-            }
-            offset = read.next;
-            for (_, key, value) in read.records {
-                if key == piece_key(branch.id, piece)
-                    && let Some(value) = value
-                {
-                    joiner.push(&value);
-                    append(writer, &mut joiner, closing).await?.map_err(lost)?;
-                    piece += 1;
-                }
-            }
-        }
-        if joiner.is_empty() { Ok(branch.about.clone()) } else { Err(lost(Unreadable)) }
+        Ok(publishing)
     }
 
-    fn open(&mut self, writer: &Writer, key: Bytes) -> Result<&mut OpenBranch, Error> {
-        let from = writer.state_end(StateKind::Xa)?;
+    fn open(&mut self, end: i64, key: Bytes) -> &mut OpenBranch {
         let next = &mut self.next;
-        Ok(self.open.entry(key).or_insert_with(|| {
+        self.open.entry(key).or_insert_with(|| {
             let id = *next;
             *next += 1;
             let (cutter, pieces, kept, bytes) = (Cutter::default(), 0, Vec::new(), 0);
-            OpenBranch { id, from, cutter, pieces, kept, bytes }
-        }))
+            OpenBranch { id, from: end, cutter, pieces, kept, bytes }
+        })
     }
 }
 
 impl OpenBranch {
-    async fn add(&mut self, writer: &mut Writer, piece: Vec<u8>) -> Result<(), Error> {
+    fn add(&mut self, piece: Vec<u8>) -> StateRecord {
         let piece = Bytes::from(piece);
-        writer.append_state(StateKind::Xa, &piece_key(self.id, self.pieces), &piece).await?;
+        let record = write(piece_key(self.id, self.pieces), Some(piece.clone()));
         self.pieces += 1;
         self.bytes += piece.len();
         if self.bytes <= KEPT_BRANCH {
@@ -237,29 +221,60 @@ impl OpenBranch {
         } else {
             self.kept.clear();
         }
-        Ok(())
+        record
     }
 }
 
-/// Appends what is whole.
-async fn append(
-    writer: &mut Writer,
-    joiner: &mut Joiner,
-    closing: &Closing<'_>,
-) -> Result<Result<(), Unreadable>, Error> {
-    loop {
-        match joiner.next(closing) {
-            Ok(Some(Part { topic, partition, partitions, records, .. })) => {
-                writer.append(&topic, partitions, partition, records).await?;
-            }
-            Ok(None) => return Ok(Ok(())),
-            Err(unreadable) => return Ok(Err(unreadable)),
+/// A held branch on its way out. As long as [`Publishing::reads_from`] says so, records are read
+/// from there on and taken; behind each, parts may have become whole.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    xid: String,
+    id: u64,
+    pieces: u32,
+    /// The next that is needed.
+    piece: u32,
+    from: i64,
+    about: Bytes,
+    joiner: Joiner,
+}
+
+impl Publishing {
+    /// The next part that is whole, closed.
+    pub(super) fn next(&mut self, closing: &Closing<'_>) -> Result<Option<Part>, Error> {
+        self.joiner.next(closing).map_err(|reason| self.damaged(reason))
+    }
+
+    /// No piece that is still needed lies before this offset; none if no piece is needed.
+    pub(super) fn reads_from(&self) -> Option<i64> {
+        (self.piece < self.pieces).then_some(self.from)
+    }
+
+    /// Takes a record of the topic, which may be anybody's.
+    pub(super) fn take(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if key == piece_key(self.id, self.piece)
+            && let Some(value) = value
+        {
+            self.joiner.push(value);
+            self.piece += 1;
         }
+    }
+
+    /// What the instance said of the branch; an error if not all of it was there.
+    pub(super) fn finish(self) -> Result<Bytes, Error> {
+        if self.piece < self.pieces || !self.joiner.is_empty() {
+            return Err(self.damaged(Unreadable));
+        }
+        Ok(self.about)
+    }
+
+    fn damaged(&self, _: Unreadable) -> Error {
+        Error::Failed(format!("the held XA branch {} is damaged", self.xid))
     }
 }
 
 /// The key of a branch's record.
-pub(crate) fn key_of(xid: &Xid) -> Bytes {
+fn key_of(xid: &Xid) -> Bytes {
     Bytes::from(xid.to_string())
 }
 
@@ -272,6 +287,6 @@ fn piece_of(key: &[u8]) -> Option<(u64, u32)> {
     Some((id.parse().ok()?, piece.parse().ok()?))
 }
 
-fn write(key: Bytes, value: Option<Bytes>) -> StateWrite {
-    StateWrite { kind: StateKind::Xa, key, value }
+fn write(key: Bytes, value: Option<Bytes>) -> StateRecord {
+    StateRecord { topic: StateTopic::Xa, key, value }
 }

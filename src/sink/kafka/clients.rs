@@ -1,0 +1,107 @@
+//! The clients of librdkafka, each made with what the user has set and with what has to be so.
+//!
+//! In: the settings of the cluster. Out: configurations of the producer, of readers, of the
+//! administrator. Always: what exactly-once rests on cannot be set otherwise.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+
+use super::Names;
+use crate::config::ClusterConfig;
+
+/// What librdkafka may hold of records that are on their way, in KiB.
+const QUEUE_KIB: &str = "32768";
+/// The largest record that is handed to it: one has to fit into its queue.
+pub(super) const LARGEST_RECORD: usize = 30 << 20;
+
+/// What the library has to say beside the answers of its calls. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said(Arc<Mutex<Option<String>>>);
+
+impl Said {
+    /// The last error, which is often the reason of the next call that fails.
+    pub(super) fn last(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Said {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What matters of it comes as an error, too.
+        tracing::debug!(facility, "librdkafka: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "librdkafka: {reason}");
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Said {}
+
+fn base(config: &ClusterConfig, names: &Names) -> ClientConfig {
+    let mut all = ClientConfig::new();
+    all.set("client.id", format!("sluice-{}", names.instance));
+    // A broker that comes back is found soon.
+    all.set("reconnect.backoff.max.ms", "2000");
+    for (name, value) in config.client.iter() {
+        all.set(name, value);
+    }
+    all.set("bootstrap.servers", &config.bootstrap);
+    all
+}
+
+/// The producer of an instance. No batch is larger than `batch_bytes`, unless a single record is.
+pub(super) fn producer(
+    config: &ClusterConfig,
+    names: &Names,
+    timeout: Duration,
+    batch_bytes: usize,
+) -> ClientConfig {
+    let mut all = base(config, names);
+    all.set("linger.ms", "1");
+    for (name, value) in config.producer.iter() {
+        all.set(name, value);
+    }
+    // What the user sets bounds change records, where they are made; our own may be larger.
+    all.set("message.max.bytes", LARGEST_RECORD.to_string());
+    let set = config.producer.get("batch.size").and_then(|bytes| bytes.parse().ok());
+    let batch_bytes = set.map_or(batch_bytes, |set: usize| set.min(batch_bytes));
+    all.set("batch.size", batch_bytes.to_string());
+    all.set("queue.buffering.max.kbytes", QUEUE_KIB);
+    all.set("queue.buffering.max.messages", "1000000");
+    all.set("acks", "all");
+    all.set("enable.idempotence", "true");
+    if config.transactional {
+        all.set("transactional.id", names.transactional_id());
+        all.set("transaction.timeout.ms", timeout.as_millis().to_string());
+    }
+    all
+}
+
+/// A reader without a group. `committed`: of what is committed; else of all that there is.
+pub(super) fn reader(config: &ClusterConfig, names: &Names, committed: bool) -> ClientConfig {
+    let mut all = base(config, names);
+    all.set("isolation.level", if committed { "read_committed" } else { "read_uncommitted" });
+    // librdkafka wants a name even where no group is joined.
+    all.set("group.id", names.transactional_id());
+    all.set("enable.auto.commit", "false");
+    all.set("enable.partition.eof", "true");
+    all.set("auto.offset.reset", "earliest");
+    // At the end of a partition the answer is waited for.
+    all.set("fetch.wait.max.ms", "20");
+    all.set("queued.max.messages.kbytes", "4096");
+    all
+}
+
+/// The administrator.
+pub(super) fn admin(config: &ClusterConfig, names: &Names) -> ClientConfig {
+    base(config, names)
+}

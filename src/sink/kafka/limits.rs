@@ -1,0 +1,105 @@
+//! What each topic of the cluster takes in one batch.
+//!
+//! In: names, on whatever thread. Out: bytes. A topic is asked for once while the sink is open;
+//! until the cluster has said otherwise, one takes what it would be made with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+
+use super::clients::{LARGEST_RECORD, Said};
+use crate::config::ClusterConfig;
+use crate::shutdown::Tasks;
+
+const SETTING: &str = "max.message.bytes";
+/// Kafka's own default of message.max.bytes.
+pub(super) const KAFKA_DEFAULT: usize = 1_048_588;
+/// How long whoever makes records waits for the cluster to say how large they may be.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(super) struct TopicLimits {
+    tasks: Tasks,
+    /// What the producer takes.
+    most: usize,
+    /// What a topic is made with, if the user says it.
+    made_with: Option<usize>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// None while the sink is not open.
+    admin: Option<Arc<AdminClient<Said>>>,
+    default: Option<usize>,
+    topics: HashMap<String, usize>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
+impl TopicLimits {
+    pub(super) fn new(config: &ClusterConfig, tasks: Tasks) -> Self {
+        let number = |text: &str| text.parse::<usize>().ok();
+        let most = config.producer.get("message.max.bytes").and_then(number);
+        let made_with = config.topic.iter().find(|(name, _)| name == SETTING);
+        Self {
+            tasks,
+            most: most.unwrap_or(LARGEST_RECORD).min(LARGEST_RECORD),
+            made_with: made_with.and_then(|(_, value)| number(value)),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The sink is open: what was known may be so no more.
+    pub(super) fn begin(&self, admin: Arc<AdminClient<Said>>, default: usize) {
+        let (admin, default) = (Some(admin), Some(default));
+        *self.known() = Known { admin, default, topics: HashMap::new() };
+    }
+
+    /// What `topic` takes in one batch, in bytes; waits for the cluster if it is not known yet.
+    pub(super) fn of(self: &Arc<Self>, topic: &str) -> usize {
+        let admin = {
+            let known = self.known();
+            if let Some(bytes) = known.topics.get(topic) {
+                return *bytes;
+            }
+            known.admin.clone()
+        };
+        let Some(admin) = admin else { return self.default() };
+        let (reply, answer) = mpsc::channel();
+        let (limits, name) = (Arc::clone(self), topic.to_owned());
+        self.tasks.spawn("ask what a topic takes", async move {
+            let _ = reply.send(limits.learn(&admin, &name).await);
+        });
+        answer.recv_timeout(PATIENCE).unwrap_or_else(|_| self.default())
+    }
+
+    /// Asks the cluster what a topic takes, and keeps it.
+    pub(super) async fn learn(&self, admin: &AdminClient<Said>, topic: &str) -> usize {
+        let resource = ResourceSpecifier::Topic(topic);
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let described = admin.describe_configs([&resource], &options).await;
+        let described = described.ok().and_then(|all| all.into_iter().next()?.ok());
+        let bytes = described.and_then(|topic| topic.get(SETTING)?.value.as_ref()?.parse().ok());
+        let bytes = bytes.unwrap_or_else(|| self.default()).min(self.most);
+        self.known().topics.insert(topic.to_owned(), bytes);
+        bytes
+    }
+
+    /// What a topic takes that is not there.
+    fn default(&self) -> usize {
+        let default = self.known().default.unwrap_or(KAFKA_DEFAULT);
+        self.made_with.unwrap_or(default).min(self.most)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,383 @@
+//! What has the producer of an instance, on a thread of its own, and does what is ordered.
+//!
+//! In: [`Order`]s. Out: answers; for parts none, their errors come with the commit. All calls
+//! block.
+//!
+//! Opening:
+//!
+//! ```text
+//! topics listed, internal ones made
+//!   ─▶ producer made: a former one is fenced, its open transaction rolled back
+//!     ─▶ positions, schema, held branches read to their ends
+//!       ─▶ "this process owns the instance" committed
+//! ```
+//!
+//! Always: a process that has owned the instance never takes it back from another: who has opened
+//! it last goes on, and the other stops and says who that is.
+
+mod process;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::message::Message as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use self::process::Process;
+use super::limits::TopicLimits;
+use super::patience::Patience;
+use super::producer::{Guarantee, Producer};
+use super::reader::Reader;
+use super::session::{
+    InternalTopics, OWNER_KEY, Session, Stored, find_branches, letter_record, send_part,
+    send_schema, stored,
+};
+use super::topics::Topics;
+use super::{Error, Failed, Names, clients};
+use crate::change::{Position, StateRecord, StateTopic, Xid};
+use crate::config::ClusterConfig;
+use crate::sink::held::OPEN_PLACES;
+use crate::sink::position_record::{POSITION_BASE_KEY, POSITION_KEY, PositionRecords};
+use crate::sink::{self, Committed, Letters, Part};
+
+/// How long an ordinary transaction may be open before the cluster rolls it back.
+const TRANSACTION: Duration = Duration::from_mins(1);
+/// No batch of librdkafka's is larger, unless a topic takes less, or one record is.
+const BATCH_BYTES: usize = 1_000_000;
+/// As many bytes of letters are read at once, or a single one.
+const LETTERS_BYTES: usize = 1 << 20;
+
+/// A verb of the sink.
+pub(super) enum Order {
+    /// Become the owner. The records of the schema history and of parked tables go to `records`.
+    Open { records: mpsc::Sender<StateRecord>, reply: Reply<Committed> },
+    /// Send what a part has.
+    Append(Part),
+    /// Send what a held branch has.
+    Publish { xid: Xid, closing: Closing, reply: Reply<Bytes> },
+    /// Send position and state records, and commit.
+    Commit { position: Position, state: Vec<StateRecord>, reply: Reply<()> },
+    /// Roll back.
+    Abort { reply: Reply<()> },
+    /// Read letters from an offset on.
+    ReadLetters { offset: i64, reply: Reply<Letters> },
+    /// Remove all letters.
+    RemoveLetters { reply: Reply<()> },
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What a held branch gets at its XA COMMIT, on its way to another thread.
+pub(super) struct Closing {
+    binlog: String,
+    gtid: Option<String>,
+    texts: [Vec<u8>; OPEN_PLACES],
+}
+
+impl Closing {
+    pub(super) fn of(closing: &sink::Closing<'_>) -> Self {
+        Self {
+            binlog: closing.binlog.to_owned(),
+            gtid: closing.gtid.map(str::to_owned),
+            texts: closing.texts.map(<[u8]>::to_vec),
+        }
+    }
+
+    fn lend(&self) -> sink::Closing<'_> {
+        let Self { binlog, gtid, texts } = self;
+        sink::Closing { binlog, gtid: gtid.as_deref(), texts: texts.each_ref().map(Vec::as_slice) }
+    }
+}
+
+/// See the head of this file.
+pub(super) struct Owner {
+    names: Names,
+    config: Arc<ClusterConfig>,
+    limits: Arc<TopicLimits>,
+    failed: Failed,
+    patience: Patience,
+    process: Process,
+    /// Whether this process has owned the instance.
+    has_owned: bool,
+    /// A transaction took longer than an ordinary one may: the next may take as long as the
+    /// cluster allows.
+    is_slow: bool,
+    /// The largest batch, smaller where a topic takes less.
+    batch_bytes: usize,
+    session: Option<Session>,
+}
+
+impl Owner {
+    pub(super) fn new(
+        names: Names,
+        config: Arc<ClusterConfig>,
+        limits: Arc<TopicLimits>,
+        failed: Failed,
+        stop: CancellationToken,
+    ) -> Self {
+        let (patience, process) = (Patience::new(stop), Process::this());
+        let (has_owned, is_slow, batch_bytes, session) = (false, false, BATCH_BYTES, None);
+        Self {
+            names,
+            config,
+            limits,
+            failed,
+            patience,
+            process,
+            has_owned,
+            is_slow,
+            batch_bytes,
+            session,
+        }
+    }
+
+    /// Does what is ordered until nobody can order any more.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
+        while let Some(order) = inbox.recv().await {
+            // Who does not wait for an answer any more has no use for it.
+            match order {
+                Order::Open { records, reply } => {
+                    self.session = None;
+                    let opened = self.open(&records).await;
+                    drop(records);
+                    self.failed.set(opened.as_ref().err().cloned());
+                    let _ = reply.send(opened);
+                }
+                Order::Append(part) => {
+                    if self.session.is_some() {
+                        let appended = self.append(part).await;
+                        let _ = self.judge(appended);
+                    }
+                }
+                Order::Publish { xid, closing, reply } => {
+                    let published = self.publish(&xid, &closing.lend()).await;
+                    let _ = reply.send(self.judge(published));
+                }
+                Order::Commit { position, state, reply } => {
+                    let committed = self.commit(&position, state);
+                    let _ = reply.send(self.judge(committed));
+                }
+                Order::Abort { reply } => {
+                    let aborted = self.abort();
+                    let _ = reply.send(self.judge(aborted));
+                }
+                Order::ReadLetters { offset, reply } => {
+                    let letters = self.read_letters(offset);
+                    let _ = reply.send(self.judge(letters));
+                }
+                Order::RemoveLetters { reply } => {
+                    let removed = self.remove_letters().await;
+                    let _ = reply.send(self.judge(removed));
+                }
+            }
+        }
+    }
+
+    /// Behind an error nothing is done until the sink is opened again.
+    fn judge<T>(&mut self, done: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &done {
+            if let Some(session) = self.session.take() {
+                let Session { producer, .. } = &session;
+                self.is_slow |= producer.open_for().is_some_and(|open| open > producer.limit());
+            }
+            self.failed.set(Some(error.clone()));
+        }
+        done
+    }
+
+    async fn open(&mut self, records: &mpsc::Sender<StateRecord>) -> Result<Committed, Error> {
+        let names = self.names.clone();
+        let patience = || self.patience.clone();
+        let mut topics = Topics::open(&self.config, &names, &self.limits, patience()).await?;
+        let internal = InternalTopics {
+            positions: topics.internal(names.topic("positions")).await?,
+            schema: topics.internal(names.topic("schema")).await?,
+            xa: topics.internal(names.topic("xa")).await?,
+        };
+        let reader = Reader::new(&self.config, &names, patience())?;
+        // Another owner is not to be fenced.
+        if self.has_owned {
+            self.must_be_ours(&stored(&reader, &internal.positions)?)?;
+        }
+        let producer = self.producer(&topics, &internal)?;
+        reader.settle(&internal.positions)?;
+        let stored = stored(&reader, &internal.positions)?;
+        if self.has_owned {
+            self.must_be_ours(&stored)?;
+        }
+        let Stored { position, base, owner, parked } = stored;
+        let (positions, position) = PositionRecords::read(position.as_deref(), base.as_deref())?;
+        send_schema(&reader, &internal.schema, records).await?;
+        for (key, value) in parked {
+            let record = StateRecord { topic: StateTopic::Parked, key, value: Some(value) };
+            let _ = records.send(record).await;
+        }
+        producer.watched_ends(reader.settle(&internal.xa)?);
+        let (branches, held) = find_branches(&reader, &internal.xa)?;
+        let letters = names.topic(super::topics::LETTERS);
+        let letters_end = if topics.has(&letters) { reader.settle(&letters)? } else { 0 };
+        let mut session = Session { producer, topics, internal, reader, positions, branches };
+        if owner.as_deref() != Some(&*self.process.record()) {
+            session.send_state(StateTopic::Parked, OWNER_KEY, Some(&self.process.record()))?;
+            session.producer.commit()?;
+        }
+        self.has_owned = true;
+        self.session = Some(session);
+        Ok(Committed { position, held, letters_end })
+    }
+
+    fn must_be_ours(&self, stored: &Stored) -> Result<(), Error> {
+        let other = stored.owner.as_deref().and_then(|record| self.process.other(record));
+        other.map_or(Ok(()), |other| Err(Error::Taken(other)))
+    }
+
+    /// Makes the producer, which fences any other of the instance.
+    fn producer(&self, topics: &Topics, internal: &InternalTopics) -> Result<Producer, Error> {
+        let set = self.config.producer.get("transaction.timeout.ms");
+        let set = set.and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
+        let timeout = match (self.is_slow, set) {
+            (true, _) => topics.longest_transaction,
+            (false, Some(set)) => set,
+            (false, None) => TRANSACTION.min(topics.longest_transaction),
+        };
+        let guarantee = if self.config.transactional {
+            Guarantee::ExactlyOnce
+        } else {
+            tracing::warn!(
+                "without transactions (kafka.transactional = false) messages may come \
+                twice behind a crash, and two processes with one instance do not notice each other"
+            );
+            Guarantee::AtLeastOnce
+        };
+        let config = clients::producer(&self.config, &self.names, timeout, self.batch_bytes);
+        Producer::open(&config, guarantee, timeout, &internal.xa, self.patience.clone())
+    }
+
+    async fn append(&mut self, part: Part) -> Result<(), Error> {
+        self.must_be_in_time()?;
+        let session = session(&mut self.session, &self.failed)?;
+        if let Some(xid) = part.branch.clone() {
+            let end = session.producer.end_of_watched();
+            let pieces = session.branches.hold(end, &xid, part);
+            return session.send_all(pieces);
+        }
+        let Session { producer, topics, .. } = session;
+        send_part(producer, topics, part, &mut self.batch_bytes).await
+    }
+
+    /// A transaction that is open for too long would be rolled back by the cluster, and its
+    /// producer fenced.
+    fn must_be_in_time(&mut self) -> Result<(), Error> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let limit = session.producer.limit();
+        if session.producer.open_for().is_none_or(|open| open <= limit) {
+            return Ok(());
+        }
+        if self.is_slow {
+            return Err(Error::Slow { seconds: limit.as_secs() });
+        }
+        self.is_slow = true;
+        Err(Error::Failed(format!(
+            "a transaction of the source takes longer than {} s to get into the Kafka cluster: it \
+             is sent again, and may take up to {} s",
+            limit.as_secs(),
+            session.topics.longest_transaction.as_secs()
+        )))
+    }
+
+    async fn publish(&mut self, xid: &Xid, closing: &sink::Closing<'_>) -> Result<Bytes, Error> {
+        let session = session(&mut self.session, &self.failed)?;
+        let Session { producer, topics, internal, reader, branches, .. } = session;
+        let mut publishing = branches.publish(xid)?;
+        let first = publishing.reads_from();
+        // What our open transaction has written hides nothing before it.
+        let mut reading = first.map(|first| reader.read(&internal.xa, first)).transpose()?;
+        loop {
+            while let Some(part) = publishing.next(closing)? {
+                send_part(producer, topics, part, &mut self.batch_bytes).await?;
+            }
+            let Some(reading) = &mut reading else { break };
+            if publishing.reads_from().is_none() {
+                break;
+            }
+            let Some(message) = reading.next()? else { break };
+            publishing.take(message.key().unwrap_or_default(), message.payload());
+        }
+        publishing.finish()
+    }
+
+    fn commit(&mut self, position: &Position, state: Vec<StateRecord>) -> Result<(), Error> {
+        let session = session(&mut self.session, &self.failed)?;
+        for record in state {
+            match (record.topic, record.value) {
+                (StateTopic::Schema | StateTopic::Parked, value) => {
+                    session.send_state(record.topic, &record.key, value.as_deref())?;
+                }
+                (StateTopic::Xa, Some(about)) => {
+                    let end = session.producer.end_of_watched();
+                    let (last, held) = session.branches.prepare(end, record.key, about)?;
+                    session.send_all(last)?;
+                    session.send_all(held)?;
+                }
+                (StateTopic::Xa, None) => {
+                    let ended = session.branches.end(&record.key);
+                    session.send_all(ended)?;
+                }
+            }
+        }
+        session.producer.before_position()?;
+        let written = session.positions.write(position)?;
+        if let Some(base) = &written.base {
+            session.send_state(StateTopic::Parked, POSITION_BASE_KEY, Some(base))?;
+        }
+        session.send_state(StateTopic::Parked, POSITION_KEY, Some(&written.position))?;
+        session.producer.commit()?;
+        self.is_slow = false;
+        Ok(())
+    }
+
+    fn abort(&mut self) -> Result<(), Error> {
+        // What failed has been rolled back with its producer.
+        let Some(session) = &mut self.session else { return Ok(()) };
+        session.branches.abort();
+        session.producer.abort()
+    }
+
+    fn read_letters(&mut self, offset: i64) -> Result<Letters, Error> {
+        let session = session(&mut self.session, &self.failed)?;
+        let topic = self.names.topic(super::topics::LETTERS);
+        let mut letters = Letters { records: Vec::new(), next: offset };
+        if !session.topics.has(&topic) {
+            return Ok(letters);
+        }
+        let (mut reading, mut bytes) = (session.reader.read(&topic, offset)?, 0);
+        while bytes < LETTERS_BYTES
+            && let Some(message) = reading.next()?
+        {
+            bytes += message.payload_len();
+            letters.next = message.offset() + 1;
+            letters.records.extend(letter_record(&message));
+        }
+        Ok(letters)
+    }
+
+    async fn remove_letters(&mut self) -> Result<(), Error> {
+        let session = session(&mut self.session, &self.failed)?;
+        let topic = self.names.topic(super::topics::LETTERS);
+        if session.topics.has(&topic) {
+            session.topics.remove_records(&topic).await
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The session; why there is none, if there is none.
+fn session<'a>(
+    session: &'a mut Option<Session>,
+    failed: &Failed,
+) -> Result<&'a mut Session, Error> {
+    session.as_mut().ok_or_else(|| failed.get().unwrap_or(Error::Fenced))
+}

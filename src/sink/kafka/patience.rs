@@ -1,0 +1,64 @@
+//! How long a call waits for the cluster: until its limit, and briefly once all is to stop.
+//!
+//! In: a call that blocks for a moment at most, again and again. Out: its answer, or an error
+//! that says what was waited for. Always: what takes long is said in the log, once.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::sink::Error;
+
+/// How long one call may block.
+pub(super) const SLICE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(5);
+/// What takes longer is said.
+const LONG: Duration = Duration::from_secs(5);
+/// How long the cluster may take for what is in hand when all is to stop.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    stop: CancellationToken,
+}
+
+impl Patience {
+    pub(super) fn new(stop: CancellationToken) -> Self {
+        Self { stop }
+    }
+
+    /// Calls `ask`, which blocks for a [`SLICE`] at most, until it gives something.
+    pub(super) fn wait<T>(
+        &self,
+        limit: Duration,
+        what: impl Fn() -> String,
+        mut ask: impl FnMut() -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        let begun = Instant::now();
+        let (mut stopped, mut said) = (None, false);
+        loop {
+            if let Some(answer) = ask()? {
+                return Ok(answer);
+            }
+            // What says at once that there is no answer must not be asked in a hot loop.
+            std::thread::sleep(PAUSE);
+            let now = Instant::now();
+            if now - begun > limit {
+                return Err(Error::Failed(format!(
+                    "the Kafka cluster has not answered within {} s: {}",
+                    limit.as_secs(),
+                    what()
+                )));
+            }
+            if self.stop.is_cancelled() && now - *stopped.get_or_insert(now) > GRACE {
+                return Err(Error::Failed(format!("stopped while waiting: {}", what())));
+            }
+            if now - begun > LONG && !said {
+                tracing::warn!("waiting for the Kafka cluster: {}", what());
+                said = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The producer of an instance, transactional unless the cluster has no transactions.
+//!
+//! In: records, and where a transaction ends. Out: that all of them are committed, or an error,
+//! behind which the producer is thrown away.
+//!
+//! Always: what is on its way is bounded by the client library's queue, and a full one is waited
+//! for by what it delivers. A commit that nobody has answered is asked for again: the cluster
+//! carries it out once. Without transactions what was sent stays sent: what comes last is then
+//! sent when all before it is there ([`Producer::before_position`]), so that a crash repeats
+//! something and loses nothing.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
+};
+use tokio::time::Instant;
+
+use super::clients::Said;
+use super::error::{self, Outcome};
+use super::patience::{Patience, SLICE};
+use crate::sink::Error;
+
+/// How long the cluster may take to make this producer the owner.
+const INIT: Duration = Duration::from_mins(1);
+/// How long a topic may take to get the partitions that it has been given.
+const GROWING: Duration = Duration::from_secs(30);
+
+/// See the head of this file.
+pub(super) struct Producer {
+    inner: ThreadedProducer<Deliveries>,
+    patience: Patience,
+    guarantee: Guarantee,
+    /// The cluster rolls back a transaction that is open for longer.
+    timeout: Duration,
+    /// When the open transaction was begun.
+    begun: Option<Instant>,
+}
+
+/// How often a record is there behind a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guarantee {
+    ExactlyOnce,
+    AtLeastOnce,
+}
+
+/// A record of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+}
+
+impl Producer {
+    /// Makes a producer that fences the former ones of its transactional id. `watched` is the
+    /// topic whose end is to be known ([`Producer::end_of_watched`]).
+    pub(super) fn open(
+        config: &ClientConfig,
+        guarantee: Guarantee,
+        timeout: Duration,
+        watched: &Arc<str>,
+        patience: Patience,
+    ) -> Result<Self, Error> {
+        let made = config.create_with_context(Deliveries::of(watched));
+        let inner: ThreadedProducer<_> =
+            made.map_err(|error| Error::Failed(format!("make a producer: {error}")))?;
+        let new = Self { inner, patience, guarantee, timeout, begun: None };
+        new.in_transaction(INIT, "become the owner of the instance", || {
+            new.inner.init_transactions(SLICE)
+        })?;
+        Ok(new)
+    }
+
+    /// For how long the open transaction has been open; none if there is none.
+    pub(super) fn open_for(&self) -> Option<Duration> {
+        match self.guarantee {
+            Guarantee::ExactlyOnce => self.begun.map(|begun| begun.elapsed()),
+            Guarantee::AtLeastOnce => None,
+        }
+    }
+
+    /// When a transaction has to be through, to be safe.
+    pub(super) fn limit(&self) -> Duration {
+        self.timeout * 4 / 5
+    }
+
+    /// Nothing that is sent from now on lies before this offset of the watched topic.
+    pub(super) fn end_of_watched(&self) -> i64 {
+        self.inner.context().state().end
+    }
+
+    /// The watched topic ends there.
+    pub(super) fn watched_ends(&self, end: i64) {
+        self.inner.context().state().end = end;
+    }
+
+    /// Sends a record in the open transaction, which the first one begins.
+    pub(super) fn send<'h>(
+        &mut self,
+        record: Record<'_>,
+        headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+    ) -> Result<(), Error> {
+        self.begin()?;
+        let Record { topic, partition, key, value } = record;
+        let mut wanted = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        wanted.key = key;
+        wanted.payload = value;
+        let mut all = OwnedHeaders::new();
+        let mut any = false;
+        for (name, value) in headers {
+            let key = std::str::from_utf8(name).unwrap_or_default();
+            all = all.insert(Header { key, value });
+            any = true;
+        }
+        if any {
+            wanted = wanted.headers(all);
+        }
+        self.hand_over(wanted)
+    }
+
+    /// The position comes next: it may not be there before all that it is behind.
+    pub(super) fn before_position(&mut self) -> Result<(), Error> {
+        match self.guarantee {
+            Guarantee::ExactlyOnce => Ok(()),
+            Guarantee::AtLeastOnce => self.deliver_all(),
+        }
+    }
+
+    /// Commits the open transaction; an empty one is none.
+    pub(super) fn commit(&mut self) -> Result<(), Error> {
+        if self.begun.is_none() {
+            return Ok(());
+        }
+        self.deliver_all()?;
+        self.in_transaction(self.timeout, "whether the last transaction is committed", || {
+            self.inner.commit_transaction(SLICE)
+        })?;
+        self.begun = None;
+        Ok(())
+    }
+
+    /// Rolls the open transaction back.
+    pub(super) fn abort(&mut self) -> Result<(), Error> {
+        if self.begun.take().is_none() {
+            return Ok(());
+        }
+        self.in_transaction(self.timeout, "roll a transaction back", || {
+            self.inner.abort_transaction(SLICE)
+        })?;
+        self.inner.context().state().failure = None;
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.begun.is_none() {
+            self.in_transaction(SLICE, "begin a transaction", || self.inner.begin_transaction())?;
+            self.begun = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Waits until the library takes the record: while its queue is full, and while it does not
+    /// know of a partition that was added.
+    fn hand_over(&self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), Error> {
+        let (topic, partition) = (record.topic, record.partition);
+        let size = record.payload.map_or(0, <[u8]>::len);
+        let deliveries = self.inner.context();
+        let mut wanted = Some(record);
+        let what = || format!("take a record of topic {topic}, partition {partition:?}");
+        let mut try_once = || -> Result<Option<()>, Error> {
+            if let Some(failure) = deliveries.failure() {
+                return Err(failure);
+            }
+            let Some(record) = wanted.take() else { return Ok(Some(())) };
+            deliveries.state().outstanding += 1;
+            let Err((error, back)) = self.inner.send(record) else { return Ok(Some(())) };
+            deliveries.state().outstanding -= 1;
+            wanted = Some(back);
+            match error {
+                KafkaError::MessageProduction(Code::QueueFull) => {
+                    deliveries.wait_for_one();
+                    Ok(None)
+                }
+                KafkaError::MessageProduction(Code::UnknownPartition | Code::UnknownTopic) => {
+                    // An answer about the topic brings what the library knows up to date.
+                    let _ = self.inner.client().fetch_metadata(Some(topic), SLICE);
+                    Ok(None)
+                }
+                KafkaError::MessageProduction(code) => {
+                    Err(error::of_delivery(topic, code, size, None))
+                }
+                other => Err(Error::Failed(format!("topic {topic}: {other}"))),
+            }
+        };
+        // Most are taken at once.
+        match try_once()? {
+            Some(()) => Ok(()),
+            None => self.patience.wait(self.timeout.max(GROWING), what, try_once),
+        }
+    }
+
+    /// Waits until all that was sent is in the cluster. The library's own flush looks every
+    /// tenth of a second only (rdkafka 0.39, `BaseProducer::flush`), so it is left nothing to do.
+    fn deliver_all(&self) -> Result<(), Error> {
+        let deliveries = self.inner.context();
+        let what = || "take the records of a transaction".to_owned();
+        let delivered = || {
+            if let Some(failure) = deliveries.failure() {
+                return Err(failure);
+            }
+            Ok(deliveries.are_all_there().then_some(()))
+        };
+        match delivered()? {
+            Some(()) => {}
+            None => self.patience.wait(self.timeout, what, delivered)?,
+        }
+        // A moment passes between the report of a record and its being forgotten.
+        while self.inner.in_flight_count() > 0 {
+            std::thread::sleep(Duration::from_micros(50));
+            if let Some(failure) = deliveries.failure() {
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a call for a transaction until its outcome is known; none where there are no
+    /// transactions.
+    fn in_transaction(
+        &self,
+        limit: Duration,
+        what: &str,
+        call: impl Fn() -> Result<(), KafkaError>,
+    ) -> Result<(), Error> {
+        if self.guarantee == Guarantee::AtLeastOnce {
+            return Ok(());
+        }
+        let deliveries = self.inner.context();
+        self.patience.wait(
+            limit,
+            || deliveries.with_reason(what),
+            || {
+                let Err(error) = call() else { return Ok(Some(())) };
+                // Why a record failed says more than that the transaction has.
+                if let Some(failure) = deliveries.failure() {
+                    return Err(failure);
+                }
+                match error::of_transaction(what, &error, deliveries.said.last().as_deref()) {
+                    Outcome::Unknown => Ok(None),
+                    Outcome::Failed(error) => Err(error),
+                }
+            },
+        )
+    }
+}
+
+/// Hears what became of each record.
+struct Deliveries {
+    said: Said,
+    watched: Arc<str>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Records on their way.
+    outstanding: usize,
+    /// The first that failed.
+    failure: Option<Error>,
+    /// Behind the last record of the watched topic.
+    end: i64,
+}
+
+impl Deliveries {
+    fn of(watched: &Arc<str>) -> Self {
+        let (said, watched) = (Said::default(), Arc::clone(watched));
+        Self { said, watched, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.state().failure.clone()
+    }
+
+    /// Waits for the next delivery, a moment at most.
+    fn wait_for_one(&self) {
+        let waited = self.changed.wait_timeout(self.state(), SLICE);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits until nothing is on its way, or something failed; a moment at most.
+    fn are_all_there(&self) -> bool {
+        let open = |state: &mut State| state.outstanding > 0 && state.failure.is_none();
+        let waited = self.changed.wait_timeout_while(self.state(), SLICE, open);
+        waited.unwrap_or_else(PoisonError::into_inner).0.outstanding == 0
+    }
+
+    fn with_reason(&self, what: &str) -> String {
+        match self.said.last() {
+            Some(said) => format!("{what} ({said})"),
+            None => what.to_owned(),
+        }
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.said.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.said.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let mut state = self.state();
+        state.outstanding = state.outstanding.saturating_sub(1);
+        match result {
+            Ok(message) if message.topic() == &*self.watched => {
+                state.end = state.end.max(message.offset() + 1);
+            }
+            // The latter were rolled back with the rest.
+            Ok(_)
+            | Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
+            Err((error, message)) => {
+                let (topic, size) = (message.topic(), message.payload_len());
+                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+                let said = self.said.last();
+                let failure = || error::of_delivery(topic, code, size, said.as_deref());
+                state.failure.get_or_insert_with(failure);
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,172 @@
+//! What an open sink has, and what of it is written and read.
+//!
+//! In: parts, state records. Out: records of the open Kafka transaction; and of the instance's own
+//! topics, what they hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use tokio::sync::mpsc;
+
+use super::Error;
+use super::producer::{Producer, Record};
+use super::reader::{Reader, key_and_value};
+use super::topics::{Internal, Topics};
+use crate::change::{StateRecord, StateTopic};
+use crate::sink::branches::{Branches, Finding, Held};
+use crate::sink::position_record::{POSITION_BASE_KEY, POSITION_KEY, PositionRecords};
+use crate::sink::{LetterRecord, Part};
+
+/// The key of the record that says which process owns the instance.
+pub(super) const OWNER_KEY: &[u8] = b"owner";
+/// How keys of parked tables begin.
+const PARKED_KEYS: &[u8] = b"[";
+
+/// What there is while the sink is open.
+pub(super) struct Session {
+    pub(super) producer: Producer,
+    pub(super) topics: Topics,
+    pub(super) internal: InternalTopics,
+    pub(super) reader: Reader,
+    pub(super) positions: PositionRecords,
+    pub(super) branches: Branches,
+}
+
+/// The instance's own topics.
+#[derive(Clone)]
+pub(super) struct InternalTopics {
+    pub(super) positions: Internal,
+    pub(super) schema: Internal,
+    pub(super) xa: Internal,
+}
+
+impl InternalTopics {
+    pub(super) fn of(&self, topic: StateTopic) -> &Internal {
+        match topic {
+            StateTopic::Schema => &self.schema,
+            StateTopic::Xa => &self.xa,
+            StateTopic::Parked => &self.positions,
+        }
+    }
+}
+
+/// What the topic of positions holds.
+#[derive(Default)]
+pub(super) struct Stored {
+    pub(super) position: Option<Bytes>,
+    pub(super) base: Option<Bytes>,
+    pub(super) owner: Option<Bytes>,
+    pub(super) parked: BTreeMap<Bytes, Bytes>,
+}
+
+/// Sends the records of a part. A topic that takes less than a batch may have wants a producer with
+/// smaller batches.
+pub(super) async fn send_part(
+    producer: &mut Producer,
+    topics: &mut Topics,
+    part: Part,
+    batch_bytes: &mut usize,
+) -> Result<(), Error> {
+    let Part { topic, partition, partitions, records, .. } = part;
+    let (topic, limit) = topics.change_topic(&topic, partitions).await?;
+    if let Some(limit) = limit.filter(|limit| *limit < *batch_bytes) {
+        *batch_bytes = limit;
+        return Err(Error::Failed(format!(
+            "topic {topic} takes batches of {limit} bytes only: going on with smaller ones"
+        )));
+    }
+    for record in records.records() {
+        let record = record.map_err(|error| Error::Failed(format!("a record: {error}")))?;
+        let (key, value) = (record.key, record.value);
+        producer.send(Record { topic: &topic, partition, key, value }, record.headers)?;
+    }
+    Ok(())
+}
+
+impl Session {
+    pub(super) fn send_all(&mut self, records: Vec<StateRecord>) -> Result<(), Error> {
+        for StateRecord { topic, key, value } in records {
+            self.send_state(topic, &key, value.as_deref())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_state(
+        &mut self,
+        topic: StateTopic,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let topic = Arc::clone(self.internal.of(topic));
+        let record = Record { topic: &topic, partition: 0, key: Some(key), value };
+        self.producer.send(record, std::iter::empty())
+    }
+}
+
+/// Reads the topic of positions to the end that it has.
+pub(super) fn stored(reader: &Reader, topic: &str) -> Result<Stored, Error> {
+    let (mut stored, mut reading) = (Stored::default(), reader.read(topic, 0)?);
+    while let Some(message) = reading.next()? {
+        let Some((key, value)) = key_and_value(&message) else { continue };
+        match (&*key, value) {
+            (POSITION_KEY, value) => stored.position = value,
+            (POSITION_BASE_KEY, value) => stored.base = value,
+            (OWNER_KEY, value) => stored.owner = value,
+            (table, value) if table.starts_with(PARKED_KEYS) => match value {
+                Some(value) => drop(stored.parked.insert(key, value)),
+                None => drop(stored.parked.remove(&key)),
+            },
+            // Of a build that keeps more.
+            _ => {}
+        }
+    }
+    Ok(stored)
+}
+
+/// All records of the schema history as they were written: of each key the newest is last.
+pub(super) async fn send_schema(
+    reader: &Reader,
+    topic: &str,
+    records: &mpsc::Sender<StateRecord>,
+) -> Result<(), Error> {
+    reader.settle(topic)?;
+    let mut reading = reader.read(topic, 0)?;
+    loop {
+        let next = reading.next()?.map(|message| key_and_value(&message));
+        let Some(record) = next else { return Ok(()) };
+        if let Some((key, value)) = record {
+            // Nobody waits for them any more where this fails.
+            let _ = records.send(StateRecord { topic: StateTopic::Schema, key, value }).await;
+        }
+    }
+}
+
+pub(super) fn find_branches(reader: &Reader, topic: &str) -> Result<Held, Error> {
+    let (mut finding, mut reading) = (Finding::default(), reader.read(topic, 0)?);
+    while let Some(message) = reading.next()? {
+        if let Some((key, value)) = key_and_value(&message) {
+            finding.take(message.offset(), key, value);
+        }
+    }
+    finding.finish()
+}
+
+/// None for a record that is no letter's.
+pub(super) fn letter_record(message: &BorrowedMessage<'_>) -> Option<LetterRecord> {
+    let text = |value: Option<&[u8]>| {
+        value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    };
+    let (mut binlog, mut gtid) = (String::new(), None);
+    for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
+        match header.key {
+            "binlog" => binlog = text(header.value),
+            "gtid" => gtid = Some(Arc::from(text(header.value))),
+            _ => {}
+        }
+    }
+    let key = Bytes::copy_from_slice(message.key()?);
+    let value = Bytes::copy_from_slice(message.payload()?);
+    Some(LetterRecord { offset: message.offset(), key, value, binlog, gtid })
+}

@@ -1,0 +1,337 @@
+//! The topics of an instance in the cluster: found, made where missing, grown.
+//!
+//! In: names and how many partitions are needed. Out: the names they have there. All topics of
+//! the cluster are listed once while the sink is open, never asked for by name: a client that asks
+//! for a topic may have it made.
+//!
+//! Always: an internal topic has one partition and is compacted, or the sink is not opened. A
+//! change topic is never shrunk, and its settings stay what its owner has made them.
+//!
+//! Kafka refuses two topics whose names differ by `.` and `_` only. The second is then called
+//! `<name>-<8 hex digits of SHA-256(name)>`, and is found by that name ever after.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    TopicResult,
+};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, config::FromClientConfigAndContext as _};
+
+use super::clients::{self, Said};
+use super::error::{self, CREATE};
+use super::limits::{KAFKA_DEFAULT, TopicLimits};
+use super::patience::{Patience, SLICE};
+use super::{Error, Names};
+use crate::config::ClusterConfig;
+use crate::sink::Refusal;
+
+/// Last word of the name of the topic of letters.
+pub(super) const LETTERS: &str = "parked";
+/// How long the cluster may take for a question.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long until a cluster is said not to answer at all.
+const REACHED: Duration = Duration::from_secs(10);
+/// Kafka's own default of transaction.max.timeout.ms.
+const KAFKA_LONGEST: Duration = Duration::from_mins(15);
+
+/// Settings of internal topics. Small segments are compacted soon, so that a start reads little.
+const INTERNAL: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "16777216"),
+    ("min.cleanable.dirty.ratio", "0.1"),
+    ("max.message.bytes", "31457280"),
+];
+/// Settings of the topic of letters. Nobody else has these: they stay until they are published
+/// after all, or dropped.
+const OF_LETTERS: [(&str, &str); 3] =
+    [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+
+/// See the head of this file.
+pub(super) struct Topics {
+    admin: Arc<AdminClient<Said>>,
+    config: Arc<ClusterConfig>,
+    limits: Arc<TopicLimits>,
+    letters: Arc<str>,
+    patience: Patience,
+    /// The partitions of each topic of the cluster.
+    there: HashMap<String, i32>,
+    /// The change topics that were used since the sink is open: their names there.
+    used: HashMap<Arc<str>, Arc<str>>,
+    /// The longest that the cluster lets a transaction be open.
+    pub(super) longest_transaction: Duration,
+}
+
+/// An internal topic that is as it has to be.
+pub(super) type Internal = Arc<str>;
+
+impl Topics {
+    /// Lists the topics of the cluster, and what it is set to.
+    pub(super) async fn open(
+        config: &Arc<ClusterConfig>,
+        names: &Names,
+        limits: &Arc<TopicLimits>,
+        patience: Patience,
+    ) -> Result<Self, Error> {
+        let settings = clients::admin(config, names);
+        let admin = AdminClient::from_config_and_context(&settings, Said::default());
+        let admin =
+            admin.map_err(|error| Error::Failed(format!("make an administrator: {error}")))?;
+        let mut topics = Self {
+            admin: Arc::new(admin),
+            config: Arc::clone(config),
+            limits: Arc::clone(limits),
+            letters: names.topic(LETTERS),
+            patience,
+            there: HashMap::new(),
+            used: HashMap::new(),
+            longest_transaction: KAFKA_LONGEST,
+        };
+        let broker = topics.list()?;
+        let set = topics.broker_settings(broker).await;
+        let number = |name: &str| set.get(name).and_then(|value| value.parse::<u64>().ok());
+        if let Some(longest) = number("transaction.max.timeout.ms") {
+            topics.longest_transaction = Duration::from_millis(longest);
+        }
+        let largest = number("message.max.bytes").and_then(|bytes| usize::try_from(bytes).ok());
+        limits.begin(Arc::clone(&topics.admin), largest.unwrap_or(KAFKA_DEFAULT));
+        Ok(topics)
+    }
+
+    /// An internal topic, made where it is missing.
+    pub(super) async fn internal(&mut self, name: Arc<str>) -> Result<Internal, Error> {
+        if !self.there.contains_key(&*name) {
+            self.make(&name, 1, &INTERNAL.map(owned)).await?;
+        }
+        let wrong = |what: String| {
+            let reason = Refusal::Internal(what);
+            Err(Error::Refused { topic: name.to_string(), reason })
+        };
+        let partitions = self.there.get(&*name).copied().unwrap_or(1);
+        if partitions != 1 {
+            return wrong(format!("it has {partitions} partitions, and has to have one"));
+        }
+        let policy = self.setting(&name, "cleanup.policy").await;
+        if let Some(policy) = policy.filter(|policy| policy != "compact") {
+            return wrong(format!("its cleanup.policy is {policy}, and has to be compact"));
+        }
+        Ok(name)
+    }
+
+    /// The name in the cluster of a topic of changes or letters with so many partitions or more;
+    /// how large its batches may be, if it was not used before.
+    pub(super) async fn change_topic(
+        &mut self,
+        name: &Arc<str>,
+        partitions: i32,
+    ) -> Result<(Arc<str>, Option<usize>), Error> {
+        let enough = |there: &HashMap<String, i32>, name: &str| {
+            there.get(name).is_some_and(|count| *count >= partitions)
+        };
+        if let Some(used) = self.used.get(name)
+            && enough(&self.there, used)
+        {
+            return Ok((Arc::clone(used), None));
+        }
+        let found = self.find_or_make(name, partitions).await?;
+        if !enough(&self.there, &found) {
+            self.grow(&found, partitions).await?;
+        }
+        let limit = self.limits.learn(&self.admin, &found).await;
+        self.used.insert(Arc::clone(name), Arc::clone(&found));
+        Ok((found, Some(limit)))
+    }
+
+    /// Whether there is such a topic.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.there.contains_key(name)
+    }
+
+    /// Removes all records of a topic of one partition.
+    pub(super) async fn remove_records(&self, name: &str) -> Result<(), Error> {
+        let failed = |error: KafkaError| Error::Failed(format!("empty topic {name}: {error}"));
+        let mut ends = TopicPartitionList::new();
+        ends.add_partition_offset(name, 0, Offset::End).map_err(failed)?;
+        let removed = self.admin.delete_records(&ends, &options()).await.map_err(failed)?;
+        for partition in removed.elements() {
+            partition.error().map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn find_or_make(&mut self, name: &Arc<str>, partitions: i32) -> Result<Arc<str>, Error> {
+        let other: Arc<str> = other_name(name).into();
+        for known in [name, &other] {
+            if self.has(known) {
+                return Ok(Arc::clone(known));
+            }
+        }
+        let of_letters = *name == self.letters;
+        let settings =
+            if of_letters { OF_LETTERS.map(owned).to_vec() } else { self.config.topic.clone() };
+        let asked = if of_letters { 1 } else { self.config.partitions.unwrap_or(1) };
+        let name = if self.there.keys().any(|there| collide(there, name)) {
+            tracing::warn!(
+                topic = &**name,
+                other = &*other,
+                "the cluster has a topic whose name \
+                differs by . and _ only, which Kafka does not allow: using another name"
+            );
+            other
+        } else {
+            Arc::clone(name)
+        };
+        self.make(&name, partitions.max(asked), &settings).await?;
+        Ok(name)
+    }
+
+    async fn make(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        settings: &[(String, String)],
+    ) -> Result<(), Error> {
+        let replication = self.config.replication.map_or(-1, i32::from);
+        let mut new = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
+        for (key, value) in settings {
+            new = new.set(key, value);
+        }
+        match answer(self.admin.create_topics([&new], &options()).await) {
+            Ok(()) => {
+                tracing::info!(topic = name, partitions, "topic made in the Kafka cluster");
+                self.there.insert(name.to_owned(), partitions);
+                Ok(())
+            }
+            // Somebody else has made it since.
+            Err(Ok(Code::TopicAlreadyExists)) => self.list().map(drop),
+            Err(Ok(code)) => Err(error::of_topic(name, CREATE, code)),
+            Err(Err(error)) => Err(Error::Failed(format!("make topic {name}: {error}"))),
+        }
+    }
+
+    async fn grow(&mut self, name: &str, partitions: i32) -> Result<(), Error> {
+        let count = usize::try_from(partitions).unwrap_or(1);
+        let wanted = NewPartitions::new(name, count);
+        match answer(self.admin.create_partitions([&wanted], &options()).await) {
+            Ok(()) => {
+                tracing::info!(topic = name, partitions, "topic grown in the Kafka cluster");
+                self.there.insert(name.to_owned(), partitions);
+                Ok(())
+            }
+            // Somebody else has grown it since.
+            Err(Ok(Code::InvalidPartitions)) => self.list().map(drop),
+            Err(Ok(code)) => Err(error::of_topic(name, "grow", code)),
+            Err(Err(error)) => Err(Error::Failed(format!("grow topic {name}: {error}"))),
+        }
+    }
+
+    /// Lists the topics anew; a broker that answers.
+    fn list(&mut self) -> Result<i32, Error> {
+        let last = std::cell::RefCell::new(None);
+        let what = || {
+            let last = last.borrow();
+            let reason = last.as_ref().map(|error: &KafkaError| format!(" ({error})"));
+            let servers = &self.config.bootstrap;
+            format!("the list of topics, of {servers}{}", reason.unwrap_or_default())
+        };
+        let client = self.admin.inner();
+        let listed =
+            self.patience.wait(REACHED, what, || match client.fetch_metadata(None, SLICE) {
+                Ok(listed) => Ok(Some(listed)),
+                Err(error) => {
+                    *last.borrow_mut() = Some(error);
+                    Ok(None)
+                }
+            })?;
+        self.there = listed
+            .topics()
+            .iter()
+            .map(|topic| {
+                let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+                (topic.name().to_owned(), partitions)
+            })
+            .collect();
+        Ok(listed.orig_broker_id())
+    }
+
+    /// What a broker is set to; nothing where we have no right to ask.
+    async fn broker_settings(&self, broker: i32) -> HashMap<String, String> {
+        self.settings(ResourceSpecifier::Broker(broker)).await
+    }
+
+    async fn setting(&self, topic: &str, name: &str) -> Option<String> {
+        self.settings(ResourceSpecifier::Topic(topic)).await.remove(name)
+    }
+
+    async fn settings(&self, resource: ResourceSpecifier<'_>) -> HashMap<String, String> {
+        let described = self.admin.describe_configs([&resource], &options()).await;
+        let described = described.ok().and_then(|all| all.into_iter().next()?.ok());
+        let entries = described.map(|one| one.entries).unwrap_or_default();
+        entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(LIMIT)).operation_timeout(Some(LIMIT))
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+/// The answer about the one topic that was asked for.
+fn answer(answers: Result<Vec<TopicResult>, KafkaError>) -> Result<(), Result<Code, KafkaError>> {
+    for answer in answers.map_err(Err)? {
+        answer.map_err(|(_, code)| Ok(code))?;
+    }
+    Ok(())
+}
+
+/// Whether Kafka allows only one of two topics (`Topic.hasCollision`).
+fn collide(one: &str, other: &str) -> bool {
+    one != other && one.replace('.', "_") == other.replace('.', "_")
+}
+
+/// What a topic is called whose own name another one forbids. Names have 249 letters at most.
+fn other_name(name: &str) -> String {
+    const MOST: usize = 249 - "-12345678".len();
+    let hash = openssl::sha::sha256(name.as_bytes());
+    let mut other: String = name.chars().take(MOST).collect();
+    other.push('-');
+    for byte in &hash[..4] {
+        let _ = write!(other, "{byte:02x}");
+    }
+    other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_by_dots_and_underscores_only_collide() {
+        for (one, other, expected) in [
+            ("a.b", "a_b", true),
+            ("a_b.c", "a.b_c", true),
+            ("a.b", "a.b", false),
+            ("a.b", "a-b", false),
+            ("a.b", "a.bc", false),
+        ] {
+            assert_eq!(collide(one, other), expected, "{one} {other}");
+            assert_eq!(collide(other, one), expected, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn the_other_name_is_chosen_by_the_name_alone() {
+        // printf 'a.b' | sha256sum
+        assert_eq!(other_name("a.b"), "a.b-2e7336dc");
+        assert_ne!(other_name("a_b"), other_name("a.b"));
+        assert_eq!(other_name(&"x".repeat(249)).len(), 249);
+    }
+}

@@ -41,6 +41,11 @@ pub(super) struct Checkpoint {
     pub(super) salt: u32,
     /// Whether the log was closed: there are no frames behind it.
     pub(super) clean: bool,
+    /// Whether the directory of the journal was durable before it, with the file that says what is
+    /// in it: if the log was not closed they are missed when they are gone. Builds before did not
+    /// say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) journal: bool,
     /// The partitions that have, or had, records.
     pub(super) partitions: Vec<PartitionState>,
 }
@@ -77,6 +82,10 @@ pub(super) struct PartitionState {
     /// Segments that begin below it may have been compacted since.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) replaceable: i64,
+    /// Those that compaction took away are there, without a byte: none of them is missing. Builds
+    /// before removed them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) emptied: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) producers: Vec<(i64, Known)>,
     /// Aborted transactions: producer, first and last offset.
@@ -213,6 +222,7 @@ mod tests {
             sequence: 9,
             salt: 77,
             clean: true,
+            journal: true,
             partitions: Vec::new(),
         };
         written.write(&disk).unwrap();
@@ -224,6 +234,7 @@ mod tests {
             segments: vec![(0, 1)],
             cleaned: 1,
             replaceable: 1,
+            emptied: true,
             producers: vec![(1, Known::default())],
             aborted: vec![(1, 2, 3)],
             damaged: Some(0),

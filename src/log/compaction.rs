@@ -333,7 +333,11 @@ pub(super) fn put_in_place(
 ) -> io::Result<bool> {
     let (offsets, times) = (index::offsets_path(old.stem()), index::times_path(old.stem()));
     let Some(new) = new else {
-        disk.remove_file(&old.path())?;
+        // A checkpoint names it: without any file it would be missed.
+        let empty = log_path(&format!("{DIR}/empty"));
+        disk.create_dir(DIR)?;
+        disk.open(&empty, Mode::Create)?;
+        disk.rename(&empty, &old.path())?;
         // Without the records nobody looks at them.
         let _ = disk.remove_file(&times).and_then(|()| disk.remove_file(&offsets));
         return Ok(true);
@@ -352,10 +356,16 @@ pub(super) fn put_in_place(
     Ok(placed.is_ok())
 }
 
-/// Gives the segments of `known`, which compaction may have replaced or removed, their names again,
-/// or removes them again, durably. What another process renamed is seen, and may not be durable: the
-/// sync of its directory may have failed, and no later one makes up for that.
-pub(super) fn place_again(disk: &dyn Disk, dir: &str, known: &[i64]) -> io::Result<()> {
+/// Gives the segments of `known`, which compaction may have replaced or emptied, their names again,
+/// durably. What another process renamed is seen, and may not be durable: the sync of its directory
+/// may have failed, and no later one makes up for that. Builds before removed segments: without
+/// `emptied` those are removed again.
+pub(super) fn place_again(
+    disk: &dyn Disk,
+    dir: &str,
+    known: &[i64],
+    emptied: bool,
+) -> io::Result<()> {
     let entries = disk.list(dir)?;
     if entries.is_empty() {
         return Ok(());
@@ -380,9 +390,9 @@ pub(super) fn place_again(disk: &dyn Disk, dir: &str, known: &[i64]) -> io::Resu
                 remove_again(path)?;
             }
             disk.rename(&moving, &path)?;
-        } else if !is_there(&path) || is_empty(&path).unwrap_or(false) {
+        } else if !emptied && (!is_there(&path) || is_empty(&path).unwrap_or(false)) {
             remove_again(&path)?;
-        } else {
+        } else if is_there(&path) {
             disk.rename(&path, &moving)?;
             for path in &indexes {
                 if is_there(path) {

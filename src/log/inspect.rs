@@ -15,7 +15,7 @@ use std::io;
 use super::checkpoint::Checkpoint;
 use super::compaction::MOVING;
 use super::index;
-use super::journal::{Frame, Kind, PAGE, padded};
+use super::journal::{self, Frame, Kind, Mark, PAGE, padded};
 use super::place::METADATA;
 use super::segment::{base_of, walk};
 use super::{compaction, staged};
@@ -79,11 +79,18 @@ pub fn inspect(
                 _ => times(&mut lines, &bytes, base, log.as_ref())?,
             }
         }
-        ("journal", _) => journal(&mut lines, disk, dir, &file)?,
+        ("journal", _) => frames(&mut lines, disk, dir, &file)?,
         _ if name == METADATA => {
             lines.say(String::from_utf8_lossy(&whole(&file)?).trim_end())?;
         }
-        _ if name.starts_with("checkpoint") => checkpoint(&mut lines, &whole(&file)?)?,
+        _ if name.starts_with("checkpoint") => {
+            let bytes = whole(&file)?;
+            titled(&mut lines, &bytes, Checkpoint::parse(&bytes).err())?;
+        }
+        _ if name.starts_with("current") && dir.ends_with(journal::DIR) => {
+            let bytes = whole(&file)?;
+            titled(&mut lines, &bytes, Mark::parse(&bytes).err())?;
+        }
         _ => return Err(io::ErrorKind::InvalidInput.into()),
     }
     Ok(lines.faults)
@@ -276,9 +283,10 @@ fn odd_bytes(lines: &mut Lines<'_>, length: usize, entry: usize) -> io::Result<(
     }
 }
 
-fn checkpoint(lines: &mut Lines<'_>, bytes: &[u8]) -> io::Result<()> {
+/// JSON behind a line with its checksum.
+fn titled(lines: &mut Lines<'_>, bytes: &[u8], wrong: Option<io::Error>) -> io::Result<()> {
     let json = bytes.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
-    if let Err(error) = Checkpoint::parse(bytes) {
+    if let Some(error) = wrong {
         lines.fault(&error.to_string())?;
     }
     match serde_json::from_slice::<serde_json::Value>(json) {
@@ -292,7 +300,7 @@ fn checkpoint(lines: &mut Lines<'_>, bytes: &[u8]) -> io::Result<()> {
 
 /// The frames of a file of the journal. The checkpoint of its log says what their checksums
 /// begin with.
-fn journal(lines: &mut Lines<'_>, disk: &dyn Disk, dir: &str, file: &File) -> io::Result<()> {
+fn frames(lines: &mut Lines<'_>, disk: &dyn Disk, dir: &str, file: &File) -> io::Result<()> {
     let above = dir.rsplit_once('/').map_or("", |(above, _)| above);
     let beside = if above.is_empty() { "checkpoint" } else { &format!("{above}/checkpoint") };
     let known = match disk.open(beside, Mode::Read) {

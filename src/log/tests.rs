@@ -9,6 +9,7 @@ mod damage;
 mod files;
 mod housekeeping;
 mod inspect;
+mod missing;
 mod model;
 mod names;
 mod offline;

@@ -140,6 +140,9 @@ impl Appender {
                 return;
             }
         };
+        if new.is_none() {
+            self.emptied.push(old.stem().to_owned());
+        }
         let interval = self.shared.settings.index_interval_bytes;
         let new = new.as_ref().map(|new| {
             Arc::new(Segment::new(disk, &partition.dir, old.base(), new.size, interval, indexed))

@@ -168,6 +168,7 @@ impl Appender {
         self.since.inline > 0
             || self.owes_checkpoint
             || !self.removals.is_empty()
+            || !self.emptied.is_empty()
             || !self.sealed.is_empty()
             || !self.rolled.is_empty()
     }
@@ -191,6 +192,7 @@ impl Appender {
             sequence: self.sequence,
             salt: self.salt,
             clean,
+            journal: true,
             partitions,
         }
     }
@@ -203,6 +205,9 @@ impl Appender {
             .filter(|tail| tail.end > 0 && !tail.partition.is_deleted())
             .map(Tail::state)
             .collect();
+        // It does not name them any more.
+        let emptied = self.emptied.drain(..).map(Removal::Segment);
+        self.removals.extend(emptied.map(|removal| (self.sequence, removal)));
         for segment in &self.dirty {
             segment.dirty.store(false, Ordering::Relaxed);
         }
@@ -326,7 +331,7 @@ impl Appender {
             if tail.partition.offline().is_some() {
                 return state;
             }
-            PartitionState { replaceable: 0, ..state }
+            PartitionState { replaceable: 0, emptied: false, ..state }
         };
         let partition = |tail: &Tail| {
             let with_size = |one: &Arc<Segment>| (Arc::clone(one), one.size());
@@ -334,8 +339,10 @@ impl Appender {
             let (topic, partition) = (tail.topic.id(), Arc::clone(&tail.partition));
             HeldPartition { topic, partition, segments }
         };
+        // No journal is copied.
+        let checkpoint = self.checkpoint(true, tails().map(state).collect());
         Held {
-            checkpoint: self.checkpoint(true, tails().map(state).collect()),
+            checkpoint: Checkpoint { journal: false, ..checkpoint },
             partitions: tails().map(partition).collect(),
             hold: Arc::clone(&self.hold),
         }

@@ -79,6 +79,9 @@ pub(super) struct Appender {
     compacting: BTreeMap<Slot, Compacting>,
     /// What to remove once a checkpoint has passed the sequence.
     removals: VecDeque<(u64, Removal)>,
+    /// Segments without a byte, by their paths without suffix: the last checkpoint names them, the
+    /// next does not.
+    emptied: Vec<String>,
     since: Since,
     retained: Instant,
     producer_ids: std::ops::Range<i64>,
@@ -168,6 +171,7 @@ impl Appender {
             compactable: BTreeMap::new(),
             compacting: BTreeMap::new(),
             removals: removals.into_iter().map(|removal| (sequence, removal)).collect(),
+            emptied: Vec::new(),
             since: Since { inline, ..Since::now() },
             retained: Instant::now(),
             producer_ids: producer_ids..producer_ids,

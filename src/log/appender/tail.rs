@@ -216,6 +216,7 @@ impl Tail {
             last_time: self.last_time,
             cleaned: self.cleaned,
             replaceable: self.replaceable,
+            emptied: self.replaceable > 0,
             segments: self
                 .partition
                 .segments()

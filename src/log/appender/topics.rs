@@ -135,6 +135,7 @@ impl Appender {
             self.removals.retain(|(_, removal)| {
                 !matches!(removal, Removal::Segment(stem) if stem.starts_with(&inside))
             });
+            self.emptied.retain(|stem| !stem.starts_with(&inside));
             let leaving = place::leaving(topic.id(), partition.number);
             self.removals.push_back((self.sequence, Removal::Dir(leaving)));
             partition.change(Vec::clear);

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::{DIR, PAGE, padded};
+use super::{DIR, Mark, PAGE, padded};
 use crate::disk::{Disk, File, Mode, was_not_begun};
 
 /// [`PAGE`] as a length of slices.
@@ -21,6 +21,7 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 #[derive(Debug)]
 struct JournalFile {
+    number: u64,
     path: String,
     file: Arc<File>,
     length: u64,
@@ -32,6 +33,8 @@ struct JournalFile {
 #[derive(Debug)]
 pub(in crate::log) struct Journal {
     disk: Arc<dyn Disk>,
+    /// Of this process.
+    epoch: u64,
     smallest: u64,
     largest: u64,
     /// How many bytes of files may wait for use; more are removed.
@@ -60,6 +63,7 @@ impl Journal {
     /// Behind a clean stop nothing is.
     pub(in crate::log) fn new(
         disk: &Arc<dyn Disk>,
+        epoch: u64,
         smallest: u64,
         largest: u64,
         kept: u64,
@@ -67,12 +71,9 @@ impl Journal {
         unclean: bool,
     ) -> io::Result<Self> {
         let there = files(&**disk)?;
-        if there.is_empty() {
-            disk.create_dir(DIR)?;
-        }
-        let is_synced = !unclean && !there.is_empty();
         let mut journal = Self {
             disk: Arc::clone(disk),
+            epoch,
             smallest,
             largest,
             kept,
@@ -90,13 +91,14 @@ impl Journal {
             match in_use.iter().find(|(used, _)| *used == path) {
                 Some((_, last)) => {
                     file.sync()?;
-                    journal.retired.push_back(JournalFile { path, file, length, last: *last });
+                    let last = *last;
+                    journal.retired.push_back(JournalFile { number, path, file, length, last });
                 }
-                None => journal.reuse(JournalFile { path, file, length, last: 0 })?,
+                None => journal.reuse(JournalFile { number, path, file, length, last: 0 })?,
             }
         }
         journal.retired.make_contiguous().sort_unstable_by_key(|file| file.last);
-        if !is_synced {
+        if unclean {
             // A process that was killed may have left names that a later crash would take.
             disk.sync_dir(DIR)?;
             disk.sync_dir("")?;
@@ -112,7 +114,7 @@ impl Journal {
     ) -> Result<(), WriteError> {
         let length = padded(frame.len() as u64);
         frame.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-        let current = self.room(length)?;
+        let current = self.room(length, sequence)?;
         let file = Arc::clone(&current.file);
         if let Err(error) = file.write_at(frame, self.offset) {
             // A part of it may be there, and a later frame of this sequence in another
@@ -131,8 +133,8 @@ impl Journal {
         Ok(())
     }
 
-    /// The file that has room for `length` bytes at `offset`.
-    fn room(&mut self, length: u64) -> Result<&mut JournalFile, WriteError> {
+    /// The file that has room at `offset` for the frame `sequence` of `length` bytes.
+    fn room(&mut self, length: u64, sequence: u64) -> Result<&mut JournalFile, WriteError> {
         let fits = |file: &JournalFile, offset: u64| file.length >= offset + length;
         if !self.current.as_ref().is_some_and(|file| fits(file, self.offset)) {
             // The smallest that will do: they stand in falling order.
@@ -148,6 +150,11 @@ impl Journal {
                     made => made?,
                 },
             };
+            let mark = Mark { epoch: self.epoch, file: next.number, first: sequence };
+            if let Err(error) = mark.write(&*self.disk) {
+                self.keep(next);
+                return Err(error);
+            }
             self.retired.extend(self.current.replace(next));
             self.offset = 0;
         }
@@ -158,7 +165,8 @@ impl Journal {
     /// A new file, prewritten.
     fn make(&mut self, length: u64) -> Result<JournalFile, WriteError> {
         let length = padded(length);
-        let path = path(self.number + 1);
+        let number = self.number + 1;
+        let path = path(number);
         let opened = self.disk.open(&path, Mode::Create).map_err(WriteError::Refused)?;
         let file = Arc::new(opened);
         if let Err(error) = prewrite(&file, length) {
@@ -174,9 +182,9 @@ impl Journal {
             let _ = self.disk.remove_file(&path);
             WriteError::Refused(error)
         })?;
-        self.number += 1;
+        self.number = number;
         self.wanted = (self.wanted * 2).min(self.largest);
-        Ok(JournalFile { path, file, length, last: 0 })
+        Ok(JournalFile { number, path, file, length, last: 0 })
     }
 
     /// A checkpoint has passed `sequence`: files with older frames are used again.
@@ -196,9 +204,14 @@ impl Journal {
     }
 
     /// Keeps a file to use it again, the larger ones before the smaller ones.
-    fn reuse(&mut self, file: JournalFile) -> io::Result<()> {
+    fn keep(&mut self, file: JournalFile) {
         self.spares.push(file);
         self.spares.sort_unstable_by_key(|file| std::cmp::Reverse(file.length));
+    }
+
+    /// The same, and removes what is more than is kept.
+    fn reuse(&mut self, file: JournalFile) -> io::Result<()> {
+        self.keep(file);
         while self.spares.iter().map(|file| file.length).sum::<u64>() > self.kept {
             let Some(surplus) = self.spares.pop() else { break };
             self.disk.remove_file(&surplus.path)?;
@@ -217,23 +230,25 @@ fn prewrite(file: &File, length: u64) -> io::Result<()> {
     file.sync()
 }
 
-fn path(number: u64) -> String {
+pub(super) fn path(number: u64) -> String {
     format!("{DIR}/{number:020}.journal")
 }
 
-/// Removes the files that are not in use, after a stop that was not clean. Their names, or that
-/// of the directory, may have been lost in a sync that failed: they are seen, and no later sync
-/// makes them durable. Those in use got their first frame only after that sync.
+/// Removes the files that are not in use, after a stop that was not clean. Their names may have
+/// been lost in a sync that failed: they are seen, and no later sync makes them durable. Those in
+/// use got their first frame only after that sync.
 pub(in crate::log) fn remove_unused(disk: &dyn Disk, in_use: &[(String, u64)]) -> io::Result<()> {
-    if in_use.is_empty() {
-        return disk.remove_dir(DIR);
-    }
     for (_, path) in files(disk)? {
         if in_use.iter().all(|(used, _)| *used != path) {
             disk.remove_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// Whether there is any file of the journal.
+pub(in crate::log) fn are_there(disk: &dyn Disk) -> io::Result<bool> {
+    Ok(!files(disk)?.is_empty())
 }
 
 /// Numbers and paths of the files there are.

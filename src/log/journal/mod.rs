@@ -5,14 +5,17 @@
 //!
 //! What holds: a frame is written only after the sync of the one before returned; its
 //! sequence is the next; files are prewritten, so that a sync moves no metadata; a file is
-//! used again only when a checkpoint has passed its frames.
+//! used again only when a checkpoint has passed its frames; which file is written to is durable
+//! before its first frame, so that a start misses one that is gone.
 
 mod file;
 mod frame;
+mod mark;
 mod scan;
 
-pub(super) use file::{Journal, WriteError, remove_unused};
+pub(super) use file::{Journal, WriteError, are_there, remove_unused};
 pub(super) use frame::{Entry, Frame, Kind};
+pub(super) use mark::{Mark, is_there, missing};
 pub(super) use scan::{Found, SegmentKey, scan};
 
 /// The directory of the journal.

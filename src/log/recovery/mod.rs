@@ -44,7 +44,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::compaction;
 use super::damage::{self, Budget, Damage};
 use super::error::OpenError;
-use super::journal::{self, Found, Journal};
+use super::journal::{self, Found, Journal, Mark};
 use super::keeper::CheckpointJob;
 use super::partition::Partition;
 use super::place::{self, Leaving, dir};
@@ -55,7 +55,7 @@ use super::staged;
 use super::topic::{METADATA_TOPIC, Topic, TopicRecord};
 use super::topic_config::TopicConfig;
 use super::watermarks::Watermarks;
-use crate::disk::Disk;
+use crate::disk::{Disk, Entry};
 
 /// The ballast is larger than a file of the journal by so much: for the records themselves.
 const BALLAST_SLACK: u64 = 64 << 10;
@@ -86,11 +86,9 @@ type Partitions = HashMap<(Uuid, i32), Recovering>;
 pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Opened, OpenError> {
     fit(&mut settings, &**disk)?;
     let checkpoint = read_checkpoint(&**disk)?;
-    let found = if checkpoint.clean {
-        None
-    } else {
-        let Checkpoint { salt, epoch, sequence, .. } = checkpoint;
-        Some(journal::scan(&**disk, salt, epoch, sequence).map_err(doing("scan the journal"))?)
+    let found = match checkpoint.clean {
+        true => None,
+        false => Some(scan(&**disk, &checkpoint).map_err(doing("scan the journal"))?),
     };
     let mut damaged = false;
     if let Some(damage) = found.as_ref().and_then(|found| found.damage.as_ref()) {
@@ -103,9 +101,22 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         // The checkpoint is seen, and may not be durable: without it the next start would need
         // what is removed here.
         checkpoint.write(&**disk).map_err(doing("write the checkpoint"))?;
+        if checkpoint.journal {
+            // Of the last frame nobody knows yet whether it is durable.
+            let mark = Mark { epoch: checkpoint.raised, file: 0, first: found.last() };
+            mark.begin(&**disk, true, true).map_err(doing("write what the journal has"))?;
+        }
         journal::remove_unused(&**disk, &found.files()).map_err(doing("make room"))?;
     }
     let mut partitions = from_checkpoint(&checkpoint);
+    // Of builds before nothing else says that there was a journal.
+    let is_unexplained = !checkpoint.clean
+        && !checkpoint.journal
+        && !journal::is_there(&**disk).map_err(doing("list the log directory"))?;
+    if is_unexplained && let Some(metadata) = partitions.get_mut(&(METADATA_ID, 0)) {
+        let looked = metadata.find_unexplained(&**disk, &dir(METADATA_TOPIC, 0));
+        looked.map_err(doing("look at the metadata topic"))?;
+    }
     let definitions =
         read_metadata(disk, &settings, found.as_ref(), &mut partitions, &mut damaged)?;
     let others = names(&definitions, |id| id != METADATA_ID);
@@ -123,6 +134,8 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         budget: Budget::default(),
         mended: false,
         told_replaced: checkpoint.format > 0,
+        is_unexplained,
+        cut: 0,
     };
     let mut tails = Tails::default();
     for (name, record) in definitions.topics() {
@@ -132,26 +145,43 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
         }
         catalog.insert(topic);
     }
-    let Opening { mut pending, mended, .. } = opening;
+    let Opening { mut pending, mended, cut, .. } = opening;
+    if cut > 0 {
+        tracing::info!(bytes = cut, "cut off what was being appended when the process ended");
+    }
     let unclean = found.is_some();
     let mut closed = None;
     // Its format stays with its partitions, which are those of the one before.
-    let mut next = Checkpoint { raised: checkpoint.raised + 1, clean: false, ..checkpoint };
+    let is_vouched_for = checkpoint.journal;
+    let mut next =
+        Checkpoint { raised: checkpoint.raised + 1, clean: false, journal: true, ..checkpoint };
     let (mut in_use, mut inline) = (Vec::new(), 0);
+    // Before any checkpoint that says that it is there.
+    let begin_journal = |next: &Checkpoint, first: u64, is_needed: bool| {
+        let mark = Mark { epoch: next.raised, file: 0, first };
+        let begun = mark.begin(&**disk, is_vouched_for, is_needed);
+        begun.map_err(doing("write what the journal has"))
+    };
     match found.filter(|found| !found.is_empty()) {
         Some(found) if damaged || mended => {
             // What lies behind the damage must never be taken for frames of ours, nor those of
             // what was mended be applied again.
             next.partitions = tails.iter().filter(|tail| tail.end > 0).map(Tail::state).collect();
+            begin_journal(&next, found.last(), true)?;
             next = settle(disk, next, found.last(), &mut pending)?;
         }
         Some(found) => {
             found.write_last_again(&**disk).map_err(doing("write the last frame again"))?;
+            begin_journal(&next, found.last() + 1, true)?;
             next.write(&**disk).map_err(doing("write the checkpoint"))?;
             (in_use, inline) = (found.files(), found.bytes());
             next.sequence = found.last();
         }
         None if !unclean && !mended => {
+            let is_there = is_vouched_for && Mark::is_there(&**disk).map_err(doing("look"))?;
+            if !is_there {
+                begin_journal(&next, next.sequence + 1, true)?;
+            }
             next.epoch = next.raised;
             closed = Some(Box::new(next.clone()));
         }
@@ -161,6 +191,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
                 next.partitions =
                     tails.iter().filter(|tail| tail.end > 0).map(Tail::state).collect();
             }
+            begin_journal(&next, next.sequence + 1, false)?;
             next.write(&**disk).map_err(doing("write the checkpoint"))?;
         }
     }
@@ -172,7 +203,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     let LogSettings { journal_file_min, journal_file_max, checkpoint_inline_bytes, .. } = settings;
     // What comes between two checkpoints goes into files that were used before.
     let kept = checkpoint_inline_bytes + journal_file_max;
-    let journal = Journal::new(disk, journal_file_min, journal_file_max, kept, &in_use, unclean)
+    let journal = Journal::new(disk, epoch, journal_file_min, journal_file_max, kept, &in_use, unclean)
         .map_err(doing("open the journal"))?;
     let is_new = definitions.cluster.is_none();
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
@@ -215,19 +246,28 @@ fn read_checkpoint(disk: &dyn Disk) -> Result<Checkpoint, OpenError> {
         let reason = "it is a directory of Apache Kafka; give sluice one of its own (log.dirs)";
         return Err(OpenError::Unknown(reason.to_owned()));
     }
-    if let Some(entry) =
-        entries.iter().find(|entry| entry.is_dir && place::is_partition(&entry.name))
-    {
-        return Err(OpenError::Torn(format!(
-            "the checkpoint is missing, though there is a directory {}",
-            entry.name
-        )));
+    let is_partition = |entry: &&Entry| entry.is_dir && place::is_partition(&entry.name);
+    let left = entries.iter().find(is_partition).map(|entry| entry.name.as_str());
+    let has_frames = journal::are_there(disk).map_err(doing("list the journal"))?;
+    if let Some(dir) = left.or(has_frames.then_some(journal::DIR)) {
+        let what = format!("the checkpoint is missing, though there is a directory {dir}");
+        return Err(OpenError::Torn(what));
     }
     let (salt, _) = Uuid::new_v4().as_u64_pair();
     let (format, salt) = (checkpoint::FORMAT, (salt >> 32) as u32);
     let first = Checkpoint { format, salt, ..Checkpoint::default() };
     first.write(disk).map_err(doing("write the first checkpoint"))?;
     Ok(first)
+}
+
+/// The frames behind a checkpoint, and what of them is lost.
+fn scan(disk: &dyn Disk, checkpoint: &Checkpoint) -> io::Result<Found> {
+    let Checkpoint { salt, epoch, sequence, raised, .. } = *checkpoint;
+    let mut found = journal::scan(disk, salt, epoch, sequence)?;
+    if checkpoint.journal && found.damage.is_none() {
+        found.damage = journal::missing(disk, raised, &found)?;
+    }
+    Ok(found)
 }
 
 fn from_checkpoint(checkpoint: &Checkpoint) -> Partitions {
@@ -252,7 +292,12 @@ fn read_metadata(
         placed.map_err(doing("place segments of the metadata topic again"))?;
     }
     *damaged |= replay(disk, settings, found, &own, partitions)?;
-    let Some(recovering) = partitions.get(&key) else { return Ok(definitions) };
+    let Some(recovering) = partitions.get_mut(&key) else { return Ok(definitions) };
+    let looked = recovering.find_missing(&**disk, &dir(METADATA_TOPIC, 0));
+    looked.map_err(doing("list the metadata topic"))?;
+    if let Some(lacking) = recovering.lacking() {
+        *damaged |= refuse_damage(&lacking.what, settings)?;
+    }
     let stored = recovering.read_all(&**disk, &dir(METADATA_TOPIC, 0));
     let stored = stored.map_err(|problem| of_problem(problem, "read the metadata topic"))?;
     let read = definitions.read(&stored.into_iter().map(Bytes::from).collect::<Vec<_>>());
@@ -322,6 +367,10 @@ struct Opening<'a> {
     budget: Budget,
     /// Whether the checkpoint says what compaction may have replaced.
     told_replaced: bool,
+    /// The directory of the journal is not there, and nobody knows whether it was.
+    is_unexplained: bool,
+    /// Bytes that were cut off behind committed ends.
+    cut: u64,
     /// Something was changed, as an operator accepts damage.
     mended: bool,
 }
@@ -346,11 +395,18 @@ impl Opening<'_> {
             recovering.raise_start(definitions.starts.get(&key).copied().unwrap_or(0));
             let dir = dir(name, number);
             let judged = self.told_replaced || !config.compact;
+            if self.is_unexplained && record.id != METADATA_ID {
+                recovering.find_unexplained(&**self.disk, &dir).map_err(doing(&dir))?;
+                if let Some(lacking) = recovering.lacking().cloned() {
+                    recovering.note(lacking);
+                }
+            }
             let mut segments = self.partition(&mut recovering, &dir, judged)?;
             if recovering.damage().is_some() && settings.accept_damage.of(&dir) {
                 self.mend(&mut recovering, &dir)?;
                 segments = self.partition(&mut recovering, &dir, judged)?;
             }
+            self.cut += recovering.cut;
             let slot = self.watermarks.add(recovering.ends());
             let aborted = std::mem::take(&mut recovering.aborted);
             let partition = Partition::new(name, number, slot, segments.clone(), aborted);

@@ -22,13 +22,13 @@ use crate::log::checkpoint::PartitionState;
 use crate::log::compaction;
 use crate::log::damage::Damage;
 use crate::log::index::times_path;
-use crate::log::journal::{Entry, Kind, SegmentKey};
+use crate::log::journal::{self, Entry, Kind, SegmentKey};
 use crate::log::place;
 use crate::log::producer::Producers;
 use crate::log::segment::{self, Segment, base_of, log_path, stem};
 use crate::log::settings::LogSettings;
 use crate::log::{Aborted, Ends, staged};
-use crate::record::Head;
+use crate::record::{BatchView, HEAD_LENGTH, Head};
 
 /// See the head of this file.
 pub(super) struct Recovering {
@@ -48,6 +48,8 @@ pub(super) struct Recovering {
     damage: Option<Damage>,
     /// The segment that was written last.
     open: Option<(i64, File)>,
+    /// Bytes behind the committed end that were cut off.
+    pub(super) cut: u64,
 }
 
 impl Recovering {
@@ -67,7 +69,8 @@ impl Recovering {
         let unsealed = state.segment;
         let (named, unnamed) = (BTreeMap::new(), BTreeSet::new());
         let (lacking, damage, open) = (None, None, None);
-        Self { state, producers, aborted, named, unnamed, unsealed, lacking, damage, open }
+        let cut = 0;
+        Self { state, producers, aborted, named, unnamed, unsealed, lacking, damage, open, cut }
     }
 
     pub(super) fn empty((topic, partition): (Uuid, i32)) -> Self {
@@ -279,7 +282,15 @@ impl Recovering {
         let PartitionState { replaceable, segments, .. } = &self.state;
         let before = |(base, _): &(i64, u64)| Some(*base).filter(|base| base < replaceable);
         let known: Vec<i64> = segments.iter().filter_map(before).collect();
-        if known.is_empty() { Ok(()) } else { compaction::place_again(disk, dir, &known) }
+        let emptied = self.state.emptied;
+        if known.is_empty() { Ok(()) } else { compaction::place_again(disk, dir, &known, emptied) }
+    }
+
+    /// What the checkpoint knew of the metadata topic and is not there: without it nobody knows
+    /// which topic a directory is of.
+    pub(super) fn find_missing(&mut self, disk: &dyn Disk, dir: &str) -> io::Result<()> {
+        self.note_missing(dir, &bases(&disk.list(dir)?));
+        Ok(())
     }
 
     /// The committed bytes of all segments: for the metadata topic, before it is opened.
@@ -361,7 +372,7 @@ impl Recovering {
                 // Frames may name it.
                 pending.removals.push(Removal::Segment(stem(dir, *base)));
             } else {
-                segments.push(self.cut_segment(disk, dir, *base, settings, pending)?);
+                segments.extend(self.cut_segment(disk, dir, *base, settings, pending)?);
             }
         }
         let found = segments.last().map(|segment| segment.base());
@@ -417,6 +428,26 @@ impl Recovering {
         Ok(lost)
     }
 
+    /// Looks behind the end that the checkpoint knew, where the directory of the journal is missing
+    /// and no checkpoint vouches for it: a batch that is there was in a frame, which is lost.
+    pub(super) fn find_unexplained(&mut self, disk: &dyn Disk, dir: &str) -> io::Result<()> {
+        let PartitionState { end, segment, position, .. } = self.state;
+        let all = bases(&disk.list(dir)?);
+        for base in all.into_iter().filter(|base| end == 0 || *base >= segment) {
+            let path = log_path(&stem(dir, base));
+            let at = if end > 0 && base == segment { position } else { 0 };
+            if holds_batch(disk, &path, at)? {
+                let what = format!(
+                    "{path} has batches from byte {at} on that were appended since the checkpoint, \
+                     and the directory {} is missing",
+                    journal::DIR
+                );
+                self.lacking.get_or_insert(Damage { segment: base, what });
+            }
+        }
+        Ok(())
+    }
+
     /// What the checkpoint knew, nobody removed, and is not there.
     pub(super) fn lacking(&self) -> Option<&Damage> {
         self.lacking.as_ref()
@@ -424,9 +455,9 @@ impl Recovering {
 
     /// Looks for a segment that the checkpoint knew and that is not there.
     fn note_missing(&mut self, dir: &str, all: &[i64]) {
-        let PartitionState { start, replaceable, segments: known, .. } = &self.state;
+        let PartitionState { start, replaceable, emptied, segments: known, .. } = &self.state;
         let needed = |at: usize, base: i64| {
-            base >= *replaceable && known.get(at + 1).is_none_or(|(next, _)| next > start)
+            (*emptied || base >= *replaceable) && known.get(at + 1).is_none_or(|(next, _)| next > start)
         };
         let lacking = known
             .iter()
@@ -449,6 +480,7 @@ impl Recovering {
         self.known(base).filter(|_| base == self.unsealed)
     }
 
+    /// None if compaction emptied it.
     fn cut_segment(
         &mut self,
         disk: &Arc<dyn Disk>,
@@ -456,7 +488,7 @@ impl Recovering {
         base: i64,
         settings: &LogSettings,
         pending: &mut Pending,
-    ) -> Result<Arc<Segment>, Problem> {
+    ) -> Result<Option<Arc<Segment>>, Problem> {
         let path = log_path(&stem(dir, base));
         let is_active = base == self.state.segment;
         let named = self.named.get(&base).copied();
@@ -471,10 +503,15 @@ impl Recovering {
             return Err(too_short(base, &path, length, size));
         }
         let replaceable = base < self.state.replaceable;
+        if size == 0 && !is_active && (replaceable || known.is_none()) {
+            pending.removals.push(Removal::Segment(stem(dir, base)));
+            return Ok(None);
+        }
         if let Some(written) = known.filter(|written| size < *written && !replaceable) {
             self.lacking.get_or_insert_with(|| shorter(base, &path, size, written));
         }
         if length > size {
+            self.cut += length - size;
             file.set_len(size)?;
         }
         // A crash may have taken the index of a segment that was compacted.
@@ -494,8 +531,23 @@ impl Recovering {
             segment.dirty.store(true, Ordering::Relaxed);
             pending.dirty.push(Arc::clone(&segment));
         }
-        Ok(segment)
+        Ok(Some(segment))
     }
+}
+
+/// Whether a whole batch begins at `position` of a file.
+fn holds_batch(disk: &dyn Disk, path: &str, position: u64) -> io::Result<bool> {
+    let file = disk.open(path, Mode::Read)?;
+    let mut head = [0; HEAD_LENGTH];
+    let read = file.read_at(&mut head, position)?;
+    let left = file.len()?.saturating_sub(position);
+    let Some(head) = Head::parse(&head[..read]).ok().filter(|head| head.size() as u64 <= left)
+    else {
+        return Ok(false);
+    };
+    let mut bytes = vec![0; head.size()];
+    file.read_exact_at(&mut bytes, position)?;
+    Ok(BatchView::parse_stored(&bytes).is_ok())
 }
 
 /// Makes the rename of a staged file again, if the crash took it back.

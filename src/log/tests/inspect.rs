@@ -23,7 +23,8 @@ fn files(disk: &Simulated) -> Vec<(String, String)> {
     let known = ["log", "index", "timeindex", "journal"];
     found.retain(|(_, name)| {
         let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
-        known.contains(&kind) || name == "checkpoint" || name == "partition.metadata"
+        let others = ["checkpoint", "current", "partition.metadata"];
+        known.contains(&kind) || others.contains(&name.as_str())
     });
     found
 }
@@ -57,7 +58,7 @@ async fn written() -> Simulated {
 async fn each_file_of_a_log_is_shown_and_nothing_is_wrong_in_it() {
     let disk = written().await;
     let files = files(&disk);
-    for kind in [".log", ".index", ".timeindex", ".journal", "checkpoint", ".metadata"] {
+    for kind in [".log", ".index", ".timeindex", ".journal", "checkpoint", "current", ".metadata"] {
         assert!(
             files.iter().any(|(_, name)| name.strip_suffix(kind).is_some()),
             "{kind}: {files:?}"

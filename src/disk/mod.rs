@@ -98,6 +98,11 @@ impl Files {
     pub fn are_many(self) -> bool {
         self.open >= self.most
     }
+
+    /// Whether not even who has a reason to keep one open should do so: half as many more are.
+    pub fn are_too_many(self) -> bool {
+        self.open >= self.most.saturating_add(self.most / 2)
+    }
 }
 
 /// Room on a disk, in bytes.

@@ -13,6 +13,8 @@
 //! (`mm/filemap.c`: the pages are marked clean) the bytes are still seen, and no later sync
 //! makes them durable. A name has at most 255 bytes.
 
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +22,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{DirectoryKind, Disk, Entry, FileKind, Files, Lock, LockKind, Mode, Space};
+use names::{Names, Naming};
 
-/// The longest name in bytes: that of ext4, XFS and most others (`NAME_MAX`).
-const LONGEST_NAME: usize = 255;
+use super::{DirectoryKind, Disk, Entry, FileKind, Files, Lock, LockKind, Mode, Space};
 
 /// What a crash keeps of that which was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,118 +74,6 @@ impl Change {
     }
 }
 
-/// Which files (by inode) and directories there are.
-#[derive(Clone, Debug, Default)]
-struct Names {
-    files: BTreeMap<String, usize>,
-    dirs: BTreeSet<String>,
-}
-
-/// A change of names.
-#[derive(Clone, Debug)]
-enum Naming {
-    File(String, usize),
-    Dir(String),
-    /// Of a file with its inode: the new name has it, even where the old one was not yet durable.
-    Rename(String, String, Option<usize>),
-    Remove(String),
-}
-
-impl Naming {
-    /// Whether a sync of `dir` makes it durable.
-    fn is_in(&self, dir: &str) -> bool {
-        match self {
-            Self::File(path, _) | Self::Dir(path) | Self::Remove(path) => {
-                super::parent(path) == dir
-            }
-            Self::Rename(from, to, _) => super::parent(from) == dir || super::parent(to) == dir,
-        }
-    }
-
-    /// What is left of a change when a later one is durable: names in a directory go with it.
-    fn behind(self, later: &Self) -> Option<Self> {
-        match later {
-            Self::Remove(dir) => {
-                let inside = |path: &str| is_under(path, dir);
-                match self {
-                    Self::File(path, _) | Self::Dir(path) | Self::Remove(path) if inside(&path) => {
-                        None
-                    }
-                    Self::Rename(from, to, _) if inside(&to) => {
-                        (!inside(&from)).then_some(Self::Remove(from))
-                    }
-                    other => Some(other),
-                }
-            }
-            Self::Rename(old, new, None) => {
-                let moved = |path: String| {
-                    if is_under(&path, old) { format!("{new}{}", &path[old.len()..]) } else { path }
-                };
-                Some(match self {
-                    Self::File(path, inode) => Self::File(moved(path), inode),
-                    Self::Dir(path) => Self::Dir(moved(path)),
-                    Self::Remove(path) => Self::Remove(moved(path)),
-                    Self::Rename(from, to, inode) => Self::Rename(moved(from), moved(to), inode),
-                })
-            }
-            Self::File(..) | Self::Dir(_) | Self::Rename(_, _, Some(_)) => Some(self),
-        }
-    }
-
-    /// Refuses a name that is too long for a file system.
-    fn check(&self) -> io::Result<()> {
-        let (Self::File(path, _) | Self::Dir(path) | Self::Rename(_, path, _)) = self else {
-            return Ok(());
-        };
-        let longest = path.split('/').map(str::len).max();
-        if longest > Some(LONGEST_NAME) {
-            return Err(io::Error::from_raw_os_error(Errno::NAMETOOLONG.raw_os_error()));
-        }
-        Ok(())
-    }
-
-    fn apply(&self, names: &mut Names) {
-        match self {
-            Self::File(path, inode) => {
-                names.files.insert(path.clone(), *inode);
-            }
-            Self::Dir(path) => {
-                names.dirs.insert(path.clone());
-            }
-            Self::Remove(path) => {
-                let under = format!("{path}/");
-                names.files.retain(|name, _| name != path && !name.starts_with(&under));
-                names.dirs.retain(|name| name != path && !name.starts_with(&under));
-            }
-            Self::Rename(from, to, None) => names.rename(from, to),
-            Self::Rename(from, to, Some(inode)) => {
-                names.files.remove(from);
-                names.files.insert(to.clone(), *inode);
-            }
-        }
-    }
-}
-
-impl Names {
-    fn has(&self, path: &str) -> bool {
-        self.files.contains_key(path) || self.dirs.contains(path)
-    }
-
-    /// Renames a directory, with all in it.
-    fn rename(&mut self, from: &str, to: &str) {
-        if self.dirs.remove(from) {
-            self.dirs.insert(to.to_owned());
-            let under = format!("{from}/");
-            let inside = self.files.keys().filter(|path| path.starts_with(&under));
-            for path in inside.cloned().collect::<Vec<_>>() {
-                if let Some(inode) = self.files.remove(&path) {
-                    self.files.insert(format!("{to}/{}", &path[under.len()..]), inode);
-                }
-            }
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct State {
     inodes: Vec<Inode>,
@@ -213,6 +102,8 @@ struct State {
     opened: BTreeMap<String, u64>,
     /// Files that the medium does not give back.
     unreadable: BTreeSet<usize>,
+    /// Files that could not be written back: who had opened them until then is told.
+    not_written_back: BTreeMap<usize, u64>,
     capacity: Option<u64>,
     locked: bool,
 }
@@ -369,6 +260,16 @@ impl Simulated {
         true
     }
 
+    /// Lets what was written to a file since its last sync be lost when the system writes it back:
+    /// it is still seen, and only who has the file open now is told, by its next sync.
+    pub fn fail_write_back(&self, path: &str) {
+        let mut state = self.state();
+        let inode = state.seen.files[path];
+        state.inodes[inode].pending.clear();
+        let now = state.openings;
+        state.not_written_back.insert(inode, now);
+    }
+
     /// How often files whose path ends so were opened.
     pub fn opened(&self, ending: &str) -> u64 {
         let state = self.state();
@@ -416,11 +317,6 @@ impl Simulated {
         next.durable = next.seen.clone();
         Self(Arc::new(Mutex::new(next)))
     }
-}
-
-/// Whether a path is that of something in `dir`, at any depth.
-fn is_under(path: &str, dir: &str) -> bool {
-    path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// What a crash leaves of a file: with a generator some of the writes since the last sync.
@@ -575,7 +471,8 @@ impl Disk for Simulated {
             (None, Mode::Read | Mode::Write) => return Err(io::ErrorKind::NotFound.into()),
         };
         state.open += 1;
-        Ok(super::File(FileKind::Simulated(File { disk: self.clone(), inode })))
+        let opened = state.openings;
+        Ok(super::File(FileKind::Simulated(File { disk: self.clone(), inode, opened })))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<Entry>> {
@@ -710,6 +607,8 @@ impl Directory {
 pub(super) struct File {
     disk: Simulated,
     inode: usize,
+    /// Which opening it came of.
+    opened: u64,
 }
 
 impl Drop for File {
@@ -768,7 +667,11 @@ impl File {
             return Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error()));
         }
         let mut state = self.disk.state();
-        let synced = state.sync();
+        let lost = state.not_written_back.get(&self.inode).is_some_and(|at| self.opened <= *at);
+        let synced = match state.sync() {
+            Ok(()) if lost => Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error())),
+            synced => synced,
+        };
         if let Some(race) = state.race.as_mut().filter(|race| race.inode == self.inode) {
             race.syncs += u64::from(synced.is_ok());
         }

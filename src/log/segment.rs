@@ -19,7 +19,8 @@
 //!
 //! Beside that: the name of a file, and that of its directory, are durable (`named`) when a checkpoint
 //! synced them, or the group that has bytes of it by reference. Until then all of it is in the
-//! journal, and a start makes it anew. A rolled partition of a compacted topic is `rolled` until a checkpoint takes it up,
+//! journal, and a start makes it anew. The file that was written to stays open (`unsynced`) until a
+//! checkpoint has synced it, or the group does where far too many are open. A rolled partition of a compacted topic is `rolled` until a checkpoint takes it up,
 //! `compactable` until that is durable, and then `compacting` (`housekeeping`, `compactions`). A
 //! retired one whose place could not be taken is whole again. The file of one that is not active is
 //! closed now and then, and opened again by who reads it; not of a retired one, whose name may be
@@ -74,6 +75,8 @@ pub(super) struct Segment {
     life: AtomicU8,
     /// Whether its name is durable, and that of its directory.
     named: AtomicBool,
+    /// Whether it was written to, and no checkpoint has synced that yet.
+    unsynced: AtomicBool,
     file: RwLock<Option<Arc<File>>>,
     /// Who syncs its records.
     syncing: Mutex<()>,
@@ -105,6 +108,7 @@ impl Segment {
             dirty: AtomicBool::new(false),
             life: AtomicU8::new(Life::Listed as u8),
             named: AtomicBool::new(true),
+            unsynced: AtomicBool::new(false),
             file: RwLock::default(),
             syncing: Mutex::default(),
             index: RwLock::new(index),
@@ -170,9 +174,36 @@ impl Segment {
         self.open(Mode::Write)
     }
 
-    /// Makes the file if it is not there.
-    pub(super) fn create(&self) -> io::Result<Arc<File>> {
-        self.open(Mode::Create)
+    /// The file, to append to it, and whether it stays open until a checkpoint has synced it. Where
+    /// far too many are open it does not: who writes to it then syncs it while he has it.
+    pub(super) fn file_to_write(&self, mode: Mode) -> io::Result<(Arc<File>, bool)> {
+        let mut place = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        let file = match &*place {
+            Some(file) => Arc::clone(file),
+            None if self.is_retired() => return Err(io::ErrorKind::NotFound.into()),
+            None => Arc::new(self.disk.open(&self.path(), mode)?),
+        };
+        if place.is_none() && self.disk.files().are_too_many() {
+            return Ok((file, false));
+        }
+        *place = Some(Arc::clone(&file));
+        self.unsynced.store(true, Ordering::Release);
+        Ok((file, true))
+    }
+
+    /// It was written to through this file, which stays open until a checkpoint has synced it.
+    pub(super) fn was_written(&self, file: File) {
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(file));
+        self.unsynced.store(true, Ordering::Release);
+    }
+
+    /// A checkpoint has synced all that was written.
+    pub(super) fn synced(&self) {
+        self.unsynced.store(false, Ordering::Release);
+    }
+
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.unsynced.load(Ordering::Acquire)
     }
 
     fn open(&self, mode: Mode) -> io::Result<Arc<File>> {
@@ -218,12 +249,20 @@ impl Segment {
     }
 
     /// Lets the file go; it is opened again when it is used. Not of a retired segment: its
-    /// name may be that of another file by then.
+    /// name may be that of another file by then. Nor of one that waits for its sync: the system
+    /// tells an error of writing back to those who have the file open, and need not tell it to who
+    /// opens it later (`mm/filemap.c`, `file_check_and_advance_wb_err`; the inode may be gone).
     pub(super) fn close(&self) {
         let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
-        if !self.is_retired() {
+        if !self.is_retired() && !self.is_unsynced() {
             *file = None;
         }
+    }
+
+    /// The same whatever was written to it: nothing of that counts.
+    pub(super) fn let_go(&self) {
+        self.synced();
+        self.close();
     }
 
     /// Takes batches as committed, `size` being the bytes up to the end of the last.

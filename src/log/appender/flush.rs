@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 
 use super::group::{Answer, Body, Chunk};
 use super::{Appender, Failure};
-use crate::disk::parent;
+use crate::disk::{File, Mode, parent};
 use crate::log::Produce;
 use crate::log::damage::Damage;
 use crate::log::error::{AppendError, WriterError};
@@ -151,8 +151,9 @@ impl Appender {
     }
 
     fn write_segments(&mut self) -> Result<(), Failure> {
+        let lost = &self.shared.lost;
         for chunk in &mut self.group.chunks {
-            let write = |chunk: &mut Chunk| -> io::Result<()> {
+            let write = |chunk: &mut Chunk| -> io::Result<Option<Arc<File>>> {
                 if chunk.position == 0 {
                     let tail = &self.tails[chunk.slot];
                     let dir = &tail.partition.dir;
@@ -167,25 +168,29 @@ impl Appender {
                         file.set_base(chunk.base)?;
                         file.adopt(&chunk.segment.path())?;
                         chunk.segment.file()?;
-                    }
-                    Body::Bytes(bytes) if chunk.position == 0 => {
-                        let file = chunk.segment.create()?;
-                        file.set_len(0)?;
-                        bytes.write_at(&file, 0)?;
+                        Ok(None)
                     }
                     Body::Bytes(bytes) => {
-                        bytes.write_at(&*chunk.segment.file()?, chunk.position)?;
+                        let mode = if chunk.position == 0 { Mode::Create } else { Mode::Write };
+                        let (file, stays_open) = chunk.segment.file_to_write(mode)?;
+                        if chunk.position == 0 {
+                            file.set_len(0)?;
+                        }
+                        bytes.write_at(&file, chunk.position)?;
+                        Ok(Some(file).filter(|_| !stays_open))
                     }
                 }
-                Ok(())
             };
-            write(chunk).map_err(|error| {
+            let written = write(chunk).map_err(|error| {
                 if error.kind() == io::ErrorKind::NotFound {
                     let damage = Damage::of(&chunk.segment, &error);
                     self.shared.take_offline(&self.tails[chunk.slot].partition, damage);
                 }
                 Failure::of_write("append to", chunk, &error)
             })?;
+            if let Some(file) = written {
+                chunk.segment.sync_records(&file, lost)?;
+            }
         }
         Ok(())
     }
@@ -310,6 +315,13 @@ impl Appender {
             self.lose(reason.clone());
         } else {
             self.cut_back();
+            // Their files stay open until a checkpoint has synced them.
+            let all = self.group.chunks.iter().map(|chunk| &chunk.segment);
+            for segment in all.filter(|one| one.is_unsynced()) {
+                if !segment.dirty.swap(true, Ordering::Relaxed) {
+                    self.dirty.push(Arc::clone(segment));
+                }
+            }
         }
         for slot in &self.group.touched {
             let tail = &mut self.tails[*slot];
@@ -318,7 +330,7 @@ impl Appender {
             if tail.position == 0
                 && let Some(active) = &tail.active
             {
-                active.close();
+                active.let_go();
             }
         }
         for position in &self.group.positions {
@@ -332,7 +344,7 @@ impl Appender {
         // it is cut.
         for chunk in self.group.chunks.iter().rev() {
             let cut = if chunk.is_new() {
-                chunk.segment.close();
+                chunk.segment.let_go();
                 segment::remove(&*self.shared.disk, chunk.segment.stem())
             } else {
                 chunk.segment.file().and_then(|file| file.set_len(chunk.position))

@@ -40,11 +40,13 @@ pub(super) struct Since {
     pub(super) time: Instant,
     /// A checkpoint is being written.
     pub(super) running: bool,
+    /// So many segments it syncs.
+    pub(super) syncing: usize,
 }
 
 impl Since {
     pub(super) fn now() -> Self {
-        Self { inline: 0, reference: 0, time: Instant::now(), running: false }
+        Self { inline: 0, reference: 0, time: Instant::now(), running: false, syncing: 0 }
     }
 }
 
@@ -90,7 +92,7 @@ impl Appender {
         let due = self.since.inline >= settings.checkpoint_inline_bytes
             || self.since.reference >= settings.checkpoint_reference_bytes
             // Their files may be closed then.
-            || self.dirty.len() >= files.most / 2
+            || self.unsynced() >= files.most / 2
             || (since >= Duration::from_millis(settings.checkpoint_ms) && self.has_changed())
             // A checkpoint gives files of the journal back.
             || (self.full && since >= FULL_RETRY && self.has_changed());
@@ -98,11 +100,20 @@ impl Appender {
             self.start_checkpoint(now);
         }
         // The journal must not outgrow its bound because the keeper is slow.
-        while self.since.running && self.since.inline >= journal_bound(&self.shared.settings) {
+        // So must not the files that stay open until it has synced them.
+        while self.since.running
+            && (self.since.inline >= journal_bound(&self.shared.settings)
+                || self.unsynced().saturating_add(self.since.syncing) >= files.most)
+        {
             if !self.wait_for_outcome() {
                 return;
             }
         }
+    }
+
+    /// How many segments wait for a checkpoint to come.
+    fn unsynced(&self) -> usize {
+        self.dirty.len() + self.sealed.len()
     }
 
     /// Takes the next outcome. False if there may be none any more.
@@ -125,15 +136,13 @@ impl Appender {
     }
 
     /// Who still reads a sealed segment opens it again; of the active ones, with `all`, who appends
-    /// to it. What the next checkpoint has to sync stays open: the system tells an error of writing
-    /// it back to those who have it open.
+    /// to it. What a checkpoint has to sync stays open.
     fn close_idle_files(&self, all: bool) {
         for tail in self.tails.iter() {
             let active = tail.active.as_ref().map(|segment| segment.base());
             for segment in tail.partition.segments() {
                 let is_active = Some(segment.base()) == active;
-                let is_idle = !is_active || (all && !segment.dirty.load(Ordering::Relaxed));
-                if is_idle && !segment.is_retired() {
+                if !is_active || all {
                     segment.close();
                 }
             }
@@ -178,7 +187,8 @@ impl Appender {
             tail.producers.expire(now, PRODUCER_EXPIRATION_MS);
         }
         let job = self.checkpoint_job(false);
-        self.since = Since { running: true, ..Since::now() };
+        let syncing = job.dirty.len() + job.sealed.len();
+        self.since = Since { running: true, syncing, ..Since::now() };
         // Without a keeper the log is being closed, which writes a checkpoint itself.
         let _ = self.helpers.keeper.send(Job::Checkpoint(job));
     }
@@ -247,7 +257,7 @@ impl Appender {
 
     /// A checkpoint is durable, or failed.
     fn passed(&mut self, outcome: CheckpointOutcome) {
-        self.since.running = false;
+        (self.since.running, self.since.syncing) = (false, 0);
         for (segment, damage) in outcome.damaged {
             // Its topic was on its way out, and came back; or it is an index that cannot be written,
             // which is made again.
@@ -271,6 +281,11 @@ impl Appender {
                 self.owes_checkpoint = false;
                 self.shared.troubles.checkpoint_written();
                 self.closed = None;
+                for segment in outcome.dirty.iter().chain(&outcome.sealed) {
+                    if !segment.dirty.load(Ordering::Relaxed) {
+                        segment.synced();
+                    }
+                }
                 self.remove_passed(sequence);
                 self.start_compactions(&compactable);
                 if let Err(error) = self.journal.passed(sequence) {

@@ -203,8 +203,9 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
     let LogSettings { journal_file_min, journal_file_max, checkpoint_inline_bytes, .. } = settings;
     // What comes between two checkpoints goes into files that were used before.
     let kept = checkpoint_inline_bytes + journal_file_max;
-    let journal = Journal::new(disk, epoch, journal_file_min, journal_file_max, kept, &in_use, unclean)
-        .map_err(doing("open the journal"))?;
+    let journal =
+        Journal::new(disk, epoch, journal_file_min, journal_file_max, kept, &in_use, unclean)
+            .map_err(doing("open the journal"))?;
     let is_new = definitions.cluster.is_none();
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
     let disk = Arc::clone(disk);

@@ -126,7 +126,7 @@ impl Recovering {
         if outside.contains(&key(entry.segment)) {
             return Ok(());
         }
-        self.open = None;
+        self.leave_open()?;
         self.unnamed.insert(entry.segment);
         if self.state.end == 0 && outside.range(key(0)..=key(i64::MAX)).next().is_none() {
             disk.remove_dir(dir)
@@ -156,6 +156,9 @@ impl Recovering {
                 let file = self.file(disk, dir, entry, &path)?;
                 file.write_at(inline, entry.position)?;
                 self.take(inline, entry);
+                if disk.files().are_too_many() {
+                    self.leave_open()?;
+                }
                 entry.position
             }
             Kind::Reference => {
@@ -173,7 +176,7 @@ impl Recovering {
                 entry.position
             }
             Kind::Staged => {
-                self.open = None;
+                self.leave_open()?;
                 rename_staged(disk, dir, entry, &path)?;
                 0
             }
@@ -221,6 +224,12 @@ impl Recovering {
         self.named.insert(entry.segment, self.state.position);
     }
 
+    /// Lets the file go that was written last, and syncs it before: of an error of writing it back
+    /// who opens it later need not be told.
+    fn leave_open(&mut self) -> io::Result<()> {
+        self.open.take().map_or(Ok(()), |(_, file)| file.sync())
+    }
+
     /// Notes what is wrong with its files.
     pub(super) fn note(&mut self, damage: Damage) {
         self.open = None;
@@ -247,6 +256,7 @@ impl Recovering {
             } else {
                 Mode::Write
             };
+            self.leave_open()?;
             let file = disk.open(path, mode).map_err(|error| match mode {
                 Mode::Create => Problem::Io(error),
                 Mode::Read | Mode::Write => unreadable(error, entry.segment, path),
@@ -330,7 +340,6 @@ impl Recovering {
         settings: &LogSettings,
         pending: &mut Pending,
     ) -> Result<Vec<Arc<Segment>>, Problem> {
-        self.open = None;
         if self.damage.is_none() {
             match self.cut_files(disk, dir, settings, pending) {
                 Err(Problem::Damage(damage)) if self.state.topic != METADATA_ID => {
@@ -457,7 +466,8 @@ impl Recovering {
     fn note_missing(&mut self, dir: &str, all: &[i64]) {
         let PartitionState { start, replaceable, emptied, segments: known, .. } = &self.state;
         let needed = |at: usize, base: i64| {
-            (*emptied || base >= *replaceable) && known.get(at + 1).is_none_or(|(next, _)| next > start)
+            (*emptied || base >= *replaceable)
+                && known.get(at + 1).is_none_or(|(next, _)| next > start)
         };
         let lacking = known
             .iter()
@@ -521,6 +531,11 @@ impl Recovering {
         let segment = Segment::new(disk, dir, base, size, interval, !loaded);
         let is_unnamed = self.unnamed.contains(&base);
         let segment = Arc::new(if is_unnamed { segment.unnamed() } else { segment });
+        if self.open.as_ref().is_some_and(|(written, _)| *written == base)
+            && let Some((_, file)) = self.open.take()
+        {
+            segment.was_written(file);
+        }
         if loaded {
             segment.load_index().map_err(|error| unreadable(error, base, &path))?;
             segment.close();

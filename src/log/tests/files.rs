@@ -300,3 +300,57 @@ async fn a_directory_that_is_removed_while_it_is_appended_to_takes_its_partition
         tasks.join().await;
     }
 }
+
+/// The system tells an error of writing back to who has the file open then. So whoever has few files
+/// open must not close one that waits for its sync: its records would be lost behind a checkpoint.
+#[tokio::test]
+async fn an_error_of_writing_back_is_told_however_few_files_are_open() {
+    let first = |partition: i32| format!("many-{partition}/00000000000000000000.log");
+    for most in [0, 1, 4, 1000] {
+        for rolled in [false, true] {
+            let case = format!("{most} files, {rolled}");
+            let disk = Simulated::new();
+            disk.set_files(most);
+            let tasks = Tasks::new();
+            let [checkpoint_ms, checkpoint_inline_bytes] = [60_000, 20_000];
+            let settings = LogSettings { checkpoint_ms, checkpoint_inline_bytes, ..settings() };
+            let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
+            topic(&log, "many", 6).await;
+            let mut model = Model::default();
+            for partition in 0..6 {
+                model.append(&case, &log, ("many", partition), "before".to_owned()).await;
+                if rolled {
+                    for part in ["one", "two", "three"] {
+                        let value = format!("{part} {}", "x".repeat(900));
+                        model.append(&case, &log, ("many", partition), value).await;
+                    }
+                }
+            }
+            for partition in 0..6 {
+                disk.fail_write_back(&first(partition));
+            }
+            // Until a checkpoint came, or the log is read-only, as it should be.
+            let before = checkpoint(&disk);
+            for n in 0..2000 {
+                let produce = Produce {
+                    topic: log.topic("many").unwrap(),
+                    partition: n % 6,
+                    batch: batch(&[&format!("{n} {}", "y".repeat(400))]),
+                };
+                let appended = log.append(vec![produce]).await.pop().unwrap();
+                if appended.is_err() || (n > 50 && checkpoint(&disk) != before) {
+                    break;
+                }
+            }
+            let crashed = disk.crash(Freeze::Lose);
+            drop(log);
+            tasks.join().await;
+            let (log, _tasks) = open(&crashed).await;
+            for ((name, partition), expected) in &model.values {
+                let found = values(&log, name, *partition).await;
+                let found: Vec<_> = found.into_iter().map(|(_, value)| value).collect();
+                assert!(found.starts_with(expected), "{case}: {:?}", shortened(&found));
+            }
+        }
+    }
+}

@@ -143,7 +143,7 @@ async fn who_comes_too_late_for_a_segment_that_retention_took_looks_again() {
     let partition = Arc::clone(t.partition(0).unwrap());
     let segments = partition.segments();
     for segment in &segments {
-        segment.close();
+        segment.let_go();
     }
     log.delete_records(&t, 0, 5).await.unwrap();
     let kind = std::io::ErrorKind::NotFound;

@@ -7,8 +7,10 @@
 //! What holds: all of it is as of one moment, so it has everything that was acknowledged before,
 //! and of each group all or nothing. While it is held no file is removed or replaced; at most its
 //! directory gets the name of one on its way out. Batches are copied only if their checksums are
-//! right; the files of a partition that is offline are copied as they are. A copy that was broken
-//! off has no checkpoint: no start takes it for a log.
+//! right; the files of a partition that is offline, or is found damaged now, are copied as they are.
+//! What of those cannot be read is left out, counted and named, and keeps nothing else from being
+//! copied; only without the metadata topic there is no copy. One that was broken off has no
+//! checkpoint: no start takes it for a log.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::checkpoint::Checkpoint;
+use super::catalog::METADATA_ID;
+use super::checkpoint::{Checkpoint, PartitionState};
 use super::damage::Damage;
 use super::error::BackupError;
 use super::index::{Index, Mark};
@@ -29,6 +32,8 @@ use crate::disk::{Disk, File, Mode, is_unreadable};
 
 /// How much is written at once, or one batch more.
 const PIECE: u64 = 1 << 20;
+/// What a medium fails to read at once, at least.
+const BLOCK: usize = 4096;
 /// How often a file is looked for whose directory is being renamed, and how long between.
 const TRIES: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
@@ -54,7 +59,7 @@ pub(super) struct HeldPartition {
 }
 
 /// What a copy has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backup {
     /// How many partitions that have records.
     pub partitions: usize,
@@ -62,6 +67,8 @@ pub struct Backup {
     pub offline: usize,
     /// Bytes of records.
     pub bytes: u64,
+    /// Files of those of which not all could be read: the rest of them is in the copy.
+    pub lacking: Vec<String>,
 }
 
 /// Copies what is held to an empty disk. Blocking.
@@ -78,19 +85,28 @@ pub(super) fn copy(shared: &Shared, held: &Held, to: &dyn Disk) -> Result<Backup
     if free < needed {
         return Err(BackupError::NoRoom { needed, free });
     }
-    let mut backup = Backup { partitions: partitions.len(), bytes: needed, offline: 0 };
+    let mut backup = Backup { partitions: partitions.len(), bytes: needed, ..Backup::default() };
+    let mut checkpoint = checkpoint.clone();
     for held in partitions {
         let dir = &held.partition.dir;
         let write = |source| BackupError::Write { place: dir.clone(), source };
         to.create_dir(dir).map_err(write)?;
-        if held.partition.offline().is_some() {
+        let copied = match held.partition.offline() {
+            Some(_) => Copied::Damaged,
+            None => copy_partition(shared, held, to)?,
+        };
+        if copied == Copied::Damaged {
             backup.offline += 1;
-            copy_as_it_is(shared, held, to)?;
-        } else {
-            place::set_owner(to, dir, held.topic).map_err(write)?;
-            for (at, (segment, size)) in held.segments.iter().enumerate() {
-                let sealed = at + 1 < held.segments.len();
-                copy_segment(shared, held, (segment, *size, sealed), to)?;
+            copy_as_it_is(shared, held, to, &mut backup.lacking)?;
+            // Who opens the copy looks there.
+            let number = held.partition.number;
+            let mut states = checkpoint.partitions.iter_mut();
+            let is_its = |state: &&mut PartitionState| {
+                state.topic == held.topic && state.partition == number
+            };
+            if let Some(state) = states.find(is_its) {
+                let damage = held.partition.offline();
+                state.damaged = state.damaged.or(damage.map(|damage| damage.segment));
             }
         }
         to.sync_dir(dir).map_err(write)?;
@@ -98,6 +114,36 @@ pub(super) fn copy(shared: &Shared, held: &Held, to: &dyn Disk) -> Result<Backup
     to.sync_dir("").map_err(root)?;
     checkpoint.write(to).map_err(root)?;
     Ok(backup)
+}
+
+/// Whether a partition was copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copied {
+    Whole,
+    /// Something of it cannot be read.
+    Damaged,
+}
+
+fn copy_partition(
+    shared: &Shared,
+    held: &HeldPartition,
+    to: &dyn Disk,
+) -> Result<Copied, BackupError> {
+    let dir = &held.partition.dir;
+    let write = |source| BackupError::Write { place: dir.clone(), source };
+    place::set_owner(to, dir, held.topic).map_err(write)?;
+    for (at, (segment, size)) in held.segments.iter().enumerate() {
+        let sealed = at + 1 < held.segments.len();
+        match copy_segment(shared, held, (segment, *size, sealed), to) {
+            Err(BackupError::Read { source, .. })
+                if is_unreadable(&source) && held.topic != METADATA_ID =>
+            {
+                return Ok(Copied::Damaged);
+            }
+            copied => copied?,
+        }
+    }
+    Ok(Copied::Whole)
 }
 
 fn copy_segment(
@@ -158,15 +204,44 @@ fn open(shared: &Shared, held: &HeldPartition, segment: &Segment) -> io::Result<
     }
 }
 
-fn copy_as_it_is(shared: &Shared, held: &HeldPartition, to: &dyn Disk) -> Result<(), BackupError> {
+/// Copies the files of a partition that is damaged. `lacking` gets those that are not whole.
+fn copy_as_it_is(
+    shared: &Shared,
+    held: &HeldPartition,
+    to: &dyn Disk,
+    lacking: &mut Vec<String>,
+) -> Result<(), BackupError> {
     let dir = &held.partition.dir;
-    let read = |source| BackupError::Read { place: dir.clone(), source };
-    let write = |source| BackupError::Write { place: dir.clone(), source };
-    for entry in shared.disk.list(dir).map_err(read)?.into_iter().filter(|one| !one.is_dir) {
-        let path = format!("{dir}/{}", entry.name);
-        let from = shared.disk.open(&path, Mode::Read).map_err(read)?;
-        let file = to.open(&path, Mode::Create).map_err(write)?;
-        let (size, mut position) = (from.len().map_err(read)?, 0);
+    let from = match held.partition.is_deleted() {
+        true => place::leaving(held.topic, held.partition.number),
+        false => dir.clone(),
+    };
+    let entries = match shared.disk.list(&from) {
+        Err(error) if is_unreadable(&error) => {
+            lacking.push(from);
+            return Ok(());
+        }
+        entries => entries.map_err(|source| BackupError::Read { place: from.clone(), source })?,
+    };
+    for entry in entries.into_iter().filter(|one| !one.is_dir) {
+        let path = format!("{from}/{}", entry.name);
+        let read = |source| BackupError::Read { place: path.clone(), source };
+        let write = |source| BackupError::Write { place: dir.clone(), source };
+        let opened = shared.disk.open(&path, Mode::Read).and_then(|file| {
+            let size = file.len()?;
+            Ok((file, size))
+        });
+        let (file, size) = match opened {
+            Err(error) if is_unreadable(&error) => {
+                lacking.push(path);
+                continue;
+            }
+            opened => opened.map_err(read)?,
+        };
+        let copy = to.open(&format!("{dir}/{}", entry.name), Mode::Create).map_err(write)?;
+        // A part of it may have been copied before it was found damaged.
+        copy.set_len(0).map_err(write)?;
+        let (mut position, mut is_whole) = (0, true);
         let mut piece = Vec::new();
         while position < size {
             if shared.queue.is_closed() {
@@ -174,11 +249,31 @@ fn copy_as_it_is(shared: &Shared, held: &HeldPartition, to: &dyn Disk) -> Result
             }
             let length = PIECE.min(size - position);
             piece.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-            from.read_exact_at(&mut piece, position).map_err(read)?;
-            file.write_at(&piece, position).map_err(write)?;
+            is_whole &= read_what_is_there(&file, &mut piece, position).map_err(read)?;
+            copy.write_at(&piece, position).map_err(write)?;
             position += length;
         }
-        file.sync().map_err(write)?;
+        copy.sync().map_err(write)?;
+        if !is_whole {
+            lacking.push(path);
+        }
     }
     Ok(())
+}
+
+/// Reads a piece of a file; what the medium does not give back is zeros. Says whether all was read.
+fn read_what_is_there(file: &File, piece: &mut [u8], position: u64) -> io::Result<bool> {
+    match file.read_exact_at(piece, position) {
+        Err(error) if is_unreadable(&error) => {}
+        read => return read.map(|()| true),
+    }
+    let mut at = position;
+    for block in piece.chunks_mut(BLOCK) {
+        match file.read_exact_at(block, at) {
+            Err(error) if is_unreadable(&error) => block.fill(0),
+            read => read?,
+        }
+        at += block.len() as u64;
+    }
+    Ok(false)
 }

@@ -11,6 +11,9 @@ use crate::control::Outcome;
 use crate::disk::Real;
 use crate::log::{Backup, Log};
 
+/// So many files that could not be read are named in the answer.
+const NAMED: usize = 10;
+
 /// Copies the log, which is in `from`, to the directory `dir`. Broken off when `stop` says so.
 pub(super) async fn back_up(
     log: Log,
@@ -33,14 +36,23 @@ pub(super) async fn back_up(
         () = stop.cancelled() => return Err(refused(&"sluice is stopping")),
         copied = log.backup(Arc::new(disk)) => copied.map_err(|error| refused(&error))?,
     };
-    let Backup { partitions, offline, bytes } = copied;
+    let Backup { partitions, offline, bytes, lacking } = copied;
     tracing::info!(dir = %dir.display(), partitions, offline, bytes, "copied the log");
-    let damaged = match offline {
+    let mut damaged = match offline {
         0 => String::new(),
         _ => format!(
             "; {offline} of them are damaged, and are in the copy as they are (`/health` says where)"
         ),
     };
+    if !lacking.is_empty() {
+        tracing::warn!(files = lacking.join(", "), "files of the copy are not whole");
+        let named = lacking.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let more = match lacking.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more (the log of the server names them)"),
+        };
+        damaged.push_str(&format!("; what could not be read is not in it: {named}{more}"));
+    }
     Ok(format!(
         "copied {partitions} partitions with {bytes} bytes of records; a sluice with log.dirs={} \
          goes on from there{damaged}",

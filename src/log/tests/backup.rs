@@ -163,3 +163,72 @@ async fn no_copy_is_made_where_there_is_something_or_no_room_and_a_part_of_one_d
     let (copy, _tasks) = open(Arc::new(whole)).await;
     assert_eq!(values(&copy, "t", 0).await.len(), 10);
 }
+
+/// A medium that dies is when a copy is wanted: what it does not give back keeps nothing else from
+/// being copied.
+#[tokio::test]
+async fn what_cannot_be_read_is_left_out_of_a_copy_and_named() {
+    enum Harm {
+        Unreadable,
+        Missing,
+        Flipped,
+    }
+    for (harm, path) in [
+        (Harm::Unreadable, "t-1/00000000000000000000.log"),
+        (Harm::Missing, "t-1/00000000000000000000.log"),
+        (Harm::Flipped, "t-1/00000000000000000000.log"),
+        (Harm::Missing, "t-1"),
+    ] {
+        for (offline_before, deleted) in [(false, false), (true, false), (true, true)] {
+            let disk = Simulated::new();
+            let (log, tasks) = open(Arc::new(disk.clone())).await;
+            let t = topic(&log, "t", 3).await;
+            for n in 0..30 {
+                append(&log, &t, n % 3, &[&format!("{n}{}", "x".repeat(900))]).await;
+            }
+            log.close().await;
+            drop((log, t));
+            tasks.join().await;
+            let (log, _tasks) = open(Arc::new(disk.clone())).await;
+            match harm {
+                Harm::Unreadable => disk.make_unreadable(path),
+                Harm::Missing => disk.remove_dir(path).unwrap(),
+                Harm::Flipped => disk.flip_bit(path, 100),
+            }
+            let t = log.topic("t").unwrap();
+            if offline_before {
+                let _ = log.read_all(&t, 1).await;
+            }
+            if deleted {
+                log.delete_topic("t").await.unwrap();
+                append(&log, &topic(&log, "other", 1).await, 0, &["behind"]).await;
+            }
+            for round in 0..2 {
+                let case = format!("{path}, {offline_before}, {deleted}, round {round}");
+                let to = Simulated::new();
+                let backup = log.backup(Arc::new(to.clone())).await;
+                let backup = backup.unwrap_or_else(|error| panic!("{case}: {error}"));
+                let tasks = Tasks::new();
+                let copy = Log::open(Arc::new(to), small(), &tasks).await.unwrap();
+                if deleted {
+                    assert_eq!((backup.offline, &*backup.lacking), (0, &[][..]), "{case}");
+                    assert_eq!(values(&copy, "other", 0).await.len(), 1, "{case}");
+                    continue;
+                }
+                assert_eq!(backup.offline, 1, "{case}: {backup:?}");
+                let expected: &[String] = match harm {
+                    Harm::Unreadable => &[path.to_owned()],
+                    Harm::Missing | Harm::Flipped => &[],
+                };
+                assert_eq!(backup.lacking, expected, "{case}");
+                for partition in [0, 2] {
+                    assert_eq!(values(&copy, "t", partition).await.len(), 10, "{case}");
+                }
+                let told = copy.damage().borrow().clone();
+                assert!(told.len() == 1 && told[0].0 == "t-1", "{case}: {told:?}");
+                drop(copy);
+                tasks.join().await;
+            }
+        }
+    }
+}

@@ -5,7 +5,8 @@
 //!
 //! What holds: a clock that jumps takes nothing with it. When that of the wall jumps, ahead or
 //! back, the time may be where it went, or go on from where it was, until it has stood for
-//! [`DOUBT`]. What is heard is as young as that allows ([`Moment::latest`]), and what expires is
+//! [`DOUBT`]. So it is at a start at which it is far from the newest time that was stored: it may
+//! have jumped while nobody looked. What is heard is as young as that allows ([`Moment::latest`]), and what expires is
 //! so only if it is in either case ([`Moment::earliest`]).
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -97,15 +98,7 @@ impl Clock {
     /// What they say now. A jump is noticed by who asks before and behind it.
     pub fn now(&self) -> Moment {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (wall, steady) = match &self.source {
-            Source::System(begin) => {
-                let steady = i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX);
-                (now_millis(), steady)
-            }
-            Source::Set(hands) => {
-                (hands.wall.load(Ordering::Acquire), hands.steady.load(Ordering::Acquire))
-            }
-        };
+        let (wall, steady) = self.source.read();
         let doubted = followed.is_some_and(|followed| followed.doubted.is_some());
         let now = followed.map_or_else(|| at(wall, steady), |before| before.follow(wall, steady));
         *followed = Some(now);
@@ -121,6 +114,43 @@ impl Clock {
             (true, true) | (false, false) => {}
         }
         Moment { wall, earliest: wall.min(believed), latest: wall.max(believed), steady }
+    }
+}
+
+impl Clock {
+    /// `newest` is the newest time that a process before this one has stored, in milliseconds since
+    /// 1970. Where the clock of the wall is farther from it than it is believed at once, it has to
+    /// stand there first: that it was stopped for so long nobody can tell from a clock that is wrong.
+    pub fn continue_from(&self, newest: i64) {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (wall, steady) = self.source.read();
+        let ahead = wall.saturating_sub(newest);
+        if ahead.saturating_abs() <= DOUBT {
+            return;
+        }
+        let doubted = Some(Doubt { since: steady, ahead });
+        *followed = Some(Followed { believed: newest, steady, doubted });
+        drop(followed);
+        tracing::info!(
+            by_ms = ahead,
+            "the clock of the system is far from what was stored last: nothing expires by it until \
+             it has stood where it is for an hour"
+        );
+    }
+}
+
+impl Source {
+    /// The clock of the wall, and the steady one.
+    fn read(&self) -> (i64, i64) {
+        match self {
+            Self::System(begin) => {
+                let steady = i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX);
+                (now_millis(), steady)
+            }
+            Self::Set(hands) => {
+                (hands.wall.load(Ordering::Acquire), hands.steady.load(Ordering::Acquire))
+            }
+        }
     }
 }
 
@@ -186,6 +216,36 @@ mod tests {
         assert_eq!(now.wall - now.earliest, 10 * YEAR + 600_000);
         hands.pass(HOUR);
         assert_eq!(clock.now().earliest, clock.now().wall);
+    }
+
+    #[test]
+    fn a_clock_that_is_far_from_what_was_stored_is_believed_when_it_has_stood_for_an_hour() {
+        let stored = 50 * YEAR;
+        for (off, earliest, latest) in [
+            (0, 0, 0),
+            (HOUR, 0, 0),
+            (-HOUR, 0, 0),
+            (HOUR + 1, -HOUR - 1, 0),
+            (YEAR, -YEAR, 0),
+            (-YEAR, 0, YEAR),
+        ] {
+            let hands = Arc::new(Hands::default());
+            hands.set(stored + off);
+            let clock = Clock::of_hands(&hands);
+            if off == YEAR {
+                clock.now();
+            }
+            clock.continue_from(stored);
+            for pass in [0, HOUR - 2000] {
+                hands.pass(pass);
+                let now = clock.now();
+                let found = (now.earliest - now.wall, now.latest - now.wall);
+                assert_eq!(found, (earliest, latest), "{off}");
+            }
+            hands.pass(2001);
+            let now = clock.now();
+            assert_eq!((now.earliest, now.latest), (now.wall, now.wall), "{off}");
+        }
     }
 
     #[test]

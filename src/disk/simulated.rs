@@ -89,6 +89,7 @@ struct State {
     openings: u64,
     /// Of opening a file or a directory.
     open_fault: Option<Fault>,
+    opens_fail_from: Option<Fault>,
     /// So many files and directories are open, and may be.
     open: usize,
     most_open: Option<usize>,
@@ -102,6 +103,8 @@ struct State {
     opened: BTreeMap<String, u64>,
     /// Files that the medium does not give back.
     unreadable: BTreeSet<usize>,
+    /// Files that the process may not open.
+    forbidden: BTreeSet<String>,
     /// Files that could not be written back: who had opened them until then is told.
     not_written_back: BTreeMap<usize, u64>,
     capacity: Option<u64>,
@@ -260,6 +263,21 @@ impl Simulated {
         true
     }
 
+    /// From now on the process may not open a file, or may again.
+    pub fn forbid(&self, path: &str, is_forbidden: bool) {
+        let mut state = self.state();
+        if is_forbidden {
+            state.forbidden.insert(path.to_owned());
+        } else {
+            state.forbidden.remove(path);
+        }
+    }
+
+    /// Fails all openings from the `n`th on with a system error number.
+    pub fn fail_opens_from(&self, n: u64, errno: i32) {
+        self.state().opens_fail_from = Some(Fault { at: n, errno });
+    }
+
     /// Lets what was written to a file since its last sync be lost when the system writes it back:
     /// it is still seen, and only who has the file open now is told, by its next sync.
     pub fn fail_write_back(&self, path: &str) {
@@ -376,6 +394,9 @@ impl State {
             }
             _ => {}
         }
+        if let Some(fault) = self.opens_fail_from.filter(|fault| self.openings >= fault.at) {
+            return Err(io::Error::from_raw_os_error(fault.errno));
+        }
         if self.most_open.is_some_and(|most| self.open >= most) {
             return Err(io::Error::from_raw_os_error(Errno::MFILE.raw_os_error()));
         }
@@ -418,10 +439,12 @@ impl State {
 
     /// The same machine, for a process that comes after one that died.
     fn of_the_next_process(&self) -> Simulated {
-        let Self { inodes, seen, durable, pending, unreadable, .. } = self;
+        let Self { inodes, seen, durable, pending, unreadable, forbidden, .. } = self;
         let (inodes, pending) = (inodes.clone(), pending.clone());
         let (seen, durable, unreadable) = (seen.clone(), durable.clone(), unreadable.clone());
-        let next = Self { inodes, seen, durable, pending, unreadable, ..Self::default() };
+        let forbidden = forbidden.clone();
+        let next =
+            Self { inodes, seen, durable, pending, unreadable, forbidden, ..Self::default() };
         Simulated(Arc::new(Mutex::new(next)))
     }
 
@@ -455,6 +478,9 @@ impl Disk for Simulated {
     fn open(&self, path: &str, mode: Mode) -> io::Result<super::File> {
         let mut state = self.state();
         state.open()?;
+        if state.forbidden.contains(path) {
+            return Err(io::Error::from_raw_os_error(Errno::ACCESS.raw_os_error()));
+        }
         *state.opened.entry(path.to_owned()).or_default() += 1;
         let inode = match (state.seen.files.get(path), mode) {
             (Some(inode), _) => *inode,

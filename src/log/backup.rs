@@ -212,9 +212,10 @@ fn copy_as_it_is(
     lacking: &mut Vec<String>,
 ) -> Result<(), BackupError> {
     let dir = &held.partition.dir;
-    let from = match held.partition.is_deleted() {
-        true => place::leaving(held.topic, held.partition.number),
-        false => dir.clone(),
+    let from = if held.partition.is_deleted() {
+        place::leaving(held.topic, held.partition.number)
+    } else {
+        dir.clone()
     };
     let entries = match shared.disk.list(&from) {
         Err(error) if is_unreadable(&error) => {

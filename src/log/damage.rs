@@ -41,6 +41,8 @@ pub(super) struct Damage {
     pub(super) segment: i64,
     /// File and byte, and what is there.
     pub(super) what: String,
+    /// The file may be as it was: this process is not allowed to open it.
+    pub(super) is_forbidden: bool,
 }
 
 impl fmt::Display for Damage {
@@ -57,7 +59,18 @@ impl Damage {
 
     /// Of a segment that failed a reader.
     pub(super) fn of(segment: &Segment, error: &io::Error) -> Self {
-        Self { segment: segment.base(), what: format!("{}: {error}", segment.path()) }
+        Self::of_file(segment.base(), &segment.path(), error)
+    }
+
+    /// Of a file of a segment that cannot be opened or read.
+    pub(super) fn of_file(segment: i64, path: &str, error: &io::Error) -> Self {
+        let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+        Self { segment, what: format!("{path}: {error}"), is_forbidden }
+    }
+
+    /// Of what is not as it was written.
+    pub(super) fn new(segment: i64, what: String) -> Self {
+        Self { segment, what, is_forbidden: false }
     }
 }
 
@@ -76,11 +89,18 @@ impl Default for Findings {
 impl Findings {
     /// Lists a partition that is offline.
     pub(super) fn report(&self, partition: &str, damage: &Damage) {
-        tracing::error!(
-            "partition {partition} is offline, its files are damaged: {damage}; put a copy of the \
-             file in its place while the program is stopped, or start with \
-             SLUICE_LOG_ACCEPT_DAMAGE={partition} to go on without what is lost"
-        );
+        if damage.is_forbidden {
+            tracing::error!(
+                "partition {partition} is offline, a file of it cannot be opened: {damage}; let the \
+                 user that sluice runs as read and write it, and start sluice again"
+            );
+        } else {
+            tracing::error!(
+                "partition {partition} is offline, its files are damaged: {damage}; put a copy of \
+                 the file in its place while the program is stopped, or start with \
+                 SLUICE_LOG_ACCEPT_DAMAGE={partition} to go on without what is lost"
+            );
+        }
         let text = format!("partition {partition} is offline: {damage}");
         self.found.send_modify(|all| all.push((partition.to_owned(), text)));
     }

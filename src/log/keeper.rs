@@ -81,17 +81,45 @@ impl CheckpointJob {
         for (segments, sealed) in [(&self.sealed, true), (&self.dirty, false)] {
             for segment in segments {
                 if sealed || !self.sealed.iter().any(|other| Arc::ptr_eq(other, segment)) {
-                    let damage = segment.sync(sealed, &self.lost)?;
+                    let damage = self.sync_segment(segment, sealed)?;
                     damaged.extend(damage.map(|damage| (Arc::clone(segment), damage)));
                 }
             }
         }
-        let all = self.sealed.iter().chain(&self.dirty);
-        for segment in sync_names(disk, &self.lost, all)? {
-            let damage = Damage::of(&segment, &io::ErrorKind::NotFound.into());
-            damaged.push((segment, damage));
+        let mut all: Vec<Arc<Segment>> = self.sealed.iter().chain(&self.dirty).cloned().collect();
+        loop {
+            let moved: Vec<u32> = all.iter().map(|segment| segment.moved()).collect();
+            let missing = sync_names(disk, &self.lost, all.iter())?;
+            let moved: Vec<_> = all.into_iter().zip(moved).collect();
+            let is_missing =
+                |one: &Arc<Segment>| missing.iter().any(|other| Arc::ptr_eq(one, other));
+            let missing = moved.into_iter().filter(|(one, _)| is_missing(one));
+            let (again, gone): (Vec<_>, Vec<_>) =
+                missing.partition(|(one, moved)| one.was_away(*moved, &self.lost));
+            for (segment, _) in gone {
+                let damage = Damage::of(&segment, &io::ErrorKind::NotFound.into());
+                damaged.push((segment, damage));
+            }
+            if again.is_empty() {
+                return Ok(());
+            }
+            all = again.into_iter().map(|(segment, _)| segment).collect();
         }
-        Ok(())
+    }
+
+    /// Syncs one; again where its topic was on its way out meanwhile, and came back.
+    fn sync_segment(
+        &self,
+        segment: &Arc<Segment>,
+        sealed: bool,
+    ) -> Result<Option<Damage>, Failure> {
+        loop {
+            let moved = segment.moved();
+            match segment.sync(sealed, &self.lost)? {
+                Some(_) if segment.was_away(moved, &self.lost) => {}
+                outcome => return Ok(outcome),
+            }
+        }
     }
 }
 

@@ -30,8 +30,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use super::appender::Failure;
 use super::damage::Damage;
@@ -43,6 +44,10 @@ use crate::record::{HEAD_LENGTH, Head};
 
 /// How much is read at once where heads are walked.
 const WALK: usize = 256 << 10;
+
+/// So long a directory may be away, at most, and how often that is looked at.
+const AWAY: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The largest timestamp of a segment whose index was not asked yet.
 const NOT_READ: i64 = i64::MIN;
@@ -77,6 +82,8 @@ pub(super) struct Segment {
     named: AtomicBool,
     /// Whether it was written to, and no checkpoint has synced that yet.
     unsynced: AtomicBool,
+    /// How often its directory left its place or came back: odd while it is not there.
+    moves: AtomicU32,
     file: RwLock<Option<Arc<File>>>,
     /// Who syncs its records.
     syncing: Mutex<()>,
@@ -109,6 +116,7 @@ impl Segment {
             life: AtomicU8::new(Life::Listed as u8),
             named: AtomicBool::new(true),
             unsynced: AtomicBool::new(false),
+            moves: AtomicU32::new(0),
             file: RwLock::default(),
             syncing: Mutex::default(),
             index: RwLock::new(index),
@@ -263,6 +271,29 @@ impl Segment {
     pub(super) fn let_go(&self) {
         self.synced();
         self.close();
+    }
+
+    /// Its directory leaves its place, or has come back.
+    pub(super) fn moves(&self) {
+        self.moves.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often it did.
+    pub(super) fn moved(&self) -> u32 {
+        self.moves.load(Ordering::Acquire)
+    }
+
+    /// Whether its directory was away since it had `moved` so often; waits until it is back, or
+    /// gone for good.
+    pub(super) fn was_away(&self, moved: u32, lost: &Lost) -> bool {
+        let until = Instant::now() + AWAY;
+        while self.moved() % 2 == 1 && !self.is_retired() {
+            if lost.is_set() || Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        self.is_retired() || self.moved() != moved
     }
 
     /// Takes batches as committed, `size` being the bytes up to the end of the last.

@@ -51,7 +51,7 @@ pub(super) async fn back_up(
             0 => String::new(),
             more => format!(" and {more} more (the log of the server names them)"),
         };
-        damaged.push_str(&format!("; what could not be read is not in it: {named}{more}"));
+        damaged = format!("{damaged}; what could not be read is not in it: {named}{more}");
     }
     Ok(format!(
         "copied {partitions} partitions with {bytes} bytes of records; a sluice with log.dirs={} \

@@ -302,3 +302,42 @@ fn topics_of_directories(sluice: &Sluice) -> Vec<String> {
     }
     names
 }
+
+/// What only the journal has is missed when a file of it is gone: no start goes on with less, and
+/// none changes anything. Put back, it has all.
+#[test]
+fn a_start_without_the_journal_says_so_and_finds_all_when_it_is_put_back() {
+    const RECORDS: u64 = 50;
+    let mut sluice = Sluice::new();
+    sluice.broker("log.flush.offset.checkpoint.interval.ms", "3600000");
+    sluice.start();
+    let bootstrap = sluice.bootstrap();
+    let producer = producer(&bootstrap, "none");
+    for n in 0..RECORDS {
+        let value = n.to_string();
+        producer.send(BaseRecord::<(), _>::to("kept").partition(0).payload(&value)).unwrap();
+    }
+    producer.flush(Timeout::After(LIMIT)).unwrap();
+    assert_eq!(producer.in_flight_count(), 0);
+    sluice.kill();
+    let journal = sluice.folder("data/journal");
+    let files = std::fs::read_dir(&journal).unwrap().flatten().map(|entry| entry.path());
+    let newest = files.filter(|path| path.extension().is_some()).max().unwrap();
+    let aside = sluice.folder("aside");
+    for gone in [&journal, &journal.join("current"), &newest] {
+        std::fs::rename(gone, &aside).unwrap();
+        let ended = sluice.run_to_its_end();
+        let name = gone.file_name().unwrap().to_str().unwrap();
+        assert_ne!(ended.code, Some(0), "without {name}: {}", ended.said);
+        let said = ended.said.lines().find(|line| line.contains("the log is damaged"));
+        let said = said.unwrap_or_else(|| panic!("without {name}: {}", ended.said));
+        assert!(said.contains(name) && said.contains("is missing"), "{said}");
+        assert!(said.contains("SLUICE_LOG_ACCEPT_DAMAGE"), "{said}");
+        std::fs::rename(&aside, gone).unwrap();
+    }
+    sluice.start();
+    let found = read(&bootstrap, "kept", 0);
+    let numbers: Vec<u64> = found.iter().map(|(_, _, value)| number(value.as_ref())).collect();
+    assert!(numbers == (0..RECORDS).collect::<Vec<u64>>(), "{numbers:?}");
+    sluice.stop();
+}

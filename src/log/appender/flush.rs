@@ -182,7 +182,9 @@ impl Appender {
                 }
             };
             let written = write(chunk).map_err(|error| {
-                if error.kind() == io::ErrorKind::NotFound {
+                // One partition's business, and no other's: neither passes by itself.
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+                {
                     let damage = Damage::of(&chunk.segment, &error);
                     self.shared.take_offline(&self.tails[chunk.slot].partition, damage);
                 }

@@ -21,7 +21,6 @@ use crate::log::partition::Partition;
 use crate::log::place::{self, Left};
 use crate::log::producer::Producers;
 use crate::log::retention;
-use crate::log::segment;
 use crate::log::shared::Shared;
 use crate::log::topic::{NewTopic, Topic, TopicRecord, check_name};
 use crate::log::topic_config::TopicConfig;
@@ -117,9 +116,19 @@ impl Appender {
         if let Some(reason) = &self.read_only {
             return Err(Failure::Lost(reason.clone()).into());
         }
+        // It waits for a checkpoint, which waits for directories that are away.
+        self.begin_in_any_case()?;
         topic.all_partitions().iter().for_each(|partition| partition.delete());
+        let partitions = topic.all_partitions().iter();
+        let segments: Vec<_> = partitions.flat_map(|partition| partition.segments()).collect();
+        for segment in &segments {
+            segment.moves();
+        }
         let deleted = self.leave(&topic).and_then(|()| self.define_deleted(&topic));
         if let Err(failure) = deleted {
+            for segment in &segments {
+                segment.moves();
+            }
             topic.all_partitions().iter().for_each(|partition| partition.undelete());
             return Err(failure.into());
         }
@@ -149,11 +158,14 @@ impl Appender {
         Ok(())
     }
 
-    fn leave(&mut self, topic: &Topic) -> Result<(), Failure> {
+    fn begin_in_any_case(&mut self) -> Result<(), Failure> {
         match self.begin() {
-            Err(Failure::Full) if self.ballast.release() => self.begin()?,
-            begun => begun?,
+            Err(Failure::Full) if self.ballast.release() => self.begin(),
+            begun => begun,
         }
+    }
+
+    fn leave(&mut self, topic: &Topic) -> Result<(), Failure> {
         let left = place::leave(&*self.shared.disk, &self.shared.lost, topic);
         let Err(failure) = left.map_err(Failure::from) else { return Ok(()) };
         if let Failure::Lost(reason) = &failure {
@@ -181,26 +193,15 @@ impl Appender {
         defined
     }
 
-    /// Gives the directories of a topic their names back, durably, and makes durable what a
-    /// checkpoint looked for meanwhile.
+    /// Gives the directories of a topic their names back, durably. A checkpoint that looked for them
+    /// meanwhile looks again.
     fn come_back(&self, topic: &Topic) -> Result<(), Failure> {
         let Shared { disk, lost, .. } = &*self.shared;
         match place::come_back(&**disk, lost, topic) {
             // The next start finds either name.
-            Err(error) if was_not_begun(&error) => {}
-            back => back.map_err(|error| Failure::of_sync(topic.name(), &error))?,
+            Err(error) if was_not_begun(&error) => Ok(()),
+            back => back.map_err(|error| Failure::of_sync(topic.name(), &error)),
         }
-        if !self.since.running {
-            return Ok(());
-        }
-        for partition in topic.all_partitions().iter().filter(|one| one.offline().is_none()) {
-            let segments = partition.segments();
-            for segment in &segments {
-                segment.sync(false, lost)?;
-            }
-            segment::sync_names(&**disk, lost, segments.iter())?;
-        }
-        Ok(())
     }
 
     /// Makes sure that the places of new partitions hold nothing.

@@ -83,7 +83,10 @@ struct Whole {
 /// Looks for the batches of a segment whose offsets are from `base` to below `limit`.
 fn find_whole(disk: &dyn Disk, stem: &str, base: i64, limit: i64) -> io::Result<Whole> {
     let file = match disk.open(&log_path(stem), Mode::Read) {
-        Err(error) if is_unreadable(&error) => return Ok(Whole::default()),
+        // What may not be opened may be whole.
+        Err(error) if is_unreadable(&error) && error.kind() != io::ErrorKind::PermissionDenied => {
+            return Ok(Whole::default());
+        }
         file => file?,
     };
     let length = file.len()?;

@@ -86,9 +86,10 @@ type Partitions = HashMap<(Uuid, i32), Recovering>;
 pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Opened, OpenError> {
     fit(&mut settings, &**disk)?;
     let checkpoint = read_checkpoint(&**disk)?;
-    let found = match checkpoint.clean {
-        true => None,
-        false => Some(scan(&**disk, &checkpoint).map_err(doing("scan the journal"))?),
+    let found = if checkpoint.clean {
+        None
+    } else {
+        Some(scan(&**disk, &checkpoint).map_err(doing("scan the journal"))?)
     };
     let mut damaged = false;
     if let Some(damage) = found.as_ref().and_then(|found| found.damage.as_ref()) {
@@ -208,6 +209,9 @@ pub(super) fn open(disk: &Arc<dyn Disk>, mut settings: LogSettings) -> Result<Op
             .map_err(doing("open the journal"))?;
     let is_new = definitions.cluster.is_none();
     let cluster = definitions.cluster.unwrap_or_else(new_cluster_id);
+    if let Some(newest) = tails.iter().map(|tail| tail.last_time).filter(|time| *time > 0).max() {
+        settings.clock.continue_from(newest);
+    }
     let disk = Arc::clone(disk);
     let shared = Shared::new(disk, settings, watermarks, catalog, epoch, cluster);
     for tail in tails.iter() {
@@ -403,7 +407,9 @@ impl Opening<'_> {
                 }
             }
             let mut segments = self.partition(&mut recovering, &dir, judged)?;
-            if recovering.damage().is_some() && settings.accept_damage.of(&dir) {
+            // What may not be opened may be whole.
+            let is_lost = recovering.damage().is_some_and(|damage| !damage.is_forbidden);
+            if is_lost && settings.accept_damage.of(&dir) {
                 self.mend(&mut recovering, &dir)?;
                 segments = self.partition(&mut recovering, &dir, judged)?;
             }

@@ -110,7 +110,11 @@ impl Recovering {
                 applied => return applied,
             }
         }
-        Ok(self.apply_rest(disk, dir, entry, inline)?)
+        // Without it nothing would have what the journal has.
+        self.apply_rest(disk, dir, entry, inline).map_err(|error| {
+            let path = log_path(&stem(dir, entry.segment));
+            Problem::Io(io::Error::new(error.kind(), format!("{path}: {error}")))
+        })
     }
 
     /// Makes a segment anew of which frames have all the bytes: its name, or that of its directory,
@@ -143,7 +147,7 @@ impl Recovering {
         inline: &[u8],
     ) -> Result<(), Problem> {
         let path = log_path(&stem(dir, entry.segment));
-        let damage = |what: String| Problem::Damage(Damage { segment: entry.segment, what });
+        let damage = |what: String| Problem::Damage(Damage::new(entry.segment, what));
         if entry.base != self.state.end {
             let end = self.state.end;
             return Err(damage(format!(
@@ -258,8 +262,10 @@ impl Recovering {
             };
             self.leave_open()?;
             let file = disk.open(path, mode).map_err(|error| match mode {
-                Mode::Create => Problem::Io(error),
-                Mode::Read | Mode::Write => unreadable(error, entry.segment, path),
+                Mode::Create if error.kind() != io::ErrorKind::PermissionDenied => {
+                    Problem::Io(error)
+                }
+                Mode::Create | Mode::Read | Mode::Write => unreadable(error, entry.segment, path),
             })?;
             self.open = Some((entry.segment, file));
         }
@@ -451,7 +457,7 @@ impl Recovering {
                      and the directory {} is missing",
                     journal::DIR
                 );
-                self.lacking.get_or_insert(Damage { segment: base, what });
+                self.lacking.get_or_insert(Damage::new(base, what));
             }
         }
         Ok(())
@@ -590,11 +596,11 @@ fn too_short(segment: i64, path: &str, length: u64, written: u64) -> Problem {
 
 fn shorter(segment: i64, path: &str, length: u64, written: u64) -> Damage {
     let what = format!("{path} has {length} bytes, of {written} that were written");
-    Damage { segment, what }
+    Damage::new(segment, what)
 }
 
 fn missing(segment: i64, path: &str) -> Damage {
-    Damage { segment, what: format!("{path} is missing") }
+    Damage::new(segment, format!("{path} is missing"))
 }
 
 /// Of a file that was there: damage if that is what the error says.
@@ -602,7 +608,7 @@ fn unreadable(error: io::Error, segment: i64, path: &str) -> Problem {
     if error.kind() == io::ErrorKind::NotFound {
         Problem::Damage(missing(segment, path))
     } else if is_unreadable(&error) {
-        Problem::Damage(Damage { segment, what: format!("{path}: {error}") })
+        Problem::Damage(Damage::of_file(segment, path, &error))
     } else {
         Problem::Io(error)
     }

@@ -210,3 +210,48 @@ async fn retention_believes_no_jump_of_the_clock_and_goes_on_behind_it() {
         assert_eq!(found.first().unwrap(), &(last, "last".to_owned()), "{jump}");
     }
 }
+
+/// The clock was set while nothing ran: what it says first is not believed either.
+#[tokio::test]
+async fn nothing_expires_by_a_clock_that_is_ahead_at_a_start_until_it_has_stood() {
+    for killed in [false, true] {
+        let mut machine = Machine::new().await;
+        let settings = [
+            ("segment.ms", "60000"),
+            ("retention.ms", "3600000"),
+            ("message.timestamp.type", "LogAppendTime"),
+        ];
+        let topic = machine.topic("t", &settings).await;
+        let kept = machine.topic("kept", &[("retention.ms", "-1")]).await;
+        let other = machine.topic("other", &[("retention.ms", "-1")]).await;
+        machine.append(&topic, "before").await;
+        let sent = send(&machine.log, &kept, sequenced(0, 0, 1, 0)).await.unwrap();
+        drop((topic, kept, other));
+        if killed {
+            let Machine { disk, hands, log, tasks } = machine;
+            let crashed = disk.crash(crate::disk::Freeze::Keep);
+            hands.jump(YEAR);
+            machine = Machine::start(crashed, hands).await;
+            drop((log, tasks));
+        } else {
+            machine.hands.jump(YEAR);
+            machine = machine.restart().await;
+        }
+        let [topic, kept, other] =
+            ["t", "kept", "other"].map(|name| machine.log.topic(name).unwrap());
+        for pass in [0, HOUR - MINUTE] {
+            machine.hands.pass(pass);
+            machine.keep_house(&other).await;
+            let found = values(&machine.log, "t", 0).await;
+            assert_eq!(found.first().map(|one| &*one.1), Some("before"), "{killed}, {pass}");
+            let again = send(&machine.log, &kept, sequenced(0, 0, 1, 0)).await.unwrap();
+            assert_eq!(again.base_offset, sent.base_offset, "{killed}, {pass}");
+        }
+        machine.hands.pass(2 * MINUTE);
+        machine.keep_house(&other).await;
+        machine.append(&topic, "behind").await;
+        machine.keep_house(&other).await;
+        let found = values(&machine.log, "t", 0).await;
+        assert_eq!(found.first().map(|one| &*one.1), Some("behind"), "{killed}: it stays for ever");
+    }
+}

@@ -313,7 +313,7 @@ async fn an_error_of_writing_back_is_told_however_few_files_are_open() {
             disk.set_files(most);
             let tasks = Tasks::new();
             let [checkpoint_ms, checkpoint_inline_bytes] = [60_000, 20_000];
-            let settings = LogSettings { checkpoint_ms, checkpoint_inline_bytes, ..settings() };
+            let settings = LogSettings { checkpoint_inline_bytes, checkpoint_ms, ..settings() };
             let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
             topic(&log, "many", 6).await;
             let mut model = Model::default();
@@ -353,4 +353,34 @@ async fn an_error_of_writing_back_is_told_however_few_files_are_open() {
             }
         }
     }
+}
+
+/// The directories have left, and come back; a checkpoint may have looked for them meanwhile.
+#[tokio::test]
+async fn a_deletion_that_is_refused_beside_a_checkpoint_leaves_the_log_as_it_was() {
+    let mut refused = 0;
+    for opening in 1..=6 {
+        let case = format!("from opening {opening}");
+        let disk = Simulated::new();
+        let (log, tasks) = begun(&disk).await;
+        let mut model = Model::default();
+        for round in 0..25 {
+            for partition in 0..3 {
+                model.append(&case, &log, ("a", partition), format!("{round}")).await;
+            }
+            if log.topic("gone").is_none() {
+                topic(&log, "gone", 1).await;
+            }
+            model.append(&case, &log, ("gone", 0), format!("{round} to come back")).await;
+            disk.fail_opens_from(disk.openings() + opening, Errno::MFILE.raw_os_error());
+            let deleted = log.delete_topic("gone").await;
+            disk.fail_opens_from(u64::MAX, 0);
+            if model.note(&case, deleted).is_some() {
+                model.values.remove(&("gone", 0));
+            }
+        }
+        refused += model.refused;
+        end(&case, &model, log, tasks, &disk).await;
+    }
+    assert!(refused > 20, "{refused}");
 }

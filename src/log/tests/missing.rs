@@ -57,7 +57,7 @@ impl Filling {
     async fn round(&mut self, round: usize) {
         for n in 0..8 {
             let large = if n == 5 { 2500 } else { 300 };
-            self.put("t", i32::try_from(n % 2).unwrap(), format!("{round}.{n}"), large).await;
+            self.put("t", n % 2, format!("{round}.{n}"), large).await;
             self.put("keyed", 0, format!("key {}", n % 2), 700).await;
         }
         let name = format!("of {round}").replace(' ', "-");
@@ -218,7 +218,7 @@ impl Outcomes {
             assert!(told.is_superset(&offline), "{case}: {told:?} and not {offline:?}");
             let outcome = if offline.is_empty() { &mut self.whole } else { &mut self.offline };
             *outcome += 1;
-            if start == 0 && gone.len() % 2 == 0 {
+            if start == 0 && gone.len().is_multiple_of(2) {
                 log.close().await;
             }
             drop(log);

@@ -341,3 +341,86 @@ async fn damage_that_compaction_finds_takes_the_partition_offline() {
     let told = log.damage().borrow().clone();
     assert!(told.len() == 1 && told[0].1.contains(first), "{told:?}");
 }
+
+/// A file that the process may not open may be whole: its partition is offline, no other is, and
+/// nothing of it is given up, whatever is accepted. Once it may be opened all is there.
+#[tokio::test]
+async fn a_file_that_may_not_be_opened_takes_its_partition_offline_and_is_kept() {
+    let stopped = Simulated::new();
+    let (log, tasks) = filled(&stopped).await;
+    let killed = stopped.crash(Freeze::Lose);
+    close(log, tasks).await;
+    let expected = || (0..).zip((0..RECORDS).map(|n| value(n, 1))).collect::<Vec<_>>();
+    let mut refused = 0;
+    for (when, whole) in
+        [(When::Stopped, &stopped), (When::Killed, &killed), (When::Open, &stopped)]
+    {
+        let all = files(whole);
+        for file in all.iter().filter(|name| base_of(name).is_some()) {
+            let path = format!("t-1/{file}");
+            let case = format!("{path} {when:?}");
+            let disk = whole.crash(Freeze::Keep);
+            let forbid = |is| disk.forbid(&path, is);
+            let (log, tasks) = if when == When::Open {
+                // It is opened for each use.
+                disk.set_files(0);
+                let opened = open_with(&disk, AcceptDamage::None).await;
+                forbid(true);
+                opened
+            } else {
+                forbid(true);
+                let tasks = Tasks::new();
+                match Log::open(Arc::new(disk.clone()), settings(), &tasks).await {
+                    Ok(log) => (log, tasks),
+                    // The journal has records for it: a start without would lose them.
+                    Err(error) => {
+                        let told = error.to_string();
+                        assert!(when == When::Killed && told.contains("t-1"), "{case}: {told}");
+                        assert!(told.contains("ermission denied"), "{case}: {told}");
+                        refused += 1;
+                        forbid(false);
+                        let (log, tasks) = open_with(&disk, AcceptDamage::None).await;
+                        assert!(read(&log, HARMED).await == Ok(expected()), "{case}");
+                        close(log, tasks).await;
+                        continue;
+                    }
+                }
+            };
+            let place = read(&log, HARMED).await.unwrap_err();
+            assert!(place.contains(&path) && place.contains("ermission denied"), "{case}: {place}");
+            is_refused_everywhere(&log, &case).await;
+            neighbours_go_on(&log, 0, &case).await;
+            close(log, tasks).await;
+            for accept in [AcceptDamage::All, AcceptDamage::Of(["t-1".to_owned()].into())] {
+                let (log, tasks) = open_with(&disk, accept).await;
+                assert!(read(&log, HARMED).await.is_err(), "{case}: it was given up");
+                close(log, tasks).await;
+            }
+            forbid(false);
+            let (log, tasks) = open_with(&disk, AcceptDamage::None).await;
+            assert!(read(&log, HARMED).await == Ok(expected()), "{case}: something is lost");
+            assert_eq!(try_append(&log, HARMED).await.unwrap().base_offset, 60, "{case}");
+            close(log, tasks).await;
+        }
+    }
+    assert!(refused > 0, "no journal had records for it");
+}
+
+/// One that is appended to with others in one request: once they may be refused with it.
+#[tokio::test]
+async fn an_append_to_a_file_that_may_not_be_opened_hinders_no_neighbour() {
+    let disk = Simulated::new();
+    // Each file is opened for each use.
+    disk.set_files(0);
+    let (log, _tasks) = open_with(&disk, AcceptDamage::None).await;
+    let t = topic(&log, "t", 2).await;
+    let one = |partition| Produce { topic: Arc::clone(&t), partition, batch: batch(&["one"]) };
+    assert!(log.append(vec![one(0), one(1)]).await.iter().all(Result::is_ok));
+    let path = "t-1/00000000000000000000.log";
+    disk.forbid(path, true);
+    let both = log.append(vec![one(0), one(1)]).await;
+    assert!(both[1].is_err(), "{both:?}");
+    try_append(&log, ("t", 0)).await.unwrap();
+    let place = read(&log, HARMED).await.unwrap_err();
+    assert!(place.contains(path) && place.contains("ermission denied"), "{place}");
+}

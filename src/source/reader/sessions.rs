@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use super::{Reader, Stop, session};
-use crate::binlog::{EventType, FIRST_EVENT, FormatDescription};
+use crate::binlog::{EventType, FIRST_EVENT};
 use crate::change::FileName;
 use crate::mysql::{self, Scan, probe};
 use crate::schema::Place;
@@ -121,12 +121,8 @@ async fn begins_with_start(settings: &Settings, file: &FileName) -> Result<Optio
             Err(error) => return Err(error.into()),
         };
         if event.header.event_type == EventType::FormatDescription {
-            let format = FormatDescription::parse(&event.body).map_err(|source| Error::Event {
-                place: event.place.clone(),
-                what: "FORMAT_DESCRIPTION".to_owned(),
-                source,
-            })?;
-            return Ok(Some(format.created != 0));
+            // Behind the checksum that was taken off its body nothing of it could be read.
+            return Ok(Some(scan.format().created != 0));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `sluice check`: everything that must be true before starting, all that is not at once.
 //!
-//! Looked at: the files, the directory of the log, the ports, and each instance's MySQL
-//! server with the account; `--offline`, the files alone. Exit code 0 when the server can start, 1 when not.
+//! Looked at: the files, the ports, the directory of the log or the Kafka cluster, and each
+//! instance's MySQL server with the account; `--offline`, the files alone. Exit code 0 when the server can start, 1 when not.
+
+mod cluster;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -12,7 +14,7 @@ use clap::Args;
 
 use crate::change::{GtidSet, Position};
 use crate::clock;
-use crate::config::{Environment, Instance, Settings};
+use crate::config::{Environment, Instance, Settings, Target};
 use crate::control::Snapshot;
 use crate::disk::{Disk as _, Real, may_write};
 use crate::server;
@@ -63,6 +65,11 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
             say(&format!("sluice runs over this home (pid {})", snapshot.pid))?;
         } else {
             for failure in obstacles(&settings) {
+                refuse(&failure)?;
+            }
+        }
+        if let Target::Cluster(config) = &settings.server.target {
+            for failure in cluster::judge(&settings, config).await? {
                 refuse(&failure)?;
             }
         }
@@ -197,14 +204,19 @@ fn errant(first: &str, gtids: &GtidSet) -> String {
 /// What on this machine keeps the process from starting.
 fn obstacles(settings: &Settings) -> Vec<String> {
     let config = &settings.server;
-    let mut found: Vec<String> = unwritable(&config.log.dir).into_iter().collect();
+    let mut found = Vec::new();
+    // With a cluster neither the bundled log nor its broker is started.
+    let has_log = matches!(config.target, Target::Log);
+    if has_log {
+        found.extend(unwritable(&config.log.dir));
+    }
     // Held until all are had, as the process holds them: ours are against one another too.
     let mut held = Vec::new();
     match occupy(config.admin_host.as_deref(), config.admin_port) {
         Ok(socket) => held.push(socket),
         Err(reason) => found.push(server::Error::of_admin(settings, reason).to_string()),
     }
-    for listener in &config.broker.listeners {
+    for listener in config.broker.listeners.iter().filter(|_| has_log) {
         match occupy(listener.host.as_deref(), listener.port) {
             Ok(socket) => held.push(socket),
             Err(reason) => {

@@ -8,10 +8,12 @@
 mod consume;
 mod error;
 mod groups;
+mod probe;
 mod produce;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +25,7 @@ use rdkafka::types::RDKafkaConfRes;
 pub use consume::{From, Record, Selection, Stamp, consume};
 pub use error::Error;
 pub use groups::{Group, GroupDescription, Groups, Member, OffsetChange, OffsetRow, Target};
+pub use probe::{Finding, Wanted, probe};
 pub use produce::{Produced, Producer};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, Topics};
 
@@ -165,5 +168,60 @@ mod translation {
         assert!(!connection.set("no.such.property", "1"));
         assert!(connection.config().create_native_config().is_ok());
         assert!(connection.set("linger.ms", "5") && connection.set("max.poll.records", "5"));
+    }
+
+    /// What librdkafka says to a value.
+    fn said(name: &str, value: &str) -> Result<(), (RDKafkaConfRes, String)> {
+        match ClientConfig::new().set(name, value).create_native_config() {
+            Err(KafkaError::ClientConfig(result, text, ..)) => Err((result, text)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The table by which the settings of a cluster are checked, row by row.
+    #[test]
+    fn the_table_of_librdkafkas_properties_is_what_it_says_itself() {
+        let (mut ranges, mut words, mut left_out) = (0, 0, 0);
+        for line in include_str!("../config/cluster/native.txt").lines() {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let [_, name, range] = cells[..] else { panic!("{line}") };
+            let first = range.split([' ', ',']).next().unwrap_or("x");
+            let first = if first.is_empty() { "x" } else { first };
+            if let Err((result, text)) = said(name, first)
+                && (result == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN || !range.is_empty())
+            {
+                let families = [
+                    "sasl.oauthbearer.",
+                    "https.ca.",
+                    "sasl.kerberos.",
+                    "enable.sasl.oauthbearer.",
+                ];
+                let expected = families.iter().any(|family| name.starts_with(family));
+                assert!(expected, "{name}={first}: {text}");
+                left_out += 1;
+                continue;
+            }
+            if let Some((least, most)) = range.split_once(" .. ") {
+                for (value, is_good) in [
+                    (least.to_owned(), true),
+                    (most.to_owned(), true),
+                    ((least.parse::<i64>().unwrap() - 1).to_string(), false),
+                    ((most.parse::<i64>().unwrap() + 1).to_string(), false),
+                ] {
+                    // What is one too large for its 32 bits may come around.
+                    if is_good || !value.starts_with("21474836") {
+                        assert_eq!(said(name, &value).is_ok(), is_good, "{name}={value}");
+                    }
+                }
+                ranges += 1;
+            } else if range.contains(", ") {
+                for word in range.split(", ") {
+                    assert_eq!(said(name, word), Ok(()), "{name}={word}");
+                }
+                assert!(said(name, "nonsense").is_err(), "{name}");
+                words += 1;
+            }
+        }
+        assert!(ranges > 60 && words > 20 && left_out > 5, "{ranges} {words} {left_out}");
     }
 }

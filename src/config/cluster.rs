@@ -154,11 +154,13 @@ impl ClusterConfig {
 
 /// What is written, the names of today first.
 fn written(reader: &mut Reader<'_>) -> Vec<Written> {
-    let known =
-        java::SETTINGS.iter().map(|(name, _)| *name).chain(native::all().map(|one| one.name));
     let mut keys = reader.family(FAMILY);
-    // An environment variable in upper case has lost its dots: only known names are looked for.
-    keys.extend(known.map(|name| format!("{FAMILY}{name}")));
+    // A variable in upper case has lost its dots: only known names are looked for.
+    if reader.has_variables("KAFKA_") {
+        let known = java::SETTINGS.iter().map(|(name, _)| *name);
+        let known = known.chain(native::all().map(|one| one.name));
+        keys.extend(known.map(|name| format!("{FAMILY}{name}")));
+    }
     keys.retain(|key| ![TRANSACTIONAL, PARTITIONS, REPLICATION].contains(&&**key));
     keys.retain(|key| !topic::is_setting(key));
     let old = reader.family(OLD_FAMILY);

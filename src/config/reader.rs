@@ -122,6 +122,11 @@ impl<'a> Reader<'a> {
         self.layers.names(prefix).map(str::to_owned).collect()
     }
 
+    /// Whether any environment variable begins so.
+    pub(super) fn has_variables(&self, prefix: &str) -> bool {
+        self.layers.environment.keys().any(|name| name.starts_with(prefix))
+    }
+
     /// The text of a key of a family, if it is written.
     pub(super) fn written(&mut self, name: &str) -> Option<Found> {
         self.found(name)

@@ -151,6 +151,27 @@ fn a_home_without_files_is_the_broker_with_its_defaults() {
     assert_eq!(settings.server.log, shipped.log);
 }
 
+#[test]
+fn a_cluster_is_reached_as_files_and_environment_say_and_a_change_wants_a_restart() {
+    let conf = "conf/canal.properties";
+    let home = Home::shipped()
+        .file(conf, "canal.serverMode = kafka\nkafka.bootstrap.servers = a:1\nkafka.acs = all\n")
+        .variable("KAFKA_COMPRESSION_TYPE", "zstd")
+        .variable("kafka.linger.ms", "7");
+    let settings = home.settings();
+    let Target::Cluster(config) = &settings.server.target else { panic!("a cluster") };
+    assert_eq!(config.bootstrap, "a:1");
+    assert_eq!(config.producer.get("compression.type"), Some("zstd"));
+    assert_eq!(config.producer.get("linger.ms"), Some("7"));
+    let place = settings.key_and_place("kafka.bootstrap.servers");
+    assert_eq!(place, "kafka.bootstrap.servers, /home/conf/canal.properties:2");
+    let unknown = "canal.properties:3: warning: unknown key kafka.acs: did you mean kafka.acks?";
+    assert!(settings.remarks.to_string().contains(unknown), "{}", settings.remarks);
+    let other =
+        Home::shipped().file(conf, "canal.serverMode = kafka\nkafka.bootstrap.servers = b:1");
+    assert!(settings.changes(&other.settings()).needs_restart);
+}
+
 /// Lines of the files that Canal 1.1.8 ships, those that matter to us.
 #[test]
 fn a_canal_folder_works_as_it_is() {

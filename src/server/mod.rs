@@ -18,7 +18,7 @@ mod store;
 
 pub use instances::replica_uuid;
 pub use positions::{Dropped, Error as PositionError, Moved, Positions};
-pub use settings::plan;
+pub use settings::{cluster, plan};
 pub use store::NO_POSITIONS;
 
 use std::io::ErrorKind;
@@ -69,6 +69,9 @@ pub struct Start {
 /// Why the process cannot run. Each is one sentence with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A password or a certificate for the Kafka cluster cannot be had: the key, its place, why.
+    #[error("{0}")]
+    Cluster(String),
     /// A port cannot be had.
     #[error("cannot listen on {address} ({key}): {reason}; {advice}")]
     Listen {
@@ -192,7 +195,10 @@ pub async fn run(start: Start) -> Result<(), Error> {
             let _ = opened.set(log.clone()); // nobody else sets it
             (Store::Log { log, group }, Some(bundled))
         }
-        Target::Cluster(config) => (Store::Cluster(Arc::new((**config).clone())), None),
+        Target::Cluster(config) => {
+            let whole = settings::cluster(&settings, config).await.map_err(Error::Cluster)?;
+            (Store::Cluster(Arc::new(whole)), None)
+        }
     };
     board.cluster(&store.id());
     let mut instances = Instances::new(store.clone(), board.clone());

@@ -1,5 +1,6 @@
 //! What the process was configured with, handed to log and broker in their own words.
 
+mod cluster;
 mod plan;
 mod reported;
 mod secrets;
@@ -9,6 +10,7 @@ use crate::broker::{BrokerSettings, Endpoint, GroupSettings};
 use crate::config::{Accepted, BrokerConfig, GroupConfig, Listener, LogConfig};
 use crate::log::{AcceptDamage, LogSettings};
 
+pub use cluster::cluster;
 pub use plan::plan;
 
 /// Clients have at most one in so many of the files that the process may have open, and so do the

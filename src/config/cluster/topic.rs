@@ -56,7 +56,9 @@ pub(super) fn is_setting(key: &str) -> bool {
 pub(super) fn read(reader: &mut Reader<'_>) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut keys = reader.family(FAMILY);
-    keys.extend(SETTINGS.iter().map(|name| format!("{FAMILY}{name}")));
+    if reader.has_variables("KAFKA_TOPIC_") {
+        keys.extend(SETTINGS.iter().map(|name| format!("{FAMILY}{name}")));
+    }
     keys.retain(|key| {
         is_setting(key) && ![super::PARTITIONS, super::REPLICATION].contains(&&**key)
     });

@@ -56,6 +56,22 @@ fn the_files_of_each_version_of_canal_load_with_no_word_that_nobody_caused() {
     }
 }
 
+#[test]
+fn the_files_of_each_version_of_canal_load_without_a_word_into_a_kafka_cluster_too() {
+    for (version, canal, example) in SHIPPED {
+        let canal = format!("{canal}\ncanal.serverMode = kafka\n");
+        let home = Home::default()
+            .file("conf/canal.properties", &canal)
+            .file("conf/example/instance.properties", example);
+        let Target::Cluster(config) = &home.settings().server.target else { panic!("{version}") };
+        assert!(config.bootstrap.starts_with("127.0.0.1:"), "{version}: {}", config.bootstrap);
+        assert!(config.transactional, "{version}");
+        let said = home.problems();
+        let twice = |text: &&String| !text.contains("canal.serverMode is written again");
+        assert_eq!(said.iter().filter(twice).count(), 0, "{version}: {said:#?}");
+    }
+}
+
 /// Keys of Canal that are in no shipped file, or are there as comments: key, a value that
 /// somebody chose, and what is said.
 const OTHERS: &[(&str, &str, &str)] = &[

@@ -45,7 +45,7 @@ struct Store {
 }
 
 /// Makes of a file's path, its bytes and its password what a connection takes.
-type Make = fn(&Path, &[u8], &str) -> Result<Vec<u8>, String>;
+pub(super) type Make = fn(&Path, &[u8], &str) -> Result<Vec<u8>, String>;
 
 /// All that an instance shows its server.
 #[derive(Clone)]
@@ -120,6 +120,25 @@ impl Sources {
         let stores = (self.authorities.as_ref().map(store), self.identity.as_ref().map(store));
         format!("{} {} {stores:?}", self.user, self.password.text)
     }
+}
+
+/// A text with what it names in its place; `at` is where it is written.
+pub(super) async fn read_text(text: &str, at: String) -> Result<String, String> {
+    let text = Text { text: text.to_owned(), at };
+    // What is wrong with the text itself has no place yet.
+    parts(&text.text).map_err(|reason| format!("{}: {reason}", text.at))?;
+    text.read().await
+}
+
+/// A key store, made into what a connection takes.
+pub(super) async fn read_store(
+    store: &KeyStore,
+    at: String,
+    password_at: String,
+    make: Make,
+) -> Result<Vec<u8>, String> {
+    let password = Text { text: store.password.reveal().to_owned(), at: password_at };
+    Store { path: store.path.clone(), at, password }.read(make).await
 }
 
 impl Store {

@@ -8,8 +8,9 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use openssl::error::ErrorStack;
 use openssl::pkcs12::{ParsedPkcs12_2, Pkcs12};
-use openssl::pkey::PKey;
+use openssl::pkey::{PKey, Private};
 use openssl::stack::Stack;
 use openssl::x509::X509;
 
@@ -34,8 +35,36 @@ pub(super) fn authorities(path: &Path, bytes: &[u8], password: &str) -> Result<V
     Ok(pem)
 }
 
-/// A certificate, its key and its chain.
+/// A certificate, its key and its chain, as a PKCS #12 archive.
 pub(super) fn identity(path: &Path, bytes: &[u8], password: &str) -> Result<Vec<u8>, String> {
+    let (certificate, key, chain) = own(path, bytes, password)?;
+    let build = || -> Result<Vec<u8>, ErrorStack> {
+        let mut others = Stack::new()?;
+        for one in chain {
+            others.push(one)?;
+        }
+        Pkcs12::builder().pkey(&key).cert(&certificate).ca(others).build2("")?.to_der()
+    };
+    build().map_err(|error| unreadable(path, &error))
+}
+
+/// The same as PEM: the key, the certificate, its chain.
+pub(super) fn identity_pem(path: &Path, bytes: &[u8], password: &str) -> Result<Vec<u8>, String> {
+    let (certificate, key, chain) = own(path, bytes, password)?;
+    let build = || -> Result<Vec<u8>, ErrorStack> {
+        let mut pem = key.private_key_to_pem_pkcs8()?;
+        for one in std::iter::once(&certificate).chain(&chain) {
+            pem.extend(one.to_pem()?);
+        }
+        Ok(pem)
+    };
+    build().map_err(|error| unreadable(path, &error))
+}
+
+/// A certificate, its key and its chain.
+type Own = (X509, PKey<Private>, Vec<X509>);
+
+fn own(path: &Path, bytes: &[u8], password: &str) -> Result<Own, String> {
     let missing = |what: &str| {
         format!(
             "{} holds no {what}; put certificate, chain and private key into one PEM file, \
@@ -43,29 +72,21 @@ pub(super) fn identity(path: &Path, bytes: &[u8], password: &str) -> Result<Vec<
             path.display()
         )
     };
-    let fail = |error: openssl::error::ErrorStack| unreadable(path, &error);
-    let (certificate, key, chain) = if is_pem(bytes) {
+    let fail = |error: ErrorStack| unreadable(path, &error);
+    if is_pem(bytes) {
         let mut certificates = X509::stack_from_pem(bytes).map_err(fail)?.into_iter();
         let certificate = certificates.next().ok_or_else(|| missing("certificate"))?;
         if !bytes.windows(12).any(|window| window == b"PRIVATE KEY-") {
             return Err(missing("private key"));
         }
         let key = PKey::private_key_from_pem_passphrase(bytes, password.as_bytes());
-        (certificate, key.map_err(fail)?, certificates.collect())
+        Ok((certificate, key.map_err(fail)?, certificates.collect()))
     } else {
         let archive = archive(path, bytes, password)?;
         let certificate = archive.cert.ok_or_else(|| missing("certificate"))?;
         let key = archive.pkey.ok_or_else(|| missing("private key"))?;
-        (certificate, key, archive.ca.into_iter().flatten().collect::<Vec<X509>>())
-    };
-    let build = || {
-        let mut others = Stack::new()?;
-        for one in chain {
-            others.push(one)?;
-        }
-        Pkcs12::builder().pkey(&key).cert(&certificate).ca(others).build2("")?.to_der()
-    };
-    build().map_err(fail)
+        Ok((certificate, key, archive.ca.into_iter().flatten().collect()))
+    }
 }
 
 fn is_pem(bytes: &[u8]) -> bool {

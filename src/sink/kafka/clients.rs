@@ -72,10 +72,10 @@ pub(super) fn producer(
     }
     // What the user sets bounds change records, where they are made; our own may be larger.
     all.set("message.max.bytes", LARGEST_RECORD.to_string());
+    all.set("queue.buffering.max.kbytes", QUEUE_KIB);
     let set = config.producer.get("batch.size").and_then(|bytes| bytes.parse().ok());
     let batch_bytes = set.map_or(batch_bytes, |set: usize| set.min(batch_bytes));
     all.set("batch.size", batch_bytes.to_string());
-    all.set("queue.buffering.max.kbytes", QUEUE_KIB);
     all.set("queue.buffering.max.messages", "1000000");
     all.set("acks", "all");
     all.set("enable.idempotence", "true");

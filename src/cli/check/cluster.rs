@@ -1,0 +1,116 @@
+//! `sluice check` where changes go to a Kafka cluster: what each instance wants there, asked of it.
+
+use std::collections::BTreeSet;
+
+use crate::client::{Finding, Wanted, probe};
+use crate::config::{ClusterConfig, Instance, Settings, TopicRule};
+use crate::instance::Plan;
+use crate::mysql::Session;
+use crate::server;
+
+use super::say;
+
+/// Topics of tables that are looked at; more say nothing new.
+const MOST_TOPICS: usize = 200;
+
+/// Last words of the names of an instance's internal topics.
+const INTERNAL: [&str; 4] = ["positions", "schema", "xa", "parked"];
+
+/// Says what the cluster is like, and returns what keeps instances from writing there.
+pub(super) async fn judge(
+    settings: &Settings,
+    config: &ClusterConfig,
+) -> anyhow::Result<Vec<String>> {
+    let mut errors = same_names(settings);
+    let whole = match server::cluster(settings, config).await {
+        Ok(whole) => whole,
+        Err(error) => {
+            errors.push(error);
+            return Ok(errors);
+        }
+    };
+    let mut wanted = Vec::new();
+    for instance in &settings.instances {
+        wanted.push(wants(config, instance).await);
+    }
+    for finding in probe(&whole, &wanted) {
+        match finding {
+            Finding::Fact(text) => say(&format!("Kafka cluster: {text}"))?,
+            Finding::Warning(text) => say(&format!("warning: Kafka cluster: {text}"))?,
+            Finding::Error(text) => {
+                errors.push(format!("Kafka cluster ({}): {text}", place(settings, &text)));
+            }
+        }
+    }
+    Ok(errors)
+}
+
+/// Where the first setting is written that a sentence names, or else the cluster's address.
+fn place(settings: &Settings, text: &str) -> String {
+    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '.'));
+    let keys =
+        words.map(|word| word.trim_end_matches('.')).filter(|word| word.starts_with("kafka."));
+    let mut places = keys.map(|key| (key, settings.key_and_place(key)));
+    let written = places.find(|(key, place)| place != key).map(|(_, place)| place);
+    written.unwrap_or_else(|| settings.key_and_place("kafka.bootstrap.servers"))
+}
+
+/// Names that a cluster cannot tell apart: those of its metrics have `_` for `.`.
+fn same_names(settings: &Settings) -> Vec<String> {
+    let mut errors = Vec::new();
+    let names: Vec<&str> = settings.instances.iter().map(|one| &*one.config.name).collect();
+    for (place, name) in names.iter().enumerate() {
+        let same = |other: &&&str| other.replace('.', "_") == name.replace('.', "_");
+        if let Some(other) = names[..place].iter().find(same) {
+            errors.push(format!(
+                "instances {other} and {name} differ by . and _ only, so that a Kafka cluster \
+                 takes the topics of one of them only: rename one"
+            ));
+        }
+    }
+    errors
+}
+
+async fn wants(config: &ClusterConfig, instance: &Instance) -> Wanted {
+    let name = &instance.config.name;
+    let prefix = format!("__{}.{name}", config.group);
+    let internal = INTERNAL.map(|what| (format!("{prefix}.{what}"), Vec::new())).to_vec();
+    let mut changes = match server::plan(instance) {
+        Ok(plan) => topics(&plan).await,
+        // What is wrong with the plan is said with the instance.
+        Err(_) => BTreeSet::new(),
+    };
+    if let TopicRule::Canal { topic, dynamic } = &instance.config.route.topic
+        && dynamic.is_empty()
+    {
+        changes.insert(topic.clone());
+    }
+    Wanted {
+        instance: name.clone(),
+        transactional_id: prefix,
+        internal,
+        changes: changes.into_iter().collect(),
+    }
+}
+
+/// The topics of the tables that the source has now. One that cannot be reached is reported with
+/// the instance; its topics are then not looked at.
+async fn topics(plan: &Plan) -> BTreeSet<String> {
+    let mut topics = BTreeSet::new();
+    let Ok(mut session) = Session::connect(&plan.source.endpoint).await else { return topics };
+    let tables = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+                  WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN \
+                  ('mysql', 'sys', 'performance_schema', 'information_schema') LIMIT 20000";
+    let rows = session.query(tables).await.unwrap_or_default();
+    session.close().await;
+    for row in rows {
+        let (Some(schema), Some(table)) = (row.text_at(0), row.text_at(1)) else { continue };
+        if plan.source.filter.includes(schema, table) {
+            topics.insert(plan.publication.router.statement(schema, table).topic.to_string());
+        }
+        if topics.len() == MOST_TOPICS {
+            break;
+        }
+    }
+    topics
+}

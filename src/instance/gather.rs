@@ -57,6 +57,8 @@ pub(crate) struct Room {
     pub(crate) value: usize,
     /// What its topic takes in one batch, in bytes.
     pub(crate) limit: usize,
+    /// What raises that: the begin of a command, and what goes before it.
+    pub(crate) raised_by: &'static str,
 }
 
 /// See the head of this file.
@@ -223,7 +225,8 @@ impl Gathering {
             self.touched.push(slot);
         }
         let limit = home.limit;
-        let room = Room { value: value_room(limit, headers).saturating_sub(later), limit };
+        let value = value_room(limit, headers).saturating_sub(later);
+        let room = Room { value, limit, raised_by: self.limits.command() };
         let before = builder.len();
         let places = &mut self.open_places;
         builder.open(None, |out| {

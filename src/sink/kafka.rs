@@ -42,6 +42,9 @@ use crate::shutdown::Tasks;
 
 /// Orders that wait for the owner: parts of about a MiB each, most of the time.
 const MOST_ORDERS: usize = 4;
+/// What raises the limit of a topic in the cluster.
+const RAISED_BY: &str = "kafka.max.request.size where that is less, and in the cluster: \
+    `bin/kafka-configs.sh --bootstrap-server HOST:PORT";
 /// State records on their way from the owner's thread.
 const MOST_RECORDS: usize = 64;
 
@@ -159,7 +162,7 @@ impl Sink for Kafka {
 
     fn limits(&self) -> Limits {
         let limits = Arc::clone(&self.limits);
-        Limits::new(move |topic| limits.of(topic))
+        Limits::new(move |topic| limits.of(topic)).raised_by(RAISED_BY)
     }
 
     fn pace(&self) -> Pace {

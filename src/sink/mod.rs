@@ -151,19 +151,32 @@ impl From<WriterError> for Error {
 #[derive(Clone)]
 pub struct Limits {
     of: Arc<dyn Fn(&str) -> usize + Send + Sync>,
+    raised_by: &'static str,
     spares: Spares,
 }
 
 impl Limits {
     /// Those that `of` says.
     pub fn new(of: impl Fn(&str) -> usize + Send + Sync + 'static) -> Self {
-        Self { of: Arc::new(of), spares: Spares::default() }
+        let raised_by = "`bin/kafka-configs.sh";
+        Self { of: Arc::new(of), raised_by, spares: Spares::default() }
     }
 
     /// The same, with buffers for batches that the sink has done with.
     #[must_use]
     pub fn with_spares(self, spares: Spares) -> Self {
         Self { spares, ..self }
+    }
+
+    /// The same, where another command raises what a topic takes.
+    #[must_use]
+    pub fn raised_by(self, raised_by: &'static str) -> Self {
+        Self { raised_by, ..self }
+    }
+
+    /// The begin of the command that raises what a topic takes, with all that goes before it.
+    pub fn command(&self) -> &'static str {
+        self.raised_by
     }
 
     /// Where buffers for batches come from.

@@ -147,6 +147,144 @@ async fn a_transaction_that_the_cluster_has_ended_is_sent_again() {
     sluice.stop();
 }
 
+/// An instance's own topics are written by nobody else, so that no open transaction of another one
+/// hides its position.
+#[tokio::test]
+async fn a_neighbour_that_died_within_a_transaction_holds_up_nobody() {
+    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
+    let mut source = mysql.database("cluster_neighbours").await;
+    run(&mut source, "CREATE TABLE large (id INT PRIMARY KEY, pad MEDIUMTEXT)").await;
+    run(&mut source, "CREATE TABLE small (id INT PRIMARY KEY)").await;
+    let instance = |name: &str, table: &str| {
+        let filter = format!(r"cluster_neighbours\.{table}");
+        let mut sluice =
+            Sluice::with_instance(name, mysql, &[("canal.instance.filter.regex", &filter)]);
+        sluice.use_cluster(kafka);
+        sluice.start();
+        sluice
+    };
+    let (mut dying, mut other) = (instance("dying", "large"), instance("other", "small"));
+    let large = "cluster_neighbours.large";
+    run(&mut source, "INSERT INTO large VALUES (0, '')").await;
+    kafka.read_at_least(large, 1);
+    run(&mut source, "BEGIN").await;
+    for id in 1..=30 {
+        run(&mut source, &format!("INSERT INTO large VALUES ({id}, REPEAT('x', 900000))")).await;
+    }
+    let before = kafka.end(large);
+    run(&mut source, "COMMIT").await;
+    wait_for("a part of it", PATIENCE, || (kafka.end(large) > before).then_some(()));
+    dying.kill();
+    other.kill();
+    run(&mut source, "INSERT INTO small VALUES (1)").await;
+    other.start();
+    assert_eq!(ids(&kafka.read_at_least("cluster_neighbours.small", 1)), ["1"]);
+    assert_eq!(ids(&kafka.read(large)), ["0"], "the transaction has ended before");
+    dying.start();
+    let wanted: Vec<String> = (0..=30).map(|id| id.to_string()).collect();
+    assert_eq!(ids(&kafka.read_at_least(large, 31)), wanted);
+    other.stop();
+    dying.stop();
+}
+
+/// Without transactions nothing is lost, and what was being sent may be repeated.
+#[tokio::test]
+async fn without_transactions_a_kill_loses_nothing() {
+    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
+    let mut source = mysql.database("cluster_least").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let filter = ("canal.instance.filter.regex", r"cluster_least\..*");
+    let mut sluice = Sluice::with_instance("least", mysql, &[filter]);
+    sluice.use_cluster(kafka);
+    sluice.canal("kafka.transactional", "false");
+    sluice.start();
+    assert!(sluice.said().contains("without transactions"), "{}", sluice.said());
+    for id in 0..60 {
+        run(&mut source, &format!("INSERT INTO t VALUES ({id})")).await;
+        if id % 20 == 10 {
+            sluice.kill();
+            sluice.start();
+        }
+    }
+    wait_for("all rows", PATIENCE, || {
+        let mut seen = ids(&kafka.read("cluster_least.t"));
+        seen.retain(|id| id == "59");
+        (!seen.is_empty()).then_some(())
+    });
+    // Each comes behind all before it; what is repeated begins anew somewhere before.
+    let seen = ids(&kafka.read("cluster_least.t"));
+    let mut next = 0;
+    for id in seen.iter().map(|id| id.parse::<i32>().unwrap()) {
+        assert!(id <= next, "{id} comes before {next}: {seen:?}");
+        next = next.max(id + 1);
+    }
+    assert_eq!(next, 60, "{seen:?}");
+    sluice.stop();
+}
+
+/// Fewer copies than min.insync.replicas asks for: it waits, says what for, and goes on by itself.
+#[tokio::test]
+async fn too_few_copies_in_sync_are_waited_for_and_named() {
+    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
+    let mut source = mysql.database("cluster_copies").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let filter = ("canal.instance.filter.regex", r"cluster_copies\..*");
+    let mut sluice = Sluice::with_instance("copies", mysql, &[filter]);
+    sluice.use_cluster(kafka);
+    sluice.canal("kafka.transaction.timeout.ms", "5000");
+    sluice.start();
+    run(&mut source, "INSERT INTO t VALUES (1)").await;
+    kafka.read_at_least("cluster_copies.t", 1);
+    kafka.configure("cluster_copies.t", "min.insync.replicas", "2").await;
+    run(&mut source, "INSERT INTO t VALUES (2)").await;
+    let body = wait_for("the instance to say it", PATIENCE, || {
+        let (_, body) = sluice.health()?;
+        body.contains("min.insync.replicas").then_some(body)
+    });
+    assert!(body.contains("topic cluster_copies.t, partition 0"), "{body}");
+    kafka.configure("cluster_copies.t", "min.insync.replicas", "1").await;
+    assert_eq!(ids(&kafka.read_at_least("cluster_copies.t", 2)), ["1", "2"]);
+    sluice.stop();
+}
+
+/// A topic that takes little gets small batches; what does not fit is kept in the cluster, over
+/// a kill, and comes from there in order when it has room.
+#[tokio::test]
+async fn a_parked_table_is_kept_in_the_cluster_and_published_from_there() {
+    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
+    let mut source = mysql.database("cluster_parked").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY, pad MEDIUMTEXT)").await;
+    run(&mut source, "CREATE TABLE u (id INT PRIMARY KEY)").await;
+    kafka.configure("cluster_parked.t", "max.message.bytes", "20000").await;
+    let properties =
+        [("canal.instance.filter.regex", r"cluster_parked\..*"), ("sluice.table.error", "park")];
+    let mut sluice = Sluice::with_instance("parked", mysql, &properties);
+    sluice.use_cluster(kafka);
+    sluice.start();
+    // Together more than a batch may have.
+    run(&mut source, "BEGIN").await;
+    for id in 1..=20 {
+        run(&mut source, &format!("INSERT INTO t VALUES ({id}, REPEAT('x', 5000))")).await;
+    }
+    run(&mut source, "COMMIT").await;
+    let mut wanted: Vec<String> = (1..=20).map(|id| id.to_string()).collect();
+    assert_eq!(ids(&kafka.read_at_least("cluster_parked.t", 20)), wanted);
+    run(&mut source, "INSERT INTO t VALUES (21, REPEAT('x', 50000))").await;
+    run(&mut source, "INSERT INTO t VALUES (22, '')").await;
+    run(&mut source, "INSERT INTO u VALUES (1)").await;
+    assert_eq!(ids(&kafka.read_at_least("cluster_parked.u", 1)), ["1"]);
+    assert!(sluice.health().unwrap().1.contains("takes 20000"), "{:?}", sluice.health());
+    sluice.kill();
+    sluice.start();
+    kafka.configure("cluster_parked.t", "max.message.bytes", "200000").await;
+    let retried = sluice.command(&["instance", "retry", "parked", "cluster_parked.t"]);
+    assert_eq!(retried.code, Some(0), "{}", retried.said);
+    run(&mut source, "INSERT INTO t VALUES (23, '')").await;
+    wanted.extend([21, 22, 23].map(|id: u32| id.to_string()));
+    assert_eq!(ids(&kafka.read_at_least("cluster_parked.t", 23)), wanted);
+    sluice.stop();
+}
+
 /// What cannot be reached is named, and tried again.
 #[test]
 fn a_cluster_that_does_not_answer_is_waited_for_and_named() {

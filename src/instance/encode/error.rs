@@ -23,8 +23,8 @@ pub enum Error {
     /// A single row, or a statement, makes a larger message than its topic takes.
     #[error(
         "{file}:{offset}: a row or statement of {table} makes a message of {size} bytes, and topic \
-         {topic} takes {limit}: raise what it takes (`bin/kafka-configs.sh --alter --entity-type \
-         topics --entity-name {topic} --add-config max.message.bytes={advised}`), or leave \
+         {topic} takes {limit}: raise what it takes ({raised_by} --alter --entity-type topics \
+         --entity-name {topic} --add-config max.message.bytes={advised}`), or leave \
          {leave_out}, or keep such changes aside (sluice.table.error=park)"
     )]
     TooLarge {
@@ -42,6 +42,8 @@ pub enum Error {
         limit: usize,
         /// What it has to take, in bytes, with some more.
         advised: usize,
+        /// The begin of the command that raises it, and what goes before it.
+        raised_by: &'static str,
         /// What else can be left out, and by which setting.
         leave_out: &'static str,
     },
@@ -129,6 +131,7 @@ impl Error {
             size,
             limit: room.limit,
             advised: (size + size / 8).next_multiple_of(STEP),
+            raised_by: room.raised_by,
             leave_out,
         }
     }

@@ -77,9 +77,9 @@ pub(super) fn producer(
     let batch_bytes = set.map_or(batch_bytes, |set: usize| set.min(batch_bytes));
     all.set("batch.size", batch_bytes.to_string());
     all.set("queue.buffering.max.messages", "1000000");
-    all.set("acks", "all");
-    all.set("enable.idempotence", "true");
     if config.transactional {
+        all.set("acks", "all");
+        all.set("enable.idempotence", "true");
         all.set("transactional.id", names.transactional_id());
         all.set("transaction.timeout.ms", timeout.as_millis().to_string());
     }

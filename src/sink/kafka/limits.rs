@@ -81,6 +81,11 @@ impl TopicLimits {
         answer.recv_timeout(PATIENCE).unwrap_or_else(|_| self.default())
     }
 
+    /// The least that a topic takes of those that were asked for while the sink is open.
+    pub(super) fn smallest(&self) -> Option<usize> {
+        self.known().topics.values().min().copied()
+    }
+
     /// Asks the cluster what a topic takes, and keeps it.
     pub(super) async fn learn(&self, admin: &AdminClient<Said>, topic: &str) -> usize {
         let resource = ResourceSpecifier::Topic(topic);

@@ -188,6 +188,7 @@ impl Owner {
     }
 
     async fn open(&mut self, records: &mpsc::Sender<StateRecord>) -> Result<Committed, Error> {
+        self.note_smallest();
         let names = self.names.clone();
         let patience = || self.patience.clone();
         let mut topics = Topics::open(&self.config, &names, &self.limits, patience()).await?;
@@ -255,8 +256,35 @@ impl Owner {
         Producer::open(&config, guarantee, timeout, &internal.xa, self.patience.clone())
     }
 
+    /// Batches are to fit into each topic that was asked for.
+    fn note_smallest(&mut self) {
+        self.batch_bytes = self.batch_bytes.min(self.limits.smallest().unwrap_or(usize::MAX));
+    }
+
+    /// Makes another producer where a topic takes less than the batches of this one, unless it is
+    /// within a transaction: then that fails at the topic, and is sent again.
+    fn fit_batches(&mut self) -> Result<(), Error> {
+        let before = self.batch_bytes;
+        let Some(mut session) = self.session.take_if(|session| session.producer.is_idle()) else {
+            return Ok(());
+        };
+        self.note_smallest();
+        if self.batch_bytes < before {
+            let end = session.producer.end_of_watched();
+            session.producer = self.producer(&session.topics, &session.internal)?;
+            session.producer.watched_ends(end);
+            // Who has opened the instance since is fenced by that, and goes on all the same.
+            let positions = &session.internal.positions;
+            session.reader.settle(positions)?;
+            self.must_be_ours(&stored(&session.reader, positions)?)?;
+        }
+        self.session = Some(session);
+        Ok(())
+    }
+
     async fn append(&mut self, part: Part) -> Result<(), Error> {
         self.must_be_in_time()?;
+        self.fit_batches()?;
         let session = session(&mut self.session, &self.failed)?;
         if let Some(xid) = part.branch.clone() {
             let end = session.producer.end_of_watched();
@@ -264,7 +292,7 @@ impl Owner {
             return session.send_all(pieces);
         }
         let Session { producer, topics, .. } = session;
-        send_part(producer, topics, part, &mut self.batch_bytes).await
+        send_part(producer, topics, part, self.batch_bytes).await
     }
 
     /// A transaction that is open for too long would be rolled back by the cluster, and its
@@ -288,6 +316,7 @@ impl Owner {
     }
 
     async fn publish(&mut self, xid: &Xid, closing: &sink::Closing<'_>) -> Result<Bytes, Error> {
+        self.fit_batches()?;
         let session = session(&mut self.session, &self.failed)?;
         let Session { producer, topics, internal, reader, branches, .. } = session;
         let mut publishing = branches.publish(xid)?;
@@ -296,7 +325,7 @@ impl Owner {
         let mut reading = first.map(|first| reader.read(&internal.xa, first)).transpose()?;
         loop {
             while let Some(part) = publishing.next(closing)? {
-                send_part(producer, topics, part, &mut self.batch_bytes).await?;
+                send_part(producer, topics, part, self.batch_bytes).await?;
             }
             let Some(reading) = &mut reading else { break };
             if publishing.reads_from().is_none() {

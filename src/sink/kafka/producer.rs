@@ -17,6 +17,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
@@ -85,6 +86,11 @@ impl Producer {
             Guarantee::ExactlyOnce => self.begun.map(|begun| begun.elapsed()),
             Guarantee::AtLeastOnce => None,
         }
+    }
+
+    /// Whether nothing was sent since the last commit.
+    pub(super) fn is_idle(&self) -> bool {
+        self.begun.is_none()
     }
 
     /// When a transaction has to be through, to be safe.
@@ -176,7 +182,7 @@ impl Producer {
         let mut wanted = Some(record);
         let what = || format!("take a record of topic {topic}, partition {partition:?}");
         let mut try_once = || -> Result<Option<()>, Error> {
-            if let Some(failure) = deliveries.failure() {
+            if let Some(failure) = self.failure() {
                 return Err(failure);
             }
             let Some(record) = wanted.take() else { return Ok(Some(())) };
@@ -207,25 +213,56 @@ impl Producer {
         }
     }
 
+    /// Why a record failed, if one has. One that the cluster did not take in time is said with what
+    /// keeps the cluster from it, as far as it says so.
+    fn failure(&self) -> Option<Error> {
+        let deliveries = self.inner.context();
+        let late = deliveries.state().late.take();
+        if let Some((topic, partition)) = late {
+            let why = self.why_late(&topic, partition);
+            let text = format!("topic {topic}, partition {partition}, takes no records: {why}");
+            deliveries.state().failure = Some(Error::Failed(text));
+        }
+        deliveries.state().failure.clone()
+    }
+
+    fn why_late(&self, topic: &str, partition: i32) -> String {
+        let client = self.inner.client();
+        let Ok(metadata) = client.fetch_metadata(Some(topic), SLICE) else {
+            return "no broker answers".to_owned();
+        };
+        let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        match partitions.find(|one| one.id() == partition) {
+            None => "it is not there".to_owned(),
+            Some(one) if one.leader() < 0 => "it has no leader".to_owned(),
+            Some(one) => format!(
+                "{} of its {} copies are in sync; its min.insync.replicas may ask for more",
+                one.isr().len(),
+                one.replicas().len()
+            ),
+        }
+    }
+
     /// Waits until all that was sent is in the cluster. The library's own flush looks every
     /// tenth of a second only (rdkafka 0.39, `BaseProducer::flush`), so it is left nothing to do.
     fn deliver_all(&self) -> Result<(), Error> {
         let deliveries = self.inner.context();
         let what = || "take the records of a transaction".to_owned();
         let delivered = || {
-            if let Some(failure) = deliveries.failure() {
+            if let Some(failure) = self.failure() {
                 return Err(failure);
             }
             Ok(deliveries.are_all_there().then_some(()))
         };
         match delivered()? {
             Some(()) => {}
-            None => self.patience.wait(self.timeout, what, delivered)?,
+            // A record that is late is said to be so by then.
+            None => self.patience.wait(self.timeout * 2, what, delivered)?,
         }
         // A moment passes between the report of a record and its being forgotten.
         while self.inner.in_flight_count() > 0 {
             std::thread::sleep(Duration::from_micros(50));
-            if let Some(failure) = deliveries.failure() {
+            if let Some(failure) = self.failure() {
                 return Err(failure);
             }
         }
@@ -250,7 +287,7 @@ impl Producer {
             || {
                 let Err(error) = call() else { return Ok(Some(())) };
                 // Why a record failed says more than that the transaction has.
-                if let Some(failure) = deliveries.failure() {
+                if let Some(failure) = self.failure() {
                     return Err(failure);
                 }
                 match error::of_transaction(what, &error, deliveries.said.last().as_deref()) {
@@ -276,6 +313,8 @@ struct State {
     outstanding: usize,
     /// The first that failed.
     failure: Option<Error>,
+    /// That one's topic and partition, if the cluster did not take it in time.
+    late: Option<(String, i32)>,
     /// Behind the last record of the watched topic.
     end: i64,
 }
@@ -288,10 +327,6 @@ impl Deliveries {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failure(&self) -> Option<Error> {
-        self.state().failure.clone()
     }
 
     /// Waits for the next delivery, a moment at most.
@@ -341,6 +376,9 @@ impl ProducerContext for Deliveries {
             Err((error, message)) => {
                 let (topic, size) = (message.topic(), message.payload_len());
                 let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+                if state.failure.is_none() && code == Code::MessageTimedOut {
+                    state.late = Some((topic.to_owned(), message.partition()));
+                }
                 let said = self.said.last();
                 let failure = || error::of_delivery(topic, code, size, said.as_deref());
                 state.failure.get_or_insert_with(failure);

@@ -61,18 +61,17 @@ pub(super) struct Stored {
     pub(super) parked: BTreeMap<Bytes, Bytes>,
 }
 
-/// Sends the records of a part. A topic that takes less than a batch may have wants a producer with
-/// smaller batches.
+/// Sends the records of a part. `batch_bytes` is what a batch of the producer may have; a topic
+/// that takes less wants another producer.
 pub(super) async fn send_part(
     producer: &mut Producer,
     topics: &mut Topics,
     part: Part,
-    batch_bytes: &mut usize,
+    batch_bytes: usize,
 ) -> Result<(), Error> {
     let Part { topic, partition, partitions, records, .. } = part;
     let (topic, limit) = topics.change_topic(&topic, partitions).await?;
-    if let Some(limit) = limit.filter(|limit| *limit < *batch_bytes) {
-        *batch_bytes = limit;
+    if let Some(limit) = limit.filter(|limit| *limit < batch_bytes) {
         return Err(Error::Failed(format!(
             "topic {topic} takes batches of {limit} bytes only: going on with smaller ones"
         )));

@@ -10,8 +10,12 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -132,6 +136,20 @@ impl Kafka {
             }
         }
         records.into_values().flatten().collect()
+    }
+
+    /// Sets a setting of a topic, which has no other of its own; the topic is made if it is not
+    /// there.
+    pub(crate) async fn configure(&self, topic: &str, key: &str, value: &str) {
+        let admin: AdminClient<DefaultClientContext> = topics::client(&self.bootstrap());
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set(key, value);
+        let made = admin.create_topics([&new], &options).await.unwrap();
+        if let Err((_, code)) = &made[0] {
+            assert_eq!(*code, RDKafkaErrorCode::TopicAlreadyExists);
+            let changed = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+            admin.alter_configs([&changed], &options).await.unwrap()[0].as_ref().unwrap();
+        }
     }
 
     /// Where the first partition of a topic ends, what is not committed included.

@@ -1,12 +1,14 @@
 //! `JoinGroup` (key 11): becomes a member, or stays one through a rebalance.
 //!
 //! Behaviour: held until all members have joined or the rebalance timeout is over; the rules
-//! are in `group::state`. Any protocol type passes.
+//! are in `group::state`. Any protocol type passes. A member with too many protocols, and one for
+//! which there is no room among those of all groups, is refused.
 //!
 //! Versions: 0 without a rebalance timeout (the session's is taken); 4 a new member is first
 //! told its id; 5 static members; 6 flexible; 7 protocol type in the answer; 8 reason; 9
 //! `skip_assignment` for a returning static leader.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,6 +24,8 @@ use crate::broker::group::state::{Identity, Join, Joined};
 const ID_FIRST_SINCE: i16 = 4;
 const TYPED_SINCE: i16 = 7;
 const SKIP_SINCE: i16 = 9;
+/// As many protocols may a member have: clients have a handful.
+const MOST_PROTOCOLS: usize = 1000;
 
 pub(crate) async fn answer(
     broker: &Arc<Broker>,
@@ -36,10 +40,16 @@ pub(crate) async fn answer(
         ..0 => request.session_timeout_ms,
         told => told,
     };
+    if request.protocols.len() > MOST_PROTOCOLS {
+        return tell(call, Joined::refused(ResponseError::InvalidRequest, member));
+    }
+    // Of two of one name the first counts, as in Kafka.
+    let mut named = HashSet::new();
     // Copies: what a group keeps, and who waits, must not keep the whole request.
     let protocols = request
         .protocols
         .iter()
+        .filter(|protocol| named.insert(protocol.name.as_str()))
         .map(|protocol| (protocol.name.to_string(), Bytes::copy_from_slice(&protocol.metadata)))
         .collect();
     let join = Join {

@@ -1,5 +1,8 @@
 //! `OffsetDelete` (key 47): single offsets of a group go, save those of topics that its
 //! members subscribe to. There is version 0 only.
+//!
+//! Behaviour: partitions that are not there are answered before the group is asked, and if there
+//! are no others it is not asked at all (`KafkaApis.handleOffsetDeleteRequest`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,22 +19,30 @@ pub(crate) async fn answer(
     broker: &Arc<Broker>,
     request: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
-    let places = request.topics.iter().flat_map(|topic| {
-        let place = |index| Place { topic: topic.name.to_string(), partition: index };
-        topic.partitions.iter().map(move |partition| place(partition.partition_index))
-    });
-    let places: Vec<Place> = places.collect();
-    let outcomes = match broker.groups.delete_offsets(&request.group_id, places).await {
-        Ok(outcomes) => outcomes,
-        Err(error) => return OffsetDeleteResponse::default().with_error_code(error.code()),
-    };
     let mut told: HashMap<String, Vec<OffsetDeleteResponsePartition>> = HashMap::new();
-    for (Place { topic, partition }, outcome) in outcomes {
-        told.entry(topic).or_default().push(
+    let mut tell = |place: Place, outcome| {
+        told.entry(place.topic).or_default().push(
             OffsetDeleteResponsePartition::default()
-                .with_partition_index(partition)
+                .with_partition_index(place.partition)
                 .with_error_code(access::code(outcome)),
         );
+    };
+    let mut places = Vec::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let partition = partition.partition_index;
+            let place = Place { topic: topic.name.to_string(), partition };
+            match broker.partition(&topic.name, partition) {
+                Ok(_) => places.push(place),
+                Err(error) => tell(place, Err(error)),
+            }
+        }
+    }
+    if !places.is_empty() {
+        match broker.groups.delete_offsets(&request.group_id, places).await {
+            Ok(outcomes) => outcomes.into_iter().for_each(|(place, outcome)| tell(place, outcome)),
+            Err(error) => return OffsetDeleteResponse::default().with_error_code(error.code()),
+        }
     }
     let topics = told.into_iter().map(|(name, partitions)| {
         let topic = OffsetDeleteResponseTopic::default().with_partitions(partitions);

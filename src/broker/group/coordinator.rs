@@ -14,7 +14,7 @@ mod tests;
 mod timers;
 mod writes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::ResponseError;
@@ -28,13 +28,16 @@ use super::records;
 use super::restore;
 use super::state::{Group, Identity, Input, Join, Joined, Output, Snapshot, Sync, Synced, Ticket};
 use crate::broker::GroupSettings;
-use crate::clock;
 use crate::log::{Log, ReadError};
 use crate::shutdown::Tasks;
-use writes::{Then, Write};
+use writes::{Room, Write};
 
 /// The longest id of a member: answers and records have an i16 for its length.
 const MAX_ID_BYTES: usize = i16::MAX as usize;
+
+/// What the members of all groups may take in memory: their names, protocols and assignments.
+/// Less than one record of `__consumer_offsets` may have.
+const MOST_OF_MEMBERS: usize = 48 << 20;
 
 /// The outcome of what has nothing to tell.
 type Done = Result<(), ResponseError>;
@@ -50,6 +53,7 @@ pub(crate) struct Coordinator {
     groups: Mutex<Groups>,
     /// A group may have an earlier deadline than the timer waits for.
     earlier: Notify,
+    room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +62,8 @@ struct Groups {
     /// Deadlines and whose they are.
     due: BTreeSet<(i64, String)>,
     next_ticket: u64,
+    /// What the members of all of them take in memory.
+    bytes: usize,
 }
 
 /// A group and what surrounds its membership.
@@ -69,8 +75,10 @@ struct Held {
     empty_since: i64,
     waiting: BTreeMap<Ticket, Waiter>,
     due: Option<i64>,
+    /// What its members take in memory.
+    bytes: usize,
     /// Not yet handed to the log, in order.
-    writes: Vec<Write>,
+    writes: VecDeque<Write>,
     writing: bool,
     /// Offsets of topics that are no more are looked for when all is written.
     looks_again: bool,
@@ -114,6 +122,7 @@ impl Coordinator {
             started: Instant::now(),
             groups: Mutex::default(),
             earlier: Notify::new(),
+            room: Room::default(),
         });
         coordinator.take_up(restored);
         // A crash may have come between the deletion of a topic and that of its offsets.
@@ -146,6 +155,8 @@ impl Coordinator {
                 held.empty_since = since;
                 held.group.restore(now, snapshot);
             }
+            held.bytes = held.group.bytes();
+            groups.bytes += held.bytes;
             groups.by_name.insert(name.clone(), held);
             groups.reschedule(&name);
         }
@@ -159,7 +170,8 @@ impl Coordinator {
             empty_since: self.log.clock().now().latest,
             waiting: BTreeMap::new(),
             due: None,
-            writes: Vec::new(),
+            bytes: 0,
+            writes: VecDeque::new(),
             writing: false,
             looks_again: false,
         }
@@ -229,7 +241,7 @@ impl Coordinator {
         let groups = self.lock();
         let listed = groups.by_name.iter().map(|(name, held)| Listed {
             name: name.clone(),
-            protocol_type: held.group.snapshot().protocol_type,
+            protocol_type: held.group.protocol_type().to_owned(),
             state: held.group.state_name(),
         });
         listed.collect()
@@ -240,6 +252,11 @@ impl Coordinator {
         let groups = self.lock();
         let held = groups.by_name.get(group)?;
         Some(Described { state: held.group.state_name(), group: held.group.snapshot() })
+    }
+
+    /// How many bytes a group is as [`Coordinator::describe`] shows it, about.
+    pub(crate) fn size_of_members(&self, group: &str) -> usize {
+        self.lock().by_name.get(group).map_or(0, |held| held.group.bytes())
     }
 
     /// Refuses groups whose partition of `__consumer_offsets` is offline: what is in memory may
@@ -262,22 +279,9 @@ impl Coordinator {
         waiter: impl FnOnce(oneshot::Sender<T>) -> Waiter,
         input: impl FnOnce(Ticket) -> Input,
     ) -> Result<T, ResponseError> {
-        if group.is_empty() && !create {
-            return Err(ResponseError::InvalidGroupId);
-        }
         self.is_served(group)?;
         let (sender, answer) = oneshot::channel();
-        {
-            let mut groups = self.lock();
-            let ticket = Ticket(groups.next_ticket);
-            groups.next_ticket += 1;
-            if create {
-                groups.by_name.entry(group.to_owned()).or_insert_with(|| self.held());
-            }
-            let held = groups.by_name.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
-            held.waiting.insert(ticket, waiter(sender));
-            self.step(&mut groups, group, input(ticket));
-        }
+        self.begin(&mut self.lock(), group, create, waiter(sender), input)?;
         tokio::select! {
             biased;
             answer = answer => answer.map_err(|_| ResponseError::NotCoordinator),
@@ -285,26 +289,81 @@ impl Coordinator {
         }
     }
 
+    /// Feeds one input, whose answer goes to the waiter.
+    fn begin(
+        self: &Arc<Self>,
+        groups: &mut Groups,
+        group: &str,
+        create: bool,
+        waiter: Waiter,
+        input: impl FnOnce(Ticket) -> Input,
+    ) -> Done {
+        if group.is_empty() && !create {
+            return Err(ResponseError::InvalidGroupId);
+        }
+        let ticket = Ticket(groups.next_ticket);
+        groups.next_ticket += 1;
+        let input = input(ticket);
+        groups.check_room(group, &input)?;
+        if create {
+            groups.by_name.entry(group.to_owned()).or_insert_with(|| self.held());
+        }
+        let held = groups.by_name.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
+        held.waiting.insert(ticket, waiter);
+        self.step(groups, group, input);
+        Ok(())
+    }
+
     /// One step of one group, and all that follows from it but the writing.
     fn step(self: &Arc<Self>, groups: &mut Groups, name: &str, input: Input) {
         let Some(held) = groups.by_name.get_mut(name) else { return };
         let was_empty = held.group.is_empty();
+        let since = self.log.clock().now().latest;
         for output in held.group.step(self.now(), input) {
-            held.take(name, output);
+            held.take(output, since);
         }
         if !was_empty && held.group.is_empty() {
-            held.empty_since = self.log.clock().now().latest;
+            held.empty_since = since;
         }
         self.begin_writing(held, name);
-        groups.reschedule(name);
-        self.earlier.notify_one();
+        let was = std::mem::replace(&mut held.bytes, held.group.bytes());
+        groups.bytes = groups.bytes + held.bytes - was;
+        if groups.reschedule(name) {
+            self.earlier.notify_one();
+        }
         groups.drop_if_void(name);
     }
 }
 
 impl Groups {
+    /// Whether there is room for what an input brings that the group keeps, beside the members of
+    /// all groups. What takes the place of as much or more always has room.
+    fn check_room(&self, name: &str, input: &Input) -> Done {
+        let group = self.by_name.get(name).map(|held| &held.group);
+        let (brings, has) = match input {
+            Input::Join(_, join) => {
+                (join.bytes(), group.map_or(0, |group| group.bytes_of_member(&join.identity)))
+            }
+            Input::Sync(_, sync) => {
+                let brings = sync.assignments.iter().map(|(_, bytes)| bytes.len()).sum();
+                (brings, group.map_or(0, Group::bytes_of_assignments))
+            }
+            Input::Heartbeat(..)
+            | Input::Leave(..)
+            | Input::Commit(..)
+            | Input::Stored(..)
+            | Input::Tick => return Ok(()),
+        };
+        if brings > has && (self.bytes + brings).saturating_sub(has) > MOST_OF_MEMBERS {
+            return Err(ResponseError::GroupMaxSizeReached);
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, name: &str) {
-        if let Some(Held { due: Some(due), .. }) = self.by_name.remove(name) {
+        let Some(held) = self.by_name.remove(name) else { return };
+        self.bytes -= held.bytes;
+        if let Some(due) = held.due {
             self.due.remove(&(due, name.to_owned()));
         }
     }
@@ -326,8 +385,9 @@ impl Groups {
 }
 
 impl Held {
-    /// Hands an answer to who waits for it, or puts a snapshot to the writes.
-    fn take(&mut self, name: &str, output: Output) {
+    /// Hands an answer to who waits for it, or puts a snapshot of a group that is so since then to
+    /// the writes.
+    fn take(&mut self, output: Output, since: i64) {
         // The other end of an answer may have gone away: that is its own affair.
         let ticket = match &output {
             Output::Joined(ticket, _)
@@ -350,10 +410,8 @@ impl Held {
                 let _ = waiter.send(left);
             }
             (Output::Store(id, snapshot), _) => {
-                let value = records::group_value(&snapshot, clock::now_millis());
-                let records =
-                    value.and_then(|value| Ok(vec![(records::group_key(name)?, Some(value))]));
-                self.writes.push(Write { records, then: Then::Stored(id) });
+                let value = records::group_value(&snapshot, since);
+                self.writes.push_back(Write::Snapshot { id, value });
             }
             (Output::Joined(..) | Output::Synced(..) | Output::Done(..) | Output::Left(..), _) => {
                 debug_assert!(false, "a ticket answered twice, or by the wrong answer");

@@ -21,6 +21,7 @@
 mod membership;
 mod promises;
 mod rebalance;
+mod supported;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
 use promises::Promises;
+use supported::Supported;
 
 /// A waiting request. Answered once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +83,27 @@ pub(crate) struct Join {
     pub(crate) rebalance_timeout_ms: i32,
     pub(crate) protocol_type: String,
     /// Name and metadata, most wanted first.
-    pub(crate) protocols: Vec<(String, Bytes)>,
+    pub(crate) protocols: Protocols,
+}
+
+/// Protocols by name, each once, with what a member says for each.
+pub(crate) type Protocols = Vec<(String, Bytes)>;
+
+/// What a member takes in memory beside its names and bytes, and a protocol.
+const MEMBER: usize = 512;
+const PROTOCOL: usize = 128;
+
+fn bytes_of(protocols: &Protocols) -> usize {
+    protocols.iter().map(|(name, metadata)| PROTOCOL + name.len() + metadata.len()).sum()
+}
+
+impl Join {
+    /// What a member takes in memory that joins so, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let instance = self.identity.instance.as_ref().map_or(0, String::len);
+        let names = self.client_id.len() + self.client_host.len() + instance;
+        MEMBER + 2 * (self.identity.member.len() + names) + bytes_of(&self.protocols)
+    }
 }
 
 /// A `SyncGroup` request.
@@ -184,7 +206,9 @@ struct Member {
     client_host: String,
     session_timeout_ms: i32,
     rebalance_timeout_ms: i32,
-    protocols: Vec<(String, Bytes)>,
+    protocols: Protocols,
+    /// What it takes in memory without its assignment.
+    bytes: usize,
     assignment: Bytes,
     /// Its `JoinGroup` that waits.
     joining: Option<Ticket>,
@@ -215,6 +239,7 @@ pub(crate) struct Group {
     protocol: Option<String>,
     leader: Option<String>,
     members: BTreeMap<String, Member>,
+    supported: Supported,
     /// Instance id to member id.
     statics: BTreeMap<String, String>,
     /// Ids given out by `MEMBER_ID_REQUIRED`, and when they are forgotten.
@@ -240,6 +265,7 @@ impl Group {
             protocol: None,
             leader: None,
             members: BTreeMap::new(),
+            supported: Supported::default(),
             statics: BTreeMap::new(),
             promised: Promises::default(),
             unsynced: BTreeSet::new(),
@@ -260,18 +286,23 @@ impl Group {
         self.protocol = snapshot.protocol;
         self.leader = snapshot.leader;
         self.members.clear();
+        self.supported = Supported::default();
         self.statics.clear();
         for stored in snapshot.members {
             if let Some(instance) = &stored.instance {
                 self.statics.insert(instance.clone(), stored.id.clone());
             }
+            let protocols = vec![(protocol.clone(), stored.subscription)];
+            self.supported.add(&protocols);
+            let names = stored.id.len() + stored.client_id.len() + stored.client_host.len();
             let member = Member {
+                bytes: MEMBER + 2 * names + bytes_of(&protocols),
                 instance: stored.instance,
                 client_id: stored.client_id,
                 client_host: stored.client_host,
                 session_timeout_ms: stored.session_timeout_ms,
                 rebalance_timeout_ms: stored.rebalance_timeout_ms,
-                protocols: vec![(protocol.clone(), stored.subscription)],
+                protocols,
                 assignment: stored.assignment,
                 joining: None,
                 syncing: None,
@@ -326,6 +357,29 @@ impl Group {
     /// Whether nobody is a member or is about to be.
     pub(crate) fn is_empty(&self) -> bool {
         self.phase == Phase::Empty && self.promised.is_empty()
+    }
+
+    /// What it takes in memory, about, beside itself.
+    pub(crate) fn bytes(&self) -> usize {
+        let members = self.members.values().map(|member| member.bytes + member.assignment.len());
+        members.sum::<usize>() + self.promised.bytes()
+    }
+
+    /// What one member takes of that, without its assignment.
+    pub(crate) fn bytes_of_member(&self, identity: &Identity) -> usize {
+        let by_instance = identity.instance.as_ref().and_then(|name| self.statics.get(name));
+        let member = self.members.get(by_instance.unwrap_or(&identity.member));
+        member.map_or(0, |member| member.bytes)
+    }
+
+    /// What the assignments take of that.
+    pub(crate) fn bytes_of_assignments(&self) -> usize {
+        self.members.values().map(|member| member.assignment.len()).sum()
+    }
+
+    /// What its members are; empty if none came yet.
+    pub(crate) fn protocol_type(&self) -> &str {
+        self.protocol_type.as_deref().unwrap_or_default()
     }
 
     /// The state's name in `DescribeGroups` and `ListGroups`.
@@ -403,10 +457,6 @@ impl Member {
     fn metadata(&self, protocol: &str) -> Option<Bytes> {
         let found = self.protocols.iter().find(|(name, _)| name == protocol);
         found.map(|(_, metadata)| metadata.clone())
-    }
-
-    fn supports(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|(name, _)| name == protocol)
     }
 
     fn stay(&mut self, now: i64) {

@@ -2,7 +2,8 @@
 //!
 //! In: requests of the APIs, and the topics and groups that go. Out: changes for `writes`;
 //! they count once they are durable. Always: who commits is a member of the present
-//! generation, or nobody is a member.
+//! generation, or nobody is a member: that is judged, and its offsets queued, in one hold of the
+//! lock, so that nothing of a later generation comes between.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::writes::{Records, Then, Write};
+use super::writes::{Change, LARGEST, Write, record_bytes};
 use super::{Coordinator, Done, Held, Waiter};
 use crate::broker::group::offsets::{Commit, Offsets, Place};
 use crate::broker::group::records;
@@ -19,7 +20,9 @@ use crate::broker::group::state::{Identity, Input};
 
 impl Coordinator {
     /// Commits offsets; resolves when they are durable. A group that is not there is made
-    /// for a client that assigns partitions to itself (generation -1).
+    /// for a client that assigns partitions to itself (generation -1). Of a partition that is
+    /// named more than once the last counts. What would be more than [`LARGEST`] as records is
+    /// refused whole (`INVALID_COMMIT_OFFSET_SIZE`, as Kafka does above `message.max.bytes`).
     pub(crate) async fn commit(
         self: &Arc<Self>,
         group: &str,
@@ -27,19 +30,34 @@ impl Coordinator {
         generation: i32,
         commits: Vec<(Place, Commit)>,
     ) -> Done {
-        let input = |ticket| Input::Commit(ticket, member, generation);
-        let asked = self.ask(group, generation < 0, Waiter::Done, input).await;
-        match asked {
-            Err(ResponseError::UnknownMemberId) if generation >= 0 => {
-                return Err(ResponseError::IllegalGeneration); // there is no such group
-            }
-            asked => asked??,
-        }
-        if commits.is_empty() {
-            return Ok(());
-        }
+        self.is_served(group)?;
+        let commits: Offsets = commits.into_iter().collect();
         let changes = commits.into_iter().map(|(place, commit)| (place, Some(commit)));
-        self.change_offsets(group, changes.collect()).await
+        let changes: Vec<Change> = changes.collect();
+        let bytes: usize = changes.iter().map(|change| record_bytes(group, change)).sum();
+        let input = |ticket| Input::Commit(ticket, member, generation);
+        let (sender, mut judged) = oneshot::channel();
+        let done = {
+            let mut groups = self.lock();
+            match self.begin(&mut groups, group, generation < 0, Waiter::Done(sender), input) {
+                Err(ResponseError::UnknownMemberId) if generation >= 0 => {
+                    return Err(ResponseError::IllegalGeneration); // there is no such group
+                }
+                begun => begun?,
+            }
+            // It is answered in the step itself.
+            judged.try_recv().map_err(|_| ResponseError::NotCoordinator)??;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            if bytes > LARGEST {
+                return Err(ResponseError::InvalidCommitOffsetSize);
+            }
+            let made = || self.held();
+            let held = groups.by_name.entry(group.to_owned()).or_insert_with(made);
+            self.queue(held, group, changes, false)
+        };
+        wait(done).await
     }
 
     /// The committed offsets of a group, in the topics that there are.
@@ -48,6 +66,26 @@ impl Coordinator {
         let mut offsets = held.unwrap_or_default();
         offsets.retain(|_, commit| self.is_there(commit));
         offsets
+    }
+
+    /// Those of the offsets of a group, in the topics that there are.
+    pub(crate) fn offsets_of(&self, group: &str, places: &[Place]) -> Vec<Option<Commit>> {
+        let found = {
+            let groups = self.lock();
+            let offsets = groups.by_name.get(group).map(|held| &held.offsets);
+            let one = |place| offsets.and_then(|offsets| offsets.get(place)).cloned();
+            places.iter().map(one).collect::<Vec<_>>()
+        };
+        found.into_iter().map(|commit| commit.filter(|commit| self.is_there(commit))).collect()
+    }
+
+    /// How many bytes all offsets of a group have, with so many each beside names and metadata.
+    pub(crate) fn size_of_offsets(&self, group: &str, each: usize) -> usize {
+        let groups = self.lock();
+        let offsets = groups.by_name.get(group).map(|held| &held.offsets);
+        let size =
+            |(place, commit): (&Place, &Commit)| each + place.topic.len() + commit.metadata.len();
+        offsets.map_or(0, |offsets| offsets.iter().map(size).sum())
     }
 
     /// Whether there still is the topic that it was committed for.
@@ -65,7 +103,7 @@ impl Coordinator {
                 return Err(ResponseError::NonEmptyGroup);
             }
             let changes = held.offsets.keys().map(|place| (place.clone(), None)).collect();
-            self.queue(held, group, changes, records::group_key(group).map(|key| vec![(key, None)]))
+            self.queue(held, group, changes, true)
         };
         let written = wait(done).await;
         if written.is_ok() {
@@ -81,19 +119,29 @@ impl Coordinator {
         places: Vec<Place>,
     ) -> Result<Vec<(Place, Done)>, ResponseError> {
         self.is_served(group)?;
-        let described = self.describe(group).ok_or(ResponseError::GroupIdNotFound)?;
-        if !described.group.members.is_empty() && described.group.protocol_type != "consumer" {
-            return Err(ResponseError::NonEmptyGroup);
-        }
-        let topics = described.group.members.iter();
-        let topics: BTreeSet<String> = topics
-            .filter_map(|member| records::subscribed_topics(&member.subscription))
-            .flatten()
-            .collect();
-        let (kept, free): (Vec<Place>, Vec<Place>) =
-            places.into_iter().partition(|place| topics.contains(&place.topic));
-        let changes = free.iter().map(|place| (place.clone(), None)).collect();
-        let done = self.change_offsets(group, changes).await;
+        let (kept, free, done) = {
+            let mut groups = self.lock();
+            let held = groups.by_name.get_mut(group).ok_or(ResponseError::GroupIdNotFound)?;
+            let described = held.group.snapshot();
+            if !described.members.is_empty() && described.protocol_type != "consumer" {
+                return Err(ResponseError::NonEmptyGroup);
+            }
+            let topics = described.members.iter();
+            let topics: BTreeSet<String> = topics
+                .filter_map(|member| records::subscribed_topics(&member.subscription))
+                .flatten()
+                .collect();
+            let (kept, free): (Vec<Place>, Vec<Place>) =
+                places.into_iter().partition(|place| topics.contains(&place.topic));
+            // Of what is being written nobody knows yet whether it counts.
+            let pending = held.writing || !held.writes.is_empty();
+            let there = |place: &&Place| pending || held.offsets.contains_key(place);
+            let there: BTreeSet<Place> = free.iter().filter(there).cloned().collect();
+            let changes = there.into_iter().map(|place| (place, None)).collect();
+            let done = self.queue(held, group, changes, false);
+            (kept, free, done)
+        };
+        let done = wait(done).await;
         let kept =
             kept.into_iter().map(|place| (place, Err(ResponseError::GroupSubscribedToTopic)));
         Ok(free.into_iter().map(|place| (place, done)).chain(kept).collect())
@@ -131,7 +179,7 @@ impl Coordinator {
         held: &mut Held,
         name: &str,
         gone: impl Fn(&Commit) -> bool,
-    ) -> Option<oneshot::Receiver<Done>> {
+    ) -> Option<Queued> {
         // Behind a commit that is on its way a deletion would bury it.
         held.looks_again = held.writing || !held.writes.is_empty();
         if held.looks_again {
@@ -139,7 +187,7 @@ impl Coordinator {
         }
         let gone = held.offsets.iter().filter(|(_, commit)| gone(commit));
         let gone: Vec<_> = gone.map(|(place, _)| (place.clone(), None)).collect();
-        (!gone.is_empty()).then(|| self.queue(held, name, gone, Ok(Vec::new())))
+        (!gone.is_empty()).then(|| self.queue(held, name, gone, false))
     }
 
     /// Takes up changes that have become durable.
@@ -158,43 +206,37 @@ impl Coordinator {
         }
     }
 
-    /// Sets and deletes offsets of a group that is there.
-    async fn change_offsets(
-        self: &Arc<Self>,
-        group: &str,
-        changes: Vec<(Place, Option<Commit>)>,
-    ) -> Done {
-        let done = {
-            let mut groups = self.lock();
-            if changes.iter().any(|(_, commit)| commit.is_some()) {
-                groups.by_name.entry(group.to_owned()).or_insert_with(|| self.held());
-            }
-            let held = groups.by_name.get_mut(group).ok_or(ResponseError::GroupIdNotFound)?;
-            self.queue(held, group, changes, Ok(Vec::new()))
-        };
-        wait(done).await
-    }
-
-    /// Puts changes of offsets, and more records, behind all that the group has to write. What is
-    /// decided about a group is put here under the same lock: so nothing that comes later is
-    /// written before it.
+    /// Puts changes of offsets behind all that the group has to write, and the end of the group
+    /// behind them. What is decided about a group is put here under the same lock: so nothing that
+    /// comes later is written before it. More than [`LARGEST`] is written in several steps.
     pub(super) fn queue(
         self: &Arc<Self>,
         held: &mut Held,
         group: &str,
-        changes: Vec<(Place, Option<Commit>)>,
-        more: Records,
-    ) -> oneshot::Receiver<Done> {
-        let record = |(place, commit): &(Place, Option<Commit>)| {
-            let value = commit.as_ref().map(records::offset_value).transpose()?;
-            Ok((records::offset_key(group, place)?, value))
-        };
-        let records: Records = changes.iter().map(record).collect();
-        let records = records.and_then(|records| Ok([records, more?].concat()));
-        let (sender, done) = oneshot::channel();
-        held.writes.push(Write { records, then: Then::Offsets(changes, sender) });
+        changes: Vec<Change>,
+        ends_group: bool,
+    ) -> Queued {
+        let mut queued = Vec::new();
+        let mut changes = changes.into_iter().peekable();
+        loop {
+            let (mut some, mut bytes) = (Vec::new(), 0);
+            while let Some(next) = changes.next_if(|next| {
+                bytes += record_bytes(group, next);
+                bytes <= LARGEST || some.is_empty()
+            }) {
+                some.push(next);
+            }
+            let is_last = changes.peek().is_none();
+            let (done, receiver) = oneshot::channel();
+            queued.push(receiver);
+            let ends_group = ends_group && is_last;
+            held.writes.push_back(Write::Offsets { changes: some, ends_group, done });
+            if is_last {
+                break;
+            }
+        }
         self.begin_writing(held, group);
-        done
+        Queued(queued)
     }
 
     /// Lets a group go that has nothing any more.
@@ -210,6 +252,16 @@ impl Coordinator {
     }
 }
 
-pub(super) async fn wait(done: oneshot::Receiver<Done>) -> Done {
-    done.await.map_err(|_| ResponseError::CoordinatorNotAvailable)?
+/// What was put to the writes, in as many steps as it takes.
+#[must_use]
+pub(super) struct Queued(Vec<oneshot::Receiver<Done>>);
+
+/// Resolves when all of it is durable; with an error if any of it is not.
+pub(super) async fn wait(queued: Queued) -> Done {
+    let mut outcome = Ok(());
+    for done in queued.0 {
+        let done = done.await.map_err(|_| ResponseError::CoordinatorNotAvailable);
+        outcome = outcome.and(done.flatten());
+    }
+    outcome
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::broker::group::{Commit, Place};
-use crate::clock::{Clock, Hands};
+use crate::clock::{self, Clock, Hands};
 use crate::log::simulated::Simulated;
 use crate::log::{LogSettings, NewTopic, Produce};
 use crate::record::BatchBuilder;
@@ -237,5 +237,115 @@ async fn an_offset_expires_by_its_age_whatever_the_clock_does() {
         hands.pass(1);
         coordinator.expire_offsets().await;
         assert_eq!(committed(&coordinator, "before"), None, "{jump}");
+    }
+}
+
+fn join() -> Join {
+    Join {
+        identity: nobody(),
+        new_id: String::new(),
+        id_first: false,
+        can_skip_assignment: false,
+        client_id: "c".to_owned(),
+        client_host: "/h".to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![("range".to_owned(), bytes::Bytes::new())],
+    }
+}
+
+/// How long a group is empty is counted by the clock that its offsets are counted by.
+#[tokio::test]
+async fn the_offsets_of_a_group_that_was_left_expire_by_the_clock_of_the_log() {
+    const DAY: i64 = 24 * 3_600_000;
+    let hands = Arc::new(Hands::default());
+    hands.set(18_000 * DAY);
+    let clock = Clock::of_hands(&hands);
+    let settings = LogSettings { clock: clock.clone(), ..LogSettings::default() };
+    let log = Log::open(Arc::new(Simulated::new()), settings, &Tasks::new()).await.unwrap();
+    let id = topic(&log).await;
+    let settings = GroupSettings { initial_rebalance_delay_ms: 0, ..GroupSettings::default() };
+    let open = || Coordinator::open(log.clone(), settings.clone(), Tasks::new());
+    let coordinator = open().await.unwrap();
+    let joined = coordinator.join("g", join()).await;
+    let member = Identity { member: joined.member, instance: None };
+    let mut commits = at(id, 7);
+    commits[0].1.time = clock.now().latest;
+    let sync = Sync {
+        identity: member.clone(),
+        generation: joined.generation,
+        protocol_type: None,
+        protocol: None,
+        assignments: Vec::new(),
+    };
+    coordinator.sync("g", sync).await.unwrap();
+    coordinator.commit("g", member.clone(), joined.generation, commits).await.unwrap();
+    assert_eq!(coordinator.leave("g", vec![member]).await, Ok(vec![Ok(())]));
+    // Behind the record of the empty group.
+    until_stored(&log, "g", &[Some(id)]).await;
+    let mut other = at(id, 8);
+    other[0].1.time = 0;
+    coordinator.commit("g", nobody(), -1, other).await.unwrap();
+    let again = open().await.unwrap();
+    hands.pass(6 * DAY);
+    again.expire_offsets().await;
+    assert_eq!(committed(&again, "g"), Some(8));
+    hands.pass(DAY + 1);
+    again.expire_offsets().await;
+    assert_eq!(committed(&again, "g"), None);
+}
+
+/// A group whose members wait is told in time, however much is asked of others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebalance_ends_in_time_beside_any_number_of_requests() {
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(Simulated::new()), LogSettings::default(), &tasks).await.unwrap();
+    let id = topic(&log).await;
+    let settings = GroupSettings { initial_rebalance_delay_ms: 300, ..GroupSettings::default() };
+    let coordinator = Coordinator::open(log, settings, Tasks::new()).await.unwrap();
+    coordinator.commit("other", nobody(), -1, at(id, 1)).await.unwrap();
+    let busy = Tasks::new();
+    for _ in 0..2 {
+        let (coordinator, stop) = (Arc::clone(&coordinator), busy.token().clone());
+        busy.spawn("ask all the time", async move {
+            while !stop.is_cancelled() {
+                let told = coordinator.heartbeat("other", nobody(), 1).await;
+                assert_eq!(told, Err(ResponseError::UnknownMemberId));
+            }
+        });
+    }
+    let limit = Duration::from_secs(10);
+    let joined = tokio::time::timeout(limit, coordinator.join("g", join())).await;
+    busy.cancel();
+    assert!(busy.join().await.is_empty());
+    assert_eq!(joined.map(|joined| joined.generation), Ok(1));
+}
+
+/// A group of more offsets than are written together goes whole.
+#[tokio::test]
+async fn a_group_of_many_offsets_is_deleted_in_several_steps() {
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(Simulated::new()), LogSettings::default(), &tasks).await.unwrap();
+    let id = topic(&log).await;
+    let open = || Coordinator::open(log.clone(), GroupSettings::default(), Tasks::new());
+    let coordinator = open().await.unwrap();
+    let group = "g".repeat(32_767);
+    let part = |from: i32| -> Vec<_> {
+        let place = |partition| Place { topic: "t".to_owned(), partition };
+        (from..from + 100).map(|n| (place(n), at(id, 1).remove(0).1)).collect()
+    };
+    for from in [0, 100, 200, 300] {
+        coordinator.commit(&group, nobody(), -1, part(from)).await.unwrap();
+    }
+    let too_many = [part(400), part(500)].concat();
+    let refused = Err(ResponseError::InvalidCommitOffsetSize);
+    assert_eq!(coordinator.commit(&group, nobody(), -1, too_many).await, refused);
+    assert_eq!(coordinator.offsets(&group).len(), 400);
+    assert_eq!(open().await.unwrap().offsets(&group).len(), 400);
+    assert_eq!(coordinator.delete(&group).await, Ok(()));
+    for coordinator in [&coordinator, &open().await.unwrap()] {
+        assert!(coordinator.offsets(&group).is_empty());
+        assert!(coordinator.list().is_empty());
     }
 }

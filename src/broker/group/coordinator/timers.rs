@@ -5,18 +5,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use super::commits::wait;
 use super::{Coordinator, Groups};
+use crate::broker::group::offsets;
 use crate::broker::group::state::Input;
-use crate::broker::group::{offsets, records};
 
 impl Coordinator {
-    /// Ticks each group when its time is up, and lets old offsets go. Priorities: stop, an
-    /// earlier deadline, retention, the nearest deadline.
+    /// Ticks each group when its time is up, and lets old offsets go. What is due is done each
+    /// time round, whatever woke it: so that no number of requests keeps it from that. Priorities:
+    /// stop, retention, an earlier deadline, the nearest deadline.
     pub(super) async fn keep_time(self: Arc<Self>) {
         let check = Duration::from_millis(self.settings.retention_check_ms.max(1));
         let mut retention = tokio::time::interval_at(self.started + check, check);
+        let mut expiring: Option<JoinHandle<()>> = None;
         loop {
+            self.tick();
             let next = self.lock().due.first().map(|(due, _)| *due);
             let wait = next.map_or(check, |due| {
                 Duration::from_millis(u64::try_from(due - self.now()).unwrap_or(0))
@@ -24,9 +29,14 @@ impl Coordinator {
             tokio::select! {
                 biased;
                 () = self.tasks.token().cancelled() => return,
+                // It waits for the log, which nobody's session has to do.
+                _ = retention.tick() => if expiring.as_ref().is_none_or(JoinHandle::is_finished) {
+                    let all = Arc::clone(&self);
+                    let expire = async move { all.expire_offsets().await };
+                    expiring = Some(self.tasks.spawn("expire offsets", expire));
+                },
                 () = self.earlier.notified() => {}
-                _ = retention.tick() => self.expire_offsets().await,
-                () = tokio::time::sleep(wait) => self.tick(),
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -58,12 +68,7 @@ impl Coordinator {
             if all || !places.is_empty() {
                 tracing::info!(group = name, offsets = places.len(), "committed offsets expired");
                 let changes = places.into_iter().map(|place| (place, None)).collect();
-                let more = if all {
-                    records::group_key(name).map(|key| vec![(key, None)])
-                } else {
-                    Ok(Vec::new())
-                };
-                let done = self.queue(held, name, changes, more);
+                let done = self.queue(held, name, changes, all);
                 expired.push((name.clone(), all, done));
             }
         }
@@ -76,9 +81,10 @@ impl Coordinator {
 }
 
 impl Groups {
-    /// Brings the deadline of a group up to date.
-    pub(super) fn reschedule(&mut self, name: &str) {
-        let Some(held) = self.by_name.get_mut(name) else { return };
+    /// Brings the deadline of a group up to date; whether the first of all is earlier then.
+    pub(super) fn reschedule(&mut self, name: &str) -> bool {
+        let Some(held) = self.by_name.get_mut(name) else { return false };
+        let first = self.due.first().map(|(due, _)| *due);
         let due = held.group.deadline();
         if let Some(old) = std::mem::replace(&mut held.due, due) {
             self.due.remove(&(old, name.to_owned()));
@@ -86,5 +92,6 @@ impl Groups {
         if let Some(due) = due {
             self.due.insert((due, name.to_owned()));
         }
+        due.is_some_and(|due| first.is_none_or(|first| due < first))
     }
 }

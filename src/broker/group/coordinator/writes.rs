@@ -3,17 +3,21 @@
 //! One writing task a group, only while it has something to write: so a group's records
 //! have one order, and what gathers meanwhile goes out together. A group's records lie in
 //! the partition that Kafka would put them into.
+//!
+//! Always: records are made of what is to be written only when their turn comes, [`LARGEST`] bytes
+//! at a time, and those of all groups hold [`ROOM`] of memory: each repeats the name of its group,
+//! so that they may be thousands of times what was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{Coordinator, Done, Held};
 use crate::broker::group::OFFSETS_TOPIC;
 use crate::broker::group::offsets::{self, Commit, Place};
-use crate::broker::group::records::TooLong;
+use crate::broker::group::records::{self, TooLong};
 use crate::broker::group::state::{Input, StoreId};
 use crate::clock;
 use crate::log::{NewTopic, Produce, Topic, TopicError};
@@ -21,25 +25,106 @@ use crate::record::BatchBuilder;
 
 /// As much of a name as the log shows.
 const SHOWN: usize = 250;
+/// What is written together, but for a single snapshot that is larger: four times what Kafka
+/// writes at most with its own `message.max.bytes`.
+pub(super) const LARGEST: usize = 4 << 20;
+/// What records hold that are on their way to the log, over all groups.
+const ROOM: usize = 32 << 20;
+/// Room is counted in these.
+const UNIT: usize = 1 << 10;
+/// What a record has beside its key and value, and those beside names and metadata, at most.
+const OVERHEAD: usize = 96;
 
-/// A record: key, and value or deletion.
-pub(super) type Record = (Vec<u8>, Option<Vec<u8>>);
-/// What is written together, if it can be written.
-pub(super) type Records = Result<Vec<Record>, TooLong>;
+/// A change of an offset: set, or deleted.
+pub(super) type Change = (Place, Option<Commit>);
 
 /// What is written in one go, and what it changes once it is durable.
 #[derive(Debug)]
-pub(super) struct Write {
-    pub(super) records: Records,
-    pub(super) then: Then,
+pub(super) enum Write {
+    /// A snapshot of the membership, as it is stored.
+    Snapshot { id: StoreId, value: Result<Vec<u8>, TooLong> },
+    /// Offsets.
+    Offsets {
+        changes: Vec<Change>,
+        /// Whether nothing is stored of the group any more, either.
+        ends_group: bool,
+        done: oneshot::Sender<Done>,
+    },
 }
 
+/// Room for records that are on their way to the log.
 #[derive(Debug)]
-pub(super) enum Then {
-    /// A snapshot of the membership.
-    Stored(StoreId),
-    /// Offsets, set or deleted.
-    Offsets(Vec<(Place, Option<Commit>)>, oneshot::Sender<Done>),
+pub(super) struct Room(Semaphore);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Semaphore::new(ROOM / UNIT))
+    }
+}
+
+/// The bytes of the record of a change, about.
+pub(super) fn record_bytes(group: &str, (place, commit): &Change) -> usize {
+    let metadata = commit.as_ref().map_or(0, |commit| commit.metadata.len());
+    group.len() + place.topic.len() + metadata + OVERHEAD
+}
+
+impl Write {
+    /// About how many bytes it is as records.
+    fn bytes(&self, group: &str) -> usize {
+        match self {
+            Self::Snapshot { value, .. } => {
+                group.len() + value.as_ref().map_or(0, Vec::len) + OVERHEAD
+            }
+            Self::Offsets { changes, .. } => {
+                let changes = changes.iter().map(|change| record_bytes(group, change));
+                changes.sum::<usize>() + group.len() + OVERHEAD
+            }
+        }
+    }
+
+    /// Puts its records behind those of others; none of them if one cannot be written.
+    fn put(&self, group: &str, batch: &mut BatchBuilder) -> Result<(), TooLong> {
+        let before = batch.mark();
+        let put = self.put_each(group, batch);
+        if put.is_err() {
+            batch.truncate(before);
+        }
+        put
+    }
+
+    fn put_each(&self, group: &str, batch: &mut BatchBuilder) -> Result<(), TooLong> {
+        match self {
+            Self::Snapshot { value, .. } => {
+                let value = value.as_ref().map_err(|error| *error)?;
+                batch.push(Some(&records::group_key(group)?), Some(value), &[]);
+            }
+            Self::Offsets { changes, ends_group, .. } => {
+                for (place, commit) in changes {
+                    let value = commit.as_ref().map(records::offset_value).transpose()?;
+                    let key = records::offset_key(group, place)?;
+                    batch.push(Some(&key), value.as_deref(), &[]);
+                }
+                if *ends_group {
+                    batch.push(Some(&records::group_key(group)?), None, &[]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first of `writes` that are written together.
+fn take_some(group: &str, writes: &mut VecDeque<Write>) -> (Vec<Write>, usize) {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    while let Some(write) = writes.front() {
+        let more = write.bytes(group);
+        if bytes > 0 && bytes + more > LARGEST {
+            break;
+        }
+        bytes += more;
+        taken.extend(writes.pop_front());
+    }
+    (taken, bytes)
 }
 
 /// What was asked for cannot be written: nothing of it counts.
@@ -73,15 +158,18 @@ impl Coordinator {
                     }
                     return;
                 }
-                std::mem::take(&mut held.writes)
+                take_some(name, &mut held.writes)
             };
-            let outcome = self.append(name, &writes).await;
+            let (writes, bytes) = writes;
+            let (judged, outcome) = self.append(name, &writes, bytes).await;
             let mut groups = self.lock();
-            for write in writes {
-                let outcome = write.records.map_or_else(|error| refuse(name, error), |_| outcome);
-                match write.then {
-                    Then::Stored(id) => self.step(&mut groups, name, Input::Stored(id, outcome)),
-                    Then::Offsets(changes, done) => {
+            for (write, judged) in writes.into_iter().zip(judged) {
+                let outcome = judged.map_or_else(|error| refuse(name, error), |()| outcome);
+                match write {
+                    Write::Snapshot { id, .. } => {
+                        self.step(&mut groups, name, Input::Stored(id, outcome));
+                    }
+                    Write::Offsets { changes, done, .. } => {
                         if let (Ok(()), Some(held)) = (outcome, groups.by_name.get_mut(name)) {
                             self.change(held, changes);
                         }
@@ -92,15 +180,25 @@ impl Coordinator {
         }
     }
 
-    async fn append(&self, group: &str, writes: &[Write]) -> Done {
+    /// Appends what is to be written: which of it can be, and whether that is durable.
+    async fn append(
+        &self,
+        group: &str,
+        writes: &[Write],
+        bytes: usize,
+    ) -> (Vec<Result<(), TooLong>>, Done) {
+        let units = u32::try_from(bytes.min(ROOM) / UNIT).unwrap_or(0);
+        // It is never closed.
+        let _room = self.room.0.acquire_many(units).await;
         let mut batch = BatchBuilder::default();
-        for (key, value) in writes.iter().filter_map(|write| write.records.as_ref().ok()).flatten()
-        {
-            batch.push(Some(key), value.as_deref(), &[]);
-        }
+        let judged = writes.iter().map(|write| write.put(group, &mut batch)).collect();
         if batch.is_empty() {
-            return Ok(());
+            return (judged, Ok(()));
         }
+        (judged, self.append_batch(group, batch).await)
+    }
+
+    async fn append_batch(&self, group: &str, batch: BatchBuilder) -> Done {
         let topic = self.topic().await.map_err(|error| {
             tracing::error!(%error, "no {OFFSETS_TOPIC}");
             ResponseError::CoordinatorNotAvailable
@@ -110,6 +208,7 @@ impl Coordinator {
         batch.seal(clock::now_millis());
         let batch = Produce { topic, partition, batch: batch.into_bytes() };
         self.log.append_atomic(vec![batch]).await.map(|_| ()).map_err(|error| {
+            let group: String = group.chars().take(SHOWN).collect();
             tracing::error!(group, %error, "a consumer group could not be written");
             // Kafka's translation of a failed append: clients ask again.
             ResponseError::CoordinatorNotAvailable

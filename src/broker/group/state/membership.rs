@@ -39,10 +39,7 @@ impl Group {
         }
         self.members.is_empty()
             || (self.protocol_type.as_deref() == Some(&join.protocol_type)
-                && join
-                    .protocols
-                    .iter()
-                    .any(|(name, _)| self.members.values().all(|member| member.supports(name))))
+                && join.protocols.iter().any(|(name, _)| self.is_supported_by_all(name)))
     }
 
     /// A client that has no member id.
@@ -128,6 +125,7 @@ impl Group {
             session_timeout_ms: join.session_timeout_ms,
             rebalance_timeout_ms: join.rebalance_timeout_ms,
             protocols: join.protocols.clone(),
+            bytes: join.bytes(),
             assignment: bytes::Bytes::new(),
             joining: Some(ticket),
             syncing: None,
@@ -137,6 +135,7 @@ impl Group {
         if self.leader.is_none() {
             self.leader = Some(id.clone());
         }
+        self.supported.add(&member.protocols);
         self.members.insert(id, member);
         if let Phase::Preparing { gathering: Some(gathering), .. } = &mut self.phase {
             gathering.somebody_came = true;
@@ -156,7 +155,10 @@ impl Group {
         let Some(member) = self.members.get_mut(id) else { return };
         member.session_timeout_ms = join.session_timeout_ms;
         member.rebalance_timeout_ms = join.rebalance_timeout_ms;
+        self.supported.remove(&member.protocols);
+        self.supported.add(&join.protocols);
         member.protocols.clone_from(&join.protocols);
+        member.bytes = join.bytes();
         member.stay(now);
         if let Some(earlier) = member.joining.replace(ticket) {
             let error = ResponseError::RebalanceInProgress; // it asked again elsewhere
@@ -182,7 +184,10 @@ impl Group {
         if let Some(waiting) = member.syncing.take() {
             outputs.push(Output::Synced(waiting, Err(fenced)));
         }
+        self.supported.remove(&member.protocols);
+        self.supported.add(&join.protocols);
         member.protocols.clone_from(&join.protocols);
+        member.bytes = join.bytes();
         member.session_timeout_ms = join.session_timeout_ms;
         member.rebalance_timeout_ms = join.rebalance_timeout_ms;
         member.client_id.clone_from(&join.client_id);

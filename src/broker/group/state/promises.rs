@@ -13,7 +13,12 @@ const MOST: usize = 10_000;
 pub(super) struct Promises {
     until: BTreeMap<String, i64>,
     by_time: BTreeSet<(i64, String)>,
+    /// Of all ids.
+    id_bytes: usize,
 }
+
+/// What one takes in memory beside its id, which is there twice.
+const PROMISE: usize = 192;
 
 impl Promises {
     pub(super) fn insert(&mut self, id: String, until: i64) {
@@ -21,8 +26,10 @@ impl Promises {
         if self.until.len() >= MOST
             && let Some((_, first)) = self.by_time.pop_first()
         {
+            self.id_bytes -= first.len();
             self.until.remove(&first);
         }
+        self.id_bytes += id.len();
         self.by_time.insert((until, id.clone()));
         self.until.insert(id, until);
     }
@@ -30,6 +37,7 @@ impl Promises {
     /// Whether it was given out, and not forgotten. It is then.
     pub(super) fn remove(&mut self, id: &str) -> bool {
         let Some(until) = self.until.remove(id) else { return false };
+        self.id_bytes -= id.len();
         self.by_time.remove(&(until, id.to_owned()));
         true
     }
@@ -40,8 +48,14 @@ impl Promises {
             && *until <= now
             && let Some((_, id)) = self.by_time.pop_first()
         {
+            self.id_bytes -= id.len();
             self.until.remove(&id);
         }
+    }
+
+    /// What they take in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.until.len() * PROMISE + 2 * self.id_bytes
     }
 
     /// When the next is forgotten.
@@ -79,5 +93,6 @@ mod tests {
         assert_eq!((promises.deadline(), promises.len()), (Some(106), MOST - 3));
         promises.expire(i64::MAX);
         assert!(promises.is_empty() && promises.by_time.is_empty());
+        assert_eq!(promises.bytes(), 0);
     }
 }

@@ -3,6 +3,8 @@
 //! In: the group after a request, and `now`. Out: the answers that a new generation, or its
 //! assignments, release. Always: a rebalance ends, at the latest when its time is up.
 
+use std::collections::HashMap;
+
 use super::{AfterStore, Gathering, Group, Joined, Output, Phase, ResponseError};
 
 impl Group {
@@ -43,6 +45,7 @@ impl Group {
 
     fn forget(&mut self, id: &str, outputs: &mut Vec<Output>) {
         let Some(member) = self.members.remove(id) else { return };
+        self.supported.remove(&member.protocols);
         let gone = ResponseError::UnknownMemberId;
         if let Some(ticket) = member.joining {
             outputs.push(Output::Joined(ticket, Joined::refused(gone, id.to_owned())));
@@ -151,26 +154,28 @@ impl Group {
         }
     }
 
+    pub(super) fn is_supported_by_all(&self, protocol: &str) -> bool {
+        self.supported.by(protocol) == self.members.len()
+    }
+
     /// Each member votes for the first of its protocols that all support.
     pub(super) fn choose_protocol(&self) -> Option<String> {
         let first = self.members.values().next()?;
-        let supported = |name: &str| self.members.values().all(|member| member.supports(name));
-        let candidates =
-            first.protocols.iter().map(|(name, _)| name).filter(|name| supported(name));
-        let votes = |candidate: &str| {
-            let choices = self.members.values().filter_map(|member| {
-                member.protocols.iter().map(|(name, _)| name).find(|name| supported(name))
-            });
-            choices.filter(|choice| *choice == candidate).count()
-        };
-        let mut best: Option<(usize, &String)> = None;
-        for candidate in candidates {
-            let count = votes(candidate);
-            if best.is_none_or(|(most, _)| count > most) {
-                best = Some((count, candidate));
+        let mut votes = HashMap::<&str, usize>::new();
+        for member in self.members.values() {
+            let mut names = member.protocols.iter().map(|(name, _)| name.as_str());
+            if let Some(choice) = names.find(|name| self.is_supported_by_all(name)) {
+                *votes.entry(choice).or_default() += 1;
             }
         }
-        best.map(|(_, name)| name.clone())
+        let mut best: Option<(usize, &str)> = None;
+        for (name, _) in &first.protocols {
+            let count = votes.get(name.as_str()).copied().unwrap_or_default();
+            if self.is_supported_by_all(name) && best.is_none_or(|(most, _)| count > most) {
+                best = Some((count, name));
+            }
+        }
+        best.map(|(_, name)| name.to_owned())
     }
 
     /// The snapshot that holds the assignments is durable: the members may have them.

@@ -456,6 +456,12 @@ fn live(seed: u64) {
 }
 
 fn check(group: &Group) {
+    let protocols = group.members.values().flat_map(|member| &member.protocols);
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for (name, _) in protocols {
+        *counts.entry(name).or_default() += 1;
+    }
+    assert!(counts.iter().all(|(name, count)| group.supported.by(name) == *count));
     let ids: BTreeSet<_> = group.members.keys().collect();
     for (instance, id) in &group.statics {
         assert_eq!(group.members[id].instance.as_ref(), Some(instance));
@@ -465,7 +471,7 @@ fn check(group: &Group) {
         "Stable" | "CompletingRebalance" => {
             assert!(group.leader.as_ref().is_some_and(|leader| ids.contains(leader)));
             let protocol = group.protocol.as_deref().expect("a generation has a protocol");
-            assert!(group.members.values().all(|member| member.supports(protocol)));
+            assert!(group.is_supported_by_all(protocol));
             assert!(group.members.values().all(|member| member.joining.is_none()));
         }
         _ => {}

@@ -29,7 +29,7 @@ const FIRST: usize = 1 << 20;
 /// What an answer may carry when there is no room.
 const SMALL: usize = 16 << 10;
 /// Room is counted in these.
-const UNIT: usize = 1 << 10;
+pub(super) const UNIT: usize = 1 << 10;
 /// How long an answer waits for room: longer than a client may take nothing of its own.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Who takes an answer within this time gets twice as much next time.
@@ -156,6 +156,11 @@ impl Answers {
 }
 
 impl Held {
+    /// Room that was had elsewhere, in the same units.
+    pub(super) fn of(room: OwnedSemaphorePermit) -> Self {
+        Self(room)
+    }
+
     /// Gives back what is not needed for `bytes`.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let surplus = self.0.num_permits().saturating_sub(bytes.div_ceil(UNIT));

@@ -35,6 +35,16 @@ pub(crate) enum Refused {
     Unserved { key: i16, version: i16 },
     #[error("request of {api:?} version {version} cannot be read: {reason}")]
     Unreadable { api: Api, version: i16, reason: String },
+    #[error(
+        "request of {api:?} has {bytes} bytes, the limit is {most}: send several, of less each"
+    )]
+    Long { api: Api, bytes: usize, most: usize },
+    #[error(
+        "an answer of {api:?} would take about {bytes} bytes, the limit is {most}: ask for less at a time"
+    )]
+    Costly { api: Api, bytes: usize, most: usize },
+    #[error("there was no room for an answer of {api:?} among those of all connections")]
+    NoRoom { api: Api },
     #[error("answer of {api:?} version {version} cannot be written: {reason}")]
     Unwritable { api: Api, version: i16, reason: String },
     #[error("request of {api:?} was not carried through: {reason}")]

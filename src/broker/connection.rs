@@ -150,6 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Frame { bytes, room } = frame;
         let length = bytes.len();
         let mut request = dispatch::open(bytes, self.share)?;
+        dispatch::check_length(&request, length)?;
         let room = self.room_to_work(&mut request, length, room)?;
         let produces = request.api() == Some(Api::Produce);
         let request_waits =

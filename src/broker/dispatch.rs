@@ -16,14 +16,15 @@ use bytes::{Buf, BufMut, Bytes};
 use kafka_protocol::messages::{
     DescribeAclsRequest, ListPartitionReassignmentsRequest, RequestHeader,
 };
-use kafka_protocol::protocol::Decodable;
+use kafka_protocol::protocol::{Decodable, Encodable};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
-use super::answers::Share;
+use super::answers::{Held, Share};
 use super::api;
 use super::call::{Answered, Call, Peer, Refused};
+use super::costs;
 use super::frame::Pieces;
 use super::versions::{self, Api, Served};
 
@@ -88,6 +89,14 @@ pub(crate) fn open(mut frame: Bytes, share: Share) -> Result<Request, Refused> {
     Ok(Request::Served { served, call, body: frame })
 }
 
+/// Refuses what is longer than any that a client has reason to send.
+pub(crate) fn check_length(request: &Request, bytes: usize) -> Result<(), Refused> {
+    match (request.api(), costs::longest(request.api())) {
+        (Some(api), Some(most)) if bytes > most => Err(Refused::Long { api, bytes, most }),
+        _ => Ok(()),
+    }
+}
+
 /// Answers one request.
 pub(crate) async fn answer(
     broker: Arc<Broker>,
@@ -132,16 +141,23 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
             call.write(out, &api::list_offsets::answer(broker, call, call.read(body)?).await)
         }
         Api::Metadata => {
-            call.write(out, &api::metadata::answer(broker, call, call.read(body)?).await)
+            let request = api::metadata::each_once(call.read(body)?);
+            let cost = costs::of_metadata(broker, &request);
+            let held = broker.costs.room_of_once(call, cost).await?;
+            write_held(call, out, held, &api::metadata::answer(broker, call, request).await)
         }
         Api::OffsetCommit => {
             call.write(out, &api::offset_commit::answer(broker, call.read(body)?).await)
         }
         Api::OffsetFetch => {
-            call.write(out, &api::offset_fetch::answer(broker, call, call.read(body)?))
+            let request = call.read(body)?;
+            let held = broker.costs.room(call, costs::of_offsets(broker, &request)).await?;
+            write_held(call, out, held, &api::offset_fetch::answer(broker, call, request))
         }
         Api::FindCoordinator => {
-            call.write(out, &api::find_coordinator::answer(broker, call, call.read(body)?))
+            let request = call.read(body)?;
+            let held = broker.costs.room(call, costs::of_coordinators(call, &request)).await?;
+            write_held(call, out, held, &api::find_coordinator::answer(broker, call, request))
         }
         Api::JoinGroup => {
             call.write(out, &api::join_group::answer(broker, call, call.read_mixed(body)?).await)
@@ -154,12 +170,16 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
             call.write(out, &api::sync_group::answer(broker, call.read_mixed(body)?).await)
         }
         Api::DescribeGroups => {
-            call.write(out, &api::describe_groups::answer(broker, call, call.read(body)?))
+            let request = call.read(body)?;
+            let held = broker.costs.room(call, costs::of_groups(broker, &request)).await?;
+            write_held(call, out, held, &api::describe_groups::answer(broker, call, request))
         }
         Api::ListGroups => call.write(out, &api::list_groups::answer(broker, &call.read(body)?)),
         Api::ApiVersions => call.write(out, &api::api_versions::answer(call, &call.read(body)?)),
         Api::CreateTopics => {
-            call.write(out, &api::create_topics::answer(broker, call, call.read(body)?).await)
+            let request = call.read(body)?;
+            let held = broker.costs.room(call, costs::of_topics(call, &request)).await?;
+            write_held(call, out, held, &api::create_topics::answer(broker, call, request).await)
         }
         Api::DeleteTopics => {
             call.write(out, &api::delete_topics::answer(broker, call, call.read(body)?).await)
@@ -180,7 +200,9 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
         Api::CreateAcls => call.write(out, &api::acls::create(&call.read(body)?)),
         Api::DeleteAcls => call.write(out, &api::acls::delete(&call.read(body)?)),
         Api::DescribeConfigs => {
-            call.write(out, &api::describe_configs::answer(broker, &call.read(body)?))
+            let request = call.read(body)?;
+            let held = broker.costs.room(call, costs::of_configs(&request)).await?;
+            write_held(call, out, held, &api::describe_configs::answer(broker, &request))
         }
         Api::AlterConfigs => {
             call.write(out, &api::alter_configs::answer(broker, call.read(body)?).await)
@@ -224,4 +246,19 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
             call.write(out, &api::describe_topic_partitions::answer(broker, &call.read(body)?))
         }
     }
+}
+
+/// Writes an answer that holds room until it is sent: from here on for what is sent of it.
+fn write_held(
+    call: &Call,
+    out: &mut Pieces,
+    mut held: Option<Held>,
+    answer: &impl Encodable,
+) -> Answered {
+    let answered = call.write(out, answer)?;
+    if let Some(held) = &mut held {
+        held.shrink(out.encode().len());
+    }
+    out.hold(held);
+    Ok(answered)
 }

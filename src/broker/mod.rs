@@ -21,6 +21,7 @@ mod call;
 mod config_keys;
 mod connection;
 mod connections;
+mod costs;
 mod dispatch;
 mod frame;
 mod group;
@@ -47,6 +48,7 @@ use answers::Answers;
 use api::init_producer_id::ProducerIds;
 use call::Peer;
 use connections::Connections;
+use costs::Costs;
 use group::Coordinator;
 use inboxes::Inboxes;
 use validation::Validation;
@@ -105,6 +107,7 @@ pub struct Broker {
     answers: Answers,
     inboxes: Inboxes,
     connections: Connections,
+    costs: Costs,
     /// What is carried through whether or not its client stays, and how much of it may go on.
     work: Tasks,
     working: Arc<Semaphore>,
@@ -143,6 +146,7 @@ impl Broker {
             answers,
             inboxes,
             connections,
+            costs: Costs::default(),
             work,
             working,
             validation,

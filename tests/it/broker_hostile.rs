@@ -1,5 +1,7 @@
 //! Clients that go away, that do not read, and that ask for what there is not.
 
+mod costs;
+
 use std::time::Duration;
 
 use bytes::Bytes;

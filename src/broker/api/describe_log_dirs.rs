@@ -1,8 +1,9 @@
-//! `DescribeLogDirs` (key 35): how many bytes each partition takes on disk.
+//! `DescribeLogDirs` (key 35): how many bytes each partition takes on disk: each once, however often it
+//! is named.
 //!
 //! Versions: 2 flexible; 3 error for the whole; 4 bytes of the volume (-1: not told).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::describe_log_dirs_response::{
@@ -16,14 +17,21 @@ use crate::log::Topic;
 
 pub(crate) fn answer(broker: &Broker, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let topics: Vec<DescribeLogDirsTopic> = match request.topics {
-        None => broker.log.topics().iter().map(|topic| tell(broker, topic, None)).collect(),
-        Some(asked) => asked
-            .into_iter()
-            .filter_map(|asked| {
-                let topic = broker.log.topic(&asked.topic)?;
-                Some(tell(broker, &topic, Some(&asked.partitions.into_iter().collect())))
-            })
-            .collect(),
+        None => {
+            let all = broker.log.topics();
+            all.iter().map(|topic| tell(broker, topic, 0..topic.partitions())).collect()
+        }
+        Some(asked) => {
+            let mut named = BTreeMap::<_, BTreeSet<i32>>::new();
+            for topic in asked {
+                named.entry(topic.topic).or_default().extend(topic.partitions);
+            }
+            let there = named.into_iter().filter_map(|(name, partitions)| {
+                let topic = broker.log.topic(&name)?;
+                Some(tell(broker, &topic, partitions))
+            });
+            there.collect()
+        }
     };
     let result = DescribeLogDirsResult::default()
         .with_log_dir(broker.settings.log_dir.clone().into())
@@ -31,9 +39,14 @@ pub(crate) fn answer(broker: &Broker, request: DescribeLogDirsRequest) -> Descri
     DescribeLogDirsResponse::default().with_results(vec![result])
 }
 
-fn tell(broker: &Broker, topic: &Arc<Topic>, only: Option<&HashSet<i32>>) -> DescribeLogDirsTopic {
-    let partitions = (0..topic.partitions())
-        .filter(|partition| only.is_none_or(|only| only.contains(partition)))
+fn tell(
+    broker: &Broker,
+    topic: &Arc<Topic>,
+    partitions: impl IntoIterator<Item = i32>,
+) -> DescribeLogDirsTopic {
+    let partitions = partitions
+        .into_iter()
+        .filter(|partition| (0..topic.partitions()).contains(partition))
         .filter_map(|partition| {
             let size = broker.log.size(topic, partition).ok()?; // deleted meanwhile
             Some(

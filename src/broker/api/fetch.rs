@@ -38,6 +38,9 @@ const READ_COMMITTED: i8 = 1;
 /// A client waits no longer, whatever it asks: it gets an empty answer, and asks again.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
+/// So many partitions are read before others have their turn.
+const AT_A_TIME: usize = 256;
+
 /// What a request asks of one partition. Of a request that waits nothing else is kept: there may be
 /// many partitions.
 #[derive(Clone, Copy, Debug)]
@@ -211,6 +214,8 @@ struct Gathered<'a> {
     short: bool,
     /// No room came in time for what there is to send.
     starved: bool,
+    /// The records of all parts.
+    bytes: usize,
     parts: Vec<Part>,
 }
 
@@ -232,8 +237,9 @@ async fn gather<'a>(
     let committed = limits.committed;
     let parts = Vec::with_capacity(wanted.iter().map(|one| one.partitions.len()).sum());
     let (stop, share, starved) = (&call.stop, call.share, false);
+    let bytes = 0;
     let mut gathered =
-        Gathered { broker, stop, share, committed, room, held, short, starved, parts };
+        Gathered { broker, stop, share, committed, room, held, short, starved, bytes, parts };
     let mut ends = ends.iter();
     for wanted in wanted {
         for asked in &wanted.partitions {
@@ -248,10 +254,15 @@ async fn gather<'a>(
                     Part::refused(asked.partition, ResponseError::UnknownTopicOrPartition)
                 }
             };
+            gathered.bytes += part.records.len();
             gathered.parts.push(part);
+            // What is in memory is read without a wait.
+            if gathered.parts.len().is_multiple_of(AT_A_TIME) {
+                tokio::task::yield_now().await;
+            }
         }
     }
-    let bytes = gathered.bytes();
+    let bytes = gathered.bytes;
     gathered.short &= bytes >= carried / 2;
     if let Some(held) = &mut gathered.held {
         held.shrink(bytes);
@@ -260,10 +271,6 @@ async fn gather<'a>(
 }
 
 impl Gathered<'_> {
-    fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.records.len()).sum()
-    }
-
     async fn read(&mut self, topic: &Arc<Topic>, asked: &Asked, ends: Ends) -> Part {
         let mut part = Part::new(asked.partition, ends);
         let offset = asked.offset;
@@ -296,7 +303,7 @@ impl Gathered<'_> {
         limit: i64,
     ) -> Result<Bytes, ReadError> {
         let (log, number, offset) = (&self.broker.log, asked.partition, asked.offset);
-        let first = self.bytes() == 0;
+        let first = self.bytes == 0;
         let most = self.room.min(usize::try_from(asked.max_bytes).unwrap_or(0));
         if !first && most == 0 {
             return Ok(Bytes::new());

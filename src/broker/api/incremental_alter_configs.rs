@@ -3,6 +3,8 @@
 //!
 //! Versions: 1 flexible.
 
+use std::collections::HashSet;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
@@ -47,10 +49,10 @@ async fn one(
     validate: bool,
 ) -> Result<(), Refusal> {
     let topic = topic_of(resource.resource_type, &resource.resource_name)?;
-    let mut changes = Changes::new();
+    let (mut changes, mut named) = (Changes::new(), HashSet::new());
     for config in &resource.configs {
         let name = config.name.as_str();
-        if changes.iter().any(|(key, _)| key == name) {
+        if !named.insert(name) {
             return Err((ResponseError::InvalidRequest, format!("{name} is named twice")));
         }
         if config.value.is_none() && config.config_operation != DELETE {
@@ -86,15 +88,17 @@ fn value(
         .ok_or_else(|| (ResponseError::InvalidConfig, format!("{} is not a list", config.name)))?;
     let told = told.unwrap_or_default();
     let mut items: Vec<&str> = split(&now.value).filter(|item| !item.is_empty()).collect();
+    let mut present: HashSet<&str> = items.iter().copied().collect();
     // As Java splits: commas at the end are nothing, and nothing between two is an item.
     let listed = told.trim_end_matches(',');
     for item in split(listed).filter(|_| told.is_empty() || !listed.is_empty()) {
         if !add {
-            items.retain(|present| *present != item);
-        } else if !items.contains(&item) {
+            present.remove(item);
+        } else if present.insert(item) {
             items.push(item);
         }
     }
+    items.retain(|item| present.contains(item));
     Ok(Some(items.join(",")))
 }
 

@@ -3,11 +3,13 @@
 //! Behaviour: timestamp -1 is the end (the last stable offset for `read_committed`), -2 and
 //! -4 the log start (nothing is in remote storage), -3 the newest timestamp and its record;
 //! any other is a time: the first *record* not older, or offset and timestamp -1 if there
-//! is none. All ends of one answer are of one moment.
+//! is none. A partition that is named more than once is refused each time
+//! (`ReplicaManager.fetchOffset`). All ends of one answer are of one moment.
 //!
 //! Versions: 1 one offset a partition; 2 isolation level; 4 leader epochs; 6 flexible; 7
 //! timestamp -3; 8 timestamp -4.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -38,8 +40,18 @@ pub(crate) async fn answer(
     call: &Call,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
+    let mut counts = HashMap::<(&str, i32), usize>::new();
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            *counts.entry((topic.name.as_str(), asked.partition_index)).or_default() += 1;
+        }
+    }
     let found = request.topics.iter().flat_map(|topic| {
-        let found = |asked: &ListOffsetsPartition| {
+        let counts = &counts;
+        let found = move |asked: &ListOffsetsPartition| {
+            if counts.get(&(topic.name.as_str(), asked.partition_index)) != Some(&1) {
+                return Err(ResponseError::InvalidRequest);
+            }
             access::check_epoch(asked.current_leader_epoch)?;
             Ok((broker.partition(&topic.name, asked.partition_index)?, asked.partition_index))
         };

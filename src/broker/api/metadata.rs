@@ -1,7 +1,8 @@
 //! Metadata (key 3): the broker, and topics with their partitions.
 //!
 //! Behaviour: one broker, ourselves, at the address this client connected to (or the
-//! advertised one); leader of every partition. A topic that is asked for by name and is not
+//! advertised one); leader of every partition. What is named more than once is answered once, as
+//! Kafka makes a set of the names (`KafkaApis.handleTopicMetadataRequest`). A topic that is asked for by name and is not
 //! there is made, if the client allows it (always before version 4) and so do we.
 //!
 //! Versions: 0 an empty list means all topics, from 1 on null does; 2 cluster id; 4
@@ -9,6 +10,7 @@
 //! for, as a broker without an authorizer answers); 9 flexible; 10 topic ids; 12 topics can
 //! be asked for by id alone.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -31,6 +33,15 @@ pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// The first version in which a topic may be nameless.
 const NAMELESS_SINCE: i16 = 12;
+
+/// The request with each topic named once.
+pub(crate) fn each_once(mut request: MetadataRequest) -> MetadataRequest {
+    if let Some(topics) = &mut request.topics {
+        let mut named = HashSet::new();
+        topics.retain(|topic| named.insert((topic.name.clone(), topic.topic_id)));
+    }
+    request
+}
 
 pub(crate) async fn answer(
     broker: &Broker,

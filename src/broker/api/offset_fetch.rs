@@ -83,8 +83,8 @@ fn refuse(
 }
 
 fn find(broker: &Broker, group: &str, asked: Option<Vec<(StrBytes, Vec<i32>)>>) -> Vec<Found> {
-    let mut offsets = broker.groups.offsets(group);
     let Some(asked) = asked else {
+        let offsets = broker.groups.offsets(group);
         let mut found: Vec<Found> = Vec::new();
         for (Place { topic, partition }, commit) in offsets {
             match found.last_mut() {
@@ -97,12 +97,10 @@ fn find(broker: &Broker, group: &str, asked: Option<Vec<(StrBytes, Vec<i32>)>>) 
         return found;
     };
     let found = asked.into_iter().map(|(name, partitions)| {
-        let partitions = partitions.into_iter().map(|partition| {
-            let place = Place { topic: name.to_string(), partition };
-            (partition, offsets.remove(&place))
-        });
-        let partitions = partitions.collect();
-        (name, partitions)
+        let place = |partition: &i32| Place { topic: name.to_string(), partition: *partition };
+        let places: Vec<Place> = partitions.iter().map(place).collect();
+        let found = broker.groups.offsets_of(group, &places);
+        (name, partitions.into_iter().zip(found).collect())
     });
     found.collect()
 }

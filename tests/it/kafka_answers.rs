@@ -5,6 +5,8 @@
 //! tests write the answers to `tests/golden/kafka`; of us by every other run, which compares.
 
 mod batches;
+mod contradictions;
+mod repetitions;
 mod requests;
 mod settings;
 

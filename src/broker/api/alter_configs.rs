@@ -6,12 +6,14 @@
 //!
 //! Versions: 2 flexible.
 
+use std::collections::HashSet;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
-use super::describe_configs;
+use super::{describe_configs, repeated};
 use crate::broker::{Broker, access};
 
 /// A change of settings by key; `None` puts back the default.
@@ -19,8 +21,18 @@ pub(super) type Changes = Vec<(String, Option<String>)>;
 pub(super) type Refusal = (ResponseError, String);
 
 pub(crate) async fn answer(broker: &Broker, request: AlterConfigsRequest) -> AlterConfigsResponse {
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
+    let name =
+        |resource: &AlterConfigsResource| (resource.resource_type, resource.resource_name.clone());
+    let (resources, twice) = repeated::split(request.resources, name);
+    let refuse = |resource: AlterConfigsResource| {
+        AlterConfigsResourceResponse::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name)
+            .with_error_code(ResponseError::InvalidRequest.code())
+            .with_error_message(Some("it is named twice in one request".into()))
+    };
+    let mut responses: Vec<_> = twice.into_iter().map(refuse).collect();
+    for resource in resources {
         let outcome = one(broker, &resource, request.validate_only).await;
         let (error, message) = outcome
             .err()
@@ -42,6 +54,11 @@ async fn one(
     validate: bool,
 ) -> Result<(), Refusal> {
     let topic = topic_of(resource.resource_type, &resource.resource_name)?;
+    let mut names = HashSet::new();
+    if let Some(twice) = resource.configs.iter().find(|config| !names.insert(&config.name)) {
+        let message = format!("{} is named twice", twice.name);
+        return Err((ResponseError::InvalidRequest, message));
+    }
     let now = broker.log.topic(topic).map(|topic| topic.settings().clone()).unwrap_or_default();
     let dropped = now
         .into_keys()

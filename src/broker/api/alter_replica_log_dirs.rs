@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
     AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, TopicName,
 };
 
+use super::repeated;
 use crate::broker::{Broker, access};
 
 pub(crate) fn answer(
@@ -38,6 +39,7 @@ pub(crate) fn answer(
         }
     }
     let results = results.into_iter().map(|(name, partitions)| {
+        let partitions = repeated::merge(partitions, |partition| partition.partition_index);
         AlterReplicaLogDirTopicResult::default().with_topic_name(name).with_partitions(partitions)
     });
     AlterReplicaLogDirsResponse::default().with_results(results.collect())

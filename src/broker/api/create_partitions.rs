@@ -1,7 +1,8 @@
 //! `CreatePartitions` (key 37): topics get more partitions.
 //!
 //! Behaviour: each topic has its own answer; the count must be higher than before, and an
-//! assignment by hand may only name this broker.
+//! assignment by hand names this broker for each new partition. What is named twice is not
+//! changed. With `validate_only` all is judged and nothing done.
 //!
 //! Versions: 2 flexible; 3 as 2.
 
@@ -10,14 +11,23 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
+use super::create_topics::check_brokers;
+use super::repeated;
 use crate::broker::{Broker, access};
 
 pub(crate) async fn answer(
     broker: &Broker,
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
-    let mut results = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    let (topics, twice) = repeated::split(request.topics, |topic| topic.name.clone());
+    let refuse = |topic: CreatePartitionsTopic| {
+        CreatePartitionsTopicResult::default()
+            .with_name(topic.name)
+            .with_error_code(ResponseError::InvalidRequest.code())
+            .with_error_message(Some("it is named twice in one request".into()))
+    };
+    let mut results: Vec<_> = twice.into_iter().map(refuse).collect();
+    for topic in topics {
         let outcome = one(broker, &topic, request.validate_only).await;
         let result = CreatePartitionsTopicResult::default().with_name(topic.name);
         results.push(match outcome {
@@ -42,15 +52,20 @@ async fn one(
         let message = format!("it has {now} partitions, which is not fewer than {}", asked.count);
         return Err((ResponseError::InvalidPartitions, message));
     }
-    let own = broker.settings.node_id;
-    let by_hand = asked.assignments.iter().flatten();
-    if by_hand.clone().any(|to| !matches!(to.broker_ids.as_slice(), [id] if id.0 == own)) {
-        let message = format!("one broker here: each partition can only be assigned to {own}");
-        return Err((ResponseError::InvalidReplicaAssignment, message));
+    if let Some(by_hand) = &asked.assignments {
+        if i32::try_from(by_hand.len()).ok() != asked.count.checked_sub(now) {
+            let (more, assigned) = (i64::from(asked.count) - i64::from(now), by_hand.len());
+            let message = format!("{more} partitions are asked for, and {assigned} are assigned");
+            return Err((ResponseError::InvalidReplicaAssignment, message));
+        }
+        for partition in by_hand {
+            check_brokers(broker, &partition.broker_ids)?;
+        }
     }
-    if !validate {
-        let grown = broker.log.grow_topic(&asked.name, asked.count).await;
-        grown.map_err(|error| access::of_topic(&error))?;
-    }
-    Ok(())
+    let grown = if validate {
+        broker.log.judge_growth(&asked.name, asked.count)
+    } else {
+        broker.log.grow_topic(&asked.name, asked.count).await.map(|_| ())
+    };
+    grown.map_err(|error| access::of_topic(&error))
 }

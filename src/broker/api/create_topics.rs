@@ -1,22 +1,24 @@
 //! `CreateTopics` (key 19): makes topics.
 //!
 //! Behaviour: per topic. -1 partitions means `num.partitions`; a replication factor of -1 or
-//! 1 is taken, any other refused: there is one broker. An assignment by hand may only name
-//! this broker. Names that begin with `__` belong to the broker. With `validate_only` all is
+//! 1 is taken, any other refused: there is one broker. An assignment by hand names this broker
+//! for each of the partitions from 0 on, and stands for the two counts. What is named twice is
+//! not made. Names that begin with `__` belong to the broker. With `validate_only` all is
 //! judged and nothing made.
 //!
 //! Versions: 2 to 4 plain; 5 flexible, with partitions, replication factor and settings in
 //! the answer; 7 topic ids.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult,
 };
-use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, CreateTopicsResponse};
 
+use super::repeated;
 use crate::broker::call::Call;
 use crate::broker::config_keys::{self, Shown};
 use crate::broker::{Broker, access};
@@ -34,33 +36,30 @@ pub(crate) async fn answer(
     call: &Call,
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
-    let mut names = HashSet::new();
-    let twice: HashSet<_> = request
-        .topics
-        .iter()
-        .filter(|topic| !names.insert(topic.name.clone()))
-        .map(|topic| topic.name.clone())
-        .collect();
-    let mut results = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
-        let name = topic.name.clone();
-        let outcome = if twice.contains(&name) {
-            let message = format!("{} is named twice in one request", *name);
-            Err((ResponseError::InvalidRequest, message))
-        } else {
-            one(broker, &topic, request.validate_only).await
-        };
-        let result = CreatableTopicResult::default().with_name(name);
+    let (topics, twice) = repeated::split(request.topics, |topic| topic.name.clone());
+    let mut results = Vec::with_capacity(topics.len() + twice.len());
+    for topic in twice {
+        let message = format!("{} is named twice in one request", *topic.name);
+        let result = CreatableTopicResult::default().with_name(topic.name);
+        results.push(refuse(result, (ResponseError::InvalidRequest, message)));
+    }
+    for topic in topics {
+        let outcome = one(broker, &topic, request.validate_only).await;
+        let result = CreatableTopicResult::default().with_name(topic.name);
         results.push(match outcome {
             Ok(made) => tell(broker, call, result, &made),
-            Err((error, message)) => result
-                .with_error_code(error.code())
-                .with_error_message(Some(message.into()))
-                .with_num_partitions(-1)
-                .with_replication_factor(-1),
+            Err(refusal) => refuse(result, refusal),
         });
     }
     CreateTopicsResponse::default().with_topics(results)
+}
+
+fn refuse(result: CreatableTopicResult, (error, message): Refusal) -> CreatableTopicResult {
+    result
+        .with_error_code(error.code())
+        .with_error_message(Some(message.into()))
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
 }
 
 /// A topic made, or one that would have been.
@@ -91,14 +90,7 @@ async fn one(broker: &Broker, topic: &CreatableTopic, validate: bool) -> Result<
 /// How many partitions are asked for, if nothing else is asked that one broker cannot do.
 fn partitions(broker: &Broker, topic: &CreatableTopic) -> Result<i32, Refusal> {
     if !topic.assignments.is_empty() {
-        let own = broker.settings.node_id;
-        let ours =
-            |brokers: &[kafka_protocol::messages::BrokerId]| matches!(brokers, [id] if id.0 == own);
-        if !topic.assignments.iter().all(|partition| ours(&partition.broker_ids)) {
-            let message = format!("one broker here: each partition can only be assigned to {own}");
-            return Err((ResponseError::InvalidReplicaAssignment, message));
-        }
-        return Ok(i32::try_from(topic.assignments.len()).unwrap_or(i32::MAX));
+        return by_hand(broker, topic);
     }
     if !matches!(topic.replication_factor, -1 | 1) {
         let message = "one broker here: use 1, or serverMode=kafka".to_owned();
@@ -112,6 +104,43 @@ fn partitions(broker: &Broker, topic: &CreatableTopic) -> Result<i32, Refusal> {
             Err((ResponseError::InvalidPartitions, message))
         }
     }
+}
+
+/// How many partitions are assigned by hand (`ReplicationControlManager.createTopic`).
+fn by_hand(broker: &Broker, topic: &CreatableTopic) -> Result<i32, Refusal> {
+    for (value, what) in [
+        (i32::from(topic.replication_factor), "a replication factor"),
+        (topic.num_partitions, "a number of partitions"),
+    ] {
+        if value != DEFAULT {
+            let message = format!("partitions are assigned by hand, and {what} is given too");
+            return Err((ResponseError::InvalidRequest, message));
+        }
+    }
+    let mut assigned = BTreeSet::new();
+    for partition in &topic.assignments {
+        let index = partition.partition_index;
+        if !assigned.insert(index) {
+            let message = format!("partition {index} is assigned twice");
+            return Err((ResponseError::InvalidReplicaAssignment, message));
+        }
+        check_brokers(broker, &partition.broker_ids)?;
+    }
+    if !assigned.iter().copied().eq((0..).take(assigned.len())) {
+        let message = "partitions have to be assigned from 0 on, without holes".to_owned();
+        return Err((ResponseError::InvalidReplicaAssignment, message));
+    }
+    Ok(i32::try_from(assigned.len()).unwrap_or(i32::MAX))
+}
+
+/// The brokers that a partition is assigned to by hand: there is one.
+pub(super) fn check_brokers(broker: &Broker, assigned: &[BrokerId]) -> Result<(), Refusal> {
+    let own = broker.settings.node_id;
+    if matches!(assigned, [id] if id.0 == own) {
+        return Ok(());
+    }
+    let message = format!("one broker here: each partition can only be assigned to {own}");
+    Err((ResponseError::InvalidReplicaAssignment, message))
 }
 
 fn tell(

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 
+use super::repeated;
 use crate::broker::{Broker, access};
 
 pub(crate) async fn answer(
     broker: &Arc<Broker>,
     request: DeleteGroupsRequest,
 ) -> DeleteGroupsResponse {
-    let mut results = Vec::with_capacity(request.groups_names.len());
-    for id in request.groups_names {
+    let (ids, twice) = repeated::split(request.groups_names, Clone::clone);
+    let mut results = Vec::with_capacity(ids.len() + twice.len());
+    // Once is enough: there is nothing that two could mean.
+    for id in ids.into_iter().chain(twice) {
         let outcome = broker.groups.delete(&id).await;
         results.push(
             DeletableGroupResult::default()

@@ -13,7 +13,9 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
+use super::repeated;
 use crate::broker::call::Call;
 use crate::broker::{Broker, access};
 
@@ -31,7 +33,7 @@ pub(crate) async fn answer(
     } else {
         request.topics
     };
-    let mut responses = Vec::with_capacity(topics.len());
+    let (topics, mut responses) = judge(broker, topics);
     let mut deleted = HashSet::new();
     for topic in topics {
         let result = one(broker, topic).await;
@@ -42,6 +44,53 @@ pub(crate) async fn answer(
     }
     broker.groups.forget_topics(&deleted).await;
     DeleteTopicsResponse::default().with_responses(responses)
+}
+
+/// Those that are named once, in one way; and the answers to all others
+/// (`ControllerApis.deleteTopics`).
+fn judge(
+    broker: &Broker,
+    topics: Vec<DeleteTopicState>,
+) -> (Vec<DeleteTopicState>, Vec<DeletableTopicResult>) {
+    let refuse = |state: DeleteTopicState, why: &'static str| {
+        DeletableTopicResult::default()
+            .with_name(state.name)
+            .with_topic_id(state.topic_id)
+            .with_error_code(ResponseError::InvalidRequest.code())
+            .with_error_message(Some(why.into()))
+    };
+    let (clear, unclear): (Vec<_>, Vec<_>) =
+        topics.into_iter().partition(|topic| topic.name.is_some() == topic.topic_id.is_nil());
+    let unclear = unclear.into_iter().map(|topic| {
+        let why = if topic.name.is_some() {
+            "a topic has either its name or its id"
+        } else {
+            "a topic needs its name or its id"
+        };
+        refuse(topic, why)
+    });
+    let (once, twice) = repeated::split(clear, |topic| (topic.name.clone(), topic.topic_id));
+    let twice = twice.into_iter().map(|topic| refuse(topic, "it is named twice in one request"));
+    let mut refused: Vec<_> = unclear.chain(twice).collect();
+    // The same topic by its name and by its id is named twice too.
+    let ids: HashSet<Uuid> =
+        once.iter().filter(|topic| topic.name.is_none()).map(|topic| topic.topic_id).collect();
+    let id_of = |topic: &DeleteTopicState| match &topic.name {
+        Some(name) => broker.log.topic(name).map(|topic| topic.id()),
+        None => Some(topic.topic_id),
+    };
+    let twice = |topic: &&DeleteTopicState| {
+        topic.name.is_some() && id_of(topic).is_some_and(|id| ids.contains(&id))
+    };
+    let both: HashSet<Uuid> = once.iter().filter(twice).filter_map(id_of).collect();
+    let (twice, once): (Vec<_>, Vec<_>) =
+        once.into_iter().partition(|topic| id_of(topic).is_some_and(|id| both.contains(&id)));
+    let named = twice.into_iter().filter(|topic| topic.name.is_some());
+    refused.extend(named.map(|topic| {
+        let id = id_of(&topic).unwrap_or_default();
+        refuse(topic.with_topic_id(id), "it is named by its id too")
+    }));
+    (once, refused)
 }
 
 async fn one(broker: &Broker, asked: DeleteTopicState) -> DeletableTopicResult {

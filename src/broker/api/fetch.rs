@@ -13,6 +13,7 @@
 //! Versions: 4 isolation level; 5 log start; 7 sessions; 9 leader epochs; 11 rack; 12
 //! flexible; 13 topic ids instead of names; 15 the replica id moved; 16 as 15 here.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fetch_answer::{self, Named, Part, Section};
+use super::repeated;
 use crate::broker::answers::{Held, Share};
 use crate::broker::call::Call;
 use crate::broker::frame::Pieces;
@@ -90,6 +92,33 @@ impl Wanted {
     }
 }
 
+/// Each partition once, with what is said of it last, as in Kafka (`FetchRequest.fetchData`).
+fn merged(wanted: Vec<Wanted>) -> Vec<Wanted> {
+    // Clients name them in order, each once.
+    let rises = |one: &Wanted| one.partitions.is_sorted_by(|a, b| a.partition < b.partition);
+    let each_once = {
+        let mut names = HashSet::with_capacity(wanted.len());
+        wanted.iter().all(|one| rises(one) && names.insert(&one.named))
+    };
+    if each_once {
+        return wanted;
+    }
+    let mut places = HashMap::new();
+    let mut merged: Vec<Wanted> = Vec::new();
+    for mut one in wanted {
+        let place = *places.entry(one.named.clone()).or_insert(merged.len());
+        if let Some(first) = merged.get_mut(place) {
+            first.partitions.append(&mut one.partitions);
+        } else {
+            merged.push(one);
+        }
+    }
+    for one in &mut merged {
+        one.partitions = repeated::merge(std::mem::take(&mut one.partitions), |one| one.partition);
+    }
+    merged
+}
+
 fn found(wanted: &[Wanted]) -> impl Iterator<Item = (&Arc<Topic>, &Asked)> {
     wanted.iter().flat_map(Wanted::found)
 }
@@ -101,7 +130,7 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
     }
     let FetchRequest { max_wait_ms, min_bytes, max_bytes, isolation_level, topics, .. } = request;
     let wanted = topics.into_iter().map(|topic| Wanted::new(broker, call, topic));
-    let wanted: Vec<Wanted> = wanted.collect();
+    let wanted = merged(wanted.collect());
     let limits = Limits { max_bytes, committed: isolation_level == READ_COMMITTED };
     let wait = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
     let wait = if call.may_wait { wait.min(LONGEST_WAIT) } else { Duration::ZERO };

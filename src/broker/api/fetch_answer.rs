@@ -26,7 +26,7 @@ const NO_TAGS: u8 = 0;
 const NO_REPLICA: i32 = -1;
 
 /// How the topics of an answer are named.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Named {
     Name(TopicName),
     Id(Uuid),

@@ -13,6 +13,7 @@ use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsRe
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
 use super::alter_configs::{Changes, Refusal, apply, topic_of};
+use super::repeated;
 use crate::broker::Broker;
 use crate::broker::config_keys::{self, Kind};
 
@@ -26,8 +27,18 @@ pub(crate) async fn answer(
     broker: &Broker,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
+    let name =
+        |resource: &AlterConfigsResource| (resource.resource_type, resource.resource_name.clone());
+    let (resources, twice) = repeated::part(request.resources, name);
+    let refuse = |resource: AlterConfigsResource| {
+        AlterConfigsResourceResponse::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name)
+            .with_error_code(ResponseError::InvalidRequest.code())
+            .with_error_message(Some("it is named twice in one request".into()))
+    };
+    let mut responses: Vec<_> = twice.into_iter().map(refuse).collect();
+    for resource in resources {
         let outcome = one(broker, &resource, request.validate_only).await;
         let (error, message) = outcome
             .err()

@@ -3,13 +3,12 @@
 //! Behaviour: timestamp -1 is the end (the last stable offset for `read_committed`), -2 and
 //! -4 the log start (nothing is in remote storage), -3 the newest timestamp and its record;
 //! any other is a time: the first *record* not older, or offset and timestamp -1 if there
-//! is none. A partition that is named more than once is refused each time
-//! (`ReplicaManager.fetchOffset`). All ends of one answer are of one moment.
+//! is none. A partition that is named more than once is refused once. All ends of one answer are of one moment.
 //!
 //! Versions: 1 one offset a partition; 2 isolation level; 4 leader epochs; 6 flexible; 7
 //! timestamp -3; 8 timestamp -4.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -17,7 +16,7 @@ use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use crate::broker::call::Call;
 use crate::broker::{Broker, access};
@@ -40,16 +39,10 @@ pub(crate) async fn answer(
     call: &Call,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
-    let mut counts = HashMap::<(&str, i32), usize>::new();
-    for topic in &request.topics {
-        for asked in &topic.partitions {
-            *counts.entry((topic.name.as_str(), asked.partition_index)).or_default() += 1;
-        }
-    }
+    let twice = named_twice(&request);
     let found = request.topics.iter().flat_map(|topic| {
-        let counts = &counts;
-        let found = move |asked: &ListOffsetsPartition| {
-            if counts.get(&(topic.name.as_str(), asked.partition_index)) != Some(&1) {
+        let found = |asked: &ListOffsetsPartition| {
+            if twice.contains_key(&(topic.name.clone(), asked.partition_index)) {
                 return Err(ResponseError::InvalidRequest);
             }
             access::check_epoch(asked.current_leader_epoch)?;
@@ -62,6 +55,7 @@ pub(crate) async fn answer(
     let mut ends = broker.log.ends(&known).into_iter();
     let mut found = found.into_iter();
     let committed = request.isolation_level == READ_COMMITTED;
+    let mut told = HashSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -75,6 +69,10 @@ pub(crate) async fn answer(
                 Some(Err(error)) => Err(error),
                 None => Err(ResponseError::UnknownServerError),
             };
+            let place = (topic.name.clone(), asked.partition_index);
+            if twice.contains_key(&place) && !told.insert(place) {
+                continue;
+            }
             partitions.push(tell(call, asked.partition_index, outcome));
         }
         topics.push(
@@ -82,6 +80,18 @@ pub(crate) async fn answer(
         );
     }
     ListOffsetsResponse::default().with_topics(topics)
+}
+
+/// Partitions that are asked for more than once: each is refused once, as by Kafka.
+fn named_twice(request: &ListOffsetsRequest) -> HashMap<(TopicName, i32), usize> {
+    let mut counts = HashMap::new();
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            *counts.entry((topic.name.clone(), asked.partition_index)).or_default() += 1;
+        }
+    }
+    counts.retain(|_, count| *count > 1);
+    counts
 }
 
 async fn one(

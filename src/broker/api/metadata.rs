@@ -21,6 +21,7 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use super::repeated;
 use crate::broker::call::Call;
 use crate::broker::{Broker, access};
 use crate::log::{NewTopic, Topic, TopicError};
@@ -55,7 +56,7 @@ pub(crate) async fn answer(
     match asked {
         None => topics.extend(broker.log.topics().iter().map(|topic| describe(broker, topic))),
         Some(asked) => {
-            for topic in asked {
+            for topic in repeated::merge(asked, |topic| (topic.name.clone(), topic.topic_id)) {
                 topics.push(find(broker, call, topic, make).await);
             }
         }

@@ -34,4 +34,5 @@ pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod reassignments;
+mod repeated;
 pub(crate) mod sync_group;

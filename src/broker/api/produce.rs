@@ -20,6 +20,7 @@ use kafka_protocol::messages::produce_response::{
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
+use super::repeated;
 use crate::broker::call::{Call, Refused};
 use crate::broker::validation::{Looking, Rejected};
 use crate::broker::{Broker, access};
@@ -57,7 +58,8 @@ pub(crate) async fn answer(
     let mut looking = broker.validation.begin(&call.stop);
     for topic in request.topic_data {
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
-        for data in topic.partition_data {
+        // What is said of a partition last holds, as in Kafka.
+        for data in repeated::merge(topic.partition_data, |data| data.index) {
             let fault = match judge(broker, call, &mut looking, acks, &topic.name, &data).await {
                 Ok(batch) => {
                     batches.push(batch);

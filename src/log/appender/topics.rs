@@ -78,11 +78,7 @@ impl Appender {
         let mut keys = Vec::new();
         match change {
             Change::Grow(partitions) => {
-                check_partitions(partitions)?;
-                if partitions < record.partitions {
-                    let reason = "it has more already, and partitions are never taken away";
-                    return Err(TopicError::InvalidPartitions(partitions, reason));
-                }
+                check_growth(record.partitions, partitions)?;
                 self.claim(name, record.partitions..partitions)?;
                 record.partitions = partitions;
             }
@@ -332,6 +328,16 @@ pub(in crate::log) fn judge(shared: &Shared, new: &NewTopic) -> Result<TopicConf
     }
     check_partitions(*partitions)?;
     TopicConfig::resolve(name, config, &shared.settings)
+}
+
+/// Whether a topic of `now` partitions may have so many.
+pub(in crate::log) fn check_growth(now: i32, partitions: i32) -> Result<(), TopicError> {
+    check_partitions(partitions)?;
+    if partitions < now {
+        let reason = "it has more already, and partitions are never taken away";
+        return Err(TopicError::InvalidPartitions(partitions, reason));
+    }
+    Ok(())
 }
 
 fn check_partitions(partitions: i32) -> Result<(), TopicError> {

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::appender::operation::{Change, Operation, Reply};
-use super::appender::topics::judge;
+use super::appender::topics::{check_growth, judge};
 use super::appender::{Appender, Helpers};
 use super::error::{AppendError, BackupError, OpenError, TopicError};
 use super::instance_writer::Writer;
@@ -211,6 +211,12 @@ impl Log {
     /// Whether a topic could be made. Nothing is.
     pub fn judge_topic(&self, new: &NewTopic) -> Result<(), TopicError> {
         judge(self.shared(), new).map(|_| ())
+    }
+
+    /// Whether a topic could have so many partitions. Nothing is changed.
+    pub fn judge_growth(&self, name: &str, partitions: i32) -> Result<(), TopicError> {
+        let topic = self.topic(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        check_growth(topic.partitions(), partitions)
     }
 
     /// Whether settings of a topic could be changed. Nothing is.

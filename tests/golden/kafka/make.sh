@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # make.sh: asks a real Apache Kafka 4.3 everything that tests/it/kafka_answers asks of us, and
 # writes its answers here: keys.txt (the settings of a topic as its own table has them),
-# settings.txt, batches.txt and requests.txt. It also asks Kafka's own clients, for src/config/cluster:
+# settings.txt, batches.txt, requests.txt, contradictions.txt and repetitions.txt. It also asks Kafka's
+# own clients, for src/config/cluster:
 # client-keys.txt (their settings) and jaas-lines.txt (lines of sasl.jaas.config, and what is read of each).
 # src/config/cluster/native.txt comes from the librdkafka that is built in: scope (C consumer, P producer, * both),
 # name and range of its properties. Needs a JDK 17 and mvn. The tests compare with these files.

@@ -29,6 +29,7 @@ const HOSTILE: &[(&str, &str)] = &[
     ("autocommit", "0"),
     ("timestamp", "1"),
     ("max_sort_length", "64"),
+    ("sort_buffer_size", "1"),
     ("character_set_results", "utf16"),
     ("character_set_results", "latin1"),
     ("character_set_results", "NULL"),

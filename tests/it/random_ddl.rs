@@ -303,7 +303,13 @@ impl<'a> Run<'a> {
         }
         let found = &with_plain_labels(found);
         let expected = with_plain_labels(&expected);
-        assert_eq!(found, &expected, "{}, {when}: {name} behind\n{text}", self.label());
+        assert_eq!(
+            found,
+            &expected,
+            "{}, {when}: {name} behind\n{text}\n{}",
+            self.label(),
+            self.recent()
+        );
     }
 
     fn report(&self, tried: usize) {

@@ -144,15 +144,14 @@ impl Reader<'_> {
                 "in sql_mode NO_BACKSLASH_ESCAPES a server doubles the backslashes of its own text"
                     .to_owned(),
             ),
-            Some(options)
-                if self.is_show_form
-                    && self.dialect.show_create_lacks_charset()
-                    && options.charset == CharsetChoice::Unsaid
-                    && columns.iter().any(takes_default) =>
-            {
+            Some(options) if self.lacks_charset(&options) && columns.iter().any(takes_default) => {
                 Body::Unknown("in this sql_mode its text lacks its character set".to_owned())
             }
             Some(mut options) => {
+                // Columns that are added later take it.
+                if self.lacks_charset(&options) {
+                    options.charset = CharsetChoice::Unknown;
+                }
                 if columns.iter().any(|column| column.versioning == Versioning::Hidden) {
                     options.versioning = Versioning::Hidden;
                 }
@@ -160,6 +159,13 @@ impl Reader<'_> {
             }
             None => from_query(),
         }
+    }
+
+    /// Whether it is a server's own text, without the character set that the table has.
+    fn lacks_charset(&self, options: &TableOptions) -> bool {
+        self.is_show_form
+            && self.dialect.show_create_lacks_charset()
+            && options.charset == CharsetChoice::Unsaid
     }
 
     /// Whether some label may have more backslashes, or other letters, than the table's

@@ -282,6 +282,8 @@ pub(crate) enum CharsetChoice {
     Unsaid,
     /// DEFAULT: what the database has.
     Default,
+    /// There is one that the text does not say.
+    Unknown,
     /// This one, in lower case.
     Named(String),
 }

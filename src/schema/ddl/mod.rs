@@ -51,9 +51,9 @@ impl Dialect {
     const ANSI_QUOTES: u64 = 0x4;
     const ORACLE: u64 = 0x200;
     const MAXDB: u64 = 0x1000;
-    /// Modes of MariaDB in which the text that a server writes of a table lacks its character set
-    /// (`show_create_table_ex`, sql/sql_show.cc): POSTGRESQL, ORACLE, MSSQL, DB2, MAXDB,
-    /// NO_TABLE_OPTIONS, MYSQL323, MYSQL40, ANSI.
+    /// Modes in which the text that a server writes of a table lacks its character set
+    /// (`show_create_table_ex`, `store_create_info`, sql/sql_show.cc): POSTGRESQL, ORACLE, MSSQL,
+    /// DB2, MAXDB, NO_TABLE_OPTIONS, MYSQL323, MYSQL40, ANSI. MySQL from 8.0 on has the last of them.
     const WITHOUT_CHARSET: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1000 | 0x4000 | 0x7_0000;
     const NO_BACKSLASH_ESCAPES: u64 = 0x10_0000;
     const NO_ENGINE_SUBSTITUTION: u64 = 0x4000_0000;
@@ -74,7 +74,7 @@ impl Dialect {
     /// What of a table's text a server that writes it in this mode leaves out, or spells so that
     /// it cannot be read back.
     fn show_create_lacks_charset(&self) -> bool {
-        self.is_mariadb() && self.sql_mode & Self::WITHOUT_CHARSET != 0
+        self.sql_mode & Self::WITHOUT_CHARSET != 0
     }
 
     /// A TIMESTAMP is a DATETIME: MariaDB, and MySQL before 8.0.

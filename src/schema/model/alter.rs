@@ -232,6 +232,12 @@ impl Altered<'_> {
         }
         match self.before.has_generated_key(self.dialect) {
             Some(false) => {}
+            // It is kept first in an engine that generates keys alone.
+            Some(true) if engine == Some("?") => {
+                return Err(
+                    "whether the server has the engine that it names is not known".to_owned()
+                );
+            }
             Some(true) => {
                 let key = self.columns.remove(index);
                 self.columns.insert(0, key);

@@ -223,7 +223,7 @@ impl Definition {
     }
 }
 
-/// What a choice comes to: `unsaid` if it says nothing, the database's if DEFAULT.
+/// What a choice comes to, if that is known: `unsaid` if it says nothing, the database's if DEFAULT.
 pub(crate) fn chosen(
     choice: &CharsetChoice,
     unsaid: Option<&str>,
@@ -233,5 +233,6 @@ pub(crate) fn chosen(
         CharsetChoice::Named(name) => Some(name.clone()),
         CharsetChoice::Default => database.map(str::to_owned),
         CharsetChoice::Unsaid => unsaid.map(str::to_owned),
+        CharsetChoice::Unknown => None,
     }
 }

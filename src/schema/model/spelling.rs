@@ -33,6 +33,7 @@ pub(crate) fn column(
     let charset = match &text.charset {
         CharsetChoice::Named(named) => Some(named.as_str()),
         CharsetChoice::Unsaid | CharsetChoice::Default => charset,
+        CharsetChoice::Unknown => None,
     };
     let unsettled = is_text && charset.is_none();
     if unsettled && !is_spelt_alike(text) {
@@ -275,6 +276,23 @@ fn max_bytes(charset: &str) -> u64 {
     Charset::from_name(charset).map_or(1, |charset| u64::from(charset.max_char_bytes()))
 }
 
+/// Whether labels are the same in another character set. What becomes of a letter that it lacks
+/// is the server's to say.
+fn keeps_labels(spelt: &str, from: Option<&str>, to: &str) -> bool {
+    // The servers take labels in it for ASCII when they convert them, of which it lacks some.
+    if from == Some("swe7") || to == "swe7" {
+        return spelt
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "(),' ".contains(letter));
+    }
+    match to {
+        _ if from == Some(to) => true,
+        "utf8mb4" | "utf16" | "utf16le" | "utf32" => true,
+        "utf8mb3" | "ucs2" => spelt.chars().all(|letter| letter <= '\u{ffff}'),
+        _ => spelt.is_ascii(),
+    }
+}
+
 /// What CONVERT TO CHARACTER SET makes of a column that has one: a TEXT keeps room for
 /// as many characters. Or why the text does not say.
 pub(crate) fn converted(
@@ -295,13 +313,8 @@ pub(crate) fn converted(
         }
         None => return Ok(column.clone()),
     };
-    // The servers take labels in it for ASCII when they convert them.
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "(),' ".contains(letter);
-    if column.charset.as_deref() == Some("swe7")
-        && is_labelled(spelt)
-        && !spelt.chars().all(is_plain)
-    {
-        return Err(format!("the labels of column `{}` are converted from swe7", column.name));
+    if is_labelled(spelt) && !keeps_labels(spelt, column.charset.as_deref(), charset) {
+        return Err(format!("the labels of column `{}` are converted to {charset}", column.name));
     }
     let grows = max_bytes(charset) > old;
     let (name, rest) = spelt.split_once('(').unwrap_or((spelt, ""));

@@ -29,7 +29,7 @@ use super::park::letter::{self, Letter};
 use crate::change::{EventPlace, Xid};
 use crate::record::{BatchBuilder, Mark, headers_length, value_room};
 use crate::sink::held::{self, OpenPlaces};
-use crate::sink::{BATCH_BYTES, Limits, Part};
+use crate::sink::{BATCH_BYTES, Limits, Part, RaisedBy};
 
 /// What the headers of a record that is held for a branch may grow by: `binlog` and `gtid` of its
 /// XA COMMIT, with the longest name of a file, tag and numbers.
@@ -57,8 +57,8 @@ pub(crate) struct Room {
     pub(crate) value: usize,
     /// What its topic takes in one batch, in bytes.
     pub(crate) limit: usize,
-    /// What raises that: the begin of a command, and what goes before it.
-    pub(crate) raised_by: &'static str,
+    /// What raises that.
+    pub(crate) raised_by: RaisedBy,
 }
 
 /// See the head of this file.
@@ -226,7 +226,7 @@ impl Gathering {
         }
         let limit = home.limit;
         let value = value_room(limit, headers).saturating_sub(later);
-        let room = Room { value, limit, raised_by: self.limits.command() };
+        let room = Room { value, limit, raised_by: self.limits.raised_by() };
         let before = builder.len();
         let places = &mut self.open_places;
         builder.open(None, |out| {

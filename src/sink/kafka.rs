@@ -35,16 +35,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::limits::TopicLimits;
 use self::owner::{Closing as OwnedClosing, Order, Owner};
-use super::{Closing, Committed, Error, Letters, Limits, Lost, Pace, Part, Receipt, Sink};
+use super::{
+    Closing, Committed, Error, Letters, Limits, Lost, Pace, Part, RaisedBy, Receipt, Sink,
+};
 use crate::change::{Position, StateRecord, Xid};
 use crate::config::ClusterConfig;
 use crate::shutdown::Tasks;
 
 /// Orders that wait for the owner: parts of about a MiB each, most of the time.
 const MOST_ORDERS: usize = 4;
-/// What raises the limit of a topic in the cluster.
-const RAISED_BY: &str = "kafka.max.request.size where that is less, and in the cluster: \
-    `bin/kafka-configs.sh --bootstrap-server HOST:PORT";
 /// State records on their way from the owner's thread.
 const MOST_RECORDS: usize = 64;
 
@@ -162,7 +161,7 @@ impl Sink for Kafka {
 
     fn limits(&self) -> Limits {
         let limits = Arc::clone(&self.limits);
-        Limits::new(move |topic| limits.of(topic)).raised_by(RAISED_BY)
+        Limits::new(move |topic| limits.of(topic)).with_raised_by(RaisedBy::Cluster)
     }
 
     fn pace(&self) -> Pace {

@@ -23,6 +23,7 @@ pub use kafka::Kafka;
 pub use notice::Lost;
 pub use refusal::Refusal;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -145,21 +146,41 @@ impl From<WriterError> for Error {
     }
 }
 
+/// What raises the limit of a topic; shown as the begin of the command, with what goes before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RaisedBy {
+    /// The command at the bundled log.
+    Log,
+    /// The producer's own limit, and the command at the user's cluster.
+    Cluster,
+}
+
+impl fmt::Display for RaisedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Log => "`bin/kafka-configs.sh",
+            Self::Cluster => {
+                "kafka.max.request.size where that is less, and in the cluster: \
+                 `bin/kafka-configs.sh --bootstrap-server HOST:PORT"
+            }
+        })
+    }
+}
+
 /// What topics take at most in one batch, in bytes, head included: asked by name whenever a
 /// batch begins, on whatever thread that is. A topic that is not there yet takes what it is made
 /// with.
 #[derive(Clone)]
 pub struct Limits {
     of: Arc<dyn Fn(&str) -> usize + Send + Sync>,
-    raised_by: &'static str,
+    raised_by: RaisedBy,
     spares: Spares,
 }
 
 impl Limits {
     /// Those that `of` says.
     pub fn new(of: impl Fn(&str) -> usize + Send + Sync + 'static) -> Self {
-        let raised_by = "`bin/kafka-configs.sh";
-        Self { of: Arc::new(of), raised_by, spares: Spares::default() }
+        Self { of: Arc::new(of), raised_by: RaisedBy::Log, spares: Spares::default() }
     }
 
     /// The same, with buffers for batches that the sink has done with.
@@ -170,12 +191,12 @@ impl Limits {
 
     /// The same, where another command raises what a topic takes.
     #[must_use]
-    pub fn raised_by(self, raised_by: &'static str) -> Self {
+    pub fn with_raised_by(self, raised_by: RaisedBy) -> Self {
         Self { raised_by, ..self }
     }
 
-    /// The begin of the command that raises what a topic takes, with all that goes before it.
-    pub fn command(&self) -> &'static str {
+    /// What raises what a topic takes.
+    pub fn raised_by(&self) -> RaisedBy {
         self.raised_by
     }
 

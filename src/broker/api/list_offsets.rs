@@ -3,7 +3,8 @@
 //! Behaviour: timestamp -1 is the end (the last stable offset for `read_committed`), -2 and
 //! -4 the log start (nothing is in remote storage), -3 the newest timestamp and its record;
 //! any other is a time: the first *record* not older, or offset and timestamp -1 if there
-//! is none. A partition that is named more than once is refused once. All ends of one answer are of one moment.
+//! is none. A partition that is named more than once is refused, and told once. All ends of one
+//! answer are of one moment.
 //!
 //! Versions: 1 one offset a partition; 2 isolation level; 4 leader epochs; 6 flexible; 7
 //! timestamp -3; 8 timestamp -4.

@@ -6,6 +6,7 @@ use crate::change::{EventPlace, FileName, StatementChange, StatementKind, TableN
 use crate::format::flat;
 use crate::instance::gather::Room;
 use crate::instance::park::tables::MOST_NAMES;
+use crate::sink::RaisedBy;
 
 /// See the head of this file.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +43,8 @@ pub enum Error {
         limit: usize,
         /// What it has to take, in bytes, with some more.
         advised: usize,
-        /// The begin of the command that raises it, and what goes before it.
-        raised_by: &'static str,
+        /// What raises it.
+        raised_by: RaisedBy,
         /// What else can be left out, and by which setting.
         leave_out: &'static str,
     },

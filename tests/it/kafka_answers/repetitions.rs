@@ -200,13 +200,11 @@ async fn of_records(client: &mut Client, answers: &mut Answers) {
             let topic = topic.with_partition_data(partitions.iter().map(one).collect());
             let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000);
             let answer = client.try_ask(9, &request.with_topic_data(vec![topic])).await;
-            let told = match &answer {
-                Some(answer) => answer.responses.iter().flat_map(|one| &one.partition_responses),
-                None => {
-                    note(answers, format!("Produce {asked:?}"), vec!["closed".to_owned()]);
-                    continue;
-                }
+            let Some(answer) = &answer else {
+                note(answers, format!("Produce {asked:?}"), vec!["closed".to_owned()]);
+                continue;
             };
+            let told = answer.responses.iter().flat_map(|one| &one.partition_responses);
             let told = told.map(|one| format!("({} {})", one.index, one.error_code));
             note(answers, format!("Produce {asked:?}"), told.collect());
         }

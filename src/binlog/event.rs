@@ -64,15 +64,19 @@ impl EventHeader {
 
     /// Whether the dump thread made it: it must not move a position.
     pub fn is_artificial(&self) -> bool {
-        self.has(Self::ARTIFICIAL) || (self.timestamp == 0 && self.log_pos == 0)
+        // An event of a file may have neither: `SET timestamp = 0.5`, and the transaction's cache of
+        // MariaDB 11.4 and later has no offsets.
+        self.has(Self::ARTIFICIAL)
+            || (self.event_type == EventType::Rotate && self.timestamp == 0 && self.log_pos == 0)
     }
 
     /// Whether the event is a part of the file: not made by the dump thread, nor, as the
-    /// description in a dump that begins within its file, a copy of what is elsewhere.
+    /// description in a dump that begins within its file, and what says that it is encrypted, a
+    /// copy of what is elsewhere (`send_format_descriptor_event`, sql/sql_repl.cc of MariaDB).
     pub(crate) fn is_in_file(&self) -> bool {
         match self.event_type {
             EventType::Heartbeat | EventType::HeartbeatV2 => false,
-            EventType::FormatDescription if self.log_pos == 0 => false,
+            EventType::FormatDescription | EventType::StartEncryption if self.log_pos == 0 => false,
             _ => !self.is_artificial(),
         }
     }

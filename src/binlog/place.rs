@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn artificial_events_have_no_length() {
         let mut tracker = Tracker::by_file(Arc::from("s"), Arc::from("b.000001"), 1000);
-        tracker.advance(&EventHeader { timestamp: 0, ..event(44, 0) }).unwrap();
+        let flags = EventHeader::ARTIFICIAL;
+        tracker.advance(&EventHeader { timestamp: 0, flags, ..event(44, 0) }).unwrap();
         assert_eq!(tracker.offset(), 1000);
     }
 

@@ -5,21 +5,38 @@
 # Out: DIR/bin/{mariadbd,mariadb,mariadb-binlog}, and DIR/data, an initialised data directory with
 # the accounts of fetch-mysql.sh. Run again, it does nothing. The version is that of the machine's
 # own release (Debian 12: 10.11), or the newest that Debian has; Ubuntu's newest is its own.
+#
+# fetch-mariadb.sh DIR [newest] plugins: what that server may load, in DIR/root/usr/lib/mysql/plugin.
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/packages.sh"
 
-[ $# = 1 ] || [ "$#/${2:-}" = 2/newest ] || die "usage: $0 DIR [newest]"
+case "${*:2}" in
+'' | newest | plugins | 'newest plugins') ;;
+*) die "usage: $0 DIR [newest] [plugins]" ;;
+esac
 wanted=${2:-}
 
 is_ubuntu() { grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; }
 
+suites() {
+    if is_ubuntu; then echo own,own-updates,own-security
+    elif [ "$wanted" = newest ]; then echo sid
+    else echo own,own-updates; fi
+}
+
+# The package of the whole server has them, and a copy of its program, which is not kept.
+plugins() {
+    command -v apt-get >/dev/null || die "the plugins of a server are fetched by apt-get"
+    alone=yes unpack "$1" "$(suites)" mariadb-server
+    find "$1/root" -type f ! -path '*/lib/mysql/plugin/*' -delete
+}
+
 build() {
     local dir=$1 name
     if command -v apt-get >/dev/null; then
-        local suites=own,own-updates
-        if is_ubuntu; then suites=$suites,own-security
-        elif [ "$wanted" = newest ]; then suites=sid; fi
+        local suites
+        suites=$(suites)
         unpack "$dir" "$suites" mariadb-server-core mariadb-client-core
         starter "$dir" mariadbd.bare usr/sbin/mariadbd
         for name in mariadb mariadb-binlog mariadb-dump mariadb-admin; do
@@ -77,5 +94,10 @@ initialise() {
         { tail -20 "$dir/initialise.log" >&2; die "mariadbd --bootstrap failed"; }
 }
 
+if [ "${*: -1}" = plugins ]; then
+    once "$1" plugins
+    say "plugins of MariaDB are in $1"
+    exit
+fi
 once "$1" build
 say "MariaDB is in $1"

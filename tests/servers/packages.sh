@@ -42,7 +42,8 @@ own_archive() {
 }
 
 # unpack DIR SUITES ROOTS...: the named packages and their dependencies into DIR/root.
-# SUITES are separated by commas; the first release named in /etc/os-release is "own".
+# SUITES are separated by commas; the first release named in /etc/os-release is "own". With
+# `alone` set, nothing that they depend on.
 unpack() {
     local dir=$1 suites=$2 apt=$1/apt archive keyring suite own id components pattern
     shift 2
@@ -82,6 +83,7 @@ unpack() {
     apt-cache "${options[@]}" depends --recurse --no-recommends --no-suggests --no-conflicts \
         --no-breaks --no-replaces --no-enhances "$@" >"$apt/depends" 2>"$apt/depends.log" ||
         { cat "$apt/depends.log" >&2; die "no package $* in ${suites/#own/$own}"; }
+    [ -z "${alone:-}" ] || printf '%s\n' "$@" >"$apt/depends"
     awk '/^[a-z0-9]/ { print $1 }' "$apt/depends" | grep -v ':' | grep -Ev "$pattern" | sort -u >"$apt/names"
     say "fetching $(wc -l <"$apt/names") packages"
     mkdir "$apt/debs"

@@ -208,6 +208,27 @@ pub(crate) fn private_newest_mariadb(options: &[&str]) -> Option<Server> {
     private(Release::NewestMariaDb, options)
 }
 
+/// A MariaDB of the test's own that encrypts its binlog.
+pub(crate) fn private_encrypting_mariadb(release: Release) -> Option<Server> {
+    if !matches!(provider(release), Provider::Fetched) {
+        say(&format!("NOT RUN: it needs a fetched {release:?}, and its plugins"));
+        return None;
+    }
+    let (script, newest) = release.script();
+    let folder = format!("{}-plugins", release.word());
+    let arguments: Vec<_> = newest.into_iter().chain(["plugins"]).collect();
+    let plugins = fetch(&folder, script, &arguments).join("root/usr/lib/mysql/plugin");
+    let keys = run_folder().join("keys");
+    std::fs::write(&keys, format!("1;{}\n", "a7".repeat(32))).unwrap();
+    let options = [
+        format!("--plugin-dir={}", plugins.display()),
+        "--plugin-load-add=file_key_management".to_owned(),
+        format!("--loose-file-key-management-filename={}", keys.display()),
+        "--encrypt-binlog=ON".to_owned(),
+    ];
+    Some(Server::process(release, &options.each_ref().map(String::as_str)))
+}
+
 enum Provider {
     Given(String),
     Docker,
@@ -567,17 +588,18 @@ pub(crate) async fn try_run(connection: &mut MySqlConnection, sql: &str) -> sqlx
 
 /// The folder of a fetched server, fetched now if it is not there.
 fn fetched(release: Release) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .unwrap()
-        .join("servers")
-        .join(release.word());
+    let (script, argument) = release.script();
+    fetch(release.word(), script, argument.as_slice())
+}
+
+fn fetch(word: &str, script: &str, arguments: &[&str]) -> PathBuf {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("servers").join(word);
     if !folder.join(".complete").exists() {
-        say(&format!("fetching a {release:?} server into {}", folder.display()));
-        let (script, argument) = release.script();
+        say(&format!("fetching {word} into {}", folder.display()));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(script);
         let mut fetch = Command::new(script);
-        fetch.arg(&folder).args(argument);
+        fetch.arg(&folder).args(arguments);
         succeed(&mut fetch, "a server to test against cannot be had");
     }
     folder

@@ -25,6 +25,8 @@ pub(crate) struct Tracker {
     server_time: u32,
     /// Whether the server may leave events out: those of a GTID set, or of its own.
     leaves_out: bool,
+    /// Whether a position needs its GTID set beside its place.
+    by_gtid: bool,
     /// Until the first file of a GTID dump is named, the place is not known.
     found: bool,
 }
@@ -32,13 +34,31 @@ pub(crate) struct Tracker {
 impl Tracker {
     /// A dump by file: it begins exactly there.
     pub(crate) fn by_file(server: Arc<str>, file: FileName, offset: u64) -> Self {
-        Self { server, file, offset, created: 0, server_time: 0, leaves_out: false, found: true }
+        Self {
+            server,
+            file,
+            offset,
+            created: 0,
+            server_time: 0,
+            leaves_out: false,
+            by_gtid: false,
+            found: true,
+        }
     }
 
     /// A dump by GTID: the server finds the place, and leaves out what the set holds.
     pub(crate) fn by_gtid(server: Arc<str>, file: FileName) -> Self {
         let (offset, created, server_time) = (FIRST_EVENT, 0, 0);
-        Self { server, file, offset, created, server_time, leaves_out: true, found: false }
+        Self {
+            server,
+            file,
+            offset,
+            created,
+            server_time,
+            leaves_out: true,
+            by_gtid: true,
+            found: false,
+        }
     }
 
     /// The server whose binlog it is, as positions name it.
@@ -47,8 +67,24 @@ impl Tracker {
     }
 
     /// Whether the server leaves out what a GTID set holds.
-    pub(crate) fn is_by_gtid(&self) -> bool {
+    pub(crate) fn leaves_out(&self) -> bool {
         self.leaves_out
+    }
+
+    /// Whether behind this place may be what was executed, as
+    /// [`crate::change::MySqlPosition::by_gtid`].
+    pub(crate) fn is_by_gtid(&self) -> bool {
+        self.by_gtid
+    }
+
+    /// Behind this place may be what was executed.
+    pub(crate) fn is_told_by_gtids(&mut self) {
+        self.by_gtid = true;
+    }
+
+    /// Nothing behind this place was executed before.
+    pub(crate) fn is_told_by_place(&mut self) {
+        self.by_gtid = false;
     }
 
     pub(crate) fn file(&self) -> &FileName {

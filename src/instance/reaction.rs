@@ -157,6 +157,7 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::NoPlace { .. }
         | Error::Reset { .. }
         | Error::Refused { .. }
+        | Error::Doubtful { .. }
         | Error::Start(_)
         | Error::MetaDat { .. }
         | Error::Requirements(_) => Reaction::Stop { advice: SAYS_IT },

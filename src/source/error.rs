@@ -231,6 +231,18 @@ pub enum Error {
         /// When the other was.
         expected: u32,
     },
+    /// A transaction without GTID, before the end that a server's binlog had when it was failed over
+    /// to.
+    #[error(
+        "the transaction at {}:{} has no GTID: whether it was published before the source moved to this \
+         server cannot be known; look at it with mysqlbinlog, and go on with it by `bin/sluice \
+         position set` with --file {} --offset {}, or without it by the offset behind it",
+        .place.file, .place.offset, .place.file, .place.offset
+    )]
+    Doubtful {
+        /// Where it begins.
+        place: EventPlace,
+    },
     /// The server refuses to dump from where it was asked to.
     #[error(
         "the source refuses to send its binlog from {position}: {message}; if the place is no \
@@ -310,6 +322,7 @@ impl Error {
             | Self::OtherServer { .. }
             | Self::Reset { .. }
             | Self::Refused { .. }
+            | Self::Doubtful { .. }
             | Self::Start(_)
             | Self::MetaDat { .. }
             | Self::Requirements(_)

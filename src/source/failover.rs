@@ -264,6 +264,7 @@ fn left(error: &Error) -> Option<Left> {
         | Error::NoPlace { .. }
         | Error::Reset { .. }
         | Error::Refused { .. }
+        | Error::Doubtful { .. }
         | Error::Requirements(_) => Some(Left::Unusable),
         Error::Schema { .. }
         | Error::Capture(_)

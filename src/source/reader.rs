@@ -10,6 +10,7 @@
 
 mod events;
 mod idle;
+pub(super) mod overlap;
 mod payload;
 mod quest;
 mod savepoint;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::idle::Idle;
+use self::overlap::{Named, Overlap};
 use self::payload::{Payload, Proof};
 use self::quest::Quest;
 use self::sessions::Begun;
@@ -163,6 +165,10 @@ pub(super) struct Reader<'a> {
     begun: Option<Begun>,
     /// The server whose files these are, by its `server_id`.
     written_by: u32,
+    /// What was executed before, and may come again.
+    overlap: Option<Overlap>,
+    /// By the heartbeat before.
+    named: Option<Named>,
 }
 
 impl<'a> Reader<'a> {
@@ -206,12 +212,19 @@ impl<'a> Reader<'a> {
             tracer: None,
             begun: None,
             written_by: 0,
+            overlap: None,
+            named: None,
         }
     }
 
     /// Leaves out what comes before a place in the file: it is read from its head.
     pub(super) fn begin_at(&mut self, place: Place) {
         self.begin = Some(place);
+    }
+
+    /// What was executed may come again.
+    pub(super) fn leave_out(&mut self, overlap: Option<Overlap>) {
+        self.overlap = overlap;
     }
 
     /// Files may have been left out.
@@ -386,6 +399,9 @@ impl<'a> Reader<'a> {
         {
             return Ok(None);
         }
+        if self.was_executed(&header, body, place)? {
+            return Ok(None);
+        }
         Ok(Some(Event { header, bytes, body, place, size: bytes.len() }))
     }
 
@@ -536,7 +552,7 @@ impl<'a> Reader<'a> {
         let Some(mut commit) = self.idle.take() else { return Ok(()) };
         // A transaction is open, or its end waits for proof: its own commit takes the filtered
         // GTIDs along.
-        if !self.assembler.is_between() || !matches!(self.proof, Proof::Given) {
+        if !self.is_between() || !matches!(self.proof, Proof::Given) {
             self.idle.put_back(commit);
             return Ok(());
         }
@@ -558,7 +574,7 @@ impl<'a> Reader<'a> {
 
     /// Between transactions, the source is positioned behind what it has read.
     fn note_idle(&mut self, time: u32) {
-        let is_between = self.assembler.is_between() && matches!(self.proof, Proof::Given);
+        let is_between = self.is_between() && matches!(self.proof, Proof::Given);
         if self.quest.is_none() && is_between && self.tracker.created() != 0 {
             let tracker = &self.tracker;
             let is_news = !self.is_on_its_server()
@@ -616,8 +632,12 @@ impl<'a> Reader<'a> {
     }
 
     fn odd(&self, what: &str, source: crate::binlog::Error) -> Stop {
-        Stop::from(Error::Event { place: self.place(), what: what.to_owned(), source })
+        odd(&self.place(), what, source)
     }
+}
+
+fn odd(place: &EventPlace, what: &str, source: crate::binlog::Error) -> Stop {
+    Stop::from(Error::Event { place: place.clone(), what: what.to_owned(), source })
 }
 
 /// How many bytes a change keeps alive, at most.

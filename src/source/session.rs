@@ -16,6 +16,7 @@ use super::assemble::{Assembler, Hints};
 use super::channel::Sender;
 use super::held::{self, Held};
 use super::progress::Progress;
+use super::reader::overlap::Overlap;
 use super::reader::sessions::Begun;
 use super::reader::{Ended, Reader};
 use super::trail::{self, Tracer};
@@ -267,7 +268,8 @@ impl Source {
             () = stop.cancelled() => return Ok(Ended::Stopped),
             joined = self.join() => joined?,
         };
-        let Joined { dump, begin, session, tracker, checksums, version, has_gtids, begun } = joined;
+        let Joined { dump, begin, session, tracker, checksums, version, has_gtids, begun, overlap } =
+            joined;
         let named = self.settings.named_gtids;
         let executed = self.reached.gtid_set.counted();
         let executed = executed.filter(|_| named == NamedGtids::Executed);
@@ -292,6 +294,7 @@ impl Source {
         }
         reader.trace(tracer);
         reader.begun(begun);
+        reader.leave_out(overlap);
         let ended = tokio::select! {
             biased;
             ended = reader.read(dump, generation, chunks, stop) => ended,
@@ -331,6 +334,7 @@ impl Source {
         let ahead = probe::clock(&mut session).await? - clock::now_millis();
         self.settings.remembered.lag().joined(ahead, self.settings.replica.heartbeat);
         let from = start::resume(&self.settings, &mut session, &probe, &self.reached).await?;
+        let overlap = Overlap::at(&self.reached, &from, (&mut session, &probe)).await?;
         self.held.asked(&probe.uuid, held::ask(&mut session).await?);
         let place = Place { file: Arc::clone(&self.reached.file), offset: self.reached.offset };
         self.schema.reconnected(server(&probe), &self.reached.server_uuid, &place);
@@ -347,12 +351,15 @@ impl Source {
         let dump = replica.dump(&from).await?;
         let file = Arc::clone(&self.reached.file);
         let server_uuid = Arc::clone(&probe.uuid);
-        let tracker = match &from {
+        let mut tracker = match &from {
             DumpFrom::File { file, offset } => {
                 Tracker::by_file(server_uuid, Arc::clone(file), *offset)
             }
             DumpFrom::Gtid(_) => Tracker::by_gtid(server_uuid, file),
         };
+        if overlap.as_ref().is_some_and(Overlap::is_by_gtid) {
+            tracker.is_told_by_gtids();
+        }
         if !self.reached.server_uuid.is_empty() && *probe.uuid != *self.reached.server_uuid {
             tracing::warn!(was = %self.reached.server_uuid, is = %probe.uuid, "goes on at another server, by GTID");
         }
@@ -373,7 +380,7 @@ impl Source {
             DumpFrom::File { .. } if is_there => None,
             DumpFrom::File { file, .. } => Some(Begun { left_in, began_in: Some(file) }),
         };
-        Ok(Joined { dump, begin, session, tracker, checksums, version, has_gtids, begun })
+        Ok(Joined { dump, begin, session, tracker, checksums, version, has_gtids, begun, overlap })
     }
 }
 
@@ -505,6 +512,8 @@ struct Joined {
     has_gtids: bool,
     /// Where files may have been left out before it.
     begun: Option<Begun>,
+    /// What may come again.
+    overlap: Option<Overlap>,
 }
 
 /// Whether a position is of another server, and has no GTIDs to find it by.

@@ -354,11 +354,11 @@ pub(crate) async fn resume(
         check_gtids(settings, session, probe, &set.whole(), !same).await?;
     }
     // By GTID a server begins at the newest file that begins within the set, and of what has no GTID
-    // it says nothing. MariaDB gives one to everything.
-    let is_exact_by_gtid = probe.flavor == Flavor::MariaDb || position.lost.is_some();
+    // it says nothing. MariaDB gives one to everything. What was executed, and lies behind the place,
+    // is left out where it comes (`reader/overlap`).
     if same
         && !position.file.is_empty()
-        && !(by_gtid && is_exact_by_gtid)
+        && !(by_gtid && probe.flavor == Flavor::MariaDb)
         && let Some(from) = by_file(settings, session, probe, position).await?
     {
         return Ok(from);

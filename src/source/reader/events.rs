@@ -9,14 +9,12 @@ use super::tables::Entry;
 use super::{Current, Event, Outlet, Reader, RowsQuery, Stop, Wait, session};
 use crate::binlog::{
     self, AlterPhase, EventHeader, EventType, FormatDescription, Fragment, GtidEvent,
-    HEADER_LENGTH, Heartbeat, Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json,
-    rows_query,
+    HEADER_LENGTH, Policy, Query, Rotate, RowsEvent, TableMap, XaPrepare, json, rows_query,
 };
 use crate::change::{
     Change, EventPlace, FileName, KeptEvent, ParkedTogether, RowsChange, ServerVersion,
     StatementChange, StatementKind, Table, TableName, TableVersion,
 };
-use crate::clock;
 use crate::mysql::quote;
 use crate::schema::{self, Applied, Message, Origin, Reading, SessionOf, Statement};
 use crate::source::assemble::{GtidForm, Input, Verb, XaVerb};
@@ -153,13 +151,18 @@ impl Reader<'_> {
     }
 
     fn rotate(&mut self, file: &str, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
+        // Before a first one is described, its name may be another server's.
+        let before = (self.tracker.created() != 0).then(|| FileName::clone(self.tracker.file()));
         if !self.tracker.rotate(file) {
             return Ok(());
+        }
+        if let Some(before) = before {
+            self.leaves_file(&before);
         }
         if self.quest.is_some() {
             return Err(Stop::Asked);
         }
-        if self.tracker.is_by_gtid() {
+        if self.tracker.leaves_out() {
             let file = self.tracker.file();
             self.settings.remembered.lag().found(file);
             if let Some(begun) = &mut self.begun {
@@ -175,20 +178,6 @@ impl Reader<'_> {
             return Err(Stop::broken(format!("{file} begins in the middle of a rows event")));
         }
         self.step_of(Input::NewFile, event.place, 0, outlet)
-    }
-
-    /// The server has nothing to send up to there.
-    fn heartbeat(&mut self, header: &EventHeader, body: &[u8]) -> Result<(), Stop> {
-        let heartbeat = Heartbeat::parse(header, body).map_err(|e| self.odd("HEARTBEAT", e))?;
-        if self.assembler.is_between() {
-            self.tracker.skip_to(heartbeat.file, heartbeat.position);
-            self.note_idle(0);
-            if *heartbeat.file == **self.tracker.file() {
-                let (file, offset) = (self.tracker.file(), self.tracker.offset());
-                self.settings.remembered.lag().heartbeat(file, offset, clock::now_millis());
-            }
-        }
-        Ok(())
     }
 
     fn gtid(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {

@@ -55,7 +55,7 @@ impl Reader<'_> {
         } else {
             let header = EventHeader::parse(bytes).map_err(|e| self.odd(WHAT, e))?;
             let place = self.advance(&header)?;
-            if self.is_before_begin(&place) {
+            if self.is_before_begin(&place) || self.was_executed(&header, &[], &place)? {
                 *arriving = (!last).then(|| Payload::left_out(header, place));
                 return Ok(());
             }

@@ -79,7 +79,7 @@ impl Reader<'_> {
 
     /// Says what the server knows of branches, when that can be known.
     pub(super) fn judge_branches(&mut self) {
-        let is_between = self.assembler.is_between() && matches!(self.proof, Proof::Given);
+        let is_between = self.is_between() && matches!(self.proof, Proof::Given);
         if !is_between || self.tracker.created() == 0 {
             return;
         }

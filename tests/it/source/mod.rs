@@ -7,6 +7,7 @@ mod begin;
 mod encrypted;
 mod login;
 mod meta_dat;
+mod overlap;
 mod pairs;
 mod policies;
 mod retried;

@@ -497,6 +497,11 @@ impl Schema {
         Applied { message, tables, named, new_epoch, is_unknown }
     }
 
+    /// A name as it is looked up.
+    pub(crate) fn folded(&self, name: &TableName) -> TableName {
+        self.model.fold(name)
+    }
+
     /// A message with the names that rows of the table come under: with
     /// `lower_case_table_names` 1 and 2 the server looks tables up in lower case, whatever a
     /// statement says (`Query_block::add_table_to_list`, sql/sql_parse.cc), and table maps have

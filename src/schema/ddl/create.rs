@@ -35,7 +35,7 @@ pub(super) const SYSTEM_PERIOD: &str = "PERIOD FOR SYSTEM_TIME changes the key";
 
 impl Reader<'_> {
     pub(super) fn create(&mut self) {
-        self.cursor.accept(&["or", "replace"]);
+        let replaces = self.cursor.accept(&["or", "replace"]);
         if self.cursor.accept(&["temporary"]) {
             return self.create_temporary();
         }
@@ -46,7 +46,7 @@ impl Reader<'_> {
         } else if self.cursor.accept(&["index"]) {
             self.create_index(is_unique);
         } else if self.cursor.accept_any(&["database", "schema"]) {
-            self.create_database();
+            self.create_database(replaces);
         } else if self.cursor.accept(&["sequence"]) {
             self.create_sequence();
         }
@@ -75,11 +75,16 @@ impl Reader<'_> {
         }
     }
 
-    fn create_database(&mut self) {
+    /// With OR REPLACE the tables of the old one are dropped, and no other statement says so
+    /// (MariaDB: `mysql_create_db_internal`, sql/sql_db.cc).
+    fn create_database(&mut self, replaces: bool) {
         let keep = self.cursor.accept(&["if", "not", "exists"]);
         let Some(name) = self.cursor.name() else { return };
         self.publish_database(&name);
         let charset = self.database_charset();
+        if replaces {
+            self.effect(Effect::DropDatabase { name: name.clone() });
+        }
         self.effect(Effect::CreateDatabase { name, charset, keep });
     }
 

@@ -17,6 +17,7 @@ mod create;
 mod cursor;
 mod effect;
 mod key;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -142,7 +143,9 @@ pub(crate) fn rows_written(text: &str) -> Written {
     const READS: [&str; 8] =
         ["select", "do", "show", "desc", "describe", "explain", "values", "with"];
     let dialect = Dialect { flavor: Flavor::MySql, version: 0, sql_mode: 0, wide_blank: false };
-    if let Some(message) = read(text, "", &dialect).message {
+    let message = read(text, "", &dialect).message;
+    // SELECT and DO only read, but for the functions that they may invoke.
+    if let Some(message) = message.filter(|one| one.is_ddl || one.kind != StatementKind::Query) {
         let is_named = !message.schema.is_empty() && !message.table.is_empty();
         // DELETE is none that is run again and again: it finds nothing the next time.
         let is_of_rows = matches!(message.kind, StatementKind::Insert | StatementKind::Update);
@@ -187,7 +190,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "deallocate",
     "desc",
     "describe",
-    "do",
     "execute",
     "explain",
     "flush",
@@ -208,7 +210,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "revoke",
     "rollback",
     "savepoint",
-    "select",
     "set",
     "show",
     "shutdown",
@@ -248,10 +249,11 @@ impl Reader<'_> {
             "drop" => self.drop(),
             "rename" => self.rename(),
             "truncate" => self.truncate(),
-            "insert" | "replace" => self.rows(StatementKind::Insert, &["into"]),
-            "update" => self.rows(StatementKind::Update, &[]),
-            "delete" => self.rows(StatementKind::Delete, &["from"]),
+            "insert" | "replace" => self.insert(),
+            "update" => self.update(),
+            "delete" => self.delete(),
             "load" => self.load(),
+            "select" | "do" => self.invoke(),
             other if WITHOUT_EFFECT.contains(&other) => {}
             _ => self.reading.unknown = Some(verb.chars().take(64).collect()),
         }
@@ -397,49 +399,5 @@ impl Reader<'_> {
             self.publish(StatementKind::Truncate, &name);
             self.concern(&name);
         }
-    }
-
-    /// DML in statement format: the first table it names.
-    fn rows(&mut self, kind: StatementKind, before_name: &[&str]) {
-        let options = ["low_priority", "delayed", "high_priority", "quick", "ignore"];
-        while self.cursor.accept_any(&options) {}
-        self.cursor.accept_any(before_name);
-        self.rows_of(kind);
-        if matches!(kind, StatementKind::Update | StatementKind::Delete) {
-            self.other_tables();
-        }
-    }
-
-    /// `a, b` and `a JOIN b` in front of SET, FROM or USING.
-    fn other_tables(&mut self) {
-        let ends = ["set", "from", "using", "where"];
-        while self.cursor.peek().is_some() && !ends.iter().any(|end| self.cursor.is_word(end)) {
-            if self.cursor.accept_symbol(',') || self.cursor.accept_any(&["join", "straight_join"])
-            {
-                let name = self.table_name(); // a subquery has none
-                self.reading.others.extend(name);
-            } else {
-                self.cursor.skip_one();
-            }
-        }
-    }
-
-    /// LOAD DATA or XML ... INTO TABLE name.
-    fn load(&mut self) {
-        while self.cursor.peek().is_some() && !self.cursor.is_word("into") {
-            self.cursor.next();
-        }
-        self.cursor.accept(&["into", "table"]);
-        self.rows_of(StatementKind::Insert);
-    }
-
-    fn rows_of(&mut self, kind: StatementKind) {
-        let name = self.table_name();
-        let (schema, table) = name.as_ref().map_or_else(
-            || (self.schema.to_owned(), String::new()),
-            |name| (name.schema.to_string(), name.table.to_string()),
-        );
-        self.reading.message = Some(Message { kind, is_ddl: false, schema, table });
-        self.reading.tables.extend(name);
     }
 }

@@ -506,3 +506,36 @@ fn backslashes_of_a_servers_own_text_do_not_say_how_many_there_are() {
         }
     }
 }
+
+/// MariaDB logs nothing of the tables that go with it.
+#[test]
+fn a_database_that_is_replaced_loses_its_tables() {
+    let replaced = ["drop database d", "create database d"];
+    assert_eq!(effects("CREATE OR REPLACE DATABASE d", &mariadb()), replaced);
+    assert_eq!(effects("CREATE OR REPLACE SCHEMA `d`", &mariadb()), replaced);
+    assert_eq!(effects("CREATE DATABASE d", &mariadb()), replaced[1..]);
+}
+
+/// What changes rows names the tables that it changes, and none that it only reads.
+#[test]
+fn a_change_of_rows_names_the_tables_that_it_changes() {
+    for (text, changed) in [
+        ("UPDATE a JOIN b ON a.i = b.i SET b.x = a.x", "d.b"),
+        ("UPDATE a, e.b SET a.x = 1, e.b.y = 2", "d.a e.b"),
+        ("UPDATE a p JOIN e.a q SET q.x = 1", "e.a"),
+        ("UPDATE a JOIN b SET x = 1", "d.a d.b"),
+        ("UPDATE (SELECT i FROM c) q JOIN (b, a) SET a.x = 1", "d.a"),
+        ("UPDATE {OJ a LEFT OUTER JOIN b ON a.i = b.i} SET b.x = 1", "d.b"),
+        ("WITH c AS (SELECT 1) UPDATE a JOIN c SET a.x = 1", "d.a"),
+        ("DELETE p, b FROM a p, b", "d.a d.b"),
+        ("DELETE FROM b.* USING a JOIN e.b", "e.b"),
+        ("DELETE FROM a WHERE i IN (SELECT i FROM b)", "d.a"),
+        ("REPLACE INTO e.a SELECT * FROM b", "e.a"),
+        ("SELECT `e`.`f`(1)", ""),
+    ] {
+        let reading = read(text, "d", &mysql());
+        let names: Vec<_> = reading.tables.iter().map(TableName::to_string).collect();
+        assert_eq!(names.join(" "), changed, "{text}");
+        assert!(reading.message.is_some_and(|message| !message.is_ddl), "{text}");
+    }
+}

@@ -298,11 +298,17 @@ impl Reader<'_> {
         let verdicts = &mut self.verdicts;
         let mut is_included =
             |name: &TableName| verdicts.includes(filter, &name.schema, &name.table);
-        let is_included = tables.is_empty() || tables.iter().any(&mut is_included);
-        if !is_included || !self.is_published(&message, place)? {
+        let included = tables.iter().find(|name| is_included(name));
+        if (included.is_none() && !tables.is_empty()) || !self.is_published(&message, place)? {
             return Ok(changes);
         }
-        let Message { kind, is_ddl, schema, table } = message;
+        let Message { kind, is_ddl, mut schema, mut table } = message;
+        // Of the tables whose rows it changes it is named after one that is wanted.
+        if kind.changes_rows()
+            && let Some(name) = included
+        {
+            (schema, table) = (name.schema.to_string(), name.table.to_string());
+        }
         let sql = query.text.clone().into_owned();
         let is_of_database = !named.databases.is_empty() || !named.dropped.is_empty();
         let subject = if is_of_database {
@@ -312,8 +318,11 @@ impl Reader<'_> {
         } else {
             TableName::new(&*schema, &*table)
         };
+        let of_rows = if kind.changes_rows() { &tables[..] } else { &[] };
         let parked = if self.parking.keeps(&subject, place) {
             Some(subject.clone())
+        } else if let Some(name) = of_rows.iter().find(|name| self.parking.keeps(name, place)) {
+            Some(name.clone())
         } else {
             together.into_iter().next()
         };
@@ -383,7 +392,11 @@ impl Reader<'_> {
     fn is_published(&self, message: &Message, place: &EventPlace) -> Result<bool, Stop> {
         let statements = &self.settings.statements;
         match message.kind {
-            StatementKind::Insert | StatementKind::Update | StatementKind::Delete => {
+            StatementKind::Query if message.is_ddl => Ok(statements.dcl),
+            StatementKind::Insert
+            | StatementKind::Update
+            | StatementKind::Delete
+            | StatementKind::Query => {
                 if statements.dml && statements.dml_stops {
                     return Err(Error::Statement { place: place.clone() }.into());
                 }
@@ -398,7 +411,6 @@ impl Reader<'_> {
                 }
                 Ok(statements.dml)
             }
-            StatementKind::Query => Ok(statements.dcl),
             StatementKind::Create
             | StatementKind::Alter
             | StatementKind::Erase
@@ -422,7 +434,13 @@ impl Reader<'_> {
             let statement = read_statement(&query, place, &self.format);
             let mut reading = self.schema.reading(&statement);
             self.take_out_temporary(header, &query, &mut reading).await?;
-            if reading.message.is_none() {
+            let (filter, verdicts) = (&self.settings.filter, &mut self.verdicts);
+            let is_wanted = |name: &TableName| {
+                let name = self.schema.folded(name);
+                verdicts.includes(filter, &name.schema, &name.table)
+            };
+            let tables = &reading.tables;
+            if reading.message.is_none() || !tables.is_empty() && !tables.iter().any(is_wanted) {
                 return Ok(());
             }
             tracing::warn!(

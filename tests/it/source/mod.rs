@@ -4,6 +4,7 @@
 //! positions that the servers themselves report.
 
 mod begin;
+mod dml;
 mod encrypted;
 mod login;
 mod meta_dat;

@@ -1,6 +1,7 @@
 //! What is kept of tables whose changes are not published for now.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,9 @@ impl ParkedTable {
 /// A rows event as the server wrote it, with all that it takes to read it at any time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptEvent {
+    /// The server whose binlog it is in, as [`super::MySqlPosition::server_uuid`]; builds before did
+    /// not keep it.
+    pub server: Option<Arc<str>>,
     /// The body of the FORMAT_DESCRIPTION event before it.
     pub format: Bytes,
     /// The body of its table map.

@@ -126,6 +126,11 @@ impl Servers {
         &self.settings
     }
 
+    /// Which of them is asked.
+    pub(super) fn current(&self) -> usize {
+        self.current
+    }
+
     /// The settings of the server to ask.
     pub fn settings(&self) -> &Settings {
         // `current` counts within them.
@@ -232,7 +237,8 @@ impl Servers {
     }
 }
 
-async fn server_uuid(endpoint: &Endpoint) -> Result<Arc<str>, Error> {
+/// The server that answers there, as positions name it.
+pub(super) async fn server_uuid(endpoint: &Endpoint) -> Result<Arc<str>, Error> {
     let mut session = Session::connect(endpoint).await?;
     let probe = Probe::read(&mut session).await?;
     session.close().await;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::failover::{Servers, server_uuid};
 use super::{Error, Settings};
 use crate::binlog::{EventType, FormatDescription, RowsEvent, TableMap, json};
 use crate::change::{EventPlace, FileName, Flavor, KeptEvent, RowsChange, Table};
@@ -17,16 +18,33 @@ use crate::schema::{self, Origin, Schema};
 
 /// See the head of this file.
 pub struct Kept<'a> {
-    settings: &'a Settings,
-    asked: Option<(Session, Schema)>,
+    servers: &'a [Settings],
+    /// The one that is asked about what does not say whose it is.
+    first: usize,
+    asked: Option<(usize, Session, Schema)>,
     /// The last table, by its map and definition.
     last: Option<(Bytes, Option<Bytes>, Arc<Table>)>,
 }
 
 impl<'a> Kept<'a> {
-    /// Reads events of the source of these settings.
-    pub fn new(settings: &'a Settings) -> Self {
-        Self { settings, asked: None, last: None }
+    /// Reads events of the servers of an instance.
+    pub fn new(servers: &'a Servers) -> Self {
+        Self { servers: servers.all(), first: servers.current(), asked: None, last: None }
+    }
+
+    /// Which of the servers an event is of: places of others are not its.
+    async fn server_of(&self, event: &KeptEvent) -> Result<Option<usize>, Error> {
+        let Some(server) = &event.server else { return Ok(Some(self.first)) };
+        let mut silent = None;
+        for (index, settings) in self.servers.iter().enumerate() {
+            match server_uuid(&settings.endpoint).await {
+                Ok(uuid) if uuid == *server => return Ok(Some(index)),
+                Ok(_) => {}
+                Err(error) => silent = Some(error),
+            }
+        }
+        // It may be the one that does not answer.
+        silent.map_or(Ok(None), Err)
     }
 
     /// The event at `place`, of `size` bytes, read again from the source's binlog; none if
@@ -38,7 +56,10 @@ impl<'a> Kept<'a> {
         size: u64,
         place: &EventPlace,
     ) -> Result<Option<KeptEvent>, Error> {
-        let Settings { endpoint, replica, .. } = self.settings;
+        let Some(server) = self.server_of(event).await? else { return Ok(None) };
+        let Some(Settings { endpoint, replica, .. }) = self.servers.get(server) else {
+            return Ok(None);
+        };
         let file = FileName::clone(&place.file);
         let scan = Scan::open(endpoint, replica, file, place.offset).await?;
         let mut scan = scan.inflating();
@@ -135,23 +156,42 @@ impl<'a> Kept<'a> {
             Ok(table) => table,
             Err(reason) => {
                 tracing::info!(table = %map.name, reason, "what was kept does not say how the table is read");
-                self.ask(map, place).await?
+                self.ask(map, event, place).await?
             }
         };
         self.last = Some((event.map.clone(), event.definition.clone(), Arc::clone(&table)));
         Ok(table)
     }
 
-    async fn ask(&mut self, map: &TableMap, place: &EventPlace) -> Result<Arc<Table>, Error> {
-        if self.asked.is_none() {
-            let mut session = Session::connect(&self.settings.endpoint).await?;
+    async fn ask(
+        &mut self,
+        map: &TableMap,
+        event: &KeptEvent,
+        place: &EventPlace,
+    ) -> Result<Arc<Table>, Error> {
+        let server = self.server_of(event).await?;
+        let Some((server, settings)) = server.and_then(|at| Some((at, self.servers.get(at)?)))
+        else {
+            let (table, place) = (map.name.clone(), place.clone());
+            let uuid = event.server.as_deref().unwrap_or_default();
+            return Err(Error::Rows {
+                table,
+                place,
+                reason: format!(
+                    "what was kept of them does not say how the table is read, and {uuid}, the \
+                     server that they are of, is none of the instance's"
+                ),
+            });
+        };
+        if self.asked.as_ref().is_none_or(|(at, ..)| *at != server) {
+            let mut session = Session::connect(&settings.endpoint).await?;
             let probe = Probe::read(&mut session).await?;
             // Without the history: what it says holds at the place reached, which is another.
-            let schema = Schema::new(super::session::server(&probe), self.settings.adopt);
-            self.asked = Some((session, schema));
+            let schema = Schema::new(super::session::server(&probe), settings.adopt);
+            self.asked = Some((server, session, schema));
         }
-        let Some((session, schema)) = &mut self.asked else { return Err(Error::Closed) };
-        let Settings { endpoint, replica, .. } = self.settings;
+        let Some((_, session, schema)) = &mut self.asked else { return Err(Error::Closed) };
+        let Settings { endpoint, replica, .. } = settings;
         let mut origin = Origin { session, endpoint, replica };
         let found = schema.resolve(&mut origin, map, place).await;
         found.map_err(|source| Error::Schema { place: place.clone(), source })

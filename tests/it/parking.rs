@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sqlx::MySqlConnection;
 
+use crate::crash::failover;
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{mariadb, mysql, private_mysql, run};
 use crate::harness::{Random, Record, Server, Sluice, say, topics, wait_for};
@@ -90,6 +91,70 @@ async fn two_tables(
     }
     limit(sluice, &names[0], 4096);
     names
+}
+
+/// The branch was prepared before the instance began, in a file that is not read any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_an_old_branch_park_what_comes_behind_its_end() {
+    let Some(server) = mysql() else { return };
+    let mut source = server.database("old_branch").await;
+    for table in ["a", "b"] {
+        let sql = format!("CREATE TABLE {table} (id INT PRIMARY KEY, pad MEDIUMTEXT)");
+        run(&mut source, &sql).await;
+    }
+    let branch = "XA START 'parked_old'; INSERT INTO a VALUES (2, REPEAT('x', 10000)); \
+                  XA END 'parked_old'; XA PREPARE 'parked_old'";
+    run(&mut source, branch).await;
+    drop(source);
+    let mut source = server.connect().await;
+    run(&mut source, "FLUSH BINARY LOGS").await;
+    let mut sluice = example(server, "old_branch", &[]);
+    sluice.start();
+    run(&mut source, "USE old_branch; INSERT INTO a VALUES (1, '')").await;
+    let [a, b] = ["old_branch.a", "old_branch.b"];
+    topics::read_at_least(&sluice.bootstrap(), a, 1);
+    limit(&sluice, a, 4096);
+    run(&mut source, "XA COMMIT 'parked_old'; INSERT INTO a VALUES (3, '')").await;
+    wait_until_parked(&sluice, &[a]);
+    run(&mut source, "INSERT INTO a VALUES (4, ''); INSERT INTO b VALUES (1, '')").await;
+    topics::read_at_least(&sluice.bootstrap(), b, 1);
+    assert_eq!(ids(&topics::read(&sluice.bootstrap(), a)), ["1"]);
+    limit(&sluice, a, 1 << 20);
+    instance(&sluice, &["retry", "example", a], 0);
+    assert_eq!(ids(&topics::read_at_least(&sluice.bootstrap(), a, 4)), ["1", "2", "3", "4"]);
+    sluice.stop();
+}
+
+/// What is kept needs no server that is gone: whichever is read is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_table_comes_back_while_the_first_server_is_gone() {
+    let servers = [private_mysql(&[]), private_mysql(&["--server-id=11"])];
+    let [Some(first), Some(second)] = servers else { return };
+    let mut source = first.database("moved").await;
+    failover::replicate(&second, &first).await;
+    let standby = format!("{}:{}", second.host, second.port);
+    let more = [
+        ("canal.instance.standby.address", &*standby),
+        ("canal.instance.detecting.retry.threshold", "1"),
+        ("sluice.parked.max.bytes", "20000"),
+    ];
+    let mut sluice = example(&first, "moved", &more);
+    let [a, _] = two_tables(&mut source, &mut sluice, "moved").await;
+    run(&mut source, "INSERT INTO a VALUES (2, REPEAT('x', 10000))").await;
+    wait_until_parked(&sluice, &[&a]);
+    failover::caught_up(&second, &first).await;
+    first.kill();
+    failover::promote(&second).await;
+    failover::reads_from(&sluice, &second).await;
+    let mut source = second.connect().await;
+    // It is not kept, and is read again where it is.
+    run(&mut source, "INSERT INTO moved.a VALUES (3, REPEAT('x', 30000))").await;
+    wait_for("the change", SOON, || (parked(&sluice)[0]["events"] == 2).then_some(()));
+    limit(&sluice, &a, 1 << 20);
+    instance(&sluice, &["retry", "example", &a], 0);
+    let records = topics::read_at_least(&sluice.bootstrap(), &a, 3);
+    assert_eq!(ids(&records), ["1", "2", "3"]);
+    sluice.stop();
 }
 
 async fn a_parked_table_comes_back(server: &Server, database: &str) {

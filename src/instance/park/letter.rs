@@ -12,7 +12,7 @@
 //! ```json
 //! {"version":1,"schema":"db","table":"t","file":"binlog.000001","offset":4,"time":1714550400,
 //!  "transaction":"binlog.000001:4","reason":"..","kind":"rows","code":30,"size":8000000,
-//!  "kept":true,"format":"<base64>","map":"<base64>","definition":{"columns":[..]}}
+//!  "kept":true,"server":"3e11fa47-..","format":"<base64>","map":"<base64>","definition":{"columns":[..]}}
 //! {.., "kind":"statement","what":"alter","is_ddl":true,"database":"db","named":"t",
 //!  "sql":"ALTER TABLE .."}
 //! ```
@@ -20,6 +20,8 @@
 //! `transaction` is the same in all letters of one. Of an event with `"kept":false` nothing
 //! follows: it was larger than `sluice.parked.max.bytes`. One inside a compressed transaction has
 //! `"inner":n`, how many events are before it there.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -61,6 +63,8 @@ enum Kind {
         code: u8,
         size: u64,
         kept: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inner: Option<u32>,
         format: String,
@@ -193,7 +197,11 @@ impl Reading {
             self.executed = Some(executed).filter(|set| !set.is_empty());
         }
         self.bytes.extend_from_slice(piece);
-        let (head, body) = cut(&self.bytes).ok_or_else(|| odd("it begins in the middle"))?;
+        if self.bytes.get(4) != Some(&b'{') {
+            return Err(odd("it begins in the middle"));
+        }
+        // A long statement or definition is cut too.
+        let Some((head, body)) = cut(&self.bytes) else { return Ok(None) };
         let head: Head =
             serde_json::from_slice(head).map_err(|error| Unreadable(error.to_string()))?;
         if head.version != VERSION {
@@ -204,12 +212,13 @@ impl Reading {
         let place = EventPlace { file: file.into(), offset, time };
         let content = match kind {
             Kind::Rows { kept: true, size, .. } if (body.len() as u64) < size => return Ok(None),
-            Kind::Rows { code, size, kept, inner, format, map, definition } => {
+            Kind::Rows { code, size, kept, server, inner, format, map, definition } => {
                 let bytes = |text: &str| {
                     let decoded = STANDARD.decode(text);
                     decoded.map(Bytes::from).map_err(|error| Unreadable(error.to_string()))
                 };
                 let event = KeptEvent {
+                    server: server.map(Arc::from),
                     format: bytes(&format)?,
                     map: bytes(&map)?,
                     code,
@@ -247,6 +256,7 @@ fn rows(event: &KeptEvent, size: u64, kept: bool) -> Kind {
         code: event.code,
         size,
         kept,
+        server: event.server.as_deref().map(str::to_owned),
         inner: event.inner,
         format: STANDARD.encode(&event.format),
         map: STANDARD.encode(&event.map),
@@ -287,6 +297,7 @@ mod tests {
 
     fn rows(bytes: usize) -> Content {
         Content::Rows(KeptEvent {
+            server: Some(Arc::from("u")).filter(|_| bytes > 0),
             format: Bytes::from_static(&[4, 0, 255]),
             map: Bytes::from_static(&[1, 2]),
             code: 30,
@@ -298,17 +309,32 @@ mod tests {
 
     #[test]
     fn a_letter_comes_back_from_its_pieces() {
-        let statement = Content::Statement(StatementChange {
-            kind: StatementKind::Alter,
-            is_ddl: true,
-            schema: "db".to_owned(),
-            table: "t.x".to_owned(),
-            sql: "ALTER TABLE `t.x` ADD c INT".to_owned(),
-            place: letter(rows(0)).place,
-            subject: TableName::new("db", "t.x"),
-            parked: None,
-        });
-        for content in [rows(0), rows(10), rows(3 * PIECE_BYTES), statement] {
+        let statement = |bytes: usize| {
+            Content::Statement(StatementChange {
+                kind: StatementKind::Alter,
+                is_ddl: true,
+                schema: "db".to_owned(),
+                table: "t.x".to_owned(),
+                sql: format!("ALTER TABLE `t.x` ADD c INT COMMENT '{}'", "x".repeat(bytes)),
+                place: letter(rows(0)).place,
+                subject: TableName::new("db", "t.x"),
+                parked: None,
+            })
+        };
+        let defined = |body: usize, definition: usize| {
+            let Content::Rows(event) = rows(body) else { panic!() };
+            let text = format!("{{\"columns\":[\"{}\"]}}", "x".repeat(definition));
+            Content::Rows(KeptEvent { definition: Some(Bytes::from(text)), ..event })
+        };
+        let around = |bytes: usize| (bytes - 600..bytes + 8).step_by(3);
+        let mut contents = vec![rows(0), rows(10), rows(3 * PIECE_BYTES), statement(0)];
+        contents.extend(around(PIECE_BYTES).map(rows));
+        contents.extend(around(PIECE_BYTES).map(statement));
+        contents.extend([1, 3].map(|pieces| statement(pieces * PIECE_BYTES)));
+        for (body, definition) in [(0, 2), (10, 2), (3, 3), (3, 0), (2, 1)] {
+            contents.push(defined(body * PIECE_BYTES, definition * PIECE_BYTES));
+        }
+        for content in contents {
             let letter = letter(content);
             let mut reading = Reading::default();
             let mut found = Vec::new();

@@ -15,13 +15,16 @@ use bytes::Bytes;
 
 use super::letter::{Content, Letter, Reading};
 use super::tables;
-use crate::change::{Change, EventPlace, ParkedTable, Position, TableName, TransactionHead};
+use crate::change::{
+    Change, EventPlace, ParkedTable, Position, ServerZone, TableName, TransactionHead,
+};
 use crate::format::Zone;
 use crate::instance::Plan;
 use crate::instance::encode::{self, Encoder};
 use crate::instance::reaction;
 use crate::instance::supervisor::{self, Opened};
 use crate::sink::{self, LetterRecord, Sink};
+use crate::source::failover::Servers;
 use crate::source::{self, Kept};
 
 /// As many bytes of messages wait before they are handed over.
@@ -116,14 +119,18 @@ pub async fn retry<S: Sink>(
     table: &str,
 ) -> Result<Vec<ParkedTable>, Error> {
     let (opened, position, parked) = parked_table(sink, table).await?;
-    let mut published = publish(plan, sink, &parked, Bodies::Kept).await;
+    // Whichever is read: the first one may be gone.
+    let mut servers = Servers::new(&plan.source);
+    let Position::MySql(at) = &position;
+    servers.choose(Some(at)).await;
+    let mut published = publish(plan, &servers, sink, &parked, Bodies::Kept).await;
     if let Err(error) = &published
         && error.is_of_bytes()
     {
         tracing::warn!(table = %parked.name(), %error,
             "what was kept cannot be read; it may have been damaged on the way, and is read again");
         sink.abort().await?;
-        published = publish(plan, sink, &parked, Bodies::Fetched).await;
+        published = publish(plan, &servers, sink, &parked, Bodies::Fetched).await;
     }
     if let Err(error) = published {
         // Whatever becomes of it: the session that follows opens the sink again.
@@ -197,13 +204,14 @@ async fn unpark<S: Sink>(
 /// Appends the messages of all letters of the table.
 async fn publish<S: Sink>(
     plan: &Plan,
+    servers: &Servers,
     sink: &mut S,
     parked: &ParkedTable,
     bodies: Bodies,
 ) -> Result<(), Error> {
-    let mut kept = Kept::new(&plan.source);
+    let mut kept = Kept::new(servers);
     let mut publication = plan.publication.clone();
-    if let Some(zone) = source::zone(&plan.source).await? {
+    if let Some(zone) = zone(servers).await? {
         publication.format.zone = Zone::of_changes(&zone.changes);
     }
     let mut encoder = Encoder::late(publication, sink.limits());
@@ -238,6 +246,20 @@ async fn publish<S: Sink>(
         encoder.end_transaction();
     }
     hand_over(sink, &mut encoder).await
+}
+
+/// The time zone of the server that is read, or of another that answers.
+async fn zone(servers: &Servers) -> Result<Option<ServerZone>, source::Error> {
+    let failed = match source::zone(servers.settings()).await {
+        Err(error) if error.is_transient() => error,
+        found => return found,
+    };
+    for settings in servers.all() {
+        if let Ok(found) = source::zone(settings).await {
+            return Ok(found);
+        }
+    }
+    Err(failed)
 }
 
 /// The keys of records that may be pieces of a table's letters.

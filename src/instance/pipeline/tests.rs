@@ -459,6 +459,7 @@ async fn changes_of_parked_tables_become_letters_and_the_others_are_numbered_wit
         rows.table = Arc::new(table);
         let bytes = Bytes::from_static(b"event");
         let event = KeptEvent {
+            server: None,
             format: bytes.clone(),
             map: bytes.clone(),
             code: 30,

@@ -599,6 +599,7 @@ impl Reader<'_> {
         let place = self.place();
         let definition = self.schema.definition_at(&table.name, &schema::Place::from(&place));
         KeptEvent {
+            server: Some(Arc::clone(self.tracker.server())),
             format: self.format_body.clone(),
             map: self.tables.body(event.table).unwrap_or_default(),
             code: header.event_type.code(),

@@ -179,6 +179,9 @@ impl Reader<'_> {
         let ended = Box::pin(reader.read_on(dump, outlet)).await;
         reader.send_parcel(outlet).await?;
         if reader.quest.is_some_and(|quest| quest.is_done) {
+            // What begins to be parked with the branch is parked from here on: the place where that
+            // begins is behind, and is not come by again.
+            *self.parking = parking;
             return Ok(Read::Held);
         }
         match ended {

@@ -119,7 +119,14 @@ impl Altered<'_> {
     /// being.
     fn old_column(&mut self, old: &ColumnDefinition) -> Result<(), String> {
         if self.alteration.dropped.iter().any(|(name, _)| same(name, &old.name)) {
-            self.set_in_key(&old.name, None);
+            // Columns of a key are found by name: a new one takes the place of a dropped one.
+            let new = self.alteration.columns.iter().find_map(|change| match &change.action {
+                ColumnAction::Add { column, .. } if same(&column.name, &old.name) => Some(column),
+                ColumnAction::Add { .. }
+                | ColumnAction::Change { .. }
+                | ColumnAction::Rename { .. } => None,
+            });
+            self.set_in_key(&old.name, new.map(|column| &*column.name));
             return Ok(());
         }
         let is_meant = |change: &&ColumnChange| match &change.action {

@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 use self::limits::TopicLimits;
 use self::owner::{Closing as OwnedClosing, Order, Owner};
@@ -118,7 +119,9 @@ impl Kafka {
             failed.clone(),
             self.tasks.token().clone(),
         );
-        self.tasks.spawn_thread("kafka sink", owner.run(inbox)).map_err(|error| {
+        // What it says is the instance's.
+        let owner = owner.run(inbox).in_current_span();
+        self.tasks.spawn_thread("kafka sink", owner).map_err(|error| {
             Error::Failed(format!("the system starts no thread for the Kafka sink: {error}"))
         })?;
         self.orders = Some(orders.clone());

@@ -222,31 +222,6 @@ async fn without_transactions_a_kill_loses_nothing() {
     sluice.stop();
 }
 
-/// Fewer copies than min.insync.replicas asks for: it waits, says what for, and goes on by itself.
-#[tokio::test]
-async fn too_few_copies_in_sync_are_waited_for_and_named() {
-    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
-    let mut source = mysql.database("cluster_copies").await;
-    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
-    let filter = ("canal.instance.filter.regex", r"cluster_copies\..*");
-    let mut sluice = Sluice::with_instance("copies", mysql, &[filter]);
-    sluice.use_cluster(kafka);
-    sluice.canal("kafka.transaction.timeout.ms", "5000");
-    sluice.start();
-    run(&mut source, "INSERT INTO t VALUES (1)").await;
-    kafka.read_at_least("cluster_copies.t", 1);
-    kafka.configure("cluster_copies.t", "min.insync.replicas", "2").await;
-    run(&mut source, "INSERT INTO t VALUES (2)").await;
-    let body = wait_for("the instance to say it", PATIENCE, || {
-        let (_, body) = sluice.health()?;
-        body.contains("min.insync.replicas").then_some(body)
-    });
-    assert!(body.contains("topic cluster_copies.t, partition 0"), "{body}");
-    kafka.configure("cluster_copies.t", "min.insync.replicas", "1").await;
-    assert_eq!(ids(&kafka.read_at_least("cluster_copies.t", 2)), ["1", "2"]);
-    sluice.stop();
-}
-
 /// A topic that takes little gets small batches; what does not fit is kept in the cluster, over
 /// a kill, and comes from there in order when it has room.
 #[tokio::test]

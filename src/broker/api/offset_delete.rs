@@ -1,12 +1,14 @@
 //! `OffsetDelete` (key 47): single offsets of a group go, save those of topics that its
 //! members subscribe to. There is version 0 only.
 //!
-//! Behaviour: partitions that are not there are answered before the group is asked, and if there
-//! are no others it is not asked at all (`KafkaApis.handleOffsetDeleteRequest`).
+//! Behaviour: topics that are not there are answered before the group is asked, which is not asked
+//! where no other is named (`KafkaApis.handleOffsetDeleteRequest`). Of a topic that is there every
+//! partition is taken.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
@@ -28,17 +30,21 @@ pub(crate) async fn answer(
         );
     };
     let mut places = Vec::new();
+    let mut asks_group = request.topics.is_empty();
     for topic in &request.topics {
+        let is_there = broker.log.topic(&topic.name).is_some();
+        asks_group |= is_there;
         for partition in &topic.partitions {
-            let partition = partition.partition_index;
-            let place = Place { topic: topic.name.to_string(), partition };
-            match broker.partition(&topic.name, partition) {
-                Ok(_) => places.push(place),
-                Err(error) => tell(place, Err(error)),
+            let place =
+                Place { topic: topic.name.to_string(), partition: partition.partition_index };
+            if is_there {
+                places.push(place);
+            } else {
+                tell(place, Err(ResponseError::UnknownTopicOrPartition));
             }
         }
     }
-    if !places.is_empty() {
+    if asks_group {
         match broker.groups.delete_offsets(&request.group_id, places).await {
             Ok(outcomes) => outcomes.into_iter().for_each(|(place, outcome)| tell(place, outcome)),
             Err(error) => return OffsetDeleteResponse::default().with_error_code(error.code()),

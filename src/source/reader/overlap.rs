@@ -3,8 +3,9 @@
 //! In: the position's GTID set, where another server's order led to it, and where the server's
 //! binlog ended when it was joined. Out: which events are not applied. Always: behind that end
 //! nothing comes that the set holds: from there on the file alone gives the place. What has no GTID
-//! and lies before it may have been published or not: it is refused, as the server does where it is
-//! asked by GTID (`Binlog_sender::send_events`, sql/rpl_binlog_sender.cc).
+//! and lies before it may have been published or not, unless the server has made it behind all that
+//! the set holds: it is refused, as the server does where it is asked by GTID
+//! (`Binlog_sender::send_events`, sql/rpl_binlog_sender.cc).
 //!
 //! By GTID alone a server begins at the newest file that begins within the set, and of what has
 //! none it says nothing. So the file is read on, and the set tells what is left out.
@@ -35,6 +36,8 @@ pub(in crate::source) struct Overlap {
     end: Option<Place>,
     /// Where the transaction ends that is being left out; [`UNSAID`] on servers that do not say it.
     open: Option<u64>,
+    /// Whether there was one.
+    has_left_out: bool,
 }
 
 impl Overlap {
@@ -59,13 +62,19 @@ impl Overlap {
                 (CountedSet::whole(set), Some(UNSAID))
             }
             (DumpFrom::File { .. }, _) if !lost.is_empty() => {
-                return Ok(Some(Self { executed: none(), lost, end: None, open: None }));
+                return Ok(Some(Self {
+                    executed: none(),
+                    lost,
+                    end: None,
+                    open: None,
+                    has_left_out: false,
+                }));
             }
             (DumpFrom::File { .. }, _) => return Ok(None),
         };
         let end = probe::binlog_place(session).await?;
         let end = end.map(|(file, offset)| Place { file, offset });
-        Ok(Some(Self { executed, lost, end, open }))
+        Ok(Some(Self { executed, lost, end, open, has_left_out: false }))
     }
 
     /// Whether a position may still be one behind which the set alone leads on.
@@ -75,9 +84,20 @@ impl Overlap {
 }
 
 impl Overlap {
+    /// Whether a transaction without GTID may have been published before. One that the server has
+    /// made itself was not, as long as nothing came that was: a server's own order is that of its
+    /// places. One from elsewhere has another commit time there.
+    fn may_hold(&self, event: &GtidEvent) -> bool {
+        let GtidEvent {
+            original_commit_timestamp: made, immediate_commit_timestamp: there, ..
+        } = event;
+        let is_own = made.is_some() && made == there;
+        !self.executed.is_empty() && (self.has_left_out || !is_own)
+    }
+
     /// Nothing is to be left out any more.
     fn is_over(&self) -> bool {
-        let Self { executed, lost, end, open } = self;
+        let Self { executed, lost, end, open, has_left_out: _ } = self;
         end.is_none() && open.is_none() && executed.is_empty() && lost.is_empty()
     }
 }
@@ -109,12 +129,13 @@ impl Reader<'_> {
                     Some(gtid)
                         if overlap.executed.contains(gtid) || overlap.lost.contains(gtid) =>
                     {
+                        overlap.has_left_out = true;
                         let length = event.transaction_length;
                         overlap.open = Some(length.map_or(UNSAID, |length| place.offset + length));
                         tracing::debug!(%gtid, file = &*place.file, offset = place.offset,
                             "left out: it was published before");
                     }
-                    None if !overlap.executed.is_empty() => {
+                    None if overlap.may_hold(&event) => {
                         return Err(Error::Doubtful { place: place.clone() }.into());
                     }
                     Some(_) | None => {}

@@ -16,7 +16,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
@@ -166,6 +166,18 @@ pub(crate) struct Server {
     user: String,
     password: String,
     own: Option<Mutex<Own>>,
+}
+
+/// A server of a test's own leaves nothing behind: together they would be many GB.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let own =
+            self.own.as_mut().map(|own| own.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if let Some(Own::Process { data, process, .. }) = own {
+            drop(process.take());
+            let _ = std::fs::remove_dir_all(data);
+        }
+    }
 }
 
 /// A server that these tests started, and may stop.

@@ -386,7 +386,7 @@ async fn what_was_written_without_gtids_is_not_lost_between_two_times_with_them(
         assert!(error.to_string().contains(&format!("--file {with_gtid} --offset 4")), "{error}");
     }
     // With GTIDs all along there is the proof.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
     let wanted = || settings(&server, "mixed");
     let committed = behind_row(wanted(), &mut admin, 5, "UNIX_TIMESTAMP() - 86400").await;
     let at_end = reached(wanted()).await;

@@ -113,7 +113,10 @@ impl Running {
 
     async fn chunk(&mut self) -> Chunk {
         let chunk = tokio::time::timeout(PATIENCE, self.chunks.recv()).await;
-        chunk.expect("a chunk in time").expect("the source has not ended")
+        match chunk.expect("a chunk in time") {
+            Some(chunk) => chunk,
+            None => panic!("the source has ended: {:?}", (&mut self.done).await.unwrap().1),
+        }
     }
 
     /// The next transaction, empty ones too.

@@ -197,8 +197,10 @@ async fn what_has_no_gtid_is_refused_before_the_end_that_was_failed_over_to_and_
     let mut admin = server.database("overlap").await;
     run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY, v INT)").await;
     let other = from_the_other(&server, &mut admin).await;
-    let file = ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await;
     let offset = ask(&mut admin, "SHOW BINARY LOG STATUS", 1).await.parse().unwrap();
+    run(&mut admin, "INSERT INTO t VALUES (0, 0)").await;
+    let file = ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await;
+    let end = ask(&mut admin, "SHOW BINARY LOG STATUS", 1).await.parse().unwrap();
     let own = ask(&mut admin, "SELECT @@server_uuid", 0).await;
     let of_own = MySqlPosition {
         file: file.as_str().into(),
@@ -221,6 +223,13 @@ async fn what_has_no_gtid_is_refused_before_the_end_that_was_failed_over_to_and_
     run(&mut admin, "INSERT INTO t VALUES (2, 0)").await;
     let mut source = Running::start(wanted(&server, ""), behind(stopped.reached().clone())).await;
     assert_eq!(id_of(&source.next().await), 2);
+    source.stop().await;
+    // Written there, behind a place behind which nothing was executed before.
+    let at_end = MySqlPosition { offset: end, ..of_own.clone() };
+    let mut source = Running::start(wanted(&server, ""), behind(at_end)).await;
+    for id in [1, 2] {
+        assert_eq!(id_of(&source.next().await), id);
+    }
     source.stop().await;
     let error = Running::start(wanted(&server, ""), behind(of_own)).await.error().await;
     assert!(matches!(error, Error::Doubtful { .. }), "{error}");

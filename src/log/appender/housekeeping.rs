@@ -297,10 +297,9 @@ impl Appender {
                 self.owes_checkpoint = true;
                 self.shared.troubles.checkpoint_failed(&failure);
                 tracing::warn!(%failure, "no checkpoint could be written; the next is tried");
-                for segment in &outcome.dirty {
-                    segment.dirty.store(true, Ordering::Relaxed);
-                }
-                self.dirty.extend(outcome.dirty);
+                // One that was appended to meanwhile is on the list already.
+                let is_new = |one: &Arc<Segment>| !one.dirty.swap(true, Ordering::Relaxed);
+                self.dirty.extend(outcome.dirty.into_iter().filter(is_new));
                 self.sealed.extend(outcome.sealed);
                 self.rolled.extend(compactable.into_keys());
                 if matches!(failure, Failure::Full) {

@@ -2,6 +2,7 @@
 //!
 //! What holds: what a group changes can be rolled back until the group is published.
 
+use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
@@ -100,13 +101,13 @@ struct Saved {
     active: Option<Arc<Segment>>,
     position: u64,
     last_time: i64,
-    producers: Vec<SavedProducer>,
+    /// By id: a group may have as many as it has batches.
+    producers: HashMap<i64, SavedProducer>,
 }
 
 /// What was known of a producer, and the sequence of its first batch in the group.
 #[derive(Debug)]
 struct SavedProducer {
-    id: i64,
     before: Option<Known>,
     first: Option<i32>,
 }
@@ -154,17 +155,15 @@ impl Tail {
             active: self.active.clone(),
             position: self.position,
             last_time: self.last_time,
-            producers: Vec::new(),
+            producers: HashMap::new(),
         });
         true
     }
 
     /// Remembers what was known of a producer, if this group did not change it before.
     pub(super) fn save_producer(&mut self, id: i64, before: Option<Known>, first: Option<i32>) {
-        if let Some(saved) = &mut self.saved
-            && saved.producers.iter().all(|saved| saved.id != id)
-        {
-            saved.producers.push(SavedProducer { id, before, first });
+        if let Some(saved) = &mut self.saved {
+            saved.producers.entry(id).or_insert(SavedProducer { before, first });
         }
     }
 
@@ -186,7 +185,7 @@ impl Tail {
         self.active = active;
         self.position = position;
         self.last_time = last_time;
-        for SavedProducer { id, before, first } in producers {
+        for (id, SavedProducer { before, first }) in producers {
             self.producers.restore(id, before, first);
         }
     }

@@ -27,6 +27,13 @@ use crate::broker_wire::{Client, name};
 
 type Answers = Vec<(String, String)>;
 
+/// Kafka's broker learns of a change from its controller, a moment later.
+async fn settled() {
+    if std::env::var_os("SLUICE_KAFKA").is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+}
+
 /// A request of the test: its topics have names of their own.
 struct Asker<'a> {
     client: &'a mut Client,
@@ -50,15 +57,13 @@ impl Asker<'_> {
         let request = CreateTopicsRequest::default().with_topics(vec![asked]);
         let answer = self.client.ask(7, &request.with_timeout_ms(30_000)).await;
         assert_eq!(answer.topics[0].error_code, 0);
+        settled().await;
         topic
     }
 
     /// How many partitions a topic has, and its id; none if it is not there.
     async fn found(&mut self, topic: &str) -> (usize, Uuid) {
-        if std::env::var_os("SLUICE_KAFKA").is_some() {
-            // Kafka's broker learns of it from its controller.
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        }
+        settled().await;
         let asked = MetadataRequestTopic::default().with_name(Some(name(topic)));
         let request = MetadataRequest::default()
             .with_topics(Some(vec![asked]))
@@ -277,6 +282,7 @@ async fn configured(asker: &mut Asker<'_>) {
                 let answer = asker.client.ask(2, &request).await;
                 answer.responses.iter().map(|one| one.error_code.to_string()).collect()
             };
+            settled().await;
             let kind = if incremental { "IncrementalAlterConfigs" } else { "AlterConfigs" };
             let resource = DescribeConfigsResource::default()
                 .with_resource_type(TOPIC)
@@ -331,6 +337,8 @@ async fn of_groups(asker: &mut Asker<'_>) {
             .with_topics(vec![asked]);
         // Kafka's coordinator may not have been there yet.
         let told = loop {
+            let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]);
+            asker.client.ask(4, &find).await;
             let answer = asker.client.ask(8, &request).await;
             let told = answer.topics.iter().flat_map(|one| &one.partitions);
             let told: Vec<String> = told.map(|one| one.error_code.to_string()).collect();

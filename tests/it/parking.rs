@@ -371,6 +371,9 @@ async fn read_again_while_the_source_has_it(mysql: &Server) {
         }
     }
     run(&mut source, "FLUSH BINARY LOGS").await;
+    // A file is not purged while it is being read.
+    run(&mut source, "INSERT INTO a VALUES (20, '')").await;
+    wait_for("five events", SOON, || (parked(&sluice).first()?["events"] == 5).then_some(()));
     run(&mut source, "PURGE BINARY LOGS TO 'binlog.000002'").await;
     let refused = instance(&sluice, &["retry", "example", &a], 1);
     for words in ["was not kept", "purged", "drop-parked"] {

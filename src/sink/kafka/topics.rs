@@ -93,7 +93,7 @@ impl Topics {
             longest_transaction: KAFKA_LONGEST,
         };
         let broker = topics.list()?;
-        let set = topics.broker_settings(broker).await;
+        let set = topics.broker_settings(broker).await?;
         let number = |name: &str| set.get(name).and_then(|value| value.parse::<u64>().ok());
         if let Some(longest) = number("transaction.max.timeout.ms") {
             topics.longest_transaction = Duration::from_millis(longest);
@@ -116,7 +116,7 @@ impl Topics {
         if partitions != 1 {
             return wrong(format!("it has {partitions} partitions, and has to have one"));
         }
-        let policy = self.setting(&name, "cleanup.policy").await;
+        let policy = self.setting(&name, "cleanup.policy").await?;
         if let Some(policy) = policy.filter(|policy| policy != "compact") {
             return wrong(format!("its cleanup.policy is {policy}, and has to be compact"));
         }
@@ -256,23 +256,37 @@ impl Topics {
                 (topic.name().to_owned(), partitions)
             })
             .collect();
-        Ok(listed.orig_broker_id())
+        // The one that was asked, if it is known by then who that is.
+        let asked = Some(listed.orig_broker_id()).filter(|id| *id >= 0);
+        let any = || listed.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
+        Ok(asked.or_else(any).unwrap_or_default())
     }
 
     /// What a broker is set to; nothing where we have no right to ask.
-    async fn broker_settings(&self, broker: i32) -> HashMap<String, String> {
+    async fn broker_settings(&self, broker: i32) -> Result<HashMap<String, String>, Error> {
         self.settings(ResourceSpecifier::Broker(broker)).await
     }
 
-    async fn setting(&self, topic: &str, name: &str) -> Option<String> {
-        self.settings(ResourceSpecifier::Topic(topic)).await.remove(name)
+    async fn setting(&self, topic: &str, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.settings(ResourceSpecifier::Topic(topic)).await?.remove(name))
     }
 
-    async fn settings(&self, resource: ResourceSpecifier<'_>) -> HashMap<String, String> {
+    async fn settings(
+        &self,
+        resource: ResourceSpecifier<'_>,
+    ) -> Result<HashMap<String, String>, Error> {
+        let failed =
+            |reason: String| Error::Failed(format!("ask what a cluster is set to: {reason}"));
         let described = self.admin.describe_configs([&resource], &options()).await;
-        let described = described.ok().and_then(|all| all.into_iter().next()?.ok());
-        let entries = described.map(|one| one.entries).unwrap_or_default();
-        entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+        let described = described.map_err(|error| failed(error.to_string()))?;
+        let entries = match described.into_iter().next() {
+            Some(Ok(described)) => described.entries,
+            Some(Err(Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed)) | None => {
+                return Ok(HashMap::new());
+            }
+            Some(Err(code)) => return Err(failed(code.to_string())),
+        };
+        Ok(entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfig};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
@@ -107,7 +108,13 @@ pub(crate) fn read_all(bootstrap: &str, topics: &[&str]) -> BTreeMap<String, Vec
     while !ends.is_empty() {
         assert!(begun.elapsed() < 10 * ANSWER, "these do not go on to their ends: {ends:?}");
         let Some(message) = consumer.poll(ANSWER) else { continue };
-        let record = Record::of(&message.unwrap());
+        let message = match message {
+            Ok(message) => message,
+            // It is on its way back.
+            Err(error) if is_of_connection(&error) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let record = Record::of(&message);
         let partition = (record.topic.clone(), record.partition);
         // What came behind the end since is not asked for.
         let Some(high) = ends.get(&partition) else { continue };
@@ -139,4 +146,12 @@ pub(crate) fn read_at_least(bootstrap: &str, topic: &str, count: usize) -> Vec<R
         );
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Whether a client reports that it has no connection, which it makes again by itself.
+fn is_of_connection(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+    )
 }

@@ -15,8 +15,9 @@ use rdkafka::error::KafkaError;
 use super::Names;
 use crate::config::ClusterConfig;
 
-/// What librdkafka may hold of records that are on their way, in KiB.
-const QUEUE_KIB: &str = "32768";
+/// What librdkafka may hold of records that are on their way, in KiB, if the user does not let it
+/// hold more: the largest record has to fit.
+const QUEUE_KIB: usize = 32 << 10;
 /// The largest record that is handed to it: one has to fit into its queue.
 pub(super) const LARGEST_RECORD: usize = 30 << 20;
 
@@ -72,7 +73,9 @@ pub(super) fn producer(
     }
     // What the user sets bounds change records, where they are made; our own may be larger.
     all.set("message.max.bytes", LARGEST_RECORD.to_string());
-    all.set("queue.buffering.max.kbytes", QUEUE_KIB);
+    let queue = config.producer.get("queue.buffering.max.kbytes");
+    let queue = queue.and_then(|kib| kib.parse().ok()).map_or(QUEUE_KIB, |kib| QUEUE_KIB.max(kib));
+    all.set("queue.buffering.max.kbytes", queue.to_string());
     let set = config.producer.get("batch.size").and_then(|bytes| bytes.parse().ok());
     let batch_bytes = set.map_or(batch_bytes, |set: usize| set.min(batch_bytes));
     all.set("batch.size", batch_bytes.to_string());
@@ -104,4 +107,35 @@ pub(super) fn reader(config: &ClusterConfig, names: &Names, committed: bool) -> 
 /// The administrator.
 pub(super) fn admin(config: &ClusterConfig, names: &Names) -> ClientConfig {
     base(config, names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Properties;
+
+    #[test]
+    fn the_queue_is_as_large_as_is_asked_for_and_never_too_small_for_a_record() {
+        for (asked, expected) in [(None, "32768"), (Some("65536"), "65536"), (Some("16"), "32768")]
+        {
+            let mut producer_properties = Properties::default();
+            if let Some(kib) = asked {
+                producer_properties.set("queue.buffering.max.kbytes", kib);
+            }
+            let config = ClusterConfig {
+                bootstrap: "127.0.0.1:9092".to_owned(),
+                client: Properties::default(),
+                producer: producer_properties,
+                partitions: None,
+                replication: None,
+                topic: Vec::new(),
+                trust_store: None,
+                key_store: None,
+                group: "sluice".to_owned(),
+                transactional: true,
+            };
+            let made = producer(&config, &Names::of("sluice", "a"), Duration::from_mins(1), 1000);
+            assert_eq!(made.get("queue.buffering.max.kbytes"), Some(expected), "{asked:?}");
+        }
+    }
 }

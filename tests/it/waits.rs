@@ -77,8 +77,9 @@ async fn whatever_answer_stops(server: &Server) {
             let health: serde_json::Value = serde_json::from_str(&body).ok()?;
             let all = health["instances"].as_array()?;
             assert!(all.iter().all(|one| one["state"] != "stopped"), "{body}");
-            assert_eq!(all.len(), moments, "{body}");
-            all.iter().all(|one| one["state"] == "running").then_some(())
+            // None is there before the log is recovered.
+            let running = all.iter().filter(|one| one["state"] == "running").count();
+            (running == moments).then_some(())
         });
     };
     all_run(&sluice);

@@ -31,12 +31,11 @@ mod harness;
 
 use std::fmt::Write as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use harness::Sluice;
-use harness::process::{self, Process};
+use harness::process;
+use harness::{Sluice, kafka};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -76,11 +75,10 @@ fn main() {
         .collect();
 
     let ours = start_ours();
-    let kafka = KafkaHome::fetch();
     let brokers = [
         ours,
-        kafka.start("Kafka", ""),
-        kafka.start("Kafka, synced", "log.flush.interval.messages=1\n"),
+        start_kafka("Kafka", ""),
+        start_kafka("Kafka, synced", "log.flush.interval.messages=1\n"),
     ];
     let names: Vec<&str> = brokers.iter().map(|broker| broker.what).collect();
     println!("{:<44} {:>14} {:>14} {:>14}", "", names[0], names[1], names[2]);
@@ -167,56 +165,32 @@ fn start_ours() -> Broker {
     Broker { what: "sluice", address, start, memory: Box::new(move || sluice.resident_memory()) }
 }
 
-/// Kafka's programs.
-struct KafkaHome(PathBuf);
-
-impl KafkaHome {
-    fn fetch() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        let home = target.join("servers/kafka");
-        let script = root.join("tests/servers/fetch-kafka.sh");
-        assert!(Command::new(script).arg(&home).status().unwrap().success(), "fetch Kafka");
-        Self(home)
-    }
-
-    /// A broker of one node in a folder of its own, with a heap of 1 GB.
-    fn start(&self, what: &'static str, more: &str) -> Broker {
-        let folder = TempDir::with_prefix("kafka-").unwrap();
-        let (port, controller) = (process::free_port(), process::free_port());
-        let data = folder.path().join("data");
-        let properties = format!(
-            "process.roles=broker,controller\nnode.id=1\n\
-             controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-             log.dirs={}\noffsets.topic.replication.factor=1\n{more}",
-            data.display()
-        );
-        let file = folder.path().join("server.properties");
-        std::fs::write(&file, properties).unwrap();
-        let run = self.0.join("bin/kafka-run");
-        let mut format = Command::new(&run);
-        format.args(["kafka.tools.StorageTool", "format", "--standalone", "-t"]);
-        format.args(["MkU3OEVBNTcwNTJENDM2Qg", "-c"]).arg(&file);
-        assert!(format.output().unwrap().status.success(), "format Kafka's directory");
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut command = process::command(&run);
-        command.env("KAFKA_JVM", "-Xmx1g").arg("kafka.Kafka").arg(&file);
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let began = Instant::now();
-        let process = Process::start(what, command);
-        let address = format!("127.0.0.1:{port}");
-        let start = until_it_answers(&address, began);
-        let memory = move || {
-            let _ = &folder;
-            process.resident_memory()
-        };
-        Broker { what, address, start, memory: Box::new(memory) }
-    }
+/// A broker of Kafka of one node in a folder of its own, with a heap of 1 GB.
+fn start_kafka(what: &'static str, more: &str) -> Broker {
+    const JVM: &str = "-Xmx1g";
+    let folder = TempDir::with_prefix("kafka-").unwrap();
+    let (port, controller) = (process::free_port(), process::free_port());
+    let data = folder.path().join("data");
+    let properties = format!(
+        "process.roles=broker,controller\nnode.id=1\n\
+         controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         log.dirs={}\noffsets.topic.replication.factor=1\n{more}",
+        data.display()
+    );
+    kafka::format(folder.path(), &properties, JVM, &[]);
+    let began = Instant::now();
+    let process = kafka::launch(what, folder.path(), JVM);
+    let address = format!("127.0.0.1:{port}");
+    let start = until_it_answers(&address, began);
+    let memory = move || {
+        let _ = &folder;
+        process.resident_memory()
+    };
+    Broker { what, address, start, memory: Box::new(memory) }
 }
 
 fn client(address: &str, settings: &[(&str, &str)]) -> ClientConfig {

@@ -65,6 +65,7 @@ pub use backup::Backup;
 pub use error::{AppendError, BackupError, OpenError, ReadError, Refusal, TopicError, WriterError};
 pub use handle::{Log, Waiter};
 pub use inspect::{WRONG, inspect};
+pub(crate) use instance_writer::internal_topic_name;
 pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
 pub use reader::Read;
 pub use settings::{AcceptDamage, LogSettings};

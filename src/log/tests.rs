@@ -102,6 +102,19 @@ async fn topic(log: &Log, name: &str, partitions: i32) -> Arc<Topic> {
     log.create_topic(new).await.unwrap()
 }
 
+/// A topic that is compacted whenever it may be, with small segments.
+async fn compacted_topic(log: &Log, name: &str) -> Arc<Topic> {
+    let config = [
+        ("cleanup.policy", "compact"),
+        ("min.cleanable.dirty.ratio", "0"),
+        ("internal.segment.bytes", "1500"),
+    ];
+    let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let config = config.into_iter().map(text).collect();
+    let new = NewTopic { name: name.to_owned(), partitions: 1, config, owner: None };
+    log.create_topic(new).await.unwrap()
+}
+
 async fn append(log: &Log, topic: &Arc<Topic>, partition: i32, values: &[&str]) -> Appended {
     let produce = Produce { topic: Arc::clone(topic), partition, batch: batch(values) };
     log.append(vec![produce]).await.pop().unwrap().unwrap()

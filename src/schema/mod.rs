@@ -46,6 +46,7 @@ use made::Made;
 use model::{Context, Model, Read};
 use resolve::Scanned;
 
+pub(crate) use capture::is_of_the_server;
 pub use ddl::Message;
 pub(crate) use ddl::{Reading, Written, rows_written};
 pub use history::History;

@@ -15,7 +15,9 @@ use crate::change::{
 };
 use crate::control::Place;
 use crate::instance;
-use crate::log::{Log, Restored, StateKind, StateWrite, TopicError, Writer, WriterError};
+use crate::log::{
+    Log, Restored, StateKind, StateWrite, TopicError, Writer, WriterError, internal_topic_name,
+};
 use crate::sink::PositionError;
 use crate::sink::position_record::PositionRecords;
 use crate::sink::{Lost, find_branches, notice};
@@ -217,7 +219,7 @@ impl Positions<'_> {
     }
 
     fn topic(&self, instance: &str, what: &str) -> String {
-        format!("__{}.{instance}.{what}", self.group)
+        internal_topic_name(self.group, instance, what)
     }
 }
 

@@ -41,6 +41,7 @@ use super::{
 };
 use crate::change::{Position, StateRecord, Xid};
 use crate::config::ClusterConfig;
+use crate::log::internal_topic_name;
 use crate::shutdown::Tasks;
 
 /// Orders that wait for the owner: parts of about a MiB each, most of the time.
@@ -83,10 +84,13 @@ struct Names {
 }
 
 impl Names {
-    /// `__<group>.<instance>.<what>`: an internal topic.
+    fn of(group: &str, instance: &str) -> Self {
+        Self { instance: instance.into(), group: group.into() }
+    }
+
+    /// An internal topic.
     fn topic(&self, what: &str) -> Arc<str> {
-        let Self { instance, group } = self;
-        format!("__{group}.{instance}.{what}").into()
+        internal_topic_name(&self.group, &self.instance, what).into()
     }
 
     fn transactional_id(&self) -> String {
@@ -99,10 +103,20 @@ impl Kafka {
     /// A sink of `instance`, not yet open. Its thread is one of `tasks`; once these are cancelled
     /// it waits for the cluster only briefly.
     pub fn new(config: Arc<ClusterConfig>, instance: &str, tasks: &Tasks) -> Self {
-        let names = Names { instance: instance.into(), group: config.group.as_str().into() };
+        let names = Names::of(&config.group, instance);
         let limits = Arc::new(TopicLimits::new(&config, tasks.clone()));
         let (tasks, failed) = (tasks.clone(), Failed::default());
         Self { names, config, tasks, limits, orders: None, failed }
+    }
+
+    /// What an instance fences others by.
+    pub fn transactional_id(group: &str, instance: &str) -> String {
+        Names::of(group, instance).transactional_id()
+    }
+
+    /// The topics that an instance has for itself, with the settings that they are made with.
+    pub fn internal_topics(group: &str, instance: &str) -> Vec<(String, Vec<(String, String)>)> {
+        topics::internal(&Names::of(group, instance))
     }
 
     /// The owner's inbox; its thread is started with the first order.

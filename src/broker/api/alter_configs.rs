@@ -12,6 +12,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
+use kafka_protocol::protocol::StrBytes;
 
 use super::{describe_configs, repeated};
 use crate::broker::{Broker, access};
@@ -24,28 +25,34 @@ pub(crate) async fn answer(broker: &Broker, request: AlterConfigsRequest) -> Alt
     let name =
         |resource: &AlterConfigsResource| (resource.resource_type, resource.resource_name.clone());
     let (resources, twice) = repeated::split(request.resources, name);
-    let refuse = |resource: AlterConfigsResource| {
+    let tell = |resource: AlterConfigsResource, outcome: Result<(), Refusal>| {
+        let (code, message) = told(outcome);
         AlterConfigsResourceResponse::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name)
-            .with_error_code(ResponseError::InvalidRequest.code())
-            .with_error_message(Some("it is named twice in one request".into()))
+            .with_error_code(code)
+            .with_error_message(message)
     };
-    let mut responses: Vec<_> = twice.into_iter().map(refuse).collect();
+    let mut responses = Vec::with_capacity(twice.len() + resources.len());
+    responses.extend(twice.into_iter().map(|resource| tell(resource, Err(named_twice()))));
     for resource in resources {
         let outcome = one(broker, &resource, request.validate_only).await;
-        let (error, message) = outcome
-            .err()
-            .map_or((0, None), |(error, message)| (error.code(), Some(message.into())));
-        responses.push(
-            AlterConfigsResourceResponse::default()
-                .with_resource_type(resource.resource_type)
-                .with_resource_name(resource.resource_name)
-                .with_error_code(error)
-                .with_error_message(message),
-        );
+        responses.push(tell(resource, outcome));
     }
     AlterConfigsResponse::default().with_responses(responses)
+}
+
+/// Why nothing is changed of a resource that is named twice.
+pub(super) fn named_twice() -> Refusal {
+    (ResponseError::InvalidRequest, repeated::REFUSED.to_owned())
+}
+
+/// An outcome as answers have it: the code, and why.
+pub(super) fn told(outcome: Result<(), Refusal>) -> (i16, Option<StrBytes>) {
+    match outcome {
+        Ok(()) => (0, None),
+        Err((error, message)) => (error.code(), Some(message.into())),
+    }
 }
 
 async fn one(

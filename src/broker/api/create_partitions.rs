@@ -24,7 +24,7 @@ pub(crate) async fn answer(
         CreatePartitionsTopicResult::default()
             .with_name(topic.name)
             .with_error_code(ResponseError::InvalidRequest.code())
-            .with_error_message(Some("it is named twice in one request".into()))
+            .with_error_message(Some(repeated::REFUSED.into()))
     };
     let mut results: Vec<_> = twice.into_iter().map(refuse).collect();
     for topic in topics {

@@ -70,7 +70,7 @@ fn judge(
         refuse(topic, why)
     });
     let (once, twice) = repeated::split(clear, |topic| (topic.name.clone(), topic.topic_id));
-    let twice = twice.into_iter().map(|topic| refuse(topic, "it is named twice in one request"));
+    let twice = twice.into_iter().map(|topic| refuse(topic, repeated::REFUSED));
     let mut refused: Vec<_> = unclear.chain(twice).collect();
     // The same topic by its name and by its id is named twice too.
     let ids: HashSet<Uuid> =

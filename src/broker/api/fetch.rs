@@ -147,8 +147,7 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
         let late = Instant::now() >= deadline || call.stop.is_cancelled();
         if late || seen.as_ref().is_none_or(|seen| seen.may_be_enough(&ends, &tips, enough)) {
             let gathered = gather(broker, call, limits, &wanted, &ends).await;
-            let Gathered { parts, held, short, starved, .. } = gathered;
-            let bytes: usize = parts.iter().map(|part| part.records.len()).sum();
+            let Gathered { parts, held, short, starved, bytes, .. } = gathered;
             let failed = parts.iter().any(|part| part.error.is_some());
             let cut = bytes > 0 && (short || ends_with_a_segment(&wanted, &tips));
             if late || bytes >= enough || failed || cut || starved {

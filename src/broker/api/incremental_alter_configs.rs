@@ -12,7 +12,7 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
-use super::alter_configs::{Changes, Refusal, apply, topic_of};
+use super::alter_configs::{Changes, Refusal, apply, named_twice, told, topic_of};
 use super::repeated;
 use crate::broker::Broker;
 use crate::broker::config_keys::{self, Kind};
@@ -30,26 +30,19 @@ pub(crate) async fn answer(
     let name =
         |resource: &AlterConfigsResource| (resource.resource_type, resource.resource_name.clone());
     let (resources, twice) = repeated::part(request.resources, name);
-    let refuse = |resource: AlterConfigsResource| {
+    let tell = |resource: AlterConfigsResource, outcome: Result<(), Refusal>| {
+        let (code, message) = told(outcome);
         AlterConfigsResourceResponse::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name)
-            .with_error_code(ResponseError::InvalidRequest.code())
-            .with_error_message(Some("it is named twice in one request".into()))
+            .with_error_code(code)
+            .with_error_message(message)
     };
-    let mut responses: Vec<_> = twice.into_iter().map(refuse).collect();
+    let mut responses = Vec::with_capacity(twice.len() + resources.len());
+    responses.extend(twice.into_iter().map(|resource| tell(resource, Err(named_twice()))));
     for resource in resources {
         let outcome = one(broker, &resource, request.validate_only).await;
-        let (error, message) = outcome
-            .err()
-            .map_or((0, None), |(error, message)| (error.code(), Some(message.into())));
-        responses.push(
-            AlterConfigsResourceResponse::default()
-                .with_resource_type(resource.resource_type)
-                .with_resource_name(resource.resource_name)
-                .with_error_code(error)
-                .with_error_message(message),
-        );
+        responses.push(tell(resource, outcome));
     }
     IncrementalAlterConfigsResponse::default().with_responses(responses)
 }

@@ -9,7 +9,7 @@
 //! Versions: 1 one offset a partition; 2 isolation level; 4 leader epochs; 6 flexible; 7
 //! timestamp -3; 8 timestamp -4.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -43,7 +43,7 @@ pub(crate) async fn answer(
     let twice = named_twice(&request);
     let found = request.topics.iter().flat_map(|topic| {
         let found = |asked: &ListOffsetsPartition| {
-            if twice.contains_key(&(topic.name.clone(), asked.partition_index)) {
+            if twice.contains(&(topic.name.clone(), asked.partition_index)) {
                 return Err(ResponseError::InvalidRequest);
             }
             access::check_epoch(asked.current_leader_epoch)?;
@@ -71,7 +71,7 @@ pub(crate) async fn answer(
                 None => Err(ResponseError::UnknownServerError),
             };
             let place = (topic.name.clone(), asked.partition_index);
-            if twice.contains_key(&place) && !told.insert(place) {
+            if twice.contains(&place) && !told.insert(place) {
                 continue;
             }
             partitions.push(tell(call, asked.partition_index, outcome));
@@ -84,15 +84,13 @@ pub(crate) async fn answer(
 }
 
 /// Partitions that are asked for more than once: each is refused once, as by Kafka.
-fn named_twice(request: &ListOffsetsRequest) -> HashMap<(TopicName, i32), usize> {
-    let mut counts = HashMap::new();
-    for topic in &request.topics {
-        for asked in &topic.partitions {
-            *counts.entry((topic.name.clone(), asked.partition_index)).or_default() += 1;
-        }
-    }
-    counts.retain(|_, count| *count > 1);
-    counts
+fn named_twice(request: &ListOffsetsRequest) -> HashSet<(TopicName, i32)> {
+    let mut named = HashSet::new();
+    let places = request.topics.iter().flat_map(|topic| {
+        let place = |asked: &ListOffsetsPartition| (topic.name.clone(), asked.partition_index);
+        topic.partitions.iter().map(place)
+    });
+    places.filter(|place| !named.insert(place.clone())).collect()
 }
 
 async fn one(

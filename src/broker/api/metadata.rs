@@ -2,15 +2,15 @@
 //!
 //! Behaviour: one broker, ourselves, at the address this client connected to (or the
 //! advertised one); leader of every partition. What is named more than once is answered once, as
-//! Kafka makes a set of the names (`KafkaApis.handleTopicMetadataRequest`). A topic that is asked for by name and is not
-//! there is made, if the client allows it (always before version 4) and so do we.
+//! Kafka makes a set of the names (`KafkaApis.handleTopicMetadataRequest`). A topic that is asked
+//! for by name and is not there is made, if the client allows it (always before version 4) and so
+//! do we.
 //!
 //! Versions: 0 an empty list means all topics, from 1 on null does; 2 cluster id; 4
 //! `allow_auto_topic_creation`; 7 leader epochs; 8 authorized operations (only if asked
 //! for, as a broker without an authorizer answers); 9 flexible; 10 topic ids; 12 topics can
 //! be asked for by id alone.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -37,10 +37,9 @@ const NAMELESS_SINCE: i16 = 12;
 
 /// The request with each topic named once.
 pub(crate) fn each_once(mut request: MetadataRequest) -> MetadataRequest {
-    if let Some(topics) = &mut request.topics {
-        let mut named = HashSet::new();
-        topics.retain(|topic| named.insert((topic.name.clone(), topic.topic_id)));
-    }
+    let topics = request.topics.take();
+    request.topics =
+        topics.map(|topics| repeated::merge(topics, |topic| (topic.name.clone(), topic.topic_id)));
     request
 }
 
@@ -56,7 +55,7 @@ pub(crate) async fn answer(
     match asked {
         None => topics.extend(broker.log.topics().iter().map(|topic| describe(broker, topic))),
         Some(asked) => {
-            for topic in repeated::merge(asked, |topic| (topic.name.clone(), topic.topic_id)) {
+            for topic in asked {
                 topics.push(find(broker, call, topic, make).await);
             }
         }

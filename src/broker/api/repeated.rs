@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
+/// Why nothing is done about what is named twice.
+pub(super) const REFUSED: &str = "it is named twice in one request";
+
 /// Those of `items` that are named once, in their order; and one for each that is named more
 /// often.
 pub(super) fn split<T, K: Hash + Eq>(items: Vec<T>, name: impl Fn(&T) -> K) -> (Vec<T>, Vec<T>) {

@@ -6,15 +6,14 @@ use crate::client::{Finding, Wanted, probe};
 use crate::config::{ClusterConfig, Instance, Settings, TopicRule};
 use crate::instance::Plan;
 use crate::mysql::Session;
+use crate::schema::is_of_the_server;
 use crate::server;
+use crate::sink::Kafka;
 
 use super::say;
 
 /// Topics of tables that are looked at; more say nothing new.
 const MOST_TOPICS: usize = 200;
-
-/// Last words of the names of an instance's internal topics.
-const INTERNAL: [&str; 4] = ["positions", "schema", "xa", "parked"];
 
 /// Says what the cluster is like, and returns what keeps instances from writing there.
 pub(super) async fn judge(
@@ -73,8 +72,6 @@ fn same_names(settings: &Settings) -> Vec<String> {
 
 async fn wants(config: &ClusterConfig, instance: &Instance) -> Wanted {
     let name = &instance.config.name;
-    let prefix = format!("__{}.{name}", config.group);
-    let internal = INTERNAL.map(|what| (format!("{prefix}.{what}"), Vec::new())).to_vec();
     let mut changes = match server::plan(instance) {
         Ok(plan) => topics(&plan).await,
         // What is wrong with the plan is said with the instance.
@@ -87,8 +84,8 @@ async fn wants(config: &ClusterConfig, instance: &Instance) -> Wanted {
     }
     Wanted {
         instance: name.clone(),
-        transactional_id: prefix,
-        internal,
+        transactional_id: Kafka::transactional_id(&config.group, name),
+        internal: Kafka::internal_topics(&config.group, name),
         changes: changes.into_iter().collect(),
     }
 }
@@ -99,13 +96,12 @@ async fn topics(plan: &Plan) -> BTreeSet<String> {
     let mut topics = BTreeSet::new();
     let Ok(mut session) = Session::connect(&plan.source.endpoint).await else { return topics };
     let tables = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
-                  WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN \
-                  ('mysql', 'sys', 'performance_schema', 'information_schema') LIMIT 20000";
+                  WHERE TABLE_TYPE = 'BASE TABLE' LIMIT 20000";
     let rows = session.query(tables).await.unwrap_or_default();
     session.close().await;
     for row in rows {
         let (Some(schema), Some(table)) = (row.text_at(0), row.text_at(1)) else { continue };
-        if plan.source.filter.includes(schema, table) {
+        if !is_of_the_server(schema) && plan.source.filter.includes(schema, table) {
             topics.insert(plan.publication.router.statement(schema, table).topic.to_string());
         }
         if topics.len() == MOST_TOPICS {

@@ -30,6 +30,7 @@ use crate::log::topic::Topic;
 use crate::record::{Batch, BatchBuilder, Compression, Spares};
 
 pub use restore::{Restored, StateRead};
+pub(crate) use topics::internal_topic_name;
 
 /// Resolves when a commit is durable and can be read.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<(), WriterError>> + Send>>;

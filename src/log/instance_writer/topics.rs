@@ -13,6 +13,12 @@ const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 const LIMIT: &str = "max.message.bytes";
 
+/// The name of a topic that an instance keeps for itself, in the log or in a cluster; `what` is its
+/// last word.
+pub(crate) fn internal_topic_name(group: &str, instance: &str, what: &str) -> String {
+    format!("__{group}.{instance}.{what}")
+}
+
 impl Writer {
     /// The largest batch that the topic of that name takes from an instance, in bytes.
     pub fn largest_batch(log: &Log, topic: &str) -> usize {
@@ -26,11 +32,11 @@ impl Writer {
 
     /// The name of the topic of letters: what is kept of parked tables.
     pub fn letters_name(&self) -> String {
-        format!("__{}.{}.parked", self.group, self.instance)
+        internal_topic_name(&self.group, &self.instance, "parked")
     }
 
     pub(super) async fn internal_topic(&self, what: &str) -> Result<Arc<Topic>, WriterError> {
-        let name = format!("__{}.{}.{what}", self.group, self.instance);
+        let name = internal_topic_name(&self.group, &self.instance, what);
         self.owned_topic(&name, 1, BTreeMap::new()).await
     }
 

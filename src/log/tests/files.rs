@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::io::Errno;
 
-use super::{batch, tiny, topic, values};
+use super::{batch, compacted_topic, tiny, topic, values};
 use crate::disk::{Disk, Freeze, Mode, Simulated};
 use crate::log::{Log, LogSettings, NewTopic, Produce, WriterError};
 use crate::record::BatchBuilder;
@@ -47,15 +47,7 @@ async fn begun(disk: &Simulated) -> (Log, Tasks) {
     let (log, tasks) = open(disk).await;
     topic(&log, "a", 3).await;
     topic(&log, "gone", 1).await;
-    let config = [
-        ("cleanup.policy", "compact"),
-        ("min.cleanable.dirty.ratio", "0"),
-        ("internal.segment.bytes", "1500"),
-    ];
-    let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    let config = config.into_iter().map(text).collect();
-    let new = NewTopic { name: "keyed".to_owned(), partitions: 1, config, owner: None };
-    log.create_topic(new).await.unwrap();
+    compacted_topic(&log, "keyed").await;
     log.writer("example", "sluice").open().await.unwrap();
     (log, tasks)
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Random, asked, batch, small, topic};
+use super::{Random, asked, batch, compacted_topic, small, topic};
 use crate::disk::{Disk, Entry, Freeze, Mode, Simulated};
-use crate::log::{AcceptDamage, Log, LogSettings, NewTopic, OpenError, Produce, ReadError};
+use crate::log::{AcceptDamage, Log, LogSettings, OpenError, Produce, ReadError};
 use crate::record::{BatchBuilder, batches};
 use crate::shutdown::Tasks;
 
@@ -88,15 +88,7 @@ async fn filled() -> (Simulated, Simulated, Expected) {
     let tasks = Tasks::new();
     let log = Log::open(Arc::new(disk.clone()), settings(), &tasks).await.unwrap();
     topic(&log, "t", 2).await;
-    let config = [
-        ("cleanup.policy", "compact"),
-        ("min.cleanable.dirty.ratio", "0"),
-        ("internal.segment.bytes", "1500"),
-    ];
-    let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    let config = config.into_iter().map(text).collect();
-    let new = NewTopic { name: "keyed".to_owned(), partitions: 1, config, owner: None };
-    log.create_topic(new).await.unwrap();
+    compacted_topic(&log, "keyed").await;
     let mut filling = Filling { log, expected: Expected::new() };
     let numbers = || disk.list("journal").unwrap();
     for round in 0..6 {

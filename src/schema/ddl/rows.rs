@@ -156,10 +156,7 @@ impl Reader<'_> {
         self.cursor.accept_symbol('.');
         while let Some(name) = self.cursor.name() {
             path.push(name);
-            if !self.cursor.accept_symbol('.') {
-                break;
-            }
-            if self.cursor.accept_symbol('*') {
+            if !self.cursor.accept_symbol('.') || self.cursor.accept_symbol('*') {
                 break;
             }
         }

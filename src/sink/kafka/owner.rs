@@ -35,7 +35,7 @@ use super::session::{
     send_schema, stored,
 };
 use super::topics::Topics;
-use super::{Error, Failed, Names, clients};
+use super::{Error, Failed, Names, clients, topics};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::config::ClusterConfig;
 use crate::sink::held::OPEN_PLACES;
@@ -193,9 +193,9 @@ impl Owner {
         let patience = || self.patience.clone();
         let mut topics = Topics::open(&self.config, &names, &self.limits, patience()).await?;
         let internal = InternalTopics {
-            positions: topics.internal(names.topic("positions")).await?,
-            schema: topics.internal(names.topic("schema")).await?,
-            xa: topics.internal(names.topic("xa")).await?,
+            positions: topics.internal(names.topic(topics::POSITIONS)).await?,
+            schema: topics.internal(names.topic(topics::SCHEMA)).await?,
+            xa: topics.internal(names.topic(topics::XA)).await?,
         };
         let reader = Reader::new(&self.config, &names, patience())?;
         // Another owner is not to be fenced.
@@ -217,7 +217,7 @@ impl Owner {
         }
         producer.watched_ends(reader.settle(&internal.xa)?);
         let (branches, held) = find_branches(&reader, &internal.xa)?;
-        let letters = names.topic(super::topics::LETTERS);
+        let letters = names.topic(topics::LETTERS);
         let letters_end = if topics.has(&letters) { reader.settle(&letters)? } else { 0 };
         let mut session = Session { producer, topics, internal, reader, positions, branches };
         if owner.as_deref() != Some(&*self.process.record()) {
@@ -376,7 +376,7 @@ impl Owner {
 
     fn read_letters(&mut self, offset: i64) -> Result<Letters, Error> {
         let session = session(&mut self.session, &self.failed)?;
-        let topic = self.names.topic(super::topics::LETTERS);
+        let topic = self.names.topic(topics::LETTERS);
         let mut letters = Letters { records: Vec::new(), next: offset };
         if !session.topics.has(&topic) {
             return Ok(letters);
@@ -394,7 +394,7 @@ impl Owner {
 
     async fn remove_letters(&mut self) -> Result<(), Error> {
         let session = session(&mut self.session, &self.failed)?;
-        let topic = self.names.topic(super::topics::LETTERS);
+        let topic = self.names.topic(topics::LETTERS);
         if session.topics.has(&topic) {
             session.topics.remove_records(&topic).await
         } else {

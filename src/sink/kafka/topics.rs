@@ -31,7 +31,11 @@ use super::{Error, Names};
 use crate::config::ClusterConfig;
 use crate::sink::Refusal;
 
-/// Last word of the name of the topic of letters.
+/// Last words of the names of an instance's own topics.
+pub(super) const POSITIONS: &str = "positions";
+pub(super) const SCHEMA: &str = "schema";
+pub(super) const XA: &str = "xa";
+/// That of the topic of letters.
 pub(super) const LETTERS: &str = "parked";
 /// How long the cluster may take for a question.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -65,6 +69,19 @@ pub(super) struct Topics {
     used: HashMap<Arc<str>, Arc<str>>,
     /// The longest that the cluster lets a transaction be open.
     pub(super) longest_transaction: Duration,
+}
+
+/// All topics that an instance has for itself, with the settings that they are made with.
+pub(super) fn internal(names: &Names) -> Vec<(String, Vec<(String, String)>)> {
+    let with = |what, settings: &[(&str, &str)]| {
+        (names.topic(what).to_string(), settings.iter().copied().map(owned).collect())
+    };
+    vec![
+        with(POSITIONS, &INTERNAL),
+        with(SCHEMA, &INTERNAL),
+        with(XA, &INTERNAL),
+        with(LETTERS, &OF_LETTERS),
+    ]
 }
 
 /// An internal topic that is as it has to be.

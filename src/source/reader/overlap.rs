@@ -81,9 +81,7 @@ impl Overlap {
     pub(in crate::source) fn is_by_gtid(&self) -> bool {
         self.end.is_some()
     }
-}
 
-impl Overlap {
     /// Whether a transaction without GTID may have been published before. One that the server has
     /// made itself was not, as long as nothing came that was: a server's own order is that of its
     /// places. One from elsewhere has another commit time there.

@@ -1,8 +1,7 @@
 //! A Kafka node with TLS, SCRAM and an authorizer, for one test. Whoever comes in plain text is its
 //! administrator.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -20,8 +19,8 @@ use openssl::x509::{X509, X509Name};
 use tempfile::TempDir;
 
 use crate::broker_wire::Client;
+use crate::harness::kafka;
 use crate::harness::process::{self, Process};
-use crate::harness::{PATIENCE, say, topics, wait_for};
 
 const USER: &str = "User:eve";
 const JVM: &str = "-Xmx400m -Dkafka.log.level=info";
@@ -70,7 +69,9 @@ pub(super) struct Node {
 impl Node {
     /// None, said aloud, if the caller chose to go without Kafka.
     pub(super) fn start() -> Option<Self> {
-        let program = program()?;
+        if !kafka::is_wanted() {
+            return None;
+        }
         let folder = TempDir::with_prefix("sluice-secured-").unwrap();
         let ports = [process::free_port(), process::free_port(), process::free_port()];
         let [plain, secured, controller] = ports;
@@ -95,27 +96,14 @@ impl Node {
              listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginModule required;\n\
              listener.name.sasl_ssl.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_eve=\"s3cret\";\n"
         );
-        let file = folder.path().join("server.properties");
-        std::fs::write(&file, properties).unwrap();
-        let mut format = Command::new(&program);
-        format.args(["kafka.tools.StorageTool", "format", "--standalone", "-t"]);
-        format.args(["MkU3OEVBNTcwNTJENDM2Qg", "-c"]).arg(&file).env("KAFKA_JVM", JVM);
-        for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-256"] {
-            format.args(["--add-scram", &format!("{mechanism}=[name=eve,password=s3cret]")]);
-        }
-        let output = format.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut command = process::command(&program);
-        command.env("KAFKA_JVM", JVM).arg("kafka.Kafka").arg(&file);
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let new = Self { folder, ports, _process: Process::start("a secured Kafka", command) };
-        let consumer: rdkafka::consumer::BaseConsumer = topics::client(&new.plaintext());
-        let answers = || {
-            use rdkafka::consumer::Consumer as _;
-            consumer.fetch_metadata(None, std::time::Duration::from_secs(1)).ok().map(drop)
-        };
-        wait_for("the secured Kafka to answer", PATIENCE, answers);
+        let users = ["SCRAM-SHA-512", "SCRAM-SHA-256"]
+            .map(|mechanism| format!("{mechanism}=[name=eve,password=s3cret]"));
+        let users: Vec<String> =
+            users.into_iter().flat_map(|user| ["--add-scram".to_owned(), user]).collect();
+        kafka::format(folder.path(), &properties, JVM, &users);
+        let process = kafka::launch("a secured Kafka", folder.path(), JVM);
+        let new = Self { folder, ports, _process: process };
+        kafka::until_it_answers(&new.plaintext());
         Some(new)
     }
 
@@ -177,20 +165,6 @@ impl Node {
         let answer = Client::connect(&self.plaintext()).await.ask(5, &request).await;
         assert_eq!(answer.topics[0].error_code, 0, "{:?}", answer.topics[0]);
     }
-}
-
-/// What runs a class of Kafka's; fetched now if it is not there.
-fn program() -> Option<PathBuf> {
-    if std::env::var("SLUICE_TEST_SERVERS").is_ok_and(|word| word == "none") {
-        say("NOT RUN: it needs Apache Kafka, and SLUICE_TEST_SERVERS=none");
-        return None;
-    }
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("servers/kafka");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/fetch-kafka.sh");
-    let output = Command::new(script).arg(&home).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "Apache Kafka cannot be had: {said}");
-    Some(home.join("bin/kafka-run"))
 }
 
 /// An authority, and what it has signed for the node.

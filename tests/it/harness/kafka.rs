@@ -39,11 +39,44 @@ pub(crate) fn kafka() -> Option<&'static Kafka> {
 
 /// A node of the test's own, with more lines of its server.properties, which it may kill.
 pub(crate) fn private_kafka(more: &str) -> Option<Kafka> {
-    if std::env::var("SLUICE_TEST_SERVERS").is_ok_and(|word| word == "none") {
+    is_wanted().then(|| Kafka::new(more))
+}
+
+/// Whether tests run with Kafka; said aloud, if the caller chose to go without.
+pub(crate) fn is_wanted() -> bool {
+    let goes_without = std::env::var("SLUICE_TEST_SERVERS").is_ok_and(|word| word == "none");
+    if goes_without {
         say("NOT RUN: it needs Apache Kafka, and SLUICE_TEST_SERVERS=none");
-        return None;
     }
-    Some(Kafka::new(more))
+    !goes_without
+}
+
+/// Makes the directory of a node: its server.properties, and what `more` of Kafka's own arguments
+/// asks for.
+pub(crate) fn format(folder: &Path, properties: &str, jvm: &str, more: &[String]) {
+    let file = folder.join("server.properties");
+    std::fs::write(&file, properties).unwrap();
+    let mut format = Command::new(program());
+    format.args(["kafka.tools.StorageTool", "format", "--standalone", "-t"]);
+    format.args(["MkU3OEVBNTcwNTJENDM2Qg", "-c"]).arg(&file).args(more).env("KAFKA_JVM", jvm);
+    let output = format.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Starts the node of a directory that was made.
+pub(crate) fn launch(name: &str, folder: &Path, jvm: &str) -> Process {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+    let mut command = process::command(&program());
+    command.env("KAFKA_JVM", jvm).arg("kafka.Kafka").arg(folder.join("server.properties"));
+    command.stdout(log.try_clone().unwrap()).stderr(log);
+    Process::start(name, command)
+}
+
+/// Waits until a node answers there.
+pub(crate) fn until_it_answers(bootstrap: &str) {
+    let consumer: BaseConsumer = topics::client(bootstrap);
+    let answers = || consumer.fetch_metadata(None, Duration::from_secs(1)).ok().map(drop);
+    wait_for("Kafka to answer", PATIENCE, answers);
 }
 
 impl Kafka {
@@ -63,13 +96,7 @@ impl Kafka {
              auto.create.topics.enable=false\n{more}",
             folder.path().join("data").display()
         );
-        let file = folder.path().join("server.properties");
-        std::fs::write(&file, properties).unwrap();
-        let mut format = Command::new(program());
-        format.args(["kafka.tools.StorageTool", "format", "--standalone", "-t"]);
-        format.args(["MkU3OEVBNTcwNTJENDM2Qg", "-c"]).arg(&file).env("KAFKA_JVM", JVM);
-        let output = format.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        format(folder.path(), &properties, JVM, &[]);
         let new = Self { folder, port, process: Mutex::new(None) };
         new.start();
         new
@@ -79,20 +106,9 @@ impl Kafka {
     pub(crate) fn start(&self) {
         let mut process = self.process.lock().unwrap();
         assert!(process.is_none(), "it runs already");
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join("log"))
-            .unwrap();
-        let mut command = process::command(&program());
-        command.env("KAFKA_JVM", JVM).arg("kafka.Kafka");
-        command.arg(self.folder.path().join("server.properties"));
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        *process = Some(Process::start("Kafka", command));
+        *process = Some(launch("Kafka", self.folder.path(), JVM));
         drop(process);
-        let consumer: BaseConsumer = topics::client(&self.bootstrap());
-        let answers = || consumer.fetch_metadata(None, Duration::from_secs(1)).ok().map(drop);
-        wait_for("Kafka to answer", PATIENCE, answers);
+        until_it_answers(&self.bootstrap());
     }
 
     /// kill -9.

@@ -235,6 +235,29 @@ async fn deleted(asker: &mut Asker<'_>) {
 /// `ConfigResource.Type`.
 const TOPIC: i8 = 2;
 
+/// A request of either kind that sets retention.ms of a topic to each of `values`, in one resource
+/// or a resource each.
+macro_rules! configs_request {
+    ($types:ident, $request:ident, $topic:expr, $values:expr, $in_one:expr) => {{
+        let set = |value: &&str| {
+            let one = $types::AlterableConfig::default();
+            one.with_name(text("retention.ms")).with_value(Some(text(value)))
+        };
+        let resource = |configs: Vec<_>| {
+            $types::AlterConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(text(&$topic))
+                .with_configs(configs)
+        };
+        let resources = if $in_one {
+            vec![resource($values.iter().map(set).collect())]
+        } else {
+            $values.iter().map(|value| resource(vec![set(value)])).collect()
+        };
+        $request::default().with_resources(resources)
+    }};
+}
+
 async fn configured(asker: &mut Asker<'_>) {
     for values in [&["1000"][..], &["1000", "1000"], &["1000", "2000"], &["1000", "2000", "3000"]] {
         for (incremental, in_one) in [(true, true), (true, false), (false, true), (false, false)] {
@@ -244,41 +267,17 @@ async fn configured(asker: &mut Asker<'_>) {
             }
             let topic = asker.new_topic().await;
             let told: Vec<String> = if incremental {
-                let set = |value: &&str| {
-                    let one = incremental::AlterableConfig::default();
-                    one.with_name(text("retention.ms")).with_value(Some(text(value)))
-                };
-                let resource = |configs: Vec<_>| {
-                    incremental::AlterConfigsResource::default()
-                        .with_resource_type(TOPIC)
-                        .with_resource_name(text(&topic))
-                        .with_configs(configs)
-                };
-                let resources = if in_one {
-                    vec![resource(values.iter().map(set).collect())]
-                } else {
-                    values.iter().map(|value| resource(vec![set(value)])).collect()
-                };
-                let request = IncrementalAlterConfigsRequest::default().with_resources(resources);
+                let request = configs_request!(
+                    incremental,
+                    IncrementalAlterConfigsRequest,
+                    topic,
+                    values,
+                    in_one
+                );
                 let answer = asker.client.ask(1, &request).await;
                 answer.responses.iter().map(|one| one.error_code.to_string()).collect()
             } else {
-                let set = |value: &&str| {
-                    let one = alter::AlterableConfig::default();
-                    one.with_name(text("retention.ms")).with_value(Some(text(value)))
-                };
-                let resource = |configs: Vec<_>| {
-                    alter::AlterConfigsResource::default()
-                        .with_resource_type(TOPIC)
-                        .with_resource_name(text(&topic))
-                        .with_configs(configs)
-                };
-                let resources = if in_one {
-                    vec![resource(values.iter().map(set).collect())]
-                } else {
-                    values.iter().map(|value| resource(vec![set(value)])).collect()
-                };
-                let request = AlterConfigsRequest::default().with_resources(resources);
+                let request = configs_request!(alter, AlterConfigsRequest, topic, values, in_one);
                 let answer = asker.client.ask(2, &request).await;
                 answer.responses.iter().map(|one| one.error_code.to_string()).collect()
             };

@@ -86,11 +86,15 @@ async fn prepared(server: &Server) -> MySqlConnection {
     admin
 }
 
+/// Of both kinds, with functions that may change rows, and LOAD DATA from anywhere.
+fn servers() -> [Option<Server>; 2] {
+    let functions = "--log-bin-trust-function-creators=1";
+    [private_mysql(&[functions, "--secure-file-priv="]), private_mariadb(&[functions])]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_an_included_row_is_published_and_what_does_not_is_left_out() {
-    let functions = "--log-bin-trust-function-creators=1";
-    let servers =
-        [private_mysql(&[functions, "--secure-file-priv="]), private_mariadb(&[functions])];
+    let servers = servers();
     for server in servers.iter().flatten() {
         let mut admin = prepared(server).await;
         fill(&mut admin).await;
@@ -132,9 +136,7 @@ async fn what_changes_an_included_row_is_published_and_what_does_not_is_left_out
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_statements_stop_those_of_excluded_tables_do_not() {
-    let functions = "--log-bin-trust-function-creators=1";
-    let servers =
-        [private_mysql(&[functions, "--secure-file-priv="]), private_mariadb(&[functions])];
+    let servers = servers();
     for server in servers.iter().flatten() {
         let mut admin = prepared(server).await;
         fill(&mut admin).await;

@@ -115,9 +115,7 @@ impl Clock {
         }
         Moment { wall, earliest: wall.min(believed), latest: wall.max(believed), steady }
     }
-}
 
-impl Clock {
     /// `newest` is the newest time that a process before this one has stored, in milliseconds since
     /// 1970. Where the clock of the wall is farther from it than it is believed at once, it has to
     /// stand there first: that it was stopped for so long nobody can tell from a clock that is wrong.

@@ -39,7 +39,7 @@ pub(super) const MOST_CONNECTIONS: usize = 128;
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// For the body of a request.
-pub(super) const BODY_TIME: Duration = Duration::from_secs(10);
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// For an answer of which the client takes nothing.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);

@@ -13,8 +13,8 @@
 //! POST /reload                      ┘
 //! ```
 //!
-//! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}` or
-//! `{"set": ..}`; that of `DELETE position` is empty, or `drop-parked`. Both commands on positions
+//! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}`,
+//! `{"set": ..}`, or `{"kept": .., "lost": .., "server": ..}`; that of `DELETE position` is empty, or `drop-parked`. Both commands on positions
 //! want the instance stopped. The body of `retry` and `drop` is the parked table, as `db.table`;
 //! that of `backup` the directory to copy the log to. An answer of 200 may have something to say,
 //! in plain text.

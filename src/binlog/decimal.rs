@@ -50,7 +50,7 @@ impl<'a> Decimal<'a> {
     }
 
     /// Whether it has a minus.
-    pub fn is_negative(&self) -> bool {
+    fn is_negative(&self) -> bool {
         self.bytes.first().is_some_and(|first| first & 0x80 == 0)
     }
 

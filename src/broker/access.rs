@@ -1,14 +1,13 @@
 //! What clients may do to which topic, and how the log's errors are told to them.
 //!
 //! Everybody may read everything. A topic that an instance writes takes no Produce from
-//! clients (unless configured), `__*` topics never do, nor may clients make, delete or
-//! change those.
+//! clients, nor do `__*` topics, which clients may not make, delete or change either.
 
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
 
-use super::{Broker, BrokerSettings};
+use super::Broker;
 use crate::log::{AppendError, ReadError, Topic, TopicError};
 
 /// The epoch of the leader of every partition: there never is another leader.
@@ -37,15 +36,13 @@ pub(crate) fn has_partition(topic: &Topic, partition: i32) -> Result<(), Respons
 }
 
 /// Whether clients may produce to the topic; if not, why.
-pub(crate) fn may_produce(topic: &Topic, settings: &BrokerSettings) -> Result<(), String> {
+pub(crate) fn may_produce(topic: &Topic) -> Result<(), String> {
     if topic.is_internal() {
         return Err(format!("{} is written by the broker itself", topic.name()));
     }
     match topic.owner() {
-        Some(owner) if !settings.produce_to_owned => {
-            Err(format!("{} is written by instance {owner}", topic.name()))
-        }
-        Some(_) | None => Ok(()),
+        Some(owner) => Err(format!("{} is written by instance {owner}", topic.name())),
+        None => Ok(()),
     }
 }
 

@@ -22,7 +22,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Broker;
 use super::answers::{Held, Share};
-use super::api;
+use super::api::{
+    acls, alter_configs, alter_replica_log_dirs, api_versions, create_partitions, create_topics,
+    delete_groups, delete_records, delete_topics, describe_cluster, describe_configs,
+    describe_groups, describe_log_dirs, describe_quorum, describe_topic_partitions, elect_leaders,
+    fetch, find_coordinator, heartbeat, incremental_alter_configs, init_producer_id, join_group,
+    leave_group, list_config_resources, list_groups, list_offsets, metadata, offset_commit,
+    offset_delete, offset_fetch, offset_for_leader_epoch, produce, reassignments, sync_group,
+};
 use super::call::{Answered, Call, Peer, Refused};
 use super::costs;
 use super::frame::Pieces;
@@ -110,7 +117,7 @@ pub(crate) async fn answer(
         Request::NewerApiVersions { correlation } => {
             let mut pieces = Pieces::default();
             pieces.encode().put_i32(correlation);
-            api::api_versions::unsupported(pieces.encode());
+            api_versions::unsupported(pieces.encode());
             return Ok(Some(pieces));
         }
     };
@@ -128,122 +135,97 @@ pub(crate) async fn answer(
 }
 
 async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces) -> Answered {
+    // An answer, and one that holds room until it is sent.
+    macro_rules! put {
+        ($answer:expr) => {
+            call.write(out, &$answer)
+        };
+        ($answer:expr, $held:ident) => {
+            write_held(call, out, $held, &$answer)
+        };
+    }
     match call.api {
-        Api::Produce => match api::produce::answer(broker, call, call.read_mixed(body)?).await? {
-            Some(answer) => call.write(out, &answer),
+        Api::Produce => match produce::answer(broker, call, call.read_mixed(body)?).await? {
+            Some(answer) => put!(answer),
             None => Ok(false),
         },
         Api::Fetch => {
-            api::fetch::answer(broker, call, call.read(body)?, out).await;
+            fetch::answer(broker, call, call.read(body)?, out).await;
             Ok(true)
         }
-        Api::ListOffsets => {
-            call.write(out, &api::list_offsets::answer(broker, call, call.read(body)?).await)
-        }
+        Api::ListOffsets => put!(list_offsets::answer(broker, call, call.read(body)?).await),
         Api::Metadata => {
-            let request = api::metadata::each_once(call.read(body)?);
+            let request = metadata::each_once(call.read(body)?);
             let cost = costs::of_metadata(broker, &request);
             let held = broker.costs.room_of_once(call, cost).await?;
-            write_held(call, out, held, &api::metadata::answer(broker, call, request).await)
+            put!(metadata::answer(broker, call, request).await, held)
         }
-        Api::OffsetCommit => {
-            call.write(out, &api::offset_commit::answer(broker, call.read(body)?).await)
-        }
+        Api::OffsetCommit => put!(offset_commit::answer(broker, call.read(body)?).await),
         Api::OffsetFetch => {
             let request = call.read(body)?;
             let held = broker.costs.room(call, costs::of_offsets(broker, &request)).await?;
-            write_held(call, out, held, &api::offset_fetch::answer(broker, call, request))
+            put!(offset_fetch::answer(broker, call, request), held)
         }
         Api::FindCoordinator => {
             let request = call.read(body)?;
             let held = broker.costs.room(call, costs::of_coordinators(call, &request)).await?;
-            write_held(call, out, held, &api::find_coordinator::answer(broker, call, request))
+            put!(find_coordinator::answer(broker, call, request), held)
         }
-        Api::JoinGroup => {
-            call.write(out, &api::join_group::answer(broker, call, call.read_mixed(body)?).await)
-        }
-        Api::Heartbeat => call.write(out, &api::heartbeat::answer(broker, call.read(body)?).await),
-        Api::LeaveGroup => {
-            call.write(out, &api::leave_group::answer(broker, call, call.read(body)?).await)
-        }
-        Api::SyncGroup => {
-            call.write(out, &api::sync_group::answer(broker, call.read_mixed(body)?).await)
-        }
+        Api::JoinGroup => put!(join_group::answer(broker, call, call.read_mixed(body)?).await),
+        Api::Heartbeat => put!(heartbeat::answer(broker, call.read(body)?).await),
+        Api::LeaveGroup => put!(leave_group::answer(broker, call, call.read(body)?).await),
+        Api::SyncGroup => put!(sync_group::answer(broker, call.read_mixed(body)?).await),
         Api::DescribeGroups => {
             let request = call.read(body)?;
             let held = broker.costs.room(call, costs::of_groups(broker, &request)).await?;
-            write_held(call, out, held, &api::describe_groups::answer(broker, call, request))
+            put!(describe_groups::answer(broker, call, request), held)
         }
-        Api::ListGroups => call.write(out, &api::list_groups::answer(broker, &call.read(body)?)),
-        Api::ApiVersions => call.write(out, &api::api_versions::answer(call, &call.read(body)?)),
+        Api::ListGroups => put!(list_groups::answer(broker, &call.read(body)?)),
+        Api::ApiVersions => put!(api_versions::answer(call, &call.read(body)?)),
         Api::CreateTopics => {
             let request = call.read(body)?;
             let held = broker.costs.room(call, costs::of_topics(call, &request)).await?;
-            write_held(call, out, held, &api::create_topics::answer(broker, call, request).await)
+            put!(create_topics::answer(broker, call, request).await, held)
         }
-        Api::DeleteTopics => {
-            call.write(out, &api::delete_topics::answer(broker, call, call.read(body)?).await)
-        }
-        Api::DeleteRecords => {
-            call.write(out, &api::delete_records::answer(broker, call.read(body)?).await)
-        }
-        Api::InitProducerId => {
-            call.write(out, &api::init_producer_id::answer(broker, &call.read(body)?).await)
-        }
+        Api::DeleteTopics => put!(delete_topics::answer(broker, call, call.read(body)?).await),
+        Api::DeleteRecords => put!(delete_records::answer(broker, call.read(body)?).await),
+        Api::InitProducerId => put!(init_producer_id::answer(broker, &call.read(body)?).await),
         Api::OffsetForLeaderEpoch => {
-            call.write(out, &api::offset_for_leader_epoch::answer(broker, call.read(body)?))
+            put!(offset_for_leader_epoch::answer(broker, call.read(body)?))
         }
         Api::DescribeAcls => {
             call.read::<DescribeAclsRequest>(body)?;
-            call.write(out, &api::acls::describe())
+            put!(acls::describe())
         }
-        Api::CreateAcls => call.write(out, &api::acls::create(&call.read(body)?)),
-        Api::DeleteAcls => call.write(out, &api::acls::delete(&call.read(body)?)),
+        Api::CreateAcls => put!(acls::create(&call.read(body)?)),
+        Api::DeleteAcls => put!(acls::delete(&call.read(body)?)),
         Api::DescribeConfigs => {
             let request = call.read(body)?;
             let held = broker.costs.room(call, costs::of_configs(&request)).await?;
-            write_held(call, out, held, &api::describe_configs::answer(broker, &request))
+            put!(describe_configs::answer(broker, &request), held)
         }
-        Api::AlterConfigs => {
-            call.write(out, &api::alter_configs::answer(broker, call.read(body)?).await)
-        }
-        Api::DescribeLogDirs => {
-            call.write(out, &api::describe_log_dirs::answer(broker, call.read(body)?))
-        }
-        Api::CreatePartitions => {
-            call.write(out, &api::create_partitions::answer(broker, call.read(body)?).await)
-        }
-        Api::DeleteGroups => {
-            call.write(out, &api::delete_groups::answer(broker, call.read(body)?).await)
-        }
+        Api::AlterConfigs => put!(alter_configs::answer(broker, call.read(body)?).await),
+        Api::DescribeLogDirs => put!(describe_log_dirs::answer(broker, call.read(body)?)),
+        Api::CreatePartitions => put!(create_partitions::answer(broker, call.read(body)?).await),
+        Api::DeleteGroups => put!(delete_groups::answer(broker, call.read(body)?).await),
         Api::IncrementalAlterConfigs => {
-            call.write(out, &api::incremental_alter_configs::answer(broker, call.read(body)?).await)
+            put!(incremental_alter_configs::answer(broker, call.read(body)?).await)
         }
-        Api::OffsetDelete => {
-            call.write(out, &api::offset_delete::answer(broker, call.read(body)?).await)
-        }
-        Api::DescribeCluster => {
-            call.write(out, &api::describe_cluster::answer(broker, call, &call.read(body)?))
-        }
-        Api::AlterReplicaLogDirs => {
-            call.write(out, &api::alter_replica_log_dirs::answer(broker, call.read(body)?))
-        }
-        Api::ElectLeaders => call.write(out, &api::elect_leaders::answer(broker, call.read(body)?)),
-        Api::AlterPartitionReassignments => {
-            call.write(out, &api::reassignments::alter(broker, call.read(body)?))
-        }
+        Api::OffsetDelete => put!(offset_delete::answer(broker, call.read(body)?).await),
+        Api::DescribeCluster => put!(describe_cluster::answer(broker, call, &call.read(body)?)),
+        Api::AlterReplicaLogDirs => put!(alter_replica_log_dirs::answer(broker, call.read(body)?)),
+        Api::ElectLeaders => put!(elect_leaders::answer(broker, call.read(body)?)),
+        Api::AlterPartitionReassignments => put!(reassignments::alter(broker, call.read(body)?)),
         Api::ListPartitionReassignments => {
             call.read::<ListPartitionReassignmentsRequest>(body)?;
-            call.write(out, &api::reassignments::list())
+            put!(reassignments::list())
         }
-        Api::DescribeQuorum => {
-            call.write(out, &api::describe_quorum::answer(broker, call, call.read(body)?))
-        }
+        Api::DescribeQuorum => put!(describe_quorum::answer(broker, call, call.read(body)?)),
         Api::ListConfigResources => {
-            call.write(out, &api::list_config_resources::answer(broker, call, &call.read(body)?))
+            put!(list_config_resources::answer(broker, call, &call.read(body)?))
         }
         Api::DescribeTopicPartitions => {
-            call.write(out, &api::describe_topic_partitions::answer(broker, &call.read(body)?))
+            put!(describe_topic_partitions::answer(broker, &call.read(body)?))
         }
     }
 }

@@ -62,7 +62,7 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 /// twice as much), however slow its client is.
 const SEND_BUFFER: usize = 102_400;
 
-/// How often that is said again, for as long as it lasts.
+/// How often it is logged again that connections are refused, for as long as they are.
 const SAID_AGAIN: Duration = Duration::from_mins(1);
 
 /// Requests that are carried through at once. More wait, and end with their clients.

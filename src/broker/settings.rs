@@ -1,10 +1,11 @@
 //! What the broker is told: the settings of Kafka's `server.properties` that it obeys.
 //!
-//! Defaults are Apache Kafka's, so that an empty file behaves as there.
+//! What the operator's files say, with the defaults of `config::keys`, is filled in by `server`. The
+//! defaults here are a small broker's for tests.
 
 use std::collections::BTreeMap;
 
-/// How the broker behaves. Names and defaults are Kafka's, in words.
+/// How the broker behaves. Names are Kafka's, in words.
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
     /// `node.id`: our number in Metadata. We are leader, controller and coordinator of all.
@@ -25,8 +26,6 @@ pub struct BrokerSettings {
     pub max_connections_per_ip: usize,
     /// `connections.max.idle.ms`: a connection that is silent for longer is closed.
     pub max_idle_ms: u64,
-    /// `sluice.produce.to.owned`: whether clients may produce to topics an instance writes.
-    pub produce_to_owned: bool,
     /// Settings of the group coordinator.
     pub groups: GroupSettings,
     /// `log.dirs`: what `DescribeLogDirs` names.
@@ -48,7 +47,6 @@ impl Default for BrokerSettings {
             max_connections: 10_000,
             max_connections_per_ip: usize::MAX,
             max_idle_ms: 600_000,
-            produce_to_owned: false,
             groups: GroupSettings::default(),
             log_dir: "data".to_owned(),
             shown: BTreeMap::new(),

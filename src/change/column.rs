@@ -18,7 +18,6 @@ pub struct Column {
 /// What the bytes of a column in a row image are, resolved from the table map and the
 /// table's definition once per table version. Names and codes are those of the server's
 /// `enum_field_types`, split where the same code holds two things.
-#[allow(missing_docs, reason = "what a field means is said of its variant")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the line of each variant says its fields")]
 pub enum ColumnType {

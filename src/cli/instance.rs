@@ -29,14 +29,14 @@ enum Action {
         /// The instance; all if none is named.
         instance: Option<String>,
     },
-    /// Publish what is kept of a parked table, in order, and take the table back.
+    /// Publish what is kept of a parked table, in order, and unpark the table.
     Retry {
         /// The instance.
         instance: String,
         /// The table, as db.table.
         table: String,
     },
-    /// Drop what is kept of a parked table, and take the table back.
+    /// Drop what is kept of a parked table, and unpark the table.
     DropParked {
         /// The instance.
         instance: String,

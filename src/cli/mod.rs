@@ -43,7 +43,7 @@ enum Command {
     Check(check::Arguments),
     /// Ask the running server how it is: 0 all ready, 1 nothing runs, 3 instances are not.
     Health(health::Arguments),
-    /// Stop or start one instance of the running server.
+    /// Show, stop or start instances, and publish or drop what is kept of parked tables.
     Instance(instance::Arguments),
     /// Show or change where an instance is positioned.
     Position(position::Arguments),

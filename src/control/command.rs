@@ -62,14 +62,14 @@ pub enum Command {
         /// Whether what is kept of parked tables may go with it.
         drop_parked: bool,
     },
-    /// Publish what is kept of a parked table, and take the table back.
+    /// Publish what is kept of a parked table, and unpark the table.
     Retry {
         /// Which instance.
         instance: String,
         /// The table, as `db.table`.
         table: String,
     },
-    /// Drop what is kept of a parked table, and take the table back.
+    /// Drop what is kept of a parked table, and unpark the table.
     DropParked {
         /// Which instance.
         instance: String,

@@ -43,39 +43,48 @@ impl Savepoints {
         };
         let mut same = Vec::with_capacity(others.len());
         for some in others.chunks(AT_ONCE) {
-            let mut last = None;
-            for (charset, collation) in spellings {
-                let weight = |name: &str| {
-                    let bytes = hex(name);
-                    format!(
-                        "WEIGHT_STRING(CONVERT(X'{bytes}' USING {charset}) COLLATE {collation})"
-                    )
-                };
-                let ours = weight(name);
-                let equal = some.iter().map(|other| format!("{} = {ours}", weight(other)));
-                let ask = format!("SELECT {}", equal.collect::<Vec<_>>().join(", "));
-                match session.query(&ask).await {
-                    Err(error) if error.code().is_some_and(|code| ER_UNKNOWN.contains(&code)) => {
-                        last = Some(error);
-                    }
-                    Err(error) => return Err(error),
-                    Ok(rows) => {
-                        let row = rows.first();
-                        same.extend(
-                            (0..some.len())
-                                .map(|index| row.and_then(|row| row.text_at(index)) == Some("1")),
-                        );
-                        last = None;
-                        break;
-                    }
-                }
-            }
-            if let Some(error) = last {
-                return Err(error);
-            }
+            same.extend(same_by_any(session, spellings, name, some).await?);
         }
         Ok(same)
     }
+}
+
+/// By the first of the collations that the server knows, or its refusal of the last.
+async fn same_by_any(
+    session: &mut Session,
+    spellings: &[(&str, &str)],
+    name: &str,
+    others: &[&str],
+) -> Result<Vec<bool>, Error> {
+    let mut unknown = None;
+    for (charset, collation) in spellings {
+        match same_by(session, charset, collation, name, others).await {
+            Err(error) if error.code().is_some_and(|code| ER_UNKNOWN.contains(&code)) => {
+                unknown = Some(error);
+            }
+            answer => return answer,
+        }
+    }
+    unknown.map_or(Ok(Vec::new()), Err)
+}
+
+async fn same_by(
+    session: &mut Session,
+    charset: &str,
+    collation: &str,
+    name: &str,
+    others: &[&str],
+) -> Result<Vec<bool>, Error> {
+    let weight = |name: &str| {
+        let bytes = hex(name);
+        format!("WEIGHT_STRING(CONVERT(X'{bytes}' USING {charset}) COLLATE {collation})")
+    };
+    let ours = weight(name);
+    let equal = others.iter().map(|other| format!("{} = {ours}", weight(other)));
+    let ask = format!("SELECT {}", equal.collect::<Vec<_>>().join(", "));
+    let rows = session.query(&ask).await?;
+    let is_same = |index| rows.first().and_then(|row| row.text_at(index)) == Some("1");
+    Ok((0..others.len()).map(is_same).collect())
 }
 
 fn hex(text: &str) -> String {

@@ -124,7 +124,7 @@ impl BatchBuilder {
     }
 
     /// Opens a record without a value: a tombstone.
-    pub fn open_tombstone(&mut self, key: Option<&[u8]>) {
+    fn open_tombstone(&mut self, key: Option<&[u8]>) {
         let (start, key) = self.begin(key);
         varint::put(&mut self.bytes, -1);
         self.open = Some(Open { start, key, value: None });

@@ -6,7 +6,7 @@ use super::Error;
 /// Bytes of a batch head.
 pub const HEAD_LENGTH: usize = 61;
 /// Bytes that the length in the head does not count: base offset and the length itself.
-pub(super) const UNCOUNTED: usize = 12;
+const UNCOUNTED: usize = 12;
 /// The CRC covers everything from here.
 pub const CRC_START: usize = 21;
 /// Producer id, epoch and sequence of a producer that is not idempotent.

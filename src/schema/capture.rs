@@ -133,69 +133,100 @@ pub(crate) async fn tables(
             format!("table_schema = {} AND table_name IN ({})", quote(schema), list.join(","))
         }
     };
-    let schema: Arc<str> = Arc::from(schema);
-    let name = |row: &Row| Some(TableName::new(Arc::clone(&schema), row.text("t")?));
-    let mut found = HashMap::new();
-    let options = if dialect.generates_keys() { ", create_options AS o" } else { "" };
-    let ask = format!(
-        "SELECT table_name AS t, table_collation AS c, table_type AS k, engine AS e\
-         {options} FROM information_schema.tables WHERE {which} AND table_type NOT LIKE '%VIEW'"
-    );
-    let take = |row: &Row| {
-        let charset = row.text("c").and_then(|collation| collation.split('_').next());
-        let definition = Definition {
-            charset: charset.map(canonical),
-            versioned: row.text("k") == Some("SYSTEM VERSIONED"),
-            engine: row.text("e").map(str::to_lowercase),
-            partitioned: row.text("o").is_some_and(|options| options.contains("partitioned")),
-            ..Definition::default()
-        };
-        found.extend(name(row).map(|name| (name, definition)));
-    };
-    session.stream(&ask, take).await?;
-    // MySQL before 5.7.6 and MariaDB before 10.2.5 do not have it, nor tables that want it.
-    let is_versioned = found.values().any(|definition| definition.versioned);
-    let generated = if is_versioned { ", generation_expression AS g" } else { "" };
-    let ask = format!(
-        "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c, \
-         extra AS x\
-         {generated} FROM information_schema.columns WHERE {which} \
-         ORDER BY table_name, ordinal_position"
-    );
-    let take = |row: &Row| {
-        let Some(definition) = name(row).and_then(|name| found.get_mut(&name)) else { return };
-        // MariaDB shows the columns of its system versioning that the statement named.
-        definition.versioned &= row.text("g") != Some("ROW START");
-        if let (Some(name), Some(mysql_type)) = (row.text("n"), row.text("y")) {
-            definition.columns.push(ColumnDefinition {
-                name: name.to_owned(),
-                mysql_type: mysql_type.to_owned(),
-                // MariaDB names the set of an ENUM of bytes, MySQL does not.
-                charset: row.text("c").filter(|charset| *charset != "binary").map(canonical),
-                unsettled: false,
-                counter: row.text("x").and_then(counter),
-            });
-        }
-    };
-    session.stream(&ask, take).await?;
-    let keys = if dialect.is_mariadb() { "non_unique = 0" } else { "index_name = 'PRIMARY'" };
-    let ask = format!(
-        "SELECT table_name AS t, column_name AS n, index_name = 'PRIMARY' AS p, seq_in_index AS s \
-         FROM information_schema.statistics \
-         WHERE {which} AND {keys} ORDER BY table_name, seq_in_index"
-    );
-    let take = |row: &Row| {
-        let Some(definition) = name(row).and_then(|name| found.get_mut(&name)) else { return };
-        if row.number("p") == Some(1) {
-            definition.primary_key.extend(row.text("n").map(str::to_owned));
-        } else if row.number("s") == Some(1) {
-            definition.uniques += 1;
-        }
-    };
-    session.stream(&ask, take).await?;
+    let mut asked = Asked { session, schema: Arc::from(schema), which, found: HashMap::new() };
+    asked.tables(dialect).await?;
+    asked.columns().await?;
+    asked.keys(dialect).await?;
     // A table that was made or locked between the three readings.
-    found.retain(|_, definition| !definition.columns.is_empty());
-    Ok(found)
+    asked.found.retain(|_, definition| !definition.columns.is_empty());
+    Ok(asked.found)
+}
+
+/// Tables of a database that are read from `information_schema`, in three readings.
+struct Asked<'a> {
+    session: &'a mut Session,
+    schema: Arc<str>,
+    /// The condition that selects them.
+    which: String,
+    found: HashMap<TableName, Definition>,
+}
+
+impl Asked<'_> {
+    async fn tables(&mut self, dialect: &Dialect) -> Result<(), mysql::Error> {
+        let Self { session, schema, which, found } = self;
+        let options = if dialect.generates_keys() { ", create_options AS o" } else { "" };
+        let ask = format!(
+            "SELECT table_name AS t, table_collation AS c, table_type AS k, engine AS e\
+             {options} FROM information_schema.tables WHERE {which} AND table_type NOT LIKE '%VIEW'"
+        );
+        let take = |row: &Row| {
+            let charset = row.text("c").and_then(|collation| collation.split('_').next());
+            let definition = Definition {
+                charset: charset.map(canonical),
+                versioned: row.text("k") == Some("SYSTEM VERSIONED"),
+                engine: row.text("e").map(str::to_lowercase),
+                partitioned: row.text("o").is_some_and(|options| options.contains("partitioned")),
+                ..Definition::default()
+            };
+            found.extend(named(schema, row).map(|name| (name, definition)));
+        };
+        session.stream(&ask, take).await
+    }
+
+    async fn columns(&mut self) -> Result<(), mysql::Error> {
+        let Self { session, schema, which, found } = self;
+        // MySQL before 5.7.6 and MariaDB before 10.2.5 do not have it, nor tables that want it.
+        let is_versioned = found.values().any(|definition| definition.versioned);
+        let generated = if is_versioned { ", generation_expression AS g" } else { "" };
+        let ask = format!(
+            "SELECT table_name AS t, column_name AS n, column_type AS y, character_set_name AS c, \
+             extra AS x\
+             {generated} FROM information_schema.columns WHERE {which} \
+             ORDER BY table_name, ordinal_position"
+        );
+        let take = |row: &Row| {
+            let name = named(schema, row);
+            let Some(definition) = name.and_then(|name| found.get_mut(&name)) else { return };
+            // MariaDB shows the columns of its system versioning that the statement named.
+            definition.versioned &= row.text("g") != Some("ROW START");
+            if let (Some(name), Some(mysql_type)) = (row.text("n"), row.text("y")) {
+                definition.columns.push(ColumnDefinition {
+                    name: name.to_owned(),
+                    mysql_type: mysql_type.to_owned(),
+                    // MariaDB names the set of an ENUM of bytes, MySQL does not.
+                    charset: row.text("c").filter(|charset| *charset != "binary").map(canonical),
+                    unsettled: false,
+                    counter: row.text("x").and_then(counter),
+                });
+            }
+        };
+        session.stream(&ask, take).await
+    }
+
+    async fn keys(&mut self, dialect: &Dialect) -> Result<(), mysql::Error> {
+        let Self { session, schema, which, found } = self;
+        let keys = if dialect.is_mariadb() { "non_unique = 0" } else { "index_name = 'PRIMARY'" };
+        let ask = format!(
+            "SELECT table_name AS t, column_name AS n, index_name = 'PRIMARY' AS p, \
+             seq_in_index AS s FROM information_schema.statistics \
+             WHERE {which} AND {keys} ORDER BY table_name, seq_in_index"
+        );
+        let take = |row: &Row| {
+            let name = named(schema, row);
+            let Some(definition) = name.and_then(|name| found.get_mut(&name)) else { return };
+            if row.number("p") == Some(1) {
+                definition.primary_key.extend(row.text("n").map(str::to_owned));
+            } else if row.number("s") == Some(1) {
+                definition.uniques += 1;
+            }
+        };
+        session.stream(&ask, take).await
+    }
+}
+
+/// The table that a row is about.
+fn named(schema: &Arc<str>, row: &Row) -> Option<TableName> {
+    Some(TableName::new(Arc::clone(schema), row.text("t")?))
 }
 
 /// Hands each statement of the binlog from `from` up to `to` to `each`, with its place, but

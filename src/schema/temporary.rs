@@ -241,34 +241,40 @@ impl Temporaries {
         let is_own = |name: &TableName| {
             !real.contains(name) && (own.contains(name) || self.has(session, name))
         };
+        reading.tables.retain(|name| !is_own(name));
         let named = reading
             .message
             .as_ref()
             .map(|message| TableName::new(message.schema.as_str(), message.table.as_str()));
-        if !named.is_some_and(|name| is_own(&name)) {
-            reading.tables.retain(|name| !is_own(name));
-            return;
+        if named.is_some_and(|name| is_own(&name)) {
+            reading.message = message_about_real(reading, is_own);
         }
-        reading.tables.retain(|name| !is_own(name));
-        let kind = reading.message.as_ref().map(|message| (message.kind, message.is_ddl));
-        let other = match kind {
-            Some((StatementKind::Rename, _)) => {
-                reading.effects.iter().find_map(|effect| match effect {
-                    Effect::RenameTable { to, .. } => Some(to),
-                    _ => None,
-                })
-            }
-            Some((StatementKind::Update | StatementKind::Delete, _)) => {
-                reading.others.iter().find(|name| !is_own(name))
-            }
-            Some(_) | None => None,
-        };
-        reading.message = kind.zip(other.cloned()).map(|((kind, is_ddl), name)| {
-            if !reading.tables.contains(&name) {
-                reading.tables.insert(0, name.clone());
-            }
-            let (schema, table) = (name.schema.to_string(), name.table.to_string());
-            Message { kind, is_ddl, schema, table }
-        });
     }
+}
+
+/// What is left of a statement's message if the table it names is the session's own: it is about
+/// another of its tables, or there is none.
+fn message_about_real(
+    reading: &mut Reading,
+    is_own: impl Fn(&TableName) -> bool,
+) -> Option<Message> {
+    let kind = reading.message.as_ref().map(|message| (message.kind, message.is_ddl));
+    let other = match kind {
+        Some((StatementKind::Rename, _)) => {
+            reading.effects.iter().find_map(|effect| match effect {
+                Effect::RenameTable { to, .. } => Some(to),
+                _ => None,
+            })
+        }
+        Some((StatementKind::Update | StatementKind::Delete, _)) => {
+            reading.others.iter().find(|name| !is_own(name))
+        }
+        Some(_) | None => None,
+    };
+    let ((kind, is_ddl), name) = kind.zip(other.cloned())?;
+    if !reading.tables.contains(&name) {
+        reading.tables.insert(0, name.clone());
+    }
+    let (schema, table) = (name.schema.to_string(), name.table.to_string());
+    Some(Message { kind, is_ddl, schema, table })
 }

@@ -1,4 +1,4 @@
-//! Why a topic takes records never, however often they are sent.
+//! Why a topic never takes some records, however often they are sent.
 
 use crate::log;
 

@@ -36,7 +36,7 @@ pub(crate) async fn answer(broker: &Broker, request: AlterConfigsRequest) -> Alt
     let mut responses = Vec::with_capacity(twice.len() + resources.len());
     responses.extend(twice.into_iter().map(|resource| tell(resource, Err(named_twice()))));
     for resource in resources {
-        let outcome = one(broker, &resource, request.validate_only).await;
+        let outcome = replace_settings(broker, &resource, request.validate_only).await;
         responses.push(tell(resource, outcome));
     }
     AlterConfigsResponse::default().with_responses(responses)
@@ -55,7 +55,7 @@ pub(super) fn told(outcome: Result<(), Refusal>) -> (i16, Option<StrBytes>) {
     }
 }
 
-async fn one(
+async fn replace_settings(
     broker: &Broker,
     resource: &AlterConfigsResource,
     validate: bool,

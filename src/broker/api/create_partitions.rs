@@ -28,7 +28,7 @@ pub(crate) async fn answer(
     };
     let mut results: Vec<_> = twice.into_iter().map(refuse).collect();
     for topic in topics {
-        let outcome = one(broker, &topic, request.validate_only).await;
+        let outcome = grow_topic(broker, &topic, request.validate_only).await;
         let result = CreatePartitionsTopicResult::default().with_name(topic.name);
         results.push(match outcome {
             Ok(()) => result,
@@ -40,7 +40,7 @@ pub(crate) async fn answer(
     CreatePartitionsResponse::default().with_results(results)
 }
 
-async fn one(
+async fn grow_topic(
     broker: &Broker,
     asked: &CreatePartitionsTopic,
     validate: bool,

@@ -39,12 +39,12 @@ pub(crate) async fn answer(
     let (topics, twice) = repeated::split(request.topics, |topic| topic.name.clone());
     let mut results = Vec::with_capacity(topics.len() + twice.len());
     for topic in twice {
-        let message = format!("{} is named twice in one request", *topic.name);
+        let message = repeated::REFUSED.to_owned();
         let result = CreatableTopicResult::default().with_name(topic.name);
         results.push(refuse(result, (ResponseError::InvalidRequest, message)));
     }
     for topic in topics {
-        let outcome = one(broker, &topic, request.validate_only).await;
+        let outcome = make_topic(broker, &topic, request.validate_only).await;
         let result = CreatableTopicResult::default().with_name(topic.name);
         results.push(match outcome {
             Ok(made) => tell(broker, call, result, &made),
@@ -68,7 +68,11 @@ enum Made {
     Would(NewTopic),
 }
 
-async fn one(broker: &Broker, topic: &CreatableTopic, validate: bool) -> Result<Made, Refusal> {
+async fn make_topic(
+    broker: &Broker,
+    topic: &CreatableTopic,
+    validate: bool,
+) -> Result<Made, Refusal> {
     access::may_alter(&topic.name)?;
     let partitions = partitions(broker, topic)?;
     let config = topic.configs.iter().map(|config| match config.value.as_deref() {

@@ -28,7 +28,8 @@ pub(crate) async fn answer(
             let result =
                 DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
             partitions.push(
-                match one(broker, &topic.name, asked.partition_index, asked.offset).await {
+                match delete_before(broker, &topic.name, asked.partition_index, asked.offset).await
+                {
                     Ok(start) => result.with_low_watermark(start),
                     Err(error) => result.with_low_watermark(-1).with_error_code(error.code()),
                 },
@@ -54,7 +55,7 @@ fn merged(topics: Vec<DeleteRecordsTopic>) -> Vec<DeleteRecordsTopic> {
     topics.collect()
 }
 
-async fn one(
+async fn delete_before(
     broker: &Broker,
     topic: &str,
     partition: i32,

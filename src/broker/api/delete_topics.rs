@@ -33,10 +33,10 @@ pub(crate) async fn answer(
     } else {
         request.topics
     };
-    let (topics, mut responses) = judge(broker, topics);
+    let (topics, mut responses) = split_by_clarity(broker, topics);
     let mut deleted = HashSet::new();
     for topic in topics {
-        let result = one(broker, topic).await;
+        let result = delete_topic(broker, topic).await;
         if result.error_code == 0 {
             deleted.insert(result.topic_id);
         }
@@ -48,7 +48,7 @@ pub(crate) async fn answer(
 
 /// Those that are named once, in one way; and the answers to all others
 /// (`ControllerApis.deleteTopics`).
-fn judge(
+fn split_by_clarity(
     broker: &Broker,
     topics: Vec<DeleteTopicState>,
 ) -> (Vec<DeleteTopicState>, Vec<DeletableTopicResult>) {
@@ -93,7 +93,7 @@ fn judge(
     (once, refused)
 }
 
-async fn one(broker: &Broker, asked: DeleteTopicState) -> DeletableTopicResult {
+async fn delete_topic(broker: &Broker, asked: DeleteTopicState) -> DeletableTopicResult {
     let found = match &asked.name {
         Some(name) => broker.log.topic(name).ok_or(ResponseError::UnknownTopicOrPartition),
         None => broker.log.topic_by_id(asked.topic_id).ok_or(ResponseError::UnknownTopicId),

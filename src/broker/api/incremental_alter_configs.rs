@@ -41,13 +41,13 @@ pub(crate) async fn answer(
     let mut responses = Vec::with_capacity(twice.len() + resources.len());
     responses.extend(twice.into_iter().map(|resource| tell(resource, Err(named_twice()))));
     for resource in resources {
-        let outcome = one(broker, &resource, request.validate_only).await;
+        let outcome = change_settings(broker, &resource, request.validate_only).await;
         responses.push(tell(resource, outcome));
     }
     IncrementalAlterConfigsResponse::default().with_responses(responses)
 }
 
-async fn one(
+async fn change_settings(
     broker: &Broker,
     resource: &AlterConfigsResource,
     validate: bool,

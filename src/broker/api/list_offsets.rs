@@ -63,7 +63,7 @@ pub(crate) async fn answer(
         for asked in topic.partitions {
             let outcome = match found.next() {
                 Some(Ok((topic, _))) => match ends.next() {
-                    Some(Ok(ends)) => one(broker, &topic, &asked, ends, committed).await,
+                    Some(Ok(ends)) => offset_at(broker, &topic, &asked, ends, committed).await,
                     Some(Err(error)) => Err(access::of_read(&error)),
                     None => Err(ResponseError::UnknownServerError),
                 },
@@ -93,7 +93,7 @@ fn named_twice(request: &ListOffsetsRequest) -> HashSet<(TopicName, i32)> {
     places.filter(|place| !named.insert(place.clone())).collect()
 }
 
-async fn one(
+async fn offset_at(
     broker: &Broker,
     topic: &Arc<Topic>,
     asked: &ListOffsetsPartition,

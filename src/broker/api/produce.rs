@@ -60,13 +60,14 @@ pub(crate) async fn answer(
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         // What is said of a partition last holds, as in Kafka.
         for data in repeated::merge(topic.partition_data, |data| data.index) {
-            let fault = match judge(broker, call, &mut looking, acks, &topic.name, &data).await {
-                Ok(batch) => {
-                    batches.push(batch);
-                    None
-                }
-                Err(fault) => Some(fault),
-            };
+            let fault =
+                match check_batch(broker, call, &mut looking, acks, &topic.name, &data).await {
+                    Ok(batch) => {
+                        batches.push(batch);
+                        None
+                    }
+                    Err(fault) => Some(fault),
+                };
             partitions.push((data.index, fault));
         }
         judged.push((topic.name, partitions));
@@ -100,7 +101,7 @@ pub(crate) async fn answer(
 }
 
 /// Everything that can be said of the records before they are appended.
-async fn judge(
+async fn check_batch(
     broker: &Broker,
     call: &Call,
     looking: &mut Looking<'_>,
@@ -115,7 +116,7 @@ async fn judge(
     let topic = broker
         .partition(topic, data.index)
         .map_err(|error| Fault::new(error, "there is no such partition"))?;
-    access::may_produce(&topic, &broker.settings)
+    access::may_produce(&topic)
         .map_err(|why| Fault::new(ResponseError::TopicAuthorizationFailed, why))?;
     let batch = data.records.clone().unwrap_or_default();
     let view = BatchView::parse(&batch).map_err(|error| malformed(&error))?;

@@ -1,5 +1,4 @@
-//! The one table of keys: name, where it may be, type, default, what it does here,
-//! and whether a change needs a restart.
+//! The one table of keys: name, where it may be, type, default, and what it does here.
 //!
 //! Everything else is derived from it: which key is unknown, which value is wrong, what
 //! a placeholder falls back to, what the shipped files must show. A new setting is one
@@ -75,12 +74,6 @@ pub struct Key {
 }
 
 impl Key {
-    /// Whether a change is applied while we run: instances are restarted one by one,
-    /// whatever else is changed (ports, data directory) needs a restart of the process.
-    pub fn reloadable(&self) -> bool {
-        self.home == Home::Instance
-    }
-
     /// Whether the row is about `name`.
     pub fn covers(&self, name: &str) -> bool {
         if let Some((before, after)) = self.name.split_once("<name>") {

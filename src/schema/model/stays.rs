@@ -56,7 +56,7 @@ impl Model {
         entry
     }
 
-    pub(super) fn remember_stays(&mut self) {
+    fn remember_stays(&mut self) {
         let old = self.stays_known();
         self.remember(Key::Stays, old);
     }

@@ -30,7 +30,7 @@ use sluice::change::{
 };
 use sluice::format::Zone;
 use sluice::format::flat::{
-    BinaryForm, FlatPlan, FlatSettings, LabelForm, Rows, Stamp, Unwritten, Workspace,
+    BinaryForm, EnumForm, FlatPlan, FlatSettings, Rows, Stamp, Unwritten, Workspace,
 };
 
 const ROWS_A_RUN: usize = 100_000;
@@ -211,8 +211,8 @@ fn event(columns: &[Sample], kind: RowsKind, rows: usize) -> RowsChange {
 fn measure(what: &str, events: &[RowsChange], rows: usize, runs: usize) {
     let table = &events[0].table;
     let settings = FlatSettings {
-        labels: LabelForm::Number,
-        binary: BinaryForm::CodePoints,
+        labels: EnumForm::Index,
+        binary: BinaryForm::Latin1,
         zone: Zone::parse("Europe/Berlin").unwrap(),
     };
     let shown: Vec<usize> = (0..table.columns.len()).collect();

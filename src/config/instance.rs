@@ -191,12 +191,13 @@ pub enum Compression {
     Zstd,
 }
 
-/// What to do with a table whose changes cannot be published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What to do with a table whose changes cannot be published (`sluice.table.error`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnTableError {
     /// Stop the instance.
+    #[default]
     Stop,
-    /// Keep them aside, and go on with the others.
+    /// Park the table: keep its changes, and go on with the others.
     Park,
 }
 
@@ -209,21 +210,24 @@ pub enum OnStatement {
     Stop,
 }
 
-/// What to do with rows older than the known definition of their table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What to do with rows older than any known definition of their table (`sluice.schema.adopt`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Adopt {
     /// Stop the instance.
+    #[default]
     Never,
-    /// Take the current definition, said loudly.
+    /// Take the table as it is now, said loudly.
     Current,
 }
 
-/// What to do at an XA COMMIT of a branch whose rows are nowhere to be found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What to do at an XA COMMIT of a branch that is not held and is not in the source's binlogs any
+/// more (`sluice.xa.unknown`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnknownBranch {
     /// Stop the instance.
+    #[default]
     Stop,
-    /// Go on without them, said loudly.
+    /// Go on without its changes, said loudly.
     Skip,
 }
 
@@ -310,23 +314,23 @@ pub enum GtidForm {
     Transaction,
 }
 
-/// How ENUM and SET values look.
+/// How ENUM and SET are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnumForm {
-    /// Index and bit mask, as Canal has them.
+    /// The index of an ENUM, the bit mask of a SET: as Canal does.
     Index,
-    /// Labels.
+    /// The label, or labels joined by commas. A number where the labels are not known.
     Label,
 }
 
-/// How binary values look.
+/// How BINARY, VARBINARY, BLOB and GEOMETRY are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BinaryForm {
-    /// One code point a byte, as Canal has them.
+    /// Each byte as the character of the same number: as Canal does.
     Latin1,
-    /// Base64.
+    /// Base64, standard alphabet, padded.
     Base64,
-    /// Lower-case hexadecimal digits.
+    /// Two hexadecimal digits a byte, lower case.
     Hex,
 }
 

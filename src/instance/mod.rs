@@ -19,6 +19,6 @@ mod supervisor;
 pub(crate) use branch::held_branch;
 pub(crate) use park::tables::read as parked_table;
 pub use park::{drop_parked, retry};
-pub use plan::{MetaDat, OnTableError, Plan, Publication, ReadFile, Renamed};
+pub use plan::{MetaDat, Plan, Publication, ReadFile, Renamed};
 pub use reaction::Error;
 pub use supervisor::run;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::change::RowsKind;
+use crate::config::OnTableError;
 use crate::filter::FieldFilter;
 use crate::format::flat::FlatSettings;
 use crate::record::Compression;
@@ -26,16 +27,6 @@ pub struct Plan {
     pub compression: Compression,
     /// Where a Canal left its position.
     pub meta_dat: MetaDat,
-}
-
-/// What to do with a table whose changes cannot be published (`sluice.table.error`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnTableError {
-    /// Stop the instance.
-    #[default]
-    Stop,
-    /// Park the table: keep its changes, and go on with the others.
-    Park,
 }
 
 /// Reads a file whole.
@@ -112,7 +103,7 @@ pub struct Publication {
 pub(super) mod tests {
     use super::*;
     use crate::format::Zone;
-    use crate::format::flat::{BinaryForm, LabelForm};
+    use crate::format::flat::{BinaryForm, EnumForm};
     use crate::route::RouteSettings;
 
     /// Publishes everything, each table to a topic of its name.
@@ -130,8 +121,8 @@ pub(super) mod tests {
             database_hash: true,
         };
         let format = FlatSettings {
-            labels: LabelForm::Number,
-            binary: BinaryForm::CodePoints,
+            labels: EnumForm::Index,
+            binary: BinaryForm::Latin1,
             zone: Zone::parse("+00:00").unwrap(),
         };
         Publication {

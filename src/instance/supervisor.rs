@@ -19,12 +19,13 @@ use super::encode::Encoder;
 use super::park::tables::{self, Cause, ParkedTables};
 use super::pipeline::Pipeline;
 use super::reaction::{self, BackOff, Error, Reaction};
-use super::{OnTableError, Plan, Publication};
+use super::{Plan, Publication};
 use crate::change::{
     CountedSet, EventPlace, Generation, ParkedTable, Position, ServerZone, StateTopic, TableName,
     Xid,
 };
 use crate::clock;
+use crate::config::OnTableError;
 use crate::control::{
     Branches, InstanceState, Received, Reporter, Retention, RetentionLevel, Tables,
 };

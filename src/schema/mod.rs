@@ -46,6 +46,7 @@ use made::Made;
 use model::{Context, Model, Read};
 use resolve::Scanned;
 
+pub use crate::config::Adopt;
 pub(crate) use capture::is_of_the_server;
 pub use ddl::Message;
 pub(crate) use ddl::{Reading, Written, rows_written};
@@ -83,16 +84,6 @@ pub struct Origin<'a> {
     pub endpoint: &'a Endpoint,
     /// How patient such a connection is. (It is no replica.)
     pub replica: &'a ReplicaSettings,
-}
-
-/// What to do with rows older than any definition that is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Adopt {
-    /// Stop, with advice.
-    #[default]
-    Never,
-    /// Take the table as it is now, said loudly (`sluice.schema.adopt=current`).
-    Current,
 }
 
 /// The text of a QUERY event and what decides its meaning.

@@ -59,7 +59,6 @@ pub(super) fn broker(config: &BrokerConfig, log: &LogConfig, files: Option<u64>)
         groups: groups(&config.group),
         log_dir: log.dir.display().to_string(),
         shown: reported::reported(config, log),
-        ..BrokerSettings::default()
     }
 }
 

@@ -44,4 +44,4 @@ pub use parking::Parking;
 pub use progress::{Counts, Progress};
 pub use remembered::Remembered;
 pub use session::{Before, FirstAppend, Source, Surveyed};
-pub use settings::{Accepted, NamedGtids, Settings, StartAt, Statements, UnknownBranch};
+pub use settings::{Accepted, NamedGtids, Settings, StartAt, Statements};

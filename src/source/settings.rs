@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Heartbeat, Parking, Remembered};
 use crate::change::GtidSet;
+use crate::config::OnUnknownBranch;
 use crate::filter::TableFilter;
 use crate::mysql::Endpoint;
 use crate::mysql::replica::ReplicaSettings;
@@ -37,7 +38,7 @@ pub struct Settings {
     /// What to do with rows older than any known definition.
     pub adopt: Adopt,
     /// What to do at an XA COMMIT of a branch that is nowhere to be found.
-    pub unknown_branch: UnknownBranch,
+    pub unknown_branch: OnUnknownBranch,
     /// What is published beside rows.
     pub statements: Statements,
     /// Rows of a table without a definition: dropped, counted, and said loudly, instead of
@@ -76,17 +77,6 @@ pub struct Accepted {
     pub formats: Vec<String>,
     /// Of `binlog_row_image` (`canal.instance.binlog.image`).
     pub images: Vec<String>,
-}
-
-/// What to do at an XA COMMIT of a branch that is not held and is not in the source's binlogs any
-/// more (`sluice.xa.unknown`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownBranch {
-    /// Stop, with advice.
-    #[default]
-    Stop,
-    /// Go on without its changes, said loudly.
-    Skip,
 }
 
 /// Which statements are published.
@@ -144,7 +134,7 @@ impl Settings {
             fallback: Duration::from_mins(1),
             filter,
             adopt: Adopt::default(),
-            unknown_branch: UnknownBranch::default(),
+            unknown_branch: OnUnknownBranch::default(),
             statements: Statements::default(),
             drop_unknown_tables: false,
             parking: Parking::default(),

@@ -33,37 +33,18 @@ use std::ops::Range;
 
 use crate::binlog;
 use crate::change::TableName;
+pub use crate::config::{BinaryForm, EnumForm};
 use crate::format::Zone;
 
 /// How values are written that Canal leaves a choice for.
 #[derive(Clone, Debug)]
 pub struct FlatSettings {
     /// `sluice.format.enum`.
-    pub labels: LabelForm,
+    pub labels: EnumForm,
     /// `sluice.format.binary`.
     pub binary: BinaryForm,
     /// `sluice.timezone`.
     pub zone: Zone,
-}
-
-/// How ENUM and SET are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LabelForm {
-    /// The index of an ENUM, the bit mask of a SET: as Canal does.
-    Number,
-    /// The label, or labels joined by commas. A number where the labels are not known.
-    Label,
-}
-
-/// How BINARY, VARBINARY, BLOB and GEOMETRY are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BinaryForm {
-    /// Each byte as the character of the same number: as Canal does.
-    CodePoints,
-    /// Base64, standard alphabet, padded.
-    Base64,
-    /// Two hexadecimal digits a byte, lower case.
-    Hex,
 }
 
 /// What a message says beside its rows or its statement.

@@ -8,7 +8,7 @@ use crate::change::{Charset, ColumnType, Table};
 use crate::format::escape::put_string;
 
 use super::sql_type::SqlType;
-use super::{BinaryForm, FlatSettings, LabelForm, Stamp};
+use super::{BinaryForm, EnumForm, FlatSettings, Stamp};
 
 /// A table version, ready to be written.
 #[derive(Clone, Debug)]
@@ -109,12 +109,12 @@ impl Content {
             | ColumnType::VarBinary { .. }
             | ColumnType::Blob { .. }
             | ColumnType::Geometry { .. } => match settings.binary {
-                BinaryForm::CodePoints => Self::CodePoints,
+                BinaryForm::Latin1 => Self::CodePoints,
                 BinaryForm::Base64 | BinaryForm::Hex => Self::Plain,
             },
             ColumnType::Enum { .. } | ColumnType::Set { .. } => match settings.labels {
-                LabelForm::Number => Self::Plain,
-                LabelForm::Label => Self::Free,
+                EnumForm::Index => Self::Plain,
+                EnumForm::Label => Self::Free,
             },
             ColumnType::Tiny { .. }
             | ColumnType::Short { .. }

@@ -3,7 +3,7 @@
 use crate::binlog::Cell;
 use crate::change::{Charset, ColumnType};
 
-use super::{FlatSettings, LabelForm};
+use super::{EnumForm, FlatSettings};
 
 const BIGINT: i16 = -5;
 const BIT: i16 = -7;
@@ -51,7 +51,7 @@ impl SqlType {
             }
             ColumnType::Json { .. } => return Self::Nullable { value: VARCHAR, null: OTHER },
             ColumnType::Enum { .. } | ColumnType::Set { .. }
-                if settings.labels == LabelForm::Label =>
+                if settings.labels == EnumForm::Label =>
             {
                 VARCHAR
             }

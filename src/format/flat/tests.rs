@@ -21,7 +21,7 @@ pub(super) const VARCHAR: ColumnType =
 pub(super) const INT: ColumnType = ColumnType::Long { unsigned: false };
 
 pub(super) fn settings() -> FlatSettings {
-    FlatSettings { labels: LabelForm::Number, binary: BinaryForm::CodePoints, zone: Zone::UTC }
+    FlatSettings { labels: EnumForm::Index, binary: BinaryForm::Latin1, zone: Zone::UTC }
 }
 
 pub(super) fn column(name: &str, mysql_type: &str, kind: ColumnType) -> Column {

@@ -10,7 +10,7 @@ use crate::format::escape::{put_escaped, put_escaped_code_points};
 use crate::format::java::{put_double, put_exact_float, put_float};
 
 use super::plan::{Content, PlannedColumn};
-use super::{BinaryForm, FlatPlan, LabelForm};
+use super::{BinaryForm, EnumForm, FlatPlan};
 
 /// JSON as MySQL spaces it, with numbers and strings as Canal's decoder prints them.
 const JSON_STYLE: json::Style =
@@ -125,7 +125,7 @@ impl FlatPlan {
     /// `padding` zero bytes belong to the value and are not in `bytes`.
     fn put_binary(&self, bytes: &[u8], padding: usize, out: &mut Vec<u8>) {
         match self.settings.binary {
-            BinaryForm::CodePoints => {
+            BinaryForm::Latin1 => {
                 for byte in bytes {
                     let mut utf8 = [0; 2];
                     out.extend_from_slice(char::from(*byte).encode_utf8(&mut utf8).as_bytes());
@@ -146,18 +146,18 @@ impl FlatPlan {
     fn put_enum(&self, index: usize, number: u16, out: &mut Vec<u8>) {
         let labels = self.labels(index);
         match (self.settings.labels, usize::from(number).checked_sub(1)) {
-            (LabelForm::Label, None) => {} // the error value is the empty text
-            (LabelForm::Label, Some(place)) if place < labels.len() => {
+            (EnumForm::Label, None) => {} // the error value is the empty text
+            (EnumForm::Label, Some(place)) if place < labels.len() => {
                 out.extend_from_slice(labels[place].as_bytes());
             }
-            (LabelForm::Label | LabelForm::Number, _) => put_unsigned(out, u64::from(number)),
+            (EnumForm::Label | EnumForm::Index, _) => put_unsigned(out, u64::from(number)),
         }
     }
 
     fn put_set(&self, index: usize, mask: u64, out: &mut Vec<u8>) {
         let labels = self.labels(index);
         let unnamed = mask.checked_shr(u32::try_from(labels.len()).unwrap_or(64)).unwrap_or(0);
-        if self.settings.labels == LabelForm::Number || unnamed != 0 {
+        if self.settings.labels == EnumForm::Index || unnamed != 0 {
             return put_unsigned(out, mask);
         }
         let chosen = labels.iter().enumerate().filter(|(place, _)| mask >> place & 1 == 1);

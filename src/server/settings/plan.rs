@@ -6,19 +6,18 @@ use std::sync::Arc;
 
 use crate::change::{Flavor, GtidSet, RowsKind};
 use crate::config::{
-    Adopt, BinaryForm, EnumForm, FilterConfig, FormatConfig, GtidForm, Instance, OnStatement,
-    OnTableError, OnUnknownBranch, Problem, RouteConfig, SourceConfig, SourceServer, TlsMode,
-    TopicRule,
+    FilterConfig, FormatConfig, GtidForm, Instance, OnStatement, Problem, RouteConfig,
+    SourceConfig, SourceServer, TlsMode, TopicRule,
 };
 use crate::filter::{FieldFilter, List, TableFilter};
 use crate::format::Zone;
-use crate::format::flat::{self, FlatSettings, LabelForm};
-use crate::instance::{self, MetaDat, Plan, Publication, Renamed};
+use crate::format::flat::FlatSettings;
+use crate::instance::{MetaDat, Plan, Publication, Renamed};
 use crate::mysql::{self, Endpoint};
 use crate::record::Compression;
 use crate::route::{self, RouteSettings, Router};
 use crate::source::failover::{self, Failover};
-use crate::{config, log, schema, source};
+use crate::{config, log, source};
 
 use super::secrets;
 
@@ -118,10 +117,7 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
             renamed: Renamed::default(),
             largest_letter: config.largest_parked,
         },
-        on_table_error: match config.on_table_error {
-            OnTableError::Stop => instance::OnTableError::Stop,
-            OnTableError::Park => instance::OnTableError::Park,
-        },
+        on_table_error: config.on_table_error,
         compression: match config.compression {
             config::Compression::None => Compression::None,
             config::Compression::Lz4 => Compression::Lz4,
@@ -165,14 +161,8 @@ fn source_settings(
     settings.by_gtid = config.gtid;
     settings.start = start_at(&server.start, gtid_set);
     settings.fallback = server.fallback;
-    settings.adopt = match config.adopt {
-        Adopt::Never => schema::Adopt::Never,
-        Adopt::Current => schema::Adopt::Current,
-    };
-    settings.unknown_branch = match config.on_unknown_branch {
-        OnUnknownBranch::Stop => source::UnknownBranch::Stop,
-        OnUnknownBranch::Skip => source::UnknownBranch::Skip,
-    };
+    settings.adopt = config.adopt;
+    settings.unknown_branch = config.on_unknown_branch;
     settings.statements = source::Statements {
         ddl: !drops.drop_ddl,
         dml: !drops.drop_dml,
@@ -263,18 +253,7 @@ fn key_of(error: &route::Error) -> &'static str {
 }
 
 fn format(config: &FormatConfig, zone: Zone) -> FlatSettings {
-    FlatSettings {
-        labels: match config.enums {
-            EnumForm::Index => LabelForm::Number,
-            EnumForm::Label => LabelForm::Label,
-        },
-        binary: match config.binary {
-            BinaryForm::Latin1 => flat::BinaryForm::CodePoints,
-            BinaryForm::Base64 => flat::BinaryForm::Base64,
-            BinaryForm::Hex => flat::BinaryForm::Hex,
-        },
-        zone,
-    }
+    FlatSettings { labels: config.enums, binary: config.binary, zone }
 }
 
 fn dropped(config: &FilterConfig) -> Vec<RowsKind> {

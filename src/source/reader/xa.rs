@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::payload::Proof;
 use super::{Reader, Stop};
 use crate::change::{BranchEnd, BranchStep, EventPlace, Xid};
+use crate::config::OnUnknownBranch;
 use crate::source::Error;
 use crate::source::assemble::{Input, XaVerb};
-use crate::source::settings::UnknownBranch;
 
 impl Reader<'_> {
     /// What a statement about a branch means for its transaction. `is_unlogged`: nothing of it is in
@@ -40,11 +40,11 @@ impl Reader<'_> {
                 Input::Statement(Vec::new())
             }
             XaVerb::Commit => match self.settings.unknown_branch {
-                UnknownBranch::Stop => {
+                OnUnknownBranch::Stop => {
                     let place = place.clone();
                     return Err(Error::UnknownBranch { place, xid: xid.to_string() }.into());
                 }
-                UnknownBranch::Skip => {
+                OnUnknownBranch::Skip => {
                     tracing::error!(%xid, file = &*place.file, offset = place.offset,
                         "THE ROWS OF AN XA BRANCH ARE LEFT OUT: it was prepared before this \
                          instance began (sluice.xa.unknown=skip)");

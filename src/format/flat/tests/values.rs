@@ -141,7 +141,7 @@ fn bytes_are_code_points_or_as_asked() {
     let raw = Some(sized(b"\0\"\xff"));
     let kind = ColumnType::Blob { length_bytes: 1 };
     let all = [
-        (BinaryForm::CodePoints, "\0\"\u{ff}"),
+        (BinaryForm::Latin1, "\0\"\u{ff}"),
         (BinaryForm::Base64, "ACL/"),
         (BinaryForm::Hex, "0022ff"),
     ];
@@ -165,7 +165,7 @@ fn a_binary_has_its_trailing_zeros_in_every_form() {
             show_with(&settings, ColumnType::Binary { length: 8 }, Some(sized(&bytes))).0
         };
         let code_points: String = whole.iter().map(|byte| char::from(*byte)).collect();
-        assert_eq!(shown(BinaryForm::CodePoints), code_points);
+        assert_eq!(shown(BinaryForm::Latin1), code_points);
         let hex = "ab".repeat(stored) + &"00".repeat(8 - stored);
         assert_eq!(shown(BinaryForm::Hex), hex);
         let base64 = STANDARD.encode(&whole);
@@ -175,7 +175,7 @@ fn a_binary_has_its_trailing_zeros_in_every_form() {
 
 #[test]
 fn enums_and_sets_are_numbers_or_labels_if_asked() {
-    let labelled = FlatSettings { labels: LabelForm::Label, ..settings() };
+    let labelled = FlatSettings { labels: EnumForm::Label, ..settings() };
     let with = |settings: &FlatSettings, kind, labels: &[&str], raw: &[u8]| {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         show_column(settings, Column { labels, ..column("c", "type", kind) }, Some(raw.to_vec()))

@@ -20,7 +20,7 @@ use std::io;
 use rustix::io::Errno;
 
 pub use real::{Real, may_write, raise_open_file_limit};
-pub use simulated::{Freeze, Simulated};
+pub use simulated::{Freeze, Hang, Simulated};
 
 /// A directory that holds durable bytes.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -181,7 +181,7 @@ impl File {
     pub fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match &self.0 {
             FileKind::Real(file) => file.read_cached(buffer, offset),
-            FileKind::Simulated(file) => file.read_at(buffer, offset),
+            FileKind::Simulated(file) => file.read_cached(buffer, offset),
         }
     }
 

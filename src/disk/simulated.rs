@@ -14,6 +14,7 @@
 //! makes them durable. A name has at most 255 bytes.
 
 mod names;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use names::{Names, Naming};
+pub use watched::Hang;
+use watched::Watched;
 
 use super::{DirectoryKind, Disk, Entry, FileKind, Files, Lock, LockKind, Mode, Space};
 
@@ -109,6 +112,7 @@ struct State {
     not_written_back: BTreeMap<usize, u64>,
     capacity: Option<u64>,
     locked: bool,
+    watched: Watched,
 }
 
 /// A sync that fails beside others: see [`Simulated::race_failed_sync`].
@@ -476,7 +480,7 @@ impl State {
 
 impl Disk for Simulated {
     fn open(&self, path: &str, mode: Mode) -> io::Result<super::File> {
-        let mut state = self.state();
+        let mut state = self.call();
         state.open()?;
         if state.forbidden.contains(path) {
             return Err(io::Error::from_raw_os_error(Errno::ACCESS.raw_os_error()));
@@ -502,7 +506,7 @@ impl Disk for Simulated {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<Entry>> {
-        let mut state = self.state();
+        let mut state = self.call();
         state.open()?;
         let files = state.seen.files.keys().map(|path| (path, false));
         let all = files.chain(state.seen.dirs.iter().map(|path| (path, true)));
@@ -517,7 +521,7 @@ impl Disk for Simulated {
     }
 
     fn create_dir(&self, path: &str) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.call();
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for end in ends {
             if !state.seen.dirs.contains(&path[..end]) {
@@ -528,7 +532,7 @@ impl Disk for Simulated {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.call();
         if !state.seen.has(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -541,12 +545,12 @@ impl Disk for Simulated {
     }
 
     fn remove_dir(&self, path: &str) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.call();
         if state.seen.has(path) { state.name(Naming::Remove(path.to_owned())) } else { Ok(()) }
     }
 
     fn open_dir(&self, path: &str) -> io::Result<super::Directory> {
-        let mut state = self.state();
+        let mut state = self.call();
         state.open()?;
         if !path.is_empty() && !state.seen.dirs.contains(path) {
             return Err(io::ErrorKind::NotFound.into());
@@ -602,7 +606,8 @@ impl Drop for Directory {
 impl Directory {
     pub(super) fn sync(&self) -> io::Result<()> {
         let path = self.path.as_str();
-        let mut state = self.disk.state();
+        self.disk.hang_on(Hang::Sync, |_| Some(path.to_owned()));
+        let mut state = self.disk.call();
         state.stop_behind_change(path);
         if let Err(error) = state.sync() {
             if !state.frozen {
@@ -645,7 +650,11 @@ impl Drop for File {
 
 impl File {
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.state();
+        self.disk.hang_on(Hang::Read, |state| state.seen.path_of(self.inode));
+        self.read(&self.disk.call(), buffer, offset)
+    }
+
+    fn read(&self, state: &State, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         if state.unreadable.contains(&self.inode) {
             return Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error()));
         }
@@ -656,8 +665,16 @@ impl File {
         Ok(read)
     }
 
+    /// As [`read_at`](Self::read_at), which is never asked to wait.
+    pub(super) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if self.disk.state().watched.is_cold {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read(&self.disk.state(), buffer, offset)
+    }
+
     pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut state = self.disk.state();
+        let mut state = self.disk.call();
         state.change()?;
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         state.grow(self.inode, offset + bytes.len())?;
@@ -673,11 +690,11 @@ impl File {
 
     #[expect(clippy::unnecessary_wraps, reason = "the same face as the real file")]
     pub(super) fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.state().inodes[self.inode].seen.len() as u64)
+        Ok(self.disk.call().inodes[self.inode].seen.len() as u64)
     }
 
     pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.disk.state();
+        let mut state = self.disk.call();
         state.change()?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
         state.grow(self.inode, len)?;
@@ -692,7 +709,8 @@ impl File {
         if self.disk.race(self.inode) {
             return Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error()));
         }
-        let mut state = self.disk.state();
+        self.disk.hang_on(Hang::Sync, |state| state.seen.path_of(self.inode));
+        let mut state = self.disk.call();
         let lost = state.not_written_back.get(&self.inode).is_some_and(|at| self.opened <= *at);
         let synced = match state.sync() {
             Ok(()) if lost => Err(io::Error::from_raw_os_error(Errno::IO.raw_os_error())),

@@ -24,6 +24,11 @@ pub(super) const TIME_ENTRY: usize = 12;
 /// How many entries of each index stay in memory when they are written out.
 const KEPT: usize = 32;
 
+/// So many entries, over so many bytes of a segment, are not worth two syncs: they stay in memory,
+/// and a start makes them again from the heads of the batches.
+const FEW: usize = 8;
+const FEW_BYTES: u64 = 32 << 10;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OffsetEntry {
     relative: u32,
@@ -140,6 +145,8 @@ pub(super) struct Index {
     interval: u64,
     /// Bytes since the last entry; a segment's first batch has none, as in Kafka.
     since: u64,
+    /// Behind the last batch that was noted.
+    end: u64,
     offsets: Vec<OffsetEntry>,
     times: Vec<TimeEntry>,
     largest: TimeEntry,
@@ -151,6 +158,8 @@ pub(super) struct Index {
     kept: (usize, usize),
     /// Whether the segment is complete, and all entries are on disk only.
     unloaded: bool,
+    /// Whether the files are going to be those of another: nothing is written to them.
+    is_held: bool,
 }
 
 /// Which of the entries that are read back stay in memory.
@@ -173,6 +182,39 @@ pub(super) struct Found {
     pub(super) in_memory: bool,
 }
 
+impl Found {
+    /// Nothing says more than that it is the first batch.
+    pub(super) const FRONT: Self = Self { position: 0, last: -1, in_memory: true };
+
+    /// What an entry of the segment that begins at `base` says.
+    fn at(base: i64, entry: OffsetEntry) -> Self {
+        let last = base + i64::from(entry.relative);
+        Self { position: u64::from(entry.position), last, in_memory: false }
+    }
+}
+
+/// The bytes of the entries that the files lack, and where they belong.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    offsets: Vec<u8>,
+    times: Vec<u8>,
+    /// How many entries the files have before them.
+    behind: (usize, usize),
+}
+
+impl Unwritten {
+    /// Writes them, durably.
+    pub(super) fn write(&self, disk: &dyn Disk, stem: &str) -> io::Result<()> {
+        let (offsets, times) = self.behind;
+        write_from(disk, &offsets_path(stem), offsets * OFFSET_ENTRY, &self.offsets)?;
+        write_from(disk, &times_path(stem), times * TIME_ENTRY, &self.times)
+    }
+
+    fn count(&self) -> (usize, usize) {
+        (self.offsets.len() / OFFSET_ENTRY, self.times.len() / TIME_ENTRY)
+    }
+}
+
 impl Index {
     /// An index without entries.
     pub(super) fn new(base: i64, interval: u64) -> Self {
@@ -180,6 +222,7 @@ impl Index {
             base,
             interval,
             since: 0,
+            end: 0,
             offsets: Vec::new(),
             times: Vec::new(),
             largest: TimeEntry::NONE,
@@ -187,6 +230,7 @@ impl Index {
             written: (0, 0),
             kept: (0, 0),
             unloaded: false,
+            is_held: false,
         }
     }
 
@@ -235,7 +279,6 @@ impl Index {
                 self.written = (self.offsets.len(), self.times.len());
                 (self.offsets, self.times) = (Vec::new(), Vec::new());
             }
-            // Should the files stay after all, they are written anew.
             Entries::Kept => {}
         }
         self.since = self.interval + 1;
@@ -255,6 +298,7 @@ impl Index {
             self.since = 0;
         }
         self.since += mark.size;
+        self.end = mark.position + mark.size;
     }
 
     fn note_time(&mut self) {
@@ -267,31 +311,53 @@ impl Index {
     /// Writes to the files what they lack, and leaves it to them. `last` adds the last time entry,
     /// as Kafka does when it rolls.
     pub(super) fn write(&mut self, disk: &dyn Disk, stem: &str, last: bool) -> io::Result<()> {
-        if self.unloaded {
-            return Ok(());
+        if let Some(unwritten) = self.unwritten(last) {
+            unwritten.write(disk, stem)?;
+            self.wrote(&unwritten);
+        }
+        Ok(())
+    }
+
+    /// Whether the files lack so little that a start makes it again as fast.
+    pub(super) fn lacks_little(&self) -> bool {
+        let more = &self.offsets[self.kept.0..];
+        let first = more.first().map_or(self.end, |first| u64::from(first.position));
+        more.len() <= FEW && self.end - first <= FEW_BYTES
+    }
+
+    /// What the files lack; `last` adds the last time entry. None if nothing is written to them.
+    pub(super) fn unwritten(&mut self, last: bool) -> Option<Unwritten> {
+        if self.unloaded || self.is_held {
+            return None;
         }
         if last {
             self.note_time();
         }
-        let (offsets, times) = self.written;
         let (more_offsets, more_times) = (&self.offsets[self.kept.0..], &self.times[self.kept.1..]);
-        let mut bytes = Vec::new();
+        let mut unwritten = Unwritten {
+            offsets: Vec::with_capacity(more_offsets.len() * OFFSET_ENTRY),
+            times: Vec::with_capacity(more_times.len() * TIME_ENTRY),
+            behind: self.written,
+        };
         for entry in more_offsets {
-            bytes.extend_from_slice(&entry.relative.to_be_bytes());
-            bytes.extend_from_slice(&entry.position.to_be_bytes());
+            unwritten.offsets.extend_from_slice(&entry.relative.to_be_bytes());
+            unwritten.offsets.extend_from_slice(&entry.position.to_be_bytes());
         }
-        write_from(disk, &offsets_path(stem), offsets * OFFSET_ENTRY, &bytes)?;
-        bytes.clear();
         for entry in more_times {
-            bytes.extend_from_slice(&entry.timestamp.to_be_bytes());
-            bytes.extend_from_slice(&entry.relative.to_be_bytes());
+            unwritten.times.extend_from_slice(&entry.timestamp.to_be_bytes());
+            unwritten.times.extend_from_slice(&entry.relative.to_be_bytes());
         }
-        write_from(disk, &times_path(stem), times * TIME_ENTRY, &bytes)?;
-        self.written = (offsets + more_offsets.len(), times + more_times.len());
-        keep_last(&mut self.offsets);
-        keep_last(&mut self.times);
-        self.kept = (self.offsets.len(), self.times.len());
-        Ok(())
+        Some(unwritten)
+    }
+
+    /// The files have what they lacked. More may have been noted since.
+    pub(super) fn wrote(&mut self, unwritten: &Unwritten) {
+        let (offsets, times) = unwritten.count();
+        self.written = (self.written.0 + offsets, self.written.1 + times);
+        self.kept = (
+            keep_last(&mut self.offsets, self.kept.0 + offsets),
+            keep_last(&mut self.times, self.kept.1 + times),
+        );
     }
 
     /// The segment is complete. All must have been written.
@@ -307,9 +373,24 @@ impl Index {
         self.offsets.len() + self.times.len()
     }
 
+    /// Another of the same segment, without entries.
+    pub(super) fn anew(&self) -> Self {
+        Self { is_held: self.is_held, ..Self::new(self.base, self.interval) }
+    }
+
+    /// Its files are going to be those of another: they are not written to any more.
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Whether they are.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     /// Forgets all entries; files that there are will be written over.
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.base, self.interval);
+        *self = self.anew();
     }
 
     /// Whether the entries are searched on disk.
@@ -317,10 +398,87 @@ impl Index {
         self.unloaded
     }
 
-    /// The entries that stand in the files.
-    pub(super) fn stored(&self, disk: &dyn Disk, stem: &str) -> io::Result<Stored> {
-        let offsets = read_all(disk, &offsets_path(stem))?;
-        let times = read_all(disk, &times_path(stem))?;
+    /// The files, as far as they count.
+    pub(super) fn files<'a>(&self, disk: &'a dyn Disk, stem: &'a str) -> OnFiles<'a> {
+        let count = |written: usize| if self.unloaded { u64::MAX } else { written as u64 };
+        let (offsets, times) = self.written;
+        let written = (count(offsets), count(times));
+        OnFiles { disk, stem, base: self.base, interval: self.interval, written }
+    }
+
+    /// Where to start looking for `offset`: the start of a batch that is not behind it, or the
+    /// front. `None` if the files have to be asked.
+    pub(super) fn position(&self, offset: i64) -> Option<Found> {
+        // An entry has the last offset of its batch: equal is early enough.
+        let relative = relative(self.base, offset);
+        let behind = self.offsets.partition_point(|entry| entry.relative <= relative);
+        match behind.checked_sub(1) {
+            Some(at) => Some(Found { in_memory: true, ..Found::at(self.base, self.offsets[at]) }),
+            None if self.written.0 == 0 && !self.unloaded => Some(Found::FRONT),
+            None => None,
+        }
+    }
+
+    /// The offset from which on to look for the first batch that is not older than
+    /// `timestamp`. `None` if the files have to be asked.
+    pub(super) fn offset_before(&self, timestamp: i64) -> Option<i64> {
+        let behind = self.times.partition_point(|entry| entry.timestamp < timestamp);
+        match behind.checked_sub(1) {
+            Some(at) => Some(self.base + i64::from(self.times[at].relative)),
+            None if self.written.1 == 0 && !self.unloaded => Some(self.base),
+            None => None,
+        }
+    }
+
+    /// The largest timestamp of the segment, -1 if it has none. `None` if the files have to be
+    /// asked.
+    pub(super) fn largest_timestamp(&self) -> Option<i64> {
+        let is_known = !self.unloaded || self.largest != TimeEntry::NONE;
+        is_known.then_some(self.largest.timestamp)
+    }
+}
+
+/// The files of an index, whoever writes to them: entries that are there do not change.
+#[derive(Debug)]
+pub(super) struct OnFiles<'a> {
+    disk: &'a dyn Disk,
+    stem: &'a str,
+    base: i64,
+    interval: u64,
+    /// How many entries count: of a complete segment all that there are.
+    written: (u64, u64),
+}
+
+impl OnFiles<'_> {
+    /// As [`Index::position`].
+    pub(super) fn position(&self, offset: i64) -> io::Result<Found> {
+        let relative = relative(self.base, offset);
+        let before = |entry: &OffsetEntry| entry.relative <= relative;
+        let (path, count) = (offsets_path(self.stem), self.written.0);
+        let found = last_on_disk(self.disk, &path, count, OffsetEntry::decode, before)?;
+        Ok(found.map_or(Found::FRONT, |entry| Found::at(self.base, entry)))
+    }
+
+    /// As [`Index::offset_before`].
+    pub(super) fn offset_before(&self, timestamp: i64) -> io::Result<i64> {
+        let before = |entry: &TimeEntry| entry.timestamp < timestamp;
+        let found = self.last_time(before)?;
+        Ok(found.map_or(self.base, |entry| self.base + i64::from(entry.relative)))
+    }
+
+    /// As [`Index::largest_timestamp`].
+    pub(super) fn largest_timestamp(&self) -> io::Result<i64> {
+        Ok(self.last_time(|_| true)?.map_or(-1, |entry| entry.timestamp))
+    }
+
+    fn last_time(&self, before: impl Fn(&TimeEntry) -> bool) -> io::Result<Option<TimeEntry>> {
+        last_on_disk(self.disk, &times_path(self.stem), self.written.1, TimeEntry::decode, before)
+    }
+
+    /// All entries, to be compared with the batches.
+    pub(super) fn stored(&self) -> io::Result<Stored> {
+        let offsets = read_all(self.disk, &offsets_path(self.stem))?;
+        let times = read_all(self.disk, &times_path(self.stem))?;
         let times = times.as_chunks().0.iter().map(|entry| TimeEntry::decode(*entry));
         let times: VecDeque<_> = times.collect();
         let offsets = offsets.as_chunks().0.iter().map(|entry| OffsetEntry::decode(*entry));
@@ -337,71 +495,19 @@ impl Index {
             times,
         })
     }
-
-    /// Where to start looking for `offset`: the start of a batch that is not behind it. `None`: at
-    /// the front.
-    pub(super) fn position(
-        &self,
-        disk: &dyn Disk,
-        stem: &str,
-        offset: i64,
-    ) -> io::Result<Option<Found>> {
-        let relative = u32::try_from((offset - self.base).max(0)).unwrap_or(u32::MAX);
-        let place = |entry: OffsetEntry, in_memory| Found {
-            position: u64::from(entry.position),
-            last: self.base + i64::from(entry.relative),
-            in_memory,
-        };
-        // An entry has the last offset of its batch: equal is early enough.
-        let behind = self.offsets.partition_point(|entry| entry.relative <= relative);
-        if let Some(at) = behind.checked_sub(1) {
-            return Ok(Some(place(self.offsets[at], true)));
-        }
-        let before = |entry: &OffsetEntry| entry.relative <= relative;
-        let written = self.on_files(self.written.0);
-        let found = last_on_disk(disk, &offsets_path(stem), written, OffsetEntry::decode, before)?;
-        Ok(found.map(|entry| place(entry, false)))
-    }
-
-    /// How many entries of a file count: of a complete segment all that there are.
-    fn on_files(&self, written: usize) -> u64 {
-        if self.unloaded { u64::MAX } else { written as u64 }
-    }
-
-    /// The offset from which on to look for the first batch that is not older than
-    /// `timestamp`.
-    pub(super) fn offset_before(
-        &self,
-        disk: &dyn Disk,
-        stem: &str,
-        timestamp: i64,
-    ) -> io::Result<i64> {
-        let behind = self.times.partition_point(|entry| entry.timestamp < timestamp);
-        let found = if let Some(at) = behind.checked_sub(1) {
-            Some(self.times[at])
-        } else {
-            let before = |entry: &TimeEntry| entry.timestamp < timestamp;
-            let written = self.on_files(self.written.1);
-            last_on_disk(disk, &times_path(stem), written, TimeEntry::decode, before)?
-        };
-        Ok(found.map_or(self.base, |entry| self.base + i64::from(entry.relative)))
-    }
-
-    /// The largest timestamp of the segment, -1 if it has none.
-    pub(super) fn largest_timestamp(&self, disk: &dyn Disk, stem: &str) -> io::Result<i64> {
-        if !self.unloaded || self.largest != TimeEntry::NONE {
-            return Ok(self.largest.timestamp);
-        }
-        let all = |_: &TimeEntry| true;
-        let last = last_on_disk(disk, &times_path(stem), u64::MAX, TimeEntry::decode, all)?;
-        Ok(last.map_or(-1, |entry| entry.timestamp))
-    }
 }
 
-fn keep_last<E: Copy>(entries: &mut Vec<E>) {
-    if entries.len() > KEPT {
-        *entries = entries[entries.len() - KEPT..].to_vec();
+fn relative(base: i64, offset: i64) -> u32 {
+    u32::try_from((offset - base).max(0)).unwrap_or(u32::MAX)
+}
+
+/// Leaves the last few of the first `written` entries, and all behind them. Says how many few are.
+fn keep_last<E: Copy>(entries: &mut Vec<E>, written: usize) -> usize {
+    let surplus = written.saturating_sub(KEPT);
+    if surplus > 0 {
+        *entries = entries[surplus..].to_vec();
     }
+    written - surplus
 }
 
 /// The file of the entries by offset.

@@ -1,5 +1,5 @@
-//! What takes long, done for the appender on threads of its own: one writes checkpoints, the
-//! other compacts, so that neither waits for the other.
+//! What takes long, done for the appender on threads of its own: one writes checkpoints, and reads
+//! what retention asks for, the other compacts, so that neither waits for the other.
 //!
 //! In: jobs, each with all it needs. Out: their outcomes, for which the appender looks between groups.
 //!
@@ -23,6 +23,8 @@ use crate::disk::Disk;
 pub(super) enum Job {
     Checkpoint(CheckpointJob),
     Compaction(CompactionJob),
+    /// To read the largest timestamps of segments.
+    Times(Vec<Arc<Segment>>),
 }
 
 /// What became of a job.
@@ -33,6 +35,8 @@ pub(super) enum Outcome {
     Compacted(Slot, Replaced),
     /// How far keys were looked at; none if it was ended before. Or what is damaged.
     CompactionEnded(Slot, Result<Option<i64>, Damage>),
+    /// Timestamps of so many segments were read.
+    Times(usize),
 }
 
 /// A checkpoint, and the segments to sync before it.
@@ -123,6 +127,19 @@ impl CheckpointJob {
     }
 }
 
+/// Has segments read their largest timestamps, until the log is closed. Says how many could; of the
+/// others it is tried again at the next check: till then they stay.
+fn read_times(shared: &Shared, segments: &[Arc<Segment>]) -> usize {
+    let is_read = |one: &&Arc<Segment>| match one.largest_timestamp() {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(%error, path = one.path(), "the age of a segment cannot be read");
+            false
+        }
+    };
+    segments.iter().take_while(|_| !shared.queue.is_closed()).filter(is_read).count()
+}
+
 /// Works until the appender is gone.
 pub(super) fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::Sender<Outcome>) {
     let disk = &*shared.disk;
@@ -142,6 +159,7 @@ pub(super) fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::
                 let cleaned = job.carry_out(disk, propose);
                 Outcome::CompactionEnded(job.slot, cleaned)
             }
+            Job::Times(segments) => Outcome::Times(read_times(shared, &segments)),
         };
         if !tell(outcome) {
             return;

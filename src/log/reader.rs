@@ -17,18 +17,9 @@ use bytes::Bytes;
 
 use super::buffers::{Buffer, Buffers};
 use super::partition::Partition;
-use super::segment::{Segment, damaged, walk};
+use super::segment::{Access, Segment, damaged, walk};
 use crate::disk::File;
 use crate::record::{BatchView, HEAD_LENGTH, Head, batches};
-
-/// From where the bytes may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Memory only: `WouldBlock` where the disk would have to be read.
-    Cached,
-    /// Wherever they are.
-    Any,
-}
 
 /// What to read.
 #[derive(Clone, Copy, Debug)]
@@ -100,21 +91,21 @@ fn read_segment(
     if size == 0 {
         return Ok(None);
     }
-    let file = segment.file()?;
-    let mut position = segment.position(span.offset)?;
+    let file = segment.file_for(access)?;
+    let mut position = segment.position(span.offset, access)?;
     // Between two entries of the index lie about so many bytes.
     let slack = usize::try_from(interval).unwrap_or(0) + HEAD_LENGTH;
     let mut wanted = span.max_bytes.saturating_add(slack);
     loop {
         let left = usize::try_from(size.saturating_sub(position)).unwrap_or(usize::MAX);
         let mut buffer = buffers.take(wanted.min(left));
-        fill(&file, buffer.as_mut(), position, access)?;
+        let is_cached = fill(&file, buffer.as_mut(), position, access)?;
         let bytes = buffer.as_ref();
         // What is being appended is whole, and may be ahead of the high watermark.
         let bound = if position < segment.found() { bound } else { i64::MAX };
         match cut(bytes, span, bound).map_err(|at| damaged(position + at as u64))? {
             Cut::Whole { from, to } => {
-                let believed = access == Access::Cached && position >= segment.found();
+                let believed = is_cached && position >= segment.found();
                 let to = if believed { to } else { whole(position, bytes, from..to)? };
                 return Ok(Some(Read::Batches(lend(buffer, from..to))));
             }
@@ -223,12 +214,15 @@ fn cut(bytes: &[u8], span: Span, bound: i64) -> Result<Cut, usize> {
     })
 }
 
-fn fill(file: &File, bytes: &mut [u8], position: u64, access: Access) -> io::Result<()> {
-    let read = match access {
-        Access::Cached => file.read_cached(bytes, position)?,
-        Access::Any => file.read_at(bytes, position)?,
+/// Says whether the bytes were in memory.
+fn fill(file: &File, bytes: &mut [u8], position: u64, access: Access) -> io::Result<bool> {
+    let (read, is_cached) = match file.read_cached(bytes, position) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && access == Access::Any => {
+            (file.read_at(bytes, position)?, false)
+        }
+        read => (read?, true),
     };
-    if read == bytes.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if read == bytes.len() { Ok(is_cached) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// The first record below `limit` that is not older than `timestamp`: offset and
@@ -284,7 +278,7 @@ pub(super) fn newest_time(
 /// The largest timestamp of the batches of a segment that reach into `start..limit`.
 fn largest_within(segment: &Segment, start: i64, limit: i64) -> io::Result<i64> {
     let mut largest = -1;
-    let from = segment.position(start.max(segment.base()))?;
+    let from = segment.position(start.max(segment.base()), Access::Any)?;
     walk(&*segment.file()?, from, segment.size(), |_, head| {
         if head.base_offset < limit && head.last_offset() >= start {
             largest = largest.max(head.max_timestamp);
@@ -303,7 +297,8 @@ fn first_not_older(
     if segment.size() == 0 || segment.largest_timestamp()? < timestamp {
         return Ok(None);
     }
-    let mut from = segment.position(segment.offset_before(timestamp)?.max(start))?;
+    let from = segment.offset_before(timestamp)?.max(start);
+    let mut from = segment.position(from, Access::Any)?;
     let file = segment.file()?;
     loop {
         let mut found = None;

@@ -11,9 +11,22 @@ use crate::clock::Moment;
 pub(super) struct Held {
     pub(super) base: i64,
     pub(super) size: u64,
-    /// -1 where there is no record.
-    pub(super) largest_timestamp: i64,
+    /// -1 where there is no record; none where it was not read yet.
+    pub(super) largest_timestamp: Option<i64>,
 }
+
+/// What the rules say, as far as times are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Where the partition is to start: the base of the first segment that stays. `None` if all
+    /// stay.
+    pub(super) start: Option<i64>,
+    /// The segment whose time has to be read to say more.
+    pub(super) unread: Option<usize>,
+}
+
+/// The age of this segment cannot be judged without the time of that one.
+struct Unread(usize);
 
 /// By what the age of a segment is judged, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -31,34 +44,49 @@ impl Ages {
         (0..=self.now.latest.saturating_add(self.most_ahead)).contains(&timestamp)
     }
 
-    /// Whether the first of `segments` is too old.
-    fn is_old(&self, segments: &[Held]) -> bool {
-        let Some(keep) = self.keep else { return false };
-        let mut largest = segments.iter().map(|segment| segment.largest_timestamp);
-        let time = match largest.next() {
-            // Records without timestamps have no age.
-            Some(time) if time >= 0 && !self.is_right(time) => largest.find(|t| self.is_right(*t)),
-            time => time.filter(|time| *time >= 0),
-        };
-        time.is_some_and(|time| self.now.earliest.saturating_sub(time) > keep)
+    /// Whether the one at `at` is too old.
+    fn is_old(&self, segments: &[Held], at: usize) -> Result<bool, Unread> {
+        let Some(keep) = self.keep else { return Ok(false) };
+        let time = |at: usize| segments[at].largest_timestamp.ok_or(Unread(at));
+        let mut found = time(at)?;
+        // Records without timestamps have no age.
+        if found >= 0 && !self.is_right(found) {
+            found = -1;
+            for next in at + 1..segments.len() {
+                let next = time(next)?;
+                if self.is_right(next) {
+                    found = next;
+                    break;
+                }
+            }
+        }
+        Ok(found >= 0 && self.now.earliest.saturating_sub(found) > keep)
     }
 }
 
-/// Where the partition, which ends at `end`, is to start: the base of the first segment that
-/// stays. `None` if all stay. The last of `segments` is the one that is appended to.
-pub(super) fn start(segments: &[Held], end: i64, ages: &Ages, bytes: Option<u64>) -> Option<i64> {
+/// Where the partition, which ends at `end`, is to start. The last of `segments` is the one that
+/// is appended to.
+pub(super) fn start(segments: &[Held], end: i64, ages: &Ages, bytes: Option<u64>) -> Verdict {
     let mut total: u64 = segments.iter().map(|segment| segment.size).sum();
     let mut gone = 0;
+    let mut unread = None;
     for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.size > 0) {
-        let old = ages.is_old(&segments[at..]);
         let large = bytes.is_some_and(|keep| total - segment.size >= keep);
-        if !(old || large) {
-            break;
+        if !large {
+            match ages.is_old(segments, at) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Unread(at)) => {
+                    unread = Some(at);
+                    break;
+                }
+            }
         }
         total -= segment.size;
         gone += 1;
     }
-    if gone == 0 { None } else { Some(segments.get(gone).map_or(end, |segment| segment.base)) }
+    let first_kept = || segments.get(gone).map_or(end, |segment| segment.base);
+    Verdict { start: (gone > 0).then(first_kept), unread }
 }
 
 /// How many segments lie wholly before `start`, by their base offsets: the last is never
@@ -72,8 +100,15 @@ mod tests {
     use super::*;
 
     fn segments() -> Vec<Held> {
-        let held = |base, largest_timestamp| Held { base, size: 100, largest_timestamp };
+        let held = |base, time| Held { base, size: 100, largest_timestamp: Some(time) };
         vec![held(0, 1000), held(10, 2000), held(20, 3000)]
+    }
+
+    /// Of segments whose times are known.
+    fn start(segments: &[Held], end: i64, ages: &Ages, bytes: Option<u64>) -> Option<i64> {
+        let Verdict { start, unread } = super::start(segments, end, ages, bytes);
+        assert_eq!(unread, None);
+        start
     }
 
     fn at(now: i64, keep: Option<i64>) -> Ages {
@@ -96,17 +131,17 @@ mod tests {
     #[test]
     fn what_came_while_the_clock_was_ahead_is_as_old_as_what_came_behind_it() {
         let mut ahead = segments();
-        ahead[0].largest_timestamp = 1 << 50;
+        ahead[0].largest_timestamp = Some(1 << 50);
         for (now, expected) in [(2500, None), (2501, Some(20)), (3501, Some(30))] {
             assert_eq!(start(&ahead, 30, &at(now, Some(500)), None), expected, "{now}");
         }
-        ahead[1].largest_timestamp = -1;
+        ahead[1].largest_timestamp = Some(-1);
         assert_eq!(start(&ahead, 30, &at(3500, Some(500)), None), None, "the last is not old");
         // As far ahead as the topic takes it, it is what the client meant.
-        ahead[0].largest_timestamp = 5000;
+        ahead[0].largest_timestamp = Some(5000);
         assert_eq!(start(&ahead, 30, &at(3501, Some(500)), None), None);
         for one in &mut ahead {
-            one.largest_timestamp = 1 << 50;
+            one.largest_timestamp = Some(1 << 50);
         }
         assert_eq!(start(&ahead, 30, &at(3501, Some(500)), None), None, "nothing tells");
     }
@@ -117,6 +152,28 @@ mod tests {
         ages.now.latest = 1 << 50;
         ages.now.wall = 1 << 50;
         assert_eq!(start(&segments(), 30, &ages, None), None);
+    }
+
+    #[test]
+    fn only_times_that_decide_are_asked_for() {
+        let mut unread = segments();
+        for one in &mut unread[..2] {
+            one.largest_timestamp = None;
+        }
+        let asked = |segments: &[Held], ages: &Ages, bytes| {
+            let Verdict { start, unread } = super::start(segments, 30, ages, bytes);
+            (start, unread)
+        };
+        let old = at(2600, Some(500));
+        assert_eq!(asked(&unread, &at(0, None), None), (None, None), "nothing ends by time");
+        assert_eq!(asked(&unread, &old, None), (None, Some(0)));
+        assert_eq!(asked(&unread, &old, Some(200)), (Some(10), Some(1)), "by size it goes anyway");
+        unread[0].largest_timestamp = Some(1000);
+        assert_eq!(asked(&unread, &at(1500, Some(500)), None), (None, None), "the first stays");
+        assert_eq!(asked(&unread, &old, None), (Some(10), Some(1)), "what is known goes");
+        // Of one from a wrong clock those behind it tell.
+        unread[0].largest_timestamp = Some(1 << 50);
+        assert_eq!(asked(&unread, &old, None), (None, Some(1)));
     }
 
     #[test]

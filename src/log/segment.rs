@@ -28,6 +28,8 @@
 //! again into the partition's list. Files are removed when a checkpoint has passed the frame of the
 //! change (`housekeeping`).
 
+mod indexed;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -36,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use super::appender::Failure;
 use super::damage::Damage;
-use super::index::{self, Entries, Found, Index, Mark};
+use super::index::{self, Index};
 use super::shared::Lost;
 use crate::clock::Moment;
 use crate::disk::{Disk, File, Mode, is_unreadable, parent};
@@ -51,6 +53,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The largest timestamp of a segment whose index was not asked yet.
 const NOT_READ: i64 = i64::MIN;
+
+/// From where what is read may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Memory only: `WouldBlock` where the disk would have to be asked.
+    Cached,
+    /// Wherever it is.
+    Any,
+}
 
 /// Whether a segment is its partition's: see the head of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +98,11 @@ pub(super) struct Segment {
     file: RwLock<Option<Arc<File>>>,
     /// Who syncs its records.
     syncing: Mutex<()>,
+    /// Not held while anything waits for the disk.
     index: RwLock<Index>,
+    /// Held by who looks into the files of the index, or adds to them; alone by who replaces what
+    /// they have.
+    index_files: RwLock<()>,
 }
 
 impl Segment {
@@ -120,6 +135,7 @@ impl Segment {
             file: RwLock::default(),
             syncing: Mutex::default(),
             index: RwLock::new(index),
+            index_files: RwLock::default(),
         }
     }
 
@@ -180,6 +196,19 @@ impl Segment {
             return Ok(Arc::clone(file));
         }
         self.open(Mode::Write)
+    }
+
+    /// The file, if there is one without waiting: `WouldBlock` where it has to be opened.
+    pub(super) fn file_for(&self, access: Access) -> io::Result<Arc<File>> {
+        match access {
+            Access::Any => self.file(),
+            Access::Cached => {
+                // Who opens it holds that.
+                let file = self.file.try_read().ok();
+                let file = file.and_then(|file| file.as_ref().map(Arc::clone));
+                file.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            }
+        }
     }
 
     /// The file, to append to it, and whether it stays open until a checkpoint has synced it. Where
@@ -296,15 +325,6 @@ impl Segment {
         self.is_retired() || self.moved() != moved
     }
 
-    /// Takes batches as committed, `size` being the bytes up to the end of the last.
-    pub(super) fn commit(&self, marks: &[Mark], size: u64) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        for mark in marks {
-            index.note(*mark);
-        }
-        self.size.store(size, Ordering::Release);
-    }
-
     /// Makes it durable with its index. A sealed one is cut behind its last batch first:
     /// its length says where it ends. Tells damage of a file that is not there any more.
     pub(super) fn sync(&self, sealed: bool, lost: &Lost) -> Result<Option<Damage>, Failure> {
@@ -343,90 +363,6 @@ impl Segment {
         synced.map_err(|error| Failure::of_sync(&self.path(), &error))
     }
 
-    fn write_index(&self, sealed: bool) -> io::Result<()> {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.write(&*self.disk, &self.stem, sealed)?;
-        if sealed {
-            index.unload();
-        }
-        Ok(())
-    }
-
-    /// Reads the index back and notes what it lacks. For a log that is being opened.
-    pub(super) fn load_index(&self) -> io::Result<()> {
-        self.load(Entries::Written)
-    }
-
-    /// The same of one whose files are going to be replaced: all of it comes into memory.
-    fn load(&self, entries: Entries) -> io::Result<()> {
-        let size = self.size();
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let file = self.file()?;
-        let mut first = [0; HEAD_LENGTH];
-        if file.read_at(&mut first, 0)? == HEAD_LENGTH
-            && let Ok(head) = Head::parse(&first)
-        {
-            self.first_time.store(head.max_timestamp, Ordering::Relaxed);
-        }
-        let from = match index.load(&*self.disk, &self.stem, size, entries) {
-            Err(error) if is_unreadable(&error) => {
-                index.clear();
-                0
-            }
-            from => from?,
-        };
-        if note_all(&mut index, &file, from, size)? == size {
-            return Ok(());
-        }
-        // What was read back may be what is wrong.
-        index.clear();
-        match note_all(&mut index, &file, 0, size)? {
-            end if end == size => Ok(()),
-            end => Err(damaged(end)),
-        }
-    }
-
-    /// Makes the index again if it does not fit the batches. True if it did not.
-    pub(super) fn mend_index(&self) -> io::Result<bool> {
-        {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            let file = self.file()?;
-            let mut stored = index.stored(&*self.disk, &self.stem)?;
-            walk(&file, 0, self.found, |position, head| {
-                stored.compare(Mark::of(position, head));
-                true
-            })?;
-            if stored.fits(self.found == self.size(), index.is_on_disk()) {
-                return Ok(false);
-            }
-        }
-        self.remake_index()?;
-        Ok(true)
-    }
-
-    fn remake_index(&self) -> io::Result<()> {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let sealed = index.is_on_disk();
-        self.largest.store(NOT_READ, Ordering::Release);
-        index.clear();
-        let (file, size) = (self.file()?, self.size());
-        match note_all(&mut index, &file, 0, size)? {
-            end if end == size => {}
-            end => return Err(damaged(end)),
-        }
-        if let Err(error) = index.write(&*self.disk, &self.stem, sealed) {
-            tracing::warn!(%error, path = self.path(), "an index stays in memory");
-        } else if sealed {
-            index.unload();
-        }
-        Ok(())
-    }
-
-    /// Takes its index into memory, so that its files may be replaced.
-    pub(super) fn keep_index(&self) -> io::Result<()> {
-        self.load(Entries::Kept)
-    }
-
     /// Retires it with its file open, so that the files may be replaced, after
     /// [`keep_index`](Self::keep_index).
     pub(super) fn retire_open(&self) -> io::Result<()> {
@@ -441,62 +377,6 @@ impl Segment {
     /// It stays after all.
     pub(super) fn unretire(&self) {
         self.become_one(Life::Listed);
-    }
-
-    /// Where to start looking for `offset`: at a batch that is not behind it. An entry of the
-    /// index that no batch bears out shows that the index is damaged; it is made again.
-    pub(super) fn position(&self, offset: i64) -> io::Result<u64> {
-        if let Some(position) = self.indexed(offset)? {
-            return Ok(position);
-        }
-        tracing::warn!(path = self.path(), "an index was damaged, and is made again");
-        self.remake_index()?;
-        Ok(self.indexed(offset)?.unwrap_or(0))
-    }
-
-    /// `None` if the index is damaged.
-    fn indexed(&self, offset: i64) -> io::Result<Option<u64>> {
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        let Found { position, last, in_memory } =
-            match index.position(&*self.disk, &self.stem, offset) {
-                Ok(Some(found)) => found,
-                Ok(None) => return Ok(Some(0)),
-                Err(error) if is_unreadable(&error) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-        if position >= self.found && in_memory {
-            return Ok(Some(position));
-        }
-        let mut head = [0; HEAD_LENGTH];
-        let read = self.file()?.read_at(&mut head, position)?;
-        let head = Head::parse(&head[..read]);
-        Ok(head.is_ok_and(|head| head.last_offset() == last).then_some(position))
-    }
-
-    /// How many entries of its indexes are in memory.
-    #[cfg(test)]
-    pub(super) fn index_entries(&self) -> usize {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).in_memory()
-    }
-
-    /// The offset from which on to look for `timestamp`.
-    pub(super) fn offset_before(&self, timestamp: i64) -> io::Result<i64> {
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        index.offset_before(&*self.disk, &self.stem, timestamp)
-    }
-
-    /// The largest timestamp, -1 if there is none.
-    pub(super) fn largest_timestamp(&self) -> io::Result<i64> {
-        let known = self.largest.load(Ordering::Acquire);
-        if known != NOT_READ {
-            return Ok(known);
-        }
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        let largest = index.largest_timestamp(&*self.disk, &self.stem)?;
-        if index.is_on_disk() {
-            self.largest.store(largest, Ordering::Release);
-        }
-        Ok(largest)
     }
 
     /// The largest timestamp of the first batch; `None` if there is no batch, or no time in it.
@@ -540,22 +420,6 @@ pub(super) fn sync_names<'a>(
         segment.named.store(true, Ordering::Release);
     }
     Ok(missing)
-}
-
-/// Notes the batches from `from` on, and returns where those end that follow each other.
-fn note_all(index: &mut Index, file: &File, from: u64, size: u64) -> io::Result<u64> {
-    let mut next = i64::MIN;
-    let mut wrong = None;
-    let end = walk(file, from, size, |position, head| {
-        if head.base_offset < next {
-            wrong = Some(position);
-            return false;
-        }
-        next = head.last_offset() + 1;
-        index.note(Mark::of(position, head));
-        true
-    })?;
-    Ok(wrong.unwrap_or(end))
 }
 
 /// The error of a place in a segment where no batch is.

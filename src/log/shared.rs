@@ -21,6 +21,9 @@ use crate::record::Spares;
 /// As many look for times at once: each may inflate a batch.
 const LOOKUPS: usize = 4;
 
+/// As many wait for the disk at once to read: each has a buffer, and a thread of the pool.
+const COLD_READS: usize = 32;
+
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
@@ -30,6 +33,8 @@ pub(super) struct Shared {
     pub(super) buffers: Buffers,
     /// Who may look for times at once.
     pub(super) lookups: Arc<Semaphore>,
+    /// Who may wait for the disk at once to read.
+    pub(super) cold_reads: Arc<Semaphore>,
     pub(super) staged: StagedNumbers,
     /// Buffers between the appender, which has done with them, and who makes batches.
     pub(super) spares: Spares,
@@ -108,6 +113,7 @@ impl Shared {
             queue: Queue::new(settings.queue_bytes),
             buffers: Buffers::default(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            cold_reads: Arc::new(Semaphore::new(COLD_READS)),
             settings,
             staged: StagedNumbers::of(epoch),
             spares: Spares::default(),

@@ -18,6 +18,7 @@ mod reading;
 mod room;
 mod starts;
 mod trouble;
+mod waiting;
 
 use std::sync::Arc;
 

@@ -109,6 +109,11 @@ impl Names {
         self.files.contains_key(path) || self.dirs.contains(path)
     }
 
+    /// The path of a file.
+    pub(super) fn path_of(&self, inode: usize) -> Option<String> {
+        self.files.iter().find(|(_, other)| **other == inode).map(|(path, _)| path.clone())
+    }
+
     /// Renames a directory, with all in it.
     fn rename(&mut self, from: &str, to: &str) {
         if self.dirs.remove(from) {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use super::{Appender, Failure, Tail};
+use super::{Appender, Failure, Tail, Times};
 use crate::clock::Moment;
 use crate::disk::{Mode, is_unreadable};
 use crate::log::backup::{Held, HeldPartition};
@@ -81,6 +81,8 @@ impl Appender {
             self.retained = Instant::now();
             self.retain(now);
             self.close_idle_files(false);
+        } else if self.times == Times::Read {
+            self.retain(now);
         }
         let files = self.shared.disk.files();
         if files.are_many() {
@@ -252,6 +254,9 @@ impl Appender {
             Outcome::Checkpoint(outcome) => self.passed(outcome),
             Outcome::Compacted(slot, replaced) => self.replace_segment(slot, &replaced),
             Outcome::CompactionEnded(slot, cleaned) => self.compaction_ended(slot, cleaned),
+            Outcome::Times(count) => {
+                self.times = if count > 0 { Times::Read } else { Times::Idle };
+            }
         }
     }
 

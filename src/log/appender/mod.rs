@@ -32,6 +32,7 @@ pub(super) use housekeeping::Removal;
 use housekeeping::Since;
 use session::Sessions;
 pub(super) use tail::{Tail, Tails};
+use topics::Times;
 
 use tokio::sync::oneshot;
 
@@ -84,6 +85,7 @@ pub(super) struct Appender {
     emptied: Vec<String>,
     since: Since,
     retained: Instant,
+    times: Times,
     producer_ids: std::ops::Range<i64>,
     helpers: Helpers,
     ballast: Ballast,
@@ -174,6 +176,7 @@ impl Appender {
             emptied: Vec::new(),
             since: Since { inline, ..Since::now() },
             retained: Instant::now(),
+            times: Times::Idle,
             producer_ids: producer_ids..producer_ids,
             helpers,
             ballast,

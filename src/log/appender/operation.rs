@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::topics::Move;
 use super::{Appender, Failure};
 use crate::log::Producer;
 use crate::log::backup::Held;
@@ -118,7 +119,8 @@ impl Appender {
             return Err(AppendError::OffsetOutOfRange(offset));
         }
         let start = tail.start.max(offset);
-        self.move_start(partition.slot, start, false).map_err(|why| why.to_append())?;
+        let to = Move { slot: partition.slot, start, rolls: false };
+        self.move_starts(&[to]).map_err(|why| why.to_append())?;
         Ok(start)
     }
 }

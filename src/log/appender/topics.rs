@@ -17,10 +17,12 @@ use crate::log::Ends;
 use crate::log::catalog::{Definition, METADATA_ID};
 use crate::log::checkpoint::PartitionState;
 use crate::log::error::TopicError;
+use crate::log::keeper::Job;
 use crate::log::partition::Partition;
 use crate::log::place::{self, Left};
 use crate::log::producer::Producers;
 use crate::log::retention;
+use crate::log::segment::Segment;
 use crate::log::shared::Shared;
 use crate::log::topic::{NewTopic, Topic, TopicRecord, check_name};
 use crate::log::topic_config::TopicConfig;
@@ -28,6 +30,14 @@ use crate::log::watermarks::Slot;
 
 /// As many as a topic may have: each costs a directory.
 pub const MOST_PARTITIONS: i32 = 10_000;
+
+/// So many starts are moved by one frame.
+const MOVED_AT_ONCE: usize = 4096;
+
+/// Times of so many segments are read before anything else is asked of the helper, and of so many
+/// of one partition.
+const READ_AT_ONCE: usize = 256;
+const READ_AHEAD: usize = 16;
 
 impl From<Left> for Failure {
     fn from(left: Left) -> Self {
@@ -210,29 +220,41 @@ impl Appender {
         Ok(())
     }
 
-    /// Moves the start of a partition, durably, and lets the segments before it go.
-    /// If that is all of it and `rolls`, the segment that is appended to goes too.
-    pub(super) fn move_start(
-        &mut self,
-        slot: Slot,
-        start: i64,
-        rolls: bool,
-    ) -> Result<(), Failure> {
-        let tail = &self.tails[slot];
-        if start < tail.start || (start == tail.start && !rolls) {
+    /// Moves the starts of partitions, durably and together, and lets the segments before them go.
+    pub(super) fn move_starts(&mut self, moves: &[Move]) -> Result<(), Failure> {
+        let has_effect = |one: &&Move| {
+            let start = self.tails[one.slot].start;
+            one.start > start || (one.start == start && one.rolls)
+        };
+        let moves: Vec<Move> = moves.iter().filter(has_effect).copied().collect();
+        if moves.is_empty() {
             return Ok(());
         }
-        let (id, number) = (tail.topic.id(), tail.partition.number);
-        self.define(&[Definition::Start(id, number, Some(start))])?;
-        let tail = &mut self.tails[slot];
-        tail.start = start;
-        self.shared.watermarks.publish(&[(slot, tail.ends())]);
-        tail.partition.forget_aborted(start);
+        let define = |one: &Move| {
+            let tail = &self.tails[one.slot];
+            Definition::Start(tail.topic.id(), tail.partition.number, Some(one.start))
+        };
+        self.define(&moves.iter().map(define).collect::<Vec<_>>())?;
+        for one in &moves {
+            self.tails[one.slot].start = one.start;
+        }
+        let ends = |one: &Move| (one.slot, self.tails[one.slot].ends());
+        self.shared.watermarks.publish(&moves.iter().map(ends).collect::<Vec<_>>());
+        for one in &moves {
+            self.let_go_before(one);
+        }
+        Ok(())
+    }
+
+    /// Lets the segments before a start go that was moved.
+    fn let_go_before(&mut self, Move { slot, start, rolls }: &Move) {
+        let tail = &mut self.tails[*slot];
+        tail.partition.forget_aborted(*start);
         let mut gone = Vec::new();
         tail.partition.change(|segments| {
             let bases: Vec<i64> = segments.iter().map(|segment| segment.base()).collect();
-            let all = rolls && start == tail.end;
-            let count = if all { bases.len() } else { retention::before(&bases, start) };
+            let all = *rolls && *start == tail.end;
+            let count = if all { bases.len() } else { retention::before(&bases, *start) };
             gone = segments.drain(..count).collect();
         });
         if tail.partition.segments().is_empty() {
@@ -245,18 +267,29 @@ impl Appender {
             let removal = Removal::Segment(segment.stem().to_owned());
             self.removals.push_back((self.sequence, removal));
         }
-        Ok(())
     }
 
-    /// Moves the starts of the partitions that have segments to delete.
+    /// Moves the starts of the partitions that have segments to delete. Where times of segments
+    /// have to be read for it, which takes long, a helper is asked for some: it goes on when he has
+    /// them.
     pub(super) fn retain(&mut self, now: Moment) {
-        let due: Vec<(Slot, i64)> =
-            self.tails.iter().filter_map(|tail| expired(tail, now)).collect();
-        for (slot, start) in due {
-            if let Err(failure) = self.move_start(slot, start, true) {
-                tracing::warn!(%failure, "retention could not move the start of a partition");
-                return;
+        if self.times == Times::Read {
+            self.times = Times::Idle;
+        }
+        let (mut due, mut unread) = (Vec::new(), Vec::new());
+        for tail in self.tails.iter() {
+            due.extend(expired(tail, now, &mut unread));
+        }
+        for moves in due.chunks(MOVED_AT_ONCE) {
+            if let Err(failure) = self.move_starts(moves) {
+                tracing::warn!(%failure, "retention could not move the starts of partitions");
+                break;
             }
+        }
+        if !unread.is_empty() && self.times != Times::Asked {
+            // Without a keeper the log is being closed.
+            let asked = self.helpers.keeper.send(Job::Times(unread)).is_ok();
+            self.times = if asked { Times::Asked } else { Times::Idle };
         }
     }
 
@@ -288,29 +321,63 @@ impl Appender {
     }
 }
 
-/// Where retention wants a partition to start, if that is behind where it does.
-fn expired(tail: &Tail, now: Moment) -> Option<(Slot, i64)> {
+/// Times of segments that retention has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Times {
+    Idle,
+    /// A helper reads some.
+    Asked,
+    /// It has: retention goes on between two groups.
+    Read,
+}
+
+/// A start to be moved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    pub(super) slot: Slot,
+    pub(super) start: i64,
+    /// If that is all of the partition, the segment that is appended to goes too.
+    pub(super) rolls: bool,
+}
+
+/// Where retention wants a partition to start, if that is behind where it does. Segments whose
+/// times have to be read before more can be said come to `unread`.
+fn expired(tail: &Tail, now: Moment, unread: &mut Vec<Arc<Segment>>) -> Option<Move> {
     let config = tail.topic.config();
     if !config.delete || tail.partition.is_deleted() || tail.partition.offline().is_some() {
         return None;
     }
-    let describe = |segment: &Arc<crate::log::segment::Segment>| retention::Held {
+    let (time, bytes) = (config.retention_ms, config.retention_bytes);
+    if time.is_none() && bytes.is_none() {
+        return None;
+    }
+    let all = tail.partition.segments();
+    let describe = |segment: &Arc<Segment>| retention::Held {
         base: segment.base(),
         size: segment.size(),
-        // An index that cannot be read keeps its segment.
-        largest_timestamp: segment.largest_timestamp().unwrap_or(-1),
+        largest_timestamp: segment.known_largest_timestamp(),
     };
-    let segments: Vec<_> = tail.partition.segments().iter().map(describe).collect();
-    let (time, bytes) = (config.retention_ms, config.retention_bytes);
+    let segments: Vec<_> = all.iter().map(describe).collect();
     let ages = retention::Ages { keep: time, now, most_ahead: config.after_max_ms };
-    let start = retention::start(&segments, tail.end, &ages, bytes)?;
+    let verdict = retention::start(&segments, tail.end, &ages, bytes);
+    if let Some(at) = verdict.unread {
+        // Where one goes, the next ones may.
+        let most = if verdict.start.is_some() { READ_AHEAD } else { 1 };
+        let is_unread = |one: &&Arc<Segment>| one.known_largest_timestamp().is_none();
+        let room = READ_AT_ONCE.saturating_sub(unread.len()).min(most);
+        unread.extend(all[at..].iter().filter(is_unread).take(room).cloned());
+    }
+    let start = verdict.start?;
     // A transaction that is not decided stays whole, with the segment it began in.
     let open = tail.producers.first_open().unwrap_or(i64::MAX);
     let start =
         if start > open { segments.iter().rev().find(|one| one.base <= open)?.base } else { start };
     let keeps_last = start < tail.end;
-    (start > tail.start || (!keeps_last && !segments.is_empty()))
-        .then_some((tail.partition.slot, start))
+    (start > tail.start || (!keeps_last && !segments.is_empty())).then_some(Move {
+        slot: tail.partition.slot,
+        start,
+        rolls: true,
+    })
 }
 
 /// Whether a topic may be made, and what would hold for it.

@@ -86,8 +86,9 @@ impl Log {
         let (compactions, compactor) = mpsc::channel();
         let (outcomes, outcome) = mpsc::channel();
         let helpers = Helpers { keeper: jobs, compactor: compactions, outcomes: outcome };
-        let mut appender = Appender::new(Arc::clone(&shared), start, helpers);
+        let with_ballast = Arc::clone(&shared);
         let introduced = tasks.spawn_blocking("open the log", move || {
+            let mut appender = Appender::new(with_ballast, start, helpers);
             if is_new {
                 appender.introduce()?;
             }

@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Log;
 use crate::disk::is_unreadable;
 use crate::log::damage::Damage;
 use crate::log::error::ReadError;
 use crate::log::partition::Partition;
-use crate::log::reader::{self, Access, Read, Span, Trouble};
-use crate::log::segment::Segment;
+use crate::log::reader::{self, Read, Span, Trouble};
+use crate::log::segment::{Access, Segment};
 use crate::log::shared::Shared;
 use crate::log::topic::Topic;
 use crate::log::watermarks::Slot;
@@ -117,7 +117,11 @@ impl Log {
             let read = match reader::read(found, span, interval, Access::Cached, buffers) {
                 Err(Trouble { error, .. }) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     let (there, buffers) = (Arc::clone(found), buffers.clone());
-                    let read = move || reader::read(&there, span, interval, Access::Any, &buffers);
+                    let turn = turn(&self.shared().cold_reads).await?;
+                    let read = move || {
+                        let _turn = turn;
+                        reader::read(&there, span, interval, Access::Any, &buffers)
+                    };
                     self.off_thread(read).await?
                 }
                 read => read,
@@ -249,7 +253,7 @@ impl Log {
             let found = find(topic, partition)?;
             let ends = self.ends_of(topic, partition)?;
             let there = Arc::clone(found);
-            let turn = self.turn().await?;
+            let turn = turn(&self.shared().lookups).await?;
             let search = move || {
                 let _turn = turn;
                 look(&there, ends)
@@ -313,15 +317,6 @@ impl Log {
         ReadError::Io { place: segment.path(), source: error }
     }
 
-    /// One of a few at once.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, ReadError> {
-        let turn = Arc::clone(&self.shared().lookups).acquire_owned().await;
-        turn.map_err(|error| ReadError::Io {
-            place: "the log".to_owned(),
-            source: std::io::Error::other(error),
-        })
-    }
-
     async fn off_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -332,6 +327,15 @@ impl Log {
             source: std::io::Error::other(error),
         })
     }
+}
+
+/// One of a few at once.
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ReadError> {
+    let turn = Arc::clone(turns).acquire_owned().await;
+    turn.map_err(|error| ReadError::Io {
+        place: "the log".to_owned(),
+        source: std::io::Error::other(error),
+    })
 }
 
 /// A partition that is there, and may be read.

@@ -6,9 +6,10 @@
 //! What holds: a checkpoint is written when all the segments it speaks of are durable; no
 //! file of a partition is replaced or removed here: that is proposed to the appender.
 
+use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::appender::Failure;
 use super::checkpoint::Checkpoint;
@@ -16,6 +17,7 @@ use super::compaction::{CompactionJob, Replaced};
 use super::damage::Damage;
 use super::segment::{Segment, sync_names};
 use super::shared::{Lost, Shared};
+use super::syncing::{self, Hurry};
 use super::watermarks::Slot;
 use crate::disk::Disk;
 
@@ -64,36 +66,44 @@ pub(super) struct CheckpointOutcome {
 
 impl CheckpointJob {
     /// Syncs, and writes the checkpoint.
-    pub(super) fn carry_out(self, disk: &dyn Disk) -> CheckpointOutcome {
-        let mut damaged = Vec::new();
+    pub(super) fn carry_out(self, disk: &dyn Disk, hurry: Hurry<'_>) -> CheckpointOutcome {
+        let damaged = Mutex::default();
         let result = self
-            .sync(disk, &mut damaged)
+            .sync(disk, hurry, &damaged)
             .and_then(|()| self.checkpoint.write_behind(disk, &self.lost));
         if matches!(result, Err(Failure::Lost(_))) {
             self.lost.set();
         }
         let Self { checkpoint, dirty, sealed, .. } = self;
         let result = result.map(|()| checkpoint.sequence);
+        let damaged = damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
         CheckpointOutcome { result, damaged, dirty, sealed }
     }
 
     fn sync(
         &self,
         disk: &dyn Disk,
-        damaged: &mut Vec<(Arc<Segment>, Damage)>,
+        hurry: Hurry<'_>,
+        damaged: &Mutex<Vec<(Arc<Segment>, Damage)>>,
     ) -> Result<(), Failure> {
-        for (segments, sealed) in [(&self.sealed, true), (&self.dirty, false)] {
-            for segment in segments {
-                if sealed || !self.sealed.iter().any(|other| Arc::ptr_eq(other, segment)) {
-                    let damage = self.sync_segment(segment, sealed)?;
-                    damaged.extend(damage.map(|damage| (Arc::clone(segment), damage)));
-                }
+        let tell = |segment: &Arc<Segment>, damage| {
+            let mut damaged = damaged.lock().unwrap_or_else(PoisonError::into_inner);
+            damaged.push((Arc::clone(segment), damage));
+        };
+        let mut met = HashSet::new();
+        let sealed = self.sealed.iter().map(|segment| (segment, true));
+        let all = sealed.chain(self.dirty.iter().map(|segment| (segment, false)));
+        let all: Vec<_> = all.filter(|(segment, _)| met.insert(Arc::as_ptr(segment))).collect();
+        syncing::each(&all, hurry, |(segment, sealed)| {
+            if let Some(damage) = self.sync_segment(segment, *sealed)? {
+                tell(segment, damage);
             }
-        }
-        let mut all: Vec<Arc<Segment>> = self.sealed.iter().chain(&self.dirty).cloned().collect();
+            Ok(())
+        })?;
+        let mut all: Vec<Arc<Segment>> = all.into_iter().map(|(one, _)| Arc::clone(one)).collect();
         loop {
             let moved: Vec<u32> = all.iter().map(|segment| segment.moved()).collect();
-            let missing = sync_names(disk, &self.lost, all.iter())?;
+            let missing = sync_names(disk, &self.lost, all.iter(), hurry)?;
             let moved: Vec<_> = all.into_iter().zip(moved).collect();
             let is_missing =
                 |one: &Arc<Segment>| missing.iter().any(|other| Arc::ptr_eq(one, other));
@@ -101,8 +111,7 @@ impl CheckpointJob {
             let (again, gone): (Vec<_>, Vec<_>) =
                 missing.partition(|(one, moved)| one.was_away(*moved, &self.lost));
             for (segment, _) in gone {
-                let damage = Damage::of(&segment, &io::ErrorKind::NotFound.into());
-                damaged.push((segment, damage));
+                tell(&segment, Damage::of(&segment, &io::ErrorKind::NotFound.into()));
             }
             if again.is_empty() {
                 return Ok(());
@@ -151,7 +160,10 @@ pub(super) fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::
     };
     while let Ok(job) = jobs.recv() {
         let outcome = match job {
-            Job::Checkpoint(job) => Outcome::Checkpoint(job.carry_out(disk)),
+            Job::Checkpoint(job) => {
+                // Who closes the log waits for it.
+                Outcome::Checkpoint(job.carry_out(disk, &|| shared.queue.is_closed()))
+            }
             Job::Compaction(job) => {
                 let propose = |replaced| {
                     tell(Outcome::Compacted(job.slot, replaced));

@@ -42,6 +42,7 @@ mod segment;
 mod settings;
 mod shared;
 mod staged;
+mod syncing;
 mod topic;
 mod topic_config;
 mod trouble;

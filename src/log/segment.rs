@@ -40,6 +40,7 @@ use super::appender::Failure;
 use super::damage::Damage;
 use super::index::{self, Index};
 use super::shared::Lost;
+use super::syncing::{self, Hurry};
 use crate::clock::Moment;
 use crate::disk::{Disk, File, Mode, is_unreadable, parent};
 use crate::record::{HEAD_LENGTH, Head};
@@ -397,6 +398,7 @@ pub(super) fn sync_names<'a>(
     disk: &dyn Disk,
     lost: &Lost,
     segments: impl Iterator<Item = &'a Arc<Segment>>,
+    hurry: Hurry<'_>,
 ) -> Result<Vec<Arc<Segment>>, Failure> {
     let mut dirs: BTreeMap<&str, Vec<&Arc<Segment>>> = BTreeMap::new();
     for segment in segments.filter(|one| !one.is_named() && !one.is_retired()) {
@@ -405,16 +407,19 @@ pub(super) fn sync_names<'a>(
     if dirs.is_empty() {
         return Ok(Vec::new());
     }
-    let mut missing = Vec::new();
-    for dir in dirs.keys().copied().collect::<Vec<_>>() {
-        match lost.sync_dir(disk, dir) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                missing.extend(dirs.remove(dir).unwrap_or_default().into_iter().cloned());
-            }
-            Err(error) => return Err(Failure::of_sync(dir, &error)),
+    let absent: Mutex<Vec<&str>> = Mutex::default();
+    let all: Vec<&str> = dirs.keys().copied().collect();
+    syncing::each(&all, hurry, |dir| match lost.sync_dir(disk, dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            absent.lock().unwrap_or_else(PoisonError::into_inner).push(dir);
+            Ok(())
         }
-    }
+        Err(error) => Err(Failure::of_sync(dir, &error)),
+    })?;
+    let absent = absent.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let missing = absent.into_iter().filter_map(|dir| dirs.remove(dir)).flatten().cloned();
+    let missing: Vec<Arc<Segment>> = missing.collect();
     lost.sync_dir(disk, "").map_err(|error| Failure::of_sync("", &error))?;
     for segment in dirs.into_values().flatten() {
         segment.named.store(true, Ordering::Release);

@@ -1,5 +1,6 @@
 //! What the handles of the log, its appender and its keeper have in common.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -53,9 +54,12 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Lost {
     failed: AtomicBool,
-    /// Who syncs a directory.
-    names: Mutex<()>,
+    /// Who syncs a directory: each has one of these, by its path.
+    names: [Mutex<()>; TURNS],
 }
+
+/// So many directories may be synced at once.
+const TURNS: usize = 32;
 
 impl Lost {
     pub(super) fn is_set(&self) -> bool {
@@ -86,15 +90,23 @@ impl Lost {
         self.sync_dir(disk, "")
     }
 
-    /// Syncs a directory, one at a time as [`sync`](Self::sync) does. Of one that is not there, or
-    /// cannot be opened, no sync failed.
+    /// Syncs a directory, one thread at a time as [`sync`](Self::sync) does. Of one that is not
+    /// there, or cannot be opened, no sync failed. A failed sync drops the names of that directory
+    /// only: files come to one by a rename from directories that nobody syncs.
     pub(super) fn sync_dir(&self, disk: &dyn Disk, dir: &str) -> io::Result<()> {
-        self.sync(&self.names, || disk.sync_dir(dir))
+        self.sync(self.turn(dir), || disk.sync_dir(dir))
     }
 
-    /// The same of a directory that is open.
-    pub(super) fn sync_opened(&self, dir: &Directory) -> io::Result<()> {
-        self.sync(&self.names, || dir.sync())
+    /// The same of a directory of this path that is open.
+    pub(super) fn sync_opened(&self, path: &str, dir: &Directory) -> io::Result<()> {
+        self.sync(self.turn(path), || dir.sync())
+    }
+
+    fn turn(&self, dir: &str) -> &Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        dir.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
+        &self.names[at]
     }
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod cleaning;
 mod clocks;
+mod closing;
 mod compaction;
 mod crash;
 mod damage;

@@ -209,17 +209,24 @@ pub async fn run(start: Start) -> Result<(), Error> {
     serve(&stop, (asked, &store), &mut instances, settings, reading, &board).await;
 
     board.phase(Phase::Draining);
+    let mut log_is_open = bundled.is_some();
     let drained = tokio::time::timeout(DRAIN_LIMIT, async {
         instances.stop_all().await;
         if let Some(bundled) = bundled {
             bundled.close().await;
         }
+        log_is_open = false;
         tasks.cancel();
         tasks.join().await
     });
     match drained.await {
         Ok(panicked) if panicked.is_empty() => tracing::info!("## stopped"),
         Ok(panicked) => tracing::error!(?panicked, "stopped after a panic"),
+        Err(_) if log_is_open => tracing::error!(
+            limit = ?DRAIN_LIMIT,
+            "the log could not be closed in time: the next start recovers it from its journal, and \
+             nothing that was acknowledged is lost"
+        ),
         Err(_) => tracing::error!(limit = ?DRAIN_LIMIT, "not everything drained in time"),
     }
     admin_tasks.cancel();

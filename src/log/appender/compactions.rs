@@ -155,7 +155,7 @@ impl Appender {
                 segments.splice(at..=at, new);
             }
         });
-        if let Err(error) = self.shared.lost.sync_opened(&dir) {
+        if let Err(error) = self.shared.lost.sync_opened(&partition.dir, &dir) {
             stop.store(true, Ordering::Release);
             self.lose(Failure::of_sync(&partition.dir, &error).to_string());
         }

@@ -22,6 +22,7 @@ use crate::log::Produce;
 use crate::log::damage::Damage;
 use crate::log::error::{AppendError, WriterError};
 use crate::log::journal::{Entry, Frame, Kind, WriteError};
+use crate::log::shared::Shared;
 use crate::log::{place, segment};
 
 /// How many entries of a group are synced in their segments instead of the journal.
@@ -202,7 +203,8 @@ impl Appender {
         let chunks = self.group.chunks.iter().zip(entries);
         let outside = chunks.filter(|(_, entry)| entry.kind != Kind::Inline);
         let segments = outside.map(|(chunk, _)| &chunk.segment);
-        let missing = segment::sync_names(&*self.shared.disk, &self.shared.lost, segments)?;
+        let Shared { disk, lost, .. } = &*self.shared;
+        let missing = segment::sync_names(&**disk, lost, segments, &|| true)?;
         let Some(first) = missing.first() else { return Ok(()) };
         // It was removed: that of one partition, which is none of the others' business.
         let gone = io::Error::from(io::ErrorKind::NotFound);

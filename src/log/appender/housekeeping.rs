@@ -402,7 +402,7 @@ impl Appender {
             tracing::info!("closed the log, which is as it was");
             return;
         }
-        let outcome = self.checkpoint_job(true).carry_out(&*self.shared.disk);
+        let outcome = self.checkpoint_job(true).carry_out(&*self.shared.disk, &|| true);
         match outcome.result {
             Ok(sequence) => {
                 self.remove_passed(sequence);

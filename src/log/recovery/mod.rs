@@ -357,7 +357,7 @@ fn settle(
     let Pending { dirty, sealed, .. } = std::mem::take(pending);
     let lost = Arc::default();
     let job = CheckpointJob { checkpoint: checkpoint.clone(), dirty, sealed, lost };
-    match job.carry_out(&**disk).result {
+    match job.carry_out(&**disk, &|| true).result {
         Ok(_) => Ok(checkpoint),
         Err(failure) => Err(doing("write the checkpoint")(io::Error::other(failure.to_string()))),
     }

@@ -40,9 +40,9 @@ async fn a_first_append_to_a_thousand_partitions_is_one_sync() {
     let lost = disk.crash(Freeze::Lose);
     let before = disk.syncs();
     log.close().await;
-    // Of each partition its records, its two indexes and its directory.
+    // Of each partition its records and its directory.
     let at_close = disk.syncs() - before;
-    assert!(at_close < 4 * u64::try_from(PARTITIONS).unwrap() + 20, "{at_close} syncs");
+    assert!(at_close < 2 * u64::try_from(PARTITIONS).unwrap() + 20, "{at_close} syncs");
     drop(log);
     tasks.join().await;
     for (disk, what) in [(lost, "behind a crash"), (disk.crash(Freeze::Lose), "behind a stop")] {

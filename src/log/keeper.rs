@@ -1,7 +1,8 @@
 //! What takes long, done for the appender on threads of its own: one writes checkpoints, and reads
 //! what retention asks for, the other compacts, so that neither waits for the other.
 //!
-//! In: jobs, each with all it needs. Out: their outcomes, for which the appender looks between groups.
+//! In: jobs, each with all it needs. Out: their outcomes, for which the appender looks between
+//! groups.
 //!
 //! What holds: a checkpoint is written when all the segments it speaks of are durable; no
 //! file of a partition is replaced or removed here: that is proposed to the appender.

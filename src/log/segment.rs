@@ -17,16 +17,17 @@
 //! | retired | the partition's start moved behind it (`topics`), or a compacted one takes its place (`compactions`): it left the list | its last reader is done | nobody needs it |
 //! | buried | its topic was deleted (`topics`) | its last reader is done; it is never opened again | nobody needs it |
 //!
-//! Beside that: the name of a file, and that of its directory, are durable (`named`) when a checkpoint
-//! synced them, or the group that has bytes of it by reference. Until then all of it is in the
-//! journal, and a start makes it anew. The file that was written to stays open (`unsynced`) until a
-//! checkpoint has synced it, or the group does where far too many are open. A rolled partition of a compacted topic is `rolled` until a checkpoint takes it up,
-//! `compactable` until that is durable, and then `compacting` (`housekeeping`, `compactions`). A
-//! retired one whose place could not be taken is whole again. The file of one that is not active is
-//! closed now and then, and opened again by who reads it; not of a retired one, whose name may be
-//! that of another file by then, of a topic of the same name even: who did not have it open looks
-//! again into the partition's list. Files are removed when a checkpoint has passed the frame of the
-//! change (`housekeeping`).
+//! Beside that: the name of a file, and that of its directory, are durable (`named`) when a
+//! checkpoint synced them, or the group that has bytes of it by reference. Until then all of it is
+//! in the journal, and a start makes it anew. The file that was written to stays open (`unsynced`)
+//! until a checkpoint has synced it, or the group does where far too many are open. A rolled
+//! partition of a compacted topic is `rolled` until a checkpoint takes it up, `compactable` until
+//! that is durable, and then `compacting` (`housekeeping`, `compactions`). A retired one whose
+//! place could not be taken is whole again. The file of one that is not active is closed now and
+//! then, and opened again by who reads it; not of a retired one, whose name may be that of another
+//! file by then, of a topic of the same name even: who did not have it open looks again into the
+//! partition's list. Files are removed when a checkpoint has passed the frame of the change
+//! (`housekeeping`).
 
 mod indexed;
 

@@ -36,7 +36,7 @@ use crate::log::WriterError;
 use crate::record::{Batch, Spares};
 pub use position_record::PositionError;
 
-/// Bytes at which a partition's batch is cut (DESIGN section 5); one record may exceed it.
+/// Bytes at which a partition's batch is cut; one record may exceed it.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
 /// Records of one topic and partition, encoded.
@@ -229,10 +229,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A disk: one commit is synced while the next collects (DESIGN section 4).
+    /// A disk: one commit is synced while the next collects.
     pub const LOG: Self = Self { most_in_flight: 2, idle_after: Duration::from_secs(1) };
-    /// A producer has one transaction; and a cluster keeps each position for long (DESIGN section
-    /// 13).
+    /// A producer has one transaction; and each position in a cluster is a transaction of its own,
+    /// kept for long: after 30 s, so that idle instances do not fill it.
     pub const CLUSTER: Self = Self { most_in_flight: 1, idle_after: Duration::from_secs(30) };
 }
 

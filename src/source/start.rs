@@ -1,9 +1,9 @@
 //! Where a source begins, and whether it still can.
 //!
-//! The first of these that is there: the committed position; a Canal's `meta.dat`; the
-//! configured begin; the server's current end. The second is in `start/cursor`. What was committed is checked against the
-//! server before it is asked to dump: purged files, holes in its GTIDs, another server,
-//! binlogs that were reset. (DESIGN 4)
+//! The first of these that is there: the committed position; a Canal's `meta.dat`; the configured
+//! begin; the server's current end. The second is in `start/cursor`. What was committed is checked
+//! against the server before it is asked to dump: purged files, holes in its GTIDs, another server,
+//! binlogs that were reset.
 
 mod cursor;
 
@@ -353,9 +353,9 @@ pub(crate) async fn resume(
     if by_gtid && let Some(set) = position.gtid_set.counted() {
         check_gtids(settings, session, probe, &set.whole(), !same).await?;
     }
-    // By GTID a server begins at the newest file that begins within the set, and of what has no GTID
-    // it says nothing. MariaDB gives one to everything. What was executed, and lies behind the place,
-    // is left out where it comes (`reader/overlap`).
+    // By GTID a server begins at the newest file that begins within the set, and of what has no
+    // GTID it says nothing. MariaDB gives one to everything. What was executed, and lies behind the
+    // place, is left out where it comes (`reader/overlap`).
     if same
         && !position.file.is_empty()
         && !(by_gtid && probe.flavor == Flavor::MariaDb)
@@ -440,8 +440,8 @@ async fn proves_gtids(
 
 /// When a position was reached that does not say when (builds before did not note it), at the
 /// earliest; 0 if that is not known. What a session calls the time proves nothing (`SET timestamp`;
-/// the head of a file has it too, if a session made the server begin one): it has to be said by two,
-/// the one that began the file and the one that wrote last, and to have come by now.
+/// the head of a file has it too, if a session made the server begin one): it has to be said by
+/// two, the one that began the file and the one that wrote last, and to have come by now.
 fn unsaid_time(position: &MySqlPosition, now: i64) -> i64 {
     let said = i64::from(position.file_created.min(position.event_time));
     if i64::from(position.file_created.max(position.event_time)) <= now { said } else { 0 }

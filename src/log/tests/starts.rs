@@ -135,8 +135,8 @@ async fn a_start_after_a_clean_stop_changes_nothing_until_something_is_appended(
         drop(writer);
         if start == 2 {
             append(&log, &log.topic("a").unwrap(), 0, &["one more"]).await;
-            // The checkpoint that says that the log is open, which file of the journal is written to,
-            // the names of both, and the frame.
+            // The checkpoint that says that the log is open, which file of the journal is written
+            // to, the names of both, and the frame.
             assert_eq!(disk.syncs() - before.1, 5);
             // A power failure shows what was appended, a start behind it too.
             let crashed = disk.crash(Freeze::Lose);

@@ -1,8 +1,8 @@
 //! The savepoints of an open transaction.
 //!
-//! In: the name of each, and how many changes were before it. Out: the names, and what lies behind one.
-//! The binlog says of none that it was released, so a transaction that sets and releases one a row
-//! (as mappers of objects do, with a number in each name) has as many here as rows.
+//! In: the name of each, and how many changes were before it. Out: the names, and what lies behind
+//! one. The binlog says of none that it was released, so a transaction that sets and releases one a
+//! row (as mappers of objects do, with a number in each name) has as many here as rows.
 //!
 //! Always: setting one takes a constant time, all in all; together they are bounded.
 

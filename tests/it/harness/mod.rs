@@ -7,6 +7,7 @@
 //! Always: nothing outlives the test process, whatever ends it ([`process`]); a server that was
 //! not asked to be left out and cannot be had fails the test.
 
+mod containers;
 pub(crate) mod kafka;
 pub(crate) mod message;
 pub(crate) mod process;

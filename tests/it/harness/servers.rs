@@ -5,7 +5,7 @@
 //! - `SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`, `SLUICE_TEST_MYSQL_56`,
 //!   `SLUICE_TEST_MARIADB_NEWEST`: a URL (`mysql://root:password@host:port`) of an account that
 //!   may create accounts. Tests that restart their server are left out, aloud.
-//! - `SLUICE_TEST_DOCKER=1`: containers (`docker` must be there).
+//! - `SLUICE_TEST_DOCKER=1`: containers, in a build with the feature `docker`.
 //! - otherwise `tests/servers/fetch-*.sh` unpacks one into `target/servers`.
 //!
 //! A server runs on loopback, on a port and a copy of an initialised data directory of its own,
@@ -22,6 +22,7 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, MySqlConnection};
 
+use super::containers::{Container, Definition};
 use super::process::{self, Process};
 use super::{say, wait_for};
 
@@ -81,14 +82,20 @@ impl Release {
         }
     }
 
-    /// Its container's image, and what lets root in without a password.
-    fn image(self) -> (&'static str, &'static str) {
-        match self {
-            Self::MySql => ("mysql:9", "MYSQL_ALLOW_EMPTY_PASSWORD=yes"),
-            Self::MySql56 => ("mysql:5.6", "MYSQL_ALLOW_EMPTY_PASSWORD=yes"),
-            Self::MariaDb => ("mariadb:10.11", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=yes"),
-            Self::NewestMariaDb => ("mariadb:latest", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=yes"),
-        }
+    /// Its container, with these options of a test: `NAME=value` among them is a variable.
+    fn container(self, options: &[&str]) -> Definition {
+        const OF_MYSQL: &str = "MYSQL_ALLOW_EMPTY_PASSWORD=yes";
+        const OF_MARIADB: &str = "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=yes";
+        let (image, tag, lets_root_in) = match self {
+            Self::MySql => ("mysql", "9", OF_MYSQL),
+            Self::MySql56 => ("mysql", "5.6", OF_MYSQL),
+            Self::MariaDb => ("mariadb", "10.11", OF_MARIADB),
+            Self::NewestMariaDb => ("mariadb", "latest", OF_MARIADB),
+        };
+        let all = self.options().iter().chain(options).chain([&lets_root_in]);
+        let (options, variables) =
+            all.map(|&one| one.to_owned()).partition(|option: &String| option.starts_with("--"));
+        Definition { image, tag, options, variables }
     }
 
     /// Makes the account `canal` where nobody made it.
@@ -183,7 +190,7 @@ impl Drop for Server {
 /// A server that these tests started, and may stop.
 enum Own {
     Process { programs: PathBuf, data: PathBuf, options: Vec<String>, process: Option<Process> },
-    Container { name: String },
+    Container(Box<Container>),
 }
 
 /// The MySQL server that the tests of this binary share; `None`, said aloud, if the caller chose
@@ -348,25 +355,7 @@ impl Server {
 
     fn container(release: Release, options: &[&str]) -> Self {
         let port = process::free_port();
-        let name = format!("sluice-test-{}-{port}", std::process::id());
-        let (image, allow) = release.image();
-        let mut run = Command::new("docker");
-        run.args(["run", "--detach", "--name", &name, "--publish"])
-            .arg(format!("127.0.0.1:{port}:3306"))
-            .args(["--env", allow]);
-        let (options, variables): (Vec<&str>, Vec<&str>) =
-            options.iter().partition(|option| option.starts_with("--"));
-        run.args(variables.iter().flat_map(|variable| ["--env", variable]))
-            .arg(image)
-            .args(release.options())
-            .args(options);
-        succeed(&mut run, "SLUICE_TEST_DOCKER=1 asks for containers");
-        // Removed by a watcher when this process has ended, however it ends.
-        let watch = format!(
-            "(while kill -0 {}; do sleep 1; done; docker rm -f {name}) >/dev/null 2>&1 &",
-            std::process::id()
-        );
-        succeed(Command::new("setsid").args(["sh", "-c", &watch]), "watch a container");
+        let container = Container::run(release.container(options), port);
         let server = Self {
             release,
             flavor: release.flavor(),
@@ -374,7 +363,7 @@ impl Server {
             port,
             user: "root".to_owned(),
             password: String::new(),
-            own: Some(Mutex::new(Own::Container { name })),
+            own: Some(Mutex::new(Own::Container(Box::new(container)))),
         };
         server.wait_until_it_greets();
         server.mysql_client("", release.account());
@@ -405,7 +394,7 @@ impl Server {
                     .stderr(log);
                 *process = Some(Process::start(self.release.word(), command));
             }
-            Own::Container { name } => succeed(Command::new("docker").args(["start", name]), name),
+            Own::Container(container) => container.start(),
         }
         self.wait_until_it_greets();
     }
@@ -418,7 +407,7 @@ impl Server {
                 options.push(format!("TZ={zone}"));
                 true
             }
-            Own::Container { .. } => false,
+            Own::Container(_) => false,
         }
     }
 
@@ -426,7 +415,7 @@ impl Server {
     pub(crate) fn kill(&self) {
         match &mut *self.own().lock().unwrap() {
             Own::Process { process, .. } => drop(process.take()),
-            Own::Container { name } => succeed(Command::new("docker").args(["kill", name]), name),
+            Own::Container(container) => container.signal("KILL"),
         }
     }
 
@@ -472,7 +461,7 @@ impl Server {
     fn data(&self) -> Option<PathBuf> {
         match &*self.own().lock().unwrap() {
             Own::Process { data, .. } => Some(data.clone()),
-            Own::Container { .. } => None,
+            Own::Container(_) => None,
         }
     }
 
@@ -480,10 +469,7 @@ impl Server {
     pub(crate) fn signal(&self, signal: &str) {
         match &*self.own().lock().unwrap() {
             Own::Process { process, .. } => process.as_ref().unwrap().signal(signal),
-            Own::Container { name } => {
-                let signal = format!("--signal={signal}");
-                succeed(Command::new("docker").args(["kill", &signal, name]), name);
-            }
+            Own::Container(container) => container.signal(signal),
         }
     }
 
@@ -493,7 +479,7 @@ impl Server {
             Own::Process { process, .. } => {
                 process.take().unwrap().stop(START);
             }
-            Own::Container { name } => succeed(Command::new("docker").args(["stop", name]), name),
+            Own::Container(container) => container.stop(),
         }
     }
 
@@ -501,10 +487,8 @@ impl Server {
     pub(crate) fn remove_file(&self, name: &str) {
         match &*self.own().lock().unwrap() {
             Own::Process { data, .. } => std::fs::remove_file(data.join(name)).unwrap(),
-            Own::Container { name: container } => {
-                let folder = "/var/lib/mysql";
-                let file = format!("{folder}/{name}");
-                succeed(Command::new("docker").args(["exec", container, "rm", &file]), &file);
+            Own::Container(container) => {
+                container.run_inside(&["rm", &format!("/var/lib/mysql/{name}")]);
             }
         }
     }
@@ -659,4 +643,37 @@ fn succeed(command: &mut Command, what: &str) {
     let output = command.output().unwrap_or_else(|error| panic!("{what}: {command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}: {command:?}: {}\n{said}", output.status);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_given_what_a_process_is() {
+        let releases = [Release::MySql, Release::MySql56, Release::MariaDb, Release::NewestMariaDb];
+        for release in releases {
+            let made = release.container(&["--server-id=11", "TZ=Europe/Berlin"]);
+            let wanted = [release.options(), &["--server-id=11"]].concat();
+            assert_eq!(made.options, wanted, "{release:?}");
+            assert_eq!(made.variables[0], "TZ=Europe/Berlin");
+            let (_, lets_in) = made.variables[1].split_once("ALLOW_EMPTY_").unwrap();
+            assert!(lets_in.ends_with("PASSWORD=yes"), "{lets_in}");
+            let of = if release.flavor() == Flavor::MySql { "mysql" } else { "mariadb" };
+            assert_eq!((made.image, made.variables.len()), (of, 2), "{release:?}");
+            assert!(!made.tag.is_empty());
+        }
+    }
+
+    #[cfg(not(feature = "docker"))]
+    #[test]
+    fn where_containers_were_not_built_it_is_said_how_they_are() {
+        let run = || Container::run(Release::MySql.container(&[]), 1);
+        let said = std::panic::catch_unwind(run).err().unwrap();
+        let said = said.downcast_ref::<String>().cloned().unwrap_or_default();
+        assert!(
+            said.contains("SLUICE_TEST_DOCKER=1 cargo test --locked --features docker"),
+            "{said}"
+        );
+    }
 }

@@ -31,7 +31,7 @@ mod not_built {
     pub(in crate::harness) enum Container {}
 
     impl Container {
-        pub(in crate::harness) fn run(definition: Definition, _: u16) -> Self {
+        pub(in crate::harness) fn run(definition: Definition, _: u16) -> Box<Self> {
             let Definition { image, tag, options, variables } = definition;
             panic!(
                 "SLUICE_TEST_DOCKER=1 asks for a container of {image}:{tag} ({}; {}), and these tests \
@@ -86,7 +86,7 @@ mod built {
 
     impl Container {
         /// One of that image and tag, with the server's port on this one of loopback.
-        pub(in crate::harness) fn run(definition: Definition, port: u16) -> Self {
+        pub(in crate::harness) fn run(definition: Definition, port: u16) -> Box<Self> {
             let Definition { image, tag, options, variables } = definition;
             let image = GenericImage::new(image, tag).with_exposed_port(PORT.tcp());
             let mut request = image
@@ -107,7 +107,7 @@ mod built {
                 remove_those_of_the_dead().await;
                 request.start().await
             });
-            Self(Some(container))
+            Box::new(Self(Some(container)))
         }
 
         pub(in crate::harness) fn start(&self) {

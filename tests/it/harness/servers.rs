@@ -363,7 +363,7 @@ impl Server {
             port,
             user: "root".to_owned(),
             password: String::new(),
-            own: Some(Mutex::new(Own::Container(Box::new(container)))),
+            own: Some(Mutex::new(Own::Container(container))),
         };
         server.wait_until_it_greets();
         server.mysql_client("", release.account());

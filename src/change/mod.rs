@@ -25,7 +25,7 @@ pub use gtid::{
 };
 pub(crate) use gtid::{is_tag, read_signed, read_unsigned};
 pub use parked::{HeldLetters, KeptEvent, ParkedName, ParkedTable};
-pub use position::{Executed, FileName, Loss, MySqlPosition, Position};
+pub use position::{Executed, FileName, Loss, MySqlPosition, Position, Published, Span};
 pub use prepared::Prepared;
 pub use rows::{ColumnSet, EventPlace, RowsChange, RowsKind};
 pub use server_version::ServerVersion;

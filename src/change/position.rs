@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Commit, CountedSet, GtidSet, Prepared, Trail};
+use super::{Commit, CountedSet, Gtid, GtidSet, Prepared, Trail};
 
 /// The name of a binlog file, shared by all events of it.
 pub type FileName = Arc<str>;
@@ -72,13 +72,63 @@ pub struct Loss {
     /// The server that lacked them, as [`MySqlPosition::server_uuid`]: it may give their
     /// numbers to others.
     pub on: Arc<str>,
+    /// Of MariaDB, whose sets name the last one of a domain only: which they are, as far as that
+    /// shows. Another server that wrote into the domain between is not known any more. Builds
+    /// before noted nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<Span>,
+}
+
+/// Transactions of one server that follow each other in a domain of MariaDB's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The domain.
+    pub domain: u32,
+    /// The server id.
+    pub server: u32,
+    /// The number of the last one that is not among them; 0 if all from the first on are.
+    pub after: u64,
+    /// The number of the last one that is.
+    pub to: u64,
 }
 
 impl Loss {
+    /// What a server lacks that has `kept` of it, beside what was lost before.
+    pub(crate) fn new(gtids: GtidSet, on: Arc<str>, kept: &GtidSet, before: Option<&Self>) -> Self {
+        let mut spans = before.map_or_else(Vec::new, |before| before.spans.clone());
+        let lost = gtids.spans_behind(kept);
+        spans.extend(lost.into_iter().filter(|span| *on != *format!("server-id:{}", span.server)));
+        Self { gtids, on, spans }
+    }
+
     /// Those that come no second time, wherever they turn up: none of those whose numbers
     /// are given anew.
-    pub fn published(&self) -> GtidSet {
-        self.gtids.not_of(&self.on)
+    pub fn published(&self) -> Published {
+        Published { gtids: Some(self.gtids.not_of(&self.on)), spans: self.spans.clone() }
+    }
+}
+
+/// What was published, and may turn up on a server that lacked it: it had received it, and
+/// applies it later, or gets it from another one.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// Of MySQL; of MariaDB the spans tell.
+    pub gtids: Option<GtidSet>,
+    spans: Vec<Span>,
+}
+
+impl Published {
+    /// Whether the transaction is one of them. Of MariaDB: one of the same server, and between the
+    /// last one that was kept and the last one that was lost. Another server's was never published.
+    pub fn contains(&self, gtid: &Gtid) -> bool {
+        match gtid {
+            Gtid::MySql { .. } => self.gtids.as_ref().is_some_and(|gtids| gtids.contains(gtid)),
+            Gtid::MariaDb { domain, server, seq } => self.spans.iter().any(|span| {
+                (span.domain, span.server) == (*domain, *server)
+                    && span.after < *seq
+                    && *seq <= span.to
+            }),
+        }
     }
 }
 
@@ -184,6 +234,11 @@ impl MySqlPosition {
         if let Executed::Counted(set) = &mut self.gtid_set {
             commit.filtered.iter().chain(&commit.gtid).for_each(|gtid| set.insert(gtid));
         }
+    }
+
+    /// What comes no second time though the set does not hold it.
+    pub fn published(&self) -> Published {
+        self.lost.as_ref().map_or_else(Published::default, |lost| lost.published())
     }
 
     /// As [`Position::settle`].

@@ -303,9 +303,10 @@ fn at(place: &Place, before: &MySqlPosition) -> Result<MySqlPosition, GtidError>
         }
         Place::Gtid { set: text } => MySqlPosition { gtid_set: set(text)?.into(), ..nowhere },
         Place::WithoutLost { kept, lost, server } => {
-            let lost = Loss { gtids: set(lost)?, on: server.as_str().into() };
+            let (kept, on) = (set(kept)?, server.as_str().into());
+            let lost = Loss::new(set(lost)?, on, &kept, before.lost.as_deref());
             MySqlPosition {
-                gtid_set: set(kept)?.into(),
+                gtid_set: kept.into(),
                 by_gtid: true,
                 event_time: before.event_time,
                 lost: Some(Box::new(lost)),

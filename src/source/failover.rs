@@ -344,7 +344,7 @@ fn behind_both(
     if let Some(before) = &position.lost {
         gtids.union(&before.gtids);
     }
-    let lost = Loss { gtids, on: probe.uuid.clone() };
+    let lost = Loss::new(gtids, probe.uuid.clone(), &kept, position.lost.as_deref());
     MySqlPosition {
         file: "".into(),
         offset: 0,

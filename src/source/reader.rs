@@ -12,6 +12,7 @@ mod events;
 mod idle;
 pub(super) mod overlap;
 mod payload;
+mod published;
 mod quest;
 mod savepoint;
 pub(super) mod sessions;
@@ -43,7 +44,7 @@ use crate::binlog::{
     HEADER_LENGTH, Tracker,
 };
 use crate::change::{
-    Chunk, ChunkEnd, EventPlace, FileName, Generation, MySqlPosition, TableName, Trail,
+    Chunk, ChunkEnd, EventPlace, FileName, Generation, MySqlPosition, Published, TableName, Trail,
 };
 use crate::clock;
 use crate::filter::Verdicts;
@@ -84,6 +85,8 @@ struct Current {
     client: Option<u16>,
     /// The statement of the rows that follow, until they are handed over.
     rows_query: Option<RowsQuery>,
+    /// It was accepted as lost, and comes after all.
+    was_published: bool,
 }
 
 /// As many bytes of small chunks go over the channel together, if they come at once.
@@ -169,6 +172,8 @@ pub(super) struct Reader<'a> {
     overlap: Option<Overlap>,
     /// By the heartbeat before.
     named: Option<Named>,
+    /// What was accepted as lost.
+    published: Published,
 }
 
 impl<'a> Reader<'a> {
@@ -183,6 +188,7 @@ impl<'a> Reader<'a> {
         session: Session,
         (checksums, version): (bool, String),
     ) -> Self {
+        let published = reached.published();
         Self {
             settings,
             schema,
@@ -214,6 +220,7 @@ impl<'a> Reader<'a> {
             written_by: 0,
             overlap: None,
             named: None,
+            published,
         }
     }
 
@@ -475,6 +482,7 @@ impl<'a> Reader<'a> {
         size: usize,
         outlet: Outlet<'_>,
     ) -> Result<(), Stop> {
+        let input = if self.current.was_published { self.of_published(input) } else { input };
         match self.assembler.step(input, place, size, &self.tracker)? {
             Some(piece) => self.hand_over_or_hold(piece, outlet),
             None => Ok(()),

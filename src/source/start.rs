@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::scan::{self, Asked, Until, Walked};
 use super::{Error, Left, Settings, errant, failover};
 use crate::binlog::FIRST_EVENT;
-use crate::change::{Executed, Flavor, GtidSet, MySqlPosition};
+use crate::change::{CountedSet, Executed, Flavor, GtidSet, MySqlPosition};
 use crate::mysql::Session;
 use crate::mysql::probe::{self, BinlogFile, Probe};
 use crate::mysql::replica::DumpFrom;
@@ -350,8 +350,9 @@ pub(crate) async fn resume(
 ) -> Result<DumpFrom, Error> {
     let same = *probe.uuid == *position.server_uuid;
     let by_gtid = (settings.by_gtid || position.by_gtid) && position.gtid_set.is_counted();
-    if by_gtid && let Some(set) = position.gtid_set.counted() {
-        check_gtids(settings, session, probe, &set.whole(), !same).await?;
+    let set = published_or_executed(settings, session, probe, position).await?;
+    if by_gtid && let Some(set) = &set {
+        check_gtids(settings, session, probe, set, !same).await?;
     }
     // By GTID a server begins at the newest file that begins within the set, and of what has no
     // GTID it says nothing. MariaDB gives one to everything. What was executed, and lies behind the
@@ -363,20 +364,33 @@ pub(crate) async fn resume(
     {
         return Ok(from);
     }
-    let Some(set) = position.gtid_set.counted() else {
+    let Some(set) = set else {
         return Err(Error::OtherServer {
             position: Box::new(position.clone()),
             was: position.server_uuid.to_string(),
             is: probe.uuid.to_string(),
         });
     };
-    let mut set = set.whole();
     if !by_gtid {
         check_gtids(settings, session, probe, &set, !same).await?;
     }
-    // What was lost elsewhere and turns up here was published.
-    set.union(&position.lost.as_ref().map_or(GtidSet::empty(set.flavor()), |l| l.published()));
     Ok(DumpFrom::Gtid(set))
+}
+
+/// The set of a position, and with it what was accepted as lost and came after all, where the server
+/// has purged it: it was published. What is still there is read (`reader/published`).
+async fn published_or_executed(
+    settings: &Settings,
+    session: &mut Session,
+    probe: &Probe,
+    position: &MySqlPosition,
+) -> Result<Option<GtidSet>, Error> {
+    let mut set = position.gtid_set.counted().map(CountedSet::whole);
+    let published = position.published().gtids.filter(|gtids| !gtids.is_empty());
+    if let (Some(set), Some(published)) = (&mut set, published) {
+        set.union(&failover::purged(settings, session, probe).await?.intersection(&published));
+    }
+    Ok(set)
 }
 
 /// How to ask the server of the position by its file; `None` where the GTIDs give the place better,

@@ -9,6 +9,7 @@
 mod held;
 mod kinds;
 mod large;
+mod late;
 mod lost;
 mod names;
 mod recover;

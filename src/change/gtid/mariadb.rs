@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Gtid, GtidError};
+use crate::change::Span;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Last {
@@ -99,6 +100,15 @@ impl MariaDbGtids {
     pub(crate) fn of(&self, server: u32) -> Self {
         let domains = self.domains.iter().filter(|last| last.server == server).copied();
         Self { domains: domains.collect() }
+    }
+
+    /// As [`GtidSet::spans_behind`](super::GtidSet::spans_behind).
+    pub(crate) fn spans_behind(&self, kept: &Self) -> Vec<Span> {
+        let spans = self.domains.iter().map(|last| {
+            let Last { domain, server, seq: to } = *last;
+            Span { domain, server, after: kept.seq(domain).unwrap_or(0), to }
+        });
+        spans.filter(|span| span.after < span.to).collect()
     }
 
     /// Keeps the domains in which `other` is behind.

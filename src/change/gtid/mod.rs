@@ -18,6 +18,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Span;
+
 pub use counted::CountedSet;
 pub use mariadb::MariaDbGtids;
 pub(crate) use mysql::is_tag;
@@ -226,6 +228,15 @@ impl GtidSet {
             (Self::MySql(set), Ok(sid)) => Self::MySql(set.not_of(sid)),
             (Self::MySql(set), Err(_)) => Self::MySql(set.clone()),
             (Self::MariaDb(_), _) => Self::empty(Flavor::MariaDb),
+        }
+    }
+
+    /// Of MariaDB: the last one of each domain in which `kept` is behind, and all of the same server
+    /// since.
+    pub(crate) fn spans_behind(&self, kept: &Self) -> Vec<Span> {
+        match (self, kept) {
+            (Self::MariaDb(a), Self::MariaDb(b)) => a.spans_behind(b),
+            (Self::MySql(_), _) | (Self::MariaDb(_), Self::MySql(_)) => Vec::new(),
         }
     }
 

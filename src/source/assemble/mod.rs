@@ -240,6 +240,11 @@ impl Assembler {
         self.open.is_none() && self.announced.is_none()
     }
 
+    /// Whether the open transaction is an XA branch.
+    pub(crate) fn is_in_branch(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.head.branch.is_some())
+    }
+
     /// The tables whose changes a rollback could undo.
     pub(crate) fn tables(&self) -> HashSet<TableName> {
         let Some(open) = &self.open else { return HashSet::new() };

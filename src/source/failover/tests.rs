@@ -151,7 +151,40 @@ fn what_both_have_is_kept_and_the_rest_is_listed() {
         assert_eq!(ours.intersection(&theirs).to_string(), kept);
         let mut gtids = ours.clone();
         gtids.subtract(&theirs);
-        let loss = Loss { gtids, on: B.into() };
-        assert_eq!(loss.published().to_string(), published, "B gives its numbers anew");
+        let loss = Loss::new(gtids, B.into(), &set(&kept), None);
+        let gtids = loss.published().gtids.unwrap();
+        assert_eq!(gtids.to_string(), published, "B gives its numbers anew");
     }
+}
+
+/// Of MariaDB a domain's last number stands for all before it, of whichever server they are: what was
+/// published is what the last one's server wrote behind what was kept.
+#[test]
+fn of_mariadb_those_come_no_second_time_that_the_lost_server_wrote_behind_what_was_kept() {
+    use crate::change::{Flavor::MariaDb, Gtid};
+    let set = |text: &str| GtidSet::parse(MariaDb, text).unwrap();
+    let has = |loss: &Loss, domain, server, seq| {
+        loss.published().contains(&Gtid::MariaDb { domain, server, seq })
+    };
+    let first = Loss::new(set("0-1-9,3-2-4"), "server-id:2".into(), &set("0-1-7,3-2-1"), None);
+    for (domain, server, seq, wanted) in [
+        (0, 1, 7, false),
+        (0, 1, 8, true),
+        (0, 1, 9, true),
+        (0, 1, 10, false),
+        (0, 2, 8, false),
+        (1, 1, 8, false),
+        // It gives its own numbers anew.
+        (3, 2, 3, false),
+    ] {
+        assert_eq!(has(&first, domain, server, seq), wanted, "{domain}-{server}-{seq}");
+    }
+    // A second loss keeps the first.
+    let second = Loss::new(set("0-2-12"), "server-id:3".into(), &set("0-2-10"), Some(&first));
+    assert!(has(&second, 0, 1, 8) && has(&second, 0, 2, 11) && !has(&second, 0, 2, 10));
+    let json = serde_json::to_string(&second).unwrap();
+    assert_eq!(serde_json::from_str::<Loss>(&json).unwrap(), second);
+    // As builds before have stored it.
+    let old = r#"{"gtids":{"flavor":"mariadb","text":"0-1-9"},"on":"server-id:2"}"#;
+    assert!(!has(&serde_json::from_str::<Loss>(old).unwrap(), 0, 1, 9));
 }

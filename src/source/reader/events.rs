@@ -183,7 +183,9 @@ impl Reader<'_> {
     fn gtid(&mut self, event: &Event<'_>, outlet: Outlet<'_>) -> Result<(), Stop> {
         let header = &event.header;
         let gtid = GtidEvent::parse(header, event.body).map_err(|e| self.odd("GTID", e))?;
-        self.current = Current { alter: gtid.flags.alter, ..Current::default() };
+        let was_published = self.was_published(gtid.gtid.as_ref());
+        let alter = gtid.flags.alter;
+        self.current = Current { alter, was_published, ..Current::default() };
         let server_time = gtid.server_time();
         if gtid.flags.prepared_xa
             && let Some(xid) = gtid.xid
@@ -249,8 +251,9 @@ impl Reader<'_> {
                 if verb == XaVerb::Start {
                     self.current.client = query.status.client;
                 }
-                let is_unlogged =
-                    verb == XaVerb::Commit && self.find_unless_held(&xid, place, outlet).await?;
+                let is_unlogged = verb == XaVerb::Commit
+                    && !self.current.was_published
+                    && self.find_unless_held(&xid, place, outlet).await?;
                 self.xa(verb, xid, is_unlogged, place)?
             }
             Verb::OtherXa => {
@@ -528,6 +531,9 @@ impl Reader<'_> {
             .map_err(|e| self.odd("a rows event", e))?;
         let ends_statement = event.ends_statement();
         let asked = self.current.rows_query.take();
+        if self.leaves_out_rows() {
+            return self.step(Input::FilteredRows { ends_statement }, last, outlet);
+        }
         let table = match self.tables.get(event.table) {
             Some(Entry::Table(table) | Entry::Parked(table)) => Arc::clone(table),
             entry @ Some(Entry::Dropped | Entry::Unknown) => {

@@ -30,8 +30,6 @@ const UNSAID: u64 = u64::MAX;
 pub(in crate::source) struct Overlap {
     /// These are left out, up to `end`.
     executed: GtidSet,
-    /// These are wherever they turn up: a server that lacked them was failed over to.
-    lost: GtidSet,
     /// Where the binlog ended when the server was joined; `None` once it was reached.
     end: Option<Place>,
     /// Where the transaction ends that is being left out; [`UNSAID`] on servers that do not say it.
@@ -52,29 +50,18 @@ impl Overlap {
         if probe.flavor == Flavor::MariaDb {
             return Ok(None);
         }
-        let none = || GtidSet::empty(probe.flavor);
-        let lost = position.lost.as_ref().map_or_else(none, |lost| lost.published());
         let (executed, open) = match (from, position.gtid_set.counted()) {
             // The server leaves out what the set holds.
-            (DumpFrom::Gtid(_), _) => (none(), None),
+            (DumpFrom::Gtid(_), _) => (GtidSet::empty(probe.flavor), None),
             // A build before may have stored a place inside of what the server left out.
             (DumpFrom::File { .. }, Some(set)) if position.by_gtid => {
                 (CountedSet::whole(set), Some(UNSAID))
-            }
-            (DumpFrom::File { .. }, _) if !lost.is_empty() => {
-                return Ok(Some(Self {
-                    executed: none(),
-                    lost,
-                    end: None,
-                    open: None,
-                    has_left_out: false,
-                }));
             }
             (DumpFrom::File { .. }, _) => return Ok(None),
         };
         let end = probe::binlog_place(session).await?;
         let end = end.map(|(file, offset)| Place { file, offset });
-        Ok(Some(Self { executed, lost, end, open, has_left_out: false }))
+        Ok(Some(Self { executed, end, open, has_left_out: false }))
     }
 
     /// Whether a position may still be one behind which the set alone leads on.
@@ -95,8 +82,8 @@ impl Overlap {
 
     /// Nothing is to be left out any more.
     fn is_over(&self) -> bool {
-        let Self { executed, lost, end, open, has_left_out: _ } = self;
-        end.is_none() && open.is_none() && executed.is_empty() && lost.is_empty()
+        let Self { executed, end, open, has_left_out: _ } = self;
+        end.is_none() && open.is_none() && executed.is_empty()
     }
 }
 
@@ -124,9 +111,7 @@ impl Reader<'_> {
                 let event = GtidEvent::parse(header, body);
                 let event = event.map_err(|e| super::odd(place, "GTID", e))?;
                 match &event.gtid {
-                    Some(gtid)
-                        if overlap.executed.contains(gtid) || overlap.lost.contains(gtid) =>
-                    {
+                    Some(gtid) if overlap.executed.contains(gtid) => {
                         overlap.has_left_out = true;
                         let length = event.transaction_length;
                         overlap.open = Some(length.map_or(UNSAID, |length| place.offset + length));

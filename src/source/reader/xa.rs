@@ -29,6 +29,8 @@ impl Reader<'_> {
             XaVerb::Prepare => Input::Prepare(xid),
             XaVerb::Commit if is_held => Input::End(xid, BranchEnd::Committed),
             XaVerb::Rollback if is_held => Input::End(xid, BranchEnd::RolledBack),
+            // It was published.
+            XaVerb::Commit if self.current.was_published => Input::Statement(Vec::new()),
             XaVerb::Commit if is_unlogged => {
                 tracing::warn!(%xid, file = &*place.file, offset = place.offset,
                     "an XA branch is committed that the binlog has nothing of: it was prepared \

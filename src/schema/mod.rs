@@ -55,7 +55,7 @@ pub use model::{ColumnDefinition, Counter, Definition};
 pub use place::Place;
 pub(crate) use resolve::read_by;
 pub use survey::{From, Survey};
-pub(crate) use temporary::{Noted, Own, SessionOf, Temporaries};
+pub(crate) use temporary::{Flag, Noted, Own, SessionOf, Temporaries};
 
 /// What of the source server decides how its statements are read and its types spelt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -339,6 +339,19 @@ impl Schema {
         self.model.doubt(session, reading)
     }
 
+    /// The table that a flagged statement of a session makes another one like, where only a temporary
+    /// one explains the flag, as far as is known here.
+    pub(crate) fn doubtful_like(
+        &self,
+        session: SessionOf,
+        reading: &Reading,
+        place: &Place,
+    ) -> Option<TableName> {
+        let (like, made) = self.model.doubtful_like(session, reading)?;
+        let replaces = reading.replaces && !self.model.was_absent(&made, place);
+        (!replaces).then_some(like)
+    }
+
     /// The session has turned out to have a temporary table of that name.
     pub(crate) fn set_temporary(&mut self, session: SessionOf, name: &TableName) {
         self.model.set_temporary(session, name);
@@ -349,12 +362,12 @@ impl Schema {
     pub(crate) fn take_out_temporary(
         &mut self,
         session: SessionOf,
-        flagged: bool,
+        flag: Flag,
         file: &FileName,
         reading: &mut Reading,
     ) {
         let noted = Noted { server: Arc::clone(&self.server.uuid), file: Arc::clone(file) };
-        self.model.take_out_temporary(session, flagged, noted, reading);
+        self.model.take_out_temporary(session, flag, noted, reading);
     }
 
     /// A server has started: its sessions have ended.

@@ -14,7 +14,7 @@ use super::ddl::{self, Effect, Reading};
 use super::missing::Missing;
 use super::model::{Definition, Entry, Model};
 use super::table::{self, Mismatch, Parts};
-use super::{Adopt, Error, Origin, Place, Schema, SessionOf, Temporaries, capture};
+use super::{Adopt, Error, Flag, Origin, Place, Schema, SessionOf, Temporaries, capture};
 
 /// Numbers the versions of tables over the whole process.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
@@ -413,7 +413,8 @@ impl Schema {
                 let mut reading = ddl::read(&query.text, query.schema, &dialect);
                 let session = SessionOf { server: header.server_id, thread: query.thread_id };
                 let flagged = header.has(EventHeader::THREAD_SPECIFIC);
-                temporaries.take_out(session, flagged, &mut reading);
+                let flag = Flag { is_set: flagged, explained: false };
+                temporaries.take_out(session, flag, &mut reading);
                 scanned.changes.extend(Change::of(place, &reading, &self.model));
             });
             scanned.to = reached.await?;

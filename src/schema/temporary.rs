@@ -7,7 +7,12 @@
 //! The flag `THREAD_SPECIFIC` alone decides nothing (tried on MySQL 9.7 and MariaDB 10.11, the
 //! table is in `tests/it/temporary_tables.rs`): it is set on statements about real tables that
 //! read a temporary one or have CONNECTION_ID() in the default of a column, and MariaDB's RENAME
-//! TABLE of a temporary table lacks it. But any other statement without it is about real tables:
+//! TABLE of a temporary table lacks it. MariaDB's CREATE OR REPLACE has it wherever it replaces a
+//! table (`tests/it/replaced_tables.rs`), so it does not show there whether the table is made LIKE a
+//! temporary one: it is one that the session is known to have, and else the real one. (One that was
+//! made before the instance began, over a real one of the same name and with other names for columns
+//! of the same types, is taken for that: nothing tells it.) But any other statement without it is
+//! about real tables:
 //! so it shows when the end of a temporary one was not logged (MySQL forgets it behind OPTIMIZE
 //! TABLE). DROP TABLE never means a temporary one: servers write those apart, as DROP TEMPORARY
 //! TABLE.
@@ -37,6 +42,14 @@ const MOST: usize = 100_000;
 pub(crate) struct SessionOf {
     pub(crate) server: u32,
     pub(crate) thread: u32,
+}
+
+/// What the flag `THREAD_SPECIFIC` of a statement says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flag {
+    pub(crate) is_set: bool,
+    /// Something else than a temporary table explains it.
+    pub(crate) explained: bool,
 }
 
 /// The temporary tables of one session.
@@ -173,8 +186,36 @@ impl Temporaries {
         (changes(kind) && !self.has(session, name)).then(|| name.clone())
     }
 
+    /// The table that a flagged statement makes another one like, if it is not known to be a
+    /// temporary one: it may be one that was made before we listened. And the one that is made.
+    pub(crate) fn doubtful_like(
+        &self,
+        session: SessionOf,
+        reading: &Reading,
+    ) -> Option<(TableName, TableName)> {
+        reading.effects.iter().find_map(|effect| match effect {
+            Effect::CreateTable { name, body: Body::Like(like), .. } => {
+                (!self.has(session, like)).then(|| (like.clone(), name.clone()))
+            }
+            Effect::CreateTable { .. }
+            | Effect::AlterTable { .. }
+            | Effect::Stale { .. }
+            | Effect::RenameTable { .. }
+            | Effect::DropTable { .. }
+            | Effect::PartitionToTable { .. }
+            | Effect::CreateDatabase { .. }
+            | Effect::AlterDatabase { .. }
+            | Effect::DropDatabase { .. } => None,
+        })
+    }
+
     /// Notes what becomes of the session's tables, and takes out what concerns them.
-    pub(crate) fn take_out(&mut self, session: SessionOf, flagged: bool, reading: &mut Reading) {
+    pub(crate) fn take_out(
+        &mut self,
+        session: SessionOf,
+        Flag { is_set: flagged, explained }: Flag,
+        reading: &mut Reading,
+    ) {
         for table in &reading.temporary {
             match table {
                 TemporaryTable::Made(name) => self.insert(session, name),
@@ -183,8 +224,10 @@ impl Temporaries {
         }
         for effect in &mut reading.effects {
             // The table that it is made like may be a temporary one: its text does not say.
-            if let Effect::CreateTable { body: body @ Body::Like(_), .. } = effect
+            if let Effect::CreateTable { body, .. } = effect
+                && let Body::Like(like) = body
                 && flagged
+                && (!explained || self.has(session, like))
             {
                 *body = Body::Unknown("it may be made LIKE a temporary table".to_owned());
             }

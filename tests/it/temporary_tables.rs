@@ -27,6 +27,8 @@ const REAL: &[Case] = &[
     ("CREATE INDEX i ON m (x)", &["CINDEX m"]),
     ("TRUNCATE TABLE c", &["TRUNCATE c"]),
     ("TRUNCATE TABLE m", &["TRUNCATE m"]),
+    ("CREATE TABLE lc LIKE c", &["CREATE lc"]),
+    ("INSERT INTO lc (id, c, x) VALUES (1, 2, 3)", &["INSERT lc id=1,c=2,x=3"]),
     ("CREATE TABLE d (id INT)", &["CREATE d"]),
     ("ALTER TABLE d ADD z INT DEFAULT (CONNECTION_ID())", &["ALTER d"]),
     ("INSERT INTO c (id, c, x) VALUES (1, 2, 3)", &["INSERT c id=1,c=2,x=3"]),

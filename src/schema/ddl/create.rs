@@ -36,6 +36,7 @@ pub(super) const SYSTEM_PERIOD: &str = "PERIOD FOR SYSTEM_TIME changes the key";
 impl Reader<'_> {
     pub(super) fn create(&mut self) {
         let replaces = self.cursor.accept(&["or", "replace"]);
+        self.reading.replaces = replaces;
         if self.cursor.accept(&["temporary"]) {
             return self.create_temporary();
         }

@@ -28,6 +28,8 @@ pub(crate) struct Reading {
     pub(crate) effects: Vec<Effect>,
     /// What it does by the word TEMPORARY.
     pub(crate) temporary: Vec<TemporaryTable>,
+    /// It has OR REPLACE: where a table is replaced, MariaDB marks the statement as one of its thread.
+    pub(crate) replaces: bool,
     /// It is a RENAME TABLE of a server where that can mean temporary tables: MariaDB.
     pub(crate) renames_temporary: bool,
     /// Further tables of an UPDATE or DELETE of several.

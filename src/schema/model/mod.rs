@@ -388,6 +388,16 @@ impl Model {
         }
     }
 
+    /// Whether there was no such table at a place, for sure.
+    pub(crate) fn was_absent(&self, name: &TableName, place: &Place) -> bool {
+        let name = self.fold(name);
+        let Some(entry) = self.packed(&name).map(|packed| self.unpack(packed)) else {
+            return self.has_all_tables(&name.schema, place);
+        };
+        let is_read = entry.read.is_some_and(|read| read.hi <= *place);
+        !is_read && entry.now.is_none() && entry.lost.is_none() && entry.absent
+    }
+
     /// Changes what a table is now, and voids what was read while this happened.
     fn define(
         &mut self,

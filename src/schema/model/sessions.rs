@@ -3,12 +3,21 @@
 use super::{Key, Known, Model};
 use crate::change::TableName;
 use crate::schema::ddl::Reading;
-use crate::schema::{Noted, Own, SessionOf, Temporaries};
+use crate::schema::{Flag, Noted, Own, SessionOf, Temporaries};
 
 impl Model {
     /// See [`crate::schema::temporary::Temporaries::doubt`].
     pub(crate) fn doubt(&self, session: SessionOf, reading: &Reading) -> Option<TableName> {
         self.temporaries.doubt(session, reading)
+    }
+
+    /// See [`crate::schema::temporary::Temporaries::doubtful_like`].
+    pub(crate) fn doubtful_like(
+        &self,
+        session: SessionOf,
+        reading: &Reading,
+    ) -> Option<(TableName, TableName)> {
+        self.temporaries.doubtful_like(session, reading)
     }
 
     /// It has turned out to be temporary.
@@ -21,19 +30,19 @@ impl Model {
     pub(crate) fn take_out_temporary(
         &mut self,
         session: SessionOf,
-        flagged: bool,
+        flag: Flag,
         noted: Noted,
         reading: &mut Reading,
     ) {
         if reading.temporary.is_empty() && self.temporaries.of(session).is_none() {
             // Nothing of it changes.
-            return self.temporaries.take_out(session, flagged, reading);
+            return self.temporaries.take_out(session, flag, reading);
         }
         self.before_session(session);
         let tables =
             |temporaries: &Temporaries| temporaries.of(session).map(|own| own.tables.clone());
         let before = tables(&self.temporaries);
-        self.temporaries.take_out(session, flagged, reading);
+        self.temporaries.take_out(session, flag, reading);
         if tables(&self.temporaries) != before {
             self.temporaries.changed_at(session, noted);
         }

@@ -15,8 +15,8 @@ use crate::change::{
     Change, EventPlace, FileName, KeptEvent, ParkedTogether, RowsChange, ServerVersion,
     StatementChange, StatementKind, Table, TableName, TableVersion,
 };
-use crate::mysql::quote;
-use crate::schema::{self, Applied, Message, Origin, Reading, SessionOf, Statement};
+use crate::mysql::{self, quote};
+use crate::schema::{self, Applied, Flag, Message, Origin, Place, Reading, SessionOf, Statement};
 use crate::source::assemble::{GtidForm, Input, Verb, XaVerb};
 use crate::source::{Error, Settings};
 
@@ -281,7 +281,7 @@ impl Reader<'_> {
         let statement = read_statement(query, place, &self.format);
         let mut reading = self.schema.reading(&statement);
         if self.quest.is_none() {
-            self.take_out_temporary(header, query, &mut reading).await?;
+            self.take_out_temporary(header, query, place, &mut reading).await?;
         } else if !self.keep_of_quest(header, query, &mut reading) {
             return Ok(Vec::new());
         }
@@ -341,6 +341,7 @@ impl Reader<'_> {
         &mut self,
         header: &EventHeader,
         query: &Query<'_>,
+        place: &EventPlace,
         reading: &mut Reading,
     ) -> Result<(), Stop> {
         self.judge_sessions(header.server_id).await?;
@@ -362,7 +363,17 @@ impl Reader<'_> {
                 ),
             }
         }
-        self.schema.take_out_temporary(session_of, flagged, self.tracker.file(), reading);
+        let like = if flagged {
+            self.schema.doubtful_like(session_of, reading, &Place::from(place))
+        } else {
+            None
+        };
+        let explained = match like {
+            Some(like) => self.reason_for_flag(&like).await? == Reason::OfTable,
+            None => true,
+        };
+        let flag = Flag { is_set: flagged, explained };
+        self.schema.take_out_temporary(session_of, flag, self.tracker.file(), reading);
         Ok(())
     }
 
@@ -436,7 +447,7 @@ impl Reader<'_> {
                 .map_err(|e| self.odd("EXECUTE_LOAD_QUERY", e))?;
             let statement = read_statement(&query, place, &self.format);
             let mut reading = self.schema.reading(&statement);
-            self.take_out_temporary(header, &query, &mut reading).await?;
+            self.take_out_temporary(header, &query, place, &mut reading).await?;
             let (filter, verdicts) = (&self.settings.filter, &mut self.verdicts);
             let is_wanted = |name: &TableName| {
                 let name = self.schema.folded(name);
@@ -655,6 +666,7 @@ fn with_whole_documents(
 }
 
 /// Why a statement may be flagged as one that concerns its session only.
+#[derive(PartialEq, Eq)]
 enum Reason {
     /// Its real table has CONNECTION_ID() in a default.
     OfTable,

@@ -15,7 +15,7 @@ use crate::binlog::{EventHeader, FIRST_EVENT, Query, Tracker};
 use crate::change::{Chunk, ChunkEnd, Commit, EventPlace, Xid};
 use crate::mysql::replica::{DumpFrom, Replica, ReplicaSettings};
 use crate::mysql::{self, Session};
-use crate::schema::{Reading, SessionOf};
+use crate::schema::{Flag, Reading, SessionOf};
 use crate::source::assemble::{Assembler, End, Hint, Hints};
 use crate::source::held::Held;
 use crate::source::progress::Progress;
@@ -233,7 +233,8 @@ impl Reader<'_> {
             reading.message.as_ref().is_some_and(|message| message.kind.changes_rows());
         if changes_rows && header.has(EventHeader::THREAD_SPECIFIC) {
             let session = SessionOf { server: header.server_id, thread: query.thread_id };
-            self.schema.take_out_temporary(session, true, self.tracker.file(), reading);
+            let flag = Flag { is_set: true, explained: false };
+            self.schema.take_out_temporary(session, flag, self.tracker.file(), reading);
         }
         changes_rows && reading.message.is_some()
     }

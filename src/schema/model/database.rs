@@ -113,6 +113,18 @@ impl Model {
     ) {
         let old = self.databases.get(&self.fold_database(name)).cloned().unwrap_or_default();
         let server = Some(context.server_charset);
+        // Text columns keep the one that they were made with.
+        for table in self.names_in(&self.fold_database(name)) {
+            let now = self.table(&table).and_then(|entry| entry.now);
+            if now.is_some_and(|now| now.has_unsettled_text()) {
+                self.define(&table, context, |_| {
+                    context.unknown(
+                        "text columns of it have the default character set that its database had \
+                         before, which is not known",
+                    )
+                });
+            }
+        }
         let assumed = old.assumed.as_deref().and_then(|old| chosen(charset, Some(old), server));
         let charset = chosen(charset, old.charset.as_deref(), server);
         self.set_database(name, Some(Database { charset, assumed, ..old }));

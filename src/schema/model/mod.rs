@@ -350,7 +350,7 @@ impl Model {
                 self.rename_table(from, to, *lenient, context);
             }
             Effect::PartitionToTable { from, to } => {
-                let like = match self.state(from, context) {
+                let like = match self.state_for(to, from, context) {
                     State::Known(whole) => State::Known(Arc::new(Definition {
                         partitioned: false,
                         ..(*whole).clone()
@@ -398,6 +398,22 @@ impl Model {
         !is_read && entry.now.is_none() && entry.lost.is_none() && entry.absent
     }
 
+    /// What is known of a table for another one that becomes like it. In another database the default
+    /// character set is another one.
+    fn state_for(&self, name: &TableName, like: &TableName, context: &Context<'_>) -> State {
+        let is_elsewhere = || self.fold_database(&name.schema) != self.fold_database(&like.schema);
+        match self.state(like, context) {
+            State::Known(known) if known.has_unsettled_text() && is_elsewhere() => {
+                context.unknown(format!(
+                    "text columns of it have the default character set that database {} had when {like} \
+                     was made, which is not known",
+                    like.schema
+                ))
+            }
+            state @ (State::Known(_) | State::Unknown(_) | State::Absent) => state,
+        }
+    }
+
     /// Changes what a table is now, and voids what was read while this happened.
     fn define(
         &mut self,
@@ -430,7 +446,7 @@ impl Model {
                     Definition::create(columns, primary_key, *uniques, options, database, dialect);
                 context.known(new)
             }
-            Body::Like(other) => match self.state(other, context) {
+            Body::Like(other) => match self.state_for(name, other, context) {
                 State::Known(definition) => State::Known(definition),
                 State::Absent => context
                     .unknown(format!("it was made LIKE {other}, which the history does not have")),
@@ -463,7 +479,7 @@ impl Model {
         lenient: bool,
         context: &Context<'_>,
     ) {
-        let moved = match self.state(from, context) {
+        let moved = match self.state_for(to, from, context) {
             State::Absent if lenient => return,
             State::Absent => context
                 .unknown(format!("it was renamed from {from}, which the history does not have")),

@@ -144,6 +144,7 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::Behind { .. }
         | Error::Lacks { .. }
         | Error::SameId { .. }
+        | Error::WithoutBinlog { .. }
         | Error::Heartbeat { .. } => Reaction::Retry,
         Error::Unsupported { .. }
         | Error::Statement { .. }

@@ -5,7 +5,7 @@
 //! nothing for the events to come: the reader judges each of them again.
 
 use super::{Error, Settings, failover};
-use crate::change::{Flavor, ServerZone};
+use crate::change::{Flavor, MySqlPosition, ServerZone};
 use crate::mysql::probe::{self, Probe};
 use crate::mysql::{self, Session, Sight};
 
@@ -57,6 +57,26 @@ pub async fn zone(settings: &Settings) -> Result<Option<ServerZone>, Error> {
     let zone = mysql::server_zone(&mut session, &probe).await?;
     session.close().await;
     Ok(Some(zone))
+}
+
+/// Fails where a server that was read runs without its binlog, and says that it did so.
+pub(crate) fn require_binlog(
+    probe: &Probe,
+    settings: &Settings,
+    position: &MySqlPosition,
+) -> Result<(), Error> {
+    let address = settings.endpoint.address();
+    let has_binlog = probe.is_on("log_bin");
+    let had_none = settings.remembered.has_binlog(&address, has_binlog);
+    if !has_binlog {
+        return Err(Error::WithoutBinlog { address, position: Box::new(position.clone()) });
+    }
+    if had_none {
+        tracing::error!(address, %position, "THE SOURCE RAN WITHOUT A BINLOG, and has one again: what it \
+            wrote in between is in no binlog and is not published; if something was, copy the tables \
+            that it concerns another way");
+    }
+    Ok(())
 }
 
 /// Fails with all errors at once; else what there is to be warned of.

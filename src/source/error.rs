@@ -87,6 +87,18 @@ pub enum Error {
         /// `host:port`.
         address: String,
     },
+    /// The server that is read was started without its binlog.
+    #[error(
+        "the source {address} runs without a binlog, and the instance stands at {position}: start it \
+         with its binlog again (log_bin), and the instance goes on by itself; what is written until \
+         then is in no binlog, and is never published"
+    )]
+    WithoutBinlog {
+        /// `host:port`.
+        address: String,
+        /// Where the instance goes on.
+        position: Box<MySqlPosition>,
+    },
     /// The binlog file of the position was purged.
     #[error(
         "the source has purged {file}, where the position {position} is; it has {has}: what \
@@ -301,6 +313,11 @@ impl Error {
             | Self::Broken(_)
             | Self::Schema { source: schema::Error::NotSent { .. }, .. }
             | Self::Capture(schema::Error::NotSent { .. })
+            // It is started with it again.
+            | Self::WithoutBinlog { .. }
+            // A server that was started in between; the next try finds out as what.
+            | Self::Schema { source: schema::Error::NoBinlog, .. }
+            | Self::Capture(schema::Error::NoBinlog)
             // The other one may be gone by then, or be ended in its turn.
             | Self::SameId { .. }
             | Self::Heartbeat { .. } => true,

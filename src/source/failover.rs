@@ -262,6 +262,7 @@ fn left(error: &Error) -> Option<Left> {
         Error::Mysql(error) if error.is_transient() => Some(Left::Silent),
         Error::Mysql(_)
         | Error::NoBinlog { .. }
+        | Error::WithoutBinlog { .. }
         | Error::Purged { .. }
         | Error::Unproved { .. }
         | Error::Cut { .. }

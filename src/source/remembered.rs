@@ -1,7 +1,7 @@
 //! What the sources of one instance leave to one another, for as long as the process runs: each
 //! lost connection and each failure ends one and begins the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::held::Noticed;
@@ -20,6 +20,8 @@ pub struct Remembered {
     /// By the address of the standby.
     errant: Arc<Mutex<BTreeMap<String, String>>>,
     branches: Arc<Mutex<Noticed>>,
+    /// The addresses of servers that ran without a binlog when they were looked at last.
+    without_binlog: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Remembered {
@@ -72,6 +74,12 @@ impl Remembered {
         };
         let before = known.insert(standby.to_owned(), found.clone());
         (before.as_ref() != Some(&found)).then_some(found)
+    }
+
+    /// Notes whether a server has a binlog; whether it had none before.
+    pub(super) fn has_binlog(&self, address: &str, has: bool) -> bool {
+        let mut without = self.without_binlog.lock().unwrap_or_else(PoisonError::into_inner);
+        if has { without.remove(address) } else { !without.insert(address.to_owned()) }
     }
 
     /// Those of a server's warnings that it did not give the last time.

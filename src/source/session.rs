@@ -107,6 +107,9 @@ impl Source {
     ) -> Result<(Self, Option<FirstAppend>), Error> {
         let mut session = Session::connect(&settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
+        if let Some(position) = &before.position {
+            check::require_binlog(&probe, &settings, position)?;
+        }
         // What it warns of is said when the dump begins, right behind this.
         check::require(&mut session, &probe, &settings).await?;
         // Before the begin is resolved: what fails behind that has it resolved anew, at a later end.
@@ -327,6 +330,7 @@ impl Source {
     async fn join(&mut self) -> Result<Joined, Error> {
         let mut session = Session::connect(&self.settings.endpoint).await?;
         let probe = Probe::read(&mut session).await?;
+        check::require_binlog(&probe, &self.settings, &self.reached)?;
         let warnings = check::require(&mut session, &probe, &self.settings).await?;
         for warning in self.settings.remembered.news(warnings) {
             tracing::warn!("{warning}");

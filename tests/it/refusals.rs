@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use crate::harness::servers::{mysql, private_mysql, run};
-use crate::harness::{Server, Sluice, topics, wait_for};
+use crate::harness::servers::{mysql, private_mariadb, private_mysql, run};
+use crate::harness::{Server, Sluice, say, topics, wait_for};
 
 const SOON: Duration = crate::harness::PATIENCE;
 /// What the advice at damage names.
@@ -62,6 +62,71 @@ async fn a_server_without_a_binlog_is_refused() {
     sluice.launch();
     assert_says(&trouble(&sluice), &["stopped", "log_bin"]);
     sluice.stop();
+}
+
+/// What it writes meanwhile nobody can publish, and that is said; what comes behind is published.
+/// Where the binlog that comes back is another one it is said how to go on.
+#[tokio::test]
+async fn an_instance_goes_on_when_its_source_has_a_binlog_again() {
+    for server in [private_mysql(&[]), private_mariadb(&[])].into_iter().flatten() {
+        let mut source = server.database("off").await;
+        run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+        let mut sluice = example(&server, &[("canal.instance.filter.regex", r"off\..*")]);
+        sluice.start();
+        let mut rows = 0;
+        let mut published = Vec::new();
+        for restarted in [false, true] {
+            rows += 1;
+            published.push(rows);
+            run(&mut server.connect().await, &format!("INSERT INTO off.t VALUES ({rows})")).await;
+            topics::read_at_least(&sluice.bootstrap(), "off.t", published.len());
+            if restarted {
+                sluice.kill();
+            }
+            server.stop();
+            if !server.set_binlog(false) {
+                return say("NOT RUN: the options of a container stay");
+            }
+            server.start();
+            if restarted {
+                sluice.launch();
+            }
+            rows += 1;
+            run(&mut server.connect().await, &format!("INSERT INTO off.t VALUES ({rows})")).await;
+            let words = ["retrying", "runs without a binlog", "is never published"];
+            wait_for("the word for it", SOON, || {
+                let (_, body) = sluice.health()?;
+                assert!(!body.contains(r#""state":"stopped""#), "{body}");
+                words.iter().all(|word| body.contains(word)).then_some(())
+            });
+            server.stop();
+            server.set_binlog(true);
+            server.start();
+            rows += 1;
+            published.push(rows);
+            run(&mut server.connect().await, &format!("INSERT INTO off.t VALUES ({rows})")).await;
+            let records = topics::read_at_least(&sluice.bootstrap(), "off.t", published.len());
+            let ids: Vec<i32> = records
+                .iter()
+                .map(|one| one.json()["data"][0]["id"].as_str().unwrap().parse().unwrap())
+                .collect();
+            assert_eq!(ids, published, "{:?}", server.flavor);
+            let said = sluice.said().matches("THE SOURCE RAN WITHOUT A BINLOG").count();
+            assert_eq!(said, 1 + usize::from(restarted), "{:?}", server.flavor);
+        }
+        // As somebody does who has no room: the files are gone when there is a binlog again.
+        server.stop();
+        server.remove_binlog();
+        server.start();
+        run(&mut server.connect().await, "INSERT INTO off.t VALUES (100)").await;
+        wait_for("the stop", SOON, || {
+            let (_, body) = sluice.health()?;
+            (body.contains(r#""state":"stopped""#) && body.contains("bin/sluice position"))
+                .then_some(())
+        });
+        say(&format!("{:?}: {}", server.flavor, trouble(&sluice)));
+        sluice.stop();
+    }
 }
 
 #[tokio::test]

@@ -411,6 +411,18 @@ impl Server {
         }
     }
 
+    /// Lets it go without its binlog, from its next start on, or with it again. Whether it can.
+    pub(crate) fn set_binlog(&self, has: bool) -> bool {
+        match &mut *self.own().lock().unwrap() {
+            Own::Process { options, .. } => {
+                options.retain(|option| option != "--skip-log-bin");
+                options.extend((!has).then(|| "--skip-log-bin".to_owned()));
+                true
+            }
+            Own::Container(_) => false,
+        }
+    }
+
     /// kill -9.
     pub(crate) fn kill(&self) {
         match &mut *self.own().lock().unwrap() {
@@ -456,6 +468,15 @@ impl Server {
         let index = names.iter().map(|name| format!("./{name}")).collect::<Vec<_>>().join("\n");
         std::fs::write(data.join("binlog.index"), index + "\n").unwrap();
         true
+    }
+
+    /// Takes the files of its binlog from it; it must not run.
+    pub(crate) fn remove_binlog(&self) {
+        for entry in std::fs::read_dir(self.data().unwrap()).unwrap().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("binlog.") {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
     }
 
     fn data(&self) -> Option<PathBuf> {

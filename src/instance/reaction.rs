@@ -6,7 +6,7 @@ use super::{encode, pipeline};
 use crate::change::{EventPlace, TableName};
 use crate::sink::Refusal;
 use crate::source::failover::Next;
-use crate::{schema, sink, source};
+use crate::{mysql, schema, sink, source};
 
 /// What ended a session of an instance.
 #[derive(Debug, thiserror::Error)]
@@ -121,9 +121,7 @@ fn to_source(error: &source::Error) -> Reaction {
     use source::Error;
     match error {
         // A byte damaged on the way comes whole the next time; one damaged in the file does not.
-        Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce {
-            advice: "look at the place with mysqlbinlog; the server's file may be damaged",
-        },
+        Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce { advice: mysql::DAMAGED },
         error if error.is_transient() => Reaction::Retry,
         // A server that goes away during the handshake looks like one that cannot do it.
         Error::Mysql(error) if error.is_of_tls() => Reaction::RetryOnce {
@@ -138,6 +136,11 @@ fn to_source(error: &source::Error) -> Reaction {
             _ => Reaction::RetryOnce { advice: SAYS_IT },
         },
         Error::Rows { .. } => Reaction::RetryOnce { advice: SAYS_IT },
+        Error::Start(_) => Reaction::Stop {
+            advice: "name a place that can be begun at: before the first start by \
+                     canal.instance.master.journal.name and .position, or .timestamp, else by \
+                     `bin/sluice position set`",
+        },
         // A server may still be applying what it has received; the end is decided by
         // [`to_failover`].
         Error::Closed
@@ -159,7 +162,6 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::Reset { .. }
         | Error::Refused { .. }
         | Error::Doubtful { .. }
-        | Error::Start(_)
         | Error::MetaDat { .. }
         | Error::Requirements(_) => Reaction::Stop { advice: SAYS_IT },
     }
@@ -258,39 +260,4 @@ impl BackOff {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_advice_fits_what_a_topic_refuses() {
-        let (text, number) = (String::new, 0);
-        for (reason, word) in [
-            (Refusal::TooLarge { size: number, max: number }, "max.message.bytes"),
-            (Refusal::Name(text()), "another name"),
-            (Refusal::Owned(text()), "one instance only"),
-            (Refusal::Partitions(0, text()), "partitionsNum"),
-            (Refusal::NoPartition(0), "canal.mq.partition be less"),
-            (Refusal::Setting(text(), text()), "report it"),
-            (Refusal::Unauthorized("WRITE"), "kafka-acls.sh"),
-            (Refusal::Replication, "fewer copies"),
-            (Refusal::Policy, "by hand"),
-            (Refusal::Internal(text()), "kafka-configs.sh"),
-            (Refusal::Offline(text(), text()), "SLUICE_LOG_ACCEPT_DAMAGE"),
-        ] {
-            let error = Error::from(sink::Error::Refused { topic: text(), reason });
-            let (Reaction::Stop { advice } | Reaction::RetryOnce { advice }) = to(&error) else {
-                panic!("{error} does not stop")
-            };
-            assert!(advice.contains(word), "{error}: {advice}");
-        }
-    }
-
-    #[test]
-    fn pauses_grow_to_half_a_minute_and_begin_anew_after_progress() {
-        let mut back_off = BackOff::default();
-        let pauses: Vec<u128> = (0..8).map(|_| back_off.next().as_millis()).collect();
-        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
-        back_off.reset();
-        assert_eq!(back_off.next(), BackOff::FIRST);
-    }
-}
+mod tests;

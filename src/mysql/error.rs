@@ -236,9 +236,7 @@ impl Error {
                      then start again"
                 }
             },
-            Self::Event { .. } => {
-                "look at the place with mysqlbinlog; the server's file may be damaged"
-            }
+            Self::Event { .. } => DAMAGED,
             Self::Denied { .. }
             | Self::TlsDemanded { .. }
             | Self::Tls { .. }
@@ -289,6 +287,10 @@ enum Meaning {
     Unknown,
 }
 
+/// What to do about a place of a binlog that cannot be read, again and again.
+pub(crate) const DAMAGED: &str = "look at the place with mysqlbinlog: where the server's file is \
+    damaged, copy what it had there another way, and let `bin/sluice position set` go on behind it; \
+    where it is whole, report it";
 const ACCOUNT: &str = "set canal.instance.dbUsername and canal.instance.dbPassword to an account \
     of that server that is allowed in from this machine";
 const ACCOUNT_OR_CERTIFICATE: &str = "set canal.instance.dbUsername and \

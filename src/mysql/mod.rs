@@ -22,8 +22,8 @@ mod zone;
 
 pub use credentials::{Answer, Ask, Credentials};
 pub use endpoint::{Endpoint, TlsMode};
-pub(crate) use error::ERROR_READING_BINLOG;
 pub use error::Error;
+pub(crate) use error::{DAMAGED, ERROR_READING_BINLOG};
 pub(crate) use former_dump::end_former_dumps;
 pub(crate) use savepoints::Savepoints;
 pub(crate) use scan::{Scan, Scanned};

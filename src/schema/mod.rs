@@ -200,7 +200,11 @@ pub enum Error {
         to: Box<Place>,
     },
     /// A record of the history cannot be read or written.
-    #[error("the schema history holds a record that cannot be read, key {key}: {reason}")]
+    #[error(
+        "the schema history holds a record that cannot be read, key {key}: {reason}; `bin/sluice \
+         position set` to the place that `bin/sluice position show` names goes on without the \
+         history: the tables are read anew"
+    )]
     History {
         /// The record's key.
         key: String,

@@ -60,7 +60,8 @@ pub enum Error {
     /// DML in statement format, which the settings do not allow.
     #[error(
         "a statement in statement format at {}:{} has no rows; set binlog_format=ROW on the \
-         source for all sessions, or allow such statements",
+         source for all sessions; sluice.statement=publish goes on, and publishes such statements \
+         as their text, without rows",
         .place.file, .place.offset
     )]
     Statement {
@@ -157,8 +158,8 @@ pub enum Error {
     },
     /// The server lacks transactions that we have published.
     #[error(
-        "{address} lacks transactions that were published already ({lost}): it is behind, or \
-         another line of history"
+        "{address} lacks transactions that were published already ({lost}): it is behind, or another \
+         line of history, or its binlogs were reset"
     )]
     Behind {
         /// `host:port`.

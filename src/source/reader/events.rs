@@ -573,7 +573,7 @@ impl Reader<'_> {
             if event.column_count != table.columns.len() {
                 let (image, columns) = (event.column_count, table.columns.len());
                 let error = binlog::Error::Columns { image, table: columns };
-                return Err(rows_error(&table, place, error.to_string()));
+                return Err(rows_error(&table, place, format!("{error}; {}", mysql::DAMAGED)));
             }
             with_whole_documents(event, &table, place)?
         };
@@ -659,7 +659,7 @@ fn with_whole_documents(
     json::expand_partial(event, &table.columns).map_err(|error| {
         let advice = match error {
             binlog::Error::JsonDiff(_) => PARTIAL_ADVICE,
-            _ => "look at the place with mysqlbinlog; the server's file may be damaged",
+            _ => mysql::DAMAGED,
         };
         rows_error(table, place, format!("{error}; {advice}"))
     })
@@ -698,9 +698,9 @@ fn read_statement<'a>(
 const TABLE_MAP: &str = "TABLE_MAP";
 const PARTIAL_ADVICE: &str = "where sessions of the source set \
      binlog_row_value_options='PARTIAL_JSON', binlog_row_image has to be FULL: set it so, copy \
-     the table anew and `sluice position set` behind this place";
+     the table anew and `bin/sluice position set` behind this place";
 const STOP_ADVICE: &str = "going on would lose changes: copy the tables anew and \
-     `sluice position set` behind this place";
+     `bin/sluice position set` behind this place";
 
 fn unsupported(
     header: &EventHeader,

@@ -110,6 +110,11 @@ async fn binlogs_that_were_reset_are_noticed() {
     let mut admin = server.database("reset").await;
     let mut position = reached(settings(&server, "reset")).await;
     assert!(position.file_created > 0);
+    // As behind a crash, or a reset behind which as many files were written.
+    let behind = MySqlPosition { offset: position.offset + (1 << 20), ..position.clone() };
+    let error = refusal(settings(&server, "reset"), behind).await;
+    assert!(matches!(error, Error::Cut { .. }), "{error}");
+    assert!(error.to_string().contains("--file binlog.000001 --offset 4"), "{error}");
     tokio::time::sleep(Duration::from_millis(1100)).await;
     run(&mut admin, "RESET BINARY LOGS AND GTIDS").await;
     while ask(&mut admin, "SHOW BINARY LOG STATUS", 0).await != *position.file {
@@ -128,6 +133,55 @@ async fn binlogs_that_were_reset_are_noticed() {
     position.server_uuid = "7f1c8e6a-0000-4000-8000-000000000001".into();
     let error = refusal(settings(&server, "reset"), position).await;
     assert!(matches!(error, Error::OtherServer { .. }), "{error}");
+}
+
+/// Each kind of place that is named and is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_cannot_be_begun_at_is_refused_with_the_nearest_that_can() {
+    let servers = [servers::private_mysql(&[]), servers::private_mariadb(&[])];
+    for server in servers.iter().flatten() {
+        let mut admin = server.database("places").await;
+        run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY); FLUSH BINARY LOGS").await;
+        run(&mut admin, "BEGIN; INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); COMMIT").await;
+        let sql = match server.flavor {
+            Flavor::MySql => "SHOW BINARY LOG STATUS",
+            Flavor::MariaDb => "SHOW MASTER STATUS",
+        };
+        let file = ask(&mut admin, sql, 0).await;
+        let end: u64 = ask(&mut admin, sql, 1).await.parse().unwrap();
+        let list = sqlx::AssertSqlSafe(format!("SHOW BINLOG EVENTS IN '{file}'"));
+        let events: Vec<(u64, String)> = sqlx::raw_sql(list)
+            .fetch_all(&mut admin)
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| (sqlx::Row::get(row, 1), sqlx::Row::get(row, 2)))
+            .collect();
+        let rows: Vec<u64> = events
+            .iter()
+            .filter(|(_, kind)| kind.starts_with("Write_rows"))
+            .map(|(at, _)| *at)
+            .collect();
+        let begin = events.iter().find(|(_, kind)| kind.to_lowercase() == "gtid").unwrap().0;
+        let next = events.iter().find(|(at, _)| *at > rows[1]).unwrap().0;
+        for (file, offset, words) in [
+            ("other.000009", 4, "which the source does not have; it has binlog.0".to_owned()),
+            (&*file, end + 100, format!("is behind the end of the file, {end}")),
+            (&*file, rows[1], format!("in the middle of a transaction; it begins at {begin}")),
+            (
+                &*file,
+                rows[1] + 1,
+                format!("in the middle of an event; the next one begins at {next}"),
+            ),
+        ] {
+            let mut wanted = settings(server, "places");
+            wanted.start =
+                StartAt { file: Some(file.to_owned()), offset: Some(offset), ..StartAt::default() };
+            let error = Source::prepare(wanted, Before::default()).await.err().unwrap();
+            assert!(matches!(error, Error::Start(_)), "{error}");
+            assert!(error.to_string().contains(&words), "{file}:{offset}: {error}, not {words}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

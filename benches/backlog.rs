@@ -31,7 +31,7 @@
     reason = "a benchmark prints, reads the environment, writes files of its own, and may panic"
 )]
 
-#[expect(dead_code, unused_imports, reason = "the tests use the rest")]
+#[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 
@@ -39,6 +39,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use harness::asked::number_or;
 use harness::servers::{private_mysql, run};
 use harness::{Server, Sluice};
 use sluice::mysql::Endpoint;
@@ -61,16 +62,13 @@ struct Load {
 }
 
 fn main() {
-    let size = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |value| value.parse().unwrap())
-    };
-    let rows = size("SLUICE_BENCH_ROWS", 1_000_000);
-    let transactions = size("SLUICE_BENCH_TRANSACTIONS", 200_000);
-    let mixed = size("SLUICE_BENCH_MIXED", 200_000);
-    let spread = size("SLUICE_BENCH_SPREAD", 100_000);
-    let tables = size("SLUICE_BENCH_TABLES", 1_000);
+    let rows = number_or("SLUICE_BENCH_ROWS", 1_000_000);
+    let transactions = number_or("SLUICE_BENCH_TRANSACTIONS", 200_000);
+    let mixed = number_or("SLUICE_BENCH_MIXED", 200_000);
+    let spread = number_or("SLUICE_BENCH_SPREAD", 100_000);
+    let tables = number_or("SLUICE_BENCH_TABLES", 1_000);
     let against = std::env::var_os("SLUICE_BENCH_AGAINST").map(PathBuf::from);
-    let runs = size("SLUICE_BENCH_RUNS", if against.is_some() { 5 } else { 1 });
+    let runs = number_or("SLUICE_BENCH_RUNS", if against.is_some() { 5 } else { 1 });
     let loads = [
         Load {
             what: "rows of a bulk load",

@@ -25,7 +25,7 @@
     reason = "a benchmark prints, reads the environment, writes files of its own, and may panic"
 )]
 
-#[expect(dead_code, unused_imports, reason = "the tests use the rest")]
+#[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 
@@ -34,6 +34,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use harness::asked::number_or;
 use harness::process;
 use harness::{Sluice, kafka};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -59,13 +60,10 @@ struct Broker {
 type Row = Vec<Vec<f64>>;
 
 fn main() {
-    let size = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |value| value.parse().unwrap())
-    };
-    let bytes = size("SLUICE_BENCH_BYTES", 64_000_000);
-    let runs = size("SLUICE_BENCH_RUNS", 3);
-    let producers = size("SLUICE_BENCH_PRODUCERS", 50);
-    let seconds = size("SLUICE_BENCH_SECONDS", 10);
+    let bytes = number_or("SLUICE_BENCH_BYTES", 64_000_000);
+    let runs = number_or("SLUICE_BENCH_RUNS", 3);
+    let producers = number_or("SLUICE_BENCH_PRODUCERS", 50);
+    let seconds = number_or("SLUICE_BENCH_SECONDS", 10);
     let partitions = std::env::var("SLUICE_BENCH_PARTITIONS");
     let partitions: Vec<i32> = partitions
         .as_deref()

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
 use crate::harness::servers::{private_mariadb, run, try_run};
-use crate::harness::{Server, Sluice, topics, wait_for};
-
-const SOON: Duration = crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, Server, Sluice, topics, wait_for};
 
 /// Type and table of each message, of rows with names and values.
 fn messages(sluice: &Sluice, count: usize) -> Vec<String> {
@@ -85,7 +83,7 @@ async fn an_alter_in_two_phases_counts_once_at_its_commit_and_a_failed_one_never
         }));
         let waited = Instant::now();
         while phases(&mut source).await < alters.len() {
-            assert!(waited.elapsed() < SOON, "ALTER TABLE {table} does not begin");
+            assert!(waited.elapsed() < PATIENCE, "ALTER TABLE {table} does not begin");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -104,7 +102,7 @@ async fn an_alter_in_two_phases_counts_once_at_its_commit_and_a_failed_one_never
     run(&mut source, "INSERT INTO x VALUES (1, 2); INSERT INTO y VALUES (3, 4)").await;
     expected.extend(["ALTER y", "ALTER x", "INSERT x c=2,id=1", "INSERT y c=4,id=3"]);
     assert_eq!(messages(&sluice, expected.len()), expected);
-    wait_for("all to be said", SOON, || sluice.health().filter(|(status, _)| *status == 200));
+    wait_for("all to be said", PATIENCE, || sluice.health().filter(|(status, _)| *status == 200));
     sluice.stop();
 }
 

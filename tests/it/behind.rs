@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::Row;
 
+use crate::harness::program::stopped;
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{private_mariadb, private_mysql, run};
-use crate::harness::{Sluice, say, topics, wait_for};
-
-const SOON: Duration = crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, Sluice, say, topics, wait_for};
 
 /// What `/health` says of the one instance.
 fn progress(sluice: &Sluice) -> Option<serde_json::Value> {
@@ -22,7 +21,7 @@ fn delay(sluice: &Sluice) -> u64 {
 }
 
 fn wait_until_there(sluice: &Sluice) {
-    wait_for("nothing to be outstanding", SOON, || (delay(sluice) == 0).then_some(()));
+    wait_for("nothing to be outstanding", PATIENCE, || (delay(sluice) == 0).then_some(()));
 }
 
 #[tokio::test]
@@ -68,7 +67,7 @@ async fn the_lag_is_0_only_while_the_server_says_so_and_grows_by_the_clock() {
     }
     sluice.launch();
     let mut samples = Vec::new();
-    wait_for("the backlog to be read", SOON, || {
+    wait_for("the backlog to be read", PATIENCE, || {
         let now = progress(&sluice)?["progress"]["delay_ms"].as_u64()?;
         samples.push(now);
         (samples.len() > 50 && samples.ends_with(&[0, 0, 0])).then_some(())
@@ -99,7 +98,7 @@ async fn the_retention_horizon_is_reported_and_warned_of_before_it_is_too_late()
         let left = progress(sluice)?["progress"]["retention"].clone();
         left.is_object().then_some(left)
     };
-    let left = wait_for("the server to be asked", SOON, || retention(&sluice));
+    let left = wait_for("the server to be asked", PATIENCE, || retention(&sluice));
     // The file that is being written is not purged.
     assert_eq!((&left["seconds"], &left["level"]), (&10.into(), &"ok".into()), "{left}");
     assert_eq!(left["bytes"], serde_json::Value::Null, "no limit of the size: {left}");
@@ -112,9 +111,9 @@ async fn the_retention_horizon_is_reported_and_warned_of_before_it_is_too_late()
     let check = sluice.command(&["check"]);
     assert!(check.said.contains("ALARM: the source keeps its binlogs from"), "{}", check.said);
     sluice.start();
-    wait_for("the alarm", SOON, || sluice.said().contains("HAVE PURGED BINLOGS").then_some(()));
+    wait_for("the alarm", PATIENCE, || sluice.said().contains("HAVE PURGED BINLOGS").then_some(()));
     say(&format!("said after {:?}", closed.elapsed()));
-    let caught_up = wait_for("the next file", SOON, || {
+    let caught_up = wait_for("the next file", PATIENCE, || {
         retention(&sluice).filter(|left| left["level"] == "ok" && left["seconds"] == 10)
     });
     let files = caught_up["files"].as_u64().unwrap();
@@ -135,7 +134,7 @@ async fn the_retention_horizon_is_reported_and_warned_of_before_it_is_too_late()
     let before = alarms(&sluice);
     sluice.start();
     topics::read_at_least(&sluice.bootstrap(), "horizon.t", 3);
-    wait_for("the server to be asked", SOON, || {
+    wait_for("the server to be asked", PATIENCE, || {
         retention(&sluice).filter(|left| left["level"] == "ok")
     });
     assert!(sluice.said().contains("the file of the position was purged: asking by GTID"));
@@ -161,7 +160,7 @@ async fn binlogs_that_are_reset_under_the_dump_are_noticed_within_the_minute() {
         sluice.start();
         run(&mut source, "INSERT INTO t VALUES (1, REPEAT('x', 9000))").await;
         topics::read_at_least(&sluice.bootstrap(), "resets.t", 1);
-        wait_for("all to be durable", SOON, || {
+        wait_for("all to be durable", PATIENCE, || {
             let now = progress(&sluice)?;
             (now["progress"]["delay_ms"] == 0).then_some(())
         });
@@ -170,9 +169,7 @@ async fn binlogs_that_are_reset_under_the_dump_are_noticed_within_the_minute() {
         running.push((server, sluice));
     }
     for (server, sluice) in &mut running {
-        let said = wait_for("the reset to be noticed", Duration::from_secs(90), || {
-            sluice.health().map(|health| health.1).filter(|body| body.contains("\"stopped\""))
-        });
+        let said = stopped(sluice);
         assert!(said.contains("its binlogs were reset"), "{said}");
         let place = ["position", "set", "resets", "--file", "binlog.000001", "--offset", "4"];
         assert!(said.contains("--file binlog.000001 --offset 4"), "{said}");

@@ -18,20 +18,19 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::broker_node;
-
-const LIMIT: Duration = crate::harness::PATIENCE;
+use crate::harness::PATIENCE;
+use crate::harness::node;
 
 /// A broker, and the runtime it lives on.
 struct Node {
     runtime: tokio::runtime::Runtime,
-    node: broker_node::Node,
+    node: node::Node,
 }
 
 impl Node {
     fn start(folder: &Path) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let node = runtime.block_on(broker_node::Node::start(folder));
+        let node = runtime.block_on(node::Node::start(folder));
         Self { runtime, node }
     }
 
@@ -57,7 +56,7 @@ impl Node {
             let record = BaseRecord::to(topic).key("k").payload(*value).headers(headers);
             producer.send(record).unwrap();
         }
-        producer.flush(LIMIT).unwrap();
+        producer.flush(PATIENCE).unwrap();
         assert_eq!(producer.in_flight_count(), 0);
     }
 
@@ -82,7 +81,7 @@ fn take(consumer: &BaseConsumer, count: usize) -> Vec<String> {
     let begun = std::time::Instant::now();
     let mut values = Vec::new();
     while values.len() < count {
-        assert!(begun.elapsed() < LIMIT, "only {} of {count} came: {values:?}", values.len());
+        assert!(begun.elapsed() < PATIENCE, "only {} of {count} came: {values:?}", values.len());
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
         let message = message.unwrap();
         values.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
@@ -103,7 +102,7 @@ fn every_compression_and_idempotence_comes_back_in_order_with_its_headers() {
         let consumer = node.consumer(&format!("reads-{codec}"));
         consumer.subscribe(&[&topic]).unwrap();
         let message = loop {
-            if let Some(message) = consumer.poll(LIMIT) {
+            if let Some(message) = consumer.poll(PATIENCE) {
                 break message.unwrap();
             }
         };
@@ -130,12 +129,12 @@ fn an_offset_is_found_by_time_inside_a_batch_of_every_compression() {
             let record = BaseRecord::<str, str>::to(&topic).partition(0).payload("same for all");
             producer.send(record.timestamp(1_000_000 + n)).unwrap();
         }
-        producer.flush(LIMIT).unwrap();
+        producer.flush(PATIENCE).unwrap();
         let consumer = node.consumer("asks");
         let offset_at = |time: i64| {
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(&topic, 0, Offset::Offset(time)).unwrap();
-            let found = consumer.offsets_for_times(list, LIMIT).unwrap();
+            let found = consumer.offsets_for_times(list, PATIENCE).unwrap();
             found.elements()[0].offset()
         };
         assert_eq!(offset_at(1_000_250), Offset::Offset(250), "{codec}");
@@ -172,7 +171,7 @@ fn committed_offsets_outlive_the_broker() {
     let node = Node::start(folder.path());
     let consumer = node.consumer("g");
     {
-        let committed = consumer.committed_offsets(place(), LIMIT).unwrap();
+        let committed = consumer.committed_offsets(place(), PATIENCE).unwrap();
         let line = &committed.elements()[0];
         assert_eq!((line.offset(), line.metadata()), (Offset::Offset(2), "remember this"));
     }
@@ -204,11 +203,11 @@ fn two_members_share_the_partitions_and_one_that_goes_leaves_its_share() {
             if now == what {
                 return;
             }
-            assert!(begun.elapsed() < LIMIT, "shares are {now:?}, not {what:?}");
+            assert!(begun.elapsed() < PATIENCE, "shares are {now:?}, not {what:?}");
         }
     };
     wait(&[2, 2], &[&one, &two]);
-    let groups = one.fetch_group_list(Some("g"), LIMIT).unwrap();
+    let groups = one.fetch_group_list(Some("g"), PATIENCE).unwrap();
     assert_eq!((groups.groups()[0].state(), groups.groups()[0].members().len()), ("Stable", 2));
     two.unsubscribe();
     wait(&[4], &[&one]);
@@ -221,7 +220,7 @@ fn topics_are_made_grown_configured_and_deleted_by_an_admin_client() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path());
     let admin = node.admin();
-    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     node.runtime.block_on(async {
         let new = NewTopic::new("t", 2, TopicReplication::Fixed(1)).set("retention.ms", "1000");
         let many = NewTopic::new("u", 2, TopicReplication::Fixed(3));
@@ -241,7 +240,7 @@ fn topics_are_made_grown_configured_and_deleted_by_an_admin_client() {
         let broker = configs[1].as_ref().unwrap();
         assert_eq!(broker.get("auto.create.topics.enable").unwrap().value.as_deref(), Some("true"));
         let topics = |consumer: &BaseConsumer| -> BTreeSet<(String, usize)> {
-            let metadata = consumer.fetch_metadata(None, LIMIT).unwrap();
+            let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
             let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
             topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect()
         };
@@ -269,7 +268,7 @@ fn hostile_array_lengths_end_their_connection_and_nothing_else() {
         [header(0, 3), vec![0xff, 0xff, 0, 1, 0, 0, 0, 9], vec![0x7f, 0xff, 0xff, 0xff]].concat();
     for hostile in [metadata_1, metadata_9, produce_3] {
         let mut socket = TcpStream::connect(&node.node.address).unwrap();
-        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let length = u32::try_from(hostile.len()).unwrap().to_be_bytes();
         socket.write_all(&[&length[..], &hostile].concat()).unwrap();
         assert_eq!(socket.read(&mut [0; 1]).unwrap(), 0, "closed without an answer");

@@ -19,9 +19,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::broker_node::Node;
-use crate::broker_wire::{Client, batch, fetch, name, outcome, produce};
-use crate::harness::{Sluice, say};
+use crate::harness::node::Node;
+use crate::harness::wire::{Client, batch, fetch, name, outcome, produce};
+use crate::harness::{Sluice, asked, say};
 
 /// As many connections as the broker takes in these tests.
 const CONNECTIONS: usize = 20;
@@ -463,7 +463,7 @@ struct Crowd {
 
 impl Crowd {
     fn new() -> Self {
-        if std::env::var_os("SLUICE_CROWD").is_some() {
+        if asked::is_set("SLUICE_CROWD") {
             Self { readers: 1000, vanishing: 1000, idle: 5000 }
         } else {
             Self { readers: 100, vanishing: 100, idle: 500 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::kafka::{kafka, private_kafka};
+use crate::harness::program::stopped;
 use crate::harness::servers::{mysql, run};
 use crate::harness::{PATIENCE, Sluice, wait_for};
 
@@ -70,10 +71,7 @@ async fn of_two_processes_with_one_instance_the_last_goes_on_and_the_other_names
     second.start();
     run(&mut source, "INSERT INTO t VALUES (2)").await;
     run(&mut source, "INSERT INTO t VALUES (3)").await;
-    let stopped = wait_for("the first to stop", PATIENCE, || {
-        let (_, body) = first.health()?;
-        body.contains(r#""state":"stopped""#).then_some(body)
-    });
+    let stopped = stopped(&first);
     assert!(stopped.contains("run by another process"), "{stopped}");
     assert!(stopped.contains("process "), "{stopped}");
     run(&mut source, "INSERT INTO t VALUES (4)").await;

@@ -1,17 +1,8 @@
 //! The commands of the program, and Kafka's tools among them, against a running one.
 
-use std::time::Duration;
-
-use crate::harness::program::Ended;
+use crate::harness::program::assert_ended;
 use crate::harness::servers::{mysql, private_mysql, run};
-use crate::harness::{Sluice, topics, wait_for};
-
-fn assert_ended(ended: &Ended, code: i32, words: &[&str]) {
-    assert_eq!(ended.code, Some(code), "{}", ended.said);
-    for word in words {
-        assert!(ended.said.contains(word), "{word} is not said:\n{}", ended.said);
-    }
-}
+use crate::harness::{PATIENCE, Sluice, topics, wait_for};
 
 #[tokio::test]
 async fn check_says_all_that_is_wrong_at_once_and_what_to_do() {
@@ -191,7 +182,7 @@ fn lines_go_in_and_come_out_and_a_group_can_be_moved() {
     };
     assert_ended(&groups(&["--list"]), 0, &["g\n"]);
     // Its member has left; the coordinator hears of it within a moment.
-    wait_for("the group to be empty", Duration::from_secs(20), || {
+    wait_for("the group to be empty", PATIENCE, || {
         let ended = groups(&["--describe", "--group", "g"]);
         ended.said.contains("has no active members").then_some(())
     });

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::harness::proxy::{Events, Fault, Proxy};
-use crate::harness::{self, Random, Server, Sluice, say, topics, wait_for};
+use crate::harness::{self, PATIENCE, Random, Server, Sluice, asked, say, topics, wait_for};
 use fetcher::Fetcher;
 use load::Load;
 use sqlx::Row as _;
@@ -145,7 +145,7 @@ fn strike_network(
         let begun = Instant::now();
         while proxy.fault() != Fault::None {
             assert!(
-                begun.elapsed() < judgement::STANDSTILL,
+                begun.elapsed() < PATIENCE,
                 "no event came through for {fault:?}\n{:?}\n{}",
                 sluice.health(),
                 processlist(server),
@@ -208,7 +208,7 @@ fn cut_in_the_middle_of_a_large_transaction_it_begins_it_again() {
                  WHERE i < {first} + {ROWS} - 1) SELECT i, REPEAT('x', 20000) FROM n; COMMIT",
             ),
         );
-        wait_for("a staged file", Duration::from_mins(1), is_staging);
+        wait_for("a staged file", PATIENCE, is_staging);
         let begun = Instant::now();
         if round % 2 == 0 {
             sluice.kill();
@@ -238,7 +238,7 @@ fn a_server_that_does_not_answer_does_not_hold_up_a_stop() {
         mysql.signal("STOP");
         if !is_connected {
             sluice.launch();
-            wait_for("the admin port", Duration::from_secs(20), || sluice.health());
+            wait_for("the admin port", PATIENCE, || sluice.health());
             std::thread::sleep(Duration::from_millis(500));
         }
         let begun = Instant::now();
@@ -349,10 +349,8 @@ fn under_load_by(
     ordinary: u64,
     mut strike: impl FnMut(&mut Sluice, &mut Random),
 ) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let seed = number("SLUICE_CRASH_SEED").unwrap_or_else(Random::any_seed);
-    let strikes = number("SLUICE_CRASH_KILLS").unwrap_or(ordinary);
-    say(&format!("seed {seed}, {strikes} strikes"));
+    let seed = asked::seed("SLUICE_CRASH_SEED");
+    let strikes = asked::number_or("SLUICE_CRASH_KILLS", ordinary);
     let mut random = Random::new(seed);
 
     load::prepare(server);

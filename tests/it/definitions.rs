@@ -2,8 +2,9 @@
 //! servers write by default: each row comes under the names that it was written under.
 
 use crate::harness::message::Message;
-use crate::harness::servers::{self, Flavor, run};
-use crate::harness::{Record, Server, Sluice, topics, wait_for};
+use crate::harness::program::{from, stopped};
+use crate::harness::servers::{self, Flavor, here, run};
+use crate::harness::{Record, Server, Sluice, topics};
 
 /// What is executed in a database of the case's name, and the rows that must come of it.
 struct Case {
@@ -216,37 +217,6 @@ fn database(case: &Case) -> String {
     format!("definitions_{}", case.name)
 }
 
-/// The end of the server's binlog.
-pub(super) async fn here(server: &Server) -> (String, u64) {
-    let mut source = server.connect().await;
-    let status = match server.flavor {
-        Flavor::MySql => "SHOW BINARY LOG STATUS",
-        Flavor::MariaDb => "SHOW MASTER STATUS",
-    };
-    let row = sqlx::query(status).fetch_one(&mut source).await.unwrap();
-    (sqlx::Row::get(&row, 0), sqlx::Row::get(&row, 1))
-}
-
-/// An instance that begins there, with rows in one topic.
-pub(super) fn from(
-    server: &Server,
-    (file, offset): &(String, u64),
-    filter: &str,
-    more: &[(&str, &str)],
-) -> Sluice {
-    let offset = offset.to_string();
-    let mut all = vec![
-        ("canal.mq.topic", "all"),
-        ("canal.instance.filter.regex", filter),
-        ("canal.instance.filter.query.ddl", "true"),
-        ("canal.instance.filter.query.dcl", "true"),
-        ("canal.instance.master.journal.name", file),
-        ("canal.instance.master.position", &offset),
-    ];
-    all.extend(more);
-    Sluice::with_instance("behind", server, &all)
-}
-
 /// The rows of a message about a database's table, each as `table name=value ..`.
 fn rows(record: &Record, of: &str) -> Vec<String> {
     let message: Message = serde_json::from_str(&record.value).unwrap();
@@ -259,14 +229,6 @@ fn rows(record: &Record, of: &str) -> Vec<String> {
         format!("{table}{}", row.0.iter().map(cell).collect::<String>())
     };
     data.into_iter().map(row).collect()
-}
-
-/// What `/health` says of the one instance, once it has stopped.
-pub(crate) fn stopped(sluice: &Sluice) -> String {
-    wait_for("the instance to stop", std::time::Duration::from_secs(30), || {
-        let (_, body) = sluice.health()?;
-        body.contains(r#""state":"stopped""#).then_some(body)
-    })
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use crate::harness::servers::{private_mariadb, run};
-use crate::harness::{Sluice, wait_for};
+use crate::harness::{PATIENCE, Sluice, wait_for};
 
 const SQL: &str = "insert into retl.xdual values (1, now(6)) on duplicate key update x = now(6)";
 
@@ -60,7 +60,7 @@ async fn no_heartbeat_is_written_where_a_named_connection_replicates() {
     assert_eq!(written(&mut admin).await, "");
     run(&mut admin, "STOP SLAVE 'named'").await;
     let rt = tokio::runtime::Handle::current();
-    wait_for("the heartbeat of a server that replicates no more", Duration::from_secs(30), || {
+    wait_for("the heartbeat of a server that replicates no more", PATIENCE, || {
         let now = tokio::task::block_in_place(|| rt.block_on(written(&mut admin)));
         (!now.is_empty()).then_some(())
     });

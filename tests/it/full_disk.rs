@@ -1,12 +1,10 @@
 //! A disk without room: said at the start, waited for while running, nothing lost.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::harness::servers::{mysql, run};
-use crate::harness::{Sluice, process, say, topics, wait_for};
+use crate::harness::{PATIENCE, Sluice, process, say, topics, wait_for};
 
-const SOON: Duration = crate::harness::PATIENCE;
 const MIB: u32 = 64;
 
 /// Whether this machine lets a test have a small file system of its own.
@@ -67,7 +65,7 @@ async fn on_a_full_disk_the_instance_waits_and_goes_on_when_there_is_room() {
         let sql = format!("INSERT INTO t VALUES ({id}, REPEAT('x', 1000000))");
         run(&mut source, &sql).await;
     }
-    wait_for("the instance to wait for room", SOON, || {
+    wait_for("the instance to wait for room", PATIENCE, || {
         let (status, body) = sluice.health()?;
         let waits = body.contains(r#""state":"waiting""#) && body.contains("no room");
         (status == 503 && waits).then_some(())
@@ -76,7 +74,7 @@ async fn on_a_full_disk_the_instance_waits_and_goes_on_when_there_is_room() {
     assert_eq!(during[..1], before, "readers are served");
 
     std::fs::remove_file(&filler).unwrap();
-    wait_for("the instance to go on", SOON, || {
+    wait_for("the instance to go on", PATIENCE, || {
         let (status, _) = sluice.health()?;
         (status == 200).then_some(())
     });

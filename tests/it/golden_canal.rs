@@ -72,7 +72,8 @@ fn the_servers_metadata_changes_no_byte() {
     drop_after(mysql, sluice);
 }
 
-/// Into a Kafka cluster go the same bytes, with the same headers and keys, into the same partitions.
+/// Into a Kafka cluster go the same bytes, with the same headers and keys, into the same
+/// partitions.
 #[test]
 fn a_kafka_cluster_gets_what_the_bundled_log_gets() {
     const HASHED: Properties = &[

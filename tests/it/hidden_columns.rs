@@ -1,9 +1,9 @@
 //! MariaDB's hashes of long unique values end the row images of their tables, and no message: with
 //! each kind of metadata, live and from behind, whatever statement made or dropped the key.
 
-use crate::definitions::{from, here};
 use crate::harness::message::{Members, Message};
-use crate::harness::servers::{self, run};
+use crate::harness::program::from;
+use crate::harness::servers::{self, here, run};
 use crate::harness::{Record, Server, topics};
 
 /// Made before the instance begins: read from the server.

@@ -17,8 +17,8 @@ use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::broker_node::Node;
-use crate::broker_wire::{Client, name};
+use crate::harness::node::Node;
+use crate::harness::wire::{Client, name};
 
 /// Who is asked: a real Kafka whose answers are to be stored, or a node of ours.
 struct Judged {

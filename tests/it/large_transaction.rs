@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::harness::servers::{private_mysql, run};
-use crate::harness::{Sluice, say, topics};
+use crate::harness::{Sluice, asked, say, topics};
 
 const MEMORY: u64 = 128 << 20;
 /// Bytes of a row, nearly all in one column.
@@ -17,8 +17,7 @@ const ROWS_A_STATEMENT: u64 = 500;
 #[tokio::test]
 async fn a_large_transaction_appears_at_once_in_bounded_memory_while_others_go_on() {
     let Some(mysql) = private_mysql(&["--binlog-row-event-max-size=65536"]) else { return };
-    let megabytes = std::env::var("SLUICE_LARGE_TRANSACTION_MB")
-        .map_or(100, |value| value.parse::<u64>().unwrap());
+    let megabytes: u64 = asked::number_or("SLUICE_LARGE_TRANSACTION_MB", 100);
     let mut source = mysql.database("large").await;
     run(&mut source, "CREATE TABLE big (id INT AUTO_INCREMENT PRIMARY KEY, pad TEXT)").await;
     run(&mut source, "CREATE TABLE small (id INT AUTO_INCREMENT PRIMARY KEY)").await;

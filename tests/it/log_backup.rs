@@ -1,14 +1,11 @@
 //! `sluice log backup`: a copy of the log of a process that goes on, opened by another one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::harness::servers::{mysql, run};
-use crate::harness::{Record, Sluice, topics, wait_for};
-
-const LIMIT: Duration = Duration::from_mins(1);
+use crate::harness::{PATIENCE, Record, Sluice, topics, wait_for};
 
 /// Produces numbers until told to stop; `acknowledged` says how many came back well.
 fn produce(bootstrap: &str, stop: &AtomicBool, acknowledged: &AtomicU64) {
@@ -21,7 +18,7 @@ fn produce(bootstrap: &str, stop: &AtomicBool, acknowledged: &AtomicU64) {
             let value = format!("{sent} {}", "x".repeat(500));
             producer.send(BaseRecord::<(), _>::to("produced").payload(&value)).unwrap();
         }
-        producer.flush(LIMIT).unwrap();
+        producer.flush(PATIENCE).unwrap();
         acknowledged.store(sent, Ordering::Release);
     }
 }
@@ -70,7 +67,7 @@ async fn a_copy_of_a_log_that_is_written_opens_with_all_that_was_acknowledged_be
         });
         let mut copies = Vec::new();
         for name in ["first", "second"] {
-            wait_for("records of both", LIMIT, || {
+            wait_for("records of both", PATIENCE, || {
                 let rows = topics::list(&bootstrap).contains_key("log_backup.t");
                 (rows && acknowledged.load(Ordering::Acquire) > 200).then_some(())
             });

@@ -2,12 +2,12 @@
 //! its journal again, under idempotent producers that live on over them: nothing acknowledged is
 //! lost or comes twice, nothing deleted comes back, and no file or descriptor is left over.
 //!
-//! `SLUICE_LOG_KILLS` says how many kills (3); `SLUICE_TEST_SEED` repeats their moments.
+//! `SLUICE_LOG_KILLS` says how many kills (3); `SLUICE_LOG_KILLS_SEED` repeats their moments.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::harness::{Sluice, topics, wait_for};
+use crate::harness::{PATIENCE, Random, Sluice, asked, topics, wait_for};
 
 /// Partitions of the topic that keeps all.
 const PARTITIONS: i32 = 3;
@@ -25,24 +25,6 @@ const PARTITIONS: i32 = 3;
 const KEYS: u64 = 40;
 /// Topics that come and go.
 const PASSING: usize = 12;
-/// A whole kill and start, and what waits for it, takes less.
-const LIMIT: Duration = crate::harness::PATIENCE;
-
-/// A small generator (xorshift), so that a seed replays.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
-fn asked(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// An idempotent producer that goes on over any number of starts of the broker.
 fn producer(bootstrap: &str, codec: &str) -> ThreadedProducer<DefaultProducerContext> {
@@ -77,7 +59,7 @@ fn load(bootstrap: &str, stop: &AtomicBool) -> (Vec<u64>, BTreeMap<String, Optio
     let mut steady = vec![0; PARTITIONS as usize];
     let (mut keyed, mut aged) = (BTreeMap::new(), 0);
     let filler = "x".repeat(300);
-    let mut random = Random(77);
+    let mut random = Random::new(77);
     for n in 0_u64.. {
         if stop.load(Ordering::Acquire) {
             break;
@@ -105,7 +87,7 @@ fn load(bootstrap: &str, stop: &AtomicBool) -> (Vec<u64>, BTreeMap<String, Optio
         std::thread::sleep(Duration::from_millis(1));
     }
     for producer in [&plain, &packed] {
-        producer.flush(Timeout::After(LIMIT)).unwrap();
+        producer.flush(Timeout::After(PATIENCE)).unwrap();
         assert_eq!(producer.in_flight_count(), 0);
     }
     (steady, keyed, aged)
@@ -153,14 +135,14 @@ fn read(
     partition: i32,
 ) -> Vec<(i64, Option<String>, Option<String>)> {
     let consumer: BaseConsumer = topics::client(bootstrap);
-    let (low, high) = consumer.fetch_watermarks(topic, partition, LIMIT).unwrap();
+    let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap();
     let mut from = TopicPartitionList::new();
     from.add_partition_offset(topic, partition, Offset::Offset(low)).unwrap();
     consumer.assign(&from).unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut found: Vec<(i64, Option<String>, Option<String>)> = Vec::new();
     while low < high && found.last().is_none_or(|(offset, ..)| *offset + 1 < high) {
-        let message = consumer.poll(LIMIT).expect("a record").unwrap();
+        let message = consumer.poll(PATIENCE).expect("a record").unwrap();
         assert!(found.last().is_none_or(|(last, ..)| *last < message.offset()), "offsets go back");
         found.push((message.offset(), message.key().map(text), message.payload().map(text)));
     }
@@ -218,12 +200,8 @@ fn left_open(sluice: &Sluice) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_amid_all_housekeeping_lose_nothing_and_leave_nothing_over() {
-    let kills = asked("SLUICE_LOG_KILLS").unwrap_or(3);
-    let seed = asked("SLUICE_TEST_SEED").unwrap_or_else(|| {
-        u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-    });
-    println!("SLUICE_TEST_SEED={seed} SLUICE_LOG_KILLS={kills}");
-    let mut random = Random(seed | 1);
+    let kills: u64 = asked::number_or("SLUICE_LOG_KILLS", 3);
+    let mut random = Random::seeded("SLUICE_LOG_KILLS_SEED");
     let mut sluice = Sluice::new();
     sluice.broker("log.flush.offset.checkpoint.interval.ms", "150");
     sluice.broker("log.retention.check.interval.ms", "100");
@@ -260,13 +238,13 @@ async fn kills_amid_all_housekeeping_lose_nothing_and_leave_nothing_over() {
     judge(&bootstrap, &sent, &passing, "at the end");
     let (low, _) = {
         let consumer: BaseConsumer = topics::client(&bootstrap);
-        consumer.fetch_watermarks("aged", 0, LIMIT).unwrap()
+        consumer.fetch_watermarks("aged", 0, PATIENCE).unwrap()
     };
     assert!(low > 0, "retention removed nothing");
     let keyed = read(&bootstrap, "keyed", 0);
     let all = usize::try_from(keyed.last().map_or(0, |(offset, ..)| *offset)).unwrap();
     assert!(keyed.len() * 2 < all, "{} of {all} are left of the compacted", keyed.len());
-    wait_for("files to be let go", LIMIT, || left_open(&sluice).is_empty().then_some(()));
+    wait_for("files to be let go", PATIENCE, || left_open(&sluice).is_empty().then_some(()));
     sluice.stop();
     let names = topics_of_directories(&sluice);
     sluice.start();
@@ -317,7 +295,7 @@ fn a_start_without_the_journal_says_so_and_finds_all_when_it_is_put_back() {
         let value = n.to_string();
         producer.send(BaseRecord::<(), _>::to("kept").partition(0).payload(&value)).unwrap();
     }
-    producer.flush(Timeout::After(LIMIT)).unwrap();
+    producer.flush(Timeout::After(PATIENCE)).unwrap();
     assert_eq!(producer.in_flight_count(), 0);
     sluice.kill();
     let journal = sluice.folder("data/journal");

@@ -1,8 +1,8 @@
 //! Many tables: the first start and a restart over them, in little memory, with progress reported.
 //!
-//! `SLUICE_TABLES=100000` is the long form: so many tables on MySQL 9.7 and MariaDB 10.11, a tenth of
-//! them on MySQL 5.6 and the newest MariaDB, each start below 128 MB. The ordinary run makes few, and
-//! looks at what each of them adds: what holds a whole definition for each would show.
+//! `SLUICE_TABLES=100000` is the long form: so many tables on MySQL 9.7 and MariaDB 10.11, a tenth
+//! of them on MySQL 5.6 and the newest MariaDB, each start below 128 MB. The ordinary run makes
+//! few, and looks at what each of them adds: what holds a whole definition for each would show.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use crate::harness::servers::{
     private_mariadb, private_mysql, private_mysql_56, private_newest_mariadb, run,
 };
-use crate::harness::{Server, Sluice, say, topics, wait_for};
+use crate::harness::{Server, Sluice, asked, say, topics, wait_for};
 
 /// Tables of a run that asks for no number.
 const FEW: usize = 1500;
@@ -44,20 +44,16 @@ async fn a_start_over_many_tables_takes_little_memory_on_mariadb() {
 /// The long form only: what they would show otherwise the others do.
 #[tokio::test]
 async fn a_start_over_many_tables_takes_little_memory_on_other_releases() {
-    if asked().is_none() {
+    if !asked::is_set("SLUICE_TABLES") {
         return say("NOT RUN: other releases are for the long form, SLUICE_TABLES");
     }
     start_and_restart(private_mysql_56(ECONOMIES), 10).await;
     start_and_restart(private_newest_mariadb(ECONOMIES), 10).await;
 }
 
-fn asked() -> Option<usize> {
-    std::env::var("SLUICE_TABLES").ok()?.parse().ok()
-}
-
 async fn start_and_restart(server: Option<Server>, share: usize) {
     let Some(server) = server else { return };
-    let count = asked().unwrap_or(FEW) / share;
+    let count = asked::number_or("SLUICE_TABLES", FEW) / share;
     let begun = Instant::now();
     make(&server, count).await;
     say(&format!("{count} tables made in {:?}", begun.elapsed()));

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use sqlx::Row as _;
 
-use crate::definitions::{from, here};
+use crate::harness::program::{from, stopped};
 use crate::harness::random::Random;
-use crate::harness::servers::{self, Flavor, run};
-use crate::harness::{Record, Server, topics, wait_for};
+use crate::harness::servers::{self, Flavor, here, run};
+use crate::harness::{Record, Server, topics};
 
 #[tokio::test]
 async fn a_unique_key_is_no_primary_key_on_mysql() {
@@ -95,9 +95,7 @@ async fn reported_type(server: &Server, database: &str, table: &str, column: &st
 /// Every type and number of digits, captured, followed, and made anew in the newer format.
 async fn times(server: &Server, metadata: &str) {
     const ROWS: usize = 40;
-    let seed = 20_261_128;
-    println!("seed {seed}");
-    let mut random = Random::new(seed);
+    let mut random = Random::new(20_261_128);
     let mut source = server.database("old_times").await;
     let create = |name: &str, digits: u32| {
         format!(
@@ -200,10 +198,7 @@ async fn without_definition(server: &Server) {
     run(&mut source, "DROP TABLE t").await;
     let mut sluice = from(server, &begin, filter, &[]);
     sluice.launch();
-    let said = wait_for("the instance to stop", std::time::Duration::from_secs(30), || {
-        let (_, body) = sluice.health()?;
-        body.contains(r#""state":"stopped""#).then_some(body)
-    });
+    let said = stopped(&sluice);
     assert!(said.contains("no definition of old_gone.t"), "{said}");
     assert!(said.contains("Make the table on the source as it was"), "{said}");
     sluice.stop();
@@ -254,8 +249,8 @@ fn row(record: &Record) -> String {
     format!("{} {} {}", text(&message["table"]), text(&data["c"]), text(&data["v"]))
 }
 
-/// Letters beyond 16 bits are `?` in what servers show of labels: said, and the types' texts are the
-/// same whether a table was read or followed.
+/// Letters beyond 16 bits are `?` in what servers show of labels: said, and the types' texts are
+/// the same whether a table was read or followed.
 #[tokio::test]
 async fn labels_that_information_schema_lacks_are_said_and_followed_ones_are_whole_on_mysql() {
     if let Some(server) = servers::mysql() {

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sqlx::MySqlConnection;
 
-use crate::crash::failover;
+use crate::harness::program::{limit, stopped};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{mariadb, mysql, private_mysql, run};
-use crate::harness::{Random, Record, Server, Sluice, say, topics, wait_for};
+use crate::harness::{
+    PATIENCE, Random, Record, Server, Sluice, asked, replication, say, topics, wait_for,
+};
 
-const SOON: Duration = crate::harness::PATIENCE;
 const PARK: (&str, &str) = ("sluice.table.error", "park");
 
 fn example(server: &Server, database: &str, more: &[(&str, &str)]) -> Sluice {
@@ -37,14 +38,7 @@ fn names(parked: &[Value]) -> Vec<String> {
 }
 
 fn wait_until_parked(sluice: &Sluice, wanted: &[&str]) {
-    wait_for("the parked tables", SOON, || (names(&parked(sluice)) == wanted).then_some(()));
-}
-
-fn limit(sluice: &Sluice, topic: &str, bytes: usize) {
-    let setting = format!("max.message.bytes={bytes}");
-    let arguments = ["--alter", "--topic", topic, "--add-config", &setting];
-    let ended = sluice.script("kafka-configs.sh", &arguments);
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    wait_for("the parked tables", PATIENCE, || (names(&parked(sluice)) == wanted).then_some(()));
 }
 
 /// Ends `command instance ..` and says what it said.
@@ -131,7 +125,7 @@ async fn a_parked_table_comes_back_while_the_first_server_is_gone() {
     let servers = [private_mysql(&[]), private_mysql(&["--server-id=11"])];
     let [Some(first), Some(second)] = servers else { return };
     let mut source = first.database("moved").await;
-    failover::replicate(&second, &first).await;
+    replication::replicate(&second, &first).await;
     let standby = format!("{}:{}", second.host, second.port);
     let more = [
         ("canal.instance.standby.address", &*standby),
@@ -142,14 +136,14 @@ async fn a_parked_table_comes_back_while_the_first_server_is_gone() {
     let [a, _] = two_tables(&mut source, &mut sluice, "moved").await;
     run(&mut source, "INSERT INTO a VALUES (2, REPEAT('x', 10000))").await;
     wait_until_parked(&sluice, &[&a]);
-    failover::caught_up(&second, &first).await;
+    replication::caught_up(&second, &first).await;
     first.kill();
-    failover::promote(&second).await;
-    failover::reads_from(&sluice, &second).await;
+    replication::promote(&second).await;
+    replication::reads_from(&sluice, &second).await;
     let mut source = second.connect().await;
     // It is not kept, and is read again where it is.
     run(&mut source, "INSERT INTO moved.a VALUES (3, REPEAT('x', 30000))").await;
-    wait_for("the change", SOON, || (parked(&sluice)[0]["events"] == 2).then_some(()));
+    wait_for("the change", PATIENCE, || (parked(&sluice)[0]["events"] == 2).then_some(()));
     limit(&sluice, &a, 1 << 20);
     instance(&sluice, &["retry", "example", &a], 0);
     let records = topics::read_at_least(&sluice.bootstrap(), &a, 3);
@@ -197,7 +191,7 @@ async fn a_parked_table_comes_back(server: &Server, database: &str) {
     sluice.start();
     run(&mut source, "INSERT INTO b VALUES (6, '')").await;
     topics::read_at_least(&sluice.bootstrap(), &b, 6);
-    wait_for("all events", SOON, || (parked(&sluice)[0]["events"] == 7).then_some(()));
+    wait_for("all events", PATIENCE, || (parked(&sluice)[0]["events"] == 7).then_some(()));
     let refused = instance(&sluice, &["retry", "example", &a], 1);
     assert!(refused.contains("takes 4096"), "{refused}");
     let refused = instance(&sluice, &["retry", "example", &b], 1);
@@ -267,11 +261,11 @@ async fn changes_of_branches_are_kept_and_come_back_where_the_branch_was_committ
     }
     run(&mut source, "INSERT INTO a VALUES (5, '')").await;
     limit(&sluice, &a, 1 << 20);
-    wait_for("the branch", SOON, || {
+    wait_for("the branch", PATIENCE, || {
         (parked(&sluice)[0]["branches"].as_array()?.len() == 1).then_some(())
     });
     // Not those of the branch that was rolled back.
-    wait_for("the last row", SOON, || (parked(&sluice)[0]["events"] == 3).then_some(()));
+    wait_for("the last row", PATIENCE, || (parked(&sluice)[0]["events"] == 3).then_some(()));
     let refused = instance(&sluice, &["retry", "example", &a], 1);
     assert!(refused.contains("XA branches") && refused.contains("X'7061726b2d31'"), "{refused}");
     sluice.kill();
@@ -282,7 +276,9 @@ async fn changes_of_branches_are_kept_and_come_back_where_the_branch_was_committ
         (ids(&others), others[1].headers["parked"].as_str()),
         (vec!["1".into(), "3".into()], "1")
     );
-    wait_for("the branch's end", SOON, || parked(&sluice)[0]["branches"].is_null().then_some(()));
+    wait_for("the branch's end", PATIENCE, || {
+        parked(&sluice)[0]["branches"].is_null().then_some(())
+    });
     assert_eq!(parked(&sluice)[0]["events"], 3);
     instance(&sluice, &["retry", "example", &a], 0);
     let all = topics::read_at_least(&sluice.bootstrap(), &a, 4);
@@ -356,7 +352,9 @@ async fn read_again_while_the_source_has_it(mysql: &Server) {
         run(&mut source, &row(first, 10_000, 'x')).await;
         let together = [row(first + 1, 30_000, 'y'), row(first + 2, 30_000, 'z')].concat();
         run(&mut source, &format!("BEGIN; {together} {} COMMIT", row(first + 3, 10, 'x'))).await;
-        wait_for("four events", SOON, || (parked(&sluice).first()?["events"] == 4).then_some(()));
+        wait_for("four events", PATIENCE, || {
+            (parked(&sluice).first()?["events"] == 4).then_some(())
+        });
         let bytes = parked(&sluice)[0]["bytes"].as_u64().unwrap();
         assert!(bytes < 20_000, "{bytes}: the larger ones are not kept");
         limit(&sluice, &a, 1 << 20);
@@ -373,7 +371,7 @@ async fn read_again_while_the_source_has_it(mysql: &Server) {
     run(&mut source, "FLUSH BINARY LOGS").await;
     // A file is not purged while it is being read.
     run(&mut source, "INSERT INTO a VALUES (20, '')").await;
-    wait_for("five events", SOON, || (parked(&sluice).first()?["events"] == 5).then_some(()));
+    wait_for("five events", PATIENCE, || (parked(&sluice).first()?["events"] == 5).then_some(()));
     run(&mut source, "PURGE BINARY LOGS TO 'binlog.000002'").await;
     let refused = instance(&sluice, &["retry", "example", &a], 1);
     for words in ["was not kept", "purged", "drop-parked"] {
@@ -392,11 +390,8 @@ async fn read_again_while_the_source_has_it(mysql: &Server) {
 #[tokio::test]
 async fn a_retry_that_is_killed_publishes_all_or_nothing() {
     let Some(mysql) = mysql() else { return };
-    let kills: u32 = std::env::var("SLUICE_PARK_KILLS").map_or(4, |kills| kills.parse().unwrap());
-    let seed = std::env::var("SLUICE_PARK_SEED")
-        .map_or_else(|_| Random::any_seed(), |seed| seed.parse().unwrap());
-    say(&format!("SLUICE_PARK_SEED={seed}"));
-    let mut random = Random::new(seed);
+    let kills: u32 = asked::number_or("SLUICE_PARK_KILLS", 4);
+    let mut random = Random::seeded("SLUICE_PARK_SEED");
     let database = "park_kill";
     let mut source = mysql.database(database).await;
     let mut sluice = example(mysql, database, &[]);
@@ -495,7 +490,7 @@ async fn a_reset_drops_what_is_kept_of_parked_tables_only_if_it_is_told_to() {
     let [a, b] = two_tables(&mut source, &mut sluice, database).await;
     run(&mut source, "INSERT INTO a VALUES (2, REPEAT('x', 9000))").await;
     run(&mut source, "INSERT INTO a VALUES (3, '')").await;
-    wait_for("both events", SOON, || (parked(&sluice).first()?["events"] == 2).then_some(()));
+    wait_for("both events", PATIENCE, || (parked(&sluice).first()?["events"] == 2).then_some(()));
     instance(&sluice, &["stop", "example"], 0);
     for running in [true, false] {
         if !running {
@@ -549,7 +544,7 @@ async fn a_retry_that_hangs_keeps_no_command_waiting() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    wait_for("the retry", SOON, || {
+    wait_for("the retry", PATIENCE, || {
         sluice
             .health()
             .filter(|(_, body)| body.contains(&format!("the kept changes of {a} are published")))
@@ -601,7 +596,9 @@ async fn a_row_that_cannot_be_read_parks_its_table_and_is_read_again_from_the_so
         run(&mut source, "INSERT INTO b VALUES (1, 'x')").await;
         run(&mut source, "UPDATE a SET pad = 'MARKER' WHERE id = 4").await;
         assert_eq!(ids(&topics::read_at_least(&sluice.bootstrap(), &b, 1)), ["1"]);
-        wait_for("both events", SOON, || (parked(&sluice).first()?["events"] == 2).then_some(()));
+        wait_for("both events", PATIENCE, || {
+            (parked(&sluice).first()?["events"] == 2).then_some(())
+        });
         let known = parked(&sluice);
         assert_eq!(names(&known), [&*a]);
         assert!(known[0]["reason"].as_str().unwrap().contains(&a), "{known:?}");
@@ -613,7 +610,7 @@ async fn a_row_that_cannot_be_read_parks_its_table_and_is_read_again_from_the_so
         proxy.set(Fault::None);
         instance(&sluice, &["retry", "example", &a], 0);
         run(&mut source, "INSERT INTO a VALUES (5, '')").await;
-        wait_for("the last row", SOON, || {
+        wait_for("the last row", PATIENCE, || {
             let all = topics::read(&sluice.bootstrap(), &a);
             let mut found = ids(&all);
             found.sort_unstable();
@@ -646,9 +643,7 @@ async fn a_row_that_cannot_be_read_stops_the_instance_at_it() {
         run(&mut source, "INSERT INTO a VALUES (1, 'x')").await;
         run(&mut source, "INSERT INTO a VALUES (2, 'MARKER'), (3, 'z')").await;
         run(&mut source, "INSERT INTO a VALUES (4, 'x')").await;
-        let (_, said) = wait_for("the stop", SOON, || {
-            sluice.health().filter(|(_, body)| body.contains(r#""state":"stopped""#))
-        });
+        let said = stopped(&sluice);
         assert!(said.contains(&a) && said.contains("binlog.0"), "{said}");
         assert_eq!(ids(&topics::read(&sluice.bootstrap(), &a)), ["1"]);
         proxy.set(Fault::None);

@@ -1,8 +1,8 @@
 //! Changes inside JSON documents that MySQL logs as such: the document that is published is the one
 //! that the server has.
 //!
-//! Documents, paths and functions are made by a grammar; behind each change the rows are copied by a
-//! statement that logs them whole, and both messages have to say the same. `SLUICE_PARTIAL_SEED`
+//! Documents, paths and functions are made by a grammar; behind each change the rows are copied by
+//! a statement that logs them whole, and both messages have to say the same. `SLUICE_PARTIAL_SEED`
 //! repeats a run, `SLUICE_PARTIAL_STATEMENTS` is how many changes it has.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::harness::servers::{mysql, run, try_run};
-use crate::harness::{Random, Sluice, say, topics};
+use crate::harness::{PATIENCE, Random, Sluice, asked, say, topics, wait_for};
 
 /// Keys as they stand in paths: some are no identifiers, and some look like what they are not.
 const KEYS: [&str; 12] = [
@@ -120,11 +120,8 @@ fn change(random: &mut Random, column: &str) -> String {
 #[tokio::test]
 async fn a_change_inside_a_document_makes_the_document_that_the_server_has() {
     let Some(server) = mysql() else { return };
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seed = number("SLUICE_PARTIAL_SEED").unwrap_or_else(Random::any_seed);
-    let statements = number("SLUICE_PARTIAL_STATEMENTS").unwrap_or(400);
-    say(&format!("SLUICE_PARTIAL_SEED={seed}"));
-    let mut random = Random::new(seed);
+    let statements = asked::number_or("SLUICE_PARTIAL_STATEMENTS", 400);
+    let mut random = Random::seeded("SLUICE_PARTIAL_SEED");
     let mut source = server.database("partial_json").await;
     // What is made of a document has a bit of its own among those that say which are changed.
     run(
@@ -176,7 +173,7 @@ async fn a_change_inside_a_document_makes_the_document_that_the_server_has() {
         let of_seen = records.iter().map(topics::Record::json).filter(|one| one["table"] == "seen");
         of_seen.map(|one| one["data"].as_array().map_or(0, Vec::len)).sum::<usize>()
     };
-    let records = crate::harness::wait_for("all rows", crate::harness::PATIENCE, || {
+    let records = wait_for("all rows", PATIENCE, || {
         assert!(!sluice.health()?.1.contains(r#""state":"stopped""#), "{:?}", sluice.health());
         let records = topics::read(&sluice.bootstrap(), "partial_json");
         (i64::try_from(last(&records)).ok()? == rows).then_some(records)

@@ -8,13 +8,9 @@ use std::time::Duration;
 
 use crate::harness::proxy::{Events, Fault, Proxy};
 use crate::harness::servers::{private_mysql, run};
-use crate::harness::{Random, Record, Sluice, say, topics, wait_for};
+use crate::harness::{PATIENCE, Random, Record, Sluice, asked, say, topics, wait_for};
 
 const MIB: u64 = 1 << 20;
-
-fn setting(name: &str, ordinary: u64) -> u64 {
-    std::env::var(name).map_or(ordinary, |value| value.parse().unwrap())
-}
 
 #[tokio::test]
 async fn a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_read_again() {
@@ -35,10 +31,8 @@ async fn a_flipped_bit_of_a_compressed_transaction_is_never_visible_and_it_is_re
     );
     sluice.start();
 
-    let flips = setting("SLUICE_FLIPS", 20);
-    let seed = Random::any_seed();
-    say(&format!("seed {seed}, {flips} flips"));
-    let mut random = Random::new(seed);
+    let flips = asked::number_or("SLUICE_FLIPS", 20);
+    let mut random = Random::seeded("SLUICE_FLIPS_SEED");
     let mut expected = Vec::new();
     for flip in 0..flips {
         let thousandths = random.place(1000);
@@ -118,9 +112,7 @@ async fn no_position_behind_a_compressed_transaction_is_committed_before_it_is_p
         if table == "t" {
             wanted.push(id.to_string());
         }
-        wait_for("the position behind it", Duration::from_mins(1), || {
-            (offset(&sluice) > before).then_some(())
-        });
+        wait_for("the position behind it", PATIENCE, || (offset(&sluice) > before).then_some(()));
         assert!(sluice.said().matches("trying again").count() > round, "{}", sluice.said());
     }
     let records = topics::read_at_least(&sluice.bootstrap(), "stalls.t", wanted.len());
@@ -152,7 +144,7 @@ fn words(record: &Record) -> String {
 #[tokio::test]
 async fn a_payload_of_kilobytes_that_inflates_to_megabytes_takes_no_more_memory_than_its_events() {
     let Some(mysql) = private_mysql(&["--binlog-transaction-compression=ON"]) else { return };
-    let megabytes = setting("SLUICE_INFLATED_MB", 300);
+    let megabytes: u64 = asked::number_or("SLUICE_INFLATED_MB", 300);
     let mut source = mysql.database("inflated").await;
     run(&mut source, "CREATE TABLE t (id INT, x LONGTEXT) ENGINE=BLACKHOLE").await;
     let filter = ("canal.instance.filter.regex", r"inflated\..*");
@@ -181,7 +173,7 @@ async fn a_payload_of_kilobytes_that_inflates_to_megabytes_takes_no_more_memory_
 #[tokio::test]
 async fn an_event_of_hundreds_of_megabytes_takes_the_memory_of_one_event() {
     let Some(mysql) = private_mysql(&["--max-allowed-packet=1073741824"]) else { return };
-    let megabytes = setting("SLUICE_LARGE_EVENT_MB", 200);
+    let megabytes: u64 = asked::number_or("SLUICE_LARGE_EVENT_MB", 200);
     let mut source = mysql.database("events").await;
     run(&mut source, "CREATE TABLE t (id INT, x LONGTEXT) ENGINE=BLACKHOLE").await;
     for compression in ["OFF", "ON"] {

@@ -3,16 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::program::Ended;
-use crate::harness::servers::{Flavor, mariadb, mysql, private_mysql, run};
-use crate::harness::{Record, Server, Sluice, topics};
-
-fn assert_ended(ended: &Ended, words: &[&str]) {
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
-    for word in words {
-        assert!(ended.said.contains(word), "{word} is not said:\n{}", ended.said);
-    }
-}
+use crate::harness::program::assert_ended;
+use crate::harness::servers::{here, mariadb, mysql, private_mysql, run};
+use crate::harness::{Record, Sluice, topics};
 
 /// The one row of a message.
 fn row(record: &Record) -> serde_json::Value {
@@ -47,7 +40,7 @@ async fn a_data_directory_of_build_f7cb82a_goes_on() {
     tar.arg("-xzf").arg(archive).arg("-C").arg(sluice.folder("."));
     assert!(tar.status().unwrap().success());
     let show = ["position", "show"];
-    assert_ended(&sluice.command(&show), &["shop: binlog.000001:", EXECUTED]);
+    assert_ended(&sluice.command(&show), 0, &["shop: binlog.000001:", EXECUTED]);
 
     sluice.start();
     let bootstrap = sluice.bootstrap();
@@ -62,7 +55,7 @@ async fn a_data_directory_of_build_f7cb82a_goes_on() {
     let group = ["--bootstrap-server", &bootstrap, "--topic", "shop.orders", "--group", "readers"];
     let rest = ["--max-messages", "3", "--timeout-ms", "20000"];
     let read = sluice.script("kafka-console-consumer.sh", &[&group[..], &rest].concat());
-    assert_ended(&read, &["Processed a total of 3 messages", r#""remark":"b""#, r#""id":"4""#]);
+    assert_ended(&read, 0, &["Processed a total of 3 messages", r#""remark":"b""#, r#""id":"4""#]);
     assert!(!read.said.contains(r#""note":"a""#), "{}", read.said);
 
     sluice.kill();
@@ -73,19 +66,8 @@ async fn a_data_directory_of_build_f7cb82a_goes_on() {
     assert_eq!(topics::read(&bootstrap, "shop.orders").len(), 5, "nothing comes twice");
     sluice.stop();
     let shown = sluice.command(&show);
-    assert_ended(&shown, &[EXECUTED, ":1-2", "server: "]);
+    assert_ended(&shown, 0, &[EXECUTED, ":1-2", "server: "]);
     assert!(!shown.said.contains("server: 5d371c25"), "it is the new server's: {}", shown.said);
-}
-
-/// The place behind all that was committed, as a file and an offset.
-async fn end_of(server: &Server, source: &mut sqlx::MySqlConnection) -> (String, String) {
-    use sqlx::Row as _;
-    let status = match server.flavor {
-        Flavor::MySql => "SHOW BINARY LOG STATUS",
-        Flavor::MariaDb => "SHOW MASTER STATUS",
-    };
-    let row = sqlx::raw_sql(status).fetch_one(source).await.unwrap();
-    (row.get::<String, _>(0), row.get::<u64, _>(1).to_string())
 }
 
 /// Under MINIMAL metadata names come from what is known of the table: what was true at one place
@@ -99,7 +81,8 @@ async fn a_moved_position_reads_definitions_anew_and_counts_its_set_anew() {
         let mut sluice = Sluice::with_instance("swap", server, &filter);
         sluice.start();
         let bootstrap = sluice.bootstrap();
-        let (file, offset) = end_of(server, &mut source).await;
+        let (file, offset) = here(server).await;
+        let offset = offset.to_string();
         run(&mut source, "ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a").await;
         run(&mut source, "INSERT INTO t VALUES (1, 10, 20)").await;
         let first = topics::read_at_least(&bootstrap, "swap.t", 2);
@@ -108,16 +91,17 @@ async fn a_moved_position_reads_definitions_anew_and_counts_its_set_anew() {
         sluice.stop();
 
         let back = ["position", "set", "swap", "--file", &file, "--offset", &offset];
-        assert_ended(&sluice.command(&back), &["gtid: counted at the next start"]);
+        assert_ended(&sluice.command(&back), 0, &["gtid: counted at the next start"]);
         sluice.start();
         let again = topics::read_at_least(&bootstrap, "swap.t", 4);
         assert_eq!(row(&again[3]), swapped, "{:?}: back", server.flavor);
         sluice.stop();
 
         run(&mut source, "ALTER TABLE t RENAME COLUMN a TO c").await;
-        let (file, offset) = end_of(server, &mut source).await;
+        let (file, offset) = here(server).await;
+        let offset = offset.to_string();
         let forth = ["position", "set", "swap", "--file", &file, "--offset", &offset];
-        assert_ended(&sluice.command(&forth), &[&format!("swap: {file}:{offset}")]);
+        assert_ended(&sluice.command(&forth), 0, &[&format!("swap: {file}:{offset}")]);
         run(&mut source, "INSERT INTO t VALUES (2, 30, 40)").await;
         sluice.start();
         let ahead = topics::read_at_least(&bootstrap, "swap.t", 5);

@@ -9,9 +9,7 @@ use serde_json::json;
 use sqlx::Row;
 
 use crate::harness::servers::{mariadb, mysql, run};
-use crate::harness::{Record, Server, Sluice, topics, wait_for};
-
-const SOON: Duration = crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, Record, Server, Sluice, topics, wait_for};
 
 /// The databases that other tests make on a shared server concern no table, so that no filter of
 /// tables holds them back: they would be published, and counted, too.
@@ -161,7 +159,7 @@ fn read_in_group(sluice: &Sluice, count: usize) -> Vec<String> {
         .unwrap();
     consumer.subscribe(&["pub_group.t"]).unwrap();
     let mut records = Vec::new();
-    wait_for("the records of a group", SOON, || {
+    wait_for("the records of a group", PATIENCE, || {
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             let message = message.unwrap();
             consumer.commit_message(&message, CommitMode::Sync).unwrap();
@@ -189,9 +187,9 @@ async fn a_client_seeks_by_timestamp() {
         let mut times = TopicPartitionList::new();
         let time = Offset::Offset(wanted.timestamp);
         times.add_partition_offset("pub_seek.t", 0, time).unwrap();
-        let offsets = consumer.offsets_for_times(times, SOON).unwrap();
+        let offsets = consumer.offsets_for_times(times, PATIENCE).unwrap();
         consumer.assign(&offsets).unwrap();
-        let message = consumer.poll(SOON).unwrap().unwrap();
+        let message = consumer.poll(PATIENCE).unwrap().unwrap();
         assert_eq!(message.offset(), wanted.offset, "the first record not before {time:?}");
     }
 }
@@ -240,7 +238,7 @@ async fn metrics_cover_each_instance_and_each_partition() {
         r#"sluice_log_end_offset{topic="pub_metrics.t",partition="0"} 1"#,
     ];
     // A record can be read a moment before it is counted.
-    wait_for("the metrics", SOON, || {
+    wait_for("the metrics", PATIENCE, || {
         let (status, text) = sluice.metrics()?;
         let has = |line: &&str| text.lines().any(|one| one == *line);
         (status == 200 && lines.iter().all(has)).then_some(())
@@ -275,7 +273,7 @@ async fn compressed_messages_are_the_same_to_who_reads_them() {
     };
     let end = |record: &Record| record.json()["type"] == "DELETE";
     let read = |codec: &str| {
-        wait_for("the last message", SOON, || {
+        wait_for("the last message", PATIENCE, || {
             let records = topics::read(&sluice.bootstrap(), &format!("{codec}.t"));
             records.iter().any(end).then_some(records)
         })

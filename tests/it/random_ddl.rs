@@ -24,7 +24,7 @@ use self::follow::{Feed, definitions, describe};
 use self::grammar::{DATABASES, Grammar};
 use self::rows::Rows;
 use crate::harness::servers::{self, Flavor, run, try_run};
-use crate::harness::{Random, Server, say};
+use crate::harness::{Random, Server, asked, say};
 
 const FIXED: u64 = 20_261_128;
 
@@ -56,7 +56,7 @@ async fn random_statements_on_mariadb_leave_nothing_wrong() {
 /// In the long form: the ordinary one shows types on it.
 #[tokio::test]
 async fn random_statements_on_the_newest_mariadb_leave_nothing_wrong() {
-    if std::env::var_os("SLUICE_DDL_STATEMENTS").is_none() {
+    if !asked::is_set("SLUICE_DDL_STATEMENTS") {
         return say("NOT RUN: the newest MariaDB is for the long form, SLUICE_DDL_STATEMENTS");
     }
     if let Some(server) = servers::private_newest_mariadb(&["--binlog-row-metadata=NO_LOG"]) {
@@ -65,12 +65,10 @@ async fn random_statements_on_the_newest_mariadb_leave_nothing_wrong() {
 }
 
 async fn each_seed(server: &Server) {
-    let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let asked = variable("SLUICE_DDL_STATEMENTS");
-    let count = usize::try_from(asked.unwrap_or(150)).unwrap();
-    let seeds = match variable("SLUICE_DDL_SEED") {
+    let count = asked::number_or("SLUICE_DDL_STATEMENTS", 150);
+    let seeds = match asked::number("SLUICE_DDL_SEED") {
         Some(seed) => vec![seed],
-        None if asked.is_some() => vec![FIXED, Random::any_seed()],
+        None if asked::is_set("SLUICE_DDL_STATEMENTS") => vec![FIXED, Random::any_seed()],
         None => vec![FIXED],
     };
     for seed in seeds {

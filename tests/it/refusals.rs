@@ -6,15 +6,14 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::harness::servers::{mysql, private_mariadb, private_mysql, run};
-use crate::harness::{Server, Sluice, say, topics, wait_for};
+use crate::harness::{PATIENCE, Server, Sluice, say, topics, wait_for};
 
-const SOON: Duration = crate::harness::PATIENCE;
 /// What the advice at damage names.
 const ACCEPT: &str = "SLUICE_LOG_ACCEPT_DAMAGE";
 
 /// The state, reason and advice of the one instance, once it is no longer starting or running.
 fn trouble(sluice: &Sluice) -> serde_json::Value {
-    wait_for("the instance to be in trouble", SOON, || {
+    wait_for("the instance to be in trouble", PATIENCE, || {
         let (status, body) = sluice.health()?;
         let health: serde_json::Value = serde_json::from_str(&body).ok()?;
         let instance = health["instances"].get(0)?.clone();
@@ -225,7 +224,7 @@ fn log_files_that_cannot_be_written_are_said_at_the_terminal_and_in_health() {
     std::fs::write(sluice.folder("logs"), "no folder").unwrap();
     sluice.variable("SLUICE_LOG", "loud");
     sluice.start();
-    let (_, health) = wait_for("health to report it", SOON, || {
+    let (_, health) = wait_for("health to report it", PATIENCE, || {
         sluice.health().filter(|(_, body)| body.contains("logs/server.log cannot be written"))
     });
     assert!(health.contains("which its disk did not take"), "{health}");

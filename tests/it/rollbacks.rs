@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::harness::servers::{self, Server, run, try_run};
-use crate::harness::{Random, Sluice, say, topics};
+use crate::harness::{Random, Sluice, asked, topics};
 
 /// Letters of which some are one to one server and not to another: case, accents, `ß`, the dotless
 /// and the dotted i, Kelvin, ligatures, Greek and Cyrillic, quotes and blanks.
@@ -16,9 +16,8 @@ const LETTERS: [&str; 34] = [
 /// `SLUICE_SAVEPOINT_SEED` repeats a run; `SLUICE_SAVEPOINT_TURNS` is how many transactions it has.
 #[tokio::test]
 async fn what_the_server_has_rolled_back_is_not_published_and_nothing_else_is_missing() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seed = number("SLUICE_SAVEPOINT_SEED").unwrap_or_else(Random::any_seed);
-    let turns = number("SLUICE_SAVEPOINT_TURNS").unwrap_or(60);
+    let seed = asked::seed("SLUICE_SAVEPOINT_SEED");
+    let turns = asked::number_or("SLUICE_SAVEPOINT_TURNS", 60);
     let without_gtids = ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"];
     let servers = [
         servers::private_mariadb(&[]),
@@ -26,7 +25,6 @@ async fn what_the_server_has_rolled_back_is_not_published_and_nothing_else_is_mi
         servers::private_mysql(&without_gtids),
     ];
     for server in servers.into_iter().flatten() {
-        say(&format!("SLUICE_SAVEPOINT_SEED={seed}"));
         play(&server, &mut Random::new(seed), turns).await;
     }
 }

@@ -1,18 +1,10 @@
 //! The scripts of `bin/` over a real home: what they print, what they end with.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
-use crate::harness::program::Ended;
+use crate::harness::program::assert_ended;
 use crate::harness::servers::{mysql, run};
-use crate::harness::{Server, Sluice, topics, wait_for};
-
-fn assert_ended(ended: &Ended, code: i32, words: &[&str]) {
-    assert_eq!(ended.code, Some(code), "{}", ended.said);
-    for word in words {
-        assert!(ended.said.contains(word), "{word} is not said:\n{}", ended.said);
-    }
-}
+use crate::harness::{PATIENCE, Server, Sluice, topics, wait_for};
 
 fn pid_file(sluice: &Sluice) -> std::path::PathBuf {
     sluice.folder("sluice.pid")
@@ -307,7 +299,7 @@ fn restart_leaves_alone_what_runs_while_the_configuration_is_not_valid() {
     assert_eq!(std::fs::read_to_string(pid_file(&sluice)).unwrap(), pid);
     // The same is said by the one that runs, until it is mended.
     let said = |words: &'static str, code: i32| {
-        let shown = wait_for(words, Duration::from_mins(1), || {
+        let shown = wait_for(words, PATIENCE, || {
             let health = sluice.command(&["health"]);
             health.said.contains(words).then_some(health)
         });
@@ -322,7 +314,7 @@ fn restart_leaves_alone_what_runs_while_the_configuration_is_not_valid() {
     let (_, json) = sluice.health().unwrap();
     assert!(json.contains(r#""refused":["/"#), "{json}");
     std::fs::remove_dir_all(&folder).unwrap();
-    wait_for("nothing refused", Duration::from_mins(1), || {
+    wait_for("nothing refused", PATIENCE, || {
         sluice.health()?.1.contains(r#""refused":[]"#).then_some(())
     });
     assert_ended(&sluice.script("restart.sh", &[]), 0, &["Stopped after", "sluice runs"]);

@@ -1,9 +1,9 @@
 //! A server's defaults for sessions, and its `init_connect`, are for its own clients: our sessions
 //! get the same answers under each of them.
 //!
-//! Every session variable that the server has is set to another value, one after the other, and some
-//! in several ways. `SLUICE_SESSION_VARIABLES=all` goes through all of them; the ordinary run takes
-//! those that are known to matter, and each tenth of the others.
+//! Every session variable that the server has is set to another value, one after the other, and
+//! some in several ways. `SLUICE_SESSION_VARIABLES=all` goes through all of them; the ordinary run
+//! takes those that are known to matter, and each tenth of the others.
 
 use sluice::change::TableName;
 use sluice::mysql::{Endpoint, Session, probe, server_zone};

@@ -4,12 +4,12 @@
 //! or many in an event; a client reads all of them once and in order, in no larger batches.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::harness::program::{limit, stopped};
 use crate::harness::servers::{mariadb, mysql, run};
-use crate::harness::{Random, Record, Server, Sluice, say, topics, wait_for};
+use crate::harness::{PATIENCE, Random, Record, Server, Sluice, say, topics, wait_for};
 
 /// What the topic takes.
 const LIMIT: usize = 8192;
@@ -18,14 +18,6 @@ const LIMIT: usize = 8192;
 /// around the limit. Found by the first rows.
 fn overhead(record: &Record) -> usize {
     record.value.len() - record.json()["data"][0]["pad"].as_str().unwrap().len()
-}
-
-fn limit(sluice: &Sluice, topic: &str, bytes: usize) {
-    let setting = format!("max.message.bytes={bytes}");
-    let arguments =
-        ["--alter", "--entity-type", "topics", "--entity-name", topic, "--add-config", &setting];
-    let ended = sluice.script("kafka-configs.sh", &arguments);
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
 }
 
 /// The rows that a reader of the topic has after each record, by id; what came twice or out of
@@ -96,10 +88,7 @@ async fn rows_of_all_sizes_arrive(server: &Server, database: &str) {
         .await;
     }
     // Many rows in an event, of lengths by chance, changed and deleted.
-    let seed = std::env::var("SLUICE_SIZES_SEED")
-        .map_or_else(|_| Random::any_seed(), |seed| seed.parse().unwrap());
-    say(&format!("SLUICE_SIZES_SEED={seed}"));
-    let mut random = Random::new(seed);
+    let mut random = Random::seeded("SLUICE_SIZES_SEED");
     for round in 0..6 {
         let most = [40, 300, 3000, 4100, exact as u64 - 60, 7000][round];
         let rows: Vec<String> = (0..random.below(60) + 2)
@@ -115,7 +104,7 @@ async fn rows_of_all_sizes_arrive(server: &Server, database: &str) {
         run(&mut source, "DELETE FROM t WHERE id % 4 = 1 AND n > 0").await;
     }
     run(&mut source, "INSERT INTO t (n, pad) VALUES (99, 'last')").await;
-    let records = wait_for("the last row", Duration::from_mins(1), || {
+    let records = wait_for("the last row", PATIENCE, || {
         let records = topics::read(&sluice.bootstrap(), &topic);
         records.last().is_some_and(|last| last.value.contains("\"last\"")).then_some(records)
     });
@@ -139,10 +128,7 @@ async fn rows_of_all_sizes_arrive(server: &Server, database: &str) {
     run(&mut source, &format!("INSERT INTO t (n, pad) VALUES (2, REPEAT('x', {}))", exact + 60))
         .await;
     run(&mut source, "INSERT INTO t (n, pad) VALUES (3, 'after')").await;
-    let health = wait_for("a stop", Duration::from_mins(1), || {
-        let (_, body) = sluice.health()?;
-        body.contains(r#""state":"stopped""#).then_some(body)
-    });
+    let health = stopped(&sluice);
     let advice = format!(
         "bin/kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config \
          max.message.bytes=1048576"

@@ -14,13 +14,11 @@ mod snapshot;
 mod types;
 mod workload;
 
-use std::time::Duration;
-
 use sqlx::MySqlConnection;
 
 use crate::harness::message::Message;
 use crate::harness::servers::{self, Flavor, run, try_run};
-use crate::harness::{Server, Sluice, say, topics, wait_for};
+use crate::harness::{PATIENCE, Server, Sluice, asked, say, topics, wait_for};
 use fold::differences;
 use snapshot::Snapshot;
 use workload::{Images, Published, Workload};
@@ -29,7 +27,6 @@ use workload::{Images, Published, Workload};
 const SEEDS: u64 = 2;
 const STEPS: u64 = 24;
 const STATEMENTS: u64 = 6;
-const SOON: Duration = crate::harness::PATIENCE;
 
 /// What was run between two markers.
 struct Step {
@@ -67,10 +64,10 @@ async fn follow(server: Server, metadata: &str) {
     ];
     let mut sluice = Sluice::with_instance("tables", &server, &topic_per_database);
     sluice.start();
-    let first = number("SLUICE_TABLES_SEED").unwrap_or(1);
-    let seeds = number("SLUICE_TABLES_SEEDS").unwrap_or(SEEDS);
+    let first = asked::number_or("SLUICE_TABLES_SEED", 1);
+    let seeds = asked::number_or("SLUICE_TABLES_SEEDS", SEEDS);
     for seed in first..first + seeds {
-        say(&format!("seed {seed}"));
+        say(&format!("SLUICE_TABLES_SEED={seed}"));
         let database = format!("tables_{seed}");
         let mut source = server.database(&database).await;
         let level = if seed % 2 == 0 { "FULL" } else { "MINIMAL" };
@@ -97,10 +94,6 @@ fn assert_no_reading(sluice: &Sluice, steps: &[Step]) {
     let ddl = steps.iter().filter(|step| matches!(step.what, What::Ddl(_)));
     let ddl: Vec<&String> = ddl.flat_map(|step| &step.sql).collect();
     panic!("{line}\n{ddl:#?}");
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
 }
 
 /// Runs the seed's statements; what each step did.
@@ -154,7 +147,7 @@ fn marker(message: &Message) -> Option<usize> {
 
 /// All messages of the database, up to the last marker.
 fn messages(sluice: &Sluice, database: &str, steps: usize) -> Vec<Message> {
-    wait_for(&format!("marker {}", steps - 1), SOON, || {
+    wait_for(&format!("marker {}", steps - 1), PATIENCE, || {
         let health = sluice.health().unwrap().1;
         assert!(!health.contains(r#""state":"stopped""#), "{health}");
         let records = topics::read(&sluice.bootstrap(), database);

@@ -8,8 +8,8 @@
 
 use sqlx::{MySqlConnection, Row};
 
-use crate::crash::failover::{caught_up, promote, replicate};
-use crate::harness::servers::{Flavor, private_mariadb, private_mysql, run, try_run};
+use crate::harness::replication::{caught_up, promote, replicate};
+use crate::harness::servers::{Flavor, here, private_mariadb, private_mysql, run, try_run};
 use crate::harness::{Record, Server, Sluice, topics};
 
 /// A statement, and what is published for it: type and table, of rows with names and values.
@@ -159,15 +159,12 @@ async fn a_row_older_than_what_was_done_to_others_of_its_name_is_read_from_behin
     for server in [private_mysql(&[]), private_mariadb(&[])].into_iter().flatten() {
         let mut source = server.database("shadows").await;
         run(&mut source, "CREATE TABLE u (id INT, a INT, b INT)").await;
-        let (format, status) = match server.flavor {
-            Flavor::MySql => ("STATEMENT", "SHOW BINARY LOG STATUS"),
-            Flavor::MariaDb => ("MIXED", "SHOW MASTER STATUS"),
+        let format = match server.flavor {
+            Flavor::MySql => "STATEMENT",
+            Flavor::MariaDb => "MIXED",
         };
-        let end = sqlx::raw_sql(status).fetch_one(&mut source).await.unwrap();
-        let file: String = end.get(0);
-        let offset = end
-            .try_get::<u64, _>(1)
-            .map_or_else(|_| end.get::<i64, _>(1).to_string(), |offset| offset.to_string());
+        let (file, offset) = here(&server).await;
+        let offset = offset.to_string();
         run(&mut source, "INSERT INTO u VALUES (1, 10, 10), (1, 10, 10)").await;
         if server.flavor == Flavor::MariaDb {
             run(&mut source, "SET SESSION binlog_alter_two_phase = 1").await;

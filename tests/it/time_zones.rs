@@ -4,14 +4,12 @@
 //! `SLUICE_ZONES=all` tries every zone of the list on both servers; otherwise two of them a
 //! server, by a seed, which `SLUICE_ZONES_SEED` sets.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
 use crate::harness::servers::{self, Flavor, run};
-use crate::harness::{Random, Record, Server, Sluice, say, topics, wait_for};
+use crate::harness::{PATIENCE, Random, Record, Server, Sluice, asked, say, topics, wait_for};
 
 /// Zones with summer time on both halves of the world, by half an hour (Lord Howe) and by two
 /// (Troll), with halves of hours and none (Kolkata), one that had it long ago (Shanghai), and one
@@ -46,15 +44,13 @@ async fn follow(flavor: Flavor) {
         Flavor::MySql => servers::private_mysql,
         Flavor::MariaDb => servers::private_mariadb,
     };
-    let seed = std::env::var("SLUICE_ZONES_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(Random::any_seed);
-    let mut random = Random::new(seed);
+    let mut random = Random::seeded("SLUICE_ZONES_SEED");
     let mut zones = ZONES.to_vec();
-    if std::env::var("SLUICE_ZONES").is_err() {
+    if !asked::is_set("SLUICE_ZONES") {
         let second = (1 + random.place(ZONES.len() - 1)) % ZONES.len();
         zones = vec![zones[second], zones[0]]; // summer time at least once
     }
-    say(&format!("seed {seed}: {zones:?}"));
+    say(&format!("{zones:?}"));
     let begun = format!("TZ={}", zones[0]);
     let Some(server) = private(&["--default-time-zone=SYSTEM", &begun]) else { return };
     let mut source = server.database("zones").await;
@@ -125,7 +121,7 @@ async fn compare(
     run(&mut fresh, "SET time_zone = @@global.time_zone; USE zones").await;
     let wanted = published(&mut fresh, before).await;
 
-    let rows = wait_for("all rows", Duration::from_mins(1), || {
+    let rows = wait_for("all rows", PATIENCE, || {
         let records = topics::read(&sluice.bootstrap(), "zones.t");
         let inserts = records.iter().map(Record::json).filter(|json| json["type"] == "INSERT");
         let rows = inserts.flat_map(|json| json["data"].as_array().unwrap().clone());

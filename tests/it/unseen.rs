@@ -1,8 +1,9 @@
 //! An account that does not see every table, and tables that no binlog names: what is not known to
-//! be absent is not taken for absent, so that each row comes under the server's names or not at all.
+//! be absent is not taken for absent, so that each row comes under the server's names or not at
+//! all.
 
-use crate::definitions::here;
-use crate::harness::servers::{self, Flavor, run};
+use crate::harness::program::{from, stopped};
+use crate::harness::servers::{self, Flavor, here, run};
 use crate::harness::{Server, Sluice, topics};
 
 #[tokio::test]
@@ -144,7 +145,7 @@ async fn partly_seen(server: &Server) {
     }
     let rows = rows(&sluice, 2);
     assert_eq!(rows, [r#"whole {"a":"1","b":"2"}"#, r#"written {"a":"3","b":"4"}"#]);
-    let stopped = crate::definitions::stopped(&sluice);
+    let stopped = stopped(&sluice);
     assert!(stopped.contains("privileges on some of its columns only"), "{stopped}");
     assert!(stopped.contains("GRANT SELECT ON partly.t to the account"), "{stopped}");
     run(&mut source, "GRANT SELECT ON partly.t TO partly").await;
@@ -213,7 +214,7 @@ async fn made(server: &Server) {
     ] {
         run(&mut source, statement).await;
     }
-    let mut sluice = crate::definitions::from(server, &begin, r"made\..*,made_[234]\..*", &[]);
+    let mut sluice = from(server, &begin, r"made\..*,made_[234]\..*", &[]);
     sluice.start();
     let rows = rows(&sluice, 7);
     assert_eq!(

@@ -1,9 +1,9 @@
 //! What builds before left behind goes on with this one.
 //!
-//! `tests/upgrade/<commit>.tar.gz` is what that build left when it was killed (-9), and the binlog of
-//! its server, which has more by then. The server is lost, and another one has the same binlog: without
-//! GTIDs, so the heartbeat leads to the place in it. What a record of such a build lacks, and what comes
-//! of it here:
+//! `tests/upgrade/<commit>.tar.gz` is what that build left when it was killed (-9), and the binlog
+//! of its server, which has more by then. The server is lost, and another one has the same binlog:
+//! without GTIDs, so the heartbeat leads to the place in it. What a record of such a build lacks,
+//! and what comes of it here:
 //!
 //! | record | f7cb82a | 2280a44 | 95dba5d | without it |
 //! |---|---|---|---|---|

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
 use crate::harness::servers::{self, run};
-use crate::harness::{Random, Sluice, say, topics};
+use crate::harness::{Random, Sluice, topics};
 
 /// Numbers of each vector, and rows of them: as many as one event holds.
 const NUMBERS: usize = 64;
@@ -14,9 +14,7 @@ const ROWS: usize = 24;
 #[tokio::test]
 async fn the_server_reads_a_published_vector_back_to_the_bytes_it_stored() {
     let Some(server) = servers::mysql() else { return };
-    let seed = Random::any_seed();
-    say(&format!("seed {seed}"));
-    let mut random = Random::new(seed);
+    let mut random = Random::seeded("SLUICE_VECTORS_SEED");
     let mut source = server.database("vectors").await;
     run(&mut source, &format!("CREATE TABLE v (id INT PRIMARY KEY, v VECTOR({NUMBERS}))")).await;
     let filter = [("canal.instance.filter.regex", r"vectors\.v")];

@@ -6,11 +6,12 @@ use sqlx::{MySqlConnection, Row as _};
 
 use crate::harness::proxy::{Fault, How, Proxy};
 use crate::harness::servers::{mariadb, mysql, private_mysql, run, try_run};
-use crate::harness::{PATIENCE, Random, Record, Server, Sluice, say, topics, wait_for};
+use crate::harness::{PATIENCE, Random, Record, Server, Sluice, asked, say, topics, wait_for};
 
 /// One instance of each of many proxies, in one process: what each waits for, all wait for at once.
 /// Each stops another answer, somewhere between the first greeting and the last statement of what
-/// an instance without faults asks in a life with a start, a change of a table and a lost connection.
+/// an instance without faults asks in a life with a start, a change of a table and a lost
+/// connection.
 #[tokio::test]
 async fn whatever_answer_stops_the_instance_goes_on_by_itself_on_mysql() {
     if let Some(server) = mysql() {
@@ -27,18 +28,14 @@ async fn whatever_answer_stops_the_instance_goes_on_by_itself_on_mariadb() {
 
 async fn whatever_answer_stops(server: &Server) {
     const HOW: [How; 3] = [How::Silence, How::Half, How::Cut];
-    let moments: Option<usize> =
-        std::env::var("SLUICE_STALLS").ok().and_then(|text| text.parse().ok());
-    let moments = moments.unwrap_or(4);
+    let moments: usize = asked::number_or("SLUICE_STALLS", 4);
     let mut source = server.database("stalls").await;
     run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY, v INT)").await;
     // An account of its own, whose connections are killed.
     run(&mut source, "CREATE USER IF NOT EXISTS stalls@'%' IDENTIFIED BY 'stalls'").await;
     run(&mut source, "GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO stalls@'%'")
         .await;
-    let seed = Random::any_seed();
-    say(&format!("seed {seed}, {moments} moments"));
-    let mut random = Random::new(seed);
+    let mut random = Random::seeded("SLUICE_STALLS_SEED");
     let mut sluice = Sluice::new();
     // The first shows how many there are.
     let proxies: Vec<Proxy> = (0..=moments).map(|_| Proxy::to(server)).collect();
@@ -72,7 +69,7 @@ async fn whatever_answer_stops(server: &Server) {
     let started = Instant::now();
     sluice.launch();
     let all_run = |sluice: &Sluice| {
-        wait_for("all to run", Duration::from_mins(3), || {
+        wait_for("all to run", PATIENCE, || {
             let (_, body) = sluice.health()?;
             let health: serde_json::Value = serde_json::from_str(&body).ok()?;
             let all = health["instances"].as_array()?;
@@ -143,7 +140,7 @@ async fn a_question_that_is_not_answered_does_not_hold_up_a_stop() {
         ],
     );
     sluice.start();
-    wait_for("the table to be left for later", Duration::from_secs(30), || {
+    wait_for("the table to be left for later", PATIENCE, || {
         sluice.said().contains("it is read when rows of it come").then_some(())
     });
     for (words, connection, statement, (topic, rows)) in [
@@ -153,7 +150,7 @@ async fn a_question_that_is_not_answered_does_not_hold_up_a_stop() {
     ] {
         proxy.set(Fault::Mute { words });
         run(connection, statement).await;
-        wait_for(words, Duration::from_secs(30), || (proxy.fault() == Fault::None).then_some(()));
+        wait_for(words, PATIENCE, || (proxy.fault() == Fault::None).then_some(()));
         let begun = Instant::now();
         sluice.stop();
         assert!(begun.elapsed() < Duration::from_secs(6), "{words}: {:?}", begun.elapsed());
@@ -189,7 +186,7 @@ async fn a_former_dump_that_the_server_still_writes_to_holds_up_nothing() {
             let rows = (0..32).map(|row| format!("({}, REPEAT('x', 1000000))", 100 * round + row));
             let rows = rows.collect::<Vec<_>>().join(", ");
             run(&mut source, &format!("INSERT INTO t VALUES {rows}")).await;
-            wait_for("a connection to be forgotten", Duration::from_secs(20), || {
+            wait_for("a connection to be forgotten", PATIENCE, || {
                 (proxy.fault() == Fault::None).then_some(())
             });
             let rows = |records: &[Record]| {

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _};
 
 use crate::harness::servers::{self, Flavor, Server, run, try_run};
-use crate::harness::{Random, Record, Sluice, say, topics, wait_for};
+use crate::harness::{PATIENCE, Random, Record, Sluice, asked, say, topics, wait_for};
 
 const FILTER: [(&str, &str); 2] = [
     ("canal.instance.filter.regex", r"xa\..*"),
@@ -165,7 +165,7 @@ async fn a_branch_prepared_before_the_begin_is_found_in_the_binlogs() {
         let ids: Vec<usize> = records.iter().map(id).collect();
         assert_eq!(ids, [2, 3, 6, 7], "{flavor:?}");
         whole_and_at_its_place(server, &mut admin, records[..2].to_vec(), true).await;
-        wait_for("the unknown rollback to be counted", Duration::from_mins(1), || {
+        wait_for("the unknown rollback to be counted", PATIENCE, || {
             let metrics = sluice.metrics()?.1;
             let counted = |line: &&str| line.starts_with("sluice_instance_unknown_xa_rollbacks");
             metrics.lines().find(counted)?.ends_with(" 1").then_some(())
@@ -225,10 +225,8 @@ async fn end(server: &Server, sql: &str) {
 }
 
 async fn play(server: &Server, gtidon: &str) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let seed = number("SLUICE_XA_SEED").unwrap_or_else(Random::any_seed);
-    let steps = number("SLUICE_XA_STEPS").unwrap_or(60);
-    say(&format!("seed {seed}, {steps} random steps"));
+    let mut random = Random::seeded("SLUICE_XA_SEED");
+    let steps: u64 = asked::number_or("SLUICE_XA_STEPS", 60);
     let mut admin = server.database("xa").await;
     let table = |name: &str| format!("CREATE TABLE {name} (id INT PRIMARY KEY, x INT DEFAULT 0)");
     for name in ["t", "u", "hidden"] {
@@ -241,7 +239,6 @@ async fn play(server: &Server, gtidon: &str) {
     for step in SCRIPTS.concat() {
         stage.step(step).await;
     }
-    let mut random = Random::new(seed);
     for _ in 0..steps {
         let mut step = draw(&mut random);
         // Seen of MariaDB 10.11: after a crash it takes branches for the same that differ in

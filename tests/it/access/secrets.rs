@@ -1,13 +1,9 @@
 //! Secrets that are not in the configuration: read at each connect, and shown nowhere.
 
-use std::time::Duration;
-
 use super::certificates::{Authority, Kind};
 use super::{Certified, in_folder};
 use crate::harness::servers::run;
-use crate::harness::{Sluice, topics, wait_for};
-
-const SOON: Duration = crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, Sluice, topics, wait_for};
 
 #[tokio::test]
 async fn rotated_secrets_are_read_at_each_connect_and_shown_nowhere() {
@@ -71,7 +67,7 @@ async fn rotated_secrets_are_read_at_each_connect_and_shown_nowhere() {
 
 /// Waits until `/health` says so.
 fn awaited(sluice: &Sluice, words: &str) -> String {
-    wait_for(words, SOON, || {
+    wait_for(words, PATIENCE, || {
         let health = sluice.health()?.1;
         assert!(!health.contains(r#""state":"stopped""#), "{health}");
         health.contains(words).then_some(health)

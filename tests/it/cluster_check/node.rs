@@ -18,9 +18,9 @@ use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509Name};
 use tempfile::TempDir;
 
-use crate::broker_wire::Client;
 use crate::harness::kafka;
 use crate::harness::process::{self, Process};
+use crate::harness::wire::Client;
 
 const USER: &str = "User:eve";
 const JVM: &str = "-Xmx400m -Dkafka.log.level=info";

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::load::{self, Load};
 use super::watcher::Watcher;
 use super::{FILTER, judgement};
-use crate::harness::{self, Kafka, Random, Sluice, say};
+use crate::harness::{self, Kafka, Random, Sluice, asked, say};
 
 /// Some rows of the load have 1.5 MB.
 const LARGE: &str = "message.max.bytes=4000000\n";
@@ -19,10 +19,8 @@ const LARGE: &str = "message.max.bytes=4000000\n";
 fn into_a_cluster_it_publishes_each_change_once_and_in_order() {
     let Some(mysql) = harness::servers::private_mysql(&[]) else { return };
     let Some(kafka) = harness::kafka::private_kafka(LARGE) else { return };
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let seed = number("SLUICE_CRASH_SEED").unwrap_or_else(Random::any_seed);
-    let strikes = number("SLUICE_CLUSTER_KILLS").unwrap_or(3);
-    say(&format!("seed {seed}, {strikes} strikes"));
+    let seed = asked::seed("SLUICE_CRASH_SEED");
+    let strikes: u64 = asked::number_or("SLUICE_CLUSTER_KILLS", 3);
     let mut random = Random::new(seed);
 
     load::prepare(&mysql);

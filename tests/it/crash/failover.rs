@@ -11,17 +11,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sqlx::{MySqlConnection, Row as _};
-
 use super::judgement::{self, Published, Tx, topic};
 use super::load::{Change, Committed};
 use super::{DATABASE, FILTER};
-use crate::harness::servers::{Flavor, private_mariadb, private_mysql, run};
-use crate::harness::{Random, Server, Sluice, say, topics, wait_for};
+use crate::harness::program::stopped;
+use crate::harness::replication::{caught_up, promote, reads_from, replicate};
+use crate::harness::servers::{private_mariadb, private_mysql, run};
+use crate::harness::{PATIENCE, Random, Server, Sluice, asked, say, topics, wait_for};
 
 const KEYS: u64 = super::load::KEYS;
 const TABLES: [&str; 3] = super::load::TABLES;
-pub(crate) const LONG: Duration = crate::harness::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn between_two_mysql_servers_each_change_is_published_once_and_a_loss_is_listed() {
@@ -53,12 +52,8 @@ enum Loss {
     Unattended,
 }
 
-pub(super) fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
-}
-
 pub(super) fn turns() -> u64 {
-    number("SLUICE_FAILOVER_TURNS").unwrap_or(3)
+    asked::number_or("SLUICE_FAILOVER_TURNS", 3)
 }
 
 /// Without GTIDs nothing gives the place on another server: it is said, nothing of it is read,
@@ -78,7 +73,7 @@ async fn without_gtids_a_standby_is_refused_in_words() {
     judgement::drained(&sluice.bootstrap(), &load.committed());
     a.kill();
     let word = "there is no GTID set to find the place by";
-    wait_for("the refusal", LONG, || sluice.health().filter(|(_, body)| body.contains(word)));
+    wait_for("the refusal", PATIENCE, || sluice.health().filter(|(_, body)| body.contains(word)));
     // It is no part of the history of the first.
     Writer::new(1).commit_some(&b, 3).await;
     a.start();
@@ -101,8 +96,7 @@ fn instance(a: &Server, b: &Server, lost: &str) -> Sluice {
 }
 
 async fn by_turns(servers: [Server; 2], loss: Loss, turns: u64) {
-    let seed = number("SLUICE_CRASH_SEED").unwrap_or_else(Random::any_seed);
-    say(&format!("seed {seed}, {turns} turns"));
+    let seed = asked::seed("SLUICE_CRASH_SEED");
     let mut random = Random::new(seed);
     let [a, b] = &servers;
     super::load::prepare(a);
@@ -183,7 +177,7 @@ async fn lose_the_end(
     }
     sluice.wait_until_ready();
     let loser = LOSER.to_string();
-    let records = wait_for("the end to be published", LONG, || {
+    let records = wait_for("the end to be published", PATIENCE, || {
         let records = topics::read(&sluice.bootstrap(), &topic("ledger"));
         let of_loser =
             |record: &&crate::harness::Record| record.json()["data"][0]["worker"] == loser;
@@ -214,14 +208,12 @@ fn the_loss_is_announced(sluice: &Sluice, lost: &[(String, Change)]) {
 /// The instance stops and names what is lost; it goes on without it when it is told to.
 fn accept(sluice: &Sluice, other: &Server, lost: &[(String, Change)]) {
     let address = format!("{}:{}", other.host, other.port);
-    let health = wait_for("the stop", LONG, || {
-        sluice.health().filter(|(_, body)| body.contains(r#""state":"stopped""#))
-    });
+    let health = stopped(sluice);
     let (first, last) = (&lost[0].0, lost[lost.len() - 1].0.rsplit(':').next().unwrap());
     let range = format!("{first}-{last}");
     let advice = format!("bin/sluice position accept-loss crash --server {address}");
     for word in [&range, &advice] {
-        assert!(health.1.contains(word), "{word} is not said: {}", health.1);
+        assert!(health.contains(word), "{word} is not said: {health}");
     }
     let accepted = sluice.command(&["position", "accept-loss", "crash", "--server", &address]);
     assert_eq!(accepted.code, Some(0), "{}", accepted.said);
@@ -230,71 +222,6 @@ fn accept(sluice: &Sluice, other: &Server, lost: &[(String, Change)]) {
     }
     let started = sluice.command(&["instance", "start", "crash"]);
     assert_eq!(started.code, Some(0), "{}", started.said);
-}
-
-/// Until the position is that server's.
-pub(crate) async fn reads_from(sluice: &Sluice, server: &Server) {
-    let mut connection = server.connect().await;
-    let name = match server.flavor {
-        Flavor::MySql => "SELECT @@server_uuid",
-        Flavor::MariaDb => "SELECT CONCAT('server-id:', @@server_id)",
-    };
-    let row = sqlx::raw_sql(name).fetch_one(&mut connection).await.unwrap();
-    let word = format!(r#""server_uuid":"{}""#, row.get::<String, _>(0));
-    // Something to read, and to be committed behind.
-    run(&mut connection, "CREATE DATABASE IF NOT EXISTS turn; DROP DATABASE turn").await;
-    wait_for("the other server to be read", LONG, || {
-        sluice.health().filter(|(_, body)| {
-            assert!(!body.contains(r#""state":"stopped""#), "stopped: {body}");
-            body.contains(&word)
-        })
-    });
-}
-
-pub(crate) async fn replicate(replica: &Server, of: &Server) {
-    let mut connection = replica.connect().await;
-    let port = of.port;
-    let sql = match replica.flavor {
-        Flavor::MySql => format!(
-            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port},
-             SOURCE_USER = 'canal', SOURCE_PASSWORD = 'canal', GET_SOURCE_PUBLIC_KEY = 1,
-             SOURCE_AUTO_POSITION = 1; START REPLICA"
-        ),
-        Flavor::MariaDb => format!(
-            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port},
-             MASTER_USER = 'canal', MASTER_PASSWORD = 'canal', MASTER_USE_GTID = current_pos;
-             START SLAVE"
-        ),
-    };
-    run(&mut connection, &sql).await;
-}
-
-/// Waits until `replica` has executed what `of` has.
-pub(crate) async fn caught_up(replica: &Server, of: &Server) {
-    let ask = async |server: &Server, sql: &str| -> String {
-        let mut connection: MySqlConnection = server.connect().await;
-        let sql = sqlx::AssertSqlSafe(sql.to_owned());
-        sqlx::raw_sql(sql).fetch_one(&mut connection).await.unwrap().get(0)
-    };
-    let (set, wait) = match of.flavor {
-        Flavor::MySql => {
-            let set = ask(of, "SELECT @@GLOBAL.gtid_executed").await.replace('\n', "");
-            (set.clone(), format!("SELECT CAST(WAIT_FOR_EXECUTED_GTID_SET('{set}', 60) AS CHAR)"))
-        }
-        Flavor::MariaDb => {
-            let set = ask(of, "SELECT @@GLOBAL.gtid_binlog_pos").await;
-            (set.clone(), format!("SELECT CAST(MASTER_GTID_WAIT('{set}', 60) AS CHAR)"))
-        }
-    };
-    assert_eq!(ask(replica, &wait).await, "0", "{set} does not come to the replica");
-}
-
-pub(crate) async fn promote(server: &Server) {
-    let sql = match server.flavor {
-        Flavor::MySql => "STOP REPLICA; RESET REPLICA ALL",
-        Flavor::MariaDb => "STOP SLAVE; RESET SLAVE ALL",
-    };
-    run(&mut server.connect().await, sql).await;
 }
 
 /// A worker that commits on whichever server is named to it.
@@ -402,7 +329,7 @@ async fn errant([a, b]: [&Server; 2], before: &str) {
     judgement::drained(&sluice.bootstrap(), &Committed { workers: [].into(), ddl: Vec::new() });
     let address = format!("{}:{}", b.host, b.port);
     let reported = format!(r#""errant":{{"{address}":""#);
-    wait_for("the errant transaction in /health", LONG, || {
+    wait_for("the errant transaction in /health", PATIENCE, || {
         sluice.health().filter(|(_, body)| body.contains(&reported))
     });
     for command in [["check"].as_slice(), &["health"]] {
@@ -415,7 +342,7 @@ async fn errant([a, b]: [&Server; 2], before: &str) {
     promote(b).await;
     reads_from(&sluice, b).await;
     let loser = LOSER.to_string();
-    wait_for("what the standby wrote", LONG, || {
+    wait_for("what the standby wrote", PATIENCE, || {
         let records = topics::read(&sluice.bootstrap(), &topic("ledger"));
         let of_loser =
             |record: &&crate::harness::Record| record.json()["data"][0]["worker"] == loser;

@@ -21,7 +21,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::RecordBatchDecoder;
 
-use super::judgement::{Published, STANDSTILL, Tx, tables, topic};
+use super::judgement::{Published, Tx, tables, topic};
+use crate::harness::PATIENCE;
 
 /// The last version that names topics by their names.
 const VERSION: i16 = 12;
@@ -88,7 +89,7 @@ impl State {
     fn awaits(&self, enough: &AtomicI64) -> bool {
         let enough = enough.load(Ordering::Relaxed);
         let seen: i64 = self.fetched.next.values().sum();
-        seen < enough && (enough == i64::MAX || self.moved.elapsed() < STANDSTILL)
+        seen < enough && (enough == i64::MAX || self.moved.elapsed() < PATIENCE)
     }
 
     fn fetch(&mut self, mut stream: TcpStream, enough: &AtomicI64) -> io::Result<()> {

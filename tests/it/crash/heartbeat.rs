@@ -5,10 +5,12 @@
 
 use sqlx::Row as _;
 
-use super::failover::{LONG, Writer, number, reads_from, turns};
+use super::failover::{Writer, turns};
 use super::{DATABASE, FILTER, judgement};
+use crate::harness::program::stopped;
+use crate::harness::replication::reads_from;
 use crate::harness::servers::{private_mysql, private_mysql_56, run};
-use crate::harness::{Random, Server, Sluice, say, wait_for};
+use crate::harness::{PATIENCE, Random, Server, Sluice, asked, say, wait_for};
 
 const PLAIN: [&str; 2] = ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"];
 
@@ -48,7 +50,7 @@ async fn without_gtids_a_server_that_has_anything_else_is_refused() {
     caught_up(&b, &a, &Words::NEW).await;
     a.kill();
     for word in ["its place there cannot be proved", "1 are of its own"] {
-        wait_for(word, LONG, || sluice.health().filter(|(_, body)| body.contains(word)));
+        wait_for(word, PATIENCE, || sluice.health().filter(|(_, body)| body.contains(word)));
     }
     a.start();
     load.commit_some(&a, 5).await;
@@ -62,13 +64,11 @@ async fn without_gtids_a_server_that_has_anything_else_is_refused() {
     load.commit_some(&a, 2).await;
     drained(&sluice, &load);
     a.kill();
-    let stopped = wait_for("the stop", LONG, || {
-        sluice.health().filter(|(_, body)| body.contains(r#""state":"stopped""#))
-    });
+    let stopped = stopped(&sluice);
     for word in ["that end at binlog.0", "bin/sluice position set crash", "lacks transactions"] {
-        assert!(stopped.1.contains(word), "{word} is not said: {}", stopped.1);
+        assert!(stopped.contains(word), "{word} is not said: {stopped}");
     }
-    assert!(!stopped.1.contains("accept-loss"), "{}", stopped.1);
+    assert!(!stopped.contains("accept-loss"), "{stopped}");
     a.start();
     run(&mut b.connect().await, "START REPLICA").await;
     assert_eq!(sluice.command(&["instance", "start", "crash"]).code, Some(0));
@@ -153,9 +153,8 @@ impl Words {
 }
 
 async fn by_turns(servers: [Server; 2], words: &Words) {
-    let seed = number("SLUICE_CRASH_SEED").unwrap_or_else(Random::any_seed);
+    let seed = asked::seed("SLUICE_CRASH_SEED");
     let turns = turns();
-    say(&format!("seed {seed}, {turns} turns"));
     let mut random = Random::new(seed);
     let [a, b] = &servers;
     replicate(b, a, &end_of(a, words).await, words).await;

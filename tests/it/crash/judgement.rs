@@ -8,13 +8,10 @@ use super::DATABASE;
 use super::fetcher::Fetched;
 use super::load::{Change, Committed, KEYS, TABLES, is_branch, rows_of};
 use super::watcher::Watched;
-use crate::harness::{Record, Server, topics};
+use crate::harness::{PATIENCE, Record, Server, topics};
 
 /// All records, by topic.
 pub(super) type Published = BTreeMap<String, Vec<Record>>;
-
-/// How long nothing may come while more is awaited.
-pub(super) const STANDSTILL: Duration = crate::harness::PATIENCE;
 
 pub(super) fn topic(table: &str) -> String {
     format!("{DATABASE}.{table}")
@@ -75,7 +72,7 @@ pub(super) fn drained_of(
     };
     // Each transaction has one message there. A slow machine may take as long as it goes on.
     let (mut seen, mut moved) = (0, Instant::now());
-    while seen < committed.transactions() && moved.elapsed() < STANDSTILL {
+    while seen < committed.transactions() && moved.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(200));
         let ledger = messages("ledger").count();
         if ledger > seen {
@@ -86,7 +83,7 @@ pub(super) fn drained_of(
         std::thread::sleep(Duration::from_millis(500));
         let published = read();
         let alters = published.values().flatten().filter(|one| is_ddl(one)).count();
-        if alters >= committed.ddl.len() || moved.elapsed() > STANDSTILL {
+        if alters >= committed.ddl.len() || moved.elapsed() > PATIENCE {
             return published;
         }
     }

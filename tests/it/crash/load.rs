@@ -1,10 +1,10 @@
 //! Random transactions on a real server, and an exact account of what was committed.
 //!
-//! Each worker has rows and a connection of its own, so its transactions have one order. The
-//! first statement of each transaction inserts `(worker, number)` into `ledger`: by it a worker
-//! whose COMMIT was not answered learns afterwards what became of it. Now and then a transaction
-//! is large (it is staged). One in five is an XA transaction in two phases, half of these are rolled
-//! back, and some wait so long before their end that something is killed meanwhile. Beside them one
+//! Each worker has rows and a connection of its own, so its transactions have one order. The first
+//! statement of each transaction inserts `(worker, number)` into `ledger`: by it a worker whose
+//! COMMIT was not answered learns afterwards what became of it. Now and then a transaction is large
+//! (it is staged). One in five is an XA transaction in two phases, half of these are rolled back,
+//! and some wait so long before their end that something is killed meanwhile. Beside them one
 //! thread adds columns to the tables and drops them.
 
 use std::collections::BTreeMap;

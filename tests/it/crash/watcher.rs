@@ -13,8 +13,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::DATABASE;
-use super::judgement::{Published, STANDSTILL, shortened};
-use crate::harness::{Record, topics};
+use super::judgement::{Published, shortened};
+use crate::harness::{PATIENCE, Record, topics};
 
 /// What a client saw.
 #[derive(Default)]
@@ -60,7 +60,7 @@ fn watch(consumer: &BaseConsumer, enough: &AtomicUsize) -> Watched {
     let mut asked = Instant::now();
     let awaits = |seen: usize, moved: Instant| {
         let enough = enough.load(Ordering::Relaxed);
-        seen < enough && (enough == usize::MAX || moved.elapsed() < STANDSTILL)
+        seen < enough && (enough == usize::MAX || moved.elapsed() < PATIENCE)
     };
     while awaits(watched.records.len(), moved) {
         if known.len() < 1 + super::load::TABLES.len() {

@@ -1,21 +1,25 @@
 //! What the integration tests are built on: real servers, the real binary, a real Kafka client.
 //!
-//! In: the environment (`SLUICE_TEST_MYSQL`, `SLUICE_TEST_MARIADB`, `SLUICE_TEST_DOCKER`,
-//! `SLUICE_TEST_SERVERS`; see [`servers`]). Out: servers of MySQL and MariaDB ([`servers`]), a
-//! running `sluice` with a home of its own ([`program`]), what a Kafka client reads ([`topics`],
-//! [`message`]), of sluice or of a real Kafka ([`kafka`]); a network that fails on demand ([`proxy`]).
+//! In: the environment (`tests/README.md`; read in [`servers`] and [`asked`]). Out: servers of MySQL
+//! and MariaDB ([`servers`]), a running `sluice` with a home of its own ([`program`]), what a Kafka
+//! client reads ([`topics`], [`message`]), of sluice or of a real Kafka ([`kafka`]); a network that
+//! fails on demand ([`proxy`]).
 //! Always: nothing outlives the test process, whatever ends it ([`process`]); a server that was
 //! not asked to be left out and cannot be had fails the test.
 
+pub(crate) mod asked;
 mod containers;
 pub(crate) mod kafka;
 pub(crate) mod message;
+pub(crate) mod node;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod random;
+pub(crate) mod replication;
 pub(crate) mod servers;
 pub(crate) mod topics;
+pub(crate) mod wire;
 
 pub(crate) use kafka::Kafka;
 pub(crate) use program::Sluice;

@@ -16,9 +16,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::process::{self, Process};
-use super::{Kafka, Server, wait_for};
+use super::{Kafka, PATIENCE, Server, wait_for};
 
-const READY: Duration = crate::harness::PATIENCE;
 const STOP: Duration = Duration::from_secs(20);
 
 type Properties = BTreeMap<String, String>;
@@ -178,7 +177,7 @@ impl Sluice {
     pub(crate) fn wait_until_ready(&mut self) {
         let port = self.metrics;
         let process = self.process.as_mut().expect("it was started");
-        let ended = wait_for("sluice to be ready", READY, || match process.ended() {
+        let ended = wait_for("sluice to be ready", PATIENCE, || match process.ended() {
             Some(status) => Some(Some(status)),
             None => match get(port, "/health")? {
                 (200, _) => Some(None),
@@ -197,7 +196,7 @@ impl Sluice {
 
     /// Waits until it ends by itself.
     pub(crate) fn wait_for_its_end(&mut self) -> Ended {
-        let status = self.process.take().expect("it runs").wait(READY);
+        let status = self.process.take().expect("it runs").wait(PATIENCE);
         Ended { code: status.code(), said: self.said() }
     }
 
@@ -353,6 +352,50 @@ impl Drop for Sluice {
             // Shown by the test runner beside the failure.
             println!("sluice said:\n{}", self.said());
         }
+    }
+}
+
+/// An instance that begins there, with rows in one topic.
+pub(crate) fn from(
+    server: &Server,
+    (file, offset): &(String, u64),
+    filter: &str,
+    more: &[(&str, &str)],
+) -> Sluice {
+    let offset = offset.to_string();
+    let mut all = vec![
+        ("canal.mq.topic", "all"),
+        ("canal.instance.filter.regex", filter),
+        ("canal.instance.filter.query.ddl", "true"),
+        ("canal.instance.filter.query.dcl", "true"),
+        ("canal.instance.master.journal.name", file),
+        ("canal.instance.master.position", &offset),
+    ];
+    all.extend(more);
+    Sluice::with_instance("behind", server, &all)
+}
+
+/// What `/health` says of the one instance, once it has stopped.
+pub(crate) fn stopped(sluice: &Sluice) -> String {
+    wait_for("the instance to stop", PATIENCE, || {
+        let (_, body) = sluice.health()?;
+        body.contains(r#""state":"stopped""#).then_some(body)
+    })
+}
+
+/// Lets a topic take messages of so many bytes.
+pub(crate) fn limit(sluice: &Sluice, topic: &str, bytes: usize) {
+    let setting = format!("max.message.bytes={bytes}");
+    let arguments =
+        ["--alter", "--entity-type", "topics", "--entity-name", topic, "--add-config", &setting];
+    assert_ended(&sluice.script("kafka-configs.sh", &arguments), 0, &[]);
+}
+
+/// What ended did so with that code, and said these words.
+pub(crate) fn assert_ended(ended: &Ended, code: i32, words: &[&str]) {
+    assert_eq!(ended.code, Some(code), "{}", ended.said);
+    for word in words {
+        assert!(ended.said.contains(word), "{word} is not said:\n{}", ended.said);
     }
 }
 

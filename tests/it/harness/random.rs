@@ -8,6 +8,11 @@ impl Random {
         Self(seed)
     }
 
+    /// By the seed in a variable of the environment, or any; it is said.
+    pub(crate) fn seeded(name: &str) -> Self {
+        Self::new(super::asked::seed(name))
+    }
+
     pub(crate) fn any_seed() -> u64 {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         u64::from(now.subsec_nanos()) ^ now.as_secs() << 20

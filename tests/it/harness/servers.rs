@@ -9,8 +9,8 @@
 //! - otherwise `tests/servers/fetch-*.sh` unpacks one into `target/servers`.
 //!
 //! A server runs on loopback, on a port and a copy of an initialised data directory of its own,
-//! with row events and, but for MySQL 5.6, GTIDs. Always there: the account `canal`, password `canal`, with SELECT,
-//! REPLICATION SLAVE and REPLICATION CLIENT.
+//! with row events and, but for MySQL 5.6, GTIDs. Always there: the account `canal`, password
+//! `canal`, with SELECT, REPLICATION SLAVE and REPLICATION CLIENT.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -24,15 +24,23 @@ use sqlx::{AssertSqlSafe, ConnectOptions, MySqlConnection};
 
 use super::containers::{Container, Definition};
 use super::process::{self, Process};
-use super::{say, wait_for};
-
-const START: Duration = crate::harness::PATIENCE;
+use super::{PATIENCE, say, wait_for};
 
 /// Whose server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavor {
     MySql,
     MariaDb,
+}
+
+impl Flavor {
+    /// Asks for the end of the binlog: file, offset, ..
+    pub(crate) fn status(self) -> &'static str {
+        match self {
+            Self::MySql => "SHOW BINARY LOG STATUS",
+            Self::MariaDb => "SHOW MASTER STATUS",
+        }
+    }
 }
 
 /// Which server: of each maker the one that the whole suite runs on, and one that shows how far
@@ -498,7 +506,7 @@ impl Server {
     pub(crate) fn stop(&self) {
         match &mut *self.own().lock().unwrap() {
             Own::Process { process, .. } => {
-                process.take().unwrap().stop(START);
+                process.take().unwrap().stop(PATIENCE);
             }
             Own::Container(container) => container.stop(),
         }
@@ -520,7 +528,7 @@ impl Server {
 
     /// Until the server's first packet comes.
     fn wait_until_it_greets(&self) {
-        wait_for(&format!("{:?} on port {}", self.flavor, self.port), START, || {
+        wait_for(&format!("{:?} on port {}", self.flavor, self.port), PATIENCE, || {
             if let Some(own) = &self.own
                 && let Own::Process { process: Some(process), data, .. } = &mut *own.lock().unwrap()
                 && let Some(status) = process.ended()
@@ -664,6 +672,13 @@ fn succeed(command: &mut Command, what: &str) {
     let output = command.output().unwrap_or_else(|error| panic!("{what}: {command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}: {command:?}: {}\n{said}", output.status);
+}
+
+/// The end of the server's binlog.
+pub(crate) async fn here(server: &Server) -> (String, u64) {
+    let mut source = server.connect().await;
+    let row = sqlx::query(server.flavor.status()).fetch_one(&mut source).await.unwrap();
+    (sqlx::Row::get(&row, 0), sqlx::Row::get(&row, 1))
 }
 
 #[cfg(test)]

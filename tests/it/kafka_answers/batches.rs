@@ -11,7 +11,7 @@ use kafka_protocol::messages::ProduceRequest;
 use sluice::record::{BatchView, HEAD_LENGTH};
 
 use super::Judged;
-use crate::broker_wire::{Client, fetch, produce};
+use crate::harness::wire::{Client, fetch, produce};
 
 /// When the records of a batch were made, unless it is said: long ago, and not of today.
 const LONG_AGO: i64 = 1_700_000_000_000;

@@ -23,7 +23,7 @@ use kafka_protocol::messages::*;
 use uuid::Uuid;
 
 use super::{Judged, text};
-use crate::broker_wire::{Client, name};
+use crate::harness::wire::{Client, name};
 
 type Answers = Vec<(String, String)>;
 

@@ -30,7 +30,7 @@ use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::*;
 
 use super::{Judged, text};
-use crate::broker_wire::{Client, batch, name};
+use crate::harness::wire::{Client, batch, name};
 
 /// The topic that is there, with three partitions.
 const THERE: &str = "repetitions";

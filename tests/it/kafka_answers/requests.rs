@@ -19,7 +19,7 @@ use kafka_protocol::messages::offset_commit_request::{
 use kafka_protocol::messages::*;
 
 use super::{Judged, text};
-use crate::broker_wire::{Client, name};
+use crate::harness::wire::{Client, name};
 
 /// The topic that is there, with three partitions, and one that is not.
 const THERE: &str = "requests-there";

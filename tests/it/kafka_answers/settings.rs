@@ -9,7 +9,7 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 use kafka_protocol::messages::{CreateTopicsRequest, IncrementalAlterConfigsRequest};
 
 use super::{Judged, text};
-use crate::broker_wire::{Client, name};
+use crate::harness::wire::{Client, name};
 
 /// Kafka's own table of settings: name, type, default, and what values it takes.
 const KEYS: &str = include_str!("../../golden/kafka/keys.txt");

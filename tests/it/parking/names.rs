@@ -351,10 +351,8 @@ async fn parking_follows_names(server: &Server) {
     for (what, kill, steps) in scripts {
         rig.holds(what, &steps, kill).await;
     }
-    let seed = std::env::var("SLUICE_PARK_NAMES_SEED")
-        .map_or_else(|_| Random::any_seed(), |seed| seed.parse().unwrap());
-    let rounds = std::env::var("SLUICE_PARK_NAMES").map_or(3, |rounds| rounds.parse().unwrap());
-    say(&format!("SLUICE_PARK_NAMES_SEED={seed}"));
+    let seed = asked::seed("SLUICE_PARK_NAMES_SEED");
+    let rounds = asked::number_or("SLUICE_PARK_NAMES", 3);
     let mut random = Random::new(seed);
     for round in 0..rounds {
         let steps = any_steps(&mut random);

@@ -63,10 +63,7 @@ async fn without_parking_it_stops_with_the_setting_that_leaves_it_out(mysql: &Se
     let (mut source, mut sluice) = little_room(mysql, "stop_query", false).await;
     run(&mut source, "SET binlog_rows_query_log_events = ON").await;
     run(&mut source, &format!("INSERT /* {} */ INTO a VALUES (2)", "y".repeat(2000))).await;
-    let said = wait_for("the stop", SOON, || {
-        let (_, health) = sluice.health()?;
-        health.contains("\"stopped\"").then_some(health)
-    });
+    let said = stopped(&sluice);
     for words in
         ["stop_query.a", "topic example takes 1000", "canal.instance.filter.query.dml=true"]
     {

@@ -9,7 +9,7 @@ use sluice::source::{Before, Error, Settings, Severity, Source, StartAt};
 
 use super::{Running, ask, settings};
 use crate::harness::Server;
-use crate::harness::servers::{self, Flavor, run};
+use crate::harness::servers::{self, Flavor, here, run};
 
 async fn reached(settings: Settings) -> MySqlPosition {
     let (source, _) = Source::prepare(settings, Before::default()).await.unwrap();
@@ -30,11 +30,7 @@ async fn three_files(server: &Server, admin: &mut sqlx::MySqlConnection) -> Vec<
         let now: i64 =
             ask(admin, "SELECT CAST(UNIX_TIMESTAMP() AS CHAR)", 0).await.parse().unwrap();
         run(admin, &format!("INSERT INTO t VALUES ({id})")).await;
-        let sql = match server.flavor {
-            Flavor::MySql => "SHOW BINARY LOG STATUS",
-            Flavor::MariaDb => "SHOW MASTER STATUS",
-        };
-        begins.push((ask(admin, sql, 0).await, now));
+        begins.push((ask(admin, server.flavor.status(), 0).await, now));
     }
     begins
 }
@@ -215,18 +211,12 @@ async fn a_crash_of_the_server_is_survived_by_the_same_source() {
 /// connection, which the server must not take for the running dump's successor.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_older_than_the_capture_are_read_without_losing_the_dump() {
-    for (server, status) in
-        [(servers::mysql(), "SHOW BINARY LOG STATUS"), (servers::mariadb(), "SHOW MASTER STATUS")]
-    {
-        let Some(server) = server else { continue };
+    for server in [servers::mysql(), servers::mariadb()].into_iter().flatten() {
         let mut admin = server.database("older").await;
         run(&mut admin, "CREATE TABLE t (id INT); CREATE TABLE u (id INT)").await;
         let mut wanted = settings(server, "older");
-        wanted.start = StartAt {
-            file: Some(ask(&mut admin, status, 0).await),
-            offset: Some(ask(&mut admin, status, 1).await.parse().unwrap()),
-            ..StartAt::default()
-        };
+        let (file, offset) = here(server).await;
+        wanted.start = StartAt { file: Some(file), offset: Some(offset), ..StartAt::default() };
         run(&mut admin, "INSERT INTO t VALUES (1); CREATE TABLE v (id INT)").await;
         run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO u VALUES (1)").await;
         let mut source = Running::start(wanted, Before::default()).await;
@@ -297,20 +287,13 @@ async fn a_statement_in_the_binlog_and_not_yet_visible_is_waited_for() {
     }
 }
 
-fn status(server: &Server) -> &'static str {
-    match server.flavor {
-        Flavor::MySql => "SHOW BINARY LOG STATUS",
-        Flavor::MariaDb => "SHOW MASTER STATUS",
-    }
-}
-
 /// Runs a statement until it is in the binlog; who has to be waited for.
 async fn in_the_binlog(server: &Server, statement: String) -> tokio::task::JoinHandle<()> {
     let mut connection = server.connect().await;
-    let before = ask(&mut connection, status(server), 1).await;
+    let before = ask(&mut connection, server.flavor.status(), 1).await;
     let mut runner = server.connect().await;
     let running = tokio::spawn(async move { run(&mut runner, &statement).await });
-    while ask(&mut connection, status(server), 1).await == before {
+    while ask(&mut connection, server.flavor.status(), 1).await == before {
         assert!(!running.is_finished(), "it did not become visible before it was in the binlog");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -344,8 +327,8 @@ async fn met(
         Adopt::Never,
     );
     let place = EventPlace {
-        file: ask(admin, status(server), 0).await.into(),
-        offset: ask(admin, status(server), 1).await.parse().unwrap(),
+        file: ask(admin, server.flavor.status(), 0).await.into(),
+        offset: ask(admin, server.flavor.status(), 1).await.parse().unwrap(),
         time: 0,
     };
     let mut session = sluice::mysql::Session::connect(&endpoint).await.unwrap();
@@ -386,8 +369,7 @@ async fn a_begin_by_time_leaves_out_no_statement_of_a_server_without_gtids() {
             run(&mut admin, "ALTER TABLE t ADD c INT").await;
         }
         run(&mut admin, "FLUSH BINARY LOGS; INSERT INTO t (id) VALUES (1)").await;
-        let file = ask(&mut admin, "SHOW MASTER STATUS", 0).await;
-        let place = ask(&mut admin, "SHOW MASTER STATUS", 1).await.parse::<u64>().unwrap();
+        let (file, place) = here(&server).await;
         tokio::time::sleep(Duration::from_millis(2100)).await;
         let now: i64 =
             ask(&mut admin, "SELECT CAST(UNIX_TIMESTAMP() AS CHAR)", 0).await.parse().unwrap();
@@ -450,8 +432,8 @@ async fn what_was_written_without_gtids_is_not_lost_between_two_times_with_them(
         tokio::time::sleep(Duration::from_millis(100)).await;
         run(&mut admin, &format!("PURGE BINARY LOGS TO '{current}'")).await;
     }
-    // A position of an older build does not say the server's time. What sessions said proves it where
-    // two did: who began the file, and who wrote last.
+    // A position of an older build does not say the server's time. What sessions said proves it
+    // where two did: who began the file, and who wrote last.
     let now: u32 =
         ask(&mut admin, "SELECT CAST(UNIX_TIMESTAMP() AS CHAR)", 0).await.parse().unwrap();
     let (past, real, future) = (1_000_000_000, now - 1, now + 86_400);

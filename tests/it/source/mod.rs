@@ -24,9 +24,7 @@ use sluice::shutdown::Tasks;
 use sluice::source::channel::{Receiver, channel};
 use sluice::source::{Before, Error, FirstAppend, Settings, Source};
 
-use crate::harness::Server;
-
-const PATIENCE: Duration = crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, Server};
 
 /// A transaction, with its chunks put together.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
-//! What was executed on one server lies behind the position on another: each way in which a position
-//! may have come about there, by each way in which a session can begin. The judge is the list of
-//! what the server has and was not published: it comes once, in the server's order.
+//! What was executed on one server lies behind the position on another: each way in which a
+//! position may have come about there, by each way in which a session can begin. The judge is the
+//! list of what the server has and was not published: it comes once, in the server's order.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -15,13 +15,6 @@ use super::{Running, ask, settings};
 use crate::harness::Server;
 use crate::harness::servers::{self, Flavor, run};
 
-fn status(server: &Server) -> &'static str {
-    match server.flavor {
-        Flavor::MySql => "SHOW BINARY LOG STATUS",
-        Flavor::MariaDb => "SHOW MASTER STATUS",
-    }
-}
-
 /// Binlog and storage engine are apart for a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_binlog_and_not_yet_executed_belongs_to_the_set_of_the_end() {
@@ -43,11 +36,11 @@ async fn the_set_of_the_end_is_ahead_of_what_was_executed(server: &Server) {
     let mut admin = server.database("lag").await;
     let mut writer = server.connect().await;
     run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
-    let before = ask(&mut admin, status(server), 1).await;
+    let before = ask(&mut admin, server.flavor.status(), 1).await;
     run(&mut admin, "SET GLOBAL binlog_group_commit_sync_delay = 1000000").await;
     let writing =
         tokio::spawn(async move { run(&mut writer, "INSERT INTO lag.t VALUES (1)").await });
-    while ask(&mut admin, status(server), 1).await == before {
+    while ask(&mut admin, server.flavor.status(), 1).await == before {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(!writing.is_finished(), "the writer waits for its commit");
@@ -149,7 +142,7 @@ async fn each_place_of_a_file_is_taken_with_its_set_or_refused() {
         }
         run(&mut admin, "XA START 'a'; INSERT INTO t VALUES (3, 3); XA END 'a'").await;
         run(&mut admin, "XA PREPARE 'a'; XA COMMIT 'a'").await;
-        let file = ask(&mut admin, status(server), 0).await;
+        let file = ask(&mut admin, server.flavor.status(), 0).await;
         let events = events(&mut admin, &file).await;
         assert!(events.len() > 20, "{events:?}");
         let mut begun = None;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::crash::failover::{LONG, caught_up, reads_from, replicate};
 use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::replication::{caught_up, reads_from, replicate};
 use crate::harness::servers::{Flavor, mariadb, mysql, private_mysql, run};
-use crate::harness::{Server, Sluice, topics, wait_for};
+use crate::harness::{PATIENCE, Server, Sluice, topics, wait_for};
 
 /// An instance of one database, through a proxy.
 fn through(proxy: &Proxy, server: &Server, name: &str, more: &[(&str, &str)]) -> Sluice {
@@ -22,7 +22,7 @@ fn through(proxy: &Proxy, server: &Server, name: &str, more: &[(&str, &str)]) ->
 
 fn wait_until_said(sluice: &Sluice, words: &str, times: usize) {
     let is_said = || (sluice.said().matches(words).count() >= times).then_some(());
-    wait_for(&format!("{times} times: {words}"), LONG, is_said);
+    wait_for(&format!("{times} times: {words}"), PATIENCE, is_said);
 }
 
 /// The current end is the one of the first try that found it, whatever fails behind it.
@@ -152,7 +152,7 @@ async fn two_replicas_of_one_server_id_take_turns_and_say_so() {
         let words = "another replica with the server id 77001 connected to";
         if server.flavor == Flavor::MariaDb {
             let is_said = || both.iter().any(|one| one.said().contains(words)).then_some(());
-            wait_for(words, LONG, is_said);
+            wait_for(words, PATIENCE, is_said);
         }
         for id in 0..5 {
             run(&mut source, &format!("INSERT INTO t VALUES ({id})")).await;

@@ -1,8 +1,8 @@
 //! What a database holds, by an independent reading: `information_schema` and SELECT.
 //!
 //! Every value but a number is asked for as the hexadecimal digits of its text, so that no driver
-//! and no character set of the connection has a say, and turned into the text that real Canal gives it
-//! (`tests/golden/canal/README.md`).
+//! and no character set of the connection has a say, and turned into the text that real Canal gives
+//! it (`tests/golden/canal/README.md`).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,12 +1,10 @@
 //! What a held branch becomes, beside what the server does with it.
 
-use std::time::Duration;
-
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use super::{FILTER, end, id, prepare, whole_and_at_its_place};
 use crate::harness::servers::{self, run};
-use crate::harness::{Record, Sluice, topics, wait_for};
+use crate::harness::{PATIENCE, Record, Sluice, topics, wait_for};
 
 /// With gtidon each message says all that was executed. A branch is held without it, so its
 /// messages grow at the XA COMMIT: here to more than a batch of the topic may have. The server is
@@ -105,7 +103,7 @@ async fn what_is_held_is_dropped_where_the_position_is_set_or_reset() {
         end(&server, "XA ROLLBACK 'small'").await;
         end(&server, "XA ROLLBACK 'large'").await;
         run(&mut admin, "INSERT INTO t VALUES (3)").await;
-        wait_for("both to be unknown", Duration::from_mins(1), || {
+        wait_for("both to be unknown", PATIENCE, || {
             let metrics = sluice.metrics()?.1;
             let counted = |line: &&str| line.starts_with("sluice_instance_unknown_xa_rollbacks");
             metrics.lines().find(counted)?.ends_with(" 2").then_some(())
@@ -152,8 +150,8 @@ async fn a_message_says_the_gtid_of_its_own_transaction_where_that_is_asked_for(
     }
 }
 
-/// A branch that is committed in one phase, so large that it goes out while it comes, has to be read
-/// again: also where what lies before it is published not at all, and in another file.
+/// A branch that is committed in one phase, so large that it goes out while it comes, has to be
+/// read again: also where what lies before it is published not at all, and in another file.
 #[tokio::test]
 async fn a_large_branch_in_one_phase_is_published_behind_a_filtered_transaction() {
     let Some(server) = servers::private_mysql(&[]) else { return };

@@ -4,15 +4,14 @@
 
 use super::{FILTER, end};
 use crate::harness::servers::{self, run};
-use crate::harness::{PATIENCE, Sluice, say, topics, wait_for};
+use crate::harness::{PATIENCE, Sluice, asked, say, topics, wait_for};
 
 const MEMORY: u64 = 128 << 20;
 const ROW: usize = 100_000;
 
 #[tokio::test]
 async fn a_branch_larger_than_memory_is_held_and_published_in_bounded_memory() {
-    let megabytes =
-        std::env::var("SLUICE_XA_BRANCH_MB").map_or(60, |value| value.parse::<usize>().unwrap());
+    let megabytes = asked::number_or("SLUICE_XA_BRANCH_MB", 60);
     let servers = [servers::private_mysql(&[]), servers::private_mariadb(&[])];
     for server in servers.into_iter().flatten() {
         let mut admin = server.database("xa").await;

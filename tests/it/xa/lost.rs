@@ -1,9 +1,10 @@
 //! Held branches where the source goes on at a server that lacks the end.
 
 use super::{FILTER, end, id, prepare};
-use crate::crash::failover::{caught_up, promote, reads_from, replicate};
+use crate::harness::program::stopped;
+use crate::harness::replication::{caught_up, promote, reads_from, replicate};
 use crate::harness::servers::{self, Flavor, Server, run};
-use crate::harness::{Sluice, topics, wait_for};
+use crate::harness::{Sluice, topics};
 
 /// What both servers have stays held, and is published when it is committed on the other one, even
 /// where the binlog with its PREPARE is purged there. What was prepared in the end that is lost is
@@ -65,9 +66,7 @@ async fn one_server_lacks_the_end([a, b]: [&Server; 2], unattended: bool) {
     a.kill();
     promote(b).await;
     if !unattended {
-        wait_for("the stop", std::time::Duration::from_mins(1), || {
-            sluice.health().filter(|(_, body)| body.contains(r#""state":"stopped""#))
-        });
+        stopped(&sluice);
         let accept = ["position", "accept-loss", "xa", "--server", &standby];
         let accepted = sluice.command(&accept);
         assert_eq!(accepted.code, Some(0), "{}", accepted.said);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{FILTER, end, id, prepare};
 use crate::harness::servers::{self, Flavor, Server, run};
-use crate::harness::{Sluice, topics, wait_for};
+use crate::harness::{PATIENCE, Sluice, topics, wait_for};
 
 /// `not_on_server` and `before_begin` of the one instance.
 fn branches(sluice: &Sluice) -> [Vec<String>; 2] {
@@ -98,7 +98,7 @@ async fn branches_that_only_one_side_knows_are_reported_and_nothing_is_dropped()
             sluice.kill();
             sluice.start();
             end(&server, "XA COMMIT 'left'").await;
-            wait_for("the last", Duration::from_mins(1), || {
+            wait_for("the last", PATIENCE, || {
                 (topics::read(&sluice.bootstrap(), "xa.t").len() == 6).then_some(())
             });
             assert_eq!(branches(&sluice), [const { Vec::<String>::new() }; 2]);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{FILTER, end, id, prepare};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::servers::{self, Flavor, Server, run, try_run};
-use crate::harness::{Random, Sluice, say, topics};
+use crate::harness::{Random, Sluice, topics};
 
 fn both(mysql: &[&str], mariadb: &[&str]) -> Vec<Server> {
     [servers::private_mysql(mysql), servers::private_mariadb(mariadb)]
@@ -100,9 +100,7 @@ async fn an_older_branch_of_the_same_xid_is_not_taken_for_the_one_that_is_commit
 async fn cut_while_a_branch_is_found_and_held_it_publishes_it_once() {
     const ROWS: usize = 40;
     let Some(server) = servers::private_mysql(&[]) else { return };
-    let seed = Random::any_seed();
-    say(&format!("seed {seed}"));
-    let mut random = Random::new(seed);
+    let mut random = Random::seeded("SLUICE_XA_SEED");
     let mut admin = server.database("xa").await;
     run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY, x LONGTEXT)").await;
     for round in 0..2 {

@@ -1,5 +1,5 @@
-//! Branches that are prepared with `sql_log_bin=0`: MariaDB writes their XA COMMIT all the same, where
-//! another session ends them, and MySQL does not.
+//! Branches that are prepared with `sql_log_bin=0`: MariaDB writes their XA COMMIT all the same,
+//! where another session ends them, and MySQL does not.
 
 use super::{FILTER, end, id, prepare};
 use crate::harness::servers::{self, Server, run};
@@ -40,8 +40,8 @@ async fn never_logged(server: &Server) {
     let ids: Vec<usize> = records.iter().map(id).collect();
     assert_eq!(ids, [2, 1, 3], "{:?}", server.flavor);
 
-    // Nor one that was prepared before a start of ours and ends behind it; one from before the begin is
-    // found all the same.
+    // Nor one that was prepared before a start of ours and ends behind it; one from before the
+    // begin is found all the same.
     unlogged(server, "'over a start'", 105).await;
     prepare(server, "'held'", &[6]).await;
     run(&mut admin, "INSERT INTO t VALUES (7)").await;

@@ -10,10 +10,6 @@ use sluice::shutdown::Tasks;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// As the program has it: a length that lies is then an error, not the end of the process.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A log and a broker over it.
 pub(crate) struct Node {
     pub(crate) log: Log,

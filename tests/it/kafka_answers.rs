@@ -12,13 +12,21 @@ mod settings;
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use kafka_protocol::messages::CreateTopicsRequest;
+use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::{
+    CreateTopicsRequest, FindCoordinatorRequest, JoinGroupRequest, JoinGroupResponse,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::harness::node::Node;
 use crate::harness::wire::{Client, name};
+
+/// Questions, and what each was answered.
+type Answers = Vec<(String, String)>;
 
 /// Who is asked: a real Kafka whose answers are to be stored, or a node of ours.
 struct Judged {
@@ -61,6 +69,43 @@ impl Judged {
         judge(stored, answers, self.node.is_none(), differing);
         if let Some((node, _folder)) = self.node {
             node.stop().await;
+        }
+    }
+}
+
+/// Makes a topic of three partitions.
+async fn make_topic_of_three(client: &mut Client, topic: &str) {
+    let asked = CreatableTopic::default()
+        .with_name(name(topic))
+        .with_num_partitions(3)
+        .with_replication_factor(1);
+    let request = CreateTopicsRequest::default().with_topics(vec![asked]).with_timeout_ms(30_000);
+    assert_eq!(client.ask(7, &request).await.topics[0].error_code, 0, "{topic}");
+}
+
+/// Joins a group of its own, with one protocol.
+async fn join(
+    client: &mut Client,
+    group: &str,
+    protocol_type: &str,
+    metadata: &'static [u8],
+) -> JoinGroupResponse {
+    let protocol = JoinGroupRequestProtocol::default().with_name(text("range"));
+    let mut join = JoinGroupRequest::default()
+        .with_group_id(text(group).into())
+        .with_session_timeout_ms(300_000)
+        .with_rebalance_timeout_ms(300_000)
+        .with_protocol_type(text(protocol_type))
+        .with_protocols(vec![protocol.with_metadata(Bytes::from_static(metadata))]);
+    let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]);
+    // Its topic is made now, and read.
+    loop {
+        client.ask(4, &find).await;
+        let joined = client.ask(5, &join).await;
+        match joined.error_code {
+            0 => return joined,
+            14..=16 => tokio::time::sleep(Duration::from_millis(100)).await,
+            _ => join.member_id = joined.member_id,
         }
     }
 }

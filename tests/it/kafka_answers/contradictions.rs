@@ -22,10 +22,8 @@ use kafka_protocol::messages::offset_fetch_request::{
 use kafka_protocol::messages::*;
 use uuid::Uuid;
 
-use super::{Judged, text};
+use super::{Answers, Judged, text};
 use crate::harness::wire::{Client, name};
-
-type Answers = Vec<(String, String)>;
 
 /// Kafka's broker learns of a change from its controller, a moment later.
 async fn settled() {

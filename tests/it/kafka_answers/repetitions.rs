@@ -9,14 +9,12 @@ use kafka_protocol::messages::alter_partition_reassignments_request::{
 use kafka_protocol::messages::alter_replica_log_dirs_request::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic,
 };
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_delete_request::{
@@ -29,14 +27,12 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::*;
 
-use super::{Judged, text};
+use super::{Answers, Judged, join, make_topic_of_three, text};
 use crate::harness::wire::{Client, batch, name};
 
 /// The topic that is there, with three partitions.
 const THERE: &str = "repetitions";
 const ABSENT: &str = "repetitions-absent";
-
-type Answers = Vec<(String, String)>;
 
 /// Partitions of the topic, each list that of one entry of the request.
 const ASKED: [&[&[i32]]; 8] = [
@@ -244,23 +240,7 @@ async fn out_of_range(client: &mut Client, answers: &mut Answers) {
 /// What a group shows before its members know what they have, and then.
 async fn described_group(client: &mut Client, answers: &mut Answers) {
     let group = text("repetitions-described");
-    let protocol = JoinGroupRequestProtocol::default().with_name(text("range"));
-    let mut join = JoinGroupRequest::default()
-        .with_group_id(group.clone().into())
-        .with_session_timeout_ms(300_000)
-        .with_rebalance_timeout_ms(300_000)
-        .with_protocol_type(text("other"))
-        .with_protocols(vec![protocol.with_metadata(Bytes::from_static(b"metadata"))]);
-    let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![group.clone()]);
-    let joined = loop {
-        client.ask(4, &find).await;
-        let joined = client.ask(5, &join).await;
-        match joined.error_code {
-            0 => break joined,
-            14..=16 => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
-            _ => join.member_id = joined.member_id,
-        }
-    };
+    let joined = join(client, &group, "other", b"metadata").await;
     let assignment = SyncGroupRequestAssignment::default()
         .with_member_id(joined.member_id.clone())
         .with_assignment(Bytes::from_static(b"assigned"));
@@ -322,14 +302,9 @@ fn differing(_: &str, _: &str) -> Option<&'static str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_named_twice_is_answered_as_kafka_answers_it() {
     let mut judged = Judged::connect().await;
-    let asked = CreatableTopic::default()
-        .with_name(name(THERE))
-        .with_num_partitions(3)
-        .with_replication_factor(1);
-    let request = CreateTopicsRequest::default().with_topics(vec![asked]).with_timeout_ms(30_000);
     let mut answers = Vec::new();
     let client = &mut judged.client;
-    assert_eq!(client.ask(7, &request).await.topics[0].error_code, 0);
+    make_topic_of_three(client, THERE).await;
     warm_up(client).await;
     of_records(client, &mut answers).await;
     described(client, &mut answers).await;

@@ -22,7 +22,7 @@ export SLUICE_HOME=$home
 # A heading, bold on a terminal.
 say() { if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi; }
 
-once= docker= address=
+once='' docker='' address=''
 while [ $# -gt 0 ]; do
     case $1 in
     --once) once=1 ;;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# kafka-console-consumer: prints the records of topics. Kafka's own options; no JVM. --help lists them.
+# kafka-console-consumer: prints the records of topics.
+# Kafka's own options; no JVM. --help lists them.
 set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 find_binary

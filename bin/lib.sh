@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts share: where things are, what must be installed, the binary, the process.
 # Sourced, after `set -eu`; the caller is a script of this folder.
 

@@ -54,6 +54,7 @@ trap '"$root/bin/demo.sh" --stop >/dev/null' EXIT
 "$root/bin/demo.sh" >"$work/demo.log" 2>&1 || { cat "$work/demo.log"; exit 1; }
 # shellcheck disable=SC1091
 . "$root/.demo/ports"
+# shellcheck disable=SC2154
 server=127.0.0.1:$broker
 wanted=$(cat "$root/.demo/read.jsonl")
 first=$(head -2 <<<"$wanted") rest=$(tail -n +3 <<<"$wanted")

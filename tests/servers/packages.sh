@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the fetch scripts: unpacks Debian or Ubuntu packages into a private folder.
 #
 # In: the machine's own apt sources (which mirror), a suite, package names. Out: a folder that

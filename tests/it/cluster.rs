@@ -7,7 +7,7 @@ use crate::harness::program::stopped;
 use crate::harness::servers::{mysql, run};
 use crate::harness::{PATIENCE, Sluice, wait_for};
 
-/// The transactions that the headers name, with the values of the column `id`, in order.
+/// The values of the column `id`, in order.
 fn ids(records: &[crate::harness::Record]) -> Vec<String> {
     let rows = records.iter().flat_map(|record| record.json()["data"].as_array().unwrap().clone());
     rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()

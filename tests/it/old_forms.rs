@@ -1,10 +1,8 @@
 //! What a server does in the ways of an older one: MariaDB's dates and times of before 10.1, and
 //! `utf8` that is no utf8mb3; and keys that the binlog's metadata calls primary and that are not.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
-use sqlx::Row as _;
+use sqlx::{MySqlConnection, Row as _};
 
 use crate::harness::program::{from, stopped};
 use crate::harness::random::Random;
@@ -92,9 +90,11 @@ async fn reported_type(server: &Server, database: &str, table: &str, column: &st
     row.get(0)
 }
 
+/// Rows of each table of times.
+const ROWS: usize = 40;
+
 /// Every type and number of digits, captured, followed, and made anew in the newer format.
 async fn times(server: &Server, metadata: &str) {
-    const ROWS: usize = 40;
     let mut random = Random::new(20_261_128);
     let mut source = server.database("old_times").await;
     let create = |name: &str, digits: u32| {
@@ -118,72 +118,76 @@ async fn times(server: &Server, metadata: &str) {
     run(&mut source, "SET GLOBAL mysql56_temporal_format = OFF").await;
     let tables: Vec<String> =
         (0..=6).flat_map(|digits| ["a", "b", "c"].map(|name| format!("{name}{digits}"))).collect();
+    run(&mut source, "SET sql_mode = ''").await;
     for table in &tables {
-        let mut rows = String::new();
-        for id in 0..ROWS {
-            let mut below = |limit: u64| random.below(limit);
-            let fraction = below(1_000_000);
-            let sign = if below(2) == 0 { "-" } else { "" };
-            let time = match id {
-                0 => "-838:59:59.999999".to_owned(),
-                1 => "838:59:59.999999".to_owned(),
-                2 => "-00:00:00.000001".to_owned(),
-                _ => format!("{sign}{}:{}:{}.{fraction:06}", below(839), below(60), below(60)),
-            };
-            let date = match id {
-                0 => "0000-00-00 00:00:00".to_owned(),
-                1 => "9999-12-31 23:59:59.999999".to_owned(),
-                _ => format!(
-                    "{:04}-{:02}-{:02} {}:{}:{}.{fraction:06}",
-                    1 + below(9999),
-                    1 + below(12),
-                    1 + below(28),
-                    below(24),
-                    below(60),
-                    below(60)
-                ),
-            };
-            let stamp = match id {
-                0 => "'0000-00-00 00:00:00'".to_owned(),
-                1 => "'1970-01-01 00:00:01'".to_owned(),
-                2 => "'2038-01-19 03:14:07.999999'".to_owned(),
-                _ => format!("FROM_UNIXTIME({}.{fraction:06})", 1 + below(2_147_483_646)),
-            };
-            let comma = if id > 0 { "," } else { "" };
-            let _ = write!(rows, "{comma}({id}, '{time}', '{date}', {stamp})");
-        }
-        run(&mut source, "SET sql_mode = ''").await;
-        run(&mut source, &format!("INSERT INTO {table} VALUES {rows}")).await;
+        let rows: Vec<String> = (0..ROWS).map(|id| row_of_times(id, &mut random)).collect();
+        run(&mut source, &format!("INSERT INTO {table} VALUES {}", rows.join(","))).await;
     }
     let mut sluice = from(server, &begin, r"old_times\..*", &[]);
     sluice.start();
     let records = topics::read_at_least(&sluice.bootstrap(), "all", tables.len());
-    let mut judged = 0;
+    assert_eq!(records.len(), tables.len());
     for record in &records {
-        let message = record.json();
-        let table = message["table"].as_str().unwrap();
-        let wanted = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT CAST(t AS CHAR), CAST(d AS CHAR), CAST(s AS CHAR) FROM old_times.{table} ORDER BY id"
-        )))
-        .fetch_all(&mut source)
-        .await
-        .unwrap();
-        let rows = message["data"].as_array().unwrap();
-        assert_eq!(rows.len(), ROWS, "{metadata} {table}");
-        for (row, wanted) in rows.iter().zip(wanted) {
-            for (index, column) in ["t", "d", "s"].into_iter().enumerate() {
-                let wanted: String = wanted.get(index);
-                assert_eq!(row[column], wanted, "{metadata} {table}.{column} of {row}");
-                judged += 1;
-            }
-        }
-        for column in ["t", "d", "s"] {
-            let wanted = reported_type(server, "old_times", table, column).await;
-            assert_eq!(message["mysqlType"][column], wanted, "{metadata} {table}.{column}");
-        }
+        as_the_server_has_them(server, &mut source, &record.json(), metadata).await;
     }
-    assert_eq!(judged, tables.len() * ROWS * 3);
     sluice.stop();
+}
+
+/// The edges of each type first, then any times.
+fn row_of_times(id: usize, random: &mut Random) -> String {
+    let mut below = |limit: u64| random.below(limit);
+    let fraction = below(1_000_000);
+    let sign = if below(2) == 0 { "-" } else { "" };
+    let time = match id {
+        0 => "-838:59:59.999999".to_owned(),
+        1 => "838:59:59.999999".to_owned(),
+        2 => "-00:00:00.000001".to_owned(),
+        _ => format!("{sign}{}:{}:{}.{fraction:06}", below(839), below(60), below(60)),
+    };
+    let date = match id {
+        0 => "0000-00-00 00:00:00".to_owned(),
+        1 => "9999-12-31 23:59:59.999999".to_owned(),
+        _ => format!(
+            "{:04}-{:02}-{:02} {}:{}:{}.{fraction:06}",
+            1 + below(9999),
+            1 + below(12),
+            1 + below(28),
+            below(24),
+            below(60),
+            below(60)
+        ),
+    };
+    let stamp = match id {
+        0 => "'0000-00-00 00:00:00'".to_owned(),
+        1 => "'1970-01-01 00:00:01'".to_owned(),
+        2 => "'2038-01-19 03:14:07.999999'".to_owned(),
+        _ => format!("FROM_UNIXTIME({}.{fraction:06})", 1 + below(2_147_483_646)),
+    };
+    format!("({id}, '{time}', '{date}', {stamp})")
+}
+
+/// Each value and type of a message of times is the one that the server shows.
+async fn as_the_server_has_them(
+    server: &Server,
+    source: &mut MySqlConnection,
+    message: &serde_json::Value,
+    metadata: &str,
+) {
+    let table = message["table"].as_str().unwrap();
+    let shown = format!(
+        "SELECT CAST(t AS CHAR), CAST(d AS CHAR), CAST(s AS CHAR) FROM old_times.{table} ORDER BY id"
+    );
+    let wanted = sqlx::query(sqlx::AssertSqlSafe(shown)).fetch_all(source).await.unwrap();
+    let rows = message["data"].as_array().unwrap();
+    assert_eq!((rows.len(), wanted.len()), (ROWS, ROWS), "{metadata} {table}");
+    for (index, column) in ["t", "d", "s"].into_iter().enumerate() {
+        for (row, wanted) in rows.iter().zip(&wanted) {
+            let wanted: String = wanted.get(index);
+            assert_eq!(row[column], wanted, "{metadata} {table}.{column} of {row}");
+        }
+        let wanted = reported_type(server, "old_times", table, column).await;
+        assert_eq!(message["mysqlType"][column], wanted, "{metadata} {table}.{column}");
+    }
 }
 
 /// The rows do not say how many digits there are: nothing is guessed, and making the table is the

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sqlx::MySqlConnection;
 
 use crate::harness::program::{limit, stopped};
 use crate::harness::servers::{mariadb, mysql, run};
@@ -87,22 +88,7 @@ async fn rows_of_all_sizes_arrive(server: &Server, database: &str) {
         )
         .await;
     }
-    // Many rows in an event, of lengths by chance, changed and deleted.
-    let mut random = Random::seeded("SLUICE_SIZES_SEED");
-    for round in 0..6 {
-        let most = [40, 300, 3000, 4100, exact as u64 - 60, 7000][round];
-        let rows: Vec<String> = (0..random.below(60) + 2)
-            .map(|_| format!("(1, REPEAT('é', {}))", random.below(most) / 2))
-            .collect();
-        run(&mut source, &format!("INSERT INTO t (n, pad) VALUES {}", rows.join(","))).await;
-        run(
-            &mut source,
-            "UPDATE t SET n = n + 1, pad = LEFT(pad, 300) WHERE LENGTH(pad) < 3000 AND id % 3 = 0",
-        )
-        .await;
-        run(&mut source, "UPDATE t SET n = n + 1 WHERE LENGTH(pad) < 7000").await;
-        run(&mut source, "DELETE FROM t WHERE id % 4 = 1 AND n > 0").await;
-    }
+    change_many(&mut source, exact).await;
     run(&mut source, "INSERT INTO t (n, pad) VALUES (99, 'last')").await;
     let records = wait_for("the last row", PATIENCE, || {
         let records = topics::read(&sluice.bootstrap(), &topic);
@@ -113,38 +99,66 @@ async fn rows_of_all_sizes_arrive(server: &Server, database: &str) {
     say(&format!("{} messages, {divided} of events that were divided", records.len()));
     assert!(divided > 20);
     assert!(records.iter().all(|record| record.value.len() + around <= LIMIT + 8));
-    let wanted: Vec<(i32, i32, String)> = sqlx::query_as("SELECT id, n, pad FROM t ORDER BY id")
-        .fetch_all(&mut source)
-        .await
-        .unwrap();
-    let wanted: BTreeMap<u64, (String, String)> = wanted
+    assert!(replayed(&records) == rows_there(&mut source).await, "the topic replayed is the table");
+    stops_at_what_has_no_room(&sluice, &mut source, &topic, exact).await;
+    sluice.stop();
+}
+
+/// Many rows in an event, of lengths by chance, changed and deleted.
+async fn change_many(source: &mut MySqlConnection, exact: usize) {
+    let mut random = Random::seeded("SLUICE_SIZES_SEED");
+    for round in 0..6 {
+        let most = [40, 300, 3000, 4100, exact as u64 - 60, 7000][round];
+        let rows: Vec<String> = (0..random.below(60) + 2)
+            .map(|_| format!("(1, REPEAT('é', {}))", random.below(most) / 2))
+            .collect();
+        run(source, &format!("INSERT INTO t (n, pad) VALUES {}", rows.join(","))).await;
+        run(
+            source,
+            "UPDATE t SET n = n + 1, pad = LEFT(pad, 300) WHERE LENGTH(pad) < 3000 AND id % 3 = 0",
+        )
+        .await;
+        run(source, "UPDATE t SET n = n + 1 WHERE LENGTH(pad) < 7000").await;
+        run(source, "DELETE FROM t WHERE id % 4 = 1 AND n > 0").await;
+    }
+}
+
+/// The rows that the server has, by id.
+async fn rows_there(source: &mut MySqlConnection) -> BTreeMap<u64, (String, String)> {
+    let wanted: Vec<(i32, i32, String)> =
+        sqlx::query_as("SELECT id, n, pad FROM t ORDER BY id").fetch_all(source).await.unwrap();
+    wanted
         .into_iter()
         .map(|(id, n, pad)| (u64::try_from(id).unwrap(), (n.to_string(), pad)))
-        .collect();
-    assert!(replayed(&records) == wanted, "the topic replayed is the table");
+        .collect()
+}
 
-    // One that has no room at all.
-    run(&mut source, "INSERT INTO t (n, pad) VALUES (1, 'before')").await;
-    run(&mut source, &format!("INSERT INTO t (n, pad) VALUES (2, REPEAT('x', {}))", exact + 60))
-        .await;
-    run(&mut source, "INSERT INTO t (n, pad) VALUES (3, 'after')").await;
-    let health = stopped(&sluice);
+/// A row that has no room at all stops the instance, which says what lets it go on.
+async fn stops_at_what_has_no_room(
+    sluice: &Sluice,
+    source: &mut MySqlConnection,
+    topic: &str,
+    exact: usize,
+) {
+    run(source, "INSERT INTO t (n, pad) VALUES (1, 'before')").await;
+    run(source, &format!("INSERT INTO t (n, pad) VALUES (2, REPEAT('x', {}))", exact + 60)).await;
+    run(source, "INSERT INTO t (n, pad) VALUES (3, 'after')").await;
+    let health = stopped(sluice);
     let advice = format!(
         "bin/kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config \
          max.message.bytes=1048576"
     );
-    for word in [&*topic, "binlog.0", "takes 8192", &advice, "canal.instance.filter.black.field"] {
+    for word in [topic, "binlog.0", "takes 8192", &advice, "canal.instance.filter.black.field"] {
         assert!(health.contains(word), "{word} is not said: {health}");
     }
-    let before = topics::read(&sluice.bootstrap(), &topic);
+    let before = topics::read(&sluice.bootstrap(), topic);
     assert!(before.last().unwrap().value.contains("\"before\""), "what is whole is published");
-    limit(&sluice, &topic, 1 << 20);
+    limit(sluice, topic, 1 << 20);
     let ended = sluice.command(&["instance", "start", "example"]);
     assert_eq!(ended.code, Some(0), "{}", ended.said);
-    let after = topics::read_at_least(&sluice.bootstrap(), &topic, before.len() + 2);
+    let after = topics::read_at_least(&sluice.bootstrap(), topic, before.len() + 2);
     let numbers = after[before.len()..].iter().map(|record| record.json()["data"][0]["n"].clone());
     assert_eq!(numbers.collect::<Vec<_>>(), ["2", "3"]);
-    sluice.stop();
 }
 
 #[tokio::test]

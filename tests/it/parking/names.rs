@@ -9,6 +9,13 @@ use super::*;
 /// A table, or `db.` for all of a database.
 type Name = String;
 
+/// Which of the two: `example` with small topics, or `free` with large ones.
+#[derive(Clone, Copy)]
+enum Instance {
+    Parking,
+    Free,
+}
+
 /// What a script does, and what of it concerns whom.
 #[derive(Debug, Default)]
 struct Step {
@@ -30,10 +37,19 @@ const B: &str = "park_names_b";
 const TABLES: [&str; 4] = ["t", "n", "x", "y"];
 const DONE: &str = "park_names_done";
 
-fn insert(table: &str, id: usize, large: bool) -> Step {
-    let length = if large { 6000 } else { 1 };
+/// A row that fits.
+fn insert(table: &str, id: usize) -> Step {
+    row(table, id, 1)
+}
+
+/// A row that the small topic does not take.
+fn insert_large(table: &str, id: usize) -> Step {
+    Step { large: true, ..row(table, id, 6000) }
+}
+
+fn row(table: &str, id: usize, length: usize) -> Step {
     let sql = format!("INSERT INTO {table} (id, pad) VALUES ({id}, REPEAT('x', {length}))");
-    Step { sql, large, rows: Some(table.to_owned()), ..Step::default() }
+    Step { sql, rows: Some(table.to_owned()), ..Step::default() }
 }
 
 fn ddl(sql: String, changed: &[&str], read: &[&str]) -> Step {
@@ -155,14 +171,15 @@ impl Rig {
         Self { sluice, source, rounds: 0 }
     }
 
-    /// All records of the instance's topics, by topic; those of `free` without the word.
-    fn records(&self, free: bool) -> BTreeMap<String, Vec<Record>> {
+    /// All records of an instance's topics, by topic; those of `free` without the word.
+    fn records(&self, of: Instance) -> BTreeMap<String, Vec<Record>> {
         let bootstrap = self.sluice.bootstrap();
-        let own = |topic: &str| match free {
-            true if topic == "free" => Some("instance".to_owned()),
-            true => topic.strip_prefix("free.").map(str::to_owned),
-            false if topic == "example" => Some("instance".to_owned()),
-            false => topic.starts_with("park_names").then(|| topic.to_owned()),
+        let own = |topic: &str| match (of, topic) {
+            (Instance::Free, "free") | (Instance::Parking, "example") => {
+                Some("instance".to_owned())
+            }
+            (Instance::Free, _) => topic.strip_prefix("free.").map(str::to_owned),
+            (Instance::Parking, _) => topic.starts_with("park_names").then(|| topic.to_owned()),
         };
         let all: BTreeMap<String, String> = topics::list(&bootstrap)
             .into_keys()
@@ -189,9 +206,9 @@ impl Rig {
         let mut setup = vec![create_database(A), create_database(B)];
         for table in ["t", "n"] {
             setup.push(create(&format!("{A}.{table}")));
-            setup.push(insert(&format!("{A}.{table}"), 1, false));
+            setup.push(insert(&format!("{A}.{table}"), 1));
         }
-        let already = self.records(true).values().map(Vec::len).sum::<usize>();
+        let already = self.records(Instance::Free).values().map(Vec::len).sum::<usize>();
         for step in setup.iter().chain(steps) {
             run(&mut self.source, &step.sql).await;
         }
@@ -202,7 +219,7 @@ impl Rig {
         }
         let kept: Vec<bool> =
             vec![false; setup.len()].into_iter().chain(kept(steps)).chain([false]).collect();
-        let free = self.records(true);
+        let free = self.records(Instance::Free);
         let mut all: Vec<_> = free.values().flatten().map(place).collect();
         all.sort();
         let made = &all[already..];
@@ -217,7 +234,7 @@ impl Rig {
             let named = records.iter().map(|(topic, records)| (topic.clone(), said(records)));
             named.filter(|(_, said): &(String, Vec<String>)| !said.is_empty()).collect()
         };
-        let shown = names(&self.records(false), true);
+        let shown = names(&self.records(Instance::Parking), true);
         assert_eq!(shown, names(&free, false), "{what}: before the retry");
         let mut large = BTreeSet::new();
         for one in parked(&self.sluice) {
@@ -238,7 +255,11 @@ impl Rig {
             let one = names_of(&more.unwrap_or(one));
             instance(&self.sluice, &["retry", "example", &one], 0);
         }
-        assert_eq!(names(&self.records(false), true), names(&free, true), "{what}: behind it");
+        assert_eq!(
+            names(&self.records(Instance::Parking), true),
+            names(&free, true),
+            "{what}: behind it"
+        );
         for topic in &topics {
             limit(&self.sluice, topic, 4096);
         }
@@ -267,13 +288,9 @@ async fn parking_follows_names(server: &Server) {
     let [t, n, x, y] = TABLES.map(|table| format!("{A}.{table}"));
     let (t, n, x, y) = (&*t, &*n, &*x, &*y);
     let elsewhere = &*format!("{B}.t");
-    let large = || insert(t, 2, true);
+    let large = || insert_large(t, 2);
     let scripts: Vec<(&str, bool, Vec<Step>)> = vec![
-        (
-            "a rename",
-            true,
-            vec![large(), rename(&[(t, x)]), insert(x, 3, false), insert(n, 3, false)],
-        ),
+        ("a rename", true, vec![large(), rename(&[(t, x)]), insert(x, 3), insert(n, 3)]),
         (
             "a swap, as tools do that change tables online",
             true,
@@ -281,13 +298,13 @@ async fn parking_follows_names(server: &Server) {
                 like(y, t),
                 add_column(y, 1),
                 large(),
-                insert(y, 1, false),
+                insert(y, 1),
                 rename(&[(t, x), (y, t)]),
-                insert(t, 4, false),
-                insert(x, 5, false),
+                insert(t, 4),
+                insert(x, 5),
                 drop_table(x),
-                insert(t, 6, false),
-                insert(n, 6, false),
+                insert(t, 6),
+                insert(n, 6),
             ],
         ),
         (
@@ -297,17 +314,17 @@ async fn parking_follows_names(server: &Server) {
                 large(),
                 alter_rename(t, x),
                 rename(&[(x, y)]),
-                insert(y, 4, false),
+                insert(y, 4),
                 like(x, y),
-                insert(x, 5, false),
+                insert(x, 5),
                 create(t),
-                insert(t, 6, false),
+                insert(t, 6),
             ],
         ),
         (
             "dropped and made again",
             false,
-            vec![large(), drop_table(t), create(t), insert(t, 3, false), insert(n, 3, false)],
+            vec![large(), drop_table(t), create(t), insert(t, 3), insert(n, 3)],
         ),
         (
             "the database dropped and made again",
@@ -317,9 +334,9 @@ async fn parking_follows_names(server: &Server) {
                 drop_database(A),
                 create_database(A),
                 create(x),
-                insert(x, 1, false),
+                insert(x, 1),
                 create(t),
-                insert(t, 1, false),
+                insert(t, 1),
             ],
         ),
         (
@@ -327,11 +344,11 @@ async fn parking_follows_names(server: &Server) {
             true,
             vec![
                 large(),
-                insert(n, 2, true),
-                insert(t, 3, false),
+                insert_large(n, 2),
+                insert(t, 3),
                 rename(&[(t, x), (n, t), (x, n)]),
-                insert(t, 4, false),
-                insert(n, 5, false),
+                insert(t, 4),
+                insert(n, 5),
             ],
         ),
         (
@@ -340,11 +357,11 @@ async fn parking_follows_names(server: &Server) {
             vec![
                 large(),
                 rename(&[(t, elsewhere)]),
-                insert(elsewhere, 3, false),
+                insert(elsewhere, 3),
                 rename(&[(n, t)]),
-                insert(t, 4, false),
+                insert(t, 4),
                 rename(&[(t, n)]),
-                insert(n, 5, false),
+                insert(n, 5),
             ],
         ),
     ];
@@ -413,8 +430,8 @@ fn any_steps(random: &mut Random) -> Vec<Step> {
                 steps.push(drop_database(database));
                 create_database(database)
             }
-            7 => insert(pick(random, &tables), id, true),
-            _ => insert(pick(random, &tables), id, false),
+            7 => insert_large(pick(random, &tables), id),
+            _ => insert(pick(random, &tables), id),
         };
         steps.push(step);
     }

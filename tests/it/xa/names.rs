@@ -93,14 +93,14 @@ async fn branches_of_any_name_are_published_as_the_binlog_says_on_mysql() {
     let Some(mysql) = servers::private_mysql(&["--binlog-rows-query-log-events=ON"]) else {
         return;
     };
-    prepared_all_at_once(&mysql, false).await;
+    prepared_all_at_once(&mysql, Fate::Lives).await;
 }
 
 #[tokio::test]
 async fn branches_of_any_name_are_published_as_the_binlog_says_on_mariadb() {
     for server in [servers::private_mariadb(&[]), servers::private_newest_mariadb(&[])] {
         let Some(server) = server else { return };
-        prepared_all_at_once(&server, false).await;
+        prepared_all_at_once(&server, Fate::Lives).await;
     }
 }
 
@@ -113,7 +113,7 @@ async fn after_a_crash_of_the_server_branches_are_published_as_the_binlog_says()
         servers::private_mariadb(&[]),
     ] {
         let Some(server) = server else { return };
-        prepared_all_at_once(&server, true).await;
+        prepared_all_at_once(&server, Fate::Crashes).await;
     }
 }
 
@@ -149,7 +149,14 @@ async fn branches_of_any_name_are_published_on_mysql_5_6() {
     sluice.stop();
 }
 
-async fn prepared_all_at_once(server: &Server, crash: bool) {
+/// What becomes of the server while branches are prepared.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Lives,
+    Crashes,
+}
+
+async fn prepared_all_at_once(server: &Server, fate: Fate) {
     let mut random = Random::seeded("SLUICE_XA_SEED");
     let mut admin = server.database("xa").await;
     run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
@@ -178,7 +185,7 @@ async fn prepared_all_at_once(server: &Server, crash: bool) {
             sluice.kill();
             sluice.start();
         }
-        if crash {
+        if fate == Fate::Crashes {
             server.kill();
             server.start();
             admin = server.connect().await;
@@ -193,7 +200,9 @@ async fn prepared_all_at_once(server: &Server, crash: bool) {
             let verb = if random.below(3) == 0 { "ROLLBACK" } else { "COMMIT" };
             for _ in 0..50 {
                 // Known when the connection that prepared it has ended.
-                if try_run(&mut admin, &format!("XA {verb} {name}")).await.is_ok() || crash {
+                if try_run(&mut admin, &format!("XA {verb} {name}")).await.is_ok()
+                    || fate == Fate::Crashes
+                {
                     break;
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -206,7 +215,7 @@ async fn prepared_all_at_once(server: &Server, crash: bool) {
     let records = topics::read_at_least(&sluice.bootstrap(), "xa.t", wanted.len());
     let ids: Vec<usize> = records.iter().map(id).collect();
     assert_eq!(ids, wanted, "{:?}", server.flavor);
-    if !crash {
+    if fate == Fate::Lives {
         let committed = sqlx::raw_sql("SELECT id FROM t").fetch_all(&mut admin).await.unwrap();
         let mut committed: Vec<usize> =
             committed.iter().map(|row| row.get::<i32, _>(0).try_into().unwrap()).collect();

@@ -232,19 +232,85 @@ impl File {
     }
 }
 
-/// Whether a call failed because of what is stored: it is not there, cut, or the medium does not
-/// give it back. All else (no room, no more open files, no memory) may pass.
-pub fn is_unreadable(error: &io::Error) -> bool {
-    let of_medium = [Errno::IO, Errno::UCLEAN, Errno::BADMSG];
+/// What has to change before a call that failed can go well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// The file, or its directory: it is not there, is not what it was, may not be used, or the
+    /// medium does not take it or give it back. Another file may be as it should be.
+    File,
+    /// There is no room.
+    Room,
+    /// The process, or the machine, is short of something.
+    Process,
+    /// The disk as a whole, or what nobody knows: it may pass.
+    Disk,
+}
+
+/// What the numbers of system errors are about. Those of media are the block layer's
+/// (`block/blk-core.c`, `blk_errors`) and the file systems' (`EUCLEAN`: its structures are damaged;
+/// `EBADMSG`: a checksum is wrong). One that is not listed is of the disk.
+pub const CONCERNS: [(Concern, &[Errno]); 4] = [
+    (
+        Concern::File,
+        &[
+            Errno::NOENT,
+            Errno::NOTDIR,
+            Errno::ISDIR,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::LOOP,
+            Errno::TXTBSY,
+            Errno::STALE,
+            Errno::IO,
+            Errno::NODATA,
+            Errno::ILSEQ,
+            Errno::REMOTEIO,
+            Errno::UCLEAN,
+            Errno::BADMSG,
+        ],
+    ),
+    (Concern::Room, &[Errno::NOSPC, Errno::DQUOT, Errno::FBIG]),
+    (Concern::Process, &[Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR]),
+    (
+        Concern::Disk,
+        &[
+            Errno::ROFS,
+            Errno::NODEV,
+            Errno::NXIO,
+            Errno::NOLINK,
+            Errno::TIMEDOUT,
+            Errno::BADE,
+            Errno::SHUTDOWN,
+            Errno::BUSY,
+        ],
+    ),
+];
+
+/// What an error of a call on a file or directory is about.
+pub fn concern(error: &io::Error) -> Concern {
+    if let Some(number) = error.raw_os_error() {
+        let is_it = |errno: &Errno| errno.raw_os_error() == number;
+        let listed = CONCERNS.iter().find(|(_, all)| all.iter().any(is_it));
+        return listed.map_or(Concern::Disk, |(concern, _)| *concern);
+    }
     match error.kind() {
         io::ErrorKind::NotFound
         | io::ErrorKind::InvalidData
         | io::ErrorKind::UnexpectedEof
         | io::ErrorKind::IsADirectory
         | io::ErrorKind::NotADirectory
-        | io::ErrorKind::PermissionDenied => true,
-        _ => of_medium.iter().any(|one| error.raw_os_error() == Some(one.raw_os_error())),
+        | io::ErrorKind::PermissionDenied => Concern::File,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Concern::Room
+        }
+        _ => Concern::Disk,
     }
+}
+
+/// Whether a call failed because of what is stored: it is not there, cut, or the medium does not
+/// give it back. All else (no room, no more open files, no memory) may pass.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    concern(error) == Concern::File
 }
 
 /// The directory of a path: empty for a name in the root.

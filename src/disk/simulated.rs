@@ -108,6 +108,8 @@ struct State {
     unreadable: BTreeSet<usize>,
     /// Files that the process may not open.
     forbidden: BTreeSet<String>,
+    /// What begins so cannot be written, with which error: see [`Simulated::refuse_writes`].
+    refusing: Option<(String, i32)>,
     /// Files that could not be written back: who had opened them until then is told.
     not_written_back: BTreeMap<usize, u64>,
     capacity: Option<u64>,
@@ -277,6 +279,17 @@ impl Simulated {
         }
     }
 
+    /// From now on no file or directory whose path begins so can be made, opened to be written, written
+    /// or cut, whoever has it open: all that fails with a system error number.
+    pub fn refuse_writes(&self, beginning: &str, errno: i32) {
+        self.state().refusing = Some((beginning.to_owned(), errno));
+    }
+
+    /// All can be written again.
+    pub fn take_writes(&self) {
+        self.state().refusing = None;
+    }
+
     /// Fails all openings from the `n`th on with a system error number.
     pub fn fail_opens_from(&self, n: u64, errno: i32) {
         self.state().opens_fail_from = Some(Fault { at: n, errno });
@@ -407,6 +420,25 @@ impl State {
         Ok(())
     }
 
+    /// Fails if what is at this path cannot be written.
+    fn may_write(&self, path: &str) -> io::Result<()> {
+        match &self.refusing {
+            Some((beginning, errno)) if path.starts_with(beginning) => {
+                Err(io::Error::from_raw_os_error(*errno))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same of a file that is open.
+    fn may_write_to(&self, inode: usize) -> io::Result<()> {
+        if self.refusing.is_none() {
+            return Ok(());
+        }
+        let names = self.seen.files.iter().filter(|(_, one)| **one == inode);
+        names.map(|(path, _)| self.may_write(path)).collect()
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         if self.freeze_at_sync.is_some_and(|at| self.syncs >= at) {
             self.frozen = true;
@@ -485,6 +517,9 @@ impl Disk for Simulated {
         if state.forbidden.contains(path) {
             return Err(io::Error::from_raw_os_error(Errno::ACCESS.raw_os_error()));
         }
+        if mode != Mode::Read {
+            state.may_write(path)?;
+        }
         *state.opened.entry(path.to_owned()).or_default() += 1;
         let inode = match (state.seen.files.get(path), mode) {
             (Some(inode), _) => *inode,
@@ -525,6 +560,7 @@ impl Disk for Simulated {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for end in ends {
             if !state.seen.dirs.contains(&path[..end]) {
+                state.may_write(&path[..end])?;
                 state.name(Naming::Dir(path[..end].to_owned()))?;
             }
         }
@@ -536,6 +572,7 @@ impl Disk for Simulated {
         if !state.seen.has(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        state.may_write(to)?;
         let inode = state.seen.files.get(from).copied();
         state.name(Naming::Rename(from.to_owned(), to.to_owned(), inode))
     }
@@ -676,6 +713,7 @@ impl File {
     pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.call();
         state.change()?;
+        state.may_write_to(self.inode)?;
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         state.grow(self.inode, offset + bytes.len())?;
         let change = Change::Write { offset, bytes: bytes.to_vec() };
@@ -696,6 +734,7 @@ impl File {
     pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.disk.call();
         state.change()?;
+        state.may_write_to(self.inode)?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
         state.grow(self.inode, len)?;
         let change = Change::Cut(len);

@@ -41,8 +41,18 @@ pub(super) struct Damage {
     pub(super) segment: i64,
     /// File and byte, and what is there.
     pub(super) what: String,
+    pub(super) kind: DamageKind,
+}
+
+/// What that leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DamageKind {
+    /// Something is lost.
+    Lost,
     /// The file may be as it was: this process is not allowed to open it.
-    pub(super) is_forbidden: bool,
+    Forbidden,
+    /// All that was acknowledged may be there, but nothing more can be written to it.
+    Unwritable,
 }
 
 impl fmt::Display for Damage {
@@ -65,12 +75,26 @@ impl Damage {
     /// Of a file of a segment that cannot be opened or read.
     pub(super) fn of_file(segment: i64, path: &str, error: &io::Error) -> Self {
         let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
-        Self { segment, what: format!("{path}: {error}"), is_forbidden }
+        let kind = if is_forbidden { DamageKind::Forbidden } else { DamageKind::Lost };
+        Self { segment, what: format!("{path}: {error}"), kind }
+    }
+
+    /// Of a segment whose file does not take what is written to it.
+    pub(super) fn of_write(segment: &Segment, error: &io::Error) -> Self {
+        let damage = Self::of(segment, error);
+        match (damage.kind, error.kind()) {
+            (DamageKind::Lost, io::ErrorKind::NotFound) | (DamageKind::Forbidden, _) => damage,
+            (DamageKind::Lost | DamageKind::Unwritable, _) => Self {
+                what: format!("cannot write to {}", damage.what),
+                kind: DamageKind::Unwritable,
+                ..damage
+            },
+        }
     }
 
     /// Of what is not as it was written.
     pub(super) fn new(segment: i64, what: String) -> Self {
-        Self { segment, what, is_forbidden: false }
+        Self { segment, what, kind: DamageKind::Lost }
     }
 }
 
@@ -89,17 +113,21 @@ impl Default for Findings {
 impl Findings {
     /// Lists a partition that is offline.
     pub(super) fn report(&self, partition: &str, damage: &Damage) {
-        if damage.is_forbidden {
-            tracing::error!(
+        match damage.kind {
+            DamageKind::Forbidden => tracing::error!(
                 "partition {partition} is offline, a file of it cannot be opened: {damage}; let the \
                  user that sluice runs as read and write it, and start sluice again"
-            );
-        } else {
-            tracing::error!(
+            ),
+            DamageKind::Unwritable => tracing::error!(
+                "partition {partition} is offline, nothing more can be written to a file of it: \
+                 {damage}; mend the disk or its file system, or put the log on another one, while \
+                 the program is stopped, and start it again"
+            ),
+            DamageKind::Lost => tracing::error!(
                 "partition {partition} is offline, its files are damaged: {damage}; put a copy of \
                  the file in its place while the program is stopped, or start with \
                  SLUICE_LOG_ACCEPT_DAMAGE={partition} to go on without what is lost"
-            );
+            ),
         }
         let text = format!("partition {partition} is offline: {damage}");
         self.found.send_modify(|all| all.push((partition.to_owned(), text)));

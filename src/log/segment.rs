@@ -347,10 +347,15 @@ impl Segment {
             Err(error) if is_unreadable(&error) => return Ok(Some(Damage::of(self, &error))),
             file => file.map_err(refused)?,
         };
-        if sealed && file.len().map_err(refused)? != self.size() {
-            file.set_len(self.size()).map_err(refused)?;
-        }
+        let cut = match file.len() {
+            Ok(length) if sealed && length != self.size() => file.set_len(self.size()),
+            length => length.map(drop),
+        };
         self.sync_records(&file, lost)?;
+        match cut {
+            Err(error) if is_unreadable(&error) => return Ok(Some(Damage::of_write(self, &error))),
+            cut => cut.map_err(refused)?,
+        }
         match self.write_index(sealed) {
             // Its directory was removed, and its file with it, though that is open.
             Err(error) if is_unreadable(&error) => Ok(Some(Damage::of(self, &error))),

@@ -16,6 +16,7 @@ mod names;
 mod offline;
 mod producers;
 mod reading;
+mod refused;
 mod room;
 mod starts;
 mod trouble;
@@ -124,9 +125,17 @@ async fn append(log: &Log, topic: &Arc<Topic>, partition: i32, values: &[&str]) 
 
 /// All values of a partition with their offsets.
 async fn values(log: &Log, name: &str, partition: i32) -> Vec<(i64, String)> {
+    try_values(log, name, partition).await.unwrap()
+}
+
+async fn try_values(
+    log: &Log,
+    name: &str,
+    partition: i32,
+) -> Result<Vec<(i64, String)>, ReadError> {
     let topic = log.topic(name).unwrap();
     let mut found = Vec::new();
-    for piece in log.read_all(&topic, partition).await.unwrap() {
+    for piece in log.read_all(&topic, partition).await? {
         for batch in batches(&piece) {
             for record in batch.unwrap().records() {
                 let record = record.unwrap();
@@ -135,7 +144,7 @@ async fn values(log: &Log, name: &str, partition: i32) -> Vec<(i64, String)> {
             }
         }
     }
-    found
+    Ok(found)
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::group::Chunk;
-use crate::disk::was_not_begun;
+use crate::disk::{Concern, concern, was_not_begun};
 use crate::log::error::{AppendError, WriterError};
 
 /// Why a group was refused.
@@ -20,11 +20,11 @@ pub(in crate::log) enum Failure {
 
 impl Failure {
     pub(in crate::log) fn refused(place: &str, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::Full,
-            _ => Self::Refused(format!("write to {place}: {error}")),
+        match concern(error) {
+            Concern::Room => Self::Full,
+            Concern::File | Concern::Process | Concern::Disk => {
+                Self::Refused(format!("write to {place}: {error}"))
+            }
         }
     }
 

@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::group::{Answer, Body, Chunk};
-use super::{Appender, Failure};
-use crate::disk::{File, Mode, parent};
+use super::{Appender, Failure, Tails};
+use crate::disk::{Concern, File, Mode, concern, parent};
 use crate::log::Produce;
 use crate::log::damage::Damage;
 use crate::log::error::{AppendError, WriterError};
 use crate::log::journal::{Entry, Frame, Kind, WriteError};
 use crate::log::shared::Shared;
-use crate::log::{place, segment};
+use crate::log::{place, segment, staged};
 
 /// How many entries of a group are synced in their segments instead of the journal.
 const REFERENCES: usize = 4;
@@ -42,6 +42,10 @@ impl Appender {
             Ok(()) => self.publish(),
             Err(failure) => self.take_back(failure),
         }
+        if let Some(offline) = self.hit_offline(result.as_ref().err()) {
+            return self.carry_out_without(&offline);
+        }
+        self.break_sessions(result.is_err());
         match &result {
             Err(failure) => {
                 self.shared.troubles.refused(failure, self.group.answers.len().max(1));
@@ -154,6 +158,10 @@ impl Appender {
     fn write_segments(&mut self) -> Result<(), Failure> {
         let lost = &self.shared.lost;
         for chunk in &mut self.group.chunks {
+            if let Body::Staged(file) = &chunk.body {
+                let set = file.set_base(chunk.base);
+                set.map_err(|error| Failure::of_write("append to", chunk, &error))?;
+            }
             let write = |chunk: &mut Chunk| -> io::Result<Option<Arc<File>>> {
                 if chunk.position == 0 {
                     let tail = &self.tails[chunk.slot];
@@ -166,7 +174,6 @@ impl Appender {
                 }
                 match &mut chunk.body {
                     Body::Staged(file) => {
-                        file.set_base(chunk.base)?;
                         file.adopt(&chunk.segment.path())?;
                         chunk.segment.file()?;
                         Ok(None)
@@ -183,12 +190,7 @@ impl Appender {
                 }
             };
             let written = write(chunk).map_err(|error| {
-                // One partition's business, and no other's: neither passes by itself.
-                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
-                {
-                    let damage = Damage::of(&chunk.segment, &error);
-                    self.shared.take_offline(&self.tails[chunk.slot].partition, damage);
-                }
+                take_offline(&self.shared, &self.tails, chunk, &error);
                 Failure::of_write("append to", chunk, &error)
             })?;
             if let Some(file) = written {
@@ -222,11 +224,14 @@ impl Appender {
             .filter(|(_, entry)| entry.kind == Kind::Reference)
             .map(|(chunk, _)| chunk)
             .collect();
-        let lost = &self.shared.lost;
+        let (shared, tails, lost) = (&*self.shared, &self.tails, &self.shared.lost);
         let sync = |chunk: &Chunk| {
             // Opening it is not syncing it.
             let file = chunk.segment.file();
-            let file = file.map_err(|error| Failure::refused(&chunk.segment.path(), &error))?;
+            let file = file.map_err(|error| {
+                take_offline(shared, tails, chunk, &error);
+                Failure::refused(&chunk.segment.path(), &error)
+            })?;
             chunk.segment.sync_records(&file, lost)
         };
         match referenced.as_slice() {
@@ -337,7 +342,11 @@ impl Appender {
                 active.let_go();
             }
         }
-        for position in &self.group.positions {
+    }
+
+    /// After a refused group nothing counts that its instances queued behind it.
+    fn break_sessions(&mut self, is_refused: bool) {
+        for position in self.group.positions.iter().filter(|_| is_refused) {
             self.sessions.break_off(&position.session.instance);
         }
     }
@@ -362,6 +371,21 @@ impl Appender {
     }
 }
 
+/// An error of the file of one partition is that one's business, and no other's: it does not pass
+/// by itself. Where nothing else can be written either it is the disk's.
+fn take_offline(shared: &Shared, tails: &Tails, chunk: &Chunk, error: &io::Error) {
+    let is_of_file = |error: &io::Error| concern(error) == Concern::File;
+    if !is_of_file(error) {
+        return;
+    }
+    let is_of_disk = staged::probe(&*shared.disk)
+        .is_err_and(|error| matches!(concern(&error), Concern::File | Concern::Disk));
+    if !is_of_disk {
+        let damage = Damage::of_write(&chunk.segment, error);
+        shared.take_offline(&tails[chunk.slot].partition, damage);
+    }
+}
+
 fn may_use_ballast(batches: &[Produce]) -> bool {
     !batches.is_empty() && batches.iter().all(|one| one.topic.frees_room())
 }
@@ -370,7 +394,7 @@ fn may_use_ballast(batches: &[Produce]) -> bool {
 fn reply(answer: Answer, failure: Option<&Failure>) {
     // Whoever does not wait any more does not miss the answer.
     match answer {
-        Answer::Each(results, reply) => {
+        Answer::Each(results, reply, _) => {
             let results = match failure {
                 None => results,
                 Some(failure) => {
@@ -385,7 +409,7 @@ fn reply(answer: Answer, failure: Option<&Failure>) {
         Answer::All(appended, reply, _) => {
             let _ = reply.send(failure.map_or(Ok(appended), |why| Err(why.to_append())));
         }
-        Answer::Commit(reply) => {
+        Answer::Commit(reply, _) => {
             let _ = reply.send(failure.map_or(Ok(()), |why| Err(WriterError::from(why))));
         }
     }

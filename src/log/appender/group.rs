@@ -65,6 +65,13 @@ impl Chunk {
         }
     }
 
+    /// A batch of it, by its mark.
+    pub(super) fn batch(&self, mark: usize) -> Option<Bytes> {
+        let Body::Bytes(pieces) = &self.body else { return None };
+        let Mark { position, size, .. } = self.marks.get(mark)?;
+        pieces.part(position - self.position, *size).map(Bytes::copy_from_slice)
+    }
+
     /// Whether it begins a file.
     pub(super) fn is_new(&self) -> bool {
         self.position == 0
@@ -72,12 +79,22 @@ impl Chunk {
 }
 
 /// Who waits, and what for.
+/// With what was asked for, for another try.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Each(Each, oneshot::Sender<Each>),
-    /// With the batches, for another try of those that free room.
+    Each(Each, oneshot::Sender<Each>, Vec<Produce>),
     All(Vec<Appended>, oneshot::Sender<Result<Vec<Appended>, AppendError>>, Vec<Produce>),
-    Commit(oneshot::Sender<Result<(), WriterError>>),
+    Commit(oneshot::Sender<Result<(), WriterError>>, Committed),
+}
+
+/// Where the batches of a commit are.
+#[derive(Debug)]
+pub(super) struct Committed {
+    pub(super) instance: Arc<str>,
+    /// Each by its chunk, and its mark in that.
+    pub(super) batches: Vec<(usize, usize)>,
+    /// Whether others are in staged files.
+    pub(super) is_staged: bool,
 }
 
 /// The newest position of an instance in the group.
@@ -236,6 +253,12 @@ impl Group {
             marks: Vec::new(),
         });
         self.chunks.len() - 1
+    }
+
+    /// Where the batch is that was added last to a partition.
+    pub(super) fn newest(&self, tail: &Tail) -> Option<(usize, usize)> {
+        let chunk = tail.chunk?;
+        Some((chunk, self.chunks.get(chunk)?.marks.len().checked_sub(1)?))
     }
 
     /// Makes a staged file the new end of a partition.

@@ -265,9 +265,11 @@ impl Appender {
         (self.since.running, self.since.syncing) = (false, 0);
         for (segment, damage) in outcome.damaged {
             // Its topic was on its way out, and came back; or it is an index that cannot be written,
-            // which is made again.
-            match self.shared.disk.open(&segment.path(), Mode::Read) {
+            // which is made again. One that is complete must end behind its last batch.
+            let is_sealed = outcome.sealed.iter().any(|one| Arc::ptr_eq(one, &segment));
+            match self.shared.disk.open(&segment.path(), Mode::Read).and_then(|file| file.len()) {
                 Err(error) if is_unreadable(&error) => {}
+                Ok(length) if is_sealed && length != segment.size() => {}
                 Ok(_) | Err(_) => continue,
             }
             // Its directory may be that of another topic by now.

@@ -14,6 +14,7 @@ mod group;
 mod housekeeping;
 pub(super) mod operation;
 mod pieces;
+mod retry;
 mod session;
 mod tail;
 pub(super) mod topics;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use compactions::Compacting;
 pub(super) use failure::Failure;
-use group::{Answer, Content, Group, NewPosition};
+use group::{Answer, Committed, Content, Group, NewPosition};
 pub(super) use group::{marker_of, time_of_append};
 pub(super) use housekeeping::Removal;
 use housekeeping::Since;
@@ -43,7 +44,7 @@ use super::commit::Commit;
 use super::error::{AppendError, OpenError, WriterError};
 use super::journal::Journal;
 use super::keeper::{Job, Outcome};
-use super::queue::Request;
+use super::queue::{Each, Request};
 use super::segment::Segment;
 use super::shared::Shared;
 use super::topic::Topic;
@@ -226,11 +227,8 @@ impl Appender {
     fn admit(&mut self, request: Request) {
         match request {
             Request::Each(batches, reply, room) => {
-                let now = self.now();
-                let add = |produce| self.add(produce, true, now);
-                let results = batches.into_iter().map(add).collect();
                 self.group.rooms.push(room);
-                self.group.answers.push(Answer::Each(results, reply));
+                self.admit_each(batches, reply);
             }
             Request::All(batches, reply, room) => {
                 self.group.rooms.push(room);
@@ -239,7 +237,7 @@ impl Appender {
             Request::Commit(commit, reply, room) => {
                 self.group.rooms.push(room);
                 match self.commit(*commit) {
-                    Ok(()) => self.group.answers.push(Answer::Commit(reply)),
+                    Ok(made) => self.group.answers.push(Answer::Commit(reply, made)),
                     Err(error) => {
                         let _ = reply.send(Err(error));
                     }
@@ -250,6 +248,13 @@ impl Appender {
                 self.operate(operation);
             }
         }
+    }
+
+    /// Takes batches, each for itself.
+    fn admit_each(&mut self, batches: Vec<Produce>, reply: oneshot::Sender<Each>) {
+        let now = self.now();
+        let results = batches.iter().map(|produce| self.add(produce, true, now)).collect();
+        self.group.answers.push(Answer::Each(results, reply, batches));
     }
 
     /// Takes batches that are appended together or not at all.
@@ -263,7 +268,7 @@ impl Appender {
             return;
         }
         let now = self.now();
-        let add = |produce: &Produce| self.add(produce.clone(), false, now);
+        let add = |produce: &Produce| self.add(produce, false, now);
         match batches.iter().map(add).collect() {
             Ok(appended) => self.group.answers.push(Answer::All(appended, reply, batches)),
             // Not after the check above; if it were, it must not be half there.
@@ -304,22 +309,22 @@ impl Appender {
 
     fn add(
         &mut self,
-        produce: Produce,
+        produce: &Produce,
         sequenced: bool,
         now: Moment,
     ) -> Result<Appended, AppendError> {
-        let (slot, head) = self.check(&produce)?;
+        let (slot, head) = self.check(produce)?;
         let tail = &mut self.tails[slot];
         if sequenced && let Some(base_offset) = tail.producers.check(&head)? {
             return Ok(Appended { base_offset, log_append_time: None, log_start: tail.start });
         }
         let Shared { disk, settings, .. } = &*self.shared;
-        let content = Content::Stored(produce.batch, head);
+        let content = Content::Stored(produce.batch.clone(), head);
         Ok(self.group.add(tail, content, now, disk, settings))
     }
 
     /// Takes what an instance commits; nothing of it if anything in it cannot be taken.
-    fn commit(&mut self, commit: Commit) -> Result<(), WriterError> {
+    fn commit(&mut self, commit: Commit) -> Result<Committed, WriterError> {
         let Commit { session, parts, staged, positions, position, state } = commit;
         let places = parts.iter().map(|(topic, partition, _)| (topic, *partition));
         let places = places.chain(staged.iter().map(|part| (&part.topic, part.partition)));
@@ -334,19 +339,23 @@ impl Appender {
         let now = self.now();
         let state = state.into_iter().map(|(topic, batch)| (topic, 0, batch));
         let Shared { disk, settings, .. } = &*self.shared;
+        let mut batches = Vec::with_capacity(parts.len());
         for (topic, partition, batch) in parts.into_iter().chain(state) {
             let tail = &mut self.tails[slot_of(&topic, partition)];
             self.group.add(tail, Content::Open(batch), now, disk, settings);
+            batches.extend(self.group.newest(tail));
         }
+        let is_staged = !staged.is_empty();
         for part in staged {
             let tail = &mut self.tails[slot_of(&part.topic, part.partition)];
             for file in part.files {
                 self.group.add_staged(tail, file, now, disk, settings);
             }
         }
-        self.group.positions.retain(|other| other.session.instance != session.instance);
+        let instance = Arc::clone(&session.instance);
+        self.group.positions.retain(|other| other.session.instance != instance);
         self.group.positions.push(NewPosition { session, topic: positions, position });
-        Ok(())
+        Ok(Committed { instance, batches, is_staged })
     }
 
     /// One position for each instance of the group: the newest, since all of the group

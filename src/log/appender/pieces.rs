@@ -50,6 +50,19 @@ impl Pieces {
         self.iter().map(<[u8]>::len).sum()
     }
 
+    /// A batch, by where it begins and its size.
+    pub(super) fn part(&self, from: u64, size: u64) -> Option<&[u8]> {
+        let mut from = usize::try_from(from).ok()?;
+        let size = usize::try_from(size).ok()?;
+        for piece in self.iter() {
+            if from < piece.len() {
+                return piece.get(from..from.checked_add(size)?);
+            }
+            from -= piece.len();
+        }
+        None
+    }
+
     /// Writes all of it at a position of a file.
     pub(super) fn write_at(&self, file: &File, mut position: u64) -> io::Result<()> {
         for piece in self.iter() {
@@ -110,7 +123,7 @@ pub(super) fn set_place(batch: &mut [u8], base: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::BatchBuilder;
+    use crate::record::{BatchBuilder, BatchView};
 
     fn batch(bytes: usize) -> Batch {
         let mut builder = BatchBuilder::default();
@@ -128,12 +141,16 @@ mod tests {
         let lengths = [LARGE, 10, LARGE * 3, 20, LARGE - 100, LARGE / 2];
         for (base, length) in (0..).step_by(1000).zip(lengths) {
             let batch = batch(length);
-            bytes += batch.len();
+            let batch_size = batch.len();
+            bytes += batch_size;
             if batch.len() > LARGE {
                 pieces.push(batch, base, &mut buffers);
             } else {
                 pieces.last(batch.len(), &mut buffers).extend_from_slice(batch.as_bytes());
             }
+            let part = pieces.part((bytes - batch_size) as u64, batch_size as u64).unwrap();
+            assert_eq!(part.len(), batch_size, "the one at {base}");
+            assert!(BatchView::parse_stored(part).is_ok(), "the one at {base}");
             let all = pieces.iter().collect::<Vec<_>>().concat();
             assert_eq!((all.len(), pieces.len()), (bytes, bytes), "the one at {base}");
             assert_eq!(pieces.crc32c(), crc32c::crc32c(&all), "the one at {base}");

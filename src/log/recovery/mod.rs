@@ -42,7 +42,7 @@ use super::appender::{Pending, Start, Tail, Tails};
 use super::catalog::{Catalog, Definitions, METADATA_ID, Unread};
 use super::checkpoint::{self, Checkpoint};
 use super::compaction;
-use super::damage::{self, Budget, Damage};
+use super::damage::{self, Budget, Damage, DamageKind};
 use super::error::OpenError;
 use super::journal::{self, Found, Journal, Mark};
 use super::keeper::CheckpointJob;
@@ -408,7 +408,8 @@ impl Opening<'_> {
             }
             let mut segments = self.partition(&mut recovering, &dir, judged)?;
             // What may not be opened may be whole.
-            let is_lost = recovering.damage().is_some_and(|damage| !damage.is_forbidden);
+            let is_lost =
+                recovering.damage().is_some_and(|damage| damage.kind != DamageKind::Forbidden);
             if is_lost && settings.accept_damage.of(&dir) {
                 self.mend(&mut recovering, &dir)?;
                 segments = self.partition(&mut recovering, &dir, judged)?;

@@ -110,6 +110,7 @@ struct State {
     forbidden: BTreeSet<String>,
     /// What begins so cannot be written, with which error: see [`Simulated::refuse_writes`].
     refusing: Option<(String, i32)>,
+    refusals: u64,
     /// Files that could not be written back: who had opened them until then is told.
     not_written_back: BTreeMap<usize, u64>,
     capacity: Option<u64>,
@@ -285,6 +286,11 @@ impl Simulated {
         self.state().refusing = Some((beginning.to_owned(), errno));
     }
 
+    /// How often that was met.
+    pub fn refusals(&self) -> u64 {
+        self.state().refusals
+    }
+
     /// All can be written again.
     pub fn take_writes(&self) {
         self.state().refusing = None;
@@ -421,9 +427,10 @@ impl State {
     }
 
     /// Fails if what is at this path cannot be written.
-    fn may_write(&self, path: &str) -> io::Result<()> {
+    fn may_write(&mut self, path: &str) -> io::Result<()> {
         match &self.refusing {
             Some((beginning, errno)) if path.starts_with(beginning) => {
+                self.refusals += 1;
                 Err(io::Error::from_raw_os_error(*errno))
             }
             _ => Ok(()),
@@ -431,12 +438,15 @@ impl State {
     }
 
     /// The same of a file that is open.
-    fn may_write_to(&self, inode: usize) -> io::Result<()> {
+    fn may_write_to(&mut self, inode: usize) -> io::Result<()> {
         if self.refusing.is_none() {
             return Ok(());
         }
-        let names = self.seen.files.iter().filter(|(_, one)| **one == inode);
-        names.map(|(path, _)| self.may_write(path)).collect()
+        let mut names = self.seen.files.iter().filter(|(_, one)| **one == inode);
+        match names.next().map(|(path, _)| path.clone()) {
+            Some(path) => self.may_write(&path),
+            None => Ok(()),
+        }
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -75,20 +75,32 @@ pub(super) struct Built {
     pub(super) size: u64,
 }
 
+/// How a compaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// All that changes was proposed; keys were looked at up to here. There may have been nothing to
+    /// do.
+    Done(i64),
+    /// The appender did not want the rest.
+    Stopped,
+    /// Something could not be read or built: it is to be tried again.
+    Failed,
+}
+
 /// The newest offset of a key, by a hash of 128 bits.
 type Newest = HashMap<(u64, u64), i64>;
 
 impl CompactionJob {
-    /// Compacts segment by segment; `propose` gets each. Returns how far keys were looked at,
-    /// if all that changes was proposed, or what was found damaged.
+    /// Compacts segment by segment; `propose` gets each. Returns how that ended, or what was found
+    /// damaged.
     pub(super) fn carry_out(
         &self,
         disk: &dyn Disk,
         mut propose: impl FnMut(Replaced),
-    ) -> Result<Option<i64>, Damage> {
+    ) -> Result<Ending, Damage> {
         match self.compact(disk, &mut propose) {
-            Ok(cleaned) => Ok(cleaned),
-            Err(_) if self.is_stopped() => Ok(None),
+            Ok(ending) => Ok(ending),
+            Err(_) if self.is_stopped() => Ok(Ending::Stopped),
             Err(Stopped::Reading(segment, error))
                 if is_unreadable(&error) && !segment.is_retired() =>
             {
@@ -97,7 +109,7 @@ impl CompactionJob {
             Err(Stopped::Reading(_, error) | Stopped::Building(error)) => {
                 let (topic, partition) = (self.topic, self.number);
                 tracing::warn!(%error, %topic, partition, "compaction stopped; it is tried again");
-                Ok(None)
+                Ok(Ending::Failed)
             }
         }
     }
@@ -110,17 +122,17 @@ impl CompactionJob {
         &self,
         disk: &dyn Disk,
         propose: &mut impl FnMut(Replaced),
-    ) -> Result<Option<i64>, Stopped> {
+    ) -> Result<Ending, Stopped> {
         let (newest, cleaned) = self.newest()?;
         for old in self.segments.iter().filter(|segment| segment.base() < cleaned) {
             if self.is_stopped() {
-                return Ok(None);
+                return Ok(Ending::Stopped);
             }
             if let Some(replaced) = self.compact_segment(disk, old, &newest, cleaned)? {
                 propose(replaced);
             }
         }
-        Ok(Some(cleaned))
+        Ok(Ending::Done(cleaned))
     }
 
     /// The newest offset of each key from `cleaned` on, and how far that goes.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::appender::Failure;
 use super::checkpoint::Checkpoint;
-use super::compaction::{CompactionJob, Replaced};
+use super::compaction::{CompactionJob, Ending, Replaced};
 use super::damage::Damage;
 use super::segment::{Segment, sync_names};
 use super::shared::{Lost, Shared};
@@ -36,8 +36,8 @@ pub(super) enum Outcome {
     Checkpoint(CheckpointOutcome),
     /// A segment to be replaced.
     Compacted(Slot, Replaced),
-    /// How far keys were looked at; none if it was ended before. Or what is damaged.
-    CompactionEnded(Slot, Result<Option<i64>, Damage>),
+    /// How it ended, or what is damaged.
+    CompactionEnded(Slot, Result<Ending, Damage>),
     /// Timestamps of so many segments were read.
     Times(usize),
 }
@@ -169,8 +169,8 @@ pub(super) fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::
                 let propose = |replaced| {
                     tell(Outcome::Compacted(job.slot, replaced));
                 };
-                let cleaned = job.carry_out(disk, propose);
-                Outcome::CompactionEnded(job.slot, cleaned)
+                let ending = job.carry_out(disk, propose);
+                Outcome::CompactionEnded(job.slot, ending)
             }
             Job::Times(segments) => Outcome::Times(read_times(shared, &segments)),
         };

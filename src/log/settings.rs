@@ -60,6 +60,9 @@ pub struct LogSettings {
     pub checkpoint_reference_bytes: u64,
     /// or so many milliseconds: `log.flush.offset.checkpoint.interval.ms`.
     pub checkpoint_ms: u64,
+    /// One that could not be written is tried again behind so many milliseconds; behind each further
+    /// failure in twice as many, up to 64 times that.
+    pub checkpoint_retry_ms: u64,
     /// How many keys one run of compaction remembers, about 50 bytes each.
     pub compaction_keys: usize,
     /// How many bytes may wait for the appender; more wait before it.
@@ -92,6 +95,7 @@ impl Default for LogSettings {
             checkpoint_inline_bytes: 256 << 20,
             checkpoint_reference_bytes: 1 << 30,
             checkpoint_ms: 60_000,
+            checkpoint_retry_ms: 100,
             compaction_keys: 1 << 20,
             queue_bytes: 32 << 20,
             accept_damage: AcceptDamage::None,

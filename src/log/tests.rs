@@ -1,5 +1,6 @@
 //! The log as its users meet it: appended, read, reopened.
 
+mod again;
 mod backup;
 mod cleaning;
 mod clocks;

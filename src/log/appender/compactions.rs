@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Appender, Failure, Tail};
 use crate::clock::Moment;
-use crate::log::compaction::{CompactionJob, Replaced, put_in_place};
+use crate::log::compaction::{CompactionJob, Ending, Replaced, put_in_place};
 use crate::log::damage::Damage;
 use crate::log::keeper::Job;
 use crate::log::segment::Segment;
+use crate::log::topic::Topic;
 use crate::log::watermarks::Slot;
 
 /// A ratio of 1, as topics have it.
@@ -51,6 +52,7 @@ impl Appender {
             Err(error) => {
                 let topic = tail.topic.name();
                 tracing::warn!(%error, %topic, "the age of segments to compact is not known");
+                self.rolled.insert(slot);
                 None
             }
         };
@@ -137,6 +139,7 @@ impl Appender {
                     new.discard(&**disk);
                 }
                 old.unretire();
+                self.rolled.insert(slot);
                 return;
             }
         };
@@ -161,20 +164,28 @@ impl Appender {
         }
     }
 
-    /// The keeper is done with a partition. `cleaned` is how far it came.
-    pub(super) fn compaction_ended(&mut self, slot: Slot, cleaned: Result<Option<i64>, Damage>) {
+    /// The keeper is done with a partition. What failed is tried again behind the next checkpoint;
+    /// who stopped it has said whether that is.
+    pub(super) fn compaction_ended(&mut self, slot: Slot, ending: Result<Ending, Damage>) {
         let Some(ended) = self.compacting.remove(&slot) else { return };
-        let cleaned = match cleaned {
-            Ok(cleaned) => cleaned,
+        let Compacting { before, next, stop } = ended;
+        let is_stopped = stop.load(Ordering::Acquire);
+        let cleaned = match ending {
+            Ok(Ending::Done(cleaned)) if !is_stopped => cleaned,
+            Ok(Ending::Done(_) | Ending::Stopped) => return,
+            Ok(Ending::Failed) => {
+                if self.tails.get(slot).is_some() {
+                    self.rolled.insert(slot);
+                }
+                return;
+            }
             Err(damage) => {
                 if let Some(tail) = self.tails.get(slot) {
                     self.shared.take_offline(&tail.partition, damage);
                 }
-                None
+                return;
             }
         };
-        let Compacting { before, next, stop } = ended;
-        let Some(cleaned) = cleaned.filter(|_| !stop.load(Ordering::Acquire)) else { return };
         let Some(tail) = self.tails.get_mut(slot) else { return };
         let has_moved = cleaned > tail.cleaned;
         tail.cleaned = tail.cleaned.max(cleaned);
@@ -186,10 +197,32 @@ impl Appender {
         }
     }
 
+    /// The settings of a topic changed: what was sealed before may have to be compacted now.
+    pub(super) fn look_at_sealed(&mut self, topic: &Topic) {
+        let now = self.now();
+        for partition in topic.all_partitions() {
+            if self.tails.get(partition.slot).is_some_and(|tail| waits(tail, now)) {
+                self.rolled.insert(partition.slot);
+            }
+        }
+    }
+
     /// Asks for no more of what is being compacted.
     pub(super) fn stop_compactions(&self) {
         self.compacting.values().for_each(|one| one.stop.store(true, Ordering::Release));
     }
+}
+
+/// Whether the partition has sealed segments to compact, or such as may come of age.
+pub(super) fn waits(tail: &Tail, now: Moment) -> bool {
+    let config = tail.topic.config();
+    let Some(active) = &tail.active else { return false };
+    if !config.compact || tail.partition.offline().is_some() || tail.partition.segments().len() < 2
+    {
+        return false;
+    }
+    // Where that is not known it is looked at, and told, when it comes to it.
+    config.has_compaction_lag() || due(tail, active.base(), now).map_or(true, |due| due.is_some())
 }
 
 /// Up to where the partition is to be compacted now, if it is. Segments with a record

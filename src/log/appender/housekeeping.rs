@@ -98,7 +98,8 @@ impl Appender {
             || (since >= Duration::from_millis(settings.checkpoint_ms) && self.has_changed())
             // A checkpoint gives files of the journal back.
             || (self.full && since >= FULL_RETRY && self.has_changed());
-        if due && !self.since.running && self.read_only.is_none() {
+        let may = self.checkpoint_pause.is_over(Instant::now());
+        if due && may && !self.since.running && self.read_only.is_none() {
             self.start_checkpoint(now);
         }
         // The journal must not outgrow its bound because the keeper is slow.
@@ -176,12 +177,16 @@ impl Appender {
     }
 
     fn has_changed(&self) -> bool {
+        self.has_unsaved() || !self.rolled.is_empty()
+    }
+
+    /// The same without what a checkpoint makes way for: the next start finds that again.
+    fn has_unsaved(&self) -> bool {
         self.since.inline > 0
             || self.owes_checkpoint
             || !self.removals.is_empty()
             || !self.emptied.is_empty()
             || !self.sealed.is_empty()
-            || !self.rolled.is_empty()
     }
 
     fn start_checkpoint(&mut self, now: Moment) {
@@ -253,7 +258,7 @@ impl Appender {
         match outcome {
             Outcome::Checkpoint(outcome) => self.passed(outcome),
             Outcome::Compacted(slot, replaced) => self.replace_segment(slot, &replaced),
-            Outcome::CompactionEnded(slot, cleaned) => self.compaction_ended(slot, cleaned),
+            Outcome::CompactionEnded(slot, ending) => self.compaction_ended(slot, ending),
             Outcome::Times(count) => {
                 self.times = if count > 0 { Times::Read } else { Times::Idle };
             }
@@ -286,6 +291,7 @@ impl Appender {
             Ok(_) if self.read_only.is_some() => {}
             Ok(sequence) => {
                 self.owes_checkpoint = false;
+                self.checkpoint_pause.succeeded();
                 self.shared.troubles.checkpoint_written();
                 self.closed = None;
                 for segment in outcome.dirty.iter().chain(&outcome.sealed) {
@@ -302,6 +308,8 @@ impl Appender {
             Err(Failure::Lost(reason)) => self.lose(reason),
             Err(failure @ (Failure::Full | Failure::Refused(_))) => {
                 self.owes_checkpoint = true;
+                let first = Duration::from_millis(self.shared.settings.checkpoint_retry_ms);
+                self.checkpoint_pause.failed(Instant::now(), first);
                 self.shared.troubles.checkpoint_failed(&failure);
                 tracing::warn!(%failure, "no checkpoint could be written; the next is tried");
                 // One that was appended to meanwhile is on the list already.
@@ -400,7 +408,7 @@ impl Appender {
         if self.read_only.is_some() {
             return;
         }
-        if self.closed.is_some() && !self.has_changed() {
+        if self.closed.is_some() && !self.has_unsaved() {
             tracing::info!("closed the log, which is as it was");
             return;
         }

@@ -13,6 +13,7 @@ mod flush;
 mod group;
 mod housekeeping;
 pub(super) mod operation;
+mod pause;
 mod pieces;
 mod retry;
 mod session;
@@ -31,6 +32,7 @@ use group::{Answer, Committed, Content, Group, NewPosition};
 pub(super) use group::{marker_of, time_of_append};
 pub(super) use housekeeping::Removal;
 use housekeeping::Since;
+use pause::Pause;
 use session::Sessions;
 pub(super) use tail::{Tail, Tails};
 use topics::Times;
@@ -98,6 +100,7 @@ pub(super) struct Appender {
     closed: Option<Box<Checkpoint>>,
     /// The last checkpoint could not be written, and is to be, whatever changes meanwhile.
     owes_checkpoint: bool,
+    checkpoint_pause: Pause,
     /// When files were closed because something was refused.
     gave_files_back: Option<Instant>,
     read_only: Option<String>,
@@ -153,10 +156,8 @@ impl Appender {
         let Start { journal, epoch, sequence, salt, tails, producer_ids, inline, closed, .. } =
             start;
         let ballast = Ballast::new(&shared.disk, shared.settings.ballast_bytes);
-        // What was sealed before this process, and may have come of age since.
-        let waits = |tail: &&Tail| {
-            tail.topic.config().has_compaction_lag() && tail.partition.segments().len() > 1
-        };
+        let now = shared.settings.clock.now();
+        let waits = |tail: &&Tail| compactions::waits(tail, now);
         let rolled = tails.iter().filter(waits).map(|tail| tail.partition.slot).collect();
         Self {
             shared,
@@ -185,6 +186,7 @@ impl Appender {
             hold: Arc::default(),
             closed,
             owes_checkpoint: false,
+            checkpoint_pause: Pause::default(),
             gave_files_back: None,
             read_only: None,
         }

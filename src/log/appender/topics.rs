@@ -112,7 +112,9 @@ impl Appender {
         for number in topic.partitions()..record.partitions {
             all.push(self.new_partition(name, number));
         }
-        Ok(self.show(Topic::new(name, record, config, all)))
+        let topic = self.show(Topic::new(name, record, config, all));
+        self.look_at_sealed(&topic);
+        Ok(topic)
     }
 
     /// Deletes a topic. Its directories leave first, durably: their names are then free, and

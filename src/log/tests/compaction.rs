@@ -53,7 +53,7 @@ fn batch(records: &[(Vec<u8>, Option<String>)], compression: Compression) -> Byt
 }
 
 /// A batch whose records were made at this time.
-fn made_at(time: i64, records: &[(Vec<u8>, Option<String>)]) -> Bytes {
+pub(super) fn made_at(time: i64, records: &[(Vec<u8>, Option<String>)]) -> Bytes {
     let mut builder = BatchBuilder::default();
     for (key, value) in records {
         builder.push(Some(key), value.as_ref().map(String::as_bytes), &[]);
@@ -63,13 +63,13 @@ fn made_at(time: i64, records: &[(Vec<u8>, Option<String>)]) -> Bytes {
     batch.into_bytes()
 }
 
-async fn put(log: &Log, topic: &Arc<Topic>, batch: Bytes) {
+pub(super) async fn put(log: &Log, topic: &Arc<Topic>, batch: Bytes) {
     let produce = Produce { topic: Arc::clone(topic), partition: 0, batch };
     log.append(vec![produce]).await.pop().unwrap().unwrap();
 }
 
 /// All records with their offsets.
-async fn records(log: &Log) -> Vec<(i64, Vec<u8>, Option<String>)> {
+pub(super) async fn records(log: &Log) -> Vec<(i64, Vec<u8>, Option<String>)> {
     records_of(log, "keyed").await
 }
 
@@ -272,14 +272,14 @@ async fn a_compacted_topic_whose_policy_becomes_delete_opens_after_a_crash() {
 }
 
 /// Five segments, of which each but the last holds a value of one key that the next replaces.
-async fn five_values(log: &Log, topic: &Arc<Topic>, time: i64) {
+pub(super) async fn five_values(log: &Log, topic: &Arc<Topic>, time: i64) {
     for n in 0..5 {
         let record = (b"key".to_vec(), Some(format!("{n}{}", "v".repeat(1400))));
         put(log, topic, made_at(time, &[record])).await;
     }
 }
 
-async fn until_there_are(log: &Log, count: usize) {
+pub(super) async fn until_there_are(log: &Log, count: usize) {
     for _ in 0..200 {
         if records(log).await.len() == count {
             return;

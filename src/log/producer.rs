@@ -4,6 +4,11 @@
 //! sequence number, a repeated one of the last five is answered with its first offset, an
 //! old epoch is refused; a producer that is not known may begin anywhere. Also which
 //! transactions are open: below the first of them everything is stable.
+//!
+//! Any client may name any id, as in Kafka. So no more are remembered than a bound: beyond it those
+//! go that were silent for longest, but for open transactions. What such a one sends next is
+//! answered as Kafka answers one whose `producer.id.expiration.ms` is over: it may begin at any
+//! sequence (`ProducerAppendInfo.java`, `checkSequence`).
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -23,7 +28,13 @@ pub(super) struct Producers {
     known: HashMap<i64, Known>,
     /// First offset and producer of the open transactions.
     open: BTreeSet<(i64, i64)>,
+    /// How often one was heard.
+    heard: u64,
 }
+
+/// When a producer was heard last: what is less was silent for longer. Within a partition all differ
+/// that were heard since the start.
+pub(super) type Heard = (i64, u64);
 
 /// One producer, as a checkpoint keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +47,9 @@ pub(super) struct Known {
     /// behind that must not get before it.
     #[serde(skip)]
     awaited: Option<i32>,
+    /// Which time it was that one of the partition was heard.
+    #[serde(skip)]
+    heard: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +108,7 @@ impl Producers {
     pub(super) fn appended(&mut self, head: &Head, base: i64, now: i64) -> Option<Known> {
         let producer = head.producer_id;
         let before = self.known.get(&producer).cloned();
-        let known = heard(&mut self.known, head, now);
+        let known = self.heard(head, now);
         known.awaited = None;
         known.batches.push_back(Remembered {
             first_sequence: head.base_sequence,
@@ -122,7 +136,7 @@ impl Producers {
     ) -> (Option<Known>, Option<Aborted>) {
         let producer_id = head.producer_id;
         let before = self.known.get(&producer_id).cloned();
-        let known = heard(&mut self.known, head, now);
+        let known = self.heard(head, now);
         let Some(first_offset) = known.open.take() else { return (before, None) };
         self.open.remove(&(first_offset, producer_id));
         let aborted = Aborted { producer_id, first_offset, last_offset: base };
@@ -164,6 +178,53 @@ impl Producers {
         });
     }
 
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Those that may be forgotten, with when they were heard.
+    pub(super) fn silent(&self) -> impl Iterator<Item = (Heard, i64)> {
+        let silent = self.known.iter().filter(|(_, known)| known.open.is_none());
+        silent.map(|(id, known)| ((known.last_timestamp, known.heard), *id))
+    }
+
+    /// Forgets one.
+    pub(super) fn forget(&mut self, producer: i64) {
+        self.known.remove(&producer);
+    }
+
+    /// Where there are more than `most`, forgets those that were silent for longest: some more than
+    /// it must, so that this is seldom done.
+    pub(super) fn bound(&mut self, most: usize) {
+        if self.known.len() > most {
+            for (_, id) in longest_silent(self.silent().collect(), self.known.len(), most) {
+                self.forget(id);
+            }
+        }
+    }
+
+    /// What is known of the producer of a batch, which was just heard; a new epoch forgets the
+    /// batches of the one before.
+    fn heard(&mut self, head: &Head, now: i64) -> &mut Known {
+        let known = self.known.entry(head.producer_id).or_insert_with(|| Known {
+            epoch: head.producer_epoch,
+            batches: VecDeque::new(),
+            last_timestamp: now,
+            open: None,
+            awaited: None,
+            heard: 0,
+        });
+        if known.epoch != head.producer_epoch {
+            known.epoch = head.producer_epoch;
+            known.batches.clear();
+            known.awaited = None;
+        }
+        self.heard += 1;
+        (known.last_timestamp, known.heard) = (now, self.heard);
+        known
+    }
+
     /// All of them, for a checkpoint.
     pub(super) fn known(&self) -> impl Iterator<Item = (i64, &Known)> {
         self.heard_of().map(|(id, known)| (*id, known))
@@ -192,23 +253,15 @@ impl Producers {
     }
 }
 
-/// What is known of the producer of a batch, which was just heard; a new epoch forgets the
-/// batches of the one before.
-fn heard<'a>(known: &'a mut HashMap<i64, Known>, head: &Head, now: i64) -> &'a mut Known {
-    let known = known.entry(head.producer_id).or_insert_with(|| Known {
-        epoch: head.producer_epoch,
-        batches: VecDeque::new(),
-        last_timestamp: now,
-        open: None,
-        awaited: None,
-    });
-    if known.epoch != head.producer_epoch {
-        known.epoch = head.producer_epoch;
-        known.batches.clear();
-        known.awaited = None;
+/// Of `all` that may be forgotten those that were silent for longest: as many as `known` is more than
+/// seven eighths of `most`.
+pub(super) fn longest_silent<T: Ord>(mut all: Vec<T>, known: usize, most: usize) -> Vec<T> {
+    let count = known.saturating_sub(most - most / 8).min(all.len());
+    if count < all.len() {
+        all.select_nth_unstable(count);
+        all.truncate(count);
     }
-    known.last_timestamp = now;
-    known
+    all
 }
 
 fn last_sequence(head: &Head) -> i32 {

@@ -27,6 +27,9 @@ impl AcceptDamage {
     }
 }
 
+/// See [`LogSettings::producers_of_partition`].
+pub(super) const PRODUCERS_OF_PARTITION: usize = 10_000;
+
 /// The settings of the log; topics override some by their own configuration.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
@@ -65,6 +68,10 @@ pub struct LogSettings {
     pub checkpoint_retry_ms: u64,
     /// How many keys one run of compaction remembers, about 50 bytes each.
     pub compaction_keys: usize,
+    /// How many producers are remembered over all partitions, some 250 bytes each,
+    pub producers: usize,
+    /// and of one partition.
+    pub producers_of_partition: usize,
     /// How many bytes may wait for the appender; more wait before it.
     pub queue_bytes: usize,
     /// What damage the next start passes over.
@@ -97,6 +104,8 @@ impl Default for LogSettings {
             checkpoint_ms: 60_000,
             checkpoint_retry_ms: 100,
             compaction_keys: 1 << 20,
+            producers: 100_000,
+            producers_of_partition: PRODUCERS_OF_PARTITION,
             queue_bytes: 32 << 20,
             accept_damage: AcceptDamage::None,
             ballast_bytes: 4 << 20,

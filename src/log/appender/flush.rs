@@ -310,8 +310,12 @@ impl Appender {
         for slot in &self.group.touched {
             let tail = &mut self.tails[*slot];
             tail.keep();
+            tail.producers.bound(self.shared.settings.producers_of_partition);
+            let (before, count) = tail.count_producers();
+            self.producers = self.producers.saturating_sub(before).saturating_add(count);
             moved.push((*slot, tail.ends()));
         }
+        self.bound_producers();
         if !moved.is_empty() {
             self.shared.watermarks.publish(&moved);
         }

@@ -15,6 +15,7 @@ use crate::disk::{Mode, is_unreadable};
 use crate::log::backup::{Held, HeldPartition};
 use crate::log::checkpoint::{self, Checkpoint, PartitionState};
 use crate::log::keeper::{CheckpointJob, CheckpointOutcome, Job, Outcome};
+use crate::log::producer::longest_silent;
 use crate::log::segment::{self, Segment};
 use crate::log::settings::LogSettings;
 use crate::log::staged;
@@ -193,11 +194,36 @@ impl Appender {
         for tail in self.tails.iter_mut() {
             tail.producers.expire(now, PRODUCER_EXPIRATION_MS);
         }
+        self.bound_producers();
         let job = self.checkpoint_job(false);
         let syncing = job.dirty.len() + job.sealed.len();
         self.since = Since { running: true, syncing, ..Since::now() };
         // Without a keeper the log is being closed, which writes a checkpoint itself.
         let _ = self.helpers.keeper.send(Job::Checkpoint(job));
+    }
+
+    /// Where all partitions remember more producers than they may, forgets those that were silent for
+    /// longest.
+    pub(super) fn bound_producers(&mut self) {
+        let most = self.shared.settings.producers;
+        if self.producers <= most {
+            return;
+        }
+        self.producers = self.tails.iter_mut().map(|tail| tail.count_producers().1).sum();
+        if self.producers <= most {
+            return;
+        }
+        let silent = |tail: &Tail| {
+            let slot = tail.partition.slot;
+            tail.producers.silent().map(move |(heard, id)| (heard, slot, id)).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = self.tails.iter().flat_map(silent).collect();
+        for (_, slot, id) in longest_silent(all, self.producers, most) {
+            if let Some(tail) = self.tails.get_mut(slot) {
+                tail.producers.forget(id);
+            }
+        }
+        self.producers = self.tails.iter_mut().map(|tail| tail.count_producers().1).sum();
     }
 
     /// What a start reads, of partitions in these states.

@@ -90,6 +90,8 @@ pub(super) struct Appender {
     retained: Instant,
     times: Times,
     producer_ids: std::ops::Range<i64>,
+    /// How many producers the partitions remember, or more: what is forgotten is counted later.
+    producers: usize,
     helpers: Helpers,
     ballast: Ballast,
     /// The last group found no room.
@@ -180,6 +182,8 @@ impl Appender {
             retained: Instant::now(),
             times: Times::Idle,
             producer_ids: producer_ids..producer_ids,
+            // Counted at once: as many as one could be too many.
+            producers: usize::MAX,
             helpers,
             ballast,
             full: false,

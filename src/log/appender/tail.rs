@@ -28,6 +28,8 @@ pub(in crate::log) struct Tail {
     /// The largest time of append: time does not go back within a partition.
     pub(in crate::log) last_time: i64,
     pub(in crate::log) producers: Producers,
+    /// How many of them the appender has counted.
+    counted: usize,
     /// How far compaction has looked at keys.
     pub(super) cleaned: i64,
     /// Segments that begin below it may be replaced behind the last checkpoint.
@@ -130,6 +132,7 @@ impl Tail {
             position: state.position,
             last_time: state.last_time,
             producers,
+            counted: 0,
             cleaned: state.cleaned,
             replaceable: state.replaceable,
             aborted: Vec::new(),
@@ -165,6 +168,12 @@ impl Tail {
         if let Some(saved) = &mut self.saved {
             saved.producers.entry(id).or_insert(SavedProducer { before, first });
         }
+    }
+
+    /// How many producers were counted of it before, and are now.
+    pub(super) fn count_producers(&mut self) -> (usize, usize) {
+        let count = self.producers.len();
+        (std::mem::replace(&mut self.counted, count), count)
     }
 
     /// The group is published: there is no way back.

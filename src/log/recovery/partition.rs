@@ -26,7 +26,7 @@ use crate::log::journal::{self, Entry, Kind, SegmentKey};
 use crate::log::place;
 use crate::log::producer::Producers;
 use crate::log::segment::{self, Segment, base_of, log_path, stem};
-use crate::log::settings::LogSettings;
+use crate::log::settings::{LogSettings, PRODUCERS_OF_PARTITION};
 use crate::log::{Aborted, Ends, staged};
 use crate::record::{BatchView, HEAD_LENGTH, Head};
 
@@ -52,12 +52,17 @@ pub(super) struct Recovering {
     pub(super) cut: u64,
 }
 
+/// While the log is recovered so many producers of a partition are remembered at most: no fewer than
+/// when it is in use.
+const PRODUCERS: usize = 2 * PRODUCERS_OF_PARTITION;
+
 impl Recovering {
     pub(super) fn new(state: &PartitionState) -> Self {
         let mut producers = Producers::default();
         for (id, known) in &state.producers {
             producers.insert(*id, known.clone());
         }
+        producers.bound(PRODUCERS);
         let aborted =
             state.aborted.iter().map(|(producer_id, first_offset, last_offset)| Aborted {
                 producer_id: *producer_id,
@@ -290,6 +295,7 @@ impl Recovering {
                 self.producers.appended(&head, head.base_offset, now);
             }
         }
+        self.producers.bound(PRODUCERS);
     }
 
     /// Makes durable what compaction may have done behind the checkpoint. Sizes are believed only

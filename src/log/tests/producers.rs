@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::{open, small, topic};
 use crate::disk::{Disk, Freeze, Simulated};
-use crate::log::{AppendError, Appended, Ends, Log, Produce, Topic};
+use crate::log::{AppendError, Appended, Ends, Log, LogSettings, Produce, Topic};
 use crate::record::{BatchBuilder, HEAD_LENGTH, Head};
+use crate::shutdown::Tasks;
 
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
@@ -18,20 +19,26 @@ pub(super) fn sequenced(epoch: i16, sequence: i32, count: usize, attributes: i16
     for _ in 0..count {
         builder.push(None, Some(b"v"), &[]);
     }
-    with_producer(builder, epoch, sequence, attributes)
+    with_producer(builder, 7, epoch, sequence, attributes)
 }
 
 /// The marker that ends the transaction of producer 7: 0 aborts, 1 commits.
 fn marker(epoch: i16, kind: u8) -> Bytes {
     let mut builder = BatchBuilder::default();
     builder.push(Some(&[0, 0, 0, kind]), Some(&[0, 0, 0, 0, 0, 0]), &[]);
-    with_producer(builder, epoch, -1, TRANSACTIONAL | CONTROL)
+    with_producer(builder, 7, epoch, -1, TRANSACTIONAL | CONTROL)
 }
 
-fn with_producer(builder: BatchBuilder, epoch: i16, sequence: i32, attributes: i16) -> Bytes {
+fn with_producer(
+    builder: BatchBuilder,
+    producer: i64,
+    epoch: i16,
+    sequence: i32,
+    attributes: i16,
+) -> Bytes {
     let mut bytes = builder.finish().as_bytes().to_vec();
     let mut head = Head::parse(&bytes).unwrap();
-    head.producer_id = 7;
+    head.producer_id = producer;
     head.producer_epoch = epoch;
     head.base_sequence = sequence;
     head.attributes = attributes;
@@ -174,4 +181,141 @@ async fn a_new_producer_that_found_no_room_begins_where_it_began() {
     assert_eq!(send(&log, &t, sequenced(0, 13, 1, 0)).await.unwrap().base_offset, 10);
     // One that gives up comes back with a higher epoch, and begins at 0.
     assert_eq!(send(&log, &t, sequenced(1, 0, 1, 0)).await.unwrap().base_offset, 11);
+}
+
+/// A batch of one record of a producer.
+fn of(producer: i64, sequence: i32) -> Bytes {
+    of_with(producer, sequence, 0)
+}
+
+fn of_with(producer: i64, sequence: i32, attributes: i16) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    builder.push(None, Some(b"v"), &[]);
+    with_producer(builder, producer, 0, sequence, attributes)
+}
+
+async fn known(log: &Log, topic: &Arc<Topic>, partition: i32) -> Vec<i64> {
+    let all = log.producers(topic, partition).await.unwrap();
+    all.into_iter().map(|one| one.producer_id).collect()
+}
+
+/// Any client may name any id. Who keeps writing, or has a transaction open, is remembered whatever
+/// others do; who was silent is answered as Kafka answers one that it has forgotten.
+#[tokio::test]
+async fn no_more_producers_are_remembered_than_a_bound_and_the_longest_silent_go_first() {
+    const SILENT: i64 = 1;
+    const OPEN: i64 = 2;
+    const BUSY: i64 = 3;
+    const OF_PARTITION: usize = 100;
+    const OF_ALL: usize = 250;
+    let settings =
+        || LogSettings { producers_of_partition: OF_PARTITION, producers: OF_ALL, ..small() };
+    let begin = async |disk: &Simulated| {
+        let tasks = Tasks::new();
+        (Log::open(Arc::new(disk.clone()), settings(), &tasks).await.unwrap(), tasks)
+    };
+    let disk = Simulated::new();
+    let (log, tasks) = begin(&disk).await;
+    let t = topic(&log, "t", 4).await;
+    send(&log, &t, of(SILENT, 0)).await.unwrap();
+    send(&log, &t, of_with(OPEN, 0, TRANSACTIONAL)).await.unwrap();
+    let mut busy = 0;
+    for stranger in 100..600 {
+        send(&log, &t, of(stranger, 7)).await.unwrap();
+        if stranger % 20 == 0 {
+            send(&log, &t, of(BUSY, busy)).await.unwrap();
+            busy += 1;
+            assert!(known(&log, &t, 0).await.len() <= OF_PARTITION);
+        }
+    }
+    // As many in one request.
+    let produce = |partition: i32, batch| Produce { topic: Arc::clone(&t), partition, batch };
+    let many = (1000..1400).map(|stranger| produce(0, of(stranger, 0))).collect();
+    assert!(log.append(many).await.iter().all(Result::is_ok));
+    let left = known(&log, &t, 0).await;
+    assert!(left.len() <= OF_PARTITION && left.contains(&OPEN), "{left:?}");
+    assert!(left.contains(&1399) && !left.contains(&SILENT), "{left:?}");
+    assert!(send(&log, &t, of(SILENT, 5)).await.is_ok(), "it may begin anywhere");
+    // And over all partitions: those of another one are the newest.
+    send(&log, &t, of(BUSY, busy)).await.unwrap();
+    for stranger in 2000..2300 {
+        let partition = i32::try_from(stranger % 3).unwrap() + 1;
+        let appended = log.append(vec![produce(partition, of(stranger, 0))]).await;
+        assert!(appended[0].is_ok());
+        let mut all = 0;
+        for partition in 0..4 {
+            all += known(&log, &t, partition).await.len();
+        }
+        assert!(all <= OF_ALL, "{all}");
+    }
+    let crashed = disk.crash(Freeze::Lose);
+    drop(t);
+    log.close().await;
+    drop(log);
+    tasks.join().await;
+    let checkpoint = super::files::checkpoint(&disk).len();
+    assert!(checkpoint < OF_ALL * 300, "a checkpoint of {checkpoint} bytes");
+    for disk in [disk, crashed] {
+        let (log, _tasks) = begin(&disk).await;
+        let t = log.topic("t").unwrap();
+        // The bound holds from the first append on.
+        super::append(&log, &t, 0, &["any"]).await;
+        let mut all = Vec::new();
+        for partition in 0..4 {
+            all.extend(known(&log, &t, partition).await);
+        }
+        assert!(all.len() <= OF_ALL && all.contains(&OPEN), "{}", all.len());
+        assert!(all.contains(&2299), "the newest");
+    }
+}
+
+/// One that writes on and on is told of its repeats, however many others come between.
+#[tokio::test]
+async fn a_flood_of_producers_does_not_hide_the_repeats_of_one_that_writes() {
+    let disk = Simulated::new();
+    let tasks = Tasks::new();
+    let settings = LogSettings { producers_of_partition: 40, producers: 60, ..small() };
+    let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
+    let t = topic(&log, "t", 3).await;
+    let mut stranger = 100;
+    for sequence in 0..50 {
+        let first = send(&log, &t, of(7, sequence)).await.unwrap().base_offset;
+        for _ in 0..20 {
+            stranger += 1;
+            let partition = i32::try_from(stranger % 3).unwrap();
+            let produce = Produce { topic: Arc::clone(&t), partition, batch: of(stranger, 0) };
+            log.append(vec![produce]).await.pop().unwrap().unwrap();
+        }
+        assert_eq!(send(&log, &t, of(7, sequence)).await.unwrap().base_offset, first);
+        let gap = send(&log, &t, of(7, sequence + 2)).await;
+        assert!(matches!(gap, Err(AppendError::OutOfOrderSequence { .. })), "{gap:?}");
+    }
+}
+
+/// A request may have as many producers as batches.
+#[tokio::test]
+async fn many_producers_of_one_request_cost_no_more_than_one() {
+    const BATCHES: i32 = 40_000;
+    let (log, _tasks) = open(Arc::new(Simulated::new())).await;
+    let [few, many] = [topic(&log, "few", 1).await, topic(&log, "many", 1).await];
+    let (mut least, mut round) = (f64::MAX, 0);
+    while least > 4.0 && round < 5 {
+        let mut took = [0.0, 0.0];
+        for (topic, took) in [&few, &many].into_iter().zip(&mut took) {
+            let is_one = Arc::ptr_eq(topic, &few);
+            let batch = |n| {
+                let first = round * BATCHES;
+                if is_one { of(7, first + n) } else { of(i64::from(100 + first + n), 0) }
+            };
+            let produce = |n| Produce { topic: Arc::clone(topic), partition: 0, batch: batch(n) };
+            let batches: Vec<_> = (0..BATCHES).map(produce).collect();
+            let begun = std::time::Instant::now();
+            assert!(log.append(batches).await.iter().all(Result::is_ok));
+            *took = begun.elapsed().as_secs_f64();
+        }
+        let [one, all] = took;
+        least = f64::min(least, all / one);
+        round += 1;
+    }
+    assert!(least <= 4.0, "{BATCHES} producers took {least} times as long as one");
 }

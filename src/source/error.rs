@@ -312,13 +312,11 @@ impl Error {
             // A byte damaged on the way comes whole the next time.
             Self::Event { source: binlog::Error::Checksum, .. }
             | Self::Broken(_)
-            | Self::Schema { source: schema::Error::NotSent { .. }, .. }
-            | Self::Capture(schema::Error::NotSent { .. })
+            // A server that has no binlog now was started in between: the next try finds out as what.
+            | Self::Schema { source: schema::Error::NotSent { .. } | schema::Error::NoBinlog, .. }
+            | Self::Capture(schema::Error::NotSent { .. } | schema::Error::NoBinlog)
             // It is started with it again.
             | Self::WithoutBinlog { .. }
-            // A server that was started in between; the next try finds out as what.
-            | Self::Schema { source: schema::Error::NoBinlog, .. }
-            | Self::Capture(schema::Error::NoBinlog)
             // The other one may be gone by then, or be ended in its turn.
             | Self::SameId { .. }
             | Self::Heartbeat { .. } => true,

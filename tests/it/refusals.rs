@@ -93,7 +93,7 @@ async fn an_instance_goes_on_when_its_source_has_a_binlog_again() {
             rows += 1;
             run(&mut server.connect().await, &format!("INSERT INTO off.t VALUES ({rows})")).await;
             let words = ["retrying", "runs without a binlog", "is never published"];
-            wait_for("the word for it", SOON, || {
+            wait_for("the word for it", PATIENCE, || {
                 let (_, body) = sluice.health()?;
                 assert!(!body.contains(r#""state":"stopped""#), "{body}");
                 words.iter().all(|word| body.contains(word)).then_some(())
@@ -118,7 +118,7 @@ async fn an_instance_goes_on_when_its_source_has_a_binlog_again() {
         server.remove_binlog();
         server.start();
         run(&mut server.connect().await, "INSERT INTO off.t VALUES (100)").await;
-        wait_for("the stop", SOON, || {
+        wait_for("the stop", PATIENCE, || {
             let (_, body) = sluice.health()?;
             (body.contains(r#""state":"stopped""#) && body.contains("bin/sluice position"))
                 .then_some(())

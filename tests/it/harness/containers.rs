@@ -31,6 +31,7 @@ mod not_built {
     pub(in crate::harness) enum Container {}
 
     impl Container {
+        #[expect(clippy::unnecessary_box_returns, reason = "as the one that is built")]
         pub(in crate::harness) fn run(definition: Definition, _: u16) -> Box<Self> {
             let Definition { image, tag, options, variables } = definition;
             panic!(

@@ -683,10 +683,11 @@ pub(crate) async fn here(server: &Server) -> (String, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
+    // Imports are inside: benches have the harness too, and no tests.
     #[test]
     fn a_container_is_given_what_a_process_is() {
+        use super::*;
+
         let releases = [Release::MySql, Release::MySql56, Release::MariaDb, Release::NewestMariaDb];
         for release in releases {
             let made = release.container(&["--server-id=11", "TZ=Europe/Berlin"]);
@@ -704,6 +705,8 @@ mod tests {
     #[cfg(not(feature = "docker"))]
     #[test]
     fn where_containers_were_not_built_it_is_said_how_they_are() {
+        use super::*;
+
         let run = || Container::run(Release::MySql.container(&[]), 1);
         let said = std::panic::catch_unwind(run).err().unwrap();
         let said = said.downcast_ref::<String>().cloned().unwrap_or_default();

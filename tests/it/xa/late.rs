@@ -4,7 +4,7 @@
 use sqlx::{MySqlConnection, Row as _};
 
 use super::{end, prepare};
-use crate::crash::failover::{caught_up, promote, replicate};
+use crate::harness::replication::{caught_up, promote, replicate};
 use crate::harness::servers::{self, Flavor, Server, run};
 use crate::harness::{PATIENCE, Record, Sluice, topics, wait_for};
 

@@ -399,12 +399,16 @@ pub(crate) fn assert_ended(ended: &Ended, code: i32, words: &[&str]) {
     }
 }
 
-/// Writes a `.properties` file, escaped as its grammar wants it.
+/// Writes a `.properties` file, escaped as its grammar wants it; not one that says so already,
+/// since the running program may read it half written.
 fn write(path: &Path, properties: &Properties) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut text = String::new();
     for (key, value) in properties {
         let _ = writeln!(text, "{key} = {}", value.replace('\\', "\\\\"));
+    }
+    if std::fs::read_to_string(path).is_ok_and(|there| there == text) {
+        return;
     }
     std::fs::write(path, text).unwrap();
 }

@@ -6,7 +6,7 @@ use super::{encode, pipeline};
 use crate::change::{EventPlace, TableName};
 use crate::sink::Refusal;
 use crate::source::failover::Next;
-use crate::{mysql, schema, sink, source};
+use crate::{schema, sink, source};
 
 /// What ended a session of an instance.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +121,7 @@ fn to_source(error: &source::Error) -> Reaction {
     use source::Error;
     match error {
         // A byte damaged on the way comes whole the next time; one damaged in the file does not.
-        Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce { advice: mysql::DAMAGED },
+        Error::Event { .. } | Error::Broken(_) => Reaction::RetryOnce { advice: source::DAMAGED },
         error if error.is_transient() => Reaction::Retry,
         // A server that goes away during the handshake looks like one that cannot do it.
         Error::Mysql(error) if error.is_of_tls() => Reaction::RetryOnce {

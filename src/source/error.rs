@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use crate::change::{EventPlace, FileName, MySqlPosition, TableName};
 use crate::{binlog, mysql, schema};
 
+/// What to do about a place of a binlog that cannot be read, again and again.
+pub(crate) const DAMAGED: &str = mysql::DAMAGED;
+
 /// Why a source does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

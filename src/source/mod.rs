@@ -33,6 +33,7 @@ mod trail;
 
 pub use check::{Finding, Severity, check, zone};
 pub use errant::of as errant;
+pub(crate) use error::DAMAGED;
 pub use error::Error;
 pub use heartbeat::{Heartbeat, NoTable};
 pub use held::Noticed;

@@ -1,3 +1,5 @@
+//! What each error leads to, and that whoever has to do something is told what.
+
 use super::*;
 use crate::change::{Executed, MySqlPosition};
 
@@ -56,34 +58,38 @@ fn position() -> Box<MySqlPosition> {
 }
 
 /// What the user is told to do, where an instance does not go on by itself.
-#[expect(clippy::match_same_arms, reason = "grouped by what stops it")]
 fn way_out(error: &source::Error) -> &'static str {
     use source::Error;
     match error {
-        // `mysql::error::tests` and `schema::missing` have theirs.
-        Error::Mysql(_) => "list of errors",
-        Error::Schema { .. } | Error::Capture(_) => "position set",
-        Error::Event { .. } | Error::Broken(_) => "position set",
-        // Who makes those says it (`source::policies`, `parking`).
-        Error::Rows { .. } | Error::Unsupported { .. } => "",
+        Error::Schema { .. }
+        | Error::Capture(_)
+        | Error::Event { .. }
+        | Error::Broken(_)
+        | Error::Reset { .. }
+        | Error::OtherServer { .. }
+        | Error::NoPlace { .. }
+        | Error::Refused { .. } => "position set",
         Error::Statement { .. } => "sluice.statement=publish",
         Error::UnknownBranch { .. } => "sluice.xa.unknown=skip",
         Error::NoBinlog { .. } => "set log_bin",
         Error::Purged { .. } | Error::GtidHole { .. } => "position reset",
-        Error::Unproved { .. } => "--file binlog.000001 --offset 4",
-        Error::Cut { .. } => "--file binlog.000001 --offset 4",
-        Error::Reset { .. } => "position set",
-        Error::OtherServer { .. } | Error::NoPlace { .. } => "position set",
-        Error::Refused { .. } => "position set",
+        Error::Unproved { .. } | Error::Cut { .. } => "--file binlog.000001 --offset 4",
         Error::Doubtful { .. } => "--file binlog.000007 --offset 4711",
         Error::Start(_) => "canal.instance.master.journal.name",
         Error::MetaDat { .. } => "mend or remove the file",
-        Error::Requirements(_) => "set log_bin",
-        // Those go on by themselves, or by `to_failover`.
+        // Those go on by themselves.
         Error::WithoutBinlog { .. } => "goes on by itself",
         Error::SameId { .. } => "canal.instance.mysql.slaveId",
-        Error::Behind { .. } | Error::Lacks { .. } | Error::Heartbeat { .. } => "",
-        Error::Closed => "",
+        // Who makes those says it (`mysql::error`, `source::policies`, `parking`, `source::check`).
+        Error::Mysql(_)
+        | Error::Rows { .. }
+        | Error::Unsupported { .. }
+        | Error::Requirements(_)
+        // And of those `to_failover` does.
+        | Error::Behind { .. }
+        | Error::Lacks { .. }
+        | Error::Heartbeat { .. }
+        | Error::Closed => "",
     }
 }
 
@@ -91,11 +97,8 @@ fn way_out(error: &source::Error) -> &'static str {
 fn each_stop_of_a_source_says_what_to_do() {
     use source::Error;
     let (text, file) = (String::new, || crate::change::FileName::from("binlog.000007"));
-    let server =
-        || mysql::Error::Server { address: text(), what: text(), code: 9999, message: text() };
     let history = || schema::Error::History { key: text(), reason: text() };
     let all = [
-        Error::Mysql(server()),
         Error::Schema { place: place(), source: history() },
         Error::Capture(history()),
         Error::Event { place: place(), what: text(), source: crate::binlog::Error::Checksum },

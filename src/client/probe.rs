@@ -54,6 +54,9 @@ pub enum Finding {
 const COORDINATOR_TRIES: usize = 20;
 const COORDINATOR_PAUSE: Duration = Duration::from_millis(500);
 
+/// Settings of internal topics without which they lose something.
+const KEEPING: [&str; 3] = ["cleanup.policy", "retention.ms", "retention.bytes"];
+
 /// Milliseconds that a transaction has where nothing is written.
 const TRANSACTION: i64 = 60_000;
 
@@ -268,11 +271,17 @@ impl Probe<'_> {
         }
         let own = match answers::of_topic(wire, name)? {
             Ok(own) => own,
+            Err(reason) if topic.is_internal => {
+                self.refuse_topic(topic, format!("their settings may not be read ({reason}), so that nobody knows whether they keep what they hold: allow DescribeConfigs on them to the user of kafka.sasl.jaas.config"));
+                return Ok(());
+            }
             Err(reason) => {
                 self.warn(format!("the settings of topic {name} may not be read ({reason}), so that a message too large for it is found out when it is sent: allow DescribeConfigs on it"));
                 return Ok(());
             }
         };
+        self.keeps(topic, found.partitions.len(), &own);
+        self.of_use(topic, found.topic_authorized_operations);
         let replicas = found.partitions.iter().map(|one| one.replica_nodes.len()).min();
         let in_sync = found.partitions.iter().map(|one| one.isr_nodes.len()).min();
         let (replicas, in_sync) = (replicas.unwrap_or_default(), in_sync.unwrap_or_default());
@@ -283,6 +292,45 @@ impl Probe<'_> {
         }
         self.size(name, own.message_bytes);
         Ok(())
+    }
+
+    /// Whether a topic that is there takes what an instance writes, and keeps it.
+    fn keeps(&mut self, topic: &Topic<'_>, partitions: usize, own: &Limits) {
+        let policy = own.set.get("cleanup.policy").map_or("", String::as_str);
+        if !topic.is_internal {
+            if policy.split(',').any(|one| one.trim() == "compact") {
+                self.refuse_topic(topic, "they take no record without a key, and the records of changes have none: take compact out of their cleanup.policy (kafka-configs.sh), or route the tables to other topics".to_owned());
+            }
+            return;
+        }
+        if partitions != 1 {
+            self.refuse_topic(topic, format!("they have {partitions} partitions, and have to have one: delete them if nobody needs what they hold"));
+        }
+        for (key, value) in topic.settings.iter().filter(|(key, _)| KEEPING.contains(&&**key)) {
+            if let Some(other) = own.set.get(key).filter(|other| *other != value) {
+                self.refuse_topic(topic, format!("their {key} is {other}, and has to be {value}, or they lose what nobody else has: kafka-configs.sh --alter --entity-type topics --entity-name {} --add-config {key}={value}", topic.name));
+            }
+        }
+    }
+
+    /// Rights that an instance can do without.
+    fn of_use(&mut self, topic: &Topic<'_>, allowed: i32) {
+        let (right, why) = match (topic.is_internal, topic.name.ends_with(".parked")) {
+            (true, true) => {
+                ("Delete", "what was kept of tables that are parked no more stays there")
+            }
+            (true, false) => return,
+            (false, _) => (
+                "Read",
+                "a start without a position cannot see whether the instance has published there before, and stops",
+            ),
+        };
+        if !operations(allowed, &[right]).is_empty() {
+            self.warn(format!(
+                "instance {}: without the right {right} on topic {} {why}",
+                topic.one.instance, topic.name
+            ));
+        }
     }
 
     /// Says where a message is divided.

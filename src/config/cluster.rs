@@ -18,6 +18,8 @@ mod values;
 mod tests;
 
 use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use self::building::{Building, Written};
 use super::instance::KeyStore;
@@ -77,7 +79,43 @@ pub struct ClusterConfig {
     pub group: String,
     /// Whether transactions are used. Without them a crash repeats what was being sent.
     pub transactional: bool,
+    /// Reads anew what the settings name: passwords are rotated, certificates renewed.
+    pub reread: Option<Reread>,
 }
+
+/// Reads the settings of the cluster anew, with all that they name; the error is a sentence.
+#[derive(Clone)]
+pub struct Reread(Arc<dyn Fn() -> Reading + Send + Sync>);
+
+/// What [`Reread`] does.
+type Reading = Pin<Box<dyn Future<Output = Result<ClusterConfig, String>> + Send>>;
+
+impl Reread {
+    /// One that reads by `read`.
+    pub fn new(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The settings as they are now.
+    pub async fn read(&self) -> Result<ClusterConfig, String> {
+        (self.0)().await
+    }
+}
+
+impl fmt::Debug for Reread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reread")
+    }
+}
+
+/// What reads the same settings is the same.
+impl PartialEq for Reread {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Reread {}
 
 /// Properties of a client by name, each name once. No value that is a secret is printed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -138,6 +176,7 @@ impl ClusterConfig {
             key_store: None,
             group: group.to_owned(),
             transactional: reader.flag(TRANSACTIONAL),
+            reread: None,
         };
         let written = written(reader);
         let mut places: Vec<_> = written

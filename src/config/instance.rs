@@ -52,6 +52,8 @@ pub struct InstanceConfig {
     pub format: FormatConfig,
     /// What becomes of a table whose changes cannot be published.
     pub on_table_error: OnTableError,
+    /// Whether it begins without a position behind what was published before.
+    pub starts_anew: bool,
     /// How the messages are compressed in the bundled log.
     pub compression: Compression,
     /// The largest event that is kept of such a table, in bytes.
@@ -364,6 +366,7 @@ impl Instance {
                 "park" => OnTableError::Park,
                 _ => OnTableError::Stop,
             },
+            starts_anew: reader.flag("sluice.start.anew"),
             compression: match reader.word("sluice.compression") {
                 "lz4" => Compression::Lz4,
                 "zstd" => Compression::Zstd,

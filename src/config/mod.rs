@@ -33,7 +33,7 @@ mod tests;
 
 pub use address::Address;
 pub use broker::{Accepted, BrokerConfig, GroupConfig, LogConfig};
-pub use cluster::{ClusterConfig, Properties};
+pub use cluster::{ClusterConfig, Properties, Reread};
 pub use instance::{
     Adopt, BinaryForm, Compression, Detecting, EnumForm, FilterConfig, FormatConfig, GtidForm,
     Heartbeat, Instance, InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch,

@@ -5,6 +5,7 @@
 //! `source` → channel → `pipeline` → `encode` → `gather` → sink. It has a thread of its own, or
 //! encoding would hold one of the runtime's.
 
+mod anew;
 mod branch;
 mod encode;
 mod gather;

@@ -23,6 +23,8 @@ pub struct Plan {
     pub publication: Publication,
     /// What to do with a table whose changes cannot be published.
     pub on_table_error: OnTableError,
+    /// Whether it begins without a position behind what was published before.
+    pub starts_anew: bool,
     /// How the messages are compressed in the bundled log.
     pub compression: Compression,
     /// Where a Canal left its position.

@@ -173,7 +173,9 @@ fn to_sink(error: &sink::Error) -> Reaction {
         Error::Fenced => Reaction::Stop { advice: "another session of this instance runs" },
         Error::Full => Reaction::Wait,
         Error::Failed(_) => Reaction::Retry,
-        Error::Position(_) | Error::Unserved(_) => Reaction::Stop { advice: SAYS_IT },
+        Error::Position(_) | Error::Unserved(_) | Error::Begun(_) => {
+            Reaction::Stop { advice: SAYS_IT }
+        }
         Error::Taken(_) => Reaction::Stop {
             advice: "let one process only run it; this one goes on with it when it is started \
                      again (bin/sluice instance start), and the other stops",
@@ -214,6 +216,10 @@ fn refused(reason: &Refusal) -> &'static str {
              (canal.mq.partitionsNum, canal.mq.dynamicTopicPartitionNum)"
         }
         Refusal::Setting(..) => "report it: sluice chose the setting",
+        Refusal::Settings => {
+            "change kafka.topic.* (bin/sluice check says which one it is), or make the topic by \
+             hand (docs/kafka-settings.md)"
+        }
         Refusal::Unauthorized(_) => {
             "add an ACL for the user that sluice connects as (kafka-acls.sh), then start the \
              instance again"
@@ -224,6 +230,10 @@ fn refused(reason: &Refusal) -> &'static str {
         Refusal::Policy => {
             "make the topic by hand as the policy wants it, or ask for other settings \
              (kafka.topic.<config>)"
+        }
+        Refusal::Record(_) => {
+            "change the setting of the topic (kafka-configs.sh) or of kafka.* that it names, or \
+             route the table to another topic (canal.mq.dynamicTopic, canal.mq.topic)"
         }
         Refusal::Internal(_) => {
             "change it (kafka-configs.sh), or delete it while the instance is stopped if nobody \

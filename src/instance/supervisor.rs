@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
+use super::anew;
 use super::branch::held_branch;
 use super::encode::Encoder;
 use super::park::tables::{self, Cause, ParkedTables};
@@ -307,6 +308,10 @@ impl<S: Sink> Session<'_, S> {
         }
         let parked = ParkedTables::new(parked, self.causes.clone(), committed.letters_end);
         let (mut source, first) = Box::pin(Source::prepare(settings, before)).await?;
+        if first_start && !self.plan.starts_anew && !self.sink.loses_both_together() {
+            anew::must_be_new(self.sink, &self.plan.publication.router, self.servers.settings())
+                .await?;
+        }
         // The begin is durable before anything else: it is resolved once in an instance's life.
         if let Some(first) = first {
             let kept = first.position.gtid_set.counted().map(CountedSet::whole);

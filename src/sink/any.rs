@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Closing, Committed, Embedded, Error, Kafka, Letters, Limits, Lost, Pace, Part, Receipt, Sink,
+    Closing, Committed, Embedded, Error, Kafka, Letters, Limits, Lost, Newest, Pace, Part, Receipt,
+    Sink,
 };
 use crate::change::{Position, StateRecord, Xid};
 
@@ -38,6 +39,14 @@ impl Sink for AnySink {
 
     fn limits(&self) -> Limits {
         of!(self, sink => sink.limits())
+    }
+
+    fn loses_both_together(&self) -> bool {
+        of!(self, sink => sink.loses_both_together())
+    }
+
+    async fn newest_of(&mut self, topics: Vec<Arc<str>>) -> Result<Option<Newest>, Error> {
+        of!(self, sink => sink.newest_of(topics).await)
     }
 
     fn pace(&self) -> Pace {

@@ -23,6 +23,7 @@ mod error;
 mod limits;
 mod owner;
 mod patience;
+mod produced;
 mod producer;
 mod reader;
 mod session;
@@ -37,7 +38,7 @@ use tracing::Instrument as _;
 use self::limits::TopicLimits;
 use self::owner::{Closing as OwnedClosing, Order, Owner};
 use super::{
-    Closing, Committed, Error, Letters, Limits, Lost, Pace, Part, RaisedBy, Receipt, Sink,
+    Closing, Committed, Error, Letters, Limits, Lost, Newest, Pace, Part, RaisedBy, Receipt, Sink,
 };
 use crate::change::{Position, StateRecord, Xid};
 use crate::config::ClusterConfig;
@@ -179,6 +180,14 @@ impl Sink for Kafka {
     fn limits(&self) -> Limits {
         let limits = Arc::clone(&self.limits);
         Limits::new(move |topic| limits.of(topic)).with_raised_by(RaisedBy::Cluster)
+    }
+
+    fn loses_both_together(&self) -> bool {
+        false
+    }
+
+    async fn newest_of(&mut self, topics: Vec<Arc<str>>) -> Result<Option<Newest>, Error> {
+        self.ask(|reply| Order::Newest { topics, reply }).await
     }
 
     fn pace(&self) -> Pace {

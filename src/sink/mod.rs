@@ -81,6 +81,21 @@ pub struct LetterRecord {
     pub gtid: Option<Arc<str>>,
 }
 
+/// The newest record of ours that topics hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its header `binlog`, `<file>:<offset>`.
+    pub binlog: String,
+    /// The topic that has no position.
+    pub positions: Arc<str>,
+}
+
 /// Some records of the topic of letters, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Letters {
@@ -120,6 +135,9 @@ pub enum Error {
     /// The cluster does not allow it.
     #[error("the Kafka cluster refuses: {0}")]
     Unauthorized(String),
+    /// There is no position, and there are records of ours: the last position was lost.
+    #[error("{0}")]
+    Begun(String),
     /// It is not there with this kind of sink.
     #[error("{0}")]
     Unserved(String),
@@ -251,6 +269,19 @@ pub trait Sink: Send {
 
     /// How large the records of each topic may be. Can be asked before it is open.
     fn limits(&self) -> Limits;
+
+    /// Whether records and position can be lost only together.
+    fn loses_both_together(&self) -> bool {
+        true
+    }
+
+    /// The newest record of ours in any of these topics. Open only.
+    fn newest_of(
+        &mut self,
+        _topics: Vec<Arc<str>>,
+    ) -> impl Future<Output = Result<Option<Newest>, Error>> + Send {
+        async { Ok(None) }
+    }
 
     /// How it likes to be committed to.
     fn pace(&self) -> Pace {

@@ -15,7 +15,8 @@
 //! start counts; without it there is none. So a commit writes what came since the base,
 //! and the base only when it is another. Both go with the rows, in one append.
 //!
-//! Always: the base that a position names is the newest stored one. A position of the builds
+//! Always: the base that a position names is the newest stored one, or the one before it where the
+//! two are not written together. A position of the builds
 //! before (version 1: no kind, the whole set as `gtid_set`) is read, and stored anew by the next
 //! commit.
 
@@ -147,6 +148,28 @@ impl PositionRecords {
         let stored = base.map(read_base).transpose()?;
         let position = position.map(|bytes| read_position(bytes, stored.as_ref())).transpose()?;
         Ok((Self { stored }, position))
+    }
+
+    /// The same where the two are written one after the other, the base first: behind a crash it
+    /// may be one newer than the position names. Then the set is counted at the next start.
+    pub(crate) fn read_apart(
+        position: Option<&[u8]>,
+        base: Option<&[u8]>,
+    ) -> Result<(Self, Option<Position>), PositionError> {
+        match (Self::read(position, base), position) {
+            (Err(PositionError::Base { names, found }), Some(position))
+                if found == (names + 1).to_string() =>
+            {
+                let record: Record = serde_json::from_slice(position)?;
+                if record.file.is_empty() {
+                    // A begin behind a set alone, which is nowhere else.
+                    return Err(PositionError::Base { names, found });
+                }
+                let stored = base.map(read_base).transpose()?;
+                Ok((Self { stored }, Some(record.with(Executed::Uncounted))))
+            }
+            (read, _) => read,
+        }
     }
 
     /// What to write for `position`. It counts as stored: after a failed write begin anew

@@ -29,6 +29,9 @@ pub enum Refusal {
     /// A setting that the topic is made with is wrong.
     #[error("setting {0} is wrong: {1}")]
     Setting(String, String),
+    /// The cluster does not take one of the settings that it is to be made with.
+    #[error("the cluster does not take one of the settings that it is to be made with")]
+    Settings,
     /// We have no right to do that to it.
     #[error("no right to it: the cluster's ACLs do not allow {0}")]
     Unauthorized(&'static str),
@@ -38,6 +41,9 @@ pub enum Refusal {
     /// A policy of the cluster forbids to make it.
     #[error("a policy of the cluster forbids to make it as it is asked for")]
     Policy,
+    /// It takes no records like ours.
+    #[error("{0}")]
+    Record(&'static str),
     /// It is one of the instance's own, and not as these have to be.
     #[error("{0}")]
     Internal(String),

@@ -5,9 +5,10 @@
 //! nothing for the events to come: the reader judges each of them again.
 
 use super::{Error, Settings, failover};
-use crate::change::{Flavor, MySqlPosition, ServerZone};
+use crate::change::{Flavor, MySqlPosition, ServerZone, TableName};
 use crate::mysql::probe::{self, Probe};
 use crate::mysql::{self, Session, Sight};
+use crate::schema::is_of_the_server;
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,23 @@ pub(crate) fn require_binlog(
             that it concerns another way");
     }
     Ok(())
+}
+
+/// The tables that the source has now, and that the filter includes.
+pub async fn tables(settings: &Settings) -> Result<Vec<TableName>, Error> {
+    const ASK: &str = "SELECT table_schema AS s, table_name AS t FROM information_schema.tables \
+                       WHERE table_type NOT LIKE '%VIEW'";
+    let mut session = Session::connect(&settings.endpoint).await?;
+    let mut found = Vec::new();
+    let take = |row: &mysql::Row| {
+        let (Some(schema), Some(table)) = (row.text("s"), row.text("t")) else { return };
+        if !is_of_the_server(schema) && settings.filter.includes(schema, table) {
+            found.push(TableName::new(schema, table));
+        }
+    };
+    session.stream(ASK, take).await?;
+    session.close().await;
+    Ok(found)
 }
 
 /// Fails with all errors at once; else what there is to be warned of.

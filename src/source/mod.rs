@@ -31,7 +31,7 @@ mod settings;
 mod start;
 mod trail;
 
-pub use check::{Finding, Severity, check, zone};
+pub use check::{Finding, Severity, check, tables, zone};
 pub use errant::of as errant;
 pub(crate) use error::DAMAGED;
 pub use error::Error;

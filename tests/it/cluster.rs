@@ -105,7 +105,7 @@ async fn of_two_tables_whose_topics_kafka_takes_for_one_the_second_gets_another_
     sluice.stop();
 }
 
-fn other_name(name: &str) -> String {
+pub(crate) fn other_name(name: &str) -> String {
     let hash = openssl::sha::sha256(name.as_bytes());
     let digits = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
     format!("{name}-{digits:08x}")
@@ -277,4 +277,61 @@ fn a_cluster_that_does_not_answer_is_waited_for_and_named() {
     let ended = sluice.command(&["position", "show"]);
     assert_ne!(ended.code, Some(0));
     assert!(ended.said.contains("not there with a Kafka cluster"), "{}", ended.said);
+}
+
+/// Without a position an instance would go on at the source's end, and what was written since the
+/// lost one would be missing: it stops, and says where its newest record is. Records of others in
+/// its topics are no reason, nor are its own topics' neighbours.
+#[tokio::test]
+async fn without_its_position_an_instance_does_not_go_on_behind_what_it_has_published() {
+    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
+    let mut source = mysql.database("cluster_anew").await;
+    for table in ["t", "u", "v"] {
+        run(&mut source, &format!("CREATE TABLE {table} (id INT PRIMARY KEY)")).await;
+    }
+    // Somebody else's records.
+    kafka.configure("cluster_anew.u", "retention.ms", "-1").await;
+    kafka.produce("cluster_anew.u", "not ours");
+    let filter = ("canal.instance.filter.regex", r"cluster_anew\..*");
+    let mut sluice = Sluice::with_instance("anew", mysql, &[filter]);
+    sluice.use_cluster(kafka);
+    sluice.canal("kafka.topic.partitions", "3");
+    sluice.start();
+    for id in 1..=3 {
+        run(&mut source, &format!("INSERT INTO t VALUES ({id})")).await;
+    }
+    let newest = kafka.read_at_least("cluster_anew.t", 3).pop().unwrap();
+    sluice.stop();
+    run(&mut source, "INSERT INTO t VALUES (4)").await;
+    // Another group, another name of the instance's own topics.
+    sluice.canal("sluice.group", "other");
+    sluice.launch();
+    let body = wait_for("the instance to stop", PATIENCE, || {
+        let (_, body) = sluice.health()?;
+        body.contains(r#""state":"stopped""#).then_some(body)
+    });
+    let place = format!("offset {}", newest.offset);
+    let binlog = newest.headers["binlog"].clone();
+    for word in ["cluster_anew.t", &place, &binlog, "sluice.start.anew", "__other.anew.positions"] {
+        assert!(body.contains(word), "no {word} in {body}");
+    }
+    sluice.stop();
+    // By its own name all is as before.
+    sluice.canal("sluice.group", "sluice");
+    sluice.start();
+    assert_eq!(ids(&kafka.read_at_least("cluster_anew.t", 4)), ["1", "2", "3", "4"]);
+    sluice.stop();
+    // Where it is wanted.
+    sluice.canal("sluice.group", "other");
+    sluice.instance("anew", mysql, &[filter, ("sluice.start.anew", "true")]);
+    sluice.start();
+    run(&mut source, "INSERT INTO t VALUES (5)").await;
+    assert_eq!(ids(&kafka.read_at_least("cluster_anew.t", 5)), ["1", "2", "3", "4", "5"]);
+    sluice.stop();
+    // Tables of which nothing is there yet.
+    let filter = ("canal.instance.filter.regex", r"cluster_anew\.(u|v)");
+    let mut sluice = Sluice::with_instance("anew_too", mysql, &[filter]);
+    sluice.use_cluster(kafka);
+    sluice.start();
+    sluice.stop();
 }

@@ -3,6 +3,7 @@
 //! producer that is at work under the instance's transactional id.
 
 mod node;
+mod running;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::harness::{PATIENCE, say, wait_for};
 const LOGIN: &str = "org.apache.kafka.common.security.scram.ScramLoginModule required";
 
 /// All that the user of the cluster needs.
-const RIGHTS: [Right; 9] = [
+const RIGHTS: [Right; 12] = [
     Right::topics("__sluice.a.", "Read"),
     Right::topics("__sluice.a.", "Write"),
     Right::topics("__sluice.a.", "Create"),
@@ -25,6 +26,10 @@ const RIGHTS: [Right; 9] = [
     Right::topics("clustercheck.", "DescribeConfigs"),
     Right::cluster("DescribeConfigs"),
     Right::transactional_id("__sluice.a", "Write"),
+    // Statements without a table.
+    Right::topics("a", "Write"),
+    Right::topics("a", "Create"),
+    Right::topics("a", "DescribeConfigs"),
 ];
 
 fn check(sluice: &Sluice) -> Ended {
@@ -141,11 +146,12 @@ async fn each_wrong_setting_and_each_missing_right_is_one_sentence_and_nobody_is
         node.allow(&RIGHTS[number]).await;
     }
     // And of topics that are there.
-    node.make("__sluice.a.positions", &[]).await;
+    node.make("__sluice.a.positions", &[("cleanup.policy", "compact")]).await;
     node.make("clustercheck.t", &[("max.message.bytes", "5000")]).await;
     says(&sluice, "a topic's size", 0, &["topic clustercheck.t takes messages up to 5000 bytes"]);
     let missing = [
         (0, 1, "topics __sluice.a.positions: the right Read is missing"),
+        (3, 1, "topics __sluice.a.positions: their settings may not be read"),
         (4, 1, "topics clustercheck.t: they may not be seen"),
         (6, 0, "the settings of topic clustercheck.t may not be read"),
     ];
@@ -154,6 +160,29 @@ async fn each_wrong_setting_and_each_missing_right_is_one_sentence_and_nobody_is
         says(&sluice, word, code, &[word]);
         node.allow(&RIGHTS[number]).await;
     }
+
+    // Topics that take nothing of ours, or lose it.
+    node.make("__sluice.a.parked", &[]).await;
+    node.make("__sluice.a.xa", &[]).await;
+    node.make("clustercheck.k", &[("cleanup.policy", "compact,delete")]).await;
+    run(&mut source, "CREATE TABLE k (a INT PRIMARY KEY)").await;
+    says(
+        &sluice,
+        "topics as an administrator makes them",
+        1,
+        &[
+            "topics __sluice.a.parked: their retention.ms is 604800000, and has to be -1",
+            "--entity-name __sluice.a.parked --add-config retention.ms=-1",
+            "topics __sluice.a.xa: their cleanup.policy is delete, and has to be compact",
+            "topics clustercheck.k: they take no record without a key",
+            "without the right Delete on topic __sluice.a.parked",
+            "without the right Read on topic clustercheck.t",
+        ],
+    );
+    sluice.canal("kafka.topic.cleanup.policy", "compact");
+    says(&sluice, "a compacted topic is asked for", 1, &["kafka.topic.cleanup.policy: "]);
+    sluice.canal("kafka.topic.cleanup.policy", "delete");
+    run(&mut source, "DROP TABLE k").await;
 
     // What the cluster cannot do.
     for (key, value, word) in [

@@ -73,7 +73,12 @@ fn same_names(settings: &Settings) -> Vec<String> {
 async fn wants(config: &ClusterConfig, instance: &Instance) -> Wanted {
     let name = &instance.config.name;
     let mut changes = match server::plan(instance) {
-        Ok(plan) => topics(&plan).await,
+        Ok(plan) => {
+            let mut topics = topics(&plan).await;
+            // That of statements without a table.
+            topics.insert(plan.publication.router.statement("", "").topic.to_string());
+            topics
+        }
         // What is wrong with the plan is said with the instance.
         Err(_) => BTreeSet::new(),
     };

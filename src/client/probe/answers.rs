@@ -1,5 +1,7 @@
 //! What brokers answer about settings and rights, in the words of the probe.
 
+use std::collections::HashMap;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -12,7 +14,7 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
 /// The bits of `org.apache.kafka.common.acl.AclOperation`.
-const OPERATIONS: [(&str, u32); 3] = [("Read", 3), ("Write", 4), ("Describe", 8)];
+const OPERATIONS: [(&str, u32); 4] = [("Read", 3), ("Write", 4), ("Delete", 6), ("Describe", 8)];
 
 /// What the configuration of a broker, or of a topic, allows.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(super) struct Limits {
     pub(super) state_min_insync: Option<i64>,
     pub(super) min_insync: Option<i64>,
     pub(super) message_bytes: Option<i64>,
+    /// All settings.
+    pub(super) set: HashMap<String, String>,
 }
 
 /// Those of `rights` that the operations of a resource lack; none if the broker did not say them.
@@ -80,5 +84,10 @@ fn limits(wire: &mut Wire, kind: i8, name: &str) -> Result<Result<Limits, String
         state_min_insync: number("transaction.state.log.min.isr"),
         min_insync: number("min.insync.replicas"),
         message_bytes: number("max.message.bytes").or_else(|| number("message.max.bytes")),
+        set: result
+            .configs
+            .iter()
+            .filter_map(|one| Some((one.name.to_string(), one.value.as_ref()?.to_string())))
+            .collect(),
     }))
 }

@@ -46,6 +46,7 @@ const OURS: &[(&str, &str)] = &[
     ),
     ("plugin.library.paths", "nothing is loaded into this process"),
     ("queuing.strategy", "messages keep their order"),
+    ("statistics.interval.ms", "figures are served at /metrics"),
     (
         "sticky.partitioning.linger.ms",
         "a message's partition is that of canal.mq.partition, canal.mq.partitionHash and so on",

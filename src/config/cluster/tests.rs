@@ -202,8 +202,9 @@ const TRANSLATIONS: &[Translation] = &[
     ),
     ("kafka.debug = broker,security", &[("debug", "broker,security")], &[]),
     ("kafka.debug = broker,nothing", &[], &["`nothing` is none of"]),
-    ("kafka.statistics.interval.ms = 5000", &[("statistics.interval.ms", "5000")], &[]),
-    ("kafka.statistics.interval.ms = -5", &[], &["no whole number from 0"]),
+    ("kafka.statistics.interval.ms = 5000", &[], &["figures are served at /metrics"]),
+    ("kafka.socket.max.fails = 5", &[("socket.max.fails", "5")], &[]),
+    ("kafka.socket.max.fails = -5", &[], &["no whole number from 0"]),
     ("kafka.fetch.min.bytes = 1", &[], &["has no effect: it is a setting of consumers"]),
     ("kafka.transactional.id = mine", &[], &["has no effect: transactions are named"]),
     ("kafka.interceptor.classes = a.B", &[], &["Java classes are not run here"]),
@@ -452,6 +453,11 @@ fn topics_are_made_as_the_family_says() {
     assert_eq!(config.client.get("topic.metadata.refresh.interval.ms"), Some("1000"));
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].ends_with("did you mean kafka.topic.retention.ms?"), "{said:?}");
+    // The records of changes have no key.
+    for (policy, is_taken) in [("delete", true), ("compact", false), ("compact, delete", false)] {
+        let (_, said) = read(&format!("kafka.topic.cleanup.policy = {policy}\n"));
+        assert_eq!(said.is_empty(), is_taken, "{policy}: {said:?}");
+    }
 }
 
 #[test]

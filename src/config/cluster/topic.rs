@@ -75,6 +75,13 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<(String, String)> {
             let text = format!("{key}: Kafka 4.3 has no such setting of a topic{hint}");
             reader.problems.push(Problem::warning(reader.place(&key), text));
         }
+        if name == "cleanup.policy" && text.text.split(',').any(|one| one.trim() == "compact") {
+            let text = format!(
+                "{key}: the records of changes have no key, and a compacted topic takes none \
+                 without: write delete"
+            );
+            reader.problems.push(Problem::error(reader.place(&key), text));
+        }
         found.push((name.to_owned(), text.text));
     }
     found

@@ -485,6 +485,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     served(
         HERE,
+        "sluice.start.anew",
+        Kind::Flag,
+        "false",
+        "begin without a position although the topics in a Kafka cluster hold changes that were published before: what lies between is not published, or comes again",
+    ),
+    served(
+        HERE,
         "sluice.parked.max.bytes",
         Kind::Number(0, 1 << 30),
         "67108864",

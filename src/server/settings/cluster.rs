@@ -6,11 +6,23 @@
 //! Always: nothing of a secret is in an error, which names the key, where it is written, and the
 //! file or command.
 
-use super::{secrets, stores};
-use crate::config::{ClusterConfig, KeyStore, Settings};
+use std::sync::Arc;
 
-/// The cluster's settings with everything that they name read.
+use super::{secrets, stores};
+use crate::config::{ClusterConfig, KeyStore, Reread, Settings};
+
+/// The cluster's settings with everything that they name read, now and whenever it is wanted.
 pub async fn cluster(settings: &Settings, config: &ClusterConfig) -> Result<ClusterConfig, String> {
+    let mut whole = read_all(settings, config).await?;
+    let (settings, config) = (Arc::new(settings.clone()), Arc::new(config.clone()));
+    whole.reread = Some(Reread::new(move || {
+        let (settings, config) = (Arc::clone(&settings), Arc::clone(&config));
+        Box::pin(async move { read_all(&settings, &config).await })
+    }));
+    Ok(whole)
+}
+
+async fn read_all(settings: &Settings, config: &ClusterConfig) -> Result<ClusterConfig, String> {
     let mut whole = config.clone();
     for (name, value) in config.client.iter() {
         let text = secrets::read_text(value, settings.key_and_place(key_of(name))).await?;

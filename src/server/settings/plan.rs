@@ -118,6 +118,7 @@ pub fn plan(instance: &Instance) -> Result<Plan, Vec<Problem>> {
             largest_letter: config.largest_parked,
         },
         on_table_error: config.on_table_error,
+        starts_anew: config.starts_anew,
         compression: match config.compression {
             config::Compression::None => Compression::None,
             config::Compression::Lz4 => Compression::Lz4,

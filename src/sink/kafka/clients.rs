@@ -33,9 +33,19 @@ impl Said {
 }
 
 impl ClientContext for Said {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // What matters of it comes as an error, too.
-        tracing::debug!(facility, "librdkafka: {message}");
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            // Nothing of it is said but where somebody asks for it (`kafka.debug`).
+            RDKafkaLogLevel::Debug => tracing::info!(facility, "librdkafka: {message}"),
+            // What matters of it comes as an error, too.
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning
+            | RDKafkaLogLevel::Notice
+            | RDKafkaLogLevel::Info => tracing::debug!(facility, "librdkafka: {message}"),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -56,6 +66,12 @@ fn base(config: &ClusterConfig, names: &Names) -> ClientConfig {
         all.set(name, value);
     }
     all.set("bootstrap.servers", &config.bootstrap);
+    // A topic that was deleted is made anew as `kafka.topic.*` says, and not as brokers make one
+    // that a client asks for; producers ask by default.
+    all.set("allow.auto.create.topics", "false");
+    // By itself rdkafka goes by the crate `log`, to which nothing is connected here.
+    let asks = config.client.get("debug").is_some_and(|words| !words.is_empty());
+    all.set_log_level(if asks { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning });
     all
 }
 
@@ -79,12 +95,20 @@ pub(super) fn producer(
     let set = config.producer.get("batch.size").and_then(|bytes| bytes.parse().ok());
     let batch_bytes = set.map_or(batch_bytes, |set: usize| set.min(batch_bytes));
     all.set("batch.size", batch_bytes.to_string());
-    all.set("queue.buffering.max.messages", "1000000");
+    if config.producer.get("queue.buffering.max.messages").is_none() {
+        all.set("queue.buffering.max.messages", "1000000");
+    }
     if config.transactional {
         all.set("acks", "all");
         all.set("enable.idempotence", "true");
         all.set("transactional.id", names.transactional_id());
         all.set("transaction.timeout.ms", timeout.as_millis().to_string());
+        // librdkafka takes no longer one (`rd_kafka_conf_finalize`).
+        let answer = config.client.get("socket.timeout.ms");
+        let answer = answer.and_then(|millis| millis.parse::<u128>().ok());
+        if answer.is_some_and(|millis| millis > timeout.as_millis()) {
+            all.set("socket.timeout.ms", timeout.as_millis().to_string());
+        }
     }
     all
 }
@@ -133,6 +157,7 @@ mod tests {
                 key_store: None,
                 group: "sluice".to_owned(),
                 transactional: true,
+                reread: None,
             };
             let made = producer(&config, &Names::of("sluice", "a"), Duration::from_mins(1), 1000);
             assert_eq!(made.get("queue.buffering.max.kbytes"), Some(expected), "{asked:?}");

@@ -46,7 +46,7 @@ fn is_fenced(code: Code) -> bool {
 }
 
 /// What the cluster does not allow, in words.
-fn refusal(code: Code) -> Option<&'static str> {
+pub(super) fn refusal(code: Code) -> Option<&'static str> {
     match code {
         Code::TransactionalIdAuthorizationFailed => {
             Some("no right to the transactional id: allow WRITE and DESCRIBE on it")
@@ -64,26 +64,6 @@ fn refusal(code: Code) -> Option<&'static str> {
     }
 }
 
-/// A record that did not get into its topic. `said` is what the client library has said last.
-pub(super) fn of_delivery(topic: &str, code: Code, size: usize, said: Option<&str>) -> Error {
-    let refused = |reason| Error::Refused { topic: topic.to_owned(), reason };
-    match code {
-        Code::MessageSizeTooLarge => Error::Failed(format!(
-            "topic {topic} does not take a batch with a record of {size} bytes"
-        )),
-        Code::TopicAuthorizationFailed => refused(Refusal::Unauthorized("WRITE")),
-        Code::InvalidTopic => refused(Refusal::Name("the cluster does not allow it".to_owned())),
-        code if is_fenced(code) => Error::Failed(format!(
-            "topic {topic}: the producer is fenced: another process has opened the instance, or \
-             the cluster has ended a transaction that took too long"
-        )),
-        code => {
-            let reason = said.map(|said| format!(" ({said})")).unwrap_or_default();
-            Error::Failed(format!("topic {topic}: {code}{reason}"))
-        }
-    }
-}
-
 /// What was asked of a topic, and came to nothing.
 pub(super) fn of_topic(topic: &str, what: &str, code: Code) -> Error {
     let refused = |reason| Error::Refused { topic: topic.to_owned(), reason };
@@ -92,15 +72,15 @@ pub(super) fn of_topic(topic: &str, what: &str, code: Code) -> Error {
             refused(Refusal::Unauthorized(if what == CREATE { "CREATE" } else { "ALTER" }))
         }
         Code::InvalidReplicationFactor => refused(Refusal::Replication),
-        Code::InvalidTopic => refused(Refusal::Name("the cluster does not allow it".to_owned())),
-        Code::InvalidConfig => refused(Refusal::Setting(
-            "kafka.topic.*".to_owned(),
-            "the cluster does not take one of them".to_owned(),
-        )),
+        Code::InvalidTopic => refused(Refusal::Name(NOT_ALLOWED.to_owned())),
+        Code::InvalidConfig => refused(Refusal::Settings),
         Code::PolicyViolation => refused(Refusal::Policy),
         code => Error::Failed(format!("{what} topic {topic}: {code}")),
     }
 }
+
+/// What is wrong with a name that the cluster refuses without a reason.
+pub(super) const NOT_ALLOWED: &str = "the cluster does not allow it";
 
 /// What is done to a topic that is not there.
 pub(super) const CREATE: &str = "make";

@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use self::process::Process;
 use super::limits::TopicLimits;
 use super::patience::Patience;
-use super::producer::{Guarantee, Producer};
-use super::reader::Reader;
+use super::producer::{Guarantee, Late, Producer};
+use super::reader::{self, Reader};
 use super::session::{
     InternalTopics, OWNER_KEY, Session, Stored, find_branches, letter_record, send_part,
     send_schema, stored,
@@ -40,7 +40,7 @@ use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::config::ClusterConfig;
 use crate::sink::held::OPEN_PLACES;
 use crate::sink::position_record::{POSITION_BASE_KEY, POSITION_KEY, PositionRecords};
-use crate::sink::{self, Committed, Letters, Part};
+use crate::sink::{self, Committed, Letters, Newest, Part};
 
 /// How long an ordinary transaction may be open before the cluster rolls it back.
 const TRANSACTION: Duration = Duration::from_mins(1);
@@ -61,6 +61,8 @@ pub(super) enum Order {
     Commit { position: Position, state: Vec<StateRecord>, reply: Reply<()> },
     /// Roll back.
     Abort { reply: Reply<()> },
+    /// Find the newest record of ours in topics.
+    Newest { topics: Vec<Arc<str>>, reply: Reply<Option<Newest>> },
     /// Read letters from an offset on.
     ReadLetters { offset: i64, reply: Reply<Letters> },
     /// Remove all letters.
@@ -163,6 +165,10 @@ impl Owner {
                     let aborted = self.abort();
                     let _ = reply.send(self.judge(aborted));
                 }
+                Order::Newest { topics, reply } => {
+                    let newest = self.newest(&topics);
+                    let _ = reply.send(self.judge(newest));
+                }
                 Order::ReadLetters { offset, reply } => {
                     let letters = self.read_letters(offset);
                     let _ = reply.send(self.judge(letters));
@@ -175,19 +181,35 @@ impl Owner {
         }
     }
 
-    /// Behind an error nothing is done until the sink is opened again.
+    /// Behind an error nothing is done until the sink is opened again: what is open is rolled back,
+    /// with its producer.
     fn judge<T>(&mut self, done: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &done {
-            if let Some(session) = self.session.take() {
-                let Session { producer, .. } = &session;
-                self.is_slow |= producer.open_for().is_some_and(|open| open > producer.limit());
+        let Err(mut error) = done else { return done };
+        if let Some(session) = self.session.take() {
+            let Session { producer, .. } = &session;
+            // The cluster may have ended it before we have.
+            if producer.is_late() == Some(Late::Slow) && matches!(error, Error::Failed(_)) {
+                if self.is_slow {
+                    error = Error::Slow { seconds: producer.limit().as_secs() };
+                }
+                self.is_slow = true;
             }
-            self.failed.set(Some(error.clone()));
         }
-        done
+        self.failed.set(Some(error.clone()));
+        Err(error)
+    }
+
+    /// Passwords are read at each connect, not once in a process's life.
+    async fn read_settings(&mut self) -> Result<(), Error> {
+        if let Some(reread) = self.config.reread.clone() {
+            let config = reread.read().await.map_err(Error::Failed)?;
+            self.config = Arc::new(ClusterConfig { reread: Some(reread), ..config });
+        }
+        Ok(())
     }
 
     async fn open(&mut self, records: &mpsc::Sender<StateRecord>) -> Result<Committed, Error> {
+        self.read_settings().await?;
         self.note_smallest();
         let names = self.names.clone();
         let patience = || self.patience.clone();
@@ -209,7 +231,12 @@ impl Owner {
             self.must_be_ours(&stored)?;
         }
         let Stored { position, base, owner, parked } = stored;
-        let (positions, position) = PositionRecords::read(position.as_deref(), base.as_deref())?;
+        let read = if self.config.transactional {
+            PositionRecords::read
+        } else {
+            PositionRecords::read_apart
+        };
+        let (positions, position) = read(position.as_deref(), base.as_deref())?;
         send_schema(&reader, &internal.schema, records).await?;
         for (key, value) in parked {
             let record = StateRecord { topic: StateTopic::Parked, key, value: Some(value) };
@@ -218,8 +245,9 @@ impl Owner {
         producer.watched_ends(reader.settle(&internal.xa)?);
         let (branches, held) = find_branches(&reader, &internal.xa)?;
         let letters = names.topic(topics::LETTERS);
-        let letters_end = if topics.has(&letters) { reader.settle(&letters)? } else { 0 };
-        let mut session = Session { producer, topics, internal, reader, positions, branches };
+        let letters_end =
+            if topics.letters(&letters).await? { reader.settle(&letters)? } else { 0 };
+        let mut session = Session { producer, topics, internal, positions, branches };
         if owner.as_deref() != Some(&*self.process.record()) {
             session.send_state(StateTopic::Parked, OWNER_KEY, Some(&self.process.record()))?;
             session.producer.commit()?;
@@ -236,13 +264,7 @@ impl Owner {
 
     /// Makes the producer, which fences any other of the instance.
     fn producer(&self, topics: &Topics, internal: &InternalTopics) -> Result<Producer, Error> {
-        let set = self.config.producer.get("transaction.timeout.ms");
-        let set = set.and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
-        let timeout = match (self.is_slow, set) {
-            (true, _) => topics.longest_transaction,
-            (false, Some(set)) => set,
-            (false, None) => TRANSACTION.min(topics.longest_transaction),
-        };
+        let timeout = self.timeout(topics);
         let guarantee = if self.config.transactional {
             Guarantee::ExactlyOnce
         } else {
@@ -253,7 +275,23 @@ impl Owner {
             Guarantee::AtLeastOnce
         };
         let config = clients::producer(&self.config, &self.names, timeout, self.batch_bytes);
-        Producer::open(&config, guarantee, timeout, &internal.xa, self.patience.clone())
+        let patience = self.patience.clone();
+        Producer::open(&config, guarantee, timeout, &internal.xa, &self.limits, patience)
+    }
+
+    /// How long the cluster is to let the next transaction be open.
+    fn timeout(&self, topics: &Topics) -> Duration {
+        let set = self.config.producer.get("transaction.timeout.ms");
+        let set = set.and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
+        match (self.is_slow, set) {
+            (true, _) => topics.longest_transaction,
+            (false, Some(set)) => set,
+            (false, None) => TRANSACTION.min(topics.longest_transaction),
+        }
+    }
+
+    fn reader(&self) -> Result<Reader, Error> {
+        Reader::new(&self.config, &self.names, self.patience.clone())
     }
 
     /// Batches are to fit into each topic that was asked for.
@@ -261,22 +299,25 @@ impl Owner {
         self.batch_bytes = self.batch_bytes.min(self.limits.smallest().unwrap_or(usize::MAX));
     }
 
-    /// Makes another producer where a topic takes less than the batches of this one, unless it is
-    /// within a transaction: then that fails at the topic, and is sent again.
-    fn fit_batches(&mut self) -> Result<(), Error> {
+    /// Makes another producer where a topic takes less than the batches of this one, or where
+    /// transactions have another time than its own; unless it is within a transaction: then that
+    /// fails, and is sent again.
+    fn fit(&mut self) -> Result<(), Error> {
         let before = self.batch_bytes;
         let Some(mut session) = self.session.take_if(|session| session.producer.is_idle()) else {
             return Ok(());
         };
         self.note_smallest();
-        if self.batch_bytes < before {
+        if self.batch_bytes < before || session.producer.timeout() != self.timeout(&session.topics)
+        {
             let end = session.producer.end_of_watched();
             session.producer = self.producer(&session.topics, &session.internal)?;
             session.producer.watched_ends(end);
             // Who has opened the instance since is fenced by that, and goes on all the same.
             let positions = &session.internal.positions;
-            session.reader.settle(positions)?;
-            self.must_be_ours(&stored(&session.reader, positions)?)?;
+            let reader = self.reader()?;
+            reader.settle(positions)?;
+            self.must_be_ours(&stored(&reader, positions)?)?;
         }
         self.session = Some(session);
         Ok(())
@@ -284,7 +325,7 @@ impl Owner {
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {
         self.must_be_in_time()?;
-        self.fit_batches()?;
+        self.fit()?;
         let session = session(&mut self.session, &self.failed)?;
         if let Some(xid) = part.branch.clone() {
             let end = session.producer.end_of_watched();
@@ -297,16 +338,21 @@ impl Owner {
 
     /// A transaction that is open for too long would be rolled back by the cluster, and its
     /// producer fenced.
-    fn must_be_in_time(&mut self) -> Result<(), Error> {
+    fn must_be_in_time(&self) -> Result<(), Error> {
         let Some(session) = &self.session else { return Ok(()) };
         let limit = session.producer.limit();
-        if session.producer.open_for().is_none_or(|open| open <= limit) {
-            return Ok(());
+        match session.producer.is_late() {
+            None => return Ok(()),
+            Some(Late::Stalled) => {
+                return Err(Error::Failed(format!(
+                    "the Kafka cluster took nothing for most of the {} s that a transaction may \
+                     take here: it is sent again",
+                    limit.as_secs()
+                )));
+            }
+            // It is judged where all errors are.
+            Some(Late::Slow) => {}
         }
-        if self.is_slow {
-            return Err(Error::Slow { seconds: limit.as_secs() });
-        }
-        self.is_slow = true;
         Err(Error::Failed(format!(
             "a transaction of the source takes longer than {} s to get into the Kafka cluster: it \
              is sent again, and may take up to {} s",
@@ -316,28 +362,42 @@ impl Owner {
     }
 
     async fn publish(&mut self, xid: &Xid, closing: &sink::Closing<'_>) -> Result<Bytes, Error> {
-        self.fit_batches()?;
-        let session = session(&mut self.session, &self.failed)?;
-        let Session { producer, topics, internal, reader, branches, .. } = session;
-        let mut publishing = branches.publish(xid)?;
+        self.fit()?;
+        let opened = session(&mut self.session, &self.failed)?;
+        let mut publishing = opened.branches.publish(xid)?;
         let first = publishing.reads_from();
+        let xa = Arc::clone(&opened.internal.xa);
+        let reader = first.map(|_| self.reader()).transpose()?;
         // What our open transaction has written hides nothing before it.
-        let mut reading = first.map(|first| reader.read(&internal.xa, first)).transpose()?;
+        let mut reading = match (&reader, first) {
+            (Some(reader), Some(first)) => Some(reader.read(&xa, first)?),
+            _ => None,
+        };
         loop {
             while let Some(part) = publishing.next(closing)? {
+                self.must_be_in_time()?;
+                let Session { producer, topics, .. } = session(&mut self.session, &self.failed)?;
                 send_part(producer, topics, part, self.batch_bytes).await?;
             }
             let Some(reading) = &mut reading else { break };
             if publishing.reads_from().is_none() {
                 break;
             }
-            let Some(message) = reading.next()? else { break };
+            let Some(message) = reading.next_expected()? else { break };
             publishing.take(message.key().unwrap_or_default(), message.payload());
         }
         publishing.finish()
     }
 
+    fn newest(&mut self, names: &[Arc<str>]) -> Result<Option<Newest>, Error> {
+        let Session { topics, internal, .. } = session(&mut self.session, &self.failed)?;
+        let there = topics.partitions_of(names);
+        let positions = Arc::clone(&internal.positions);
+        reader::newest(&self.config, &self.names, &self.patience, &there, &positions)
+    }
+
     fn commit(&mut self, position: &Position, state: Vec<StateRecord>) -> Result<(), Error> {
+        self.must_be_in_time()?;
         let session = session(&mut self.session, &self.failed)?;
         for record in state {
             match (record.topic, record.value) {
@@ -381,7 +441,10 @@ impl Owner {
         if !session.topics.has(&topic) {
             return Ok(letters);
         }
-        let (mut reading, mut bytes) = (session.reader.read(&topic, offset)?, 0);
+        // All of them are published in one transaction, and nobody sends it again.
+        self.is_slow |= session.producer.is_idle();
+        let reader = self.reader()?;
+        let (mut reading, mut bytes) = (reader.read(&topic, offset)?, 0);
         while bytes < LETTERS_BYTES
             && let Some(message) = reading.next()?
         {
@@ -395,11 +458,14 @@ impl Owner {
     async fn remove_letters(&mut self) -> Result<(), Error> {
         let session = session(&mut self.session, &self.failed)?;
         let topic = self.names.topic(topics::LETTERS);
-        if session.topics.has(&topic) {
-            session.topics.remove_records(&topic).await
-        } else {
-            Ok(())
+        if session.topics.has(&topic) && !session.topics.remove_records(&topic).await? {
+            tracing::warn!(
+                topic = &*topic,
+                "what was kept of tables that are parked no more stays in the topic, since it may \
+                 not be removed: allow DELETE on it (kafka-acls.sh)"
+            );
         }
+        Ok(())
     }
 }
 

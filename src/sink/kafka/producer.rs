@@ -5,7 +5,8 @@
 //!
 //! Always: what is on its way is bounded by the client library's queue, and a full one is waited
 //! for by what it delivers. A commit that nobody has answered is asked for again: the cluster
-//! carries it out once. Without transactions what was sent stays sent: what comes last is then
+//! carries it out once. What is open when the producer is dropped is rolled back then, so that
+//! readers do not wait for the cluster to do it. Without transactions what was sent stays sent: what comes last is then
 //! sent when all before it is there ([`Producer::before_position`]), so that a crash repeats
 //! something and loses nothing.
 
@@ -25,19 +26,26 @@ use tokio::time::Instant;
 
 use super::clients::Said;
 use super::error::{self, Outcome};
+use super::limits::TopicLimits;
 use super::patience::{Patience, SLICE};
-use crate::sink::Error;
+use super::produced::{self, Verdict};
+use crate::sink::{Error, Refusal};
 
 /// How long the cluster may take to make this producer the owner.
 const INIT: Duration = Duration::from_mins(1);
 /// How long a topic may take to get the partitions that it has been given.
 const GROWING: Duration = Duration::from_secs(30);
+/// How long the cluster may take to roll back what a producer leaves.
+const LEAVING: Duration = Duration::from_secs(3);
+/// How long the library may take to say which topic it may not write.
+const NAMING: Duration = Duration::from_secs(2);
 
 /// See the head of this file.
 pub(super) struct Producer {
     inner: ThreadedProducer<Deliveries>,
     patience: Patience,
     guarantee: Guarantee,
+    limits: Arc<TopicLimits>,
     /// The cluster rolls back a transaction that is open for longer.
     timeout: Duration,
     /// When the open transaction was begun.
@@ -49,6 +57,15 @@ pub(super) struct Producer {
 pub(super) enum Guarantee {
     ExactlyOnce,
     AtLeastOnce,
+}
+
+/// Why a transaction is open for longer than is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// It takes that long to send.
+    Slow,
+    /// The cluster took nothing for most of the time, in one piece: it was away.
+    Stalled,
 }
 
 /// A record of a transaction.
@@ -68,24 +85,36 @@ impl Producer {
         guarantee: Guarantee,
         timeout: Duration,
         watched: &Arc<str>,
+        limits: &Arc<TopicLimits>,
         patience: Patience,
     ) -> Result<Self, Error> {
         let made = config.create_with_context(Deliveries::of(watched));
         let inner: ThreadedProducer<_> =
             made.map_err(|error| Error::Failed(format!("make a producer: {error}")))?;
-        let new = Self { inner, patience, guarantee, timeout, begun: None };
+        let limits = Arc::clone(limits);
+        let new = Self { inner, patience, guarantee, limits, timeout, begun: None };
         new.in_transaction(INIT, "become the owner of the instance", || {
             new.inner.init_transactions(SLICE)
         })?;
         Ok(new)
     }
 
-    /// For how long the open transaction has been open; none if there is none.
-    pub(super) fn open_for(&self) -> Option<Duration> {
-        match self.guarantee {
-            Guarantee::ExactlyOnce => self.begun.map(|begun| begun.elapsed()),
-            Guarantee::AtLeastOnce => None,
+    /// Why the open transaction is open for longer than is safe, if it is.
+    pub(super) fn is_late(&self) -> Option<Late> {
+        let open = match self.guarantee {
+            Guarantee::ExactlyOnce => self.begun?.elapsed(),
+            Guarantee::AtLeastOnce => return None,
+        };
+        if open <= self.limit() {
+            return None;
         }
+        let was_away = self.inner.context().state().stalled() > self.limit() / 2;
+        Some(if was_away { Late::Stalled } else { Late::Slow })
+    }
+
+    /// How long the cluster lets its transactions be open.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Whether nothing was sent since the last commit.
@@ -161,13 +190,14 @@ impl Producer {
         self.in_transaction(self.timeout, "roll a transaction back", || {
             self.inner.abort_transaction(SLICE)
         })?;
-        self.inner.context().state().failure = None;
+        self.inner.context().state().begin();
         Ok(())
     }
 
     fn begin(&mut self) -> Result<(), Error> {
         if self.begun.is_none() {
             self.in_transaction(SLICE, "begin a transaction", || self.inner.begin_transaction())?;
+            self.inner.context().state().begin();
             self.begun = Some(Instant::now());
         }
         Ok(())
@@ -186,7 +216,7 @@ impl Producer {
                 return Err(failure);
             }
             let Some(record) = wanted.take() else { return Ok(Some(())) };
-            deliveries.state().outstanding += 1;
+            deliveries.state().sent();
             let Err((error, back)) = self.inner.send(record) else { return Ok(Some(())) };
             deliveries.state().outstanding -= 1;
             wanted = Some(back);
@@ -200,9 +230,17 @@ impl Producer {
                     let _ = self.inner.client().fetch_metadata(Some(topic), SLICE);
                     Ok(None)
                 }
-                KafkaError::MessageProduction(code) => {
-                    Err(error::of_delivery(topic, code, size, None))
-                }
+                KafkaError::MessageProduction(code) => Err(match produced::verdict(code) {
+                    Verdict::TooLarge => self.limits.refused(topic, size),
+                    Verdict::Dropped => self.transaction_error(),
+                    Verdict::Fenced
+                    | Verdict::Late
+                    | Verdict::Again
+                    | Verdict::Never(_)
+                    | Verdict::Unheard => {
+                        produced::error(topic, code, deliveries.said.last().as_deref())
+                    }
+                }),
                 other => Err(Error::Failed(format!("topic {topic}: {other}"))),
             }
         };
@@ -213,17 +251,82 @@ impl Producer {
         }
     }
 
-    /// Why a record failed, if one has. One that the cluster did not take in time is said with what
-    /// keeps the cluster from it, as far as it says so.
+    /// Why a record failed, if one has.
     fn failure(&self) -> Option<Error> {
         let deliveries = self.inner.context();
-        let late = deliveries.state().late.take();
-        if let Some((topic, partition)) = late {
-            let why = self.why_late(&topic, partition);
-            let text = format!("topic {topic}, partition {partition}, takes no records: {why}");
-            deliveries.state().failure = Some(Error::Failed(text));
+        let failure = {
+            let mut state = deliveries.state();
+            match state.failure.clone() {
+                // Nothing is asked of the cluster twice.
+                Some(Failure::Known(error)) => return Some(error),
+                Some(failure) => failure,
+                None if state.dropped && self.begun.is_some() => Failure::Dropped,
+                None => {
+                    state.dropped = false;
+                    return None;
+                }
+            }
+        };
+        let error = match failure {
+            Failure::Known(error) => error,
+            // It is said with what keeps the cluster from it, as far as it says so.
+            Failure::Late { topic, partition } => {
+                let why = self.why_late(&topic, partition);
+                Error::Failed(format!(
+                    "topic {topic}, partition {partition}, takes no records: {why}"
+                ))
+            }
+            Failure::TooLarge { topic, size } => self.limits.refused(&topic, size),
+            Failure::Dropped => self.transaction_error(),
+        };
+        deliveries.state().failure = Some(Failure::Known(error.clone()));
+        Some(error)
+    }
+
+    /// Why the open transaction can be rolled back only: what the library says to one who begins
+    /// another, which changes nothing (librdkafka, `rd_kafka_txn_require_states0`).
+    fn transaction_error(&self) -> Error {
+        let what = "send the records of a transaction";
+        match self.inner.begin_transaction() {
+            Err(error) => self
+                .error_of_call(what, &error)
+                .unwrap_or_else(|| Error::Failed(format!("{what}: {error}"))),
+            Ok(()) => Error::Failed(format!("{what}: they were dropped")),
         }
-        deliveries.state().failure.clone()
+    }
+
+    /// None if nobody knows yet what became of the call.
+    fn error_of_call(&self, what: &str, error: &KafkaError) -> Option<Error> {
+        if let KafkaError::Transaction(error) = error
+            && error.code() == Code::TopicAuthorizationFailed
+        {
+            return Some(self.denied());
+        }
+        let said = self.inner.context().said.last();
+        match error::of_transaction(what, error, said.as_deref()) {
+            Outcome::Unknown => None,
+            Outcome::Failed(error) => Some(error),
+        }
+    }
+
+    /// A topic that may not be written cannot be added to a transaction. The error of the
+    /// transaction does not say which that is; a line of the library's log does.
+    fn denied(&self) -> Error {
+        let deliveries = self.inner.context();
+        let begun = Instant::now();
+        loop {
+            if let Some(topic) = deliveries.state().denied.take() {
+                return Error::Refused { topic, reason: Refusal::Unauthorized("WRITE") };
+            }
+            if begun.elapsed() > NAMING {
+                return Error::Unauthorized(
+                    "no right to WRITE one of the topics of a transaction: `bin/sluice check` \
+                     names it; allow it (kafka-acls.sh)"
+                        .to_owned(),
+                );
+            }
+            deliveries.wait_for_one();
+        }
     }
 
     fn why_late(&self, topic: &str, partition: i32) -> String {
@@ -290,12 +393,27 @@ impl Producer {
                 if let Some(failure) = self.failure() {
                     return Err(failure);
                 }
-                match error::of_transaction(what, &error, deliveries.said.last().as_deref()) {
-                    Outcome::Unknown => Ok(None),
-                    Outcome::Failed(error) => Err(error),
-                }
+                self.error_of_call(what, &error).map_or(Ok(None), Err)
             },
         )
+    }
+}
+
+impl Drop for Producer {
+    /// Rolls back what is open, as far as the cluster does it in a moment. What is being committed
+    /// is left as it is: the library refuses to roll it back.
+    fn drop(&mut self) {
+        let is_open = self.begun.take().is_some() && self.guarantee == Guarantee::ExactlyOnce;
+        if !is_open || self.inner.client().fatal_error().is_some() {
+            return;
+        }
+        let begun = Instant::now();
+        while let Err(KafkaError::Transaction(error)) = self.inner.abort_transaction(SLICE)
+            && error.is_retriable()
+            && begun.elapsed() < LEAVING
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -311,12 +429,65 @@ struct Deliveries {
 struct State {
     /// Records on their way.
     outstanding: usize,
-    /// The first that failed.
-    failure: Option<Error>,
-    /// That one's topic and partition, if the cluster did not take it in time.
-    late: Option<(String, i32)>,
+    /// What became of the first that failed.
+    failure: Option<Failure>,
+    /// Some were dropped, since their transaction has failed, or was rolled back.
+    dropped: bool,
+    /// A topic that may not be written, as the library's log says.
+    denied: Option<String>,
+    /// Since when the cluster has taken none of those on their way.
+    waiting: Option<Instant>,
+    /// How long it took none in this transaction, at most.
+    stalled: Duration,
     /// Behind the last record of the watched topic.
     end: i64,
+}
+
+/// Why a record failed.
+#[derive(Clone)]
+enum Failure {
+    Known(Error),
+    /// Asked about when the next call fails.
+    Late {
+        topic: String,
+        partition: i32,
+    },
+    TooLarge {
+        topic: String,
+        size: usize,
+    },
+    Dropped,
+}
+
+impl State {
+    /// Another transaction begins.
+    fn begin(&mut self) {
+        self.failure = None;
+        self.dropped = false;
+        self.denied = None;
+        self.stalled = Duration::ZERO;
+    }
+
+    fn sent(&mut self) {
+        if self.outstanding == 0 {
+            self.waiting = Some(Instant::now());
+        }
+        self.outstanding += 1;
+    }
+
+    fn reported(&mut self) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        let now = Instant::now();
+        if let Some(since) = self.waiting.replace(now) {
+            self.stalled = self.stalled.max(now - since);
+        }
+    }
+
+    /// How long the cluster took nothing in this transaction at most, now included.
+    fn stalled(&self) -> Duration {
+        let now = self.waiting.filter(|_| self.outstanding > 0).map(|since| since.elapsed());
+        self.stalled.max(now.unwrap_or_default())
+    }
 }
 
 impl Deliveries {
@@ -337,7 +508,8 @@ impl Deliveries {
 
     /// Waits until nothing is on its way, or something failed; a moment at most.
     fn are_all_there(&self) -> bool {
-        let open = |state: &mut State| state.outstanding > 0 && state.failure.is_none();
+        let open =
+            |state: &mut State| state.outstanding > 0 && state.failure.is_none() && !state.dropped;
         let waited = self.changed.wait_timeout_while(self.state(), SLICE, open);
         waited.unwrap_or_else(PoisonError::into_inner).0.outstanding == 0
     }
@@ -352,6 +524,10 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(topic) = denied_topic(facility, message) {
+            self.state().denied.get_or_insert_with(|| topic.to_owned());
+            self.changed.notify_all();
+        }
         self.said.log(level, facility, message);
     }
 
@@ -365,26 +541,42 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let mut state = self.state();
-        state.outstanding = state.outstanding.saturating_sub(1);
+        state.reported();
         match result {
             Ok(message) if message.topic() == &*self.watched => {
                 state.end = state.end.max(message.offset() + 1);
             }
-            // The latter were rolled back with the rest.
-            Ok(_)
-            | Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
+            Ok(_) => {}
             Err((error, message)) => {
                 let (topic, size) = (message.topic(), message.payload_len());
                 let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-                if state.failure.is_none() && code == Code::MessageTimedOut {
-                    state.late = Some((topic.to_owned(), message.partition()));
+                let failure = || match produced::verdict(code) {
+                    Verdict::Dropped => None,
+                    Verdict::Late => Some(Failure::Late {
+                        topic: topic.to_owned(),
+                        partition: message.partition(),
+                    }),
+                    Verdict::TooLarge => Some(Failure::TooLarge { topic: topic.to_owned(), size }),
+                    Verdict::Fenced | Verdict::Again | Verdict::Never(_) | Verdict::Unheard => {
+                        let said = self.said.last();
+                        Some(Failure::Known(produced::error(topic, code, said.as_deref())))
+                    }
+                };
+                if state.failure.is_none() {
+                    state.failure = failure();
+                    state.dropped |= state.failure.is_none();
                 }
-                let said = self.said.last();
-                let failure = || error::of_delivery(topic, code, size, said.as_deref());
-                state.failure.get_or_insert_with(failure);
             }
         }
         drop(state);
         self.changed.notify_all();
     }
+}
+
+/// The topic that a line of the library's log says may not be added to a transaction (librdkafka,
+/// `rd_kafka_txn_handle_AddPartitionsToTxn`).
+fn denied_topic<'a>(facility: &str, message: &'a str) -> Option<&'a str> {
+    let (_, rest) = message.split_once("Failed to add partition \"")?;
+    let (topic, rest) = rest.split_once('"')?;
+    (facility == "ADDPARTS" && rest.contains("authorization failed")).then_some(topic)
 }

@@ -29,7 +29,6 @@ pub(super) struct Session {
     pub(super) producer: Producer,
     pub(super) topics: Topics,
     pub(super) internal: InternalTopics,
-    pub(super) reader: Reader,
     pub(super) positions: PositionRecords,
     pub(super) branches: Branches,
 }

@@ -4,8 +4,8 @@
 //! the cluster are listed once while the sink is open, never asked for by name: a client that asks
 //! for a topic may have it made.
 //!
-//! Always: an internal topic has one partition and is compacted, or the sink is not opened. A
-//! change topic is never shrunk, and its settings stay what its owner has made them.
+//! Always: an internal topic has one partition, and keeps what is written there, or the sink is not
+//! opened. A change topic is never shrunk, and its settings stay what its owner has made them.
 //!
 //! Kafka refuses two topics whose names differ by `.` and `_` only. The second is then called
 //! `<name>-<8 hex digits of SHA-256(name)>`, and is found by that name ever after.
@@ -27,6 +27,7 @@ use super::clients::{self, Said};
 use super::error::{self, CREATE};
 use super::limits::{KAFKA_DEFAULT, TopicLimits};
 use super::patience::{Patience, SLICE};
+use super::produced::keyless;
 use super::{Error, Names};
 use crate::config::ClusterConfig;
 use crate::sink::Refusal;
@@ -41,6 +42,11 @@ pub(super) const LETTERS: &str = "parked";
 const LIMIT: Duration = Duration::from_secs(30);
 /// How long until a cluster is said not to answer at all.
 const REACHED: Duration = Duration::from_secs(10);
+/// As often the settings of an internal topic are asked for again, and the pause between.
+const MOST_ASKED: u32 = 10;
+const BETWEEN_ASKED: Duration = Duration::from_millis(300);
+/// How long one list of all topics may take: of many, from far away.
+const LONGEST_LIST: Duration = Duration::from_secs(8);
 /// Kafka's own default of transaction.max.timeout.ms.
 const KAFKA_LONGEST: Duration = Duration::from_mins(15);
 
@@ -122,22 +128,74 @@ impl Topics {
 
     /// An internal topic, made where it is missing.
     pub(super) async fn internal(&mut self, name: Arc<str>) -> Result<Internal, Error> {
-        if !self.there.contains_key(&*name) {
-            self.make(&name, 1, &INTERNAL.map(owned)).await?;
+        if !self.has(&name) {
+            match self.make(&name, 1, &INTERNAL.map(owned)).await {
+                Err(Error::Refused { topic, reason: Refusal::Name(_) }) => {
+                    return Err(Error::Unserved(format!(
+                        "the cluster takes no topic {topic}, whose name has sluice.group and the \
+                         name of the instance in it: rename one of them, with letters, digits, -, \
+                         _ and . only, so that the topic's name has 249 at most, and is none that \
+                         is there but for . and _"
+                    )));
+                }
+                made => made?,
+            }
         }
-        let wrong = |what: String| {
-            let reason = Refusal::Internal(what);
-            Err(Error::Refused { topic: name.to_string(), reason })
-        };
-        let partitions = self.there.get(&*name).copied().unwrap_or(1);
-        if partitions != 1 {
-            return wrong(format!("it has {partitions} partitions, and has to have one"));
-        }
-        let policy = self.setting(&name, "cleanup.policy").await?;
-        if let Some(policy) = policy.filter(|policy| policy != "compact") {
-            return wrong(format!("its cleanup.policy is {policy}, and has to be compact"));
-        }
+        self.must_keep(&name, &INTERNAL[..1]).await?;
         Ok(name)
+    }
+
+    /// The topic of letters, if it is there.
+    pub(super) async fn letters(&self, name: &Arc<str>) -> Result<bool, Error> {
+        if !self.has(name) {
+            return Ok(false);
+        }
+        self.must_keep(name, &OF_LETTERS).await?;
+        Ok(true)
+    }
+
+    /// Nobody else has what an internal topic holds: it must not go by itself.
+    async fn must_keep(&self, name: &str, settings: &[(&str, &str)]) -> Result<(), Error> {
+        let wrong = |reason| Err(Error::Refused { topic: name.to_owned(), reason });
+        let partitions = self.there.get(name).copied().unwrap_or(1);
+        if partitions != 1 {
+            let text = format!("it has {partitions} partitions, and has to have one");
+            return wrong(Refusal::Internal(text));
+        }
+        // A broker that has not heard of a new topic says as little as one that may not.
+        let mut tries = 0;
+        let set = loop {
+            match self.settings(ResourceSpecifier::Topic(name)).await? {
+                Some(set) => break set,
+                None if tries == MOST_ASKED => {
+                    return wrong(Refusal::Unauthorized("DESCRIBE_CONFIGS"));
+                }
+                None => tries += 1,
+            }
+            tokio::time::sleep(BETWEEN_ASKED).await;
+        };
+        for (key, value) in settings {
+            // One that is not said is none of that cluster's.
+            if let Some(other) = set.get(*key).filter(|other| other != value) {
+                return wrong(Refusal::Internal(format!(
+                    "its {key} is {other}, and has to be {value}, or it loses what nobody else has"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The partitions of those of `names` that are there, by the names that they have there.
+    pub(super) fn partitions_of(&self, names: &[Arc<str>]) -> Vec<(Arc<str>, i32)> {
+        let mut found = Vec::new();
+        for name in names {
+            let other: Arc<str> = other_name(name).into();
+            for name in [name, &other] {
+                let count = self.there.get(&**name).copied().unwrap_or_default();
+                found.extend((0..count).map(|partition| (Arc::clone(name), partition)));
+            }
+        }
+        found
     }
 
     /// The name in the cluster of a topic of changes or letters with so many partitions or more;
@@ -159,7 +217,12 @@ impl Topics {
         if !enough(&self.there, &found) {
             self.grow(&found, partitions).await?;
         }
-        let limit = self.limits.learn(&self.admin, &found).await;
+        let (limit, policy) = self.limits.learn_all(&self.admin, &found).await;
+        let is_compacted =
+            policy.is_some_and(|policy| policy.split(',').any(|one| one == "compact"));
+        if is_compacted {
+            return Err(Error::Refused { topic: found.to_string(), reason: keyless() });
+        }
         self.used.insert(Arc::clone(name), Arc::clone(&found));
         Ok((found, Some(limit)))
     }
@@ -169,16 +232,24 @@ impl Topics {
         self.there.contains_key(name)
     }
 
-    /// Removes all records of a topic of one partition.
-    pub(super) async fn remove_records(&self, name: &str) -> Result<(), Error> {
+    /// Removes all records of a topic of one partition; false where we have no right to.
+    pub(super) async fn remove_records(&self, name: &str) -> Result<bool, Error> {
         let failed = |error: KafkaError| Error::Failed(format!("empty topic {name}: {error}"));
         let mut ends = TopicPartitionList::new();
         ends.add_partition_offset(name, 0, Offset::End).map_err(failed)?;
-        let removed = self.admin.delete_records(&ends, &options()).await.map_err(failed)?;
+        let removed = match self.admin.delete_records(&ends, &options()).await {
+            Ok(removed) => removed,
+            Err(error) if is_denied(&error) => return Ok(false),
+            Err(error) => return Err(failed(error)),
+        };
         for partition in removed.elements() {
-            partition.error().map_err(failed)?;
+            match partition.error() {
+                Ok(()) => {}
+                Err(error) if is_denied(&error) => return Ok(false),
+                Err(error) => return Err(failed(error)),
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn find_or_make(&mut self, name: &Arc<str>, partitions: i32) -> Result<Arc<str>, Error> {
@@ -192,7 +263,8 @@ impl Topics {
         let settings =
             if of_letters { OF_LETTERS.map(owned).to_vec() } else { self.config.topic.clone() };
         let asked = if of_letters { 1 } else { self.config.partitions.unwrap_or(1) };
-        let name = if self.there.keys().any(|there| collide(there, name)) {
+        let may_collide = self.there.keys().any(|there| collide(there, name));
+        let name = if may_collide {
             tracing::warn!(
                 topic = &**name,
                 other = &*other,
@@ -203,8 +275,22 @@ impl Topics {
         } else {
             Arc::clone(name)
         };
-        self.make(&name, partitions.max(asked), &settings).await?;
+        match self.make(&name, partitions.max(asked), &settings).await {
+            // Of what is there since our list, one may forbid the name.
+            Err(Error::Refused { reason: Refusal::Name(_), .. })
+                if !may_collide && self.is_forbidden_now(&name)? =>
+            {
+                return Box::pin(self.find_or_make(&name, partitions)).await;
+            }
+            made => made?,
+        }
         Ok(name)
+    }
+
+    /// Lists the topics anew; whether one of them has a name that forbids `name`.
+    fn is_forbidden_now(&mut self, name: &str) -> Result<bool, Error> {
+        self.list()?;
+        Ok(self.there.keys().any(|there| collide(there, name)))
     }
 
     async fn make(
@@ -224,8 +310,15 @@ impl Topics {
                 self.there.insert(name.to_owned(), partitions);
                 Ok(())
             }
-            // Somebody else has made it since.
-            Err(Ok(Code::TopicAlreadyExists)) => self.list().map(drop),
+            // Somebody else has made it since; or it is there, and we may not see it.
+            Err(Ok(Code::TopicAlreadyExists)) => {
+                self.list()?;
+                if self.has(name) {
+                    return Ok(());
+                }
+                let reason = Refusal::Unauthorized("WRITE");
+                Err(Error::Refused { topic: name.to_owned(), reason })
+            }
             Err(Ok(code)) => Err(error::of_topic(name, CREATE, code)),
             Err(Err(error)) => Err(Error::Failed(format!("make topic {name}: {error}"))),
         }
@@ -257,11 +350,15 @@ impl Topics {
             format!("the list of topics, of {servers}{}", reason.unwrap_or_default())
         };
         let client = self.admin.inner();
+        // An answer that comes too late is thrown away, and asked for whole again: each time it is
+        // given longer.
+        let mut slice = SLICE;
         let listed =
-            self.patience.wait(REACHED, what, || match client.fetch_metadata(None, SLICE) {
+            self.patience.wait(REACHED, what, || match client.fetch_metadata(None, slice) {
                 Ok(listed) => Ok(Some(listed)),
                 Err(error) => {
                     *last.borrow_mut() = Some(error);
+                    slice = LONGEST_LIST.min(slice * 2);
                     Ok(None)
                 }
             })?;
@@ -281,17 +378,14 @@ impl Topics {
 
     /// What a broker is set to; nothing where we have no right to ask.
     async fn broker_settings(&self, broker: i32) -> Result<HashMap<String, String>, Error> {
-        self.settings(ResourceSpecifier::Broker(broker)).await
+        Ok(self.settings(ResourceSpecifier::Broker(broker)).await?.unwrap_or_default())
     }
 
-    async fn setting(&self, topic: &str, name: &str) -> Result<Option<String>, Error> {
-        Ok(self.settings(ResourceSpecifier::Topic(topic)).await?.remove(name))
-    }
-
+    /// None where we have no right to ask.
     async fn settings(
         &self,
         resource: ResourceSpecifier<'_>,
-    ) -> Result<HashMap<String, String>, Error> {
+    ) -> Result<Option<HashMap<String, String>>, Error> {
         let failed =
             |reason: String| Error::Failed(format!("ask what a cluster is set to: {reason}"));
         let described = self.admin.describe_configs([&resource], &options()).await;
@@ -299,12 +393,22 @@ impl Topics {
         let entries = match described.into_iter().next() {
             Some(Ok(described)) => described.entries,
             Some(Err(Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed)) | None => {
-                return Ok(HashMap::new());
+                return Ok(None);
             }
             Some(Err(code)) => return Err(failed(code.to_string())),
         };
-        Ok(entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
+        // rdkafka 0.39 does not look at the error of a resource, which has no settings then
+        // (`admin.rs`, `DescribeConfigsFuture`).
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let set = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
+        Ok(Some(set.collect()))
     }
+}
+
+fn is_denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed)
 }
 
 fn options() -> AdminOptions {

@@ -207,3 +207,24 @@ fn a_set_of_3000_uuids_is_not_written_by_each_commit() {
         assert_eq!(&*read.server_uuid, "server", "it moves with the commit");
     }
 }
+
+/// Without transactions the base comes first, and a crash may come between the two.
+#[test]
+fn of_a_base_that_came_alone_the_position_before_it_is_read_and_counted_anew() {
+    let mut records = PositionRecords::default();
+    let mut write = |uuids| {
+        let set = Executed::from(large_set(uuids));
+        records.write(&position(set).into()).unwrap()
+    };
+    let (first, second, third) = (write(2), write(3), write(4));
+    let read = |position: &Written, base: &Written| {
+        PositionRecords::read_apart(Some(&position.position), base.base.as_deref())
+            .map(|(_, position)| position.unwrap())
+    };
+    let Position::MySql(whole) = read(&first, &first).unwrap();
+    assert_eq!(whole, position(Executed::from(large_set(2))));
+    let Position::MySql(counted_anew) = read(&first, &second).unwrap();
+    assert_eq!(counted_anew, position(Executed::Uncounted));
+    assert!(read(&first, &third).is_err(), "a base is missing");
+    assert!(read(&second, &first).is_err(), "the newer base is missing");
+}

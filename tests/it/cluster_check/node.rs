@@ -2,12 +2,15 @@
 //! administrator.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use kafka_protocol::messages::alter_user_scram_credentials_request::ScramCredentialUpsertion;
 use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_protocol::messages::{
-    CreateAclsRequest, CreateTopicsRequest, DeleteAclsRequest, TopicName,
+    AlterUserScramCredentialsRequest, CreateAclsRequest, CreateTopicsRequest, DeleteAclsRequest,
+    DescribeAclsRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use openssl::asn1::Asn1Time;
@@ -26,6 +29,7 @@ const USER: &str = "User:eve";
 const JVM: &str = "-Xmx400m -Dkafka.log.level=info";
 
 /// Something that a user may do.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Right {
     resource: i8,
     name: &'static str,
@@ -39,6 +43,8 @@ const fn operation(name: &str) -> i8 {
         b"Read" => 3,
         b"Write" => 4,
         b"Create" => 5,
+        b"Delete" => 6,
+        b"Describe" => 8,
         b"DescribeConfigs" => 10,
         _ => panic!("no such operation"),
     }
@@ -133,6 +139,29 @@ impl Node {
         let request = CreateAclsRequest::default().with_creations(vec![acl]);
         let answer = Client::connect(&self.plaintext()).await.ask(3, &request).await;
         assert_eq!(answer.results[0].error_code, 0, "{:?}", answer.results[0]);
+        self.until_known(right, 1).await;
+    }
+
+    /// Waits until the broker goes by it: what was answered is what the controller knows.
+    async fn until_known(&self, right: &Right, count: usize) {
+        let filter = DescribeAclsRequest::default()
+            .with_resource_type_filter(right.resource)
+            .with_resource_name_filter(Some(StrBytes::from_static_str(right.name)))
+            .with_pattern_type_filter(right.pattern)
+            .with_principal_filter(Some(StrBytes::from_static_str(USER)))
+            .with_host_filter(None)
+            .with_operation(right.operation)
+            .with_permission_type(3);
+        let mut client = Client::connect(&self.plaintext()).await;
+        for _ in 0..200 {
+            let answer = client.ask(3, &filter).await;
+            let known: usize = answer.resources.iter().map(|one| one.acls.len()).sum();
+            if known == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the broker does not learn of an ACL");
     }
 
     pub(super) async fn deny(&self, right: &Right) {
@@ -147,6 +176,27 @@ impl Node {
         let request = DeleteAclsRequest::default().with_filters(vec![filter]);
         let answer = Client::connect(&self.plaintext()).await.ask(3, &request).await;
         assert_eq!(answer.filter_results[0].matching_acls.len(), 1, "{answer:?}");
+        self.until_known(right, 0).await;
+    }
+
+    /// Gives the user another password.
+    pub(super) async fn set_password(&self, password: &str) {
+        const ROUNDS: i32 = 4096;
+        let salt = b"salt of a test";
+        let mut salted = vec![0; 64];
+        let digest = MessageDigest::sha512();
+        let rounds = ROUNDS.try_into().unwrap();
+        openssl::pkcs5::pbkdf2_hmac(password.as_bytes(), salt, rounds, digest, &mut salted)
+            .unwrap();
+        let user = ScramCredentialUpsertion::default()
+            .with_name(StrBytes::from_static_str("eve"))
+            .with_mechanism(2)
+            .with_iterations(ROUNDS)
+            .with_salt(salt.to_vec().into())
+            .with_salted_password(salted.into());
+        let request = AlterUserScramCredentialsRequest::default().with_upsertions(vec![user]);
+        let answer = Client::connect(&self.plaintext()).await.ask(0, &request).await;
+        assert_eq!(answer.results[0].error_code, 0, "{answer:?}");
     }
 
     pub(super) async fn make(&self, name: &str, settings: &[(&str, &str)]) {

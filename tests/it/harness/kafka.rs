@@ -17,6 +17,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
@@ -79,6 +80,39 @@ pub(crate) fn until_it_answers(bootstrap: &str) {
     wait_for("Kafka to answer", PATIENCE, answers);
 }
 
+/// All records of a topic that a `read_committed` consumer sees now; of a topic that is not
+/// there, none. Within a partition in offset order, partitions one after the other.
+pub(crate) fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
+    let mut settings = topics::settings(bootstrap);
+    settings.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
+    let consumer: BaseConsumer = settings.create().unwrap();
+    let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
+    let found = metadata.topics().iter().find(|one| one.name() == topic);
+    let Some(found) = found else { return Vec::new() };
+    let mut assignment = TopicPartitionList::new();
+    let mut records: BTreeMap<i32, Vec<Record>> = BTreeMap::new();
+    for partition in found.partitions() {
+        assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        records.insert(partition.id(), Vec::new());
+    }
+    consumer.assign(&assignment).unwrap();
+    // By offsets no end is to be recognised: what ends a transaction takes one, too.
+    let mut open: BTreeSet<i32> = records.keys().copied().collect();
+    let begun = Instant::now();
+    while !open.is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "{topic} is not read to its end");
+        match consumer.poll(Duration::from_secs(1)) {
+            Some(Ok(message)) => {
+                records.get_mut(&message.partition()).unwrap().push(Record::of(&message));
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
+            // The node may be on its way up.
+            Some(Err(_)) | None => {}
+        }
+    }
+    records.into_values().flatten().collect()
+}
+
 impl Kafka {
     fn new(more: &str) -> Self {
         let folder = TempDir::with_prefix("sluice-kafka-").unwrap();
@@ -121,37 +155,9 @@ impl Kafka {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// All records of a topic that a `read_committed` consumer sees now; of a topic that is not
-    /// there, none. Within a partition in offset order, partitions one after the other.
+    /// As [`read`], of this node.
     pub(crate) fn read(&self, topic: &str) -> Vec<Record> {
-        let mut settings = topics::settings(&self.bootstrap());
-        settings.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
-        let consumer: BaseConsumer = settings.create().unwrap();
-        let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
-        let found = metadata.topics().iter().find(|one| one.name() == topic);
-        let Some(found) = found else { return Vec::new() };
-        let mut assignment = TopicPartitionList::new();
-        let mut records: BTreeMap<i32, Vec<Record>> = BTreeMap::new();
-        for partition in found.partitions() {
-            assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-            records.insert(partition.id(), Vec::new());
-        }
-        consumer.assign(&assignment).unwrap();
-        // By offsets no end is to be recognised: what ends a transaction takes one, too.
-        let mut open: BTreeSet<i32> = records.keys().copied().collect();
-        let begun = Instant::now();
-        while !open.is_empty() {
-            assert!(begun.elapsed() < PATIENCE, "{topic} is not read to its end");
-            match consumer.poll(Duration::from_secs(1)) {
-                Some(Ok(message)) => {
-                    records.get_mut(&message.partition()).unwrap().push(Record::of(&message));
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
-                // The node may be on its way up.
-                Some(Err(_)) | None => {}
-            }
-        }
-        records.into_values().flatten().collect()
+        read(&self.bootstrap(), topic)
     }
 
     /// Sets a setting of a topic, which has no other of its own; the topic is made if it is not
@@ -166,6 +172,23 @@ impl Kafka {
             let changed = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
             admin.alter_configs([&changed], &options).await.unwrap()[0].as_ref().unwrap();
         }
+    }
+
+    /// Has somebody else write a record into the first partition of a topic.
+    pub(crate) fn produce(&self, topic: &str, value: &str) {
+        let producer: BaseProducer = topics::client(&self.bootstrap());
+        let record = BaseRecord::<(), str>::to(topic).partition(0).payload(value);
+        producer.send(record).unwrap();
+        producer.flush(PATIENCE).unwrap();
+    }
+
+    /// A setting of a topic.
+    pub(crate) async fn setting(&self, topic: &str, key: &str) -> String {
+        let admin: AdminClient<DefaultClientContext> = topics::client(&self.bootstrap());
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
+        let described = described.unwrap().pop().unwrap().unwrap();
+        described.get(key).unwrap().value.clone().unwrap()
     }
 
     /// Where the first partition of a topic ends, what is not committed included.

@@ -78,6 +78,15 @@ impl Random {
     }
 }
 
+/// Lets nothing of a disk hang any more at the end of a test, also of one that fails.
+struct Released(Simulated);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.0.hang(None);
+    }
+}
+
 /// A number that the caller gives for a longer form, or to repeat one seed.
 fn asked<T: std::str::FromStr>(name: &str) -> Option<T> {
     #[expect(clippy::disallowed_methods, reason = "how long to test is asked of the caller")]

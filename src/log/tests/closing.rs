@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{append, batch, open, small, topic, values};
+use super::{Released, append, batch, open, small, topic, values};
 use crate::disk::{Freeze, Hang, Simulated};
 use crate::log::{Log, LogSettings, NewTopic, Produce};
 use crate::shutdown::Tasks;
@@ -89,6 +89,7 @@ async fn a_stop_has_many_syncs_under_way_at_once_and_may_be_broken_off() {
     {
         let case = format!("{ending}, beside a checkpoint: {is_running}");
         let disk = Simulated::new();
+        let _released = Released(disk.clone());
         let tasks = Tasks::new();
         let checkpoint_ms = if is_running { 20 } else { 3_600_000 };
         let settings = LogSettings { checkpoint_ms, ..small() };
@@ -135,15 +136,15 @@ async fn a_stop_that_fails_loses_nothing() {
     const PARTITIONS: usize = 30;
     let errors =
         [rustix::io::Errno::IO, rustix::io::Errno::NOSPC].map(rustix::io::Errno::raw_os_error);
-    for call in 0..40 {
+    for call in 0..20 {
         for errno in errors.into_iter().map(Some).chain([None]) {
             let disk = Simulated::new();
             let (log, tasks) = open(Arc::new(disk.clone())).await;
             topic(&log, "t", number(PARTITIONS)).await;
             append_to(&log, PARTITIONS, "first").await;
             match errno {
-                Some(errno) => disk.fail_call(disk.calls() + 2 * call + 1, errno),
-                None => disk.freeze_at_sync(disk.syncs() + 2 * call),
+                Some(errno) => disk.fail_call(disk.calls() + 4 * call + 1, errno),
+                None => disk.freeze_at_sync(disk.syncs() + 4 * call),
             }
             log.close().await;
             drop(log);

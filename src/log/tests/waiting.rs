@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Random, append, batch, open, small, topic, values};
+use super::{Random, Released, append, batch, open, small, topic, values};
 use crate::disk::{Freeze, Hang, Simulated};
 use crate::log::segment::Segment;
-use crate::log::{Log, LogSettings, NewTopic, Topic};
+use crate::log::{Log, LogSettings, NewTopic, Produce, Topic};
 use crate::record::BatchBuilder;
 use crate::shutdown::Tasks;
 
@@ -129,6 +129,7 @@ async fn goes_on(log: &Log, count: &mut i64) {
 #[tokio::test]
 async fn an_index_is_never_locked_while_the_disk_is_waited_for() {
     let disk = Simulated::new();
+    let _released = Released(disk.clone());
     let (log, tasks) = open_large(&disk).await;
     kept_topic(&log, "t", 1, &[]).await;
     let mut count = 0;
@@ -182,20 +183,32 @@ async fn an_index_that_is_made_again_beside_appends_has_all_of_them() {
     let (log, tasks) = open_large(&disk).await;
     let t = kept_topic(&log, "t", 1, &[]).await;
     let mut random = Random::new(7);
-    append(&log, &t, 0, &["first"]).await;
-    let mut count = 1;
+    let mut count = 0;
+    // Each is younger than the one before, as the index has to know.
+    let mut append = async || {
+        let mut rows = BatchBuilder::default();
+        rows.push(None, Some("x".repeat(random.below(3000)).as_bytes()), &[]);
+        let mut batch = rows.finish();
+        count += 1;
+        batch.seal(count);
+        let produce = Produce { topic: Arc::clone(&t), partition: 0, batch: batch.into_bytes() };
+        log.append(vec![produce]).await.pop().unwrap().unwrap();
+        count
+    };
+    let mut newest = append().await;
     while active(&log).size() < 600 << 10 {
-        if count % 20 == 0 {
+        if newest % 20 == 0 {
             let segment = active(&log);
             let remade =
                 tasks.spawn_blocking("make an index again", move || segment.remake_index());
-            append(&log, &t, 0, &[&"x".repeat(random.below(3000))]).await;
+            append().await;
             remade.await.unwrap().unwrap();
-            count += 1;
+            newest = append().await;
+            assert_eq!(active(&log).largest_timestamp().unwrap(), newest);
         }
-        append(&log, &t, 0, &[&"x".repeat(random.below(3000))]).await;
-        count += 1;
+        newest = append().await;
     }
+    let count = newest;
     assert!(!active(&log).mend_index().unwrap());
     for offset in 0..count {
         let read = log.read(&t, 0, offset, count, 1, true).await.unwrap();
@@ -214,6 +227,7 @@ fn segments(log: &Log, partition: i32) -> usize {
 async fn no_append_waits_for_the_times_that_retention_wants_to_know() {
     const PARTITIONS: i32 = 20;
     let disk = Simulated::new();
+    let _released = Released(disk.clone());
     let (log, tasks) = open(Arc::new(disk.clone())).await;
     let t = kept_topic(&log, "t", PARTITIONS, &[]).await;
     for n in 0..PARTITIONS * 12 {
@@ -268,10 +282,7 @@ async fn no_append_waits_for_the_times_that_retention_wants_to_know() {
     let crashed = disk.crash(Freeze::Lose);
     let (log, _tasks) = open(Arc::new(crashed)).await;
     assert_eq!(values(&log, "t", 3).await, []);
-    let produce = crate::log::Produce {
-        topic: log.topic("t").unwrap(),
-        partition: 3,
-        batch: batch(&["behind"]),
-    };
+    let (topic, batch) = (log.topic("t").unwrap(), batch(&["behind"]));
+    let produce = Produce { topic, partition: 3, batch };
     assert_eq!(log.append(vec![produce]).await.pop().unwrap().unwrap().base_offset, 12);
 }

@@ -19,6 +19,11 @@ const CASES: &[(&str, &str)] = &[
     ("CREATE TABLE d.l LIKE d.t; ALTER DATABASE d CHARACTER SET ascii", "d.l"),
     ("CREATE TABLE e.p LIKE d.t; RENAME TABLE e.p TO d.p", "d.p"),
     ("ALTER TABLE d.t ADD w INT", "d.t"),
+    (
+        " CREATE TABLE d.n (id INT PRIMARY KEY); ALTER DATABASE d CHARACTER SET latin1; \
+         ALTER TABLE d.n ADD a MEDIUMTEXT",
+        "d.n",
+    ),
 ];
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 //! after: the model follows the binlog's own texts of a real server, and is compared with that
 //! server's `information_schema` after each.
 
+use sluice::config::Adopt;
 use sluice::mysql::{Endpoint, Session};
-use sluice::schema::{Adopt, Definition, Schema};
+use sluice::schema::{Definition, Schema};
 
 use crate::harness::servers::run;
 use crate::harness::{self, Server};
@@ -34,6 +35,9 @@ ALTER TABLE t CHANGE id ident BIGINT NOT NULL AUTO_INCREMENT
 CREATE TABLE again (a INT, b INT, c INT, PRIMARY KEY (b, c))
 ALTER TABLE again DROP b, ADD B INT NOT NULL FIRST
 ALTER TABLE again DROP c, ADD (d INT, c INT UNSIGNED NOT NULL)
+ALTER TABLE again ADD b CHAR(9) NOT NULL FIRST, CHANGE b e INT NOT NULL
+ALTER TABLE again CHANGE c f INT NOT NULL AFTER b, ADD c INT NOT NULL
+ALTER TABLE again RENAME COLUMN e TO a, RENAME COLUMN a TO e, CHANGE f d INT NOT NULL FIRST, CHANGE d f INT
 -- mysql ALTER TABLE t DROP COLUMN c2
 -- mariadb ALTER TABLE t DROP COLUMN c2, DROP PRIMARY KEY, ADD PRIMARY KEY (ident)
 ALTER TABLE t DEFAULT CHARACTER SET utf8mb4, ADD COLUMN late TEXT

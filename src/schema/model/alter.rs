@@ -39,7 +39,7 @@ impl Definition {
             convert: convert.as_deref(),
             dialect,
             columns: Vec::new(),
-            key: self.primary_key.iter().cloned().map(Some).collect(),
+            changed: Vec::new(),
             pending: alteration.columns.iter().collect(),
         };
         altered.check_dropped()?;
@@ -51,11 +51,22 @@ impl Definition {
         }
         altered.set_visibility()?;
         altered.keep_generated_key_first()?;
-        let Altered { columns, key, .. } = altered;
+        let key = altered.key();
+        let Altered { columns, .. } = altered;
+        // The table's default is not known, and not that of its database, which may be another since.
+        // (MySQL's table maps have it.)
+        let is_apart = dialect.is_mariadb() && charset.is_none() && database.is_some();
+        let is_new = |column: &&ColumnDefinition| !self.columns.contains(column);
+        let is_text = |column: &ColumnDefinition| !spelling::is_labelled(&column.mysql_type);
+        if is_apart && columns.iter().filter(is_new).any(|new| new.unsettled && is_text(new)) {
+            return Err("text that is added has the table's default character set, which is not \
+                        known"
+                .to_owned());
+        }
         let primary_key = match &alteration.primary_key {
             Some(new) => new.clone(),
             None if alteration.drop_primary_key => Vec::new(),
-            None => key.into_iter().flatten().collect(),
+            None => key,
         };
         let definition = Self {
             columns,
@@ -99,9 +110,8 @@ struct Altered<'a> {
     convert: Option<&'a str>,
     dialect: &'a Dialect,
     columns: Vec<ColumnDefinition>,
-    /// The columns of the key by rank, found by their names of before, so that two of them can
-    /// swap theirs; `None`: dropped.
-    key: Vec<Option<String>>,
+    /// Columns that CHANGE, MODIFY and RENAME name: by their names of now, with those of before.
+    changed: Vec<(String, String)>,
     /// Clauses that have put no column in its place yet.
     pending: Vec<&'a ColumnChange>,
 }
@@ -119,14 +129,6 @@ impl Altered<'_> {
     /// being.
     fn old_column(&mut self, old: &ColumnDefinition) -> Result<(), String> {
         if self.alteration.dropped.iter().any(|(name, _)| same(name, &old.name)) {
-            // Columns of a key are found by name: a new one takes the place of a dropped one.
-            let new = self.alteration.columns.iter().find_map(|change| match &change.action {
-                ColumnAction::Add { column, .. } if same(&column.name, &old.name) => Some(column),
-                ColumnAction::Add { .. }
-                | ColumnAction::Change { .. }
-                | ColumnAction::Rename { .. } => None,
-            });
-            self.set_in_key(&old.name, new.map(|column| &*column.name));
             return Ok(());
         }
         let is_meant = |change: &&ColumnChange| match &change.action {
@@ -148,7 +150,7 @@ impl Altered<'_> {
             }
             ColumnAction::Add { .. } => return Ok(()),
         };
-        self.set_in_key(&old.name, Some(&new.name));
+        self.changed.push((new.name.clone(), old.name.clone()));
         self.columns.push(new);
         if change.place == ColumnPlace::Unsaid {
             self.pending.remove(place);
@@ -257,11 +259,21 @@ impl Altered<'_> {
         Ok(())
     }
 
-    fn set_in_key(&mut self, old: &str, new: Option<&str>) {
-        let rank = self.before.primary_key.iter().position(|name| same(name, old));
-        if let Some(column) = rank.and_then(|rank| self.key.get_mut(rank)) {
-            *column = new.map(str::to_owned);
-        }
+    /// The columns of the key: each is found by its name of before, which a column that is changed
+    /// still goes by, and a new one may have too. The first of the table takes it
+    /// (`prepare_fields_and_keys`).
+    fn key(&self) -> Vec<String> {
+        let name_before = |column: &ColumnDefinition| {
+            let changed = self.changed.iter().find(|(now, _)| same(now, &column.name));
+            changed.map_or_else(|| column.name.clone(), |(_, before)| before.clone())
+        };
+        let find = |name: &String| {
+            let mut columns = self.columns.iter();
+            columns
+                .find(|column| same(&name_before(column), name))
+                .map(|column| column.name.clone())
+        };
+        self.before.primary_key.iter().filter_map(find).collect()
     }
 }
 

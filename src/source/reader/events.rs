@@ -483,6 +483,10 @@ impl Reader<'_> {
         {
             query.table = Some(TableName::new(schema, table));
         }
+        // What their definition was need not be known. The next transaction maps it again.
+        if self.leaves_out_rows() {
+            return Ok(None);
+        }
         let epoch = self.schema.epoch();
         if self.tables.has(id, body, epoch) {
             return Ok(None);

@@ -28,10 +28,9 @@ use sluice::change::{
     Charset, Column, ColumnSet, ColumnType, EventPlace, RowsChange, RowsKind, Table, TableName,
     TableVersion,
 };
+use sluice::config::{BinaryForm, EnumForm};
 use sluice::format::Zone;
-use sluice::format::flat::{
-    BinaryForm, EnumForm, FlatPlan, FlatSettings, Rows, Stamp, Unwritten, Workspace,
-};
+use sluice::format::flat::{FlatPlan, FlatSettings, Rows, Stamp, Unwritten, Workspace};
 
 const ROWS_A_RUN: usize = 100_000;
 

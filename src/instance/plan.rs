@@ -104,8 +104,8 @@ pub struct Publication {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::{BinaryForm, EnumForm};
     use crate::format::Zone;
-    use crate::format::flat::{BinaryForm, EnumForm};
     use crate::route::RouteSettings;
 
     /// Publishes everything, each table to a topic of its name.

@@ -46,7 +46,7 @@ use made::Made;
 use model::{Context, Model, Read};
 use resolve::Scanned;
 
-pub use crate::config::Adopt;
+use crate::config::Adopt;
 pub(crate) use capture::is_of_the_server;
 pub use ddl::Message;
 pub(crate) use ddl::{Reading, Written, rows_written};

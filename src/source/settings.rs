@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use super::{Heartbeat, Parking, Remembered};
 use crate::change::GtidSet;
-use crate::config::OnUnknownBranch;
+use crate::config::{Adopt, OnUnknownBranch};
 use crate::filter::TableFilter;
 use crate::mysql::Endpoint;
 use crate::mysql::replica::ReplicaSettings;
-use crate::schema::Adopt;
 
 use super::failover::Failover;
 

@@ -16,8 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use sluice::change::TableName;
+use sluice::config::Adopt;
 use sluice::mysql::{Endpoint, Session};
-use sluice::schema::{Adopt, Definition, Place, Schema};
+use sluice::schema::{Definition, Place, Schema};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection};
 
 use self::follow::{Feed, definitions, describe};

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use sluice::binlog::{TableMap, TableMapId, WireColumn};
 use sluice::change::{EventPlace, Flavor, TableName};
+use sluice::config::Adopt;
 use sluice::mysql::replica::ReplicaSettings;
 use sluice::mysql::{Endpoint, Session};
-use sluice::schema::{Adopt, Error, From, Origin, Place, Schema};
+use sluice::schema::{Error, From, Origin, Place, Schema};
 
 use crate::harness::servers::run;
 use crate::harness::{self, Server};

@@ -6,8 +6,9 @@
 //! takes those that are known to matter, and each tenth of the others.
 
 use sluice::change::TableName;
+use sluice::config::Adopt;
 use sluice::mysql::{Endpoint, Session, probe, server_zone};
-use sluice::schema::{Adopt, Definition, Schema};
+use sluice::schema::{Definition, Schema};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{ConnectOptions as _, Row as _};
 

@@ -33,7 +33,7 @@ use std::ops::Range;
 
 use crate::binlog;
 use crate::change::TableName;
-pub use crate::config::{BinaryForm, EnumForm};
+use crate::config::{BinaryForm, EnumForm};
 use crate::format::Zone;
 
 /// How values are written that Canal leaves a choice for.

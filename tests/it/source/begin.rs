@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sluice::binlog::{TableMap, TableMapId, WireColumn};
 use sluice::change::{EventPlace, Executed, GtidSet, MySqlPosition, TableName};
-use sluice::schema::{Adopt, Origin, Schema};
+use sluice::config::Adopt;
+use sluice::schema::{Origin, Schema};
 use sluice::source::{Before, Error, Settings, Severity, Source, StartAt};
 
 use super::{Running, ask, settings};
@@ -49,7 +50,7 @@ async fn a_begin_by_file_or_time_is_found_with_its_complete_gtid_set() {
             ] {
                 let mut wanted = settings(server, "begin");
                 wanted.start = start.clone();
-                wanted.adopt = sluice::schema::Adopt::Current;
+                wanted.adopt = Adopt::Current;
                 let mut source = Running::start(wanted, Before::default()).await;
                 let transaction = source.next().await;
                 let sluice::change::Change::Rows(rows) = &transaction.changes[0] else { panic!() };

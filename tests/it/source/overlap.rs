@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sluice::change::{Change, GtidSet, MySqlPosition};
-use sluice::schema::Adopt;
+use sluice::config::Adopt;
 use sluice::source::{Before, Error, Settings, Source};
 use sqlx::Row as _;
 

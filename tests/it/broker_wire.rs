@@ -484,6 +484,7 @@ async fn every_version_of_every_api_is_dispatched_and_answered() {
                 ResponseError::InvalidGroupId.code()
             }
             ApiKey::DescribeAcls => ResponseError::SecurityDisabled.code(),
+            ApiKey::OffsetDelete => ResponseError::GroupIdNotFound.code(),
             _ => 0,
         };
         for version in lowest..=served.max_version {

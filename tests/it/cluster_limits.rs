@@ -11,9 +11,9 @@ use kafka_protocol::protocol::StrBytes;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 
-use crate::harness::wire::Client;
 use crate::harness::kafka::{Kafka, kafka, private_kafka};
 use crate::harness::servers::{mysql, run};
+use crate::harness::wire::Client;
 use crate::harness::{PATIENCE, Sluice, topics, wait_for};
 
 fn stopped(sluice: &Sluice) -> String {

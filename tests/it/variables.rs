@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// What the tests set for the program, or for a script of it.
-const OF_THE_PROGRAM: [&str; 4] =
-    ["SLUICE_BINARY", "SLUICE_HOME", "SLUICE_LOG", "SLUICE_LOG_ACCEPT_DAMAGE"];
+/// What the tests set for the program, for a script of it, or for a test that they run.
+const OF_THE_PROGRAM: [&str; 5] = [
+    "SLUICE_BINARY",
+    "SLUICE_HOME",
+    "SLUICE_LOG",
+    "SLUICE_LOG_ACCEPT_DAMAGE",
+    "SLUICE_TEST_ASKS_FOR_CONTAINER",
+];
 
 /// Where tests and what they run are read for names.
 const SOURCES: [&str; 3] = ["tests", "benches", "src/log/tests"];

@@ -40,9 +40,8 @@ fn place() -> EventPlace {
     EventPlace { file: "binlog.000007".into(), offset: 4711, time: 0 }
 }
 
-#[expect(clippy::unnecessary_box_returns, reason = "errors hold it so")]
-fn position() -> Box<MySqlPosition> {
-    Box::new(MySqlPosition {
+fn position() -> MySqlPosition {
+    MySqlPosition {
         file: "binlog.000007".into(),
         offset: 4711,
         gtid_set: Executed::Absent,
@@ -54,7 +53,7 @@ fn position() -> Box<MySqlPosition> {
         lost: None,
         trail: None,
         prepared: None,
-    })
+    }
 }
 
 /// What the user is told to do, where an instance does not go on by itself.
@@ -106,18 +105,27 @@ fn each_stop_of_a_source_says_what_to_do() {
         Error::Statement { place: place() },
         Error::UnknownBranch { place: place(), xid: text() },
         Error::NoBinlog { address: text() },
-        Error::Purged { file: file(), position: position(), has: text() },
+        Error::Purged { file: file(), position: Box::new(position()), has: text() },
         Error::GtidHole { missing: text() },
-        Error::Unproved { file: file(), position: position(), oldest: "binlog.000001".into() },
-        Error::Cut { file: file(), size: 4, position: position(), oldest: "binlog.000001".into() },
-        Error::Reset { file: file(), position: position(), made: 1, expected: 2 },
-        Error::OtherServer { position: position(), was: text(), is: text() },
-        Error::NoPlace { position: position(), address: text(), reason: text() },
-        Error::Refused { position: position(), message: text() },
+        Error::Unproved {
+            file: file(),
+            position: Box::new(position()),
+            oldest: "binlog.000001".into(),
+        },
+        Error::Cut {
+            file: file(),
+            size: 4,
+            position: Box::new(position()),
+            oldest: "binlog.000001".into(),
+        },
+        Error::Reset { file: file(), position: Box::new(position()), made: 1, expected: 2 },
+        Error::OtherServer { position: Box::new(position()), was: text(), is: text() },
+        Error::NoPlace { position: Box::new(position()), address: text(), reason: text() },
+        Error::Refused { position: Box::new(position()), message: text() },
         Error::Doubtful { place: place() },
         Error::Start(text()),
         Error::MetaDat { path: "meta.dat".into(), reason: text() },
-        Error::WithoutBinlog { address: text(), position: position() },
+        Error::WithoutBinlog { address: text(), position: Box::new(position()) },
         Error::SameId { address: text(), server_id: 7 },
         Error::Behind { address: text(), lost: text() },
         Error::Lacks { address: text(), lacking: text() },

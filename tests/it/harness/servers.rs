@@ -677,7 +677,11 @@ fn succeed(command: &mut Command, what: &str) {
 /// The end of the server's binlog.
 pub(crate) async fn here(server: &Server) -> (String, u64) {
     let mut source = server.connect().await;
-    let row = sqlx::query(server.flavor.status()).fetch_one(&mut source).await.unwrap();
+    let row = match sqlx::query(server.flavor.status()).fetch_one(&mut source).await {
+        Ok(row) => row,
+        // MySQL 5.6 knows the former name only.
+        Err(_) => sqlx::query("SHOW MASTER STATUS").fetch_one(&mut source).await.unwrap(),
+    };
     (sqlx::Row::get(&row, 0), sqlx::Row::get(&row, 1))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: its sink, and the tables that the source has now. Out: nothing, or where what was published
 //! ends. Always: an instance whose position was lost does not begin at the source's current end as
-//! if it were new: what was written between would be missing, and nobody would know. (DESIGN 7)
+//! if it were new: what was written between would be missing, and nobody would know.
 //!
 //! What it costs: the list of tables, and one record or a few of each partition that is there; at
 //! a start without a position alone.

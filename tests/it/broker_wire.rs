@@ -377,7 +377,13 @@ async fn code_of_default(client: &mut Client, key: ApiKey, version: i16) -> Opti
         ApiKey::LeaveGroup => ask!(LeaveGroupRequest),
         ApiKey::SyncGroup => ask!(SyncGroupRequest),
         ApiKey::ListGroups => ask!(ListGroupsRequest),
-        ApiKey::ApiVersions => ask!(ApiVersionsRequest),
+        ApiKey::ApiVersions => {
+            // What a client calls itself may not be empty.
+            let request = ApiVersionsRequest::default()
+                .with_client_software_name(StrBytes::from_static_str("test"))
+                .with_client_software_version(StrBytes::from_static_str("1"));
+            client.ask(version, &request).await.error_code
+        }
         ApiKey::DescribeAcls => ask!(DescribeAclsRequest),
         ApiKey::OffsetDelete => ask!(OffsetDeleteRequest),
         ApiKey::DescribeCluster => ask!(DescribeClusterRequest),

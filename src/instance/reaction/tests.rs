@@ -13,9 +13,11 @@ fn the_advice_fits_what_a_topic_refuses() {
         (Refusal::Partitions(0, text()), "partitionsNum"),
         (Refusal::NoPartition(0), "canal.mq.partition be less"),
         (Refusal::Setting(text(), text()), "report it"),
+        (Refusal::Settings, "kafka.topic.*"),
         (Refusal::Unauthorized("WRITE"), "kafka-acls.sh"),
         (Refusal::Replication, "fewer copies"),
         (Refusal::Policy, "by hand"),
+        (Refusal::Record(""), "change the setting"),
         (Refusal::Internal(text()), "kafka-configs.sh"),
         (Refusal::Offline(text(), text()), "SLUICE_LOG_ACCEPT_DAMAGE"),
     ] {

@@ -14,10 +14,10 @@
 //! ```
 //!
 //! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}`,
-//! `{"set": ..}`, or `{"kept": .., "lost": .., "server": ..}`; that of `DELETE position` is empty, or `drop-parked`. Both commands on positions
-//! want the instance stopped. The body of `retry` and `drop` is the parked table, as `db.table`;
-//! that of `backup` the directory to copy the log to. An answer of 200 may have something to say,
-//! in plain text.
+//! `{"set": ..}`, or `{"kept": .., "lost": .., "server": ..}`; that of `DELETE position` is empty,
+//! or `drop-parked`. Both commands on positions want the instance stopped. The body of `retry` and
+//! `drop` is the parked table, as `db.table`; that of `backup` the directory to copy the log to. An
+//! answer of 200 may have something to say, in plain text.
 //!
 //! Health and metrics are answered to anybody, as Canal's are. Commands are taken over
 //! loopback only, and from no web page: whom a proxy speaks for nobody here can know.

@@ -23,8 +23,9 @@ pub enum Position {
     MySql(MySqlPosition),
 }
 
-/// A transaction boundary of one MySQL or MariaDB server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A transaction boundary of one MySQL or MariaDB server. The default is none: it names no file and
+/// no set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MySqlPosition {
     /// The binlog file; empty where only the GTID set gives the place.
     pub file: FileName,

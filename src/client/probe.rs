@@ -24,7 +24,7 @@ use rdkafka::producer::BaseProducer;
 
 use self::answers::{Limits, operations, sentence};
 use super::wire::Wire;
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, is_compacted};
 
 /// What an instance wants of the cluster.
 #[derive(Clone, Debug)]
@@ -298,7 +298,7 @@ impl Probe<'_> {
     fn keeps(&mut self, topic: &Topic<'_>, partitions: usize, own: &Limits) {
         let policy = own.set.get("cleanup.policy").map_or("", String::as_str);
         if !topic.is_internal {
-            if policy.split(',').any(|one| one.trim() == "compact") {
+            if is_compacted(policy) {
                 self.refuse_topic(topic, "they take no record without a key, and the records of changes have none: take compact out of their cleanup.policy (kafka-configs.sh), or route the tables to other topics".to_owned());
             }
             return;

@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use self::building::{Building, Written};
+pub(crate) use self::topic::is_compacted;
 use super::instance::KeyStore;
 use super::problem::Place;
 use super::reader::Reader;

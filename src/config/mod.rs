@@ -33,6 +33,7 @@ mod tests;
 
 pub use address::Address;
 pub use broker::{Accepted, BrokerConfig, GroupConfig, LogConfig};
+pub(crate) use cluster::is_compacted;
 pub use cluster::{ClusterConfig, Properties, Reread};
 pub use instance::{
     Adopt, BinaryForm, Compression, Detecting, EnumForm, FilterConfig, FormatConfig, GtidForm,

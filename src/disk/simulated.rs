@@ -442,11 +442,7 @@ impl State {
         if self.refusing.is_none() {
             return Ok(());
         }
-        let mut names = self.seen.files.iter().filter(|(_, one)| **one == inode);
-        match names.next().map(|(path, _)| path.clone()) {
-            Some(path) => self.may_write(&path),
-            None => Ok(()),
-        }
+        self.seen.path_of(inode).map_or(Ok(()), |path| self.may_write(&path))
     }
 
     fn sync(&mut self) -> io::Result<()> {

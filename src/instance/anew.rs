@@ -22,9 +22,10 @@ pub(super) async fn must_be_new<S: Sink>(
     settings: &Settings,
 ) -> Result<(), Error> {
     let mut topics = BTreeSet::<Arc<str>>::new();
-    for table in source::tables(settings).await? {
-        topics.insert(router.statement(&table.schema, &table.table).topic);
-    }
+    let each = |schema: &str, table: &str| {
+        topics.insert(router.statement(schema, table).topic);
+    };
+    source::tables(settings, None, each).await?;
     let newest = sink.newest_of(topics.into_iter().collect()).await?;
     let Some(Newest { topic, partition, offset, binlog, positions }) = newest else {
         return Ok(());

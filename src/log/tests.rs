@@ -128,6 +128,19 @@ async fn compacted_topic(log: &Log, name: &str) -> Arc<Topic> {
     log.create_topic(new).await.unwrap()
 }
 
+/// Publishes what an instance does: rows of two partitions, in a commit. Returns its writer.
+async fn publish_rows(log: &Log) -> Writer {
+    let mut writer = log.writer("example", "sluice");
+    writer.open().await.unwrap();
+    for n in 0..20 {
+        let mut rows = BatchBuilder::default();
+        rows.push(None, Some("x".repeat(1000).as_bytes()), &[]);
+        writer.append(&Arc::from("rows"), 2, n % 2, rows.finish()).await.unwrap();
+    }
+    writer.commit(Bytes::from_static(b"p"), Vec::new()).await.unwrap().await.unwrap();
+    writer
+}
+
 async fn append(log: &Log, topic: &Arc<Topic>, partition: i32, values: &[&str]) -> Appended {
     let produce = Produce { topic: Arc::clone(topic), partition, batch: batch(values) };
     log.append(vec![produce]).await.pop().unwrap().unwrap()

@@ -413,8 +413,7 @@ impl Schema {
                 let mut reading = ddl::read(&query.text, query.schema, &dialect);
                 let session = SessionOf { server: header.server_id, thread: query.thread_id };
                 let flagged = header.has(EventHeader::THREAD_SPECIFIC);
-                let flag = Flag { is_set: flagged, explained: false };
-                temporaries.take_out(session, flag, &mut reading);
+                temporaries.take_out(session, Flag::of(flagged), &mut reading);
                 scanned.changes.extend(Change::of(place, &reading, &self.model));
             });
             scanned.to = reached.await?;

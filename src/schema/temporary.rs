@@ -45,11 +45,21 @@ pub(crate) struct SessionOf {
 }
 
 /// What the flag `THREAD_SPECIFIC` of a statement says.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Flag {
-    pub(crate) is_set: bool,
-    /// Something else than a temporary table explains it.
-    pub(crate) explained: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// It is not set.
+    Unset,
+    /// A temporary table may explain it.
+    Set,
+    /// It is set, and something else explains it.
+    Explained,
+}
+
+impl Flag {
+    /// Of a statement of which no more than its flag is known.
+    pub(crate) fn of(is_set: bool) -> Self {
+        if is_set { Self::Set } else { Self::Unset }
+    }
 }
 
 /// The temporary tables of one session.
@@ -210,12 +220,8 @@ impl Temporaries {
     }
 
     /// Notes what becomes of the session's tables, and takes out what concerns them.
-    pub(crate) fn take_out(
-        &mut self,
-        session: SessionOf,
-        Flag { is_set: flagged, explained }: Flag,
-        reading: &mut Reading,
-    ) {
+    pub(crate) fn take_out(&mut self, session: SessionOf, flag: Flag, reading: &mut Reading) {
+        let (flagged, explained) = (flag != Flag::Unset, flag == Flag::Explained);
         for table in &reading.temporary {
             match table {
                 TemporaryTable::Made(name) => self.insert(session, name),

@@ -471,14 +471,10 @@ fn a_broken_record_is_named() {
 }
 
 /// What a session's statement leaves of its reading.
-fn flag(is_set: bool) -> Flag {
-    Flag { is_set, explained: false }
-}
-
 fn of_session(schema: &mut Schema, flagged: bool, text: &str) -> Vec<String> {
     let mut reading = schema.reading(&statement(text, &at(10)));
     let session = SessionOf { server: 1, thread: 7 };
-    schema.take_out_temporary(session, flag(flagged), &"binlog.000001".into(), &mut reading);
+    schema.take_out_temporary(session, Flag::of(flagged), &"binlog.000001".into(), &mut reading);
     reading.tables.iter().map(|name| name.table.to_string()).collect()
 }
 
@@ -537,7 +533,12 @@ fn temporary_tables_of_sessions_are_part_of_the_history() {
     for flagged in [false, true] {
         let text = if flagged { "ALTER TABLE t ADD a INT" } else { rename };
         let mut reading = doubted.reading(&statement(text, &at(10)));
-        doubted.take_out_temporary(*session, flag(flagged), &"binlog.000001".into(), &mut reading);
+        doubted.take_out_temporary(
+            *session,
+            Flag::of(flagged),
+            &"binlog.000001".into(),
+            &mut reading,
+        );
         assert!(reading.message.is_some(), "it may concern everybody");
         let is_stale = |effect: &Effect| matches!(effect, Effect::Stale { .. });
         assert!(reading.effects.iter().all(is_stale), "{:?}", reading.effects);

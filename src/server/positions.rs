@@ -284,19 +284,7 @@ fn unreadable(instance: &str, reason: PositionError) -> Error {
 fn at(place: &Place, before: &MySqlPosition) -> Result<MySqlPosition, GtidError> {
     let flavor = flavor(before);
     let set = |text: &str| GtidSet::parse(flavor_of(text, flavor), text);
-    let nowhere = MySqlPosition {
-        file: "".into(),
-        offset: 0,
-        gtid_set: Executed::Uncounted,
-        by_gtid: false,
-        server_uuid: "".into(),
-        file_created: 0,
-        event_time: 0,
-        server_time: 0,
-        lost: None,
-        trail: None,
-        prepared: None,
-    };
+    let nowhere = MySqlPosition { gtid_set: Executed::Uncounted, ..MySqlPosition::default() };
     Ok(match place {
         Place::File { file, offset } => {
             MySqlPosition { file: file.as_str().into(), offset: *offset, ..nowhere }
@@ -361,17 +349,10 @@ mod tests {
     fn before(server: &str) -> MySqlPosition {
         let start = Place::File { file: "binlog.000001".to_owned(), offset: 4 };
         let nowhere = MySqlPosition {
-            file: "".into(),
-            offset: 0,
-            gtid_set: Executed::Absent,
-            by_gtid: false,
             server_uuid: server.into(),
             file_created: 7,
             event_time: 8,
-            server_time: 0,
-            lost: None,
-            trail: None,
-            prepared: None,
+            ..MySqlPosition::default()
         };
         MySqlPosition { server_uuid: server.into(), ..at(&start, &nowhere).unwrap() }
     }

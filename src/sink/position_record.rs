@@ -16,9 +16,8 @@
 //! and the base only when it is another. Both go with the rows, in one append.
 //!
 //! Always: the base that a position names is the newest stored one, or the one before it where the
-//! two are not written together. A position of the builds
-//! before (version 1: no kind, the whole set as `gtid_set`) is read, and stored anew by the next
-//! commit.
+//! two are not written together. A position of the builds before (version 1: no kind, the whole set
+//! as `gtid_set`) is read, and stored anew by the next commit.
 
 use std::sync::Arc;
 

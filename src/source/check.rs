@@ -5,7 +5,7 @@
 //! nothing for the events to come: the reader judges each of them again.
 
 use super::{Error, Settings, failover};
-use crate::change::{Flavor, MySqlPosition, ServerZone, TableName};
+use crate::change::{Flavor, MySqlPosition, ServerZone};
 use crate::mysql::probe::{self, Probe};
 use crate::mysql::{self, Session, Sight};
 use crate::schema::is_of_the_server;
@@ -80,21 +80,28 @@ pub(crate) fn require_binlog(
     Ok(())
 }
 
-/// The tables that the source has now, and that the filter includes.
-pub async fn tables(settings: &Settings) -> Result<Vec<TableName>, Error> {
-    const ASK: &str = "SELECT table_schema AS s, table_name AS t FROM information_schema.tables \
-                       WHERE table_type NOT LIKE '%VIEW'";
+/// Hands over the tables that the source has now and that the filter includes, of so many that it
+/// has at most; all if none.
+pub async fn tables(
+    settings: &Settings,
+    most: Option<usize>,
+    mut each: impl FnMut(&str, &str) + Send,
+) -> Result<(), Error> {
+    let limit = most.map(|most| format!(" LIMIT {most}")).unwrap_or_default();
+    let ask = format!(
+        "SELECT table_schema AS s, table_name AS t FROM information_schema.tables \
+         WHERE table_type NOT LIKE '%VIEW'{limit}"
+    );
     let mut session = Session::connect(&settings.endpoint).await?;
-    let mut found = Vec::new();
     let take = |row: &mysql::Row| {
         let (Some(schema), Some(table)) = (row.text("s"), row.text("t")) else { return };
         if !is_of_the_server(schema) && settings.filter.includes(schema, table) {
-            found.push(TableName::new(schema, table));
+            each(schema, table);
         }
     };
-    session.stream(ASK, take).await?;
+    session.stream(&ask, take).await?;
     session.close().await;
-    Ok(found)
+    Ok(())
 }
 
 /// Fails with all errors at once; else what there is to be warned of.

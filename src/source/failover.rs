@@ -347,17 +347,12 @@ fn behind_both(
     }
     let lost = Loss::new(gtids, probe.uuid.clone(), &kept, position.lost.as_deref());
     MySqlPosition {
-        file: "".into(),
-        offset: 0,
         gtid_set: Executed::from(kept),
         by_gtid: true,
         server_uuid: probe.uuid.clone(),
-        file_created: 0,
         event_time: position.event_time,
-        server_time: 0,
         lost: Some(Box::new(lost)),
-        trail: None,
-        prepared: None,
+        ..MySqlPosition::default()
     }
 }
 

@@ -171,7 +171,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::change::{Executed, MySqlPosition};
+    use crate::change::MySqlPosition;
 
     fn durable(lag: &Lag, offset: u64, event_time: u32, now: i64) {
         durable_in(lag, "b.1", offset, event_time, now);
@@ -181,15 +181,10 @@ mod tests {
         let position = MySqlPosition {
             file: Arc::from(file),
             offset,
-            gtid_set: Executed::Absent,
             server_uuid: Arc::from("u"),
-            by_gtid: false,
             file_created: 1,
             event_time,
-            server_time: 0,
-            lost: None,
-            trail: None,
-            prepared: None,
+            ..MySqlPosition::default()
         };
         lag.durable(&Position::MySql(position), now);
     }

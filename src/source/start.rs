@@ -140,17 +140,10 @@ impl Finder<'_> {
     /// Behind a GTID set: the server will find the file.
     fn behind(&self, set: GtidSet) -> MySqlPosition {
         MySqlPosition {
-            file: Arc::from(""),
-            offset: 0,
             gtid_set: set.into(),
             by_gtid: true,
             server_uuid: Arc::clone(&self.probe.uuid),
-            file_created: 0,
-            event_time: 0,
-            server_time: 0,
-            lost: None,
-            trail: None,
-            prepared: None,
+            ..MySqlPosition::default()
         }
     }
 

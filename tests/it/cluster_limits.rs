@@ -12,16 +12,10 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 
 use crate::harness::kafka::{Kafka, kafka, private_kafka};
+use crate::harness::program::stopped;
 use crate::harness::servers::{mysql, run};
 use crate::harness::wire::Client;
-use crate::harness::{PATIENCE, Sluice, topics, wait_for};
-
-fn stopped(sluice: &Sluice) -> String {
-    wait_for("the instance to stop", PATIENCE, || {
-        let (_, body) = sluice.health()?;
-        body.contains(r#""state":"stopped""#).then_some(body)
-    })
-}
+use crate::harness::{PATIENCE, Sluice, topics};
 
 /// How many bytes a second the cluster lets any producer send; all of them if none.
 async fn throttle(kafka: &Kafka, bytes: Option<f64>) {

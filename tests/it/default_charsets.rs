@@ -5,7 +5,7 @@
 use sqlx::Row as _;
 
 use crate::harness::message::Message;
-use crate::harness::servers::{self, Flavor, run};
+use crate::harness::servers::{self, here, run};
 use crate::harness::{Sluice, topics};
 
 /// What happens to table `t` of database `d`, whose default is binary, before rows come; `e` is another
@@ -41,16 +41,7 @@ async fn text_columns_keep_a_default_that_is_not_known() {
             );
             run(&mut admin, &made).await;
         }
-        let status = match server.flavor {
-            Flavor::MySql => "SHOW BINARY LOG STATUS",
-            Flavor::MariaDb => "SHOW MASTER STATUS",
-        };
-        let end = sqlx::raw_sql(status).fetch_one(&mut admin).await.unwrap();
-        let file: String = end.get(0);
-        let offset = end
-            .try_get::<u64, _>(1)
-            .or_else(|_| end.try_get::<i64, _>(1).map(i64::cast_unsigned))
-            .unwrap();
+        let (file, offset) = here(&server).await;
         let offset = offset.to_string();
         let mut expected = Vec::new();
         for (index, (what, table)) in CASES.iter().enumerate() {

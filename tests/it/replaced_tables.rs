@@ -7,7 +7,7 @@
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use crate::harness::message::Message;
-use crate::harness::servers::{self, run};
+use crate::harness::servers::{self, here, run};
 use crate::harness::{PATIENCE, Server, Sluice, topics, wait_for};
 
 /// What makes `l`, and whether it can be read in a session of format MIXED, where there are no columns
@@ -41,12 +41,7 @@ async fn tables_that_are_replaced_keep_their_columns_names() {
 
 async fn replaced(server: &Server) {
     let mut admin = server.database("swap").await;
-    let end = sqlx::raw_sql("SHOW MASTER STATUS").fetch_one(&mut admin).await.unwrap();
-    let file: String = end.get(0);
-    let offset = end
-        .try_get::<u64, _>(1)
-        .or_else(|_| end.try_get::<i64, _>(1).map(i64::cast_unsigned))
-        .unwrap();
+    let (file, offset) = here(server).await;
     let properties = [
         ("canal.instance.filter.regex", r"swap\..*"),
         ("canal.instance.filter.black.regex", r"swap\.q"),

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use crate::client::{Finding, Wanted, probe};
 use crate::config::{ClusterConfig, Instance, Settings, TopicRule};
 use crate::instance::Plan;
-use crate::mysql::Session;
-use crate::schema::is_of_the_server;
 use crate::server;
 use crate::sink::Kafka;
+use crate::source;
 
 use super::say;
 
 /// Topics of tables that are looked at; more say nothing new.
 const MOST_TOPICS: usize = 200;
+/// Tables of the source that are looked at for it.
+const MOST_TABLES: usize = 20_000;
 
 /// Says what the cluster is like, and returns what keeps instances from writing there.
 pub(super) async fn judge(
@@ -99,19 +100,11 @@ async fn wants(config: &ClusterConfig, instance: &Instance) -> Wanted {
 /// the instance; its topics are then not looked at.
 async fn topics(plan: &Plan) -> BTreeSet<String> {
     let mut topics = BTreeSet::new();
-    let Ok(mut session) = Session::connect(&plan.source.endpoint).await else { return topics };
-    let tables = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
-                  WHERE TABLE_TYPE = 'BASE TABLE' LIMIT 20000";
-    let rows = session.query(tables).await.unwrap_or_default();
-    session.close().await;
-    for row in rows {
-        let (Some(schema), Some(table)) = (row.text_at(0), row.text_at(1)) else { continue };
-        if !is_of_the_server(schema) && plan.source.filter.includes(schema, table) {
+    let each = |schema: &str, table: &str| {
+        if topics.len() < MOST_TOPICS {
             topics.insert(plan.publication.router.statement(schema, table).topic.to_string());
         }
-        if topics.len() == MOST_TOPICS {
-            break;
-        }
-    }
+    };
+    let _ = source::tables(&plan.source, Some(MOST_TABLES), each).await;
     topics
 }

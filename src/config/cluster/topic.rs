@@ -75,7 +75,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<(String, String)> {
             let text = format!("{key}: Kafka 4.3 has no such setting of a topic{hint}");
             reader.problems.push(Problem::warning(reader.place(&key), text));
         }
-        if name == "cleanup.policy" && text.text.split(',').any(|one| one.trim() == "compact") {
+        if name == "cleanup.policy" && is_compacted(&text.text) {
             let text = format!(
                 "{key}: the records of changes have no key, and a compacted topic takes none \
                  without: write delete"
@@ -85,6 +85,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<(String, String)> {
         found.push((name.to_owned(), text.text));
     }
     found
+}
+
+/// Whether a topic of this `cleanup.policy` is compacted, and takes no record without a key.
+pub(crate) fn is_compacted(policy: &str) -> bool {
+    policy.split(',').any(|one| one.trim() == "compact")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::change::{
-    BranchEnd, BranchStep, Change, Column, ColumnSet, ColumnType, EventPlace, Executed, KeptEvent,
+    BranchEnd, BranchStep, Change, Column, ColumnSet, ColumnType, EventPlace, KeptEvent,
     MySqlPosition, RowsChange, RowsKind, StatementChange, StatementKind, Table, TableName,
     TableVersion, TransactionHead, Xid,
 };
@@ -58,15 +58,8 @@ fn start() -> Position {
     Position::MySql(MySqlPosition {
         file: "binlog.000001".into(),
         offset: 4,
-        gtid_set: Executed::Absent,
-        by_gtid: false,
         server_uuid: "server".into(),
-        file_created: 0,
-        event_time: 0,
-        server_time: 0,
-        lost: None,
-        trail: None,
-        prepared: None,
+        ..MySqlPosition::default()
     })
 }
 

@@ -1,7 +1,7 @@
 //! What each error leads to, and that whoever has to do something is told what.
 
 use super::*;
-use crate::change::{Executed, MySqlPosition};
+use crate::change::MySqlPosition;
 
 #[test]
 fn the_advice_fits_what_a_topic_refuses() {
@@ -46,15 +46,8 @@ fn position() -> MySqlPosition {
     MySqlPosition {
         file: "binlog.000007".into(),
         offset: 4711,
-        gtid_set: Executed::Absent,
-        by_gtid: false,
         server_uuid: "u".into(),
-        file_created: 0,
-        event_time: 0,
-        server_time: 0,
-        lost: None,
-        trail: None,
-        prepared: None,
+        ..MySqlPosition::default()
     }
 }
 

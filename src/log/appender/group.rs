@@ -78,8 +78,7 @@ impl Chunk {
     }
 }
 
-/// Who waits, and what for.
-/// With what was asked for, for another try.
+/// Who waits, and what for; with what was asked for, for another try.
 #[derive(Debug)]
 pub(super) enum Answer {
     Each(Each, oneshot::Sender<Each>, Vec<Produce>),

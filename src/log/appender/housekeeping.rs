@@ -209,7 +209,7 @@ impl Appender {
         if self.producers <= most {
             return;
         }
-        self.producers = self.tails.iter_mut().map(|tail| tail.count_producers().1).sum();
+        self.count_producers();
         if self.producers <= most {
             return;
         }
@@ -223,6 +223,10 @@ impl Appender {
                 tail.producers.forget(id);
             }
         }
+        self.count_producers();
+    }
+
+    fn count_producers(&mut self) {
         self.producers = self.tails.iter_mut().map(|tail| tail.count_producers().1).sum();
     }
 

@@ -166,10 +166,10 @@ impl Segment {
 
     /// `None` if the index is damaged.
     fn indexed(&self, offset: i64, access: Access) -> io::Result<Option<u64>> {
-        let found = match self.look(|index| index.position(offset)) {
-            Some(found) => Ok(found),
-            None if access == Access::Cached => Err(io::ErrorKind::WouldBlock.into()),
-            None => self.ask(|index| index.position(offset), |files| files.position(offset)),
+        let known = |index: &Index| index.position(offset);
+        let found = match access {
+            Access::Cached => self.look(known).ok_or_else(|| io::ErrorKind::WouldBlock.into()),
+            Access::Any => self.ask(known, |files| files.position(offset)),
         };
         let found = match found {
             Err(error) if is_unreadable(&error) => return Ok(None),

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::{append, batch, open, small, topic, values};
+use super::{append, batch, open, publish_rows, small, topic, values};
 use crate::disk::{Disk, Entry, Freeze, Mode, Simulated};
 use crate::log::{Log, LogSettings, NewTopic, Produce};
-use crate::record::BatchBuilder;
 use crate::shutdown::Tasks;
 
 const PARTITIONS: i32 = 1000;
@@ -98,14 +95,7 @@ async fn fill(log: &Log) {
     let new = NewTopic { name: "keyed".to_owned(), partitions: 1, config, owner: None };
     append(log, &log.create_topic(new).await.unwrap(), 0, &["without a key"]).await;
     log.new_producer_ids(1).await.unwrap();
-    let mut writer = log.writer("example", "sluice");
-    writer.open().await.unwrap();
-    for n in 0..20 {
-        let mut rows = BatchBuilder::default();
-        rows.push(None, Some("x".repeat(1000).as_bytes()), &[]);
-        writer.append(&Arc::from("rows"), 2, n % 2, rows.finish()).await.unwrap();
-    }
-    writer.commit(Bytes::from_static(b"p"), Vec::new()).await.unwrap().await.unwrap();
+    drop(publish_rows(log).await);
 }
 
 #[tokio::test]

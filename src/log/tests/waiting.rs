@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::{Random, Released, append, batch, open, small, topic, values};
+use super::{Random, Released, append, batch, open, publish_rows, small, topic, values};
 use crate::disk::{Freeze, Hang, Simulated};
 use crate::log::segment::Segment;
 use crate::log::{Log, LogSettings, NewTopic, Produce, Topic};
@@ -75,14 +73,7 @@ async fn no_worker_waits_for_the_disk() {
             log.newest_time(&t, 1, end).await.unwrap();
             let _ = (log.size(&t, 0), log.tips(&[(t.clone(), 0)]), log.figures());
             none_waited(&disk, "look for a time");
-            let mut writer = log.writer("example", "sluice");
-            writer.open().await.unwrap();
-            for n in 0..20 {
-                let mut rows = BatchBuilder::default();
-                rows.push(None, Some("x".repeat(1000).as_bytes()), &[]);
-                writer.append(&Arc::from("rows"), 2, n % 2, rows.finish()).await.unwrap();
-            }
-            writer.commit(Bytes::from_static(b"p"), Vec::new()).await.unwrap().await.unwrap();
+            let writer = publish_rows(&log).await;
             none_waited(&disk, "write as an instance");
             log.delete_records(&t, 1, 5 * (life + 1)).await.unwrap();
             log.backup(Arc::new(Simulated::new())).await.unwrap();

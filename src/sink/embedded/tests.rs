@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
-use crate::change::{Executed, MySqlPosition};
+use crate::change::MySqlPosition;
 use crate::log::simulated::{Freeze, Simulated};
 use crate::log::{Log, LogSettings};
 use crate::record::BatchBuilder;
@@ -94,15 +94,8 @@ fn position(offset: usize) -> Position {
     Position::from(MySqlPosition {
         file: "b.1".into(),
         offset: offset as u64,
-        gtid_set: Executed::default(),
-        by_gtid: false,
         server_uuid: "server".into(),
-        file_created: 0,
-        event_time: 0,
-        server_time: 0,
-        lost: None,
-        trail: None,
-        prepared: None,
+        ..MySqlPosition::default()
     })
 }
 

@@ -6,6 +6,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::produced;
 use crate::sink::{Error, Refusal};
 
 /// What a call for a transaction has come to.
@@ -25,10 +26,11 @@ pub(super) fn of_transaction(what: &str, error: &KafkaError, said: Option<&str>)
     match error {
         // Flushing and the call itself are bounded to a moment each.
         KafkaError::Flush(Code::OperationTimedOut) => Outcome::Unknown,
-        KafkaError::Transaction(error) if is_fenced(error.code()) => failed(format!(
-            "{what}: the producer is fenced: another process has opened the instance, or the \
-             cluster has ended a transaction that took too long"
-        )),
+        KafkaError::Transaction(error)
+            if produced::verdict(error.code()) == produced::Verdict::Fenced =>
+        {
+            failed(format!("{what}: {FENCED}"))
+        }
         KafkaError::Transaction(error) if error.is_retriable() => Outcome::Unknown,
         KafkaError::Transaction(error) => match refusal(error.code()) {
             Some(refused) => {
@@ -41,8 +43,13 @@ pub(super) fn of_transaction(what: &str, error: &KafkaError, said: Option<&str>)
     }
 }
 
-fn is_fenced(code: Code) -> bool {
-    matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
+/// What a producer is told that the cluster takes nothing from any more.
+pub(super) const FENCED: &str = "the producer is fenced: another process has opened the instance, \
+                                 or the cluster has ended a transaction that took too long";
+
+/// Whether the cluster's ACLs do not allow it on the topic.
+pub(super) fn is_denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed)
 }
 
 /// What the cluster does not allow, in words.

@@ -7,7 +7,7 @@
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::error::refusal;
+use super::error::{FENCED, NOT_ALLOWED, refusal};
 use crate::sink::{Error, Refusal};
 
 /// What an error of a record says.
@@ -115,16 +115,13 @@ pub(super) fn error(topic: &str, code: Code, said: Option<&str>) -> Error {
     let refused = |reason| Error::Refused { topic: topic.to_owned(), reason };
     let reason = said.map(|said| format!(" ({said})")).unwrap_or_default();
     match verdict(code) {
-        Verdict::Fenced => Error::Failed(format!(
-            "topic {topic}: the producer is fenced: another process has opened the instance, or \
-             the cluster has ended a transaction that took too long"
-        )),
+        Verdict::Fenced => Error::Failed(format!("topic {topic}: {FENCED}")),
         Verdict::Never(Never::Topic) => refused(Refusal::Unauthorized("WRITE")),
         Verdict::Never(Never::Cluster) => {
             let text = refusal(code).map_or_else(|| code.to_string(), str::to_owned);
             Error::Unauthorized(format!("topic {topic}: {text}"))
         }
-        Verdict::Never(Never::Name) => refused(Refusal::Name(super::error::NOT_ALLOWED.to_owned())),
+        Verdict::Never(Never::Name) => refused(Refusal::Name(NOT_ALLOWED.to_owned())),
         Verdict::Never(Never::Policy) => refused(Refusal::Policy),
         Verdict::Never(Never::Record(text)) => refused(Refusal::Record(text)),
         Verdict::Again if code == Code::InvalidTimestamp => Error::Failed(format!(

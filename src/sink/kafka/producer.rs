@@ -6,9 +6,9 @@
 //! Always: what is on its way is bounded by the client library's queue, and a full one is waited
 //! for by what it delivers. A commit that nobody has answered is asked for again: the cluster
 //! carries it out once. What is open when the producer is dropped is rolled back then, so that
-//! readers do not wait for the cluster to do it. Without transactions what was sent stays sent: what comes last is then
-//! sent when all before it is there ([`Producer::before_position`]), so that a crash repeats
-//! something and loses nothing.
+//! readers do not wait for the cluster to do it. Without transactions what was sent stays sent:
+//! what comes last is then sent when all before it is there ([`Producer::before_position`]), so
+//! that a crash repeats something and loses nothing.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::Names;
 use super::clients::{self, Said};
+use super::error::is_denied;
 use super::patience::{Patience, SLICE};
 use crate::config::ClusterConfig;
 use crate::sink::{Error, Newest};
@@ -265,10 +266,6 @@ fn is_transient(error: &KafkaError) -> bool {
                 | Code::GroupAuthorizationFailed
         )
     )
-}
-
-fn is_denied(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed)
 }
 
 fn failed(topic: &str, error: &KafkaError) -> Error {

@@ -24,12 +24,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, config::FromClientConfigAndContext as _};
 
 use super::clients::{self, Said};
-use super::error::{self, CREATE};
+use super::error::{self, CREATE, is_denied};
 use super::limits::{KAFKA_DEFAULT, TopicLimits};
 use super::patience::{Patience, SLICE};
 use super::produced::keyless;
 use super::{Error, Names};
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, is_compacted};
 use crate::sink::Refusal;
 
 /// Last words of the names of an instance's own topics.
@@ -218,9 +218,7 @@ impl Topics {
             self.grow(&found, partitions).await?;
         }
         let (limit, policy) = self.limits.learn_all(&self.admin, &found).await;
-        let is_compacted =
-            policy.is_some_and(|policy| policy.split(',').any(|one| one == "compact"));
-        if is_compacted {
+        if policy.is_some_and(|policy| is_compacted(&policy)) {
             return Err(Error::Refused { topic: found.to_string(), reason: keyless() });
         }
         self.used.insert(Arc::clone(name), Arc::clone(&found));
@@ -405,10 +403,6 @@ impl Topics {
         let set = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
         Ok(Some(set.collect()))
     }
-}
-
-fn is_denied(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed)
 }
 
 fn options() -> AdminOptions {

@@ -14,9 +14,7 @@ fn position(gtid_set: Executed) -> MySqlPosition {
         file_created: 7,
         event_time: 8,
         server_time: 9,
-        lost: None,
-        trail: None,
-        prepared: None,
+        ..MySqlPosition::default()
     }
 }
 

@@ -363,16 +363,13 @@ impl Reader<'_> {
                 ),
             }
         }
-        let like = if flagged {
-            self.schema.doubtful_like(session_of, reading, &Place::from(place))
-        } else {
-            None
-        };
-        let explained = match like {
-            Some(like) => self.reason_for_flag(&like).await? == Reason::OfTable,
-            None => true,
-        };
-        let flag = Flag { is_set: flagged, explained };
+        let mut flag = Flag::Unset;
+        if flagged {
+            flag = match self.schema.doubtful_like(session_of, reading, &Place::from(place)) {
+                Some(like) if self.reason_for_flag(&like).await? != Reason::OfTable => Flag::Set,
+                Some(_) | None => Flag::Explained,
+            };
+        }
         self.schema.take_out_temporary(session_of, flag, self.tracker.file(), reading);
         Ok(())
     }

@@ -42,9 +42,6 @@ impl Reader<'_> {
                 changes.retain(|change| matches!(change, Change::Together(_)));
                 Input::Statement(changes)
             }
-            Input::Rows { ends_statement, .. } if !is_in_branch => {
-                Input::FilteredRows { ends_statement }
-            }
             Input::RowsQuery(..) if !is_in_branch => Input::FilteredRows { ends_statement: false },
             Input::Gtid { .. }
             | Input::GtidOfBranch { .. }

@@ -233,8 +233,7 @@ impl Reader<'_> {
             reading.message.as_ref().is_some_and(|message| message.kind.changes_rows());
         if changes_rows && header.has(EventHeader::THREAD_SPECIFIC) {
             let session = SessionOf { server: header.server_id, thread: query.thread_id };
-            let flag = Flag { is_set: true, explained: false };
-            self.schema.take_out_temporary(session, flag, self.tracker.file(), reading);
+            self.schema.take_out_temporary(session, Flag::Set, self.tracker.file(), reading);
         }
         changes_rows && reading.message.is_some()
     }

@@ -140,10 +140,7 @@ async fn a_place_that_cannot_be_begun_at_is_refused_with_the_nearest_that_can() 
         let mut admin = server.database("places").await;
         run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY); FLUSH BINARY LOGS").await;
         run(&mut admin, "BEGIN; INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); COMMIT").await;
-        let sql = match server.flavor {
-            Flavor::MySql => "SHOW BINARY LOG STATUS",
-            Flavor::MariaDb => "SHOW MASTER STATUS",
-        };
+        let sql = server.flavor.status();
         let file = ask(&mut admin, sql, 0).await;
         let end: u64 = ask(&mut admin, sql, 1).await.parse().unwrap();
         let list = sqlx::AssertSqlSafe(format!("SHOW BINLOG EVENTS IN '{file}'"));

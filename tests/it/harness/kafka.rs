@@ -28,6 +28,7 @@ use super::{PATIENCE, Record, say, topics, wait_for};
 pub(crate) struct Kafka {
     folder: TempDir,
     port: u16,
+    jvm: &'static str,
     process: Mutex<Option<Process>>,
 }
 
@@ -40,7 +41,12 @@ pub(crate) fn kafka() -> Option<&'static Kafka> {
 
 /// A node of the test's own, with more lines of its server.properties, which it may kill.
 pub(crate) fn private_kafka(more: &str) -> Option<Kafka> {
-    is_wanted().then(|| Kafka::new(more))
+    is_wanted().then(|| Kafka::new(more, JVM))
+}
+
+/// A node with a heap of 1 GB, as compiled as the JVM can: to measure with.
+pub(crate) fn fast_kafka() -> Option<Kafka> {
+    is_wanted().then(|| Kafka::new("", "-Xmx1g"))
 }
 
 /// Whether tests run with Kafka; said aloud, if the caller chose to go without.
@@ -114,7 +120,7 @@ pub(crate) fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
 }
 
 impl Kafka {
-    fn new(more: &str) -> Self {
+    fn new(more: &str, jvm: &'static str) -> Self {
         let folder = TempDir::with_prefix("sluice-kafka-").unwrap();
         let (port, controller) = (process::free_port(), process::free_port());
         let properties = format!(
@@ -130,8 +136,8 @@ impl Kafka {
              auto.create.topics.enable=false\n{more}",
             folder.path().join("data").display()
         );
-        format(folder.path(), &properties, JVM, &[]);
-        let new = Self { folder, port, process: Mutex::new(None) };
+        format(folder.path(), &properties, jvm, &[]);
+        let new = Self { folder, port, jvm, process: Mutex::new(None) };
         new.start();
         new
     }
@@ -140,7 +146,7 @@ impl Kafka {
     pub(crate) fn start(&self) {
         let mut process = self.process.lock().unwrap();
         assert!(process.is_none(), "it runs already");
-        *process = Some(launch("Kafka", self.folder.path(), JVM));
+        *process = Some(launch("Kafka", self.folder.path(), self.jvm));
         drop(process);
         until_it_answers(&self.bootstrap());
     }

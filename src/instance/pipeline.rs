@@ -31,12 +31,6 @@ use crate::control::Done;
 use crate::sink::{self, BATCH_BYTES, Pace, Sink};
 use crate::source::channel::Receiver;
 
-/// Bytes of records with which a commit no longer waits for one in flight.
-const COMMIT_BYTES: usize = BATCH_BYTES;
-
-/// Most bytes of records handed to the sink and not yet durable.
-const MOST_BYTES_IN_FLIGHT: usize = 4 * BATCH_BYTES;
-
 /// How long the source may take to hand over what it has when all is to stop: the position
 /// behind filtered traffic comes last of all.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -165,7 +159,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     }
 
     fn has_room(&self) -> bool {
-        self.window.bytes() < MOST_BYTES_IN_FLIGHT && self.gathered() < COMMIT_BYTES
+        self.window.bytes() < self.pace.bytes_in_flight && self.gathered() < self.pace.commit_bytes
             || self.window.is_empty()
     }
 
@@ -239,8 +233,18 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     async fn commit_records_if_due(&mut self, more: bool) -> Result<(), Error> {
         let any = self.gathered() > 0 || !self.state.is_empty();
         let is_idle = self.window.len() < self.pace.most_in_flight && !more;
-        let due = is_idle || self.gathered() >= COMMIT_BYTES;
-        if self.behind && !self.open && any && due { self.commit().await } else { Ok(()) }
+        let due = is_idle || self.gathered() >= self.pace.commit_bytes;
+        if !self.behind || self.open {
+            Ok(())
+        } else if any && due {
+            self.commit().await
+        } else if self.encoder.bytes() >= BATCH_BYTES {
+            // Whole transactions, whose commit waits for others.
+            self.handed += self.encoder.bytes();
+            self.hand_over().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn commit(&mut self) -> Result<(), Error> {

@@ -244,14 +244,29 @@ pub struct Pace {
     pub most_in_flight: usize,
     /// How long a position that moved without any record may wait.
     pub idle_after: Duration,
+    /// Bytes of records with which a commit no longer waits for one in flight.
+    pub commit_bytes: usize,
+    /// Most bytes of records that are committed and not yet durable.
+    pub bytes_in_flight: usize,
 }
 
 impl Pace {
     /// A disk: one commit is synced while the next collects.
-    pub const LOG: Self = Self { most_in_flight: 2, idle_after: Duration::from_secs(1) };
-    /// A producer has one transaction; and each position in a cluster is a transaction of its own,
-    /// kept for long: after 30 s, so that idle instances do not fill it.
-    pub const CLUSTER: Self = Self { most_in_flight: 1, idle_after: Duration::from_secs(30) };
+    pub const LOG: Self = Self {
+        most_in_flight: 2,
+        idle_after: Duration::from_secs(1),
+        commit_bytes: BATCH_BYTES,
+        bytes_in_flight: 4 * BATCH_BYTES,
+    };
+    /// A producer has one transaction, whose end costs several questions one after the other, so
+    /// behind a backlog it pays to put much into it; and each position in a cluster is a
+    /// transaction of its own, kept for long: after 30 s, so that idle instances do not fill it.
+    pub const CLUSTER: Self = Self {
+        most_in_flight: 1,
+        idle_after: Duration::from_secs(30),
+        commit_bytes: 8 * BATCH_BYTES,
+        bytes_in_flight: 16 * BATCH_BYTES,
+    };
 }
 
 /// Resolves when a commit is durable.

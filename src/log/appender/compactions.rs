@@ -172,7 +172,13 @@ impl Appender {
         let is_stopped = stop.load(Ordering::Acquire);
         let cleaned = match ending {
             Ok(Ending::Done(cleaned)) if !is_stopped => cleaned,
-            Ok(Ending::Done(_) | Ending::Stopped) => return,
+            Ok(Ending::Done(_) | Ending::Stopped) => {
+                // The checkpoint behind which it was to be tried again has passed meanwhile.
+                if next.is_some() && self.tails.get(slot).is_some() {
+                    self.rolled.insert(slot);
+                }
+                return;
+            }
             Ok(Ending::Failed) => {
                 if self.tails.get(slot).is_some() {
                     self.rolled.insert(slot);

@@ -6,14 +6,11 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::compaction::{five_values, made_at, put, records, until_there_are};
-use super::{batch, compacted_topic, small, topic};
-use crate::disk::{CONCERNS, Freeze, Simulated};
+use super::compaction::{PATIENCE, five_values, made_at, put, records, until_there_are};
+use super::{Released, batch, compacted_topic, small, topic};
+use crate::disk::{CONCERNS, Freeze, Hang, Simulated};
 use crate::log::{Log, LogSettings, NewTopic, Produce};
 use crate::shutdown::Tasks;
-
-/// Long enough on a machine with much else to do.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn open(disk: &Simulated, settings: LogSettings) -> (Log, Tasks) {
     let tasks = Tasks::new();
@@ -111,6 +108,38 @@ async fn compaction_that_failed_is_tried_again_by_itself_whatever_the_system_sai
     for case in cases {
         case.await.unwrap();
     }
+}
+
+/// One segment cannot be put in its place, and while the next is still being built a checkpoint
+/// passes that was to begin all anew.
+#[tokio::test]
+async fn a_checkpoint_that_passes_while_a_failed_compaction_comes_to_its_end_tries_it_again() {
+    let disk = Simulated::new();
+    let (log, tasks) = open(&disk, LogSettings { checkpoint_ms: 5, ..small() }).await;
+    let t = compacted_topic(&log, "keyed").await;
+    disk.hang(Some((Hang::Sync, "-0-00000000000000000001.log")));
+    let _released = Released(disk.clone());
+    for n in 0..5 {
+        let mut all = vec![(b"key".to_vec(), Some(format!("{n}{}", "v".repeat(1400))))];
+        if n == 1 {
+            // Something is to be built in the place of this segment.
+            disk.refuse_writes("keyed-0/00000000000000000000.log", Errno::IO.raw_os_error());
+            all.push((b"stays".to_vec(), Some("s".to_owned())));
+        }
+        put(&log, &t, made_at(1000, &all)).await;
+    }
+    until("a refusal", || disk.refusals() > 0).await;
+    until("the next is being built", || disk.hanging() > 0).await;
+    // Longer than the appender sleeps: all checkpoints are written that something asks for.
+    let mut checkpoints = 0;
+    while checkpoints != disk.opened("checkpoint.new") {
+        checkpoints = disk.opened("checkpoint.new");
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+    disk.take_writes();
+    disk.hang(None);
+    until_there_are(&log, 3).await;
+    close(log, tasks).await;
 }
 
 /// A stop, or a crash, within a minute of a roll; and nothing rolls any more.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -20,6 +20,9 @@ const KINDS: [Compression; 5] = [
     Compression::Lz4,
     Compression::Zstd,
 ];
+
+/// Long enough on a machine with much else to do.
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Records of keys: the newest value of each.
 type Newest = BTreeMap<Vec<u8>, Option<String>>;
@@ -280,13 +283,15 @@ pub(super) async fn five_values(log: &Log, topic: &Arc<Topic>, time: i64) {
 }
 
 pub(super) async fn until_there_are(log: &Log, count: usize) {
-    for _ in 0..200 {
-        if records(log).await.len() == count {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let there = records(log).await.len();
+        if there == count {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(Instant::now() < until, "never {count} records, but {there}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("never {count} records, but {}", records(log).await.len());
 }
 
 /// `min.compaction.lag.ms`: what is young waits, without anything appended, over a restart too.

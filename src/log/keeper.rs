@@ -1,5 +1,5 @@
 //! What takes long, done for the appender on threads of its own: one writes checkpoints, and reads
-//! what retention asks for, the other compacts, so that neither waits for the other.
+//! what retention asks for, the other compacts, and reads what says whether to, so that neither waits for the other.
 //!
 //! In: jobs, each with all it needs. Out: their outcomes, for which the appender looks between
 //! groups.
@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,6 +29,15 @@ pub(super) enum Job {
     Compaction(CompactionJob),
     /// To read the largest timestamps of segments.
     Times(Vec<Arc<Segment>>),
+    /// To read the ages that say what of a partition is to be compacted, until that is stopped.
+    Ages(Slot, Vec<(Arc<Segment>, Age)>, Arc<AtomicBool>),
+}
+
+/// By which of its records the age of a segment is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Age {
+    OfFirst,
+    OfNewest,
 }
 
 /// What became of a job.
@@ -40,6 +50,8 @@ pub(super) enum Outcome {
     CompactionEnded(Slot, Result<Ending, Damage>),
     /// Timestamps of so many segments were read.
     Times(usize),
+    /// Whether all ages are known that say what of a partition is to be compacted.
+    AgesRead(Slot, bool),
 }
 
 /// A checkpoint, and the segments to sync before it.
@@ -150,6 +162,22 @@ fn read_times(shared: &Shared, segments: &[Arc<Segment>]) -> usize {
     segments.iter().take_while(|_| !shared.queue.is_closed()).filter(is_read).count()
 }
 
+/// Has segments read their ages, until that is stopped. Says whether all of them are known.
+fn read_ages(ages: &[(Arc<Segment>, Age)], stop: &AtomicBool) -> bool {
+    let is_read = |(segment, age): &(Arc<Segment>, Age)| {
+        let read = match age {
+            Age::OfFirst => segment.first_timestamp().map(drop),
+            Age::OfNewest => segment.largest_timestamp().map(drop),
+        };
+        if let Err(error) = &read {
+            let path = segment.path();
+            tracing::warn!(%error, path, "the age of a segment to compact is not known");
+        }
+        read.is_ok()
+    };
+    ages.iter().all(|one| !stop.load(Ordering::Acquire) && is_read(one))
+}
+
 /// Works until the appender is gone.
 pub(super) fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::Sender<Outcome>) {
     let disk = &*shared.disk;
@@ -173,6 +201,7 @@ pub(super) fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>, outcomes: &mpsc::
                 Outcome::CompactionEnded(job.slot, ending)
             }
             Job::Times(segments) => Outcome::Times(read_times(shared, &segments)),
+            Job::Ages(slot, ages, stop) => Outcome::AgesRead(slot, read_ages(&ages, &stop)),
         };
         if !tell(outcome) {
             return;

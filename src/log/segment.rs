@@ -53,7 +53,7 @@ const WALK: usize = 256 << 10;
 const AWAY: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// The largest timestamp of a segment whose index was not asked yet.
+/// A timestamp of a segment that was not read yet.
 const NOT_READ: i64 = i64::MIN;
 
 /// From where what is read may come.
@@ -84,7 +84,7 @@ pub(super) struct Segment {
     found: u64,
     /// The largest timestamp of a sealed one, once it was read from its index.
     largest: AtomicI64,
-    /// The time of its first batch, of one that was read back; 0 if that is not known.
+    /// The time of its first batch; [`NOT_READ`] if that is not known.
     first_time: AtomicI64,
     /// When its first batch was appended, by the steady clock; [`NOT_READ`] if that is not known.
     begun: AtomicI64,
@@ -127,7 +127,7 @@ impl Segment {
             size: AtomicU64::new(size),
             found: size,
             largest: AtomicI64::new(NOT_READ),
-            first_time: AtomicI64::new(0),
+            first_time: AtomicI64::new(NOT_READ),
             begun: AtomicI64::new(NOT_READ),
             dirty: AtomicBool::new(false),
             life: AtomicU8::new(Life::Listed as u8),
@@ -386,15 +386,27 @@ impl Segment {
         self.become_one(Life::Listed);
     }
 
-    /// The largest timestamp of the first batch; `None` if there is no batch, or no time in it.
-    pub(super) fn first_timestamp(&self) -> io::Result<Option<i64>> {
+    /// The largest timestamp of the first batch; -1 if there is no batch, or no time in it.
+    pub(super) fn first_timestamp(&self) -> io::Result<i64> {
         let mut head = [0; HEAD_LENGTH];
         if self.size() < HEAD_LENGTH as u64 {
-            return Ok(None);
+            return Ok(-1);
         }
         self.file()?.read_exact_at(&mut head, 0)?;
         let head = Head::parse(&head).map_err(|_| damaged(0))?;
-        Ok(Some(head.max_timestamp).filter(|time| *time >= 0))
+        let first = head.max_timestamp.max(-1);
+        self.first_time.store(first, Ordering::Relaxed);
+        Ok(first)
+    }
+
+    /// The same, if nothing has to be read for it.
+    pub(super) fn known_first_timestamp(&self) -> Option<i64> {
+        let known = self.first_time.load(Ordering::Relaxed);
+        if self.size() < HEAD_LENGTH as u64 {
+            Some(-1)
+        } else {
+            Some(known).filter(|one| *one != NOT_READ)
+        }
     }
 }
 

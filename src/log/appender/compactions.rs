@@ -5,7 +5,6 @@
 //! what may be replaced before anything is.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,7 @@ use super::{Appender, Failure, Tail};
 use crate::clock::Moment;
 use crate::log::compaction::{CompactionJob, Ending, Replaced, put_in_place};
 use crate::log::damage::Damage;
-use crate::log::keeper::Job;
+use crate::log::keeper::{Age, Job};
 use crate::log::segment::Segment;
 use crate::log::topic::Topic;
 use crate::log::watermarks::Slot;
@@ -48,13 +47,9 @@ impl Appender {
             |tail: &&Tail| !tail.partition.is_deleted() && tail.partition.offline().is_none();
         let Some(tail) = self.tails.get(slot).filter(is_there) else { return };
         let due = match due(tail, before, self.now()) {
-            Ok(due) => due,
-            Err(error) => {
-                let topic = tail.topic.name();
-                tracing::warn!(%error, %topic, "the age of segments to compact is not known");
-                self.rolled.insert(slot);
-                None
-            }
+            Due::Until(until) => Some(until),
+            Due::Nothing => None,
+            Due::Unread(ages) => return self.ask_ages(slot, before, ages),
         };
         // What time alone makes due is looked at again behind the next checkpoint.
         if due != Some(before) && tail.topic.config().has_compaction_lag() {
@@ -62,6 +57,25 @@ impl Appender {
         }
         if let Some(due) = due {
             self.start_compaction(slot, due);
+        }
+    }
+
+    /// Has ages of segments read that say whether they are to be compacted.
+    fn ask_ages(&mut self, slot: Slot, before: i64, ages: Vec<(Arc<Segment>, Age)>) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let job = Job::Ages(slot, ages, Arc::clone(&stop));
+        if self.helpers.compactor.send(job).is_ok() {
+            self.compacting.insert(slot, Compacting { before, next: None, stop });
+        }
+    }
+
+    /// Ages were read, or some cannot be, or nobody wants them any more.
+    pub(super) fn ages_read(&mut self, slot: Slot, are_read: bool) {
+        let Some(asked) = self.compacting.remove(&slot) else { return };
+        if are_read && !asked.stop.load(Ordering::Acquire) {
+            self.compact_if_due(slot, asked.next.unwrap_or(asked.before));
+        } else if self.tails.get(slot).is_some() {
+            self.rolled.insert(slot);
         }
     }
 
@@ -227,15 +241,23 @@ pub(super) fn waits(tail: &Tail, now: Moment) -> bool {
     {
         return false;
     }
-    // Where that is not known it is looked at, and told, when it comes to it.
-    config.has_compaction_lag() || due(tail, active.base(), now).map_or(true, |due| due.is_some())
+    config.has_compaction_lag() || !matches!(due(tail, active.base(), now), Due::Nothing)
 }
 
-/// Up to where the partition is to be compacted now, if it is. Segments with a record
+/// What is to be compacted of a partition now.
+enum Due {
+    Nothing,
+    /// What lies before this offset.
+    Until(i64),
+    /// These ages say it, and would have to be read.
+    Unread(Vec<(Arc<Segment>, Age)>),
+}
+
+/// Up to where the partition is to be compacted now, as far as ages are in memory. Segments with a record
 /// younger than `min.compaction.lag.ms` wait. Of the others enough must have been appended
 /// since the last compaction (`min.cleanable.dirty.ratio`), or the first of that must be
 /// older than `max.compaction.lag.ms` (`LogCleanerManager.java`).
-fn due(tail: &Tail, before: i64, now: Moment) -> io::Result<Option<i64>> {
+fn due(tail: &Tail, before: i64, now: Moment) -> Due {
     let config = tail.topic.config();
     // What lies farther ahead was written while the clock was, and says nothing.
     let farthest = now.latest.saturating_add(config.after_max_ms);
@@ -245,22 +267,36 @@ fn due(tail: &Tail, before: i64, now: Moment) -> io::Result<Option<i64>> {
     let segments = tail.partition.segments();
     let (mut dirty, mut total, mut until) = (0, 0, before);
     let mut oldest = i64::MAX;
+    let mut unread = Vec::new();
     for (at, segment) in segments.iter().enumerate().filter(|(_, one)| one.base() < before) {
-        if config.min_compaction_lag_ms > 0 && is_young(segment.largest_timestamp()?) {
-            until = segment.base();
-            break;
+        if config.min_compaction_lag_ms > 0 {
+            match segment.known_largest_timestamp() {
+                None => unread.push((Arc::clone(segment), Age::OfNewest)),
+                // Those before it say whether it comes to it at all.
+                Some(time) if is_young(time) => {
+                    until = segment.base();
+                    break;
+                }
+                Some(_) => {}
+            }
         }
         total += segment.size();
         if segments.get(at + 1).is_none_or(|next| next.base() > tail.cleaned) {
             dirty += segment.size();
             if config.max_compaction_lag_ms < i64::MAX {
-                let first = segment.first_timestamp()?.filter(|first| *first <= farthest);
-                oldest = oldest.min(first.unwrap_or(i64::MAX));
+                match segment.known_first_timestamp() {
+                    None => unread.push((Arc::clone(segment), Age::OfFirst)),
+                    Some(first) if (0..=farthest).contains(&first) => oldest = oldest.min(first),
+                    Some(_) => {}
+                }
             }
         }
+    }
+    if !unread.is_empty() {
+        return Due::Unread(unread);
     }
     let least = u64::from(config.min_dirty_ratio);
     let enough = u128::from(dirty) * u128::from(WHOLE) > u128::from(total) * u128::from(least);
     let overdue = oldest < now.saturating_sub(config.max_compaction_lag_ms);
-    Ok((dirty > 0 && (enough || overdue)).then_some(until))
+    if dirty > 0 && (enough || overdue) { Due::Until(until) } else { Due::Nothing }
 }

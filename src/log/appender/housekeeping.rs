@@ -289,6 +289,7 @@ impl Appender {
             Outcome::Checkpoint(outcome) => self.passed(outcome),
             Outcome::Compacted(slot, replaced) => self.replace_segment(slot, &replaced),
             Outcome::CompactionEnded(slot, ending) => self.compaction_ended(slot, ending),
+            Outcome::AgesRead(slot, are_read) => self.ages_read(slot, are_read),
             Outcome::Times(count) => {
                 self.times = if count > 0 { Times::Read } else { Times::Idle };
             }

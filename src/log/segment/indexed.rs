@@ -24,6 +24,9 @@ impl Segment {
     pub(in crate::log) fn commit(&self, marks: &[Mark], size: u64) {
         self.change_index(|index| {
             for mark in marks {
+                if mark.position == 0 {
+                    self.first_time.store(mark.max_timestamp.max(-1), Ordering::Relaxed);
+                }
                 index.note(*mark);
             }
             self.size.store(size, Ordering::Release);
@@ -83,7 +86,7 @@ impl Segment {
         if file.read_at(&mut first, 0)? == HEAD_LENGTH
             && let Ok(head) = Head::parse(&first)
         {
-            self.first_time.store(head.max_timestamp, Ordering::Relaxed);
+            self.first_time.store(head.max_timestamp.max(-1), Ordering::Relaxed);
         }
         let from = match index.load(&*self.disk, &self.stem, size, entries) {
             Err(error) if is_unreadable(&error) => {
@@ -223,7 +226,7 @@ impl Segment {
         }
         self.ask(Index::largest_timestamp, |files| {
             let largest = files.largest_timestamp()?;
-            self.largest.store(largest, Ordering::Release);
+            self.largest.store(largest.max(-1), Ordering::Release);
             Ok(largest)
         })
     }

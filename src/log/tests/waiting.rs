@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::compaction::{five_values, made_at, put, records};
 use super::{Random, Released, append, batch, open, publish_rows, small, topic, values};
 use crate::disk::{Freeze, Hang, Simulated};
 use crate::log::segment::Segment;
@@ -276,4 +277,56 @@ async fn no_append_waits_for_the_times_that_retention_wants_to_know() {
     let (topic, batch) = (log.topic("t").unwrap(), batch(&["behind"]));
     let produce = Produce { topic, partition: 3, batch };
     assert_eq!(log.append(vec![produce]).await.pop().unwrap().unwrap().base_offset, 12);
+}
+
+/// Behind a start nobody knows the ages of sealed segments. The compactor reads those that say
+/// whether it has something to do, and no append waits for it.
+#[tokio::test]
+async fn no_append_waits_for_the_ages_that_compaction_wants_to_know() {
+    let lags: [&[(&str, &str)]; 2] = [
+        &[("min.compaction.lag.ms", "1"), ("min.cleanable.dirty.ratio", "0")],
+        &[("max.compaction.lag.ms", "3600000"), ("min.cleanable.dirty.ratio", "1")],
+    ];
+    for (ending, lag) in [".timeindex", ".log"].into_iter().zip(lags) {
+        let disk = Simulated::new();
+        let _released = Released(disk.clone());
+        let (log, tasks) = open(Arc::new(disk.clone())).await;
+        let small_ones = [("internal.segment.bytes", "1500")];
+        let t = kept_topic(&log, "keyed", 1, &small_ones).await;
+        five_values(&log, &t, 1000).await;
+        log.close().await;
+        drop((t, log));
+        tasks.join().await;
+
+        let settings = LogSettings { checkpoint_ms: 5, ..small() };
+        let tasks = Tasks::new();
+        let log = Log::open(Arc::new(disk.clone()), settings, &tasks).await.unwrap();
+        // The look behind the start reads them too, and keeps nothing of what retention asks.
+        until("the look is at its end", || disk.opened(".timeindex") > 0).await;
+        disk.hang(Some((Hang::Read, ending)));
+        let change = [("cleanup.policy", "compact")].iter().chain(lag);
+        let change = change.map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned())));
+        let change = log.configure_topic("keyed", change.collect());
+        at_once("a change of a topic", change).await.unwrap();
+        let t = log.topic("keyed").unwrap();
+        for n in 0..60 {
+            let record = (b"key".to_vec(), Some(n.to_string()));
+            at_once("an append", put(&log, &t, made_at(1000, &[record]))).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        until("nobody reads them", || disk.hanging() > 0).await;
+        assert!(segments_there(&t) > 4, "{ending}: it is compacted");
+        disk.hang(None);
+        let until = Instant::now() + LONG;
+        while records(&log).await.len() > 61 {
+            assert!(Instant::now() < until, "{ending}: it is not compacted");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        log.close().await;
+    }
+}
+
+/// How many segments there are.
+fn segments_there(topic: &Topic) -> usize {
+    topic.partition(0).unwrap().segments().len()
 }

@@ -5,18 +5,23 @@
 //! hurried unless somebody waits for it.
 //!
 //! What holds: behind a failure no other sync is begun; all that were begun have ended when this
-//! returns.
+//! returns. However long one takes, that somebody waits meanwhile is seen.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
+use std::time::Duration;
 
 use super::appender::Failure;
 
 /// So many syncs are under way at once where somebody waits.
 const AT_ONCE: usize = 16;
 
-/// Whether somebody waits: asked before each sync.
+/// How often it is looked whether somebody waits.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Whether somebody waits: asked again and again.
 pub(super) type Hurry<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// Carries `work` out for each of `all`. Of several failures one that leaves nobody who can say
@@ -43,31 +48,49 @@ pub(super) fn each<T: Sync>(
         work(one).unwrap_or_else(fail);
         true
     };
-    std::thread::scope(|scope| {
-        let mut others = Vec::new();
-        loop {
-            let left = all.len().saturating_sub(next.load(Ordering::Relaxed));
-            if others.is_empty() && left > 1 && hurry() {
-                let begin = |_| Builder::new().spawn_scoped(scope, || while step() {});
-                // The system may have fewer threads to give, or none.
-                others.extend((1..AT_ONCE.min(left)).map_while(|n| begin(n).ok()));
+    let work_on = || while step() {};
+    if all.len() > 1 {
+        std::thread::scope(|scope| {
+            // Gone when the first of the threads has nothing left to do.
+            let (first_works, first_ends) = channel::<()>();
+            let first = move || {
+                work_on();
+                drop(first_works);
+            };
+            let mut threads: Vec<_> =
+                Builder::new().spawn_scoped(scope, first).into_iter().collect();
+            let mut helps = threads.is_empty();
+            while !helps {
+                helps = hurry();
+                if helps {
+                    let left = all.len().saturating_sub(next.load(Ordering::Relaxed));
+                    let begin = |_| Builder::new().spawn_scoped(scope, work_on);
+                    // Beside the first and this one. The system may have fewer threads, or none.
+                    let more = left.saturating_sub(1).min(AT_ONCE - 2);
+                    threads.extend((0..more).map_while(|n| begin(n).ok()));
+                } else if first_ends.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
             }
-            if !step() {
-                break;
+            if helps {
+                work_on();
             }
-        }
-        for other in others {
-            if other.join().is_err() {
-                fail(Failure::Lost("a thread that synced files panicked".to_owned()));
+            for thread in threads {
+                if thread.join().is_err() {
+                    fail(Failure::Lost("a thread that synced files panicked".to_owned()));
+                }
             }
-        }
-    });
+        });
+    } else {
+        work_on();
+    }
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -97,5 +120,24 @@ mod tests {
             assert!(matches!(failing, Err(Failure::Lost(_))), "{failing:?}");
             assert!(count.into_inner() < 4 + 2 * AT_ONCE);
         }
+    }
+
+    /// The first may hang for long: that others wait is seen beside it.
+    #[test]
+    fn one_that_hangs_keeps_none_of_the_others_back_when_somebody_waits() {
+        let all: Vec<usize> = (0..100).collect();
+        let (begun, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let began = Instant::now();
+        each(&all, &|| begun.load(Ordering::Relaxed) > 0, |one| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            while *one == 0 && done.load(Ordering::Relaxed) < 99 {
+                assert!(began.elapsed() < Duration::from_secs(20), "they wait for it");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(done.into_inner(), 100);
     }
 }

@@ -83,11 +83,14 @@ impl Inboxes {
         let until = *held.waits_since.get_or_insert_with(Instant::now) + PATIENCE;
         tokio::select! {
             biased;
+            // Those that hold the room came on by nothing.
             Ok(beyond) = Arc::clone(&self.beyond).acquire_owned() => held.beyond = Some(beyond),
-            Ok(units) = Arc::clone(&self.room).acquire_many_owned(more) => held.add(units),
+            Ok(units) = Arc::clone(&self.room).acquire_many_owned(more) => {
+                held.add(units);
+                waits.got_some();
+            }
             () = sleep_until(until) => return Err(NoRoom),
         }
-        waits.got_some();
         held.waits_since = None;
         Ok(())
     }
@@ -191,6 +194,28 @@ mod tests {
         assert_eq!(inboxes.beyond.available_permits(), 0, "it is more than there is room for");
         drop(room.leave(1 << 10));
         assert_eq!(inboxes.beyond.available_permits(), 1);
+    }
+
+    /// Those that come one behind the other to the place beyond it do not help those that hold it.
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_beyond_the_room_does_not_let_those_rest_that_hold_it() {
+        let inboxes = Inboxes::default();
+        let mut slow = Room::default();
+        inboxes.grow(&mut slow, ROOM).await.unwrap();
+        let second = Duration::from_secs(1);
+        let upload = async || {
+            let mut room = Room::default();
+            inboxes.grow(&mut room, 1 << 20).await.unwrap();
+            sleep(second).await;
+        };
+        let watch = async {
+            sleep(6 * second).await;
+            assert!(inboxes.demanded() > 0, "room is wanted for so long, and none is given back");
+            drop(slow);
+        };
+        let uploads = futures_util::future::join_all((0..8).map(|_| upload()));
+        tokio::join!(uploads, watch);
+        assert_eq!(inboxes.demanded(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@
 //! (`MYSQL_BIN_LOG::ordered_commit`, `sql/binlog.cc`). But it holds the metadata lock of its
 //! table all the time: who waits for that lock, as SHOW CREATE TABLE does, sees it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::binlog::{AlterPhase, EventHeader, EventType, GtidEvent, Query};
@@ -19,7 +19,7 @@ use crate::mysql::{self, Row, Scan, Session, identifier, probe, quote};
 
 use super::ddl::{Dialect, canonical};
 use super::model::{ColumnDefinition, Counter, Definition};
-use super::{Origin, Place};
+use super::{Error, Origin, Place};
 
 /// Databases of the server's own; their tables are read when rows of them come.
 const OF_THE_SERVER: [&str; 4] = ["mysql", "information_schema", "performance_schema", "sys"];
@@ -114,6 +114,31 @@ pub(crate) async fn settle_whole(
 /// Whether a lock could not be had in time.
 pub(crate) fn is_busy(error: &mysql::Error) -> bool {
     error.code() == Some(ER_LOCK_WAIT_TIMEOUT)
+}
+
+/// One table as the server shows it, between two readings of the source's end.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// `None` if it is not there, or is not shown.
+    pub(crate) definition: Option<Definition>,
+    /// Whether the account sees all of its columns.
+    pub(crate) is_whole: bool,
+    pub(crate) lo: Place,
+    pub(crate) hi: Place,
+}
+
+/// Reads one table, with all that the binlog has of it up to `lo`.
+pub(crate) async fn shown(
+    session: &mut Session,
+    name: &TableName,
+    dialect: &Dialect,
+) -> Result<Shown, Error> {
+    let lo = end(session).await?.ok_or(Error::NoBinlog)?;
+    let is_whole = settle_whole(session, name).await?;
+    let table = [Box::from(&*name.table)];
+    let found = tables(session, &name.schema, &table, dialect).await?;
+    let hi = end(session).await?.ok_or(Error::NoBinlog)?;
+    Ok(Shown { definition: found.into_values().next(), is_whole, lo, hi })
 }
 
 /// Some tables of a database. What is not found is not there, or was locked for too long. Whether
@@ -274,12 +299,12 @@ pub(crate) async fn statements(
     Ok(reached.min(to.clone()))
 }
 
-/// How many of these names are views.
+/// Which of these names are views.
 pub(crate) async fn views(
     session: &mut Session,
     schema: &str,
     names: &[Box<str>],
-) -> Result<usize, mysql::Error> {
+) -> Result<HashSet<Box<str>>, mysql::Error> {
     let list: Vec<_> = names.iter().map(|name| quote(name)).collect();
     let rows = session
         .query(&format!(
@@ -289,7 +314,7 @@ pub(crate) async fn views(
             list.join(",")
         ))
         .await?;
-    Ok(rows.len())
+    Ok(rows.iter().filter_map(|row| row.text("t")).map(Box::from).collect())
 }
 
 /// The default character set that a database has now; `None` if it is not there.

@@ -1,12 +1,13 @@
 //! The schema history: the model as state records, one a table and one a database.
 //!
 //! Topic `.schema` of the instance, compacted. Key: a JSON array, `["db"]` or
-//! `["db","table"]`, `[]` while the source's tables are still to be read, or
+//! `["db","table"]`, `[]` while tables of the source are still to be read, or
 //! `["temporary","server_id","thread"]` while a session of the source has temporary tables that
 //! the binlog names, or `["stays","",""]` once another server was read. Value: JSON,
 //!
 //! ```json
 //! {"survey": "under way"}
+//! {"survey": "rest"}
 //! {"charset": "utf8mb4", "complete": {"file": "binlog.000001", "offset": 4}}
 //! {"now": {"columns": [{"name": "id", "type": "bigint unsigned"},
 //!                      {"name": "v", "type": "varchar(10)", "charset": "latin1"}],
@@ -30,8 +31,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::{FileName, StateRecord, StateTopic, TableName};
 
-use super::model::{Entry, Key, Known, Model, Packed};
+use super::model::{Entry, Key, Known, Model, Packed, ToRead};
 use super::{Error, Noted, Own, SessionOf};
+
+/// Which tables are still to be read.
+#[derive(Debug, Serialize, Deserialize)]
+enum OfSurvey {
+    #[serde(rename = "under way")]
+    UnderWay,
+    #[serde(rename = "rest")]
+    Rest,
+}
+
+/// The record of that.
+#[derive(Debug, Serialize, Deserialize)]
+struct SurveyRecord {
+    survey: OfSurvey,
+}
 
 /// The first name in the key of a session.
 const TEMPORARY: &str = "temporary";
@@ -89,7 +105,13 @@ pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, ser
         }
     }?;
     let value = match known {
-        Some(Known::Survey) => Some(br#"{"survey":"under way"}"#.to_vec()),
+        Some(Known::Survey(to_read)) => {
+            let survey = match to_read {
+                ToRead::All => OfSurvey::UnderWay,
+                ToRead::Rest => OfSurvey::Rest,
+            };
+            Some(serde_json::to_vec(&SurveyRecord { survey })?)
+        }
         Some(Known::Database(database)) => Some(serde_json::to_vec(database)?),
         Some(Known::Session(Own { tables, noted, is_doubtful })) => {
             let names = tables.iter().map(|name| [&*name.schema, &*name.table].map(str::to_owned));
@@ -135,7 +157,14 @@ pub(crate) fn read(record: &StateRecord) -> Result<Option<(Key, Option<Known>)>,
             let stays = value.map(serde_json::from_slice).transpose();
             stays.map(|stays| (Key::Stays, stays.map(Known::Stays)))
         }
-        Err(names) if names.is_empty() => Ok((Key::Survey, value.map(|_| Known::Survey))),
+        Err(names) if names.is_empty() => {
+            let record = value.map(serde_json::from_slice::<SurveyRecord>).transpose();
+            let to_read = |record: SurveyRecord| match record.survey {
+                OfSurvey::UnderWay => ToRead::All,
+                OfSurvey::Rest => ToRead::Rest,
+            };
+            record.map(|record| (Key::Survey, record.map(to_read).map(Known::Survey)))
+        }
         Err(names) => {
             let [name] = <[String; 1]>::try_from(names)
                 .map_err(|names| broken(format!("{} names in the key", names.len())))?;

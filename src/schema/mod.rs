@@ -26,6 +26,7 @@ mod missing;
 mod model;
 mod place;
 mod resolve;
+mod rest;
 mod survey;
 mod table;
 mod temporary;
@@ -43,7 +44,7 @@ use crate::mysql::{self, Endpoint, Session};
 
 use ddl::{Body, Dialect, Effect};
 use made::Made;
-use model::{Context, Model, Read};
+use model::{Context, Model, Read, ToRead};
 use resolve::Scanned;
 
 use crate::config::Adopt;
@@ -54,6 +55,7 @@ pub use history::History;
 pub use model::{ColumnDefinition, Counter, Definition};
 pub use place::Place;
 pub(crate) use resolve::read_by;
+pub(crate) use rest::{FoundLater, find_later};
 pub use survey::{From, Survey};
 pub(crate) use temporary::{Flag, Noted, Own, SessionOf, Temporaries};
 
@@ -271,6 +273,8 @@ pub struct Schema {
     model: Model,
     made: Made,
     scanned: Option<Scanned>,
+    /// Where the last statement was that had an effect, on the server that is read.
+    changed_at: Option<Place>,
     /// Tables with FULL metadata that the server was asked for in vain, or gave
     /// another definition of: their types' texts are derived.
     derived: HashSet<TableName>,
@@ -293,6 +297,7 @@ impl Schema {
             model,
             made: Made::default(),
             scanned: None,
+            changed_at: None,
             derived: HashSet::new(),
             partly_seen: HashSet::new(),
             unknown_verbs: HashSet::new(),
@@ -311,17 +316,17 @@ impl Schema {
     /// Knows nothing any more: the place is another one. The tables are to be read.
     pub fn forget(&mut self) {
         self.model.forget();
-        self.model.set_to_be_surveyed(true);
+        self.set_to_be_surveyed();
     }
 
-    /// Whether the tables of the source are still to be read, by [`Schema::survey`].
+    /// Whether tables of the source are still to be read, by [`Schema::survey`].
     pub fn is_to_be_surveyed(&self) -> bool {
-        self.model.is_to_be_surveyed
+        self.model.to_read.is_some()
     }
 
-    /// Notes in the history that the tables are to be read, or that they were.
-    pub fn set_to_be_surveyed(&mut self, is_to_be: bool) {
-        self.model.set_to_be_surveyed(is_to_be);
+    /// Notes in the history that the tables are to be read.
+    pub fn set_to_be_surveyed(&mut self) {
+        self.model.set_to_read(Some(ToRead::All));
     }
 
     /// The connection was made again, perhaps to another server: `reached` is the place
@@ -330,6 +335,7 @@ impl Schema {
         if *server.uuid != *reached_on {
             self.model.leave(reached);
             self.scanned = None;
+            self.changed_at = None;
         }
         self.model.folds_case = server.lower_case_table_names != 0;
         self.model.fold_temporaries();
@@ -494,6 +500,9 @@ impl Schema {
         }
         self.forget_versions(&effects);
         let new_epoch = !effects.is_empty();
+        if new_epoch {
+            self.changed_at = Some(place.clone());
+        }
         self.epoch += u64::from(new_epoch);
         let tables: Vec<_> = tables.iter().map(|name| self.model.fold(name)).collect();
         let mut named = Named::of(&effects, |name| self.model.fold(name));

@@ -10,6 +10,7 @@ use crate::binlog::{EventHeader, TableMap};
 use crate::change::{EventPlace, Flavor, Table, TableName, TableVersion};
 use crate::mysql::{self, Session};
 
+use super::capture::Shown;
 use super::ddl::{self, Effect, Reading};
 use super::missing::Missing;
 use super::model::{Definition, Entry, Model};
@@ -287,14 +288,14 @@ impl Schema {
 
     /// Reads one table's definition into the model.
     async fn read_table(&mut self, session: &mut Session, name: &TableName) -> Result<(), Error> {
-        let lo = capture::end(session).await?.ok_or(Error::NoBinlog)?;
-        // What the binlog has of the table up to `lo` has to be in what is read.
-        let is_whole = capture::settle_whole(session, name).await?;
-        let table = [Box::from(&*name.table)];
-        let dialect = self.dialect(0, None);
-        let found = capture::tables(session, &name.schema, &table, &dialect).await?;
-        let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
-        let definition = found.into_values().next();
+        let shown = capture::shown(session, name, &self.dialect(0, None)).await?;
+        self.take_shown(name, shown);
+        Ok(())
+    }
+
+    /// Takes a table's definition into the model, or that the server shows none.
+    pub(super) fn take_shown(&mut self, name: &TableName, shown: Shown) {
+        let Shown { definition, is_whole, lo, hi } = shown;
         let is_partly_seen = definition.is_some() && !is_whole;
         if is_partly_seen {
             self.partly_seen.insert(name.clone());
@@ -307,7 +308,6 @@ impl Schema {
             self.read(definition, lo, hi)
         });
         self.model.change(name, |entry| entry.read = read);
-        Ok(())
     }
 
     /// Uses what was just read for a row older than it, if nothing changed in between.

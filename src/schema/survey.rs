@@ -5,7 +5,9 @@
 //! statement of the binlog changed the table in between. Always: one page in memory, each row
 //! of it within the session's time limit; whoever stops between two pages loses nothing: what
 //! was not read is unknown, and is read when rows of it come. A page that takes too long is tried
-//! again in smaller ones; a table that takes too long alone is left out, with a word.
+//! again in smaller ones. A table that takes too long alone is tried once more behind all others:
+//! an answer may have stopped on its way. What is not read then either, or is locked, is left over,
+//! with a word, to be read while the instance runs.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crate::binlog::FIRST_EVENT;
 use crate::change::TableName;
 use crate::mysql::{self, Session, Sight};
 
-use super::model::Database;
+use super::model::{Database, ToRead};
 use super::{Error, Origin, Place, Schema, capture};
 
 /// A page grows while it is read in this time. It grows as well while larger ones bring more tables
@@ -55,6 +57,12 @@ pub struct Survey {
     complete: BTreeSet<String>,
     /// Databases of which the account may see some columns of a table only.
     partly_seen: BTreeSet<String>,
+    /// What was not answered in time, and is tried once more.
+    late: Vec<TableName>,
+    /// Whether that is being tried.
+    is_again: bool,
+    /// What is not read.
+    left: BTreeSet<TableName>,
     page: usize,
     /// Tables a second of the page before.
     rate: f64,
@@ -72,6 +80,11 @@ impl Survey {
     /// How many there are to be read in all.
     pub fn of(&self) -> usize {
         self.of
+    }
+
+    /// Tables that were not read, and are to be read while the instance runs.
+    pub fn into_left(self) -> BTreeSet<TableName> {
+        self.left
     }
 
     /// Names of the next page, all of one database. They stay until they are [`Survey::took`].
@@ -101,8 +114,34 @@ impl Survey {
         }
     }
 
+    /// What was not answered in time comes once more; false if there is no such thing.
+    fn begins_again(&mut self) -> bool {
+        if self.late.is_empty() {
+            return false;
+        }
+        self.is_again = true;
+        self.page = 1;
+        self.of += self.late.len();
+        for TableName { schema, table } in std::mem::take(&mut self.late) {
+            match self.tables.back_mut().filter(|(last, _)| *last == schema) {
+                Some((_, names)) => names.push_back(Box::from(&*table)),
+                None => self.tables.push_back((schema, VecDeque::from([Box::from(&*table)]))),
+            }
+        }
+        true
+    }
+
+    /// The source takes too long again: no start waits for it any longer.
+    fn leave_the_rest(&mut self) {
+        for (schema, names) in std::mem::take(&mut self.tables) {
+            let names = names.iter().map(|name| TableName::new(Arc::clone(&schema), &**name));
+            self.left.extend(names);
+        }
+        self.of = self.done;
+    }
+
     /// Whether the page that ended by this error is to be tried again, in smaller ones; the only
-    /// table of one is left out.
+    /// table of one is tried behind all others, or left over.
     pub fn shrinks(&mut self, error: &Error) -> bool {
         let is_late = match error {
             Error::Server(error @ mysql::Error::Server { .. }) => {
@@ -115,8 +154,12 @@ impl Survey {
             | Error::History { .. } => false,
         };
         let Some((schema, names)) = self.next().filter(|_| is_late) else { return false };
-        if let [only] = &*names {
-            tracing::warn!(table = %TableName::new(schema.clone(), &**only), %error, "is not read now, because the source takes too long for it: it is read when rows of it come");
+        if self.is_again {
+            self.leave_the_rest();
+        } else if let [only] = &*names {
+            let name = TableName::new(schema.clone(), &**only);
+            tracing::info!(table = %name, %error, "is read behind all others");
+            self.late.push(name);
             self.complete.remove(&*schema);
             self.drop_first(1);
             self.of = self.of.saturating_sub(1);
@@ -145,7 +188,10 @@ impl Schema {
         }
         let busy = self.settle_all(origin.session, unsettled).await?;
         let ready = |name: &TableName| wanted(&name.schema, &name.table) && !busy.contains(name);
-        self.list(origin.session, from, ready).await
+        let mut survey = self.list(origin.session, from, ready).await?;
+        let left = busy.iter().filter(|name| wanted(&name.schema, &name.table));
+        survey.left = left.filter(|name| self.is_to_read(name)).cloned().collect();
+        Ok(survey)
     }
 
     /// Reads all tables there are, at once; the place is that of the source's end before.
@@ -179,7 +225,7 @@ impl Schema {
             }
             let left_out = AtomicBool::new(false);
             let unknown = |table: &TableName| {
-                let is_unknown = !self.model.has_table(table);
+                let is_unknown = self.is_to_read(table);
                 let is_ready = ready(table);
                 left_out.fetch_or(is_unknown && !is_ready, Ordering::Relaxed);
                 is_unknown && is_ready
@@ -198,7 +244,31 @@ impl Schema {
         let of = tables.iter().map(|(_, names)| names.len()).sum();
         let lo = from.lo.clone();
         let (page, begun) = (FIRST_PAGE, Instant::now());
-        Ok(Survey { lo, tables, complete, partly_seen, page, rate: 0.0, done: 0, of, begun })
+        let (late, is_again, left) = (Vec::new(), false, BTreeSet::new());
+        let (rate, done) = (0.0, 0);
+        Ok(Survey {
+            lo,
+            tables,
+            complete,
+            partly_seen,
+            late,
+            is_again,
+            left,
+            page,
+            rate,
+            done,
+            of,
+            begun,
+        })
+    }
+
+    /// Whether nothing is known of a table, or it was lost by a statement.
+    fn is_to_read(&self, name: &TableName) -> bool {
+        let is_lost = || {
+            let entry = self.model.table(name);
+            entry.is_some_and(|entry| entry.lost.is_some() && entry.read.is_none())
+        };
+        !self.model.has_table(name) || self.model.to_read == Some(ToRead::Rest) && is_lost()
     }
 
     /// Reads a page of it into the model; false when there was no more. After an error by which
@@ -208,29 +278,47 @@ impl Schema {
         session: &mut Session,
         survey: &mut Survey,
     ) -> Result<bool, Error> {
+        if survey.tables.is_empty() {
+            survey.begins_again();
+        }
         let Some((schema, names)) = survey.next() else {
             let end = capture::end(session).await?.ok_or(Error::NoBinlog)?;
             for name in &survey.complete {
                 self.model.set_complete(name, &end);
             }
-            self.model.set_to_be_surveyed(false);
+            self.model.set_to_read((!survey.left.is_empty()).then_some(ToRead::Rest));
             tracing::info!(tables = survey.done, took = ?survey.begun.elapsed(), "tables read from the source");
+            if !survey.left.is_empty() {
+                let few: Vec<_> = survey.left.iter().take(10).map(ToString::to_string).collect();
+                tracing::warn!(
+                    tables = survey.left.len(),
+                    among = few.join(", "),
+                    "not read yet, because the source takes too long for them, or they are being changed: they are read while the instance runs, or when rows of them come"
+                );
+            }
             return Ok(false);
         };
         let begun = Instant::now();
         let dialect = self.dialect(0, None);
         let mut tables = capture::tables(session, &schema, &names, &dialect).await?;
+        let mut hidden = BTreeSet::new();
         if survey.partly_seen.contains(&*schema) {
-            let hidden = hidden(session, tables.keys()).await?;
-            tables.retain(|name, _| !hidden.contains(name));
+            hidden = not_whole(session, tables.keys(), &mut survey.left).await?;
+            tables.retain(|name, _| !hidden.contains(name) && !survey.left.contains(name));
         }
         let hi = capture::end(session).await?.ok_or(Error::NoBinlog)?;
         let mut missing = names.clone();
         missing.retain(|name| !tables.contains_key(&TableName::new(&*schema, &**name)));
-        // Views have no rows; all else was dropped, or locked for too long.
-        if !missing.is_empty() && capture::views(session, &schema, &missing).await? < missing.len()
-        {
-            survey.complete.remove(&*schema);
+        if !missing.is_empty() {
+            // Views have no rows; all else was dropped, or locked for too long.
+            let views = capture::views(session, &schema, &missing).await?;
+            let missing = missing.iter().filter(|name| !views.contains(*name));
+            let missing = missing.map(|name| TableName::new(Arc::clone(&schema), &**name));
+            let missing: Vec<_> = missing.filter(|name| !hidden.contains(name)).collect();
+            if !missing.is_empty() || !hidden.is_empty() {
+                survey.complete.remove(&*schema);
+            }
+            survey.left.extend(missing);
         }
         for (name, definition) in tables {
             Self::say_doubtful_labels(&name, &definition);
@@ -264,7 +352,6 @@ impl Schema {
         for name in tables {
             match capture::settle(session, &name).await {
                 Err(error) if capture::is_busy(&error) => {
-                    tracing::warn!(table = %name, "is being changed: it is read when rows of it come");
                     busy.insert(name);
                 }
                 other => other?,
@@ -275,10 +362,11 @@ impl Schema {
 }
 
 /// Those of the tables that are not shown as a whole: they are read when rows of them come, if
-/// the account sees them by then.
-async fn hidden<'n>(
+/// the account sees them by then. What is locked is `left`.
+async fn not_whole<'n>(
     session: &mut Session,
     names: impl Iterator<Item = &'n TableName>,
+    left: &mut BTreeSet<TableName>,
 ) -> Result<BTreeSet<TableName>, Error> {
     let mut hidden = BTreeSet::new();
     for name in names {
@@ -289,7 +377,7 @@ async fn hidden<'n>(
                 hidden.insert(name.clone());
             }
             Err(error) if capture::is_busy(&error) => {
-                hidden.insert(name.clone());
+                left.insert(name.clone());
             }
             Err(error) => return Err(error.into()),
         }

@@ -24,6 +24,7 @@ mod parking;
 mod progress;
 mod reader;
 mod remembered;
+mod rest;
 mod scan;
 mod search;
 mod session;

@@ -14,6 +14,7 @@ pub(super) mod overlap;
 mod payload;
 mod published;
 mod quest;
+mod rest;
 mod savepoint;
 pub(super) mod sessions;
 mod tables;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +39,7 @@ use super::assemble::{Assembler, End, Fault, Hint, Hints, Input, Piece};
 use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
+use super::rest::Found;
 use super::trail::Tracer;
 use super::{Error, Parking, Settings};
 use crate::binlog::{
@@ -174,6 +177,8 @@ pub(super) struct Reader<'a> {
     named: Option<Named>,
     /// What was accepted as lost.
     published: Published,
+    /// Tables that the survey left over, as they are read.
+    rest: Option<mpsc::Receiver<Found>>,
 }
 
 impl<'a> Reader<'a> {
@@ -221,6 +226,7 @@ impl<'a> Reader<'a> {
             overlap: None,
             named: None,
             published,
+            rest: None,
         }
     }
 
@@ -306,6 +312,9 @@ impl<'a> Reader<'a> {
             tokio::select! {
                 biased;
                 () = outlet.stop.cancelled() => return Ok(Ended::Stopped),
+                Some(found) = rest::next(&mut self.rest), if self.may_take_rest() => {
+                    self.take_rest(found, outlet)?;
+                }
                 more = dump.more() => {
                     more?;
                     self.note_heard();

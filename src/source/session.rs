@@ -7,8 +7,10 @@
 //!
 //! The reaction to an [`Error`] is the caller's: run again under a new generation, or stop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,13 +23,13 @@ use super::reader::sessions::Begun;
 use super::reader::{Ended, Reader};
 use super::trail::{self, Tracer};
 use super::{
-    Error, Left, NamedGtids, Parking, Settings, check, errant, failover, heartbeat, horizon, scan,
-    start,
+    Error, Left, NamedGtids, Parking, Settings, check, errant, failover, heartbeat, horizon, rest,
+    scan, start,
 };
 use crate::binlog::Tracker;
 use crate::change::{
     Chunk, ChunkEnd, CountedSet, FileName, Flavor, Generation, GtidSet, HeldBranch, MySqlPosition,
-    ServerZone, StateRecord, TransactionHead,
+    ServerZone, StateRecord, TableName, TransactionHead,
 };
 use crate::clock;
 use crate::mysql;
@@ -86,6 +88,8 @@ pub struct Source {
     progress: Arc<Progress>,
     time_zone: Option<ServerZone>,
     surveying: Option<Surveying>,
+    /// Tables that it left over.
+    left: BTreeSet<TableName>,
     /// The place that was found by that on another server: until something is read behind it, what
     /// lies before it is not known.
     found_at: Option<(FileName, u64)>,
@@ -134,7 +138,7 @@ impl Source {
         session.close().await;
         let held = Held::at(&reached, held);
         let (hints, progress) = (Hints::default(), Arc::new(Progress::default()));
-        let (surveying, parking) = (None, settings.parking.clone());
+        let (surveying, left, parking) = (None, BTreeSet::new(), settings.parking.clone());
         let found_at = is_moved.then(|| (Arc::clone(&reached.file), reached.offset));
         let new = Self {
             settings,
@@ -146,16 +150,17 @@ impl Source {
             progress,
             time_zone,
             surveying,
+            left,
             found_at,
         };
         Ok((new, append))
     }
 
     /// Reads the next page of the source's tables, where that is still to be done; `None` when
-    /// there is no more. Whoever does not wait for the end leaves tables unknown: they are read
-    /// when rows of them come, and at the next start.
+    /// there is no more. What it leaves over is read by [`Source::run`]. Whoever does not wait for
+    /// the end leaves tables unknown: they are read when rows of them come, and at the next start.
     pub async fn survey(&mut self) -> Result<Option<Surveyed>, Error> {
-        if !self.schema.is_to_be_surveyed() {
+        if !self.schema.is_to_be_surveyed() || !self.left.is_empty() {
             return Ok(None);
         }
         let mut surveying = match self.surveying.take() {
@@ -179,6 +184,7 @@ impl Source {
             self.surveying = Some(surveying);
         } else {
             surveying.session.close().await;
+            self.left = surveying.survey.into_left();
         }
         Ok(Some(Surveyed { state: self.schema.commit()?, read, of }))
     }
@@ -298,12 +304,15 @@ impl Source {
         reader.trace(tracer);
         reader.begun(begun);
         reader.leave_out(overlap);
+        let (sender, receiver) = mpsc::channel(1);
+        reader.takes_rest(receiver);
         let ended = tokio::select! {
             biased;
             ended = reader.read(dump, generation, chunks, stop) => ended,
             reset = watch_horizon(&self.settings) => Err(reset),
             never = errant::watch(&self.settings) => match never {},
             lost = heartbeat::run(&self.settings) => Err(lost),
+            never = rest::read(&self.settings, &mut self.left, sender) => match never {},
         };
         self.hints = reader.into_hints();
         match ended {
@@ -410,7 +419,7 @@ async fn begin(
     let Some(old) = before.position else {
         let first = start::first(settings, session, probe, before.meta_dat.as_ref()).await?;
         tracing::warn!("{}", first.note);
-        schema.set_to_be_surveyed(true);
+        schema.set_to_be_surveyed();
         let position = first.position;
         return Ok(Begin { position, is_new: true, lost: None, is_moved: false });
     };
@@ -445,7 +454,7 @@ async fn begin(
     let was_counted = old.gtid_set.is_counted();
     let position = start::complete(settings, session, probe, old).await?;
     if is_named {
-        schema.set_to_be_surveyed(true);
+        schema.set_to_be_surveyed();
     }
     let is_new = is_named || position.gtid_set.is_counted() != was_counted;
     Ok(Begin { position, is_new, lost: None, is_moved: false })

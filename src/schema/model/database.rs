@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::chosen;
-use super::{Context, Key, Known, Model, State};
+use super::{Context, Key, Known, Model, State, ToRead};
 use crate::schema::Place;
 use crate::schema::ddl::CharsetChoice;
 
@@ -54,7 +54,7 @@ impl Model {
 
     /// Whether a table of it without an entry is not there; `schema` is folded.
     pub(super) fn has_all_tables(&self, schema: &str, place: &Place) -> bool {
-        if self.is_to_be_surveyed {
+        if self.to_read == Some(ToRead::All) {
             return false;
         }
         let complete = self.databases.get(schema).and_then(|database| database.complete.as_ref());

@@ -122,7 +122,7 @@ impl Entry {
 /// What a record of the history is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
-    /// That the source's tables are still to be read.
+    /// Which of the source's tables are still to be read.
     Survey,
     Database(String),
     Table(TableName),
@@ -135,11 +135,20 @@ pub(crate) enum Key {
 /// What it says; `None` in its place: that there is no such thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    Survey,
+    Survey(ToRead),
     Database(Database),
     Table(Packed),
     Session(Own),
     Stays(Stays),
+}
+
+/// Which of the source's tables are still to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToRead {
+    /// All: an entry that is not there says nothing.
+    All,
+    /// Those that the reading left over; databases say of themselves whether they are complete.
+    Rest,
 }
 
 /// What a statement needs besides its effects.
@@ -162,8 +171,8 @@ pub(crate) struct Model {
     /// Names are compared without case (`lower_case_table_names` is not 0).
     pub(crate) folds_case: bool,
     temporaries: Temporaries,
-    /// The source's tables are still to be read: an entry that is not there says nothing.
-    pub(crate) is_to_be_surveyed: bool,
+    /// Which of the source's tables are still to be read, if any are.
+    pub(crate) to_read: Option<ToRead>,
     stays: Stays,
     /// What was before the first change since the last commit.
     before: HashMap<Key, Option<Known>>,
@@ -258,9 +267,9 @@ impl Model {
         }
     }
 
-    pub(crate) fn set_to_be_surveyed(&mut self, is_to_be: bool) {
-        let old = std::mem::replace(&mut self.is_to_be_surveyed, is_to_be);
-        self.remember(Key::Survey, old.then_some(Known::Survey));
+    pub(crate) fn set_to_read(&mut self, to_read: Option<ToRead>) {
+        let old = std::mem::replace(&mut self.to_read, to_read);
+        self.remember(Key::Survey, old.map(Known::Survey));
     }
 
     fn remember(&mut self, key: Key, old: Option<Known>) {
@@ -272,7 +281,7 @@ impl Model {
         let mut changed = Vec::with_capacity(self.before.len());
         for (key, before) in std::mem::take(&mut self.before) {
             let now = match &key {
-                Key::Survey => self.is_to_be_surveyed.then_some(Known::Survey),
+                Key::Survey => self.to_read.map(Known::Survey),
                 Key::Database(name) => self.databases.get(name).cloned().map(Known::Database),
                 Key::Table(name) => self.packed(name).cloned().map(Known::Table),
                 Key::Session(session) => self.temporaries.of(*session).cloned().map(Known::Session),
@@ -303,7 +312,8 @@ impl Model {
     /// Takes over what the history says.
     pub(crate) fn set(&mut self, key: Key, known: Option<Known>) {
         match (key, known) {
-            (Key::Survey, known) => self.is_to_be_surveyed = known.is_some(),
+            (Key::Survey, Some(Known::Survey(to_read))) => self.to_read = Some(to_read),
+            (Key::Survey, _) => self.to_read = None,
             (Key::Database(name), Some(Known::Database(database))) => {
                 self.databases.insert(name, database);
             }

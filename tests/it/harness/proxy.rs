@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ pub(crate) enum Events {
 pub(crate) struct Proxy {
     port: u16,
     fault: Arc<Mutex<Fault>>,
-    asked: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 /// Connections to servers that were forgotten: they stay open.
@@ -90,7 +90,7 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let fault = Arc::new(Mutex::new(Fault::None));
         let (target, known) = ((server.host.clone(), server.port), Arc::clone(&fault));
-        let asked = Arc::new(AtomicUsize::new(0));
+        let asked = Arc::new(Mutex::new(Vec::new()));
         let counted = Arc::clone(&asked);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -113,9 +113,10 @@ impl Proxy {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// How many packets came from clients, as [`Fault::Stop`] counts them.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    /// The packets that came from clients, as [`Fault::Stop`] counts them: the begin of each, in
+    /// words.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// What happens from now on.
@@ -130,8 +131,10 @@ impl Proxy {
 }
 
 /// Counts a packet of a client; how its answer stops.
-fn ask(fault: &Mutex<Fault>, asked: &AtomicUsize, packet: &[u8]) -> Option<How> {
-    asked.fetch_add(1, Ordering::SeqCst);
+fn ask(fault: &Mutex<Fault>, asked: &Mutex<Vec<String>>, packet: &[u8]) -> Option<How> {
+    let shown = packet.get(HEADER..).map_or(&[][..], |body| &body[..body.len().min(200)]);
+    let shown = String::from_utf8_lossy(shown).replace(|letter: char| letter.is_control(), " ");
+    asked.lock().unwrap().push(shown);
     let mut fault = fault.lock().unwrap();
     match *fault {
         Fault::Stop { behind: 0, how } => {
@@ -165,7 +168,7 @@ fn forward(
     client: &TcpStream,
     server: &TcpStream,
     fault: &Arc<Mutex<Fault>>,
-    asked: &Arc<AtomicUsize>,
+    asked: &Arc<Mutex<Vec<String>>>,
 ) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();

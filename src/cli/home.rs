@@ -1,11 +1,14 @@
 //! Where the configuration lies, and the reading of its files: `config` itself is pure.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::config::{self, Environment, Files, Problems, Settings};
+use crate::config::{self, Environment, Files, Problems, ReadFile, Settings};
+use crate::server::{Reloaded, Stamp, Stamps};
 
 /// What a command reads settings from. Reading again gives what is there then.
 #[derive(Clone, Debug)]
@@ -71,13 +74,29 @@ impl Home {
 
     /// Reads all settings.
     pub(super) fn settings(&self) -> Result<Settings, Problems> {
+        self.settings_and_files().settings
+    }
+
+    /// Reads all settings; and what tells the files from what they are later. They are looked at
+    /// before they are read: what changes meanwhile differs.
+    pub(super) fn settings_and_files(&self) -> Reloaded {
+        let files = RefCell::new(Stamps::new());
+        let read = |path: &Path| {
+            files.borrow_mut().insert(path.to_owned(), stamp(path));
+            read(path)
+        };
+        let settings = self.load(&read);
+        Reloaded { settings, files: files.into_inner() }
+    }
+
+    fn load(&self, read: &ReadFile<'_>) -> Result<Settings, Problems> {
         let server_properties = self.server_properties.as_deref();
         config::load(
             &self.path,
             &self.environment,
             server_properties,
             self.with_instances,
-            Files { read: &read, folders: &folders },
+            Files { read, folders: &folders },
         )
     }
 
@@ -100,6 +119,11 @@ fn around(binary: &Path) -> Option<PathBuf> {
     }
     let target = binary.ancestors().find(|folder| folder.file_name() == Some("target".as_ref()))?;
     target.parent().map(Path::to_owned)
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let about = std::fs::metadata(path).ok()?;
+    Some(Stamp { bytes: about.len(), modified: about.modified().ok(), inode: about.ino() })
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::config::{Environment, Severity};
-use crate::server::{self, Start};
+use crate::server::{self, Reloaded, Start};
 use crate::telemetry;
 
 use super::Outcome;
@@ -35,7 +35,8 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
         server::stop_on_signals()?
     };
     let home = Home::find(environment)?.with(arguments.given);
-    let settings = match home.settings() {
+    let Reloaded { settings, files } = home.settings_and_files();
+    let settings = match settings {
         Ok(settings) => settings,
         Err(problems) => {
             problems.iter().for_each(|problem| complain(&problem.to_string()));
@@ -53,7 +54,8 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
             Severity::Note => tracing::info!("{problem}"),
         }
     }
-    let start = Start { settings, stop, reload: Arc::new(move || home.settings()) };
+    let reload = Arc::new(move || home.settings_and_files());
+    let start = Start { settings, files, stop, reload };
     let ended = runtime.block_on(server::run(start)).context("sluice cannot run");
     // Whoever still waits for a file or a name server holds nothing that is missed.
     runtime.shutdown_timeout(LEFT_BEHIND);

@@ -75,6 +75,11 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Whether there are any.
+    pub fn is_some(&self) -> bool {
+        self.has_instances() || self.needs_restart
+    }
+
     /// Whether any instance is concerned.
     pub fn has_instances(&self) -> bool {
         !(self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty())

@@ -8,6 +8,7 @@
 //! serves → instances start → ready.
 //! Stop: instances drain → broker finishes the requests in hand → log closed → admin.
 
+mod at_rest;
 mod backup;
 mod instances;
 mod metrics;
@@ -16,6 +17,7 @@ mod reading;
 mod settings;
 mod store;
 
+pub use at_rest::{Reloaded, Stamp, Stamps};
 pub use instances::replica_uuid;
 pub use positions::{Dropped, Error as PositionError, Moved, Positions};
 pub use settings::{cluster, plan};
@@ -54,12 +56,14 @@ const NO_BACKUP: &str = "there is no bundled log to copy: the log is a Kafka clu
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Reads the settings again, for a reload; blocking.
-pub type Reload = Arc<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
+pub type Reload = Arc<dyn Fn() -> Reloaded + Send + Sync>;
 
 /// What a run is started with.
 pub struct Start {
     /// The settings.
     pub settings: Settings,
+    /// The files that they are from.
+    pub files: Stamps,
     /// Says when to stop: of [`stop_on_signals`].
     pub stop: CancellationToken,
     /// Reads them again.
@@ -140,12 +144,12 @@ pub enum Error {
 
 /// Runs until `start` says to stop, then drains.
 pub async fn run(start: Start) -> Result<(), Error> {
-    let Start { settings, stop, reload } = start;
+    let Start { settings, files: read, stop, reload } = start;
     let files = raise_open_file_limit();
     if let Some(files) = files {
         tracing::info!(files, "limit of open files");
     }
-    let reading = Reading::new(reload);
+    let reading = Reading::new(reload, read);
     let plans = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
@@ -382,7 +386,7 @@ fn take_up(
     settings: &mut Settings,
     read: Read,
 ) -> (Vec<JoinHandle<()>>, Outcome) {
-    let Read { settings: new, changes, plans } = read;
+    let Read { settings: new, changes, plans, files: _ } = read;
     let mut changing = Vec::new();
     if changes.has_instances() {
         changing = instances.change(plans, &changes);

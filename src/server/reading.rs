@@ -3,7 +3,8 @@
 //!
 //! In: that it is time to read. Out: what is there now against what was, with the plans
 //! built; and whoever asked for it and waits. One reading at a time: who asks during one gets
-//! the next, since this one may have gone beyond the file that was changed.
+//! the next, since this one may have gone beyond the file that was changed. What differs is read
+//! until the files are at rest ([`at_rest`]): somebody may be writing them.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -11,12 +12,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::config::{Changes, Problems, Settings};
 use crate::control::Outcome;
 use crate::shutdown::Tasks;
 
 use super::Reload;
+use super::at_rest::{self, Reloaded, Stamps};
 use super::instances::{self, Plans};
 
 /// A reading that takes longer is said in the log.
@@ -32,11 +35,15 @@ pub(super) struct Read {
     pub(super) changes: Changes,
     /// Of all instances; empty if none differs.
     pub(super) plans: Plans,
+    /// Those that it was read from.
+    pub(super) files: Stamps,
 }
 
 /// See the head of this file.
 pub(super) struct Reading {
     reload: Reload,
+    /// Those that were taken up.
+    files: Stamps,
     /// Never joined: a disk that hangs must not keep the process from ending.
     tasks: Tasks,
     running: Option<JoinHandle<Result<Read, Problems>>>,
@@ -47,9 +54,9 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(reload: Reload) -> Self {
+    pub(super) fn new(reload: Reload, files: Stamps) -> Self {
         let (answers, next) = (Vec::new(), Vec::new());
-        Self { reload, tasks: Tasks::new(), running: None, answers, next, long: false }
+        Self { reload, files, tasks: Tasks::new(), running: None, answers, next, long: false }
     }
 
     /// The plans of settings that were read already.
@@ -68,14 +75,22 @@ impl Reading {
         }
         self.answers.extend(answer);
         let (reload, now) = (Arc::clone(&self.reload), now.clone());
-        let work = move || {
-            let settings = reload()?;
-            let changes = now.changes(&settings);
-            let plans =
-                if changes.has_instances() { instances::plans(&settings)? } else { Plans::new() };
-            Ok(Read { settings, changes, plans })
+        let (files, tasks) = (self.files.clone(), self.tasks.clone());
+        let work = async move {
+            let Reloaded { settings, files } = read_at_rest(&reload, &now, &files, &tasks).await;
+            let settings = settings?;
+            let build = move || {
+                let changes = now.changes(&settings);
+                let plans = if changes.has_instances() {
+                    instances::plans(&settings)?
+                } else {
+                    Plans::new()
+                };
+                Ok(Read { settings, changes, plans, files })
+            };
+            blocking(&tasks, "build the plans", build).await
         };
-        self.running = Some(self.tasks.spawn_blocking("read the configuration", work));
+        self.running = Some(self.tasks.spawn("read the configuration", work));
         self.long = false;
     }
 
@@ -104,7 +119,47 @@ impl Reading {
         };
         self.running = None;
         let answers = std::mem::take(&mut self.answers);
-        let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let mut read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        if let Ok(read) = &mut read {
+            self.files = std::mem::take(&mut read.files);
+        }
         (read, answers)
     }
+}
+
+/// Reads until nothing differs from `now`, or until what differs is at rest. `files` are those of
+/// `now`.
+async fn read_at_rest(reload: &Reload, now: &Settings, files: &Stamps, tasks: &Tasks) -> Reloaded {
+    let read = || {
+        let reload = Arc::clone(reload);
+        blocking(tasks, "read the files", move || reload())
+    };
+    let begun = Instant::now();
+    let (mut last, mut since) = (read().await, begun);
+    loop {
+        let differs = last.settings.as_ref().map_or(true, |read| now.changes(read).is_some());
+        if !differs || since.elapsed() >= at_rest::quiet(&last.files, files) {
+            return last;
+        }
+        tokio::time::sleep(at_rest::LOOK_EVERY).await;
+        let next = read().await;
+        if next.files != last.files {
+            since = Instant::now();
+            if begun.elapsed() >= at_rest::MOST {
+                let settings = Err(at_rest::restless(&last.files, &next.files));
+                return Reloaded { settings, ..next };
+            }
+        }
+        last = next;
+    }
+}
+
+/// What may wait for a disk or for a name server.
+async fn blocking<T: Send + 'static>(
+    tasks: &Tasks,
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let done = tasks.spawn_blocking(name, work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -94,6 +94,19 @@ impl Client {
         self.command(Method::DELETE, &path, Bytes::from_static(what.as_bytes())).await
     }
 
+    /// Writes all that is known of a stopped instance to a file of the machine. It takes as long as
+    /// it takes.
+    pub async fn export(&self, instance: &str, file: &str) -> Result<String, Error> {
+        self.long_command(&format!("/instances/{instance}/export"), file).await
+    }
+
+    /// Makes an instance that does not run go on from such a file; in place of what is known of it
+    /// only where `replace` says so. It takes as long as it takes.
+    pub async fn import(&self, instance: &str, file: &str, replace: bool) -> Result<String, Error> {
+        let verb = if replace { "replace" } else { "import" };
+        self.long_command(&format!("/instances/{instance}/{verb}"), file).await
+    }
+
     /// Publishes what is kept of a parked table. It takes as long as it takes.
     pub async fn retry(&self, instance: &str, table: &str) -> Result<String, Error> {
         self.long_command(&format!("/instances/{instance}/retry"), table).await

@@ -79,6 +79,9 @@ fn routes(shared: Shared) -> Router {
         .route("/instances/{name}/start", post(start_instance))
         .route("/instances/{name}/retry", post(retry))
         .route("/instances/{name}/drop", post(drop_parked))
+        .route("/instances/{name}/export", post(export))
+        .route("/instances/{name}/import", post(import))
+        .route("/instances/{name}/replace", post(replace))
         .route("/instances/{name}/position", put(set_position).delete(reset_position))
         .route("/log/backup", post(back_up))
         .route("/reload", post(reload))
@@ -166,6 +169,30 @@ async fn reset_position(
         other => return failure(StatusCode::BAD_REQUEST, format!("`{other}` means nothing")),
     };
     obey(&shared, Command::ResetPosition { instance, drop_parked }).await
+}
+
+async fn export(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    file: String,
+) -> Response {
+    obey(&shared, Command::Export { instance, file: file.into() }).await
+}
+
+async fn import(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    file: String,
+) -> Response {
+    obey(&shared, Command::Import { instance, file: file.into(), replace: false }).await
+}
+
+async fn replace(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    file: String,
+) -> Response {
+    obey(&shared, Command::Import { instance, file: file.into(), replace: true }).await
 }
 
 async fn retry(

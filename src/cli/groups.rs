@@ -1,10 +1,12 @@
-//! `sluice groups`: kafka-consumer-groups.
+//! `sluice groups`: kafka-consumer-groups; and `sluice groups export`, which Kafka does not have.
+
+mod export;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, Subcommand};
 use jiff::{Span, Timestamp};
 
 use crate::client::{Error, GroupDescription, Groups, OffsetChange, OffsetRow, Target};
@@ -17,6 +19,7 @@ use super::{Outcome, small_runtime};
 
 /// Kafka's options.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(group = ArgGroup::new("action").required(true).args(["list", "describe", "delete", "reset_offsets", "delete_offsets"]))]
 #[command(group = ArgGroup::new("target").args([
     "to_earliest", "to_latest", "to_current", "to_offset", "shift_by", "to_datetime", "by_duration",
@@ -24,6 +27,8 @@ use super::{Outcome, small_runtime};
 ]))]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of Kafka's")]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     #[command(flatten)]
     connect: Connect,
     /// List all groups.
@@ -103,6 +108,12 @@ pub(super) struct Arguments {
     execute: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Say how much each group has not read of what an instance had written when it was exported.
+    Export(export::Arguments),
+}
+
 /// A column's name, and its width at least.
 type Column = (&'static str, usize);
 
@@ -137,6 +148,9 @@ const RESET_COLUMNS: &[Column] =
     &[("GROUP", 15), ("TOPIC", 15), ("PARTITION", 10), ("NEW-OFFSET", 0)];
 
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
+    if let Some(Verb::Export(arguments)) = &arguments.verb {
+        return export::run(arguments, environment);
+    }
     let connection = arguments.connect.to(environment, None, &[])?;
     let groups = Groups::of(&connection)?;
     if arguments.list {

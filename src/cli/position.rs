@@ -4,6 +4,7 @@
 //! under its lock. `set` and `reset` need the instance stopped, not the process, and refuse
 //! otherwise with the command that stops it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -19,6 +20,7 @@ use super::output::say;
 use super::{Outcome, small_runtime};
 
 mod loss;
+mod moving;
 pub(super) mod stored;
 
 /// What to do with it.
@@ -58,6 +60,24 @@ enum Action {
         #[arg(long)]
         server: String,
     },
+    /// Write all that is known of an instance to a file, to go on in another log; the instance must
+    /// be stopped.
+    Export {
+        /// The instance.
+        instance: String,
+        /// The file, which must not be there yet.
+        file: PathBuf,
+    },
+    /// Go on from such a file; the instance must not run, nor be known here yet.
+    Import {
+        /// The instance: its name here.
+        instance: String,
+        /// The file.
+        file: PathBuf,
+        /// Give up what is known of the instance here for that.
+        #[arg(long)]
+        replace: bool,
+    },
     /// Forget the position: the next start begins where the configuration says; the
     /// instance must be stopped.
     Reset {
@@ -84,6 +104,10 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
             Action::AcceptLoss { instance, server } => {
                 let place = loss::place(&home, &instance, &server).await?;
                 set(&home, &instance, &place).await
+            }
+            Action::Export { instance, file } => moving::export(&home, &instance, &file).await,
+            Action::Import { instance, file, replace } => {
+                moving::import(&home, &instance, &file, replace).await
             }
             Action::Reset { instance, drop_parked } => reset(&home, &instance, drop_parked).await,
         }

@@ -1,11 +1,13 @@
 //! Consumer groups: list, describe, move offsets, delete.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::error::reached;
@@ -60,6 +62,21 @@ pub struct OffsetRow {
     pub start: i64,
     /// The offset the next record gets.
     pub end: i64,
+}
+
+/// What a group has not read of a partition before an offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset the group would go on with.
+    pub committed: Option<i64>,
+    /// The offset before which it is to read.
+    pub until: i64,
+    /// How many offsets are left; none if there is no record at them.
+    pub left: i64,
 }
 
 /// Where to move to.
@@ -127,6 +144,75 @@ impl Groups {
             offsets.push(OffsetRow { topic, partition, committed, start, end });
         }
         Ok(GroupDescription { group, offsets })
+    }
+
+    /// What each of `groups` has not read of these partitions before those offsets; of a group that
+    /// has no offset of any of them nothing.
+    pub fn unread(
+        &self,
+        groups: &[String],
+        partitions: &[(String, i32, i64)],
+    ) -> Result<Vec<(String, Vec<Unread>)>, Error> {
+        let mut found = Vec::new();
+        for group in groups {
+            let committed = self.committed(group)?;
+            let of = |topic: &String, partition: &i32| {
+                committed.get(&(topic.clone(), *partition)).copied()
+            };
+            if partitions.iter().all(|(topic, partition, _)| of(topic, partition).is_none()) {
+                continue;
+            }
+            let mut rows = Vec::new();
+            for (topic, partition, until) in partitions {
+                let committed = of(topic, partition);
+                let (topic, partition, until) = (topic.clone(), *partition, *until);
+                let (start, _) = self.watermarks(&topic, partition)?;
+                let from = committed.unwrap_or(start).max(start);
+                let left =
+                    if self.has_record(&topic, partition, from..until)? { until - from } else { 0 };
+                rows.push(Unread { topic, partition, committed, until, left });
+            }
+            found.push((group.clone(), rows));
+        }
+        Ok(found)
+    }
+
+    /// Those of these partitions that hold records at those offsets or behind.
+    pub fn going_on(&self, partitions: &[(String, i32, i64)]) -> Result<Vec<(String, i32)>, Error> {
+        let mut found = Vec::new();
+        for (topic, partition, from) in partitions {
+            let (_, end) = self.watermarks(topic, *partition)?;
+            if self.has_record(topic, *partition, *from..end)? {
+                found.push((topic.clone(), *partition));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether there is a committed record at these offsets: ends of transactions, and what was
+    /// rolled back, have offsets too.
+    fn has_record(&self, topic: &str, partition: i32, at: Range<i64>) -> Result<bool, Error> {
+        if at.is_empty() {
+            return Ok(false);
+        }
+        let mut settings = self.connection.reader("sluice-groups");
+        settings.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
+        settings.set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer = settings.create()?;
+        let mut place = TopicPartitionList::new();
+        place.add_partition_offset(topic, partition, Offset::Offset(at.start))?;
+        consumer.assign(&place)?;
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match consumer.poll(PATIENCE) {
+                Some(Ok(message)) => return Ok(message.offset() < at.end),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(false),
+                // What is on its way back comes by itself.
+                Some(Err(_)) | None => {}
+            }
+        }
+        // Not known: nobody is told that all was read.
+        Ok(true)
     }
 
     /// What moving `group` would lead to; `topics` as pairs of a name and its partitions,

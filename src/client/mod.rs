@@ -24,7 +24,9 @@ use rdkafka::types::RDKafkaConfRes;
 
 pub use consume::{From, Record, Selection, Stamp, consume};
 pub use error::Error;
-pub use groups::{Group, GroupDescription, Groups, Member, OffsetChange, OffsetRow, Target};
+pub use groups::{
+    Group, GroupDescription, Groups, Member, OffsetChange, OffsetRow, Target, Unread,
+};
 pub use probe::{Finding, Wanted, probe};
 pub use produce::{Produced, Producer};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, Topics};

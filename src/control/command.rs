@@ -62,6 +62,22 @@ pub enum Command {
         /// Whether what is kept of parked tables may go with it.
         drop_parked: bool,
     },
+    /// Write all that is known of a stopped instance to a file.
+    Export {
+        /// Which.
+        instance: String,
+        /// This file of the machine, which is not there yet.
+        file: PathBuf,
+    },
+    /// Make an instance that does not run go on from what such a file has.
+    Import {
+        /// Which.
+        instance: String,
+        /// This file of the machine.
+        file: PathBuf,
+        /// Whether what is known of it may be given up for that.
+        replace: bool,
+    },
     /// Publish what is kept of a parked table, and unpark the table.
     Retry {
         /// Which instance.
@@ -93,6 +109,8 @@ impl Command {
             | Self::Start { instance }
             | Self::SetPosition { instance, .. }
             | Self::ResetPosition { instance, .. }
+            | Self::Export { instance, .. }
+            | Self::Import { instance, .. }
             | Self::Retry { instance, .. }
             | Self::DropParked { instance, .. } => Some(instance),
             Self::Backup { .. } | Self::Reload => None,

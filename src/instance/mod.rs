@@ -18,7 +18,7 @@ mod recent;
 mod supervisor;
 
 pub(crate) use branch::held_branch;
-pub(crate) use park::tables::read as parked_table;
+pub(crate) use park::tables::{read as parked_table, record as parked_record};
 pub use park::{drop_parked, retry};
 pub use plan::{MetaDat, Plan, Publication, ReadFile, Renamed};
 pub use reaction::Error;

@@ -67,7 +67,7 @@ pub use error::{AppendError, BackupError, OpenError, ReadError, Refusal, TopicEr
 pub use handle::{Log, Waiter};
 pub use inspect::{WRONG, inspect};
 pub(crate) use instance_writer::internal_topic_name;
-pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, Writer};
+pub use instance_writer::{Receipt, Restored, StateKind, StateRead, StateWrite, TopicEnds, Writer};
 pub use reader::Read;
 pub use settings::{AcceptDamage, LogSettings};
 pub(crate) use topic::check_name;

@@ -98,6 +98,18 @@ impl Instances {
     /// Has a command carried out that is about an instance, and answers it then.
     pub(super) fn carry_out(&mut self, command: Command, answer: Answer) {
         let Some(name) = command.instance().map(str::to_owned) else { return };
+        if let Command::Import { file, replace, .. } = &command
+            && !self.plans.contains_key(&name)
+        {
+            // It is to be there when its folder comes.
+            let (shared, file, replace) = (Arc::clone(&self.shared), file.clone(), *replace);
+            let span = telemetry::instance_span(&name);
+            self.working.spawn("import", async move {
+                let work = one::import(&shared, &name, &file, replace);
+                let _ = answer.send(work.instrument(span).await);
+            });
+            return;
+        }
         let refusal = match self.slots.get(&name) {
             _ if !self.plans.contains_key(&name) => Some(self.unknown(&name)),
             Some(slot) if slot.turns.waiting() >= MOST_WAITING => Some(format!(
@@ -212,6 +224,8 @@ async fn obey(one: One, command: Command) -> Outcome {
         Command::Start { .. } => one.start().await,
         Command::SetPosition { place, .. } => one.set_position(&place).await,
         Command::ResetPosition { drop_parked, .. } => one.reset_position(drop_parked).await,
+        Command::Export { file, .. } => one.export(&file).await,
+        Command::Import { file, replace, .. } => one.import(&file, replace).await,
         Command::Retry { table, .. } => one.unpark(&table, true).await,
         Command::DropParked { table, .. } => one.unpark(&table, false).await,
         // Is about none.

@@ -12,6 +12,7 @@ mod at_rest;
 mod backup;
 mod instances;
 mod metrics;
+pub mod moving;
 mod positions;
 mod reading;
 mod settings;

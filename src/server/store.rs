@@ -43,6 +43,18 @@ impl Store {
         }
     }
 
+    /// The sink of an instance that is moved, not yet open: it writes no changes.
+    pub(super) fn sink_of(&self, instance: &str, tasks: &Tasks) -> AnySink {
+        match self {
+            Self::Log { log, group } => {
+                AnySink::Embedded(Box::new(Embedded::new(log.writer(instance, group))))
+            }
+            Self::Cluster(config) => {
+                AnySink::Kafka(Box::new(Kafka::new(Arc::clone(config), instance, tasks)))
+            }
+        }
+    }
+
     /// What distinguishes it from all others; the same at each start.
     pub(super) fn id(&self) -> String {
         match self {

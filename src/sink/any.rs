@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Closing, Committed, Embedded, Error, Kafka, Letters, Limits, Lost, Newest, Pace, Part, Receipt,
-    Sink,
+    Closing, Committed, Embedded, Error, HeldPieces, HeldPlace, Kafka, Letters, Limits, Lost,
+    Newest, Pace, Part, Receipt, Sink, TopicEnd,
 };
 use crate::change::{Position, StateRecord, Xid};
 
@@ -55,6 +55,18 @@ impl Sink for AnySink {
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {
         of!(self, sink => sink.append(part).await)
+    }
+
+    async fn append_state(&mut self, record: StateRecord) -> Result<(), Error> {
+        of!(self, sink => sink.append_state(record).await)
+    }
+
+    async fn read_held(&mut self, xid: &Xid, place: HeldPlace) -> Result<HeldPieces, Error> {
+        of!(self, sink => sink.read_held(xid, place).await)
+    }
+
+    async fn topic_ends(&mut self, names: Vec<Arc<str>>) -> Result<Vec<TopicEnd>, Error> {
+        of!(self, sink => sink.topic_ends(names).await)
     }
 
     async fn publish_held(&mut self, xid: &Xid, closing: &Closing<'_>) -> Result<Bytes, Error> {

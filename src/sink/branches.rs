@@ -18,11 +18,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::held::{Closing, Cutter, Joiner, Unreadable};
-use super::{Error, Part};
+use super::{Error, HeldPieces, HeldPlace, Part};
 use crate::change::{StateRecord, StateTopic, Xid};
 
 /// What small branches may take in memory together, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
+/// So many bytes of pieces are read in one go, or a single piece.
+const COLLECTED_BYTES: usize = 4 << 20;
 /// A larger branch is not kept in memory.
 const KEPT_BRANCH: usize = 256 << 10;
 
@@ -199,6 +201,15 @@ impl Branches {
         Ok(publishing)
     }
 
+    /// Begins to read pieces of a held branch as they are.
+    pub(super) fn collect(&self, xid: &Xid, place: HeldPlace) -> Result<Collecting, Error> {
+        let publishing = self.publish(xid)?;
+        let Publishing { xid, id, pieces, from, .. } = publishing;
+        let offset = place.offset.max(from);
+        let place = HeldPlace { offset, ..place };
+        Ok(Collecting { xid, id, pieces, place, found: Vec::new(), bytes: 0 })
+    }
+
     fn open(&mut self, end: i64, key: Bytes) -> &mut OpenBranch {
         let next = &mut self.next;
         self.open.entry(key).or_insert_with(|| {
@@ -270,6 +281,52 @@ impl Publishing {
 
     fn damaged(&self, _: Unreadable) -> Error {
         Error::Failed(format!("the held XA branch {} is damaged", self.xid))
+    }
+}
+
+/// Pieces of a held branch on their way out as they are. As long as [`Collecting::reads_from`] says
+/// so, records are read from there on and taken.
+#[derive(Debug)]
+pub(super) struct Collecting {
+    xid: String,
+    id: u64,
+    pieces: u32,
+    /// The next that is needed.
+    place: HeldPlace,
+    found: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Collecting {
+    /// No piece that is still needed lies before this offset; none if there are enough.
+    pub(super) fn reads_from(&self) -> Option<i64> {
+        (self.place.piece < self.pieces && self.bytes < COLLECTED_BYTES)
+            .then_some(self.place.offset)
+    }
+
+    /// Takes a record of the topic, which may be anybody's.
+    pub(super) fn take(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
+        // What is beyond the bound is read again.
+        if self.reads_from().is_none() {
+            return;
+        }
+        if key == piece_key(self.id, self.place.piece)
+            && let Some(value) = value
+        {
+            self.bytes += value.len();
+            self.found.push(Bytes::copy_from_slice(value));
+            self.place.piece += 1;
+        }
+        self.place.offset = offset + 1;
+    }
+
+    /// What was found; an error if there was no more to read and pieces are missing.
+    pub(super) fn finish(self) -> Result<HeldPieces, Error> {
+        if self.reads_from().is_some() {
+            return Err(Error::Failed(format!("the held XA branch {} is damaged", self.xid)));
+        }
+        let next = (self.place.piece < self.pieces).then_some(self.place);
+        Ok(HeldPieces { pieces: self.found, next })
     }
 }
 

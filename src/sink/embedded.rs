@@ -15,7 +15,8 @@ use futures_util::future::Shared;
 use super::branches::{Branches, Finding, Held, Publishing};
 use super::position_record::{PositionError, PositionRecords};
 use super::{
-    Closing, Committed, Error, LetterRecord, Letters, Limits, Lost, Part, Receipt, Sink, notice,
+    Closing, Committed, Error, HeldPieces, HeldPlace, LetterRecord, Letters, Limits, Lost, Part,
+    Receipt, Sink, TopicEnd, notice,
 };
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::log::{StateKind, StateWrite, Writer};
@@ -61,8 +62,7 @@ impl Embedded {
     /// Adds records that are too large to wait in memory for the commit.
     async fn append_pieces(&mut self, pieces: Vec<StateRecord>) -> Result<(), Error> {
         for StateRecord { key, value, .. } in pieces {
-            let value = value.unwrap_or_default();
-            self.writer.append_state(StateKind::Xa, &key, &value).await?;
+            self.writer.append_state(StateKind::Xa, &key, value.as_deref()).await?;
         }
         Ok(())
     }
@@ -95,15 +95,20 @@ pub(crate) async fn find_branches(writer: &Writer) -> Result<Held, Error> {
     }
 }
 
+impl From<StateTopic> for StateKind {
+    fn from(topic: StateTopic) -> Self {
+        match topic {
+            StateTopic::Schema => Self::Schema,
+            StateTopic::Xa => Self::Xa,
+            StateTopic::Parked => Self::Parked,
+        }
+    }
+}
+
 impl From<StateRecord> for StateWrite {
     fn from(record: StateRecord) -> Self {
         let StateRecord { topic, key, value } = record;
-        let kind = match topic {
-            StateTopic::Schema => StateKind::Schema,
-            StateTopic::Xa => StateKind::Xa,
-            StateTopic::Parked => StateKind::Parked,
-        };
-        Self { kind, key, value }
+        Self { kind: topic.into(), key, value }
     }
 }
 
@@ -140,6 +145,29 @@ impl Sink for Embedded {
         }
         let Part { topic, partition, partitions, records, .. } = part;
         self.writer.append(&topic, partitions, partition, records).await.map_err(Error::from)
+    }
+
+    async fn append_state(&mut self, record: StateRecord) -> Result<(), Error> {
+        let StateRecord { topic, key, value } = record;
+        self.writer.append_state(topic.into(), &key, value.as_deref()).await.map_err(Error::from)
+    }
+
+    async fn read_held(&mut self, xid: &Xid, place: HeldPlace) -> Result<HeldPieces, Error> {
+        let mut collecting = self.branches.collect(xid, place)?;
+        while let Some(offset) = collecting.reads_from() {
+            let read = self.writer.read_state(StateKind::Xa, offset).await?;
+            if read.next == offset {
+                break;
+            }
+            for (at, key, value) in read.records {
+                collecting.take(at, &key, value.as_deref());
+            }
+        }
+        collecting.finish()
+    }
+
+    async fn topic_ends(&mut self, _: Vec<Arc<str>>) -> Result<Vec<TopicEnd>, Error> {
+        Ok(self.writer.topic_ends()?.into_iter().map(TopicEnd::from).collect())
     }
 
     async fn publish_held(&mut self, xid: &Xid, closing: &Closing<'_>) -> Result<Bytes, Error> {
@@ -222,6 +250,12 @@ impl Sink for Embedded {
 
     async fn remove_letters(&mut self) -> Result<(), Error> {
         self.writer.remove_letters().await.map_err(Error::from)
+    }
+}
+
+impl From<(Arc<str>, Vec<i64>)> for TopicEnd {
+    fn from((name, ends): (Arc<str>, Vec<i64>)) -> Self {
+        Self { there: Arc::clone(&name), name, ends }
     }
 }
 

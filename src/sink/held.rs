@@ -127,6 +127,17 @@ impl Joiner {
         Ok(Some(Part { topic, partition, partitions, records, branch: None }))
     }
 
+    /// The next part that is whole, as it is held: its records as open as they are. `None` when
+    /// another piece is needed.
+    pub(crate) fn next_open(&mut self) -> Result<Option<Part>, Unreadable> {
+        let rest = self.bytes.get(self.begin..).unwrap_or_default();
+        let Some(held) = read(rest)? else { return Ok(None) };
+        let Held { topic, partition, partitions, batch, length } = held;
+        let records = copied(batch)?;
+        self.begin += length;
+        Ok(Some(Part { topic, partition, partitions, records, branch: None }))
+    }
+
     /// Whether no part is begun.
     pub(crate) fn is_empty(&self) -> bool {
         self.begin == self.bytes.len()
@@ -163,6 +174,22 @@ fn read(bytes: &[u8]) -> Result<Option<Held<'_>>, Unreadable> {
     let topic = Arc::from(std::str::from_utf8(topic).map_err(|_| Unreadable)?);
     let length = bytes.len() - rest.len();
     Ok(Some(Held { topic, partition, partitions, batch, length }))
+}
+
+/// The records of the batch, as they are.
+fn copied(batch: &[u8]) -> Result<Batch, Unreadable> {
+    let view = BatchView::parse(batch).map_err(|_| Unreadable)?;
+    let mut builder = BatchBuilder::with_capacity(batch.len());
+    for record in view.records() {
+        let record = record.map_err(|_| Unreadable)?;
+        let mut headers = Vec::new();
+        for (name, value) in record.headers {
+            let name = std::str::from_utf8(name).map_err(|_| Unreadable)?;
+            headers.push((name, value.ok_or(Unreadable)?));
+        }
+        builder.push(record.key, record.value, &headers);
+    }
+    Ok(builder.finish())
 }
 
 /// The records of the batch behind the first `done`, closed, as many as a batch holds; and how

@@ -38,7 +38,8 @@ use tracing::Instrument as _;
 use self::limits::TopicLimits;
 use self::owner::{Closing as OwnedClosing, Order, Owner};
 use super::{
-    Closing, Committed, Error, Letters, Limits, Lost, Newest, Pace, Part, RaisedBy, Receipt, Sink,
+    Closing, Committed, Error, HeldPieces, HeldPlace, Letters, Limits, Lost, Newest, Pace, Part,
+    RaisedBy, Receipt, Sink, TopicEnd,
 };
 use crate::change::{Position, StateRecord, Xid};
 use crate::config::ClusterConfig;
@@ -199,6 +200,22 @@ impl Sink for Kafka {
             return Err(error);
         }
         self.order(Order::Append(part)).await
+    }
+
+    async fn append_state(&mut self, record: StateRecord) -> Result<(), Error> {
+        if let Some(error) = self.failed.get() {
+            return Err(error);
+        }
+        self.order(Order::State(record)).await
+    }
+
+    async fn read_held(&mut self, xid: &Xid, place: HeldPlace) -> Result<HeldPieces, Error> {
+        let xid = xid.clone();
+        self.ask(|reply| Order::ReadHeld { xid, place, reply }).await
+    }
+
+    async fn topic_ends(&mut self, names: Vec<Arc<str>>) -> Result<Vec<TopicEnd>, Error> {
+        self.ask(|reply| Order::TopicEnds { names, reply }).await
     }
 
     async fn publish_held(&mut self, xid: &Xid, closing: &Closing<'_>) -> Result<Bytes, Error> {

@@ -105,6 +105,35 @@ pub struct Letters {
     pub next: i64,
 }
 
+/// Where to read on in a held XA branch; the default is its begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldPlace {
+    /// The next piece, from 0.
+    pub(crate) piece: u32,
+    /// It does not lie before this offset of the topic.
+    pub(crate) offset: i64,
+}
+
+/// Some pieces of a held XA branch (`sink/held.rs`), in order.
+#[derive(Clone, Debug, Default)]
+pub struct HeldPieces {
+    /// The pieces.
+    pub pieces: Vec<Bytes>,
+    /// Where to read on; `None` if these were the last.
+    pub next: Option<HeldPlace>,
+}
+
+/// Where a topic of changes ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicEnd {
+    /// Its name by the instance's rules.
+    pub name: Arc<str>,
+    /// Its name where it is.
+    pub there: Arc<str>,
+    /// The offset that the next record gets, of each partition.
+    pub ends: Vec<i64>,
+}
+
 /// Why a verb failed. After any error the sink refuses all until it is opened again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -305,6 +334,27 @@ pub trait Sink: Send {
 
     /// Adds to the open append; the first part opens it. Nobody can read it yet.
     fn append(&mut self, part: Part) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Adds a state record that is not of [`StateTopic::Xa`](crate::change::StateTopic) to the open
+    /// append: where there are too many to wait in memory for the commit.
+    fn append_state(
+        &mut self,
+        record: StateRecord,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Durable pieces of a held XA branch, as [`held`] has them.
+    fn read_held(
+        &mut self,
+        xid: &Xid,
+        place: HeldPlace,
+    ) -> impl Future<Output = Result<HeldPieces, Error>> + Send;
+
+    /// Where the topics of changes end: those that the instance owns, or where topics have no
+    /// owner those of `names` that are there.
+    fn topic_ends(
+        &mut self,
+        names: Vec<Arc<str>>,
+    ) -> impl Future<Output = Result<Vec<TopicEnd>, Error>> + Send;
 
     /// Adds the records of a held XA branch to the open append, with what they lacked; what the
     /// state record said of it. The branch stays held until a commit deletes its record.

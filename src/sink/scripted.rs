@@ -9,7 +9,10 @@ use tokio::sync::oneshot;
 use bytes::Bytes;
 
 use super::held::{Cutter, Joiner};
-use super::{Closing, Committed, Error, Letters, Limits, Lost, Part, Receipt, Sink};
+use super::{
+    Closing, Committed, Error, HeldPieces, HeldPlace, Letters, Limits, Lost, Part, Receipt, Sink,
+    TopicEnd,
+};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 
 /// See the head of this file. Clones are the same sink.
@@ -168,6 +171,21 @@ impl Sink for Scripted {
             script.open.push(part);
         }
         Ok(())
+    }
+
+    async fn append_state(&mut self, _: StateRecord) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn read_held(&mut self, xid: &Xid, _: HeldPlace) -> Result<HeldPieces, Error> {
+        let script = self.script();
+        let (pieces, _) = script.held.get(&xid.to_string()).expect("it is held");
+        let pieces = pieces.iter().cloned().map(Bytes::from).collect();
+        Ok(HeldPieces { pieces, next: None })
+    }
+
+    async fn topic_ends(&mut self, _: Vec<Arc<str>>) -> Result<Vec<TopicEnd>, Error> {
+        Ok(Vec::new())
     }
 
     async fn publish_held(&mut self, xid: &Xid, closing: &Closing<'_>) -> Result<Bytes, Error> {

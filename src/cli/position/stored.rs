@@ -16,14 +16,14 @@ use crate::shutdown::Tasks;
 use super::Home;
 
 /// The log of a home, opened for a moment.
-struct Stored {
-    settings: Settings,
-    log: Log,
+pub(super) struct Stored {
+    pub(super) settings: Settings,
+    pub(super) log: Log,
     tasks: Tasks,
 }
 
 impl Stored {
-    async fn open(home: &Home) -> anyhow::Result<Self> {
+    pub(super) async fn open(home: &Home) -> anyhow::Result<Self> {
         let settings = home.settings()?;
         if let Target::Cluster(_) = settings.server.target {
             bail!("{NO_POSITIONS}; a running sluice shows it (bin/sluice instance show)");
@@ -32,6 +32,12 @@ impl Stored {
         if !dir.exists() {
             bail!("there is no log yet in {}", dir.display());
         }
+        Self::open_or_make(settings).await
+    }
+
+    /// The same where there may be no log yet.
+    pub(super) async fn open_or_make(settings: Settings) -> anyhow::Result<Self> {
+        let dir = &settings.server.log.dir;
         let disk = Real::new(dir.clone()).with_context(|| format!("open {}", dir.display()))?;
         let tasks = Tasks::new();
         // A look must not delete what the operator keeps longer than the default.
@@ -47,7 +53,7 @@ impl Stored {
         Positions { log: &self.log, group: &self.settings.server.group }
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.log.close().await;
         self.tasks.join().await;
     }

@@ -29,7 +29,7 @@ use crate::log::staged::StagedPart;
 use crate::log::topic::Topic;
 use crate::record::{Batch, BatchBuilder, Compression, Spares};
 
-pub use restore::{Restored, StateRead};
+pub use restore::{Restored, StateRead, TopicEnds};
 pub(crate) use topics::internal_topic_name;
 
 /// Resolves when a commit is durable and can be read.
@@ -223,13 +223,14 @@ impl Writer {
         &mut self,
         kind: StateKind,
         key: &[u8],
-        value: &[u8],
+        value: Option<&[u8]>,
     ) -> Result<(), WriterError> {
         let session = Guard::take(self)?;
         let writer = &mut *session.writer;
         let topic = writer.state_topic(kind)?;
-        let mut batch = BatchBuilder::with_capacity(value.len() + key.len() + 128);
-        batch.push(Some(key), Some(value), &[]);
+        let length = value.map_or(0, <[u8]>::len);
+        let mut batch = BatchBuilder::with_capacity(length + key.len() + 128);
+        batch.push(Some(key), value, &[]);
         writer.add(topic, 0, batch.finish()).await?;
         session.give_back();
         Ok(())

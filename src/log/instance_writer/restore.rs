@@ -34,6 +34,9 @@ pub struct StateRead {
     pub next: i64,
 }
 
+/// The name of a topic, and the end of each of its partitions.
+pub type TopicEnds = (Arc<str>, Vec<i64>);
+
 /// As many bytes of state records are read at once, or a single batch.
 const READ_BYTES: usize = 1 << 20;
 
@@ -120,6 +123,21 @@ impl Writer {
             self.log.delete_records(&topic, 0, -1).await?;
         }
         Ok(())
+    }
+
+    /// Where the topics of changes end that the instance owns.
+    pub fn topic_ends(&self) -> Result<Vec<TopicEnds>, WriterError> {
+        let is_ours =
+            |topic: &Arc<Topic>| topic.owner() == Some(self.instance()) && !topic.is_internal();
+        let topics = self.log.topics().into_iter().filter(is_ours);
+        let of_topic = |topic: Arc<Topic>| {
+            let partitions: Vec<_> =
+                (0..topic.partitions()).map(|partition| (Arc::clone(&topic), partition)).collect();
+            let ends = self.log.ends(&partitions).into_iter();
+            let ends = ends.map(|ends| Ok(ends?.high_watermark));
+            Ok((Arc::clone(topic.name()), ends.collect::<Result<_, WriterError>>()?))
+        };
+        topics.map(of_topic).collect()
     }
 
     fn letters_topic(&self) -> Option<Arc<Topic>> {

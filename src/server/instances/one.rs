@@ -3,6 +3,7 @@
 //! In: a command, when its turn has come. Out: the instance in its new state on the board, and a
 //! sentence for whoever asked. Always: it runs at most once.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::control::{InstanceState, InstanceStatus, Outcome, Place};
 use crate::instance::{self, Plan};
+use crate::server::moving;
 use crate::shutdown::Tasks;
+use crate::sink::AnySink;
 
 use super::Shared;
 
@@ -66,6 +69,48 @@ impl One {
         reporter.position(None);
         reporter.parked(Vec::new());
         Ok(dropped.to_string())
+    }
+
+    /// Writes all that is known of it to a file.
+    pub(super) async fn export(&self, file: &Path) -> Outcome {
+        self.must_be_stopped()?;
+        self.moved(async |sink| {
+            let exported = moving::export(sink, &self.name, &self.plan, file).await;
+            exported.map(|exported| exported.to_string())
+        })
+        .await
+    }
+
+    /// Makes it go on from a file when it is started.
+    pub(super) async fn import(&self, file: &Path, replace: bool) -> Outcome {
+        self.must_be_stopped()?;
+        self.moved(async |sink| {
+            let imported = moving::import(sink, &self.name, file, replace).await?;
+            let position = imported.position().clone();
+            self.shared.board.reporter(&self.name).position(Some(position));
+            Ok(imported.to_string())
+        })
+        .await
+    }
+
+    /// Does something with its sink that a stop of it, or of all, breaks off.
+    async fn moved(
+        &self,
+        work: impl AsyncFnOnce(&mut AnySink) -> Result<String, moving::Error>,
+    ) -> Outcome {
+        let tasks = Tasks::new();
+        let mut sink = self.shared.store.sink_of(&self.name, &tasks);
+        let done = tokio::select! {
+            biased;
+            () = self.breaker.cancelled() => {
+                Err(format!("it was broken off, since {} was to stop or to change", self.name))
+            }
+            done = work(&mut sink) => done.map_err(|error| error.to_string()),
+        };
+        drop(sink);
+        tasks.cancel();
+        tasks.join().await;
+        done
     }
 
     /// Publishes what is kept of a parked table, or drops it, between two runs.
@@ -166,6 +211,23 @@ impl One {
         }
         Ok(())
     }
+}
+
+/// Makes an instance that is not known yet go on from a file when it is.
+pub(super) async fn import(shared: &Shared, name: &str, file: &Path, replace: bool) -> Outcome {
+    let tasks = Tasks::new();
+    let mut sink = shared.store.sink_of(name, &tasks);
+    let done = tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => Err("sluice is stopping".to_owned()),
+        done = moving::import(&mut sink, name, file, replace) => {
+            done.map(|done| done.to_string()).map_err(|error| error.to_string())
+        }
+    };
+    drop(sink);
+    tasks.cancel();
+    tasks.join().await;
+    done
 }
 
 /// Our UUID as a replica, made once with the log and the same at each start: a server that

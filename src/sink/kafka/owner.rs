@@ -40,7 +40,7 @@ use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::config::ClusterConfig;
 use crate::sink::held::OPEN_PLACES;
 use crate::sink::position_record::{POSITION_BASE_KEY, POSITION_KEY, PositionRecords};
-use crate::sink::{self, Committed, Letters, Newest, Part};
+use crate::sink::{self, Committed, HeldPieces, HeldPlace, Letters, Newest, Part, TopicEnd};
 
 /// How long an ordinary transaction may be open before the cluster rolls it back.
 const TRANSACTION: Duration = Duration::from_mins(1);
@@ -55,6 +55,12 @@ pub(super) enum Order {
     Open { records: mpsc::Sender<StateRecord>, reply: Reply<Committed> },
     /// Send what a part has.
     Append(Part),
+    /// Send a state record that is not of a branch.
+    State(StateRecord),
+    /// Read pieces of a held branch.
+    ReadHeld { xid: Xid, place: HeldPlace, reply: Reply<HeldPieces> },
+    /// Find where topics of changes end.
+    TopicEnds { names: Vec<Arc<str>>, reply: Reply<Vec<TopicEnd>> },
     /// Send what a held branch has.
     Publish { xid: Xid, closing: Closing, reply: Reply<Bytes> },
     /// Send position and state records, and commit.
@@ -152,6 +158,20 @@ impl Owner {
                         let appended = self.append(part).await;
                         let _ = self.judge(appended);
                     }
+                }
+                Order::State(record) => {
+                    if self.session.is_some() {
+                        let appended = self.append_state(&record);
+                        let _ = self.judge(appended);
+                    }
+                }
+                Order::ReadHeld { xid, place, reply } => {
+                    let held = self.read_held(&xid, place);
+                    let _ = reply.send(self.judge(held));
+                }
+                Order::TopicEnds { names, reply } => {
+                    let ends = self.topic_ends(&names);
+                    let _ = reply.send(self.judge(ends));
                 }
                 Order::Publish { xid, closing, reply } => {
                     let published = self.publish(&xid, &closing.lend()).await;
@@ -387,6 +407,40 @@ impl Owner {
             publishing.take(message.key().unwrap_or_default(), message.payload());
         }
         publishing.finish()
+    }
+
+    fn append_state(&mut self, record: &StateRecord) -> Result<(), Error> {
+        self.must_be_in_time()?;
+        let session = session(&mut self.session, &self.failed)?;
+        session.send_state(record.topic, &record.key, record.value.as_deref())
+    }
+
+    fn read_held(&mut self, xid: &Xid, place: HeldPlace) -> Result<HeldPieces, Error> {
+        let Session { branches, internal, .. } = session(&mut self.session, &self.failed)?;
+        let mut collecting = branches.collect(xid, place)?;
+        if let Some(offset) = collecting.reads_from() {
+            let xa = Arc::clone(&internal.xa);
+            let reader = self.reader()?;
+            let mut reading = reader.read(&xa, offset)?;
+            while collecting.reads_from().is_some()
+                && let Some(message) = reading.next()?
+            {
+                let key = message.key().unwrap_or_default();
+                collecting.take(message.offset(), key, message.payload());
+            }
+        }
+        collecting.finish()
+    }
+
+    fn topic_ends(&mut self, names: &[Arc<str>]) -> Result<Vec<TopicEnd>, Error> {
+        let Session { topics, .. } = session(&mut self.session, &self.failed)?;
+        let found = topics.found(names);
+        let reader = self.reader()?;
+        let ends = found.into_iter().map(|(name, there, partitions)| {
+            let ends = (0..partitions).map(|partition| reader.settle_partition(&there, partition));
+            Ok(TopicEnd { name, ends: ends.collect::<Result<_, _>>()?, there })
+        });
+        ends.collect()
     }
 
     fn newest(&mut self, names: &[Arc<str>]) -> Result<Option<Newest>, Error> {

@@ -67,6 +67,11 @@ impl Reader {
 
     /// Waits until no transaction is open in the topic; its end.
     pub(super) fn settle(&self, topic: &str) -> Result<i64, Error> {
+        self.settle_partition(topic, 0)
+    }
+
+    /// The same of a topic that may have more partitions.
+    pub(super) fn settle_partition(&self, topic: &str, partition: i32) -> Result<i64, Error> {
         let what = || {
             format!(
                 "a transaction that is open in topic {topic} hides what was committed last: it \
@@ -74,7 +79,7 @@ impl Reader {
             )
         };
         self.patience.wait(HIDDEN, what, || {
-            let Ends { stable, all } = self.ends(topic)?;
+            let Ends { stable, all } = self.ends(topic, partition)?;
             Ok((stable == all).then_some(all))
         })
     }
@@ -88,17 +93,19 @@ impl Reader {
         Ok(Reading { reader: self, topic })
     }
 
-    fn ends(&self, topic: &str) -> Result<Ends, Error> {
+    fn ends(&self, topic: &str, partition: i32) -> Result<Ends, Error> {
         let end = |consumer: &BaseConsumer<Said>| {
             let mut last = None;
             let what = || format!("where topic {topic} ends");
-            self.patience.wait(LIMIT, what, || match consumer.fetch_watermarks(topic, 0, SLICE) {
-                Ok((_, end)) => Ok(Some(end)),
-                Err(error) if is_transient(&error) => {
-                    last = Some(error);
-                    Ok(None)
+            self.patience.wait(LIMIT, what, || {
+                match consumer.fetch_watermarks(topic, partition, SLICE) {
+                    Ok((_, end)) => Ok(Some(end)),
+                    Err(error) if is_transient(&error) => {
+                        last = Some(error);
+                        Ok(None)
+                    }
+                    Err(error) => Err(failed(topic, &error)),
                 }
-                Err(error) => Err(failed(topic, &error)),
             })
         };
         Ok(Ends { stable: end(&self.committed)?, all: end(&self.all)? })

@@ -198,6 +198,17 @@ impl Topics {
         found
     }
 
+    /// Those of `names` that are there: the name, the name there, its partitions.
+    pub(super) fn found(&self, names: &[Arc<str>]) -> Vec<(Arc<str>, Arc<str>, i32)> {
+        let found = names.iter().filter_map(|name| {
+            let other: Arc<str> = other_name(name).into();
+            let there = [name, &other].into_iter().find(|one| self.has(one))?;
+            let partitions = self.there.get(&**there).copied()?;
+            Some((Arc::clone(name), Arc::clone(there), partitions))
+        });
+        found.collect()
+    }
+
     /// The name in the cluster of a topic of changes or letters with so many partitions or more;
     /// how large its batches may be, if it was not used before.
     pub(super) async fn change_topic(

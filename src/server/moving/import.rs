@@ -394,3 +394,41 @@ impl Taking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::moving::file::VERSION;
+
+    /// A table's name that came later has only what came later, here too.
+    #[test]
+    fn tables_name_the_letters_here_that_they_named_there() {
+        let head = Head {
+            version: VERSION,
+            program: String::new(),
+            instance: "example".to_owned(),
+            letters: "__sluice.example.parked".to_owned(),
+            time: 0,
+        };
+        let mut table = ParkedTable {
+            schema: "db".to_owned(),
+            table: "a".to_owned(),
+            from: 5,
+            ..ParkedTable::default()
+        };
+        for (name, from) in [("b", 8), ("c", 6), ("d", 40)] {
+            table.add_name(&crate::change::TableName::new("db", name), from);
+        }
+        let mut taking = Taking::new(head, 100);
+        taking.parked.push(table);
+        // Some between are none of ours, as the ends of transactions in a cluster.
+        for offset in [5, 7, 8, 12] {
+            taking.map_offsets(offset + 1);
+            taking.letters += 1;
+        }
+        taking.state(&Before::default());
+        let ParkedTable { from, names, .. } = &taking.parked[0];
+        let names: Vec<i64> = names.iter().map(|name| name.from).collect();
+        assert_eq!((*from, &*names), (100, [102, 101, 104].as_slice()));
+    }
+}

@@ -45,6 +45,7 @@ pub(crate) fn private_kafka(more: &str) -> Option<Kafka> {
 }
 
 /// A node with a heap of 1 GB, as compiled as the JVM can: to measure with.
+#[allow(dead_code, reason = "for the benchmarks")]
 pub(crate) fn fast_kafka() -> Option<Kafka> {
     is_wanted().then(|| Kafka::new("", "-Xmx1g"))
 }

@@ -169,14 +169,15 @@ impl TopicConfig {
         let value = trim(value);
         match key {
             "cleanup.policy" => {
-                (self.delete, self.compact) = (false, false);
+                let (mut delete, mut compact) = (false, false);
                 for policy in items(value) {
                     match policy {
-                        "delete" => self.delete = true,
-                        "compact" => self.compact = true,
+                        "delete" => delete = true,
+                        "compact" => compact = true,
                         _ => return Err("it is delete, compact, or both"),
                     }
                 }
+                (self.delete, self.compact) = (delete, compact);
             }
             "message.timestamp.type" => self.log_append_time = value == "LogAppendTime",
             "message.timestamp.before.max.ms" => self.before_max_ms = long(value, 0)?,
@@ -389,6 +390,25 @@ mod tests {
         assert!(TopicConfig::changed("t", &stored, &changed, &log).is_ok());
         let changed = ["segment.bytes".to_owned()];
         assert!(TopicConfig::changed("t", &stored, &changed, &log).is_err());
+    }
+
+    /// Nothing of a value holds that is not understood: not the words before the unknown one, and
+    /// not what they would take away.
+    #[test]
+    fn a_stored_value_of_any_setting_that_is_not_understood_changes_nothing() {
+        let log = LogSettings::default();
+        let understood = |key: &str, value: &str| {
+            let stored = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            TopicConfig::changed("t", &stored, [], &log).unwrap()
+        };
+        let of_log = TopicConfig::changed("t", &BTreeMap::new(), [], &log).unwrap();
+        assert!(understood("cleanup.policy", "compact").compact);
+        for (key, _) in SETTINGS {
+            for value in ["later", "delete,later", "compact,later", "later,compact", "later,delete"]
+            {
+                assert_eq!(understood(key, value), of_log, "{key}={value}");
+            }
+        }
     }
 
     /// An older build took smaller segments than Kafka does.

@@ -409,6 +409,47 @@ async fn validate_only_judges_names_partitions_and_every_setting() {
     node.stop().await;
 }
 
+/// However many topics they are of, one request makes no more partitions than Kafka allows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_makes_a_bounded_number_of_partitions() {
+    use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+    use kafka_protocol::messages::create_topics_request::CreatableTopic;
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path()).await;
+    let mut client = Client::connect(&node.address).await;
+    let many = ResponseError::PolicyViolation.code();
+    let topics = node.log.topics().len();
+    for validate in [false, true] {
+        let asked = (0..5_900).map(|number| {
+            CreatableTopic::default()
+                .with_name(name(&format!("many-{number}")))
+                .with_num_partitions(10_000)
+                .with_replication_factor(1)
+        });
+        let request = CreateTopicsRequest::default()
+            .with_topics(asked.collect())
+            .with_validate_only(validate);
+        let answer = client.ask(4, &request).await;
+        assert_eq!(answer.topics.len(), 5_900);
+        assert!(answer.topics.iter().all(|topic| topic.error_code == many));
+    }
+    assert_eq!(node.log.topics().len(), topics, "none of them was made");
+    for other in ["u", "v"] {
+        let new = NewTopic { name: other.to_owned(), partitions: 1, ..NewTopic::default() };
+        node.log.create_topic(new).await.unwrap();
+    }
+    for (count, expected) in [(5_002, many), (3, 0)] {
+        let asked = ["u", "v"]
+            .map(|topic| CreatePartitionsTopic::default().with_name(name(topic)).with_count(count));
+        let request =
+            CreatePartitionsRequest::default().with_topics(asked.into()).with_timeout_ms(1000);
+        let answer = client.ask(2, &request).await;
+        let codes: Vec<_> = answer.results.iter().map(|topic| topic.error_code).collect();
+        assert_eq!(codes, [expected; 2], "{count}");
+    }
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_never_gets_the_id_that_it_claims() {
     let folder = tempfile::tempdir().unwrap();

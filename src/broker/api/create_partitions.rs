@@ -2,7 +2,8 @@
 //!
 //! Behaviour: each topic has its own answer; the count must be higher than before, and an
 //! assignment by hand names this broker for each new partition. What is named twice is not
-//! changed. With `validate_only` all is judged and nothing done.
+//! changed. With `validate_only` all is judged and nothing done. As many partitions may come to be by
+//! one request as by `CreateTopics`.
 //!
 //! Versions: 2 flexible; 3 as 2.
 
@@ -11,7 +12,7 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
-use super::create_topics::check_brokers;
+use super::create_topics::{check_brokers, check_total};
 use super::repeated;
 use crate::broker::{Broker, access};
 
@@ -27,8 +28,12 @@ pub(crate) async fn answer(
             .with_error_message(Some(repeated::REFUSED.into()))
     };
     let mut results: Vec<_> = twice.into_iter().map(refuse).collect();
+    let total = check_total(topics.iter().map(|topic| growth(broker, topic)));
     for topic in topics {
-        let outcome = grow_topic(broker, &topic, request.validate_only).await;
+        let outcome = match &total {
+            Ok(()) => grow_topic(broker, &topic, request.validate_only).await,
+            Err(refusal) => Err(refusal.clone()),
+        };
         let result = CreatePartitionsTopicResult::default().with_name(topic.name);
         results.push(match outcome {
             Ok(()) => result,
@@ -38,6 +43,12 @@ pub(crate) async fn answer(
         });
     }
     CreatePartitionsResponse::default().with_results(results)
+}
+
+/// How many partitions a topic would get beside those it has.
+fn growth(broker: &Broker, asked: &CreatePartitionsTopic) -> i32 {
+    let topic = broker.log.topic(&asked.name);
+    topic.map_or(0, |topic| asked.count.saturating_sub(topic.partitions()))
 }
 
 async fn grow_topic(

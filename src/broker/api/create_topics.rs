@@ -4,7 +4,8 @@
 //! 1 is taken, any other refused: there is one broker. An assignment by hand names this broker
 //! for each of the partitions from 0 on, and stands for the two counts. What is named twice is
 //! not made. Names that begin with `__` belong to the broker. With `validate_only` all is
-//! judged and nothing made.
+//! judged and nothing made. Of a request for more than [`MOST_OF_REQUEST`] partitions nothing is
+//! made: each topic is refused, as in Kafka.
 //!
 //! Versions: 2 to 4 plain; 5 flexible, with partitions, replication factor and settings in
 //! the answer; 7 topic ids.
@@ -29,6 +30,10 @@ const DESCRIBED_SINCE: i16 = 5;
 /// What a client sends for "as the broker likes".
 const DEFAULT: i32 = -1;
 
+/// So many partitions a request may make, of all its topics together
+/// (`ReplicationControlManager.MAX_PARTITIONS_PER_BATCH`).
+const MOST_OF_REQUEST: u64 = 10_000;
+
 type Refusal = (ResponseError, String);
 
 pub(crate) async fn answer(
@@ -43,8 +48,13 @@ pub(crate) async fn answer(
         let result = CreatableTopicResult::default().with_name(topic.name);
         results.push(refuse(result, (ResponseError::InvalidRequest, message)));
     }
+    let default = broker.settings.num_partitions;
+    let total = check_total(topics.iter().map(|topic| asked_partitions(topic, default)));
     for topic in topics {
-        let outcome = make_topic(broker, &topic, request.validate_only).await;
+        let outcome = match &total {
+            Ok(()) => make_topic(broker, &topic, request.validate_only).await,
+            Err(refusal) => Err(refusal.clone()),
+        };
         let result = CreatableTopicResult::default().with_name(topic.name);
         results.push(match outcome {
             Ok(made) => tell(broker, call, result, &made),
@@ -52,6 +62,32 @@ pub(crate) async fn answer(
         });
     }
     CreateTopicsResponse::default().with_topics(results)
+}
+
+/// Whether one request may ask for so many partitions: those of its topics, none where what is
+/// asked is refused by itself.
+pub(super) fn check_total(asked: impl Iterator<Item = i32>) -> Result<(), Refusal> {
+    let total: u64 = asked.map(|count| u64::try_from(count).unwrap_or(0)).sum();
+    if total <= MOST_OF_REQUEST {
+        return Ok(());
+    }
+    let message = format!(
+        "{total} partitions are asked for in one request, and {MOST_OF_REQUEST} are the most: \
+         send several"
+    );
+    Err((ResponseError::PolicyViolation, message))
+}
+
+/// How many partitions a topic would get, as far as that is told
+/// (`ReplicationControlManager.validateTotalNumberOfPartitions`).
+fn asked_partitions(topic: &CreatableTopic, default: i32) -> i32 {
+    match topic.num_partitions {
+        _ if !topic.assignments.is_empty() => {
+            i32::try_from(topic.assignments.len()).unwrap_or(i32::MAX)
+        }
+        DEFAULT => default,
+        count => count,
+    }
 }
 
 fn refuse(result: CreatableTopicResult, (error, message): Refusal) -> CreatableTopicResult {
@@ -175,4 +211,37 @@ fn tell(
         .with_num_partitions(partitions)
         .with_replication_factor(1)
         .with_configs(Some(configs.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment;
+
+    use super::*;
+
+    #[test]
+    fn the_partitions_of_a_request_have_a_total() {
+        let topic = |partitions| CreatableTopic::default().with_num_partitions(partitions);
+        let by_hand = |count| {
+            let assignments = vec![CreatableReplicaAssignment::default(); count];
+            topic(DEFAULT).with_assignments(assignments)
+        };
+        for (topics, is_refused) in [
+            (vec![topic(10_000)], false),
+            (vec![topic(10_001)], true),
+            (vec![topic(9_999), topic(1)], false),
+            (vec![topic(9_999), topic(1), topic(1)], true),
+            (vec![topic(9_997), topic(DEFAULT)], false),
+            (vec![topic(9_998), topic(DEFAULT)], true),
+            (vec![topic(9_998), by_hand(2)], false),
+            (vec![topic(9_998), by_hand(3)], true),
+            (vec![topic(10_000), topic(0), topic(-2), topic(i32::MIN)], false),
+            (vec![topic(i32::MAX); 5_900], true),
+        ] {
+            let asked = topics.iter().map(|topic| asked_partitions(topic, 3));
+            let refused = check_total(asked).err().map(|(error, _)| error);
+            let expected = is_refused.then_some(ResponseError::PolicyViolation);
+            assert_eq!(refused, expected, "{} topics", topics.len());
+        }
+    }
 }

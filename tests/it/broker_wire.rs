@@ -249,6 +249,34 @@ async fn a_fetch_that_comes_to_the_end_of_a_segment_is_answered() {
     node.stop().await;
 }
 
+/// However much is asked for, no more is waited for than the answer may carry: nor where the next
+/// batch is what does not fit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_whose_answer_is_full_is_answered() {
+    let node = Node::new().await;
+    node.topic("t", None, &[]).await;
+    let (mut reader, mut writer) = (node.connect().await, node.connect().await);
+    let one = batch(&["a"]);
+    for _ in 0..7 {
+        outcome(&mut writer, &produce("t", -1, one.clone())).await;
+    }
+    let length = i32::try_from(one.len()).unwrap();
+    let began = tokio::time::Instant::now();
+    for (offset, most, batches) in
+        [(0, 3 * length, 3), (0, 4 * length - 1, 3), (2, 5 * length, 5), (2, 1, 1)]
+    {
+        let asked = fetch("t", offset, 1 << 20)
+            .with_max_bytes(most)
+            .with_min_bytes(2 * most)
+            .with_max_wait_ms(60_000);
+        let answer = reader.ask(11, &asked).await;
+        let records = answer.responses[0].partitions[0].records.clone().unwrap();
+        assert_eq!(records.len(), batches * one.len(), "from offset {offset}, {most} bytes");
+    }
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+    node.stop().await;
+}
+
 /// The end of the partition `t`.
 async fn client_end(client: &mut Client) -> i64 {
     let answer = client.ask(11, &fetch("t", 0, 1).with_max_wait_ms(0)).await;

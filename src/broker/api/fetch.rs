@@ -31,6 +31,7 @@ use crate::broker::call::Call;
 use crate::broker::frame::Pieces;
 use crate::broker::{Broker, access};
 use crate::log::{Ends, Read, ReadError, Tip, Topic};
+use crate::record::batches;
 
 /// The first version that names topics by their ids.
 const IDS_SINCE: i16 = 13;
@@ -135,8 +136,7 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
     let wait = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
     let wait = if call.may_wait { wait.min(LONGEST_WAIT) } else { Duration::ZERO };
     let deadline = Instant::now() + wait;
-    // What the answer cannot carry is not waited for.
-    let enough = usize::try_from(min_bytes).unwrap_or(0).min(call.share.bytes() / 2);
+    let enough = enough(min_bytes, max_bytes, call.share);
     let places: Vec<_> = found(&wanted).map(place).collect();
     let waiter = broker.log.waiter(&places);
     let mut seen: Option<Seen> = None;
@@ -147,9 +147,9 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
         let late = Instant::now() >= deadline || call.stop.is_cancelled();
         if late || seen.as_ref().is_none_or(|seen| seen.may_be_enough(&ends, &tips, enough)) {
             let gathered = gather(broker, call, limits, &wanted, &ends).await;
-            let Gathered { parts, held, short, starved, bytes, .. } = gathered;
+            let Gathered { parts, held, short, full, starved, bytes, .. } = gathered;
             let failed = parts.iter().any(|part| part.error.is_some());
-            let cut = bytes > 0 && (short || ends_with_a_segment(&wanted, &tips));
+            let cut = bytes > 0 && (short || full || ends_with_a_segment(&wanted, &tips));
             if late || bytes >= enough || failed || cut || starved {
                 let sections = sections(wanted, parts);
                 out.hold(held);
@@ -164,6 +164,13 @@ pub(crate) async fn answer(broker: &Broker, call: &Call, request: FetchRequest, 
             () = waiter.moved() => {}
         }
     }
+}
+
+/// How many bytes are waited for: none that the answer cannot carry (as in Kafka,
+/// `KafkaApis.handleFetchRequest`).
+fn enough(min_bytes: i32, max_bytes: i32, share: Share) -> usize {
+    let enough = usize::try_from(min_bytes.min(max_bytes)).unwrap_or(0);
+    enough.min(share.bytes() / 2)
 }
 
 /// Whether a partition is read from a segment behind which there is another: one read does not
@@ -235,11 +242,13 @@ struct Gathered<'a> {
     broker: &'a Broker,
     stop: &'a CancellationToken,
     share: Share,
-    committed: bool,
+    limits: Limits,
     room: usize,
     held: Option<Held>,
     /// There would have been more if there had been room.
     short: bool,
+    /// Its room is used up: there is another batch, which it cannot carry.
+    full: bool,
     /// No room came in time for what there is to send.
     starved: bool,
     /// The records of all parts.
@@ -262,12 +271,11 @@ async fn gather<'a>(
     let most = wanted_bytes.fold(0_usize, usize::saturating_add).min(most);
     let (room, held) = broker.answers.take(most, call.share);
     let (carried, short) = (room, room < most.min(call.share.bytes()));
-    let committed = limits.committed;
     let parts = Vec::with_capacity(wanted.iter().map(|one| one.partitions.len()).sum());
-    let (stop, share, starved) = (&call.stop, call.share, false);
-    let bytes = 0;
+    let (stop, share, bytes) = (&call.stop, call.share, 0);
+    let (full, starved) = (false, false);
     let mut gathered =
-        Gathered { broker, stop, share, committed, room, held, short, starved, bytes, parts };
+        Gathered { broker, stop, share, limits, room, held, short, full, starved, bytes, parts };
     let mut ends = ends.iter();
     for wanted in wanted {
         for asked in &wanted.partitions {
@@ -305,7 +313,7 @@ impl Gathered<'_> {
         if !(ends.log_start..=ends.high_watermark).contains(&offset) {
             return Part::refused(asked.partition, ResponseError::OffsetOutOfRange);
         }
-        let limit = if self.committed { ends.last_stable } else { ends.high_watermark };
+        let limit = if self.limits.committed { ends.last_stable } else { ends.high_watermark };
         if offset < limit {
             match self.records(topic, asked, limit).await {
                 Ok(records) => part.records = records,
@@ -313,7 +321,7 @@ impl Gathered<'_> {
             }
             self.room = self.room.saturating_sub(part.records.len());
         }
-        if self.committed {
+        if self.limits.committed {
             match aborted(self.broker, topic, asked, limit, &part.records) {
                 Ok(aborted) => part.aborted = Some(aborted),
                 Err(error) => part.error = Some(access::of_read(&error)),
@@ -333,12 +341,20 @@ impl Gathered<'_> {
         let (log, number, offset) = (&self.broker.log, asked.partition, asked.offset);
         let first = self.bytes == 0;
         let most = self.room.min(usize::try_from(asked.max_bytes).unwrap_or(0));
+        let takes_all = most == self.room;
         if !first && most == 0 {
+            self.full |= takes_all;
             return Ok(Bytes::new());
         }
         let size = match log.read_within(topic, number, offset, limit, most).await? {
-            Read::Batches(records) => return Ok(records),
-            Read::Longer(_) if !first => return Ok(Bytes::new()),
+            Read::Batches(records) => {
+                self.full |= takes_all && ends_before(&records, limit);
+                return Ok(records);
+            }
+            Read::Longer(_) if !first => {
+                self.full |= takes_all;
+                return Ok(Bytes::new());
+            }
             Read::Longer(size) => size,
         };
         // It is all that this answer will carry. What it holds is given back before it waits:
@@ -358,6 +374,12 @@ impl Gathered<'_> {
         }
         log.read(topic, number, offset, limit, size, true).await
     }
+}
+
+/// Whether there is more behind these batches, below the limit.
+fn ends_before(records: &Bytes, limit: i64) -> bool {
+    let last = batches(records).filter_map(Result::ok).last();
+    last.is_some_and(|last| last.head().last_offset() + 1 < limit)
 }
 
 /// Producer and first offset of the transactions to skip, by first offset: a client takes
@@ -386,4 +408,26 @@ fn sections(wanted: Vec<Wanted>, parts: Vec<Part>) -> Vec<Section> {
         parts: parts.by_ref().take(one.partitions.len()).collect(),
     });
     topics.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_waited_for_than_the_answer_may_carry() {
+        let share = Share::default();
+        let half = share.bytes() / 2;
+        for (min_bytes, max_bytes, expected) in [
+            (1, 1 << 20, 1),
+            (131_072, 65_536, 65_536),
+            (i32::MAX, 1000, 1000),
+            (i32::MAX, i32::MAX, half),
+            (1, 0, 0),
+            (-1, 1000, 0),
+            (1000, -1, 0),
+        ] {
+            assert_eq!(enough(min_bytes, max_bytes, share), expected, "{min_bytes} {max_bytes}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //!
 //! The scripts wait with it, so that nobody needs curl.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -120,6 +121,9 @@ fn code(snapshot: &Snapshot) -> ExitCode {
 
 pub(super) fn describe_instance(instance: &InstanceStatus) -> std::io::Result<()> {
     let mut line = format!("  {}: {}", instance.name, instance.state.word());
+    if let Some(active) = instance.state.active() {
+        let _ = write!(line, ": {active}, runs it");
+    }
     for text in [instance.state.reason(), instance.state.advice()].into_iter().flatten() {
         line.push_str(": ");
         line.push_str(text);

@@ -6,6 +6,7 @@
 //! for with `validate_only`, and a transactional id by a request that no coordinator carries out.
 
 mod answers;
+mod group;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Wanted {
     pub instance: String,
     /// What it fences others by.
     pub transactional_id: String,
+    /// The consumer group that decides which of several processes runs it.
+    pub lock: String,
     /// Its internal topics, with the settings that they are made with.
     pub internal: Vec<(String, Vec<(String, String)>)>,
     /// Change topics that it writes, as far as they are known.
@@ -130,6 +133,7 @@ impl Probe<'_> {
                 let topics = topics.join(", ");
                 self.refuse(format!("instance {}, topics {topics}: {text}", one.instance));
             }
+            self.lock(&mut first, one)?;
             if self.config.transactional {
                 self.transactional_id(&mut first, one)?;
             }

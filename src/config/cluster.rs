@@ -20,6 +20,7 @@ mod tests;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::building::{Building, Written};
 pub(crate) use self::topic::is_compacted;
@@ -53,6 +54,8 @@ const OLD: &[(&str, &str)] = &[
 
 /// Keys of ours in the family.
 const TRANSACTIONAL: &str = "kafka.transactional";
+const SOURCE: &str = "sluice.standby.source.timeout";
+const SESSION: &str = "kafka.session.timeout.ms";
 const PARTITIONS: &str = "kafka.topic.partitions";
 const REPLICATION: &str = "kafka.topic.replication.factor";
 
@@ -82,6 +85,10 @@ pub struct ClusterConfig {
     pub transactional: bool,
     /// Reads anew what the settings name: passwords are rotated, certificates renewed.
     pub reread: Option<Reread>,
+    /// How long the active process of an instance may not be heard until another goes on.
+    pub session: Duration,
+    /// How long the active process may not reach its source until it lets another try.
+    pub source_patience: Duration,
 }
 
 /// Reads the settings of the cluster anew, with all that they name; the error is a sentence.
@@ -178,6 +185,8 @@ impl ClusterConfig {
             group: group.to_owned(),
             transactional: reader.flag(TRANSACTIONAL),
             reread: None,
+            source_patience: reader.time(SOURCE, Duration::from_secs(1)).unwrap_or_default(),
+            session: reader.time(SESSION, Duration::from_millis(1)).unwrap_or_default(),
         };
         let written = written(reader);
         let mut places: Vec<_> = written
@@ -185,7 +194,7 @@ impl ClusterConfig {
             .rev()
             .map(|one| (format!("{FAMILY}{}", one.name), one.place.clone()))
             .collect();
-        for key in [TRANSACTIONAL, PARTITIONS, REPLICATION] {
+        for key in [TRANSACTIONAL, SESSION, PARTITIONS, REPLICATION] {
             places.push((key.to_owned(), reader.place(key)));
         }
         (Building::build(reader, config, written), places)
@@ -201,7 +210,7 @@ fn written(reader: &mut Reader<'_>) -> Vec<Written> {
         let known = known.chain(native::all().map(|one| one.name));
         keys.extend(known.map(|name| format!("{FAMILY}{name}")));
     }
-    keys.retain(|key| ![TRANSACTIONAL, PARTITIONS, REPLICATION].contains(&&**key));
+    keys.retain(|key| ![TRANSACTIONAL, SESSION, PARTITIONS, REPLICATION].contains(&&**key));
     keys.retain(|key| !topic::is_setting(key));
     let old = reader.family(OLD_FAMILY);
     let of = |key: String, family: &str| {

@@ -177,6 +177,13 @@ impl Reporter {
         &self.name
     }
 
+    /// Whether another process runs the instance, as was shown last.
+    pub fn stands_by(&self) -> bool {
+        let standby =
+            |status: &mut InstanceStatus| matches!(status.state, InstanceState::Standby { .. });
+        self.update(standby).unwrap_or_default()
+    }
+
     /// Changes the state; one that is the same already keeps its time.
     pub fn state(&self, state: InstanceState, now_ms: i64) {
         let changed = self.update(|status| {

@@ -41,6 +41,11 @@ pub enum InstanceState {
         /// For what.
         reason: String,
     },
+    /// Another process runs it; this one goes on with it when that one ends.
+    Standby {
+        /// That process, where it is known: its host and its id there.
+        active: Option<String>,
+    },
     /// It does not go on by itself.
     Stopped {
         /// Why.
@@ -58,6 +63,7 @@ impl InstanceState {
             Self::Running => "running",
             Self::Retrying { .. } => "retrying",
             Self::Waiting { .. } => "waiting",
+            Self::Standby { .. } => "standby",
             Self::Stopped { .. } => "stopped",
         }
     }
@@ -65,10 +71,22 @@ impl InstanceState {
     /// Why it is not running, if there is a reason.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Starting | Self::Running => None,
+            Self::Starting | Self::Running | Self::Standby { .. } => None,
             Self::Retrying { reason } | Self::Waiting { reason } | Self::Stopped { reason, .. } => {
                 Some(reason)
             }
+        }
+    }
+
+    /// The process that runs it instead of this one, where that is known.
+    pub fn active(&self) -> Option<&str> {
+        match self {
+            Self::Standby { active } => active.as_deref(),
+            Self::Starting
+            | Self::Running
+            | Self::Retrying { .. }
+            | Self::Waiting { .. }
+            | Self::Stopped { .. } => None,
         }
     }
 
@@ -217,10 +235,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether nothing changes by itself any more: every instance runs or has stopped.
+    /// Whether nothing changes by itself any more: every instance runs, here or in another process,
+    /// or has stopped.
     pub fn is_settled(&self) -> bool {
         let settled = |one: &InstanceStatus| match one.state {
-            InstanceState::Running | InstanceState::Stopped { .. } => true,
+            InstanceState::Running
+            | InstanceState::Standby { .. }
+            | InstanceState::Stopped { .. } => true,
             InstanceState::Starting
             | InstanceState::Retrying { .. }
             | InstanceState::Waiting { .. } => false,
@@ -228,9 +249,12 @@ impl Snapshot {
         self.phase == Phase::Serving && self.instances.iter().all(settled)
     }
 
-    /// Whether everything is up, the log takes what is written and every instance is running.
+    /// Whether everything is up, the log takes what is written and every instance is running, here
+    /// or in another process.
     pub fn is_ready(&self) -> bool {
-        let running = |one: &InstanceStatus| one.state == InstanceState::Running;
+        let running = |one: &InstanceStatus| {
+            matches!(one.state, InstanceState::Running | InstanceState::Standby { .. })
+        };
         self.phase == Phase::Serving && self.log.is_empty() && self.instances.iter().all(running)
     }
 }

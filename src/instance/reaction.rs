@@ -176,10 +176,6 @@ fn to_sink(error: &sink::Error) -> Reaction {
         Error::Position(_) | Error::Unserved(_) | Error::Begun(_) => {
             Reaction::Stop { advice: SAYS_IT }
         }
-        Error::Taken(_) => Reaction::Stop {
-            advice: "let one process only run it; this one goes on with it when it is started \
-                     again (bin/sluice instance start), and the other stops",
-        },
         Error::Slow { .. } => Reaction::Stop {
             advice: "raise transaction.max.timeout.ms of the cluster's brokers, or make the \
                      transaction of the source smaller",

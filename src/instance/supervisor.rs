@@ -1,8 +1,11 @@
 //! The life of an instance: sessions one after the other, and what each end leads to.
 //!
-//! A session opens the sink, which says where to go on; starts the source there; and runs
+//! Where several processes have the instance, each session waits for this one's turn, and ends with
+//! it. A session opens the sink, which says where to go on; starts the source there; and runs
 //! the pipeline between the two until either ends. Nothing is carried from one session to
 //! the next: what counts is in the sink.
+
+mod reach;
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
@@ -12,8 +15,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use self::reach::Reach;
 use super::anew;
 use super::branch::held_branch;
 use super::encode::Encoder;
@@ -33,7 +39,7 @@ use crate::control::{
 use crate::format::Zone;
 use crate::schema::History;
 use crate::shutdown::Tasks;
-use crate::sink::{self, Committed, Lost, Sink};
+use crate::sink::{self, Committed, Lost, Sink, Turn, Waiting};
 use crate::source::failover::{Next, Servers};
 use crate::source::{self, Before, Counts, Remembered, Source, channel};
 use crate::telemetry;
@@ -73,6 +79,12 @@ pub async fn run<S: Sink>(plan: &Plan, mut sink: S, reporter: &Reporter, tasks: 
 async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert::Infallible {
     loop {
         let now = clock::now_millis();
+        // What another process does is shown there.
+        if reporter.stands_by() {
+            reporter.behind(0, None);
+            tokio::time::sleep(REPORT_EVERY).await;
+            continue;
+        }
         let retention = remembered.retention(now).map(|left| Retention {
             seconds: left.seconds,
             bytes: left.bytes,
@@ -100,6 +112,7 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
     let mut servers = Servers::new(&plan.source);
     // Tables to park, until a commit has parked them.
     let mut causes = BTreeMap::new();
+    let mut reach = Reach::default();
     for generation in (1..).map(Generation) {
         let mut session = Session {
             plan,
@@ -112,13 +125,26 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
             zone: &mut zone,
             causes: &mut causes,
             progressed: false,
+            outcome: Outcome::default(),
+            begun: Instant::now(),
         };
         let ended = AssertUnwindSafe(Box::pin(session.run())).catch_unwind().await;
         let ended = ended.unwrap_or_else(|panic| Err(Error::Panicked(words_of(&*panic))));
+        let Session { outcome: Outcome { moved, heard }, begun, .. } = session;
         if session.progressed {
             back_off.reset();
             last_failure.clear();
             servers.progressed();
+        }
+        if moved && !tasks.token().is_cancelled() {
+            // Where that one goes on, what this one has met is no matter.
+            let reason = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
+            tracing::info!("another process runs the instance from here on{reason}");
+            (back_off, servers) = (BackOff::default(), Servers::new(&plan.source));
+            (reach, waits) = (Reach::default(), false);
+            last_failure.clear();
+            causes.clear();
+            continue;
         }
         let Err(error) = ended else {
             tracing::info!("stopped");
@@ -160,12 +186,28 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
         reporter.state(state, clock::now_millis());
         if stops {
             tracing::error!("stopped: {reason}");
+            // Another process may be able to do what this one cannot.
+            if let Err(error) = sink.give_way(false).await {
+                tracing::warn!("{error}");
+            }
             return;
         }
         // Another server has not failed yet.
         let mut pause = if elsewhere { BackOff::FIRST } else { back_off.next() };
         if waits {
             pause = pause.min(LONGEST_WAIT);
+        }
+        let silent = matches!(&error, Error::Source(error) if error.is_transient());
+        reach.ended(begun, heard, silent);
+        if let Some(left) = sink.gives_way_after().and_then(|limit| reach.left(limit)) {
+            pause = pause.min(left).max(BackOff::FIRST);
+            if left.is_zero() {
+                tracing::warn!("the source is not reached: another process may try");
+                reach = Reach::default();
+                if let Err(error) = sink.give_way(true).await {
+                    tracing::warn!("{error}");
+                }
+            }
         }
         tracing::warn!(?pause, "trying again: {reason}");
         last_failure = reason;
@@ -198,6 +240,15 @@ fn stopped(reason: String, advice: &str) -> InstanceState {
     InstanceState::Stopped { reason, advice: advice.to_owned() }
 }
 
+/// What a session has come to, beside its error.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    /// Whether another process runs the instance from here on.
+    moved: bool,
+    /// Whether anything came of the source's binlog.
+    heard: bool,
+}
+
 /// One session; see the head of this file.
 struct Session<'a, S> {
     plan: &'a Plan,
@@ -216,11 +267,40 @@ struct Session<'a, S> {
     causes: &'a mut BTreeMap<TableName, Cause>,
     /// Whether anything became durable.
     progressed: bool,
+    outcome: Outcome,
+    /// When this process's turn began.
+    begun: Instant,
 }
 
 impl<S: Sink> Session<'_, S> {
     async fn run(&mut self) -> Result<(), Error> {
-        let stop = self.tasks.token().clone();
+        let all = self.tasks.token().clone();
+        let turn = tokio::select! {
+            biased;
+            () = all.cancelled() => return Ok(()),
+            turn = turn(self.sink, self.reporter) => turn?,
+        };
+        self.begun = Instant::now();
+        // What ends all ends the session, and so does the turn.
+        let stop = all.child_token();
+        let reporter = self.reporter;
+        let ended = {
+            let mut session = Box::pin(self.in_turn(&stop));
+            tokio::select! {
+                biased;
+                () = turn.over.cancelled() => {
+                    stop.cancel();
+                    reporter.state(InstanceState::Standby { active: None }, clock::now_millis());
+                    session.await
+                }
+                ended = &mut session => ended,
+            }
+        };
+        self.outcome.moved = turn.over.is_cancelled();
+        ended
+    }
+
+    async fn in_turn(&mut self, stop: &CancellationToken) -> Result<(), Error> {
         let prepared = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
@@ -244,8 +324,8 @@ impl<S: Sink> Session<'_, S> {
         let reporter = self.reporter;
         let showing = reading.spawn("report", {
             let (reporter, progress) = (reporter.clone(), Arc::clone(&progress));
-            let (waits, token) = (self.waits, reading.token().clone());
-            async move { show(&reporter, &progress, waits, &token).await }
+            let (waits, ends) = (self.waits, [reading.token().clone(), stop.clone()]);
+            async move { show(&reporter, &progress, waits, ends.each_ref()).await }
         });
         let (progressed, causes) = (&mut self.progressed, &mut *self.causes);
         let mut encoder = Encoder::new(publication, self.sink.limits());
@@ -254,12 +334,14 @@ impl<S: Sink> Session<'_, S> {
         }
         let pipeline = Pipeline::new(self.sink, encoder, generation, position);
         let piped = pipeline
-            .run(&mut receiver, &stop, |progress| {
+            .run(&mut receiver, stop, |progress| {
                 *progressed = true;
                 let now = clock::now_millis();
                 lag.durable(&progress.position, now);
                 reporter.durable(&progress.position, progress.done);
-                reporter.state(InstanceState::Running, now);
+                if !stop.is_cancelled() {
+                    reporter.state(InstanceState::Running, now);
+                }
                 if let Some(parked) = progress.parked {
                     causes.retain(|name, _| !parked.iter().any(|one| one.from_of(name).is_some()));
                     reporter.parked(parked);
@@ -269,6 +351,7 @@ impl<S: Sink> Session<'_, S> {
         drop(receiver);
         reading.cancel();
         let read = source.await;
+        self.outcome.heard = progress.counts().bytes > 0;
         let _ = showing.await;
         reading.join().await;
         piped?;
@@ -364,6 +447,24 @@ pub(super) struct Opened {
     pub(super) parked: Vec<ParkedTable>,
 }
 
+/// Waits until this process is to run the instance, and shows why it is not.
+pub(super) async fn turn<S: Sink>(sink: &mut S, reporter: &Reporter) -> Result<Turn, Error> {
+    let mut has_waited = false;
+    let mut show = |waiting| {
+        has_waited = true;
+        let state = match waiting {
+            Waiting::Standby { active } => InstanceState::Standby { active },
+            Waiting::Undecided { reason } => InstanceState::Waiting { reason },
+        };
+        reporter.state(state, clock::now_millis());
+    };
+    let turn = sink.turn(&mut show).await?;
+    if has_waited {
+        reporter.state(InstanceState::Starting, clock::now_millis());
+    }
+    Ok(turn)
+}
+
 /// Opens the sink and reads its state records.
 pub(super) async fn open<S: Sink>(sink: &mut S) -> Result<Opened, Error> {
     let (mut history, mut parked) = (History::default(), Vec::new());
@@ -411,7 +512,7 @@ async fn show(
     reporter: &Reporter,
     progress: &source::Progress,
     waits: bool,
-    stop: &tokio_util::sync::CancellationToken,
+    [ended, stop]: [&CancellationToken; 2],
 ) {
     let mut logged = Counts::default();
     loop {
@@ -431,6 +532,7 @@ async fn show(
         }
         tokio::select! {
             biased;
+            () = ended.cancelled() => return,
             () = stop.cancelled() => return,
             () = tokio::time::sleep(REPORT_EVERY) => {}
         }

@@ -21,6 +21,7 @@ use crate::config::{Changes, Problems, Settings};
 use crate::control::{Board, Command, Outcome};
 use crate::instance::Plan;
 use crate::shutdown::Tasks;
+use crate::sink::Lock;
 use crate::telemetry;
 
 use self::one::One;
@@ -64,6 +65,8 @@ struct Slot {
     turns: Turns,
     /// Its tasks; none while it is stopped.
     running: Arc<Mutex<Option<Tasks>>>,
+    /// Whether this process runs it, or another; none where there is no other.
+    lock: Option<Lock>,
     /// Breaks off what can take long, of all that was asked until now.
     breaker: CancellationToken,
 }
@@ -138,6 +141,7 @@ impl Instances {
             self.break_off(name);
             done.extend(self.in_turn(name, async |one| {
                 one.end().await;
+                one.leave().await;
                 one.take_down();
             }));
         }
@@ -170,9 +174,13 @@ impl Instances {
         self.working.join().await;
         for name in self.plans.keys().cloned().collect::<Vec<_>>() {
             if let Some(one) = self.one(&name) {
-                one.end().await;
+                self.working.spawn("stop", async move {
+                    one.end().await;
+                    one.leave().await;
+                });
             }
         }
+        self.working.join().await;
     }
 
     fn unknown(&self, name: &str) -> String {
@@ -190,12 +198,15 @@ impl Instances {
 
     fn one(&mut self, name: &str) -> Option<One> {
         let plan = self.plans.get(name)?.clone();
-        let slot = self.slots.entry(name.to_owned()).or_default();
+        let slot = self.slots.entry(name.to_owned());
+        let slot =
+            slot.or_insert_with(|| Slot { lock: self.shared.store.lock(name), ..Slot::default() });
         Some(One {
             name: name.to_owned(),
             shared: Arc::clone(&self.shared),
             plan,
             running: Arc::clone(&slot.running),
+            lock: slot.lock.clone(),
             breaker: slot.breaker.clone(),
         })
     }

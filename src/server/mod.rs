@@ -202,7 +202,8 @@ pub async fn run(start: Start) -> Result<(), Error> {
         }
         Target::Cluster(config) => {
             let whole = settings::cluster(&settings, config).await.map_err(Error::Cluster)?;
-            (Store::Cluster(Arc::new(whole)), None)
+            let home = settings.home.display().to_string();
+            (Store::Cluster { config: Arc::new(whole), home }, None)
         }
     };
     board.cluster(&store.id());

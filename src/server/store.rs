@@ -12,7 +12,7 @@ use crate::control::Board;
 use crate::instance::Plan;
 use crate::log::{Log, Trouble};
 use crate::shutdown::Tasks;
-use crate::sink::{AnySink, Embedded, Kafka};
+use crate::sink::{AnySink, Embedded, Kafka, Lock};
 
 /// Where the instances write. Cheap to clone.
 #[derive(Clone)]
@@ -25,33 +25,56 @@ pub(super) enum Store {
         group: String,
     },
     /// Into a Kafka cluster.
-    Cluster(Arc<ClusterConfig>),
+    Cluster {
+        /// The cluster.
+        config: Arc<ClusterConfig>,
+        /// The folder that this process runs over.
+        home: String,
+    },
 }
 
 impl Store {
     /// The sink of an instance, not yet open; what it runs are `tasks`.
-    pub(super) fn sink(&self, instance: &str, plan: &Plan, tasks: &Tasks) -> AnySink {
+    pub(super) fn sink(
+        &self,
+        instance: &str,
+        plan: &Plan,
+        lock: Option<&Lock>,
+        tasks: &Tasks,
+    ) -> AnySink {
         match self {
             Self::Log { log, group } => {
                 let mut writer = log.writer(instance, group);
                 writer.set_compression(plan.compression);
                 AnySink::Embedded(Box::new(Embedded::new(writer)))
             }
-            Self::Cluster(config) => {
-                AnySink::Kafka(Box::new(Kafka::new(Arc::clone(config), instance, tasks)))
+            Self::Cluster { config, home } => {
+                let lock = lock.cloned();
+                let lock = lock.unwrap_or_else(|| Lock::new(Arc::clone(config), instance, home));
+                AnySink::Kafka(Box::new(Kafka::new(Arc::clone(config), instance, lock, tasks)))
             }
         }
     }
 
     /// The sink of an instance that is moved, not yet open: it writes no changes.
-    pub(super) fn sink_of(&self, instance: &str, tasks: &Tasks) -> AnySink {
+    pub(super) fn sink_of(&self, instance: &str, lock: Option<&Lock>, tasks: &Tasks) -> AnySink {
         match self {
             Self::Log { log, group } => {
                 AnySink::Embedded(Box::new(Embedded::new(log.writer(instance, group))))
             }
-            Self::Cluster(config) => {
-                AnySink::Kafka(Box::new(Kafka::new(Arc::clone(config), instance, tasks)))
+            Self::Cluster { config, home } => {
+                let lock = lock.cloned();
+                let lock = lock.unwrap_or_else(|| Lock::new(Arc::clone(config), instance, home));
+                AnySink::Kafka(Box::new(Kafka::new(Arc::clone(config), instance, lock, tasks)))
             }
+        }
+    }
+
+    /// What decides which of several processes runs an instance, where there can be several.
+    pub(super) fn lock(&self, instance: &str) -> Option<Lock> {
+        match self {
+            Self::Log { .. } => None,
+            Self::Cluster { config, home } => Some(Lock::new(Arc::clone(config), instance, home)),
         }
     }
 
@@ -59,7 +82,7 @@ impl Store {
     pub(super) fn id(&self) -> String {
         match self {
             Self::Log { log, .. } => log.cluster_id().to_owned(),
-            Self::Cluster(config) => format!("{}, {}", config.bootstrap, config.group),
+            Self::Cluster { config, .. } => format!("{}, {}", config.bootstrap, config.group),
         }
     }
 
@@ -67,7 +90,7 @@ impl Store {
     pub(super) fn positions(&self) -> Result<Positions<'_>, String> {
         match self {
             Self::Log { log, group } => Ok(Positions { log, group }),
-            Self::Cluster(_) => Err(NO_POSITIONS.to_owned()),
+            Self::Cluster { .. } => Err(NO_POSITIONS.to_owned()),
         }
     }
 
@@ -75,7 +98,7 @@ impl Store {
     pub(super) fn log(&self) -> Option<&Log> {
         match self {
             Self::Log { log, .. } => Some(log),
-            Self::Cluster(_) => None,
+            Self::Cluster { .. } => None,
         }
     }
 }

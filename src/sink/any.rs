@@ -1,12 +1,13 @@
 //! The sinks that an instance can have: one of a closed set.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
     Closing, Committed, Embedded, Error, HeldPieces, HeldPlace, Kafka, Letters, Limits, Lost,
-    Newest, Pace, Part, Receipt, Sink, TopicEnd,
+    Newest, Pace, Part, Receipt, Sink, TopicEnd, Turn, Waiting,
 };
 use crate::change::{Position, StateRecord, Xid};
 
@@ -30,6 +31,18 @@ macro_rules! of {
 }
 
 impl Sink for AnySink {
+    async fn turn(&mut self, waiting: &mut (dyn FnMut(Waiting) + Send)) -> Result<Turn, Error> {
+        of!(self, sink => sink.turn(waiting).await)
+    }
+
+    fn gives_way_after(&self) -> Option<Duration> {
+        of!(self, sink => sink.gives_way_after())
+    }
+
+    async fn give_way(&mut self, stands_by: bool) -> Result<(), Error> {
+        of!(self, sink => sink.give_way(stands_by).await)
+    }
+
     async fn open(
         &mut self,
         each: &mut (dyn FnMut(StateRecord) + Send),

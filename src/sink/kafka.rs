@@ -21,8 +21,11 @@
 mod clients;
 mod error;
 mod limits;
+mod lock;
+mod member;
 mod owner;
 mod patience;
+mod process;
 mod produced;
 mod producer;
 mod reader;
@@ -30,16 +33,18 @@ mod session;
 mod topics;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use self::limits::TopicLimits;
+pub use self::lock::Lock;
 use self::owner::{Closing as OwnedClosing, Order, Owner};
 use super::{
     Closing, Committed, Error, HeldPieces, HeldPlace, Letters, Limits, Lost, Newest, Pace, Part,
-    RaisedBy, Receipt, Sink, TopicEnd,
+    RaisedBy, Receipt, Sink, TopicEnd, Turn, Waiting,
 };
 use crate::change::{Position, StateRecord, Xid};
 use crate::config::ClusterConfig;
@@ -58,6 +63,9 @@ pub struct Kafka {
     config: Arc<ClusterConfig>,
     tasks: Tasks,
     limits: Arc<TopicLimits>,
+    lock: Lock,
+    /// That this process has, or had last.
+    turn: Turn,
     /// None before the sink is opened for the first time.
     orders: Option<mpsc::Sender<Order>>,
     /// Why the owner takes nothing any more, until it is opened again.
@@ -104,16 +112,21 @@ impl Names {
 impl Kafka {
     /// A sink of `instance`, not yet open. Its thread is one of `tasks`; once these are cancelled
     /// it waits for the cluster only briefly.
-    pub fn new(config: Arc<ClusterConfig>, instance: &str, tasks: &Tasks) -> Self {
+    pub fn new(config: Arc<ClusterConfig>, instance: &str, lock: Lock, tasks: &Tasks) -> Self {
         let names = Names::of(&config.group, instance);
         let limits = Arc::new(TopicLimits::new(&config, tasks.clone()));
         let (tasks, failed) = (tasks.clone(), Failed::default());
-        Self { names, config, tasks, limits, orders: None, failed }
+        Self { names, config, tasks, limits, lock, turn: Turn::default(), orders: None, failed }
     }
 
     /// What an instance fences others by.
     pub fn transactional_id(group: &str, instance: &str) -> String {
         Names::of(group, instance).transactional_id()
+    }
+
+    /// The group, and the topic, that decide which of several processes runs an instance.
+    pub fn lock(group: &str, instance: &str) -> String {
+        Names::of(group, instance).topic(topics::LOCK).to_string()
     }
 
     /// The topics that an instance has for itself, with the settings that they are made with.
@@ -127,12 +140,13 @@ impl Kafka {
             return Ok(orders.clone());
         }
         let (orders, inbox) = mpsc::channel(MOST_ORDERS);
-        let Self { names, config, limits, failed, .. } = self;
+        let Self { names, config, limits, lock, failed, .. } = self;
         let owner = Owner::new(
             names.clone(),
             Arc::clone(config),
             Arc::clone(limits),
             failed.clone(),
+            lock.clone(),
             self.tasks.token().clone(),
         );
         // What it says is the instance's.
@@ -165,13 +179,36 @@ fn ended() -> Error {
 }
 
 impl Sink for Kafka {
+    async fn turn(&mut self, waiting: &mut (dyn FnMut(Waiting) + Send)) -> Result<Turn, Error> {
+        if self.turn.over.is_cancelled() {
+            // Whoever has it fences what is left of the session; nothing of it is kept.
+            self.orders = None;
+        }
+        self.turn = self.lock.turn(waiting).await?;
+        Ok(self.turn.clone())
+    }
+
+    fn gives_way_after(&self) -> Option<Duration> {
+        Some(self.config.source_patience)
+    }
+
+    async fn give_way(&mut self, stands_by: bool) -> Result<(), Error> {
+        self.orders = None;
+        if stands_by {
+            self.lock.give_way().await
+        } else {
+            self.lock.leave().await;
+            Ok(())
+        }
+    }
+
     async fn open(
         &mut self,
         each: &mut (dyn FnMut(StateRecord) + Send),
     ) -> Result<Committed, Error> {
         let (records, mut read) = mpsc::channel(MOST_RECORDS);
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Open { records, reply }).await?;
+        self.order(Order::Open { records, turn: self.turn.clone(), reply }).await?;
         while let Some(record) = read.recv().await {
             each(record);
         }

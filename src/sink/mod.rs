@@ -14,14 +14,16 @@ pub(crate) mod position_record;
 mod refusal;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod turn;
 
 pub use any::AnySink;
 pub use embedded::Embedded;
 pub(crate) use embedded::find_branches;
 pub use held::Closing;
-pub use kafka::Kafka;
+pub use kafka::{Kafka, Lock};
 pub use notice::Lost;
 pub use refusal::Refusal;
+pub use turn::{Turn, Waiting, here};
 
 use std::fmt;
 use std::future::Future;
@@ -144,14 +146,11 @@ pub enum Error {
     #[error("no room left on the disk of the log")]
     Full,
     /// Nobody can say whether it became durable; opening again shows it.
-    #[error("the log failed: {0}")]
+    #[error("{0}")]
     Failed(String),
     /// What is stored as the position is none that this build can read.
     #[error("{0}")]
     Position(String),
-    /// A process that was started later has the instance.
-    #[error("the instance is run by another process, which was started later: {0}")]
-    Taken(String),
     /// A transaction of the source does not get through in the time that the cluster gives it.
     #[error(
         "a transaction of the source has not got into the Kafka cluster within {seconds} s, four \
@@ -188,7 +187,7 @@ impl From<WriterError> for Error {
             WriterError::Refused { topic, reason } => {
                 Self::Refused { topic, reason: reason.into() }
             }
-            WriterError::Failed(reason) => Self::Failed(reason),
+            WriterError::Failed(reason) => Self::Failed(format!("the log failed: {reason}")),
         }
     }
 }
@@ -303,6 +302,29 @@ pub type Receipt = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// One owner at a time, one open append at a time.
 pub trait Sink: Send {
+    /// Waits until this process is to run the instance, where several processes have it; `waiting`
+    /// hears why it is not.
+    fn turn(
+        &mut self,
+        waiting: &mut (dyn FnMut(Waiting) + Send),
+    ) -> impl Future<Output = Result<Turn, Error>> + Send {
+        let _ = waiting;
+        std::future::ready(Ok(Turn::default()))
+    }
+
+    /// For how long the source of the active process may not be reached until another may try;
+    /// none where there is no other.
+    fn gives_way_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Lets another process run the instance, if there is one: this one cannot. `stands_by`: and
+    /// goes on when no other does.
+    fn give_way(&mut self, stands_by: bool) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = stands_by;
+        std::future::ready(Ok(()))
+    }
+
     /// Fences a former owner of the instance and says what was committed. The records of the
     /// schema history and of parked tables go to `each`, one after the other, of each key the newest last: there can
     /// be more of them than fit into memory.

@@ -16,7 +16,7 @@ use crate::harness::{PATIENCE, say, wait_for};
 const LOGIN: &str = "org.apache.kafka.common.security.scram.ScramLoginModule required";
 
 /// All that the user of the cluster needs.
-const RIGHTS: [Right; 12] = [
+const RIGHTS: [Right; 13] = [
     Right::topics("__sluice.a.", "Read"),
     Right::topics("__sluice.a.", "Write"),
     Right::topics("__sluice.a.", "Create"),
@@ -30,6 +30,7 @@ const RIGHTS: [Right; 12] = [
     Right::topics("a", "Write"),
     Right::topics("a", "Create"),
     Right::topics("a", "DescribeConfigs"),
+    Right::group("__sluice.a.lock", "Read"),
 ];
 
 fn check(sluice: &Sluice) -> Ended {
@@ -139,6 +140,7 @@ async fn each_wrong_setting_and_each_missing_right_is_one_sentence_and_nobody_is
         (5, 1, "they are not there and may not be made: allow Create"),
         (7, 0, "may not be read (cluster authorization failed)"),
         (8, 1, "the right Write on transactional id __sluice.a is missing"),
+        (9, 1, "the right Read on consumer group __sluice.a.lock is missing"),
     ];
     for (number, code, word) in missing {
         node.deny(&RIGHTS[number]).await;

@@ -91,6 +91,7 @@ async fn wants(config: &ClusterConfig, instance: &Instance) -> Wanted {
     Wanted {
         instance: name.clone(),
         transactional_id: Kafka::transactional_id(&config.group, name),
+        lock: Kafka::lock(&config.group, name),
         internal: Kafka::internal_topics(&config.group, name),
         changes: changes.into_iter().collect(),
     }

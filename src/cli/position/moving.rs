@@ -1,7 +1,7 @@
 //! `sluice position export` and `import`: an instance on its way to another log.
 //!
 //! Where a process runs it does the work, with the instance stopped; else the log is opened under
-//! its lock, or the cluster is gone to: who has the instance open there is fenced by that.
+//! its lock, or the cluster is gone to, unless another process runs the instance there.
 
 use std::path::{Path, absolute};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::cli::{Outcome, health, output::say};
 use crate::config::{Settings, Target};
 use crate::server::{self, moving};
 use crate::shutdown::Tasks;
-use crate::sink::{AnySink, Embedded, Kafka};
+use crate::sink::{AnySink, Embedded, Kafka, Lock, here};
 
 use super::Home;
 use super::stored::Stored;
@@ -67,11 +67,18 @@ async fn with_sink<T>(
     if let Target::Cluster(config) = &settings.server.target {
         let tasks = Tasks::new();
         let whole = server::cluster(&settings, config).await.map_err(anyhow::Error::msg)?;
-        let mut sink = AnySink::Kafka(Box::new(Kafka::new(Arc::new(whole), instance, &tasks)));
-        let done = work(&mut sink).await;
+        let whole = Arc::new(whole);
+        let home = settings.home.display().to_string();
+        let lock = Lock::new(Arc::clone(&whole), instance, &home);
+        let mut sink = AnySink::Kafka(Box::new(Kafka::new(whole, instance, lock.clone(), &tasks)));
+        let done = match here(&mut sink, instance).await {
+            Ok(()) => work(&mut sink).await.map_err(anyhow::Error::new),
+            Err(reason) => Err(anyhow::Error::msg(reason)),
+        };
         drop(sink);
+        lock.leave().await;
         tasks.join().await;
-        return Ok(done?);
+        return done;
     }
     let stored = Stored::open_or_make(settings).await?;
     let writer = stored.log.writer(instance, &stored.settings.server.group);

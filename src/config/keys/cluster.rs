@@ -30,6 +30,18 @@ pub(super) const KEYS: &[Key] = &[
         "publish whole source transactions exactly once, by transactions of the cluster; false, for a cluster without them, repeats after a crash",
     ),
     cluster(
+        "kafka.session.timeout.ms",
+        Kind::Number(500, 1_800_000),
+        "10000",
+        "how long the active process of an instance may not be heard until a standby goes on with it",
+    ),
+    cluster(
+        "sluice.standby.source.timeout",
+        Kind::Number(1, 86_400),
+        "30",
+        "seconds for which the active process may not reach its source until it lets a standby try",
+    ),
+    cluster(
         "kafka.topic.partitions",
         Kind::Number(1, super::MOST_PARTITIONS),
         "",

@@ -13,7 +13,7 @@ use crate::control::{InstanceState, InstanceStatus, Outcome, Place};
 use crate::instance::{self, Plan};
 use crate::server::moving;
 use crate::shutdown::Tasks;
-use crate::sink::AnySink;
+use crate::sink::{AnySink, Lock, here};
 
 use super::Shared;
 
@@ -23,6 +23,7 @@ pub(super) struct One {
     pub(super) shared: Arc<Shared>,
     pub(super) plan: Plan,
     pub(super) running: Arc<Mutex<Option<Tasks>>>,
+    pub(super) lock: Option<Lock>,
     pub(super) breaker: CancellationToken,
 }
 
@@ -46,6 +47,7 @@ impl One {
     /// Stops it after what it has in hand.
     pub(super) async fn stop(&self) -> Outcome {
         self.end().await;
+        self.leave().await;
         let reason = "stopped on request".to_owned();
         self.show(InstanceState::Stopped { reason, advice: String::new() });
         Ok(String::new())
@@ -99,15 +101,20 @@ impl One {
         work: impl AsyncFnOnce(&mut AnySink) -> Result<String, moving::Error>,
     ) -> Outcome {
         let tasks = Tasks::new();
-        let mut sink = self.shared.store.sink_of(&self.name, &tasks);
+        let mut sink = self.shared.store.sink_of(&self.name, self.lock.as_ref(), &tasks);
+        let work = async {
+            here(&mut sink, &self.name).await?;
+            work(&mut sink).await.map_err(|error| error.to_string())
+        };
         let done = tokio::select! {
             biased;
             () = self.breaker.cancelled() => {
                 Err(format!("it was broken off, since {} was to stop or to change", self.name))
             }
-            done = work(&mut sink) => done.map_err(|error| error.to_string()),
+            done = work => done,
         };
         drop(sink);
+        self.leave().await;
         tasks.cancel();
         tasks.join().await;
         done
@@ -123,13 +130,15 @@ impl One {
             self.show(InstanceState::Waiting { reason: format!("{what} {table} {verb}") });
         }
         let tasks = Tasks::new();
-        let mut sink = self.shared.store.sink(&self.name, &self.plan, &tasks);
+        let mut sink = self.shared.store.sink(&self.name, &self.plan, self.lock.as_ref(), &tasks);
         let work = async {
+            here(&mut sink, &self.name).await?;
             if publish {
                 instance::retry(&self.plan, &mut sink, table).await
             } else {
                 instance::drop_parked(&mut sink, table).await
             }
+            .map_err(|error| error.to_string())
         };
         let done = tokio::select! {
             biased;
@@ -138,9 +147,12 @@ impl One {
                  `bin/sluice instance show {0}` shows it no more",
                 self.name
             )),
-            done = work => done.map_err(|error| error.to_string()),
+            done = work => done,
         };
         drop(sink);
+        if !ran {
+            self.leave().await;
+        }
         tasks.cancel();
         tasks.join().await;
         // What broke it off says what becomes of the instance.
@@ -151,11 +163,18 @@ impl One {
         Ok(String::new())
     }
 
+    /// Another process may run it from here on.
+    pub(super) async fn leave(&self) {
+        if let Some(lock) = &self.lock {
+            lock.leave().await;
+        }
+    }
+
     pub(super) fn launch(&self) {
         let Self { name, shared, .. } = self;
         let reporter = shared.board.instance(name, clock::now_millis());
         let tasks = Tasks::new();
-        let sink = shared.store.sink(name, &self.plan, &tasks);
+        let sink = shared.store.sink(name, &self.plan, self.lock.as_ref(), &tasks);
         let own = tasks.clone();
         let mut plan = self.plan.clone();
         plan.source.replica.uuid = replica_uuid(&shared.store.id(), name);
@@ -216,15 +235,22 @@ impl One {
 /// Makes an instance that is not known yet go on from a file when it is.
 pub(super) async fn import(shared: &Shared, name: &str, file: &Path, replace: bool) -> Outcome {
     let tasks = Tasks::new();
-    let mut sink = shared.store.sink_of(name, &tasks);
+    let lock = shared.store.lock(name);
+    let mut sink = shared.store.sink_of(name, lock.as_ref(), &tasks);
+    let work = async {
+        here(&mut sink, name).await?;
+        let done = moving::import(&mut sink, name, file, replace).await;
+        done.map(|done| done.to_string()).map_err(|error| error.to_string())
+    };
     let done = tokio::select! {
         biased;
         () = shared.closing.cancelled() => Err("sluice is stopping".to_owned()),
-        done = moving::import(&mut sink, name, file, replace) => {
-            done.map(|done| done.to_string()).map_err(|error| error.to_string())
-        }
+        done = work => done,
     };
     drop(sink);
+    if let Some(lock) = lock {
+        lock.leave().await;
+    }
     tasks.cancel();
     tasks.join().await;
     done

@@ -12,7 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
-use super::Names;
+use super::{Names, topics};
 use crate::config::ClusterConfig;
 
 /// What librdkafka may hold of records that are on their way, in KiB, if the user does not let it
@@ -56,6 +56,13 @@ impl ClientContext for Said {
 }
 
 impl ConsumerContext for Said {}
+
+/// How often the cluster hears a member, which is how soon a standby goes on behind an end that was
+/// said.
+const HEARTBEAT: Duration = Duration::from_millis(300);
+const LONGEST_POLL: Duration = Duration::from_mins(5);
+/// What a request takes at the least, on a busy machine.
+const SHORTEST_ANSWER: Duration = Duration::from_secs(1);
 
 fn base(config: &ClusterConfig, names: &Names) -> ClientConfig {
     let mut all = ClientConfig::new();
@@ -128,6 +135,27 @@ pub(super) fn reader(config: &ClusterConfig, names: &Names, committed: bool) -> 
     all
 }
 
+/// A member of the group of the instance's lock. Members are sorted by `place`.
+pub(super) fn member(config: &ClusterConfig, names: &Names, place: &str) -> ClientConfig {
+    let mut all = base(config, names);
+    let lock = names.topic(topics::LOCK);
+    let millis = |time: Duration| time.as_millis().to_string();
+    all.set("client.id", format!("{place}-sluice-{}", names.instance));
+    all.set("group.id", &*lock);
+    all.set("group.protocol", "classic");
+    all.set("partition.assignment.strategy", "range");
+    all.set("session.timeout.ms", millis(config.session));
+    all.set("heartbeat.interval.ms", millis(HEARTBEAT.min(config.session / 4)));
+    // The vote is heard all the time; librdkafka wants it no less than a session.
+    all.set("max.poll.interval.ms", millis(LONGEST_POLL.max(config.session)));
+    // Who does not answer for a session is not there.
+    all.set("socket.timeout.ms", millis(config.session.clamp(SHORTEST_ANSWER, LONGEST_POLL)));
+    all.set("enable.auto.commit", "false");
+    all.set("allow.auto.create.topics", "false");
+    all.set("auto.offset.reset", "earliest");
+    all
+}
+
 /// The administrator.
 pub(super) fn admin(config: &ClusterConfig, names: &Names) -> ClientConfig {
     base(config, names)
@@ -158,6 +186,8 @@ mod tests {
                 group: "sluice".to_owned(),
                 transactional: true,
                 reread: None,
+                session: Duration::from_secs(10),
+                source_patience: Duration::from_secs(30),
             };
             let made = producer(&config, &Names::of("sluice", "a"), Duration::from_mins(1), 1000);
             assert_eq!(made.get("queue.buffering.max.kbytes"), Some(expected), "{asked:?}");

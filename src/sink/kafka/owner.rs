@@ -6,16 +6,15 @@
 //! Opening:
 //!
 //! ```text
-//! topics listed, internal ones made
-//!   ─▶ producer made: a former one is fenced, its open transaction rolled back
-//!     ─▶ positions, schema, held branches read to their ends
-//!       ─▶ "this process owns the instance" committed
+//! the lock confirmed
+//!   ─▶ topics listed, internal ones made
+//!     ─▶ producer made: a former one is fenced, its open transaction rolled back
+//!       ─▶ positions, schema, held branches read to their ends
+//!         ─▶ "this process owns the instance" committed
 //! ```
 //!
-//! Always: a process that has owned the instance never takes it back from another: who has opened
-//! it last goes on, and the other stops and says who that is.
-
-mod process;
+//! Always: what is published follows what was committed last, whoever has committed it: behind each
+//! new producer that is read from the cluster, or nobody else has opened the instance since.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +24,10 @@ use rdkafka::message::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use self::process::Process;
 use super::limits::TopicLimits;
+use super::lock::Lock;
 use super::patience::Patience;
+use super::process::Process;
 use super::producer::{Guarantee, Late, Producer};
 use super::reader::{self, Reader};
 use super::session::{
@@ -40,7 +40,7 @@ use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::config::ClusterConfig;
 use crate::sink::held::OPEN_PLACES;
 use crate::sink::position_record::{POSITION_BASE_KEY, POSITION_KEY, PositionRecords};
-use crate::sink::{self, Committed, HeldPieces, HeldPlace, Letters, Newest, Part, TopicEnd};
+use crate::sink::{self, Committed, HeldPieces, HeldPlace, Letters, Newest, Part, TopicEnd, Turn};
 
 /// How long an ordinary transaction may be open before the cluster rolls it back.
 const TRANSACTION: Duration = Duration::from_mins(1);
@@ -51,8 +51,9 @@ const LETTERS_BYTES: usize = 1 << 20;
 
 /// A verb of the sink.
 pub(super) enum Order {
-    /// Become the owner. The records of the schema history and of parked tables go to `records`.
-    Open { records: mpsc::Sender<StateRecord>, reply: Reply<Committed> },
+    /// Become the owner for a turn. The records of the schema history and of parked tables go to
+    /// `records`.
+    Open { records: mpsc::Sender<StateRecord>, turn: Turn, reply: Reply<Committed> },
     /// Send what a part has.
     Append(Part),
     /// Send a state record that is not of a branch.
@@ -107,8 +108,8 @@ pub(super) struct Owner {
     failed: Failed,
     patience: Patience,
     process: Process,
-    /// Whether this process has owned the instance.
-    has_owned: bool,
+    lock: Lock,
+    stop: CancellationToken,
     /// A transaction took longer than an ordinary one may: the next may take as long as the
     /// cluster allows.
     is_slow: bool,
@@ -123,10 +124,12 @@ impl Owner {
         config: Arc<ClusterConfig>,
         limits: Arc<TopicLimits>,
         failed: Failed,
+        lock: Lock,
         stop: CancellationToken,
     ) -> Self {
-        let (patience, process) = (Patience::new(stop), Process::this());
-        let (has_owned, is_slow, batch_bytes, session) = (false, false, BATCH_BYTES, None);
+        let (patience, process) =
+            (Patience::new(stop.clone(), Turn::default()), Process::this(lock.home()));
+        let (is_slow, batch_bytes, session) = (false, BATCH_BYTES, None);
         Self {
             names,
             config,
@@ -134,7 +137,8 @@ impl Owner {
             failed,
             patience,
             process,
-            has_owned,
+            lock,
+            stop,
             is_slow,
             batch_bytes,
             session,
@@ -146,8 +150,9 @@ impl Owner {
         while let Some(order) = inbox.recv().await {
             // Who does not wait for an answer any more has no use for it.
             match order {
-                Order::Open { records, reply } => {
+                Order::Open { records, turn, reply } => {
                     self.session = None;
+                    self.patience = Patience::new(self.stop.clone(), turn);
                     let opened = self.open(&records).await;
                     drop(records);
                     self.failed.set(opened.as_ref().err().cloned());
@@ -231,6 +236,8 @@ impl Owner {
     async fn open(&mut self, records: &mpsc::Sender<StateRecord>) -> Result<Committed, Error> {
         self.read_settings().await?;
         self.note_smallest();
+        // Who comes back from a long stop does not know what was decided meanwhile.
+        self.lock.confirm().await?;
         let names = self.names.clone();
         let patience = || self.patience.clone();
         let mut topics = Topics::open(&self.config, &names, &self.limits, patience()).await?;
@@ -240,16 +247,9 @@ impl Owner {
             xa: topics.internal(names.topic(topics::XA)).await?,
         };
         let reader = Reader::new(&self.config, &names, patience())?;
-        // Another owner is not to be fenced.
-        if self.has_owned {
-            self.must_be_ours(&stored(&reader, &internal.positions)?)?;
-        }
         let producer = self.producer(&topics, &internal)?;
         reader.settle(&internal.positions)?;
         let stored = stored(&reader, &internal.positions)?;
-        if self.has_owned {
-            self.must_be_ours(&stored)?;
-        }
         let Stored { position, base, owner, parked } = stored;
         let read = if self.config.transactional {
             PositionRecords::read
@@ -272,14 +272,14 @@ impl Owner {
             session.send_state(StateTopic::Parked, OWNER_KEY, Some(&self.process.record()))?;
             session.producer.commit()?;
         }
-        self.has_owned = true;
         self.session = Some(session);
         Ok(Committed { position, held, letters_end })
     }
 
     fn must_be_ours(&self, stored: &Stored) -> Result<(), Error> {
         let other = stored.owner.as_deref().and_then(|record| self.process.other(record));
-        other.map_or(Ok(()), |other| Err(Error::Taken(other)))
+        let text = |other| format!("another process has opened the instance since: {other}");
+        other.map_or(Ok(()), |other| Err(Error::Failed(text(other))))
     }
 
     /// Makes the producer, which fences any other of the instance.
@@ -289,8 +289,8 @@ impl Owner {
             Guarantee::ExactlyOnce
         } else {
             tracing::warn!(
-                "without transactions (kafka.transactional = false) messages may come \
-                twice behind a crash, and two processes with one instance do not notice each other"
+                "without transactions (kafka.transactional = false) messages may come twice behind \
+                 a crash, and where another process goes on"
             );
             Guarantee::AtLeastOnce
         };
@@ -322,7 +322,7 @@ impl Owner {
     /// Makes another producer where a topic takes less than the batches of this one, or where
     /// transactions have another time than its own; unless it is within a transaction: then that
     /// fails, and is sent again.
-    fn fit(&mut self) -> Result<(), Error> {
+    async fn fit(&mut self) -> Result<(), Error> {
         let before = self.batch_bytes;
         let Some(mut session) = self.session.take_if(|session| session.producer.is_idle()) else {
             return Ok(());
@@ -330,6 +330,7 @@ impl Owner {
         self.note_smallest();
         if self.batch_bytes < before || session.producer.timeout() != self.timeout(&session.topics)
         {
+            self.lock.confirm().await?;
             let end = session.producer.end_of_watched();
             session.producer = self.producer(&session.topics, &session.internal)?;
             session.producer.watched_ends(end);
@@ -345,7 +346,7 @@ impl Owner {
 
     async fn append(&mut self, part: Part) -> Result<(), Error> {
         self.must_be_in_time()?;
-        self.fit()?;
+        self.fit().await?;
         let session = session(&mut self.session, &self.failed)?;
         if let Some(xid) = part.branch.clone() {
             let end = session.producer.end_of_watched();
@@ -382,7 +383,7 @@ impl Owner {
     }
 
     async fn publish(&mut self, xid: &Xid, closing: &sink::Closing<'_>) -> Result<Bytes, Error> {
-        self.fit()?;
+        self.fit().await?;
         let opened = session(&mut self.session, &self.failed)?;
         let mut publishing = opened.branches.publish(xid)?;
         let first = publishing.reads_from();

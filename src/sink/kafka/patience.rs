@@ -1,4 +1,5 @@
-//! How long a call waits for the cluster: until its limit, and briefly once all is to stop.
+//! How long a call waits for the cluster: until its limit, and briefly once all is to
+//! stop, or another process runs the instance.
 //!
 //! In: a call that blocks for a moment at most, again and again. Out: its answer, or an error
 //! that says what was waited for. Always: what takes long is said in the log, once.
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::sink::Error;
+use crate::sink::{Error, Turn};
 
 /// How long one call may block.
 pub(super) const SLICE: Duration = Duration::from_millis(500);
@@ -18,15 +19,19 @@ const LONG: Duration = Duration::from_secs(5);
 /// How long the cluster may take for what is in hand when all is to stop.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// The same when another process runs the instance from here on.
+const GRACE_OVER: Duration = Duration::from_millis(500);
+
 /// See the head of this file.
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
     stop: CancellationToken,
+    turn: Turn,
 }
 
 impl Patience {
-    pub(super) fn new(stop: CancellationToken) -> Self {
-        Self { stop }
+    pub(super) fn new(stop: CancellationToken, turn: Turn) -> Self {
+        Self { stop, turn }
     }
 
     /// Calls `ask`, which blocks for a [`SLICE`] at most, until it gives something.
@@ -37,7 +42,7 @@ impl Patience {
         mut ask: impl FnMut() -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
         let begun = Instant::now();
-        let (mut stopped, mut said) = (None, false);
+        let (mut stopped, mut over, mut said) = (None, None, false);
         loop {
             if let Some(answer) = ask()? {
                 return Ok(answer);
@@ -54,6 +59,13 @@ impl Patience {
             }
             if self.stop.is_cancelled() && now - *stopped.get_or_insert(now) > GRACE {
                 return Err(Error::Failed(format!("stopped while waiting: {}", what())));
+            }
+            // What is in hand may be through in a moment; another process goes on behind it.
+            if self.turn.over.is_cancelled() && now - *over.get_or_insert(now) > GRACE_OVER {
+                return Err(Error::Failed(format!(
+                    "another process goes on instead of: {}",
+                    what()
+                )));
             }
             if now - begun > LONG && !said {
                 tracing::warn!("waiting for the Kafka cluster: {}", what());

@@ -36,6 +36,8 @@ use crate::sink::Refusal;
 pub(super) const POSITIONS: &str = "positions";
 pub(super) const SCHEMA: &str = "schema";
 pub(super) const XA: &str = "xa";
+/// That of the topic whose only partition the active process has; it has no records.
+pub(super) const LOCK: &str = "lock";
 /// That of the topic of letters.
 pub(super) const LETTERS: &str = "parked";
 /// How long the cluster may take for a question.
@@ -86,6 +88,7 @@ pub(super) fn internal(names: &Names) -> Vec<(String, Vec<(String, String)>)> {
         with(POSITIONS, &INTERNAL),
         with(SCHEMA, &INTERNAL),
         with(XA, &INTERNAL),
+        with(LOCK, &INTERNAL),
         with(LETTERS, &OF_LETTERS),
     ]
 }

@@ -60,6 +60,10 @@ impl Right {
         Self { resource: 4, name: "kafka-cluster", pattern: 3, operation: operation(what) }
     }
 
+    pub(super) const fn group(name: &'static str, what: &str) -> Self {
+        Self { resource: 3, name, pattern: 3, operation: operation(what) }
+    }
+
     pub(super) const fn transactional_id(name: &'static str, what: &str) -> Self {
         Self { resource: 5, name, pattern: 3, operation: operation(what) }
     }

@@ -21,7 +21,7 @@ use Without::{Runs, Stops};
 
 /// The rights of the page, in an order in which topics are missing as long as the right to make
 /// them counts.
-const RIGHTS: [(Right, Without); 14] = [
+const RIGHTS: [(Right, Without); 15] = [
     (Right::topics("__sluice.a.", "Create"), Stops(&["topic __sluice.a.", "CREATE"])),
     (Right::topics("clusterrun.", "Create"), Stops(&["topic clusterrun.", "CREATE"])),
     (
@@ -29,6 +29,7 @@ const RIGHTS: [(Right, Without); 14] = [
         Stops(&["no right to the transactional id", "WRITE"]),
     ),
     (Right::topics("__sluice.a.", "Read"), Stops(&["topic __sluice.a.positions ", "READ"])),
+    (Right::group("__sluice.a.lock", "Read"), Stops(&["group __sluice.a.lock", "READ"])),
     (Right::topics("__sluice.a.", "Write"), Stops(&["topic __sluice.a.positions ", "WRITE"])),
     (
         Right::topics("__sluice.a.", "DescribeConfigs"),

@@ -21,6 +21,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
+use super::gate::Gate;
 use super::process::{self, Process};
 use super::{PATIENCE, Record, say, topics, wait_for};
 
@@ -29,6 +30,8 @@ pub(crate) struct Kafka {
     folder: TempDir,
     port: u16,
     jvm: &'static str,
+    /// Another way to it, for those that use no other.
+    gate: Gate,
     process: Mutex<Option<Process>>,
 }
 
@@ -124,21 +127,27 @@ impl Kafka {
     fn new(more: &str, jvm: &'static str) -> Self {
         let folder = TempDir::with_prefix("sluice-kafka-").unwrap();
         let (port, controller) = (process::free_port(), process::free_port());
+        let far = process::free_port();
+        let gate = Gate::to(far);
+        let gate_port = gate.port();
         let properties = format!(
             "process.roles=broker,controller\nnode.id=1\n\
              controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},\
+             FAR://127.0.0.1:{far}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port},\
+             CONTROLLER://127.0.0.1:{controller},FAR://127.0.0.1:{gate_port}\n\
              inter.broker.listener.name=PLAINTEXT\ncontroller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT\n\
              log.dirs={}\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
              transaction.state.log.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
+             group.min.session.timeout.ms=500\n\
              auto.create.topics.enable=false\n{more}",
             folder.path().join("data").display()
         );
         format(folder.path(), &properties, jvm, &[]);
-        let new = Self { folder, port, jvm, process: Mutex::new(None) };
+        let new = Self { folder, port, jvm, gate, process: Mutex::new(None) };
         new.start();
         new
     }
@@ -160,6 +169,12 @@ impl Kafka {
     /// Where clients connect.
     pub(crate) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What those have to pass that are to be cut off: they begin at its port, and are told no
+    /// other.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// As [`read`], of this node.

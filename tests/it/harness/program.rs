@@ -200,6 +200,11 @@ impl Sluice {
         Ended { code: status.code(), said: self.said() }
     }
 
+    /// Its id with the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// Sends it a signal, and does not wait.
     pub(crate) fn signal(&self, signal: &str) {
         self.process.as_ref().expect("it runs").signal(signal);

@@ -91,6 +91,12 @@ pub struct ClusterConfig {
     pub source_patience: Duration,
 }
 
+impl ClusterConfig {
+    /// The largest message in bytes, whatever is written: one has to have room in the queue of the
+    /// client library.
+    pub const LARGEST_RECORD: usize = 30 << 20;
+}
+
 /// Reads the settings of the cluster anew, with all that they name; the error is a sentence.
 #[derive(Clone)]
 pub struct Reread(Arc<dyn Fn() -> Reading + Send + Sync>);

@@ -7,6 +7,7 @@ use openssl::pkey::PKey;
 use openssl::ssl::{
     HandshakeError, SslConnector, SslFiletype, SslMethod, SslStream, SslVerifyMode,
 };
+use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509VerifyResult};
 
 use crate::config::Properties;
@@ -20,7 +21,13 @@ pub(super) fn wrap(
     let get = |name: &str| properties.get(name);
     let build = || -> Result<SslConnector, ErrorStack> {
         let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-        if let Some(path) = get("ssl.ca.location").filter(|path| *path != "probe") {
+        let location = get("ssl.ca.location").filter(|path| *path != "probe");
+        // Where authorities are named, librdkafka trusts no others (`rd_kafka_ssl_set_certs`), and
+        // OpenSSL's connector those of the system as well.
+        if location.is_some() || get("ssl.ca.pem").is_some() {
+            builder.set_cert_store(X509StoreBuilder::new()?.build());
+        }
+        if let Some(path) = location {
             builder.set_ca_file(path)?;
         }
         if let Some(pem) = get("ssl.ca.pem") {

@@ -81,7 +81,7 @@ pub(super) const SETTINGS: &[(&str, Outcome)] = &[
     ("max.block.ms", Idle(TIMEOUTS)),
     ("max.in.flight.requests.per.connection", By(Building::in_flight)),
     ("max.poll.interval.ms", Idle(CONSUMERS)),
-    ("max.request.size", As("message.max.bytes")),
+    ("max.request.size", By(Building::largest_request)),
     ("metadata.max.age.ms", As("topic.metadata.refresh.interval.ms")),
     ("metadata.max.idle.ms", Idle("topics are kept in mind as long as they are written to")),
     ("metadata.recovery.rebootstrap.trigger.ms", As("metadata.recovery.rebootstrap.trigger.ms")),

@@ -168,6 +168,11 @@ const TRANSLATIONS: &[Translation] = &[
         &["no number of bytes up to"],
     ),
     ("kafka.max.request.size = 2097152", &[("message.max.bytes", "2097152")], &[]),
+    (
+        "kafka.max.request.size = 31457281",
+        &[("message.max.bytes", "31457280")],
+        &["kafka.max.request.size: no message is larger than 30 MiB here: it counts as 31457280"],
+    ),
     ("kafka.max.request.size = 10", &[], &["`10` is no whole number from 1000 to"]),
     (
         "kafka.max.in.flight.requests.per.connection = 3",

@@ -4,6 +4,7 @@
 use super::building::{Building, Written};
 use super::java::{CODE, IAM, KERBEROS, OAUTH};
 use super::{ciphers, jaas};
+use crate::config::ClusterConfig;
 use crate::config::address::Address;
 use crate::config::instance::KeyStore;
 use crate::config::reader::{flag, join};
@@ -157,6 +158,18 @@ impl Building {
         }
         let counted = if self.config.transactional { millis.min(most) } else { millis };
         self.set(one, "socket.timeout.ms", &counted.to_string());
+    }
+
+    pub(super) fn largest_request(&mut self, one: &Written) {
+        let largest = ClusterConfig::LARGEST_RECORD;
+        let bytes = one.value.parse::<usize>();
+        if bytes.is_ok_and(|bytes| bytes > largest) {
+            let text = format!("no message is larger than 30 MiB here: it counts as {largest}");
+            self.warn(one, text);
+            self.set(one, "message.max.bytes", &largest.to_string());
+        } else {
+            self.set(one, "message.max.bytes", &one.value);
+        }
     }
 
     pub(super) fn receive_buffer(&mut self, one: &Written) {

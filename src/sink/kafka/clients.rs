@@ -19,7 +19,7 @@ use crate::config::ClusterConfig;
 /// hold more: the largest record has to fit.
 const QUEUE_KIB: usize = 32 << 10;
 /// The largest record that is handed to it: one has to fit into its queue.
-pub(super) const LARGEST_RECORD: usize = 30 << 20;
+pub(super) const LARGEST_RECORD: usize = ClusterConfig::LARGEST_RECORD;
 
 /// What the library has to say beside the answers of its calls. A clone is the same.
 #[derive(Clone, Debug, Default)]

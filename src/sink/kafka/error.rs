@@ -61,9 +61,11 @@ pub(super) fn refusal(code: Code) -> Option<&'static str> {
         Code::ClusterAuthorizationFailed => {
             Some("no right to write idempotently: allow IDEMPOTENT_WRITE on the cluster")
         }
-        Code::InvalidTransactionTimeout => {
-            Some("transaction.timeout.ms is larger than the cluster's transaction.max.timeout.ms")
-        }
+        Code::InvalidTransactionTimeout => Some(
+            "kafka.transaction.timeout.ms is larger than the transaction.max.timeout.ms of the \
+                 cluster's brokers: write a smaller one, or, where none is written, allow \
+                 DESCRIBE_CONFIGS on the cluster, so that sluice asks for no longer one",
+        ),
         Code::UnsupportedVersion | Code::UnsupportedFeature => {
             Some("the cluster has no transactions: it is older than Apache Kafka 0.11")
         }

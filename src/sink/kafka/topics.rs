@@ -121,7 +121,10 @@ impl Topics {
         let broker = topics.list()?;
         let set = topics.broker_settings(broker).await?;
         let number = |name: &str| set.get(name).and_then(|value| value.parse::<u64>().ok());
-        if let Some(longest) = number("transaction.max.timeout.ms") {
+        // Where the cluster does not say, what the user has written is thought to be right.
+        let written = config.producer.get("transaction.timeout.ms");
+        let written = written.and_then(|millis| millis.parse().ok());
+        if let Some(longest) = number("transaction.max.timeout.ms").or(written) {
             topics.longest_transaction = Duration::from_millis(longest);
         }
         let largest = number("message.max.bytes").and_then(|bytes| usize::try_from(bytes).ok());

@@ -140,7 +140,7 @@ async fn each_wrong_setting_and_each_missing_right_is_one_sentence_and_nobody_is
         (5, 1, "they are not there and may not be made: allow Create"),
         (7, 0, "may not be read (cluster authorization failed)"),
         (8, 1, "the right Write on transactional id __sluice.a is missing"),
-        (9, 1, "the right Read on consumer group __sluice.a.lock is missing"),
+        (12, 1, "the right Read on consumer group __sluice.a.lock is missing"),
     ];
     for (number, code, word) in missing {
         node.deny(&RIGHTS[number]).await;

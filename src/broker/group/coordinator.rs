@@ -35,9 +35,11 @@ use writes::{Room, Write};
 /// The longest id of a member: answers and records have an i16 for its length.
 const MAX_ID_BYTES: usize = i16::MAX as usize;
 
-/// What the members of all groups may take in memory: their names, protocols and assignments.
-/// Less than one record of `__consumer_offsets` may have.
+/// What the members of all groups may take in memory: their names, protocols and assignments, and
+/// the groups that are there for them. Less than one record of `__consumer_offsets` may have.
 const MOST_OF_MEMBERS: usize = 48 << 20;
+/// What a group takes beside its members and its name, with its places in the maps, about.
+const GROUP: usize = size_of::<Held>() + 256;
 
 /// The outcome of what has nothing to tell.
 type Done = Result<(), ResponseError>;
@@ -155,7 +157,7 @@ impl Coordinator {
                 held.empty_since = since;
                 held.group.restore(now, snapshot);
             }
-            held.bytes = held.group.bytes();
+            held.bytes = held.bytes_of_members(&name);
             groups.bytes += held.bytes;
             groups.by_name.insert(name.clone(), held);
             groups.reschedule(&name);
@@ -326,7 +328,8 @@ impl Coordinator {
             held.empty_since = since;
         }
         self.begin_writing(held, name);
-        let was = std::mem::replace(&mut held.bytes, held.group.bytes());
+        let bytes = held.bytes_of_members(name);
+        let was = std::mem::replace(&mut held.bytes, bytes);
         groups.bytes = groups.bytes + held.bytes - was;
         if groups.reschedule(name) {
             self.earlier.notify_one();
@@ -339,10 +342,13 @@ impl Groups {
     /// Whether there is room for what an input brings that the group keeps, beside the members of
     /// all groups. What takes the place of as much or more always has room.
     fn check_room(&self, name: &str, input: &Input) -> Done {
-        let group = self.by_name.get(name).map(|held| &held.group);
+        let held = self.by_name.get(name);
+        let group = held.map(|held| &held.group);
         let (brings, has) = match input {
             Input::Join(_, join) => {
-                (join.bytes(), group.map_or(0, |group| group.bytes_of_member(&join.identity)))
+                let is_first = held.is_none_or(|held| held.bytes == 0);
+                let brings = join.bytes() + if is_first { bytes_around(name) } else { 0 };
+                (brings, group.map_or(0, |group| group.bytes_of_member(&join.identity)))
             }
             Input::Sync(_, sync) => {
                 let brings = sync.assignments.iter().map(|(_, bytes)| bytes.len()).sum();
@@ -384,7 +390,21 @@ impl Groups {
     }
 }
 
+/// What a group takes in memory beside its members: its name is there twice.
+fn bytes_around(name: &str) -> usize {
+    GROUP + 2 * name.len()
+}
+
 impl Held {
+    /// What its members take in memory, and it for their sake. What only has offsets is not
+    /// counted: they are stored, and have to be there.
+    fn bytes_of_members(&self, name: &str) -> usize {
+        match self.group.bytes() {
+            0 => 0,
+            members => members + bytes_around(name),
+        }
+    }
+
     /// Hands an answer to who waits for it, or puts a snapshot of a group that is so since then to
     /// the writes.
     fn take(&mut self, output: Output, since: i64) {

@@ -255,6 +255,37 @@ fn join() -> Join {
     }
 }
 
+/// However long the names of groups are, and however little is known of who wants to join them.
+#[tokio::test]
+async fn groups_that_nobody_has_joined_yet_are_within_what_members_may_take() {
+    let tasks = Tasks::new();
+    let log = Log::open(Arc::new(Simulated::new()), LogSettings::default(), &tasks).await.unwrap();
+    for (length, id_first) in [(32_767, true), (32_767, false), (5000, true)] {
+        let open = Coordinator::open(log.clone(), GroupSettings::default(), Tasks::new());
+        let coordinator = open.await.unwrap();
+        let most = MOST_OF_MEMBERS / (2 * length);
+        let mut names = (0..=most).map(|number| format!("{number:0length$}"));
+        let refused = loop {
+            let Some(name) = names.next() else { break None };
+            let asked = coordinator.join(&name, Join { id_first, ..join() });
+            match tokio::time::timeout(Duration::ZERO, asked).await.ok().and_then(|one| one.error) {
+                // It waits for others.
+                None => assert!(!id_first),
+                Some(ResponseError::MemberIdRequired) => assert!(id_first),
+                Some(error) => break Some(error),
+            }
+        };
+        assert_eq!(refused, Some(ResponseError::GroupMaxSizeReached), "{length} {id_first}");
+        let listed = coordinator.list();
+        assert!(coordinator.lock().bytes <= MOST_OF_MEMBERS && listed.len() > most / 2);
+        for group in listed {
+            coordinator.lock().remove(&group.name);
+        }
+        assert_eq!(coordinator.lock().bytes, 0);
+        coordinator.close().await;
+    }
+}
+
 /// How long a group is empty is counted by the clock that its offsets are counted by.
 #[tokio::test]
 async fn the_offsets_of_a_group_that_was_left_expire_by_the_clock_of_the_log() {

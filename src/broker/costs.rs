@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-    MetadataRequest, OffsetFetchRequest,
+    CreateTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    FindCoordinatorRequest, MetadataRequest, OffsetFetchRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::Semaphore;
@@ -25,6 +25,7 @@ use super::Broker;
 use super::answers::{Held, UNIT};
 use super::call::{Call, Refused};
 use super::versions::Api;
+use crate::log::Topic;
 
 /// What all of them hold together.
 const ROOM: usize = 32 << 20;
@@ -39,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const NAMED: usize = 256;
 /// Of a partition in Metadata, with its two lists of nodes.
 const PARTITION: usize = 192;
+/// Of a partition in `DescribeLogDirs`, with its place in the set of those asked for.
+const LOG_DIR: usize = 128;
 /// Of an offset of a group, beside its topic and metadata.
 const OFFSET: usize = 256;
 /// Of a setting, with its synonyms.
@@ -134,6 +137,31 @@ pub(super) fn of_topics(call: &Call, request: &CreateTopicsRequest) -> usize {
     request.topics.len() * (NAMED + settings)
 }
 
+/// Of an answer that lists all groups, or those in some states. Each is there once.
+pub(super) fn of_all_groups(broker: &Broker) -> usize {
+    broker.groups.size_of_list(NAMED)
+}
+
+/// Of an answer about the sizes of partitions, each of which is there once.
+pub(super) fn of_log_dirs(broker: &Broker, request: &DescribeLogDirsRequest) -> usize {
+    let of_topic = |name: &str, partitions: usize| NAMED + name.len() + LOG_DIR * partitions;
+    match &request.topics {
+        None => {
+            let all = broker.log.topics();
+            let partitions = |topic: &Topic| usize::try_from(topic.partitions()).unwrap_or(0);
+            all.iter().map(|topic| of_topic(topic.name(), partitions(topic))).sum()
+        }
+        Some(asked) => {
+            asked.iter().map(|asked| of_topic(&asked.topic, asked.partitions.len())).sum()
+        }
+    }
+}
+
+/// Of an answer that lists all topics.
+pub(super) fn of_resources(broker: &Broker) -> usize {
+    broker.log.topics().iter().map(|topic| NAMED + topic.name().len()).sum()
+}
+
 /// The sizes of groups, each reckoned once.
 struct Sizes<F> {
     known: HashMap<StrBytes, usize>,
@@ -176,4 +204,84 @@ pub(super) fn of_groups(broker: &Broker, request: &DescribeGroupsRequest) -> usi
 pub(super) fn of_coordinators(call: &Call, request: &FindCoordinatorRequest) -> usize {
     let host = call.peer.endpoint.host.len();
     request.coordinator_keys.iter().map(|key| NAMED + key.len() + host).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use bytes::{Bytes, BytesMut};
+    use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+    use kafka_protocol::messages::{
+        JoinGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, RequestHeader,
+    };
+    use kafka_protocol::protocol::{Encodable, Request};
+    use tokio::sync::Notify;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::broker::answers::Share;
+    use crate::broker::call::Peer;
+    use crate::broker::frame::Pieces;
+    use crate::broker::{BrokerSettings, Endpoint, dispatch};
+    use crate::log::simulated::Simulated;
+    use crate::log::{Log, LogSettings, NewTopic};
+    use crate::shutdown::Tasks;
+
+    fn frame<R: Request>(version: i16, request: &R) -> Bytes {
+        let mut frame = BytesMut::new();
+        let header =
+            RequestHeader::default().with_request_api_key(R::KEY).with_request_api_version(version);
+        header.encode(&mut frame, R::header_version(version)).unwrap();
+        request.encode(&mut frame, version).unwrap();
+        frame.freeze()
+    }
+
+    async fn ask(broker: &Arc<Broker>, frame: Bytes) -> Pieces {
+        let remote: SocketAddr = ([127, 0, 0, 1], 1).into();
+        let peer = Peer { remote, endpoint: Endpoint { host: "h".to_owned(), port: 1 } };
+        let request = dispatch::open(frame, Share::default()).unwrap();
+        let (broker, stop, queued) =
+            (Arc::clone(broker), CancellationToken::new(), Arc::new(Notify::new()));
+        dispatch::answer(broker, peer, request, stop, queued).await.unwrap().unwrap()
+    }
+
+    /// Who asks for all that there is with a few bytes holds room until the answer is sent.
+    #[tokio::test]
+    async fn answers_about_all_that_there_is_hold_room_until_they_are_sent() {
+        let tasks = Tasks::new();
+        let disk = Arc::new(Simulated::new());
+        let log = Log::open(disk, LogSettings::default(), &tasks).await.unwrap();
+        for number in 0..40 {
+            let name = format!("{number:0200}");
+            let new = NewTopic { name, partitions: 100, ..NewTopic::default() };
+            log.create_topic(new).await.unwrap();
+        }
+        let broker = Broker::open(log, BrokerSettings::default(), &tasks).await.unwrap();
+        for number in 0..40 {
+            let protocol = JoinGroupRequestProtocol::default().with_name("range".into());
+            let request = JoinGroupRequest::default()
+                .with_group_id(StrBytes::from_string(format!("{number:01000}")).into())
+                .with_session_timeout_ms(300_000)
+                .with_protocol_type("consumer".into())
+                .with_protocols(vec![protocol]);
+            ask(&broker, frame(4, &request)).await;
+        }
+        let all = || broker.costs.0.available_permits() * UNIT;
+        let requests = [
+            ("Metadata", frame(9, &MetadataRequest::default().with_topics(None))),
+            ("DescribeLogDirs", frame(2, &DescribeLogDirsRequest::default().with_topics(None))),
+            ("ListGroups", frame(3, &ListGroupsRequest::default())),
+            ("ListConfigResources", frame(1, &ListConfigResourcesRequest::default())),
+        ];
+        for (name, request) in requests {
+            assert!(request.len() < 64, "{name}");
+            let mut answer = ask(&broker, request).await;
+            let bytes = answer.encode().len();
+            assert!(bytes > 5000, "{name}: {bytes}");
+            assert!(ROOM - all() >= bytes, "{name}: {bytes} bytes, {} held", ROOM - all());
+            drop(answer);
+            assert_eq!(all(), ROOM, "{name}");
+        }
+    }
 }

@@ -180,7 +180,11 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
             let held = broker.costs.room(call, costs::of_groups(broker, &request)).await?;
             put!(describe_groups::answer(broker, call, request), held)
         }
-        Api::ListGroups => put!(list_groups::answer(broker, &call.read(body)?)),
+        Api::ListGroups => {
+            let request = call.read(body)?;
+            let held = broker.costs.room_of_once(call, costs::of_all_groups(broker)).await?;
+            put!(list_groups::answer(broker, &request), held)
+        }
         Api::ApiVersions => put!(api_versions::answer(call, &call.read(body)?)),
         Api::CreateTopics => {
             let request = call.read(body)?;
@@ -205,7 +209,12 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
             put!(describe_configs::answer(broker, &request), held)
         }
         Api::AlterConfigs => put!(alter_configs::answer(broker, call.read(body)?).await),
-        Api::DescribeLogDirs => put!(describe_log_dirs::answer(broker, call.read(body)?)),
+        Api::DescribeLogDirs => {
+            let request = call.read(body)?;
+            let cost = costs::of_log_dirs(broker, &request);
+            let held = broker.costs.room_of_once(call, cost).await?;
+            put!(describe_log_dirs::answer(broker, request), held)
+        }
         Api::CreatePartitions => put!(create_partitions::answer(broker, call.read(body)?).await),
         Api::DeleteGroups => put!(delete_groups::answer(broker, call.read(body)?).await),
         Api::IncrementalAlterConfigs => {
@@ -222,7 +231,9 @@ async fn route(broker: &Arc<Broker>, call: &Call, body: Bytes, out: &mut Pieces)
         }
         Api::DescribeQuorum => put!(describe_quorum::answer(broker, call, call.read(body)?)),
         Api::ListConfigResources => {
-            put!(list_config_resources::answer(broker, call, &call.read(body)?))
+            let request = call.read(body)?;
+            let held = broker.costs.room_of_once(call, costs::of_resources(broker)).await?;
+            put!(list_config_resources::answer(broker, call, &request), held)
         }
         Api::DescribeTopicPartitions => {
             put!(describe_topic_partitions::answer(broker, &call.read(body)?))

@@ -249,6 +249,16 @@ impl Coordinator {
         listed.collect()
     }
 
+    /// How many bytes all groups are as [`Coordinator::list`] shows them, with so many each beside
+    /// their names.
+    pub(crate) fn size_of_list(&self, each: usize) -> usize {
+        let groups = self.lock();
+        let size = |(name, held): (&String, &Held)| {
+            each + 2 * (name.len() + held.group.protocol_type().len())
+        };
+        groups.by_name.iter().map(size).sum()
+    }
+
     /// One group.
     pub(crate) fn describe(&self, group: &str) -> Option<Described> {
         let groups = self.lock();

@@ -382,6 +382,11 @@ impl Group {
         self.protocol_type.as_deref().unwrap_or_default()
     }
 
+    /// Whether its members have their assignments, and nobody joins.
+    pub(crate) fn is_stable(&self) -> bool {
+        self.phase == Phase::Stable
+    }
+
     /// The state's name in `DescribeGroups` and `ListGroups`.
     pub(crate) fn state_name(&self) -> &'static str {
         match self.phase {

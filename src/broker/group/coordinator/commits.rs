@@ -12,6 +12,7 @@ use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::timers::CONSUMER;
 use super::writes::{Change, LARGEST, Write, record_bytes};
 use super::{Coordinator, Done, Held, Waiter};
 use crate::broker::group::offsets::{Commit, Offsets, Place};
@@ -123,7 +124,7 @@ impl Coordinator {
             let mut groups = self.lock();
             let held = groups.by_name.get_mut(group).ok_or(ResponseError::GroupIdNotFound)?;
             let described = held.group.snapshot();
-            if !described.members.is_empty() && described.protocol_type != "consumer" {
+            if !described.members.is_empty() && described.protocol_type != CONSUMER {
                 return Err(ResponseError::NonEmptyGroup);
             }
             let topics = described.members.iter();

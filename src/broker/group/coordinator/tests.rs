@@ -286,6 +286,86 @@ async fn groups_that_nobody_has_joined_yet_are_within_what_members_may_take() {
     }
 }
 
+fn subscription(topics: &[&str]) -> bytes::Bytes {
+    let mut bytes = vec![0, 0];
+    bytes.extend(u32::try_from(topics.len()).unwrap().to_be_bytes());
+    for topic in topics {
+        bytes.extend(u16::try_from(topic.len()).unwrap().to_be_bytes());
+        bytes.extend(topic.as_bytes());
+    }
+    bytes.into()
+}
+
+/// As Kafka's `ClassicGroup.offsetExpirationCondition`: of a stable group of consumers go the offsets of
+/// topics that none of them subscribes to, by the time of their commit.
+#[tokio::test]
+async fn offsets_of_topics_that_a_live_group_reads_no_more_expire() {
+    const DAY: i64 = 24 * 3_600_000;
+    let hands = Arc::new(Hands::default());
+    hands.set(18_000 * DAY);
+    let clock = Clock::of_hands(&hands);
+    let settings = LogSettings { clock: clock.clone(), ..LogSettings::default() };
+    let log = Log::open(Arc::new(Simulated::new()), settings, &Tasks::new()).await.unwrap();
+    for name in ["t", "u"] {
+        let new = NewTopic { name: name.to_owned(), partitions: 1, ..NewTopic::default() };
+        log.create_topic(new).await.unwrap();
+    }
+    let settings = GroupSettings { initial_rebalance_delay_ms: 0, ..GroupSettings::default() };
+    let coordinator = Coordinator::open(log.clone(), settings, Tasks::new()).await.unwrap();
+    let groups = [
+        ("reads t", "consumer", subscription(&["t"]), true, false),
+        ("reads both", "consumer", subscription(&["u", "t"]), true, true),
+        ("reads none", "consumer", subscription(&[]), false, false),
+        ("other form", "consumer", bytes::Bytes::from_static(b"?"), true, true),
+        ("other kind", "connect", subscription(&["t"]), true, true),
+    ];
+    let mut members = Vec::new();
+    for (group, kind, metadata, ..) in &groups {
+        let protocols = vec![("range".to_owned(), metadata.clone())];
+        let asked = Join {
+            protocol_type: (*kind).to_owned(),
+            protocols,
+            session_timeout_ms: 300_000,
+            rebalance_timeout_ms: 300_000,
+            ..join()
+        };
+        let joined = coordinator.join(group, asked).await;
+        let member = Identity { member: joined.member, instance: None };
+        let sync = Sync {
+            identity: member.clone(),
+            generation: joined.generation,
+            protocol_type: None,
+            protocol: None,
+            assignments: Vec::new(),
+        };
+        coordinator.sync(group, sync).await.unwrap();
+        let commits = ["t", "u"].map(|name| {
+            let place = Place { topic: name.to_owned(), partition: 0 };
+            let mut commit = at(log.topic(name).unwrap().id(), 7).remove(0).1;
+            commit.time = clock.now().latest;
+            (place, commit)
+        });
+        let done = coordinator.commit(group, member.clone(), joined.generation, commits.into());
+        done.await.unwrap();
+        members.push(member);
+    }
+    let there = |group: &str| {
+        let offsets = coordinator.offsets(group);
+        ["t", "u"].map(|name| offsets.keys().any(|place| place.topic == name))
+    };
+    hands.pass(7 * DAY - 1);
+    coordinator.expire_offsets().await;
+    for (group, ..) in &groups {
+        assert_eq!(there(group), [true, true], "{group}: it is too early");
+    }
+    hands.pass(2);
+    coordinator.expire_offsets().await;
+    for ((group, .., t, u), member) in groups.iter().zip(members) {
+        assert_eq!(there(group), [*t, *u], "{group}");
+        assert_eq!(coordinator.heartbeat(group, member, 1).await, Ok(()), "{group} lives on");
+    }
+}
+
 /// How long a group is empty is counted by the clock that its offsets are counted by.
 #[tokio::test]
 async fn the_offsets_of_a_group_that_was_left_expire_by_the_clock_of_the_log() {

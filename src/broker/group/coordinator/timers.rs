@@ -2,6 +2,7 @@
 //!
 //! One task for all groups; a group that comes to have an earlier deadline wakes it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,12 @@ use tokio::task::JoinHandle;
 
 use super::commits::wait;
 use super::{Coordinator, Groups};
-use crate::broker::group::offsets;
-use crate::broker::group::state::Input;
+use crate::broker::group::offsets::{self, Place};
+use crate::broker::group::records;
+use crate::broker::group::state::{Group, Input};
+
+/// The protocol type of groups whose members say what they subscribe to.
+pub(super) const CONSUMER: &str = "consumer";
 
 impl Coordinator {
     /// Ticks each group when its time is up, and lets old offsets go. What is due is done each
@@ -60,11 +65,16 @@ impl Coordinator {
         let mut expired = Vec::new();
         for (name, held) in &mut self.lock().by_name {
             // Of what is being written nobody knows yet whether it counts.
-            if !held.group.is_empty() || held.writing || !held.writes.is_empty() {
+            if held.writing || !held.writes.is_empty() {
                 continue;
             }
-            let places = offsets::expired(&held.offsets, held.empty_since, now, keep);
-            let all = places.len() == held.offsets.len();
+            let is_empty = held.group.is_empty();
+            let places = if is_empty {
+                offsets::expired(&held.offsets, held.empty_since, now, keep)
+            } else {
+                unread(&held.group, offsets::expired(&held.offsets, i64::MIN, now, keep))
+            };
+            let all = is_empty && places.len() == held.offsets.len();
             if all || !places.is_empty() {
                 tracing::info!(group = name, offsets = places.len(), "committed offsets expired");
                 let changes = places.into_iter().map(|place| (place, None)).collect();
@@ -78,6 +88,19 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// Those of the places that no member of a group reads any more, as far as that is known: of a stable
+/// group of consumers (`ClassicGroup.offsetExpirationCondition`).
+fn unread(group: &Group, places: Vec<Place>) -> Vec<Place> {
+    if places.is_empty() || !group.is_stable() || group.protocol_type() != CONSUMER {
+        return Vec::new();
+    }
+    let members = group.snapshot().members;
+    let read = members.iter().map(|member| records::subscribed_topics(&member.subscription));
+    let Some(read) = read.collect::<Option<Vec<_>>>() else { return Vec::new() };
+    let read: BTreeSet<String> = read.into_iter().flatten().collect();
+    places.into_iter().filter(|place| !read.contains(&place.topic)).collect()
 }
 
 impl Groups {

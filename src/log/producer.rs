@@ -57,6 +57,21 @@ struct Remembered {
     first_sequence: i32,
     last_sequence: i32,
     base_offset: i64,
+    /// The largest of its records as they are stored; -1 where an older build remembered it.
+    #[serde(default = "unknown")]
+    timestamp: i64,
+}
+
+fn unknown() -> i64 {
+    -1
+}
+
+/// The batch that another one repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Repeated {
+    pub(super) base_offset: i64,
+    /// Its largest timestamp, if that is known.
+    pub(super) timestamp: Option<i64>,
 }
 
 /// How a transaction ended.
@@ -67,8 +82,8 @@ pub(super) enum Marker {
 }
 
 impl Producers {
-    /// Whether the batch may be appended; `Some` is the offset of the batch that it repeats.
-    pub(super) fn check(&self, head: &Head) -> Result<Option<i64>, AppendError> {
+    /// Whether the batch may be appended; `Some` is the batch that it repeats.
+    pub(super) fn check(&self, head: &Head) -> Result<Option<Repeated>, AppendError> {
         let producer_id = head.producer_id;
         let Some(known) = self.known.get(&producer_id).filter(|_| producer_id >= 0) else {
             return Ok(None);
@@ -89,7 +104,9 @@ impl Producers {
             let repeats =
                 |one: &&Remembered| (one.first_sequence, one.last_sequence) == (first, last);
             if let Some(repeated) = known.batches.iter().find(repeats) {
-                return Ok(Some(repeated.base_offset));
+                let Remembered { base_offset, timestamp, .. } = *repeated;
+                let timestamp = Some(timestamp).filter(|time| *time >= 0);
+                return Ok(Some(Repeated { base_offset, timestamp }));
             }
             if let Some(newest) = known.batches.back() {
                 expected = following(newest.last_sequence, 1);
@@ -114,6 +131,7 @@ impl Producers {
             first_sequence: head.base_sequence,
             last_sequence: last_sequence(head),
             base_offset: base,
+            timestamp: head.max_timestamp,
         });
         if known.batches.len() > REMEMBERED {
             known.batches.pop_front();

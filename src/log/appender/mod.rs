@@ -46,6 +46,7 @@ use super::commit::Commit;
 use super::error::{AppendError, OpenError, WriterError};
 use super::journal::Journal;
 use super::keeper::{Job, Outcome};
+use super::producer::Repeated;
 use super::queue::{Each, Request};
 use super::segment::Segment;
 use super::shared::Shared;
@@ -321,8 +322,11 @@ impl Appender {
     ) -> Result<Appended, AppendError> {
         let (slot, head) = self.check(produce)?;
         let tail = &mut self.tails[slot];
-        if sequenced && let Some(base_offset) = tail.producers.check(&head)? {
-            return Ok(Appended { base_offset, log_append_time: None, log_start: tail.start });
+        if sequenced && let Some(repeated) = tail.producers.check(&head)? {
+            let Repeated { base_offset, timestamp } = repeated;
+            // The time that it got when it was appended (`UnifiedLog.append`).
+            let log_append_time = timestamp.filter(|_| tail.topic.config().log_append_time);
+            return Ok(Appended { base_offset, log_append_time, log_start: tail.start });
         }
         let Shared { disk, settings, .. } = &*self.shared;
         let content = Content::Stored(produce.batch.clone(), head);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{open, small, topic};
 use crate::disk::{Disk, Freeze, Simulated};
-use crate::log::{AppendError, Appended, Ends, Log, LogSettings, Produce, Topic};
+use crate::log::{AppendError, Appended, Ends, Log, LogSettings, NewTopic, Produce, Topic};
 use crate::record::{BatchBuilder, HEAD_LENGTH, Head};
 use crate::shutdown::Tasks;
 
@@ -81,6 +81,43 @@ async fn a_repeated_batch_is_answered_with_its_first_offset_even_after_a_crash()
     assert_eq!(old, Err(AppendError::InvalidProducerEpoch { producer_id: 7, got: 0, current: 1 }));
     let known = log.producers(&t, 0).await.unwrap();
     assert_eq!((known[0].producer_id, known[0].epoch, known[0].last_sequence), (7, 1, 0));
+}
+
+/// Who sends a batch again, as its answer was lost, is told the time that it was given.
+#[tokio::test]
+async fn a_repeated_batch_is_answered_with_its_time_of_append_even_after_a_restart() {
+    let disk = Simulated::new();
+    let (log, tasks) = open(Arc::new(disk.clone())).await;
+    let config = [("message.timestamp.type".to_owned(), "LogAppendTime".to_owned())].into();
+    let new = NewTopic { name: "stamped".to_owned(), partitions: 1, config, owner: None };
+    let stamped = log.create_topic(new).await.unwrap();
+    let own = topic(&log, "own", 1).await;
+    let mut times = Vec::new();
+    for n in 0..3 {
+        times.push(send(&log, &stamped, sequenced(0, n, 1, 0)).await.unwrap().log_append_time);
+        assert_eq!(send(&log, &own, sequenced(0, n, 1, 0)).await.unwrap().log_append_time, None);
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    }
+    assert!(times.is_sorted_by(|a, b| a.is_some() && a < b), "{times:?}");
+    let crashed = disk.crash(Freeze::Lose);
+    let again = async |log: &Log, case: &str| {
+        for (n, time) in (0..).zip(&times) {
+            let repeated = sequenced(0, n, 1, 0);
+            let told = send(log, &log.topic("stamped").unwrap(), repeated.clone()).await.unwrap();
+            let expected = (i64::from(n), *time);
+            assert_eq!((told.base_offset, told.log_append_time), expected, "{case}");
+            let told = send(log, &log.topic("own").unwrap(), repeated).await.unwrap();
+            assert_eq!((told.base_offset, told.log_append_time), (i64::from(n), None), "{case}");
+        }
+    };
+    again(&log, "as it goes on").await;
+    log.close().await;
+    drop((log, stamped, own));
+    tasks.join().await;
+    for (disk, case) in [(disk, "after a stop"), (crashed, "after a crash")] {
+        let (log, _tasks) = open(Arc::new(disk)).await;
+        again(&log, case).await;
+    }
 }
 
 #[tokio::test]

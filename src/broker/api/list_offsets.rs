@@ -3,7 +3,7 @@
 //! Behaviour: timestamp -1 is the end (the last stable offset for `read_committed`), -2 and
 //! -4 the log start (nothing is in remote storage), -3 the newest timestamp and its record;
 //! any other is a time: the first *record* not older, or offset and timestamp -1 if there
-//! is none. A partition that is named more than once is refused, and told once. All ends of one
+//! is none. Other negative ones, and those of a later version, are refused. A partition that is named more than once is refused, and told once. All ends of one
 //! answer are of one moment.
 //!
 //! Versions: 1 one offset a partition; 2 isolation level; 4 leader epochs; 6 flexible; 7
@@ -28,6 +28,10 @@ const EARLIEST: i64 = -2;
 const NEWEST_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const READ_COMMITTED: i8 = 1;
+/// The first version in which -3 has its meaning.
+const NEWEST_TIMESTAMP_SINCE: i16 = 7;
+/// The first version in which -4 has its meaning.
+const EARLIEST_LOCAL_SINCE: i16 = 8;
 /// The first version that carries leader epochs.
 const EPOCHS_SINCE: i16 = 4;
 /// Offset and timestamp.
@@ -46,6 +50,7 @@ pub(crate) async fn answer(
             if twice.contains(&(topic.name.clone(), asked.partition_index)) {
                 return Err(ResponseError::InvalidRequest);
             }
+            check_timestamp(asked.timestamp, call.version)?;
             access::check_epoch(asked.current_leader_epoch)?;
             Ok((broker.partition(&topic.name, asked.partition_index)?, asked.partition_index))
         };
@@ -83,6 +88,18 @@ pub(crate) async fn answer(
     ListOffsetsResponse::default().with_topics(topics)
 }
 
+/// Refuses what a negative timestamp does not mean in a version
+/// (`ReplicaManager.isListOffsetsTimestampUnsupported`).
+fn check_timestamp(timestamp: i64, version: i16) -> Result<(), ResponseError> {
+    let since = match timestamp {
+        0.. | LATEST | EARLIEST => 0,
+        NEWEST_TIMESTAMP => NEWEST_TIMESTAMP_SINCE,
+        EARLIEST_LOCAL => EARLIEST_LOCAL_SINCE,
+        ..0 => return Err(ResponseError::UnsupportedVersion),
+    };
+    if version < since { Err(ResponseError::UnsupportedVersion) } else { Ok(()) }
+}
+
 /// Partitions that are asked for more than once: each is refused once, as by Kafka.
 fn named_twice(request: &ListOffsetsRequest) -> HashSet<(TopicName, i32)> {
     let mut named = HashSet::new();
@@ -106,7 +123,7 @@ async fn offset_at(
         LATEST => Ok((limit, -1)),
         EARLIEST | EARLIEST_LOCAL => Ok((ends.log_start, -1)),
         NEWEST_TIMESTAMP => place.newest().await,
-        ..0 => return Err(ResponseError::InvalidRequest),
+        ..0 => return Err(ResponseError::UnsupportedVersion),
         timestamp => place.first_since(timestamp).await,
     };
     found.map_err(|error| access::of_read(&error))
@@ -149,5 +166,36 @@ fn tell(
             response.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(epoch)
         }
         Err(error) => response.with_error_code(error.code()).with_offset(-1).with_timestamp(-1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_negative_timestamp_has_its_meaning_since_a_version() {
+        for version in 1..=8 {
+            for (timestamp, since) in [
+                (i64::MAX, Some(1)),
+                (0, Some(1)),
+                (-1, Some(1)),
+                (-2, Some(1)),
+                (-3, Some(7)),
+                (-4, Some(8)),
+                (-5, None),
+                (-6, None),
+                (i64::MIN, None),
+            ] {
+                let is_known = since.is_some_and(|since| version >= since);
+                let expected =
+                    if is_known { Ok(()) } else { Err(ResponseError::UnsupportedVersion) };
+                assert_eq!(
+                    check_timestamp(timestamp, version),
+                    expected,
+                    "{timestamp} in {version}"
+                );
+            }
+        }
     }
 }

@@ -215,6 +215,14 @@ impl File {
         Ok(self.len()? == 0)
     }
 
+    /// When it was last written to, in milliseconds since 1970.
+    pub fn modified(&self) -> io::Result<i64> {
+        match &self.0 {
+            FileKind::Real(file) => file.modified(),
+            FileKind::Simulated(file) => file.modified(),
+        }
+    }
+
     /// Cuts the file, or lengthens it with zeros.
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         match &self.0 {

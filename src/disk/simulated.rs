@@ -54,6 +54,8 @@ struct Inode {
     durable: Vec<u8>,
     /// Writes and cuts since the last sync, in order.
     pending: Vec<Change>,
+    /// When it was last written to, in milliseconds since 1970.
+    modified: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +116,8 @@ struct State {
     /// Files that could not be written back: who had opened them until then is told.
     not_written_back: BTreeMap<usize, u64>,
     capacity: Option<u64>,
+    /// The time that files are written at, in milliseconds since 1970, once it was set.
+    time: Option<i64>,
     locked: bool,
     watched: Watched,
 }
@@ -211,6 +215,12 @@ impl Simulated {
     /// Gives the disk a size in bytes.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
+    }
+
+    /// Sets the time that files are written at from now on, in milliseconds since 1970. Those that are
+    /// written before are never old.
+    pub fn set_time(&self, millis: i64) {
+        self.state().time = Some(millis);
     }
 
     /// Turns one bit of a file over, as bad media do: seen and durable alike.
@@ -351,7 +361,8 @@ impl Simulated {
                     next.unreadable.insert(next.inodes.len());
                 }
                 let (seen, durable) = (bytes.clone(), bytes);
-                next.inodes.push(Inode { seen, durable, pending: Vec::new() });
+                let modified = state.inodes[*inode].modified;
+                next.inodes.push(Inode { seen, durable, pending: Vec::new(), modified });
             }
         }
         next.seen.dirs = names.dirs;
@@ -726,15 +737,22 @@ impl File {
         if let Some(race) = state.race.as_mut().filter(|race| race.inode == self.inode) {
             race.writes += u64::from(race.began);
         }
+        let time = state.time.unwrap_or(i64::MAX);
         let inode = &mut state.inodes[self.inode];
         change.apply(&mut inode.seen, usize::MAX);
         inode.pending.push(change);
+        inode.modified = time;
         Ok(())
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the same face as the real file")]
     pub(super) fn len(&self) -> io::Result<u64> {
         Ok(self.disk.call().inodes[self.inode].seen.len() as u64)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the same face as the real file")]
+    pub(super) fn modified(&self) -> io::Result<i64> {
+        Ok(self.disk.call().inodes[self.inode].modified)
     }
 
     pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
@@ -744,9 +762,11 @@ impl File {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         state.grow(self.inode, len)?;
         let change = Change::Cut(len);
+        let time = state.time.unwrap_or(i64::MAX);
         let inode = &mut state.inodes[self.inode];
         change.apply(&mut inode.seen, 0);
         inode.pending.push(change);
+        inode.modified = time;
         Ok(())
     }
 

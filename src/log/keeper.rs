@@ -149,11 +149,11 @@ impl CheckpointJob {
     }
 }
 
-/// Has segments read their largest timestamps, until the log is closed. Says how many could; of the
+/// Has segments read the times of their newest records, until the log is closed. Says how many could; of the
 /// others it is tried again at the next check: till then they stay.
 fn read_times(shared: &Shared, segments: &[Arc<Segment>]) -> usize {
-    let is_read = |one: &&Arc<Segment>| match one.largest_timestamp() {
-        Ok(_) => true,
+    let is_read = |one: &&Arc<Segment>| match one.read_time() {
+        Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, path = one.path(), "the age of a segment cannot be read");
             false

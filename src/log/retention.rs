@@ -2,7 +2,8 @@
 //!
 //! Kafka's rules (`UnifiedLog.deleteOldSegments`): whole segments, oldest first; by time those
 //! whose largest timestamp is too old, by size as long as the rest is still large enough. If
-//! all are to go, the one that is appended to is rolled first.
+//! all are to go, the one that is appended to is rolled first. A segment whose records have no
+//! timestamps is as old as its last append (`LogSegment.largestTimestamp`).
 
 use crate::clock::Moment;
 
@@ -11,8 +12,8 @@ use crate::clock::Moment;
 pub(super) struct Held {
     pub(super) base: i64,
     pub(super) size: u64,
-    /// -1 where there is no record; none where it was not read yet.
-    pub(super) largest_timestamp: Option<i64>,
+    /// Of its newest record; -1 where there is no record, none where it was not read yet.
+    pub(super) time: Option<i64>,
 }
 
 /// What the rules say, as far as times are known.
@@ -47,9 +48,8 @@ impl Ages {
     /// Whether the one at `at` is too old.
     fn is_old(&self, segments: &[Held], at: usize) -> Result<bool, Unread> {
         let Some(keep) = self.keep else { return Ok(false) };
-        let time = |at: usize| segments[at].largest_timestamp.ok_or(Unread(at));
+        let time = |at: usize| segments[at].time.ok_or(Unread(at));
         let mut found = time(at)?;
-        // Records without timestamps have no age.
         if found >= 0 && !self.is_right(found) {
             found = -1;
             for next in at + 1..segments.len() {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn segments() -> Vec<Held> {
-        let held = |base, time| Held { base, size: 100, largest_timestamp: Some(time) };
+        let held = |base, time| Held { base, size: 100, time: Some(time) };
         vec![held(0, 1000), held(10, 2000), held(20, 3000)]
     }
 
@@ -131,17 +131,21 @@ mod tests {
     #[test]
     fn what_came_while_the_clock_was_ahead_is_as_old_as_what_came_behind_it() {
         let mut ahead = segments();
-        ahead[0].largest_timestamp = Some(1 << 50);
+        ahead[0].time = Some(1 << 50);
         for (now, expected) in [(2500, None), (2501, Some(20)), (3501, Some(30))] {
             assert_eq!(start(&ahead, 30, &at(now, Some(500)), None), expected, "{now}");
         }
-        ahead[1].largest_timestamp = Some(-1);
-        assert_eq!(start(&ahead, 30, &at(3500, Some(500)), None), None, "the last is not old");
+        ahead[1].time = Some(-1);
+        assert_eq!(
+            start(&ahead, 30, &at(3500, Some(500)), None),
+            None,
+            "what is empty says nothing"
+        );
         // As far ahead as the topic takes it, it is what the client meant.
-        ahead[0].largest_timestamp = Some(5000);
+        ahead[0].time = Some(5000);
         assert_eq!(start(&ahead, 30, &at(3501, Some(500)), None), None);
         for one in &mut ahead {
-            one.largest_timestamp = Some(1 << 50);
+            one.time = Some(1 << 50);
         }
         assert_eq!(start(&ahead, 30, &at(3501, Some(500)), None), None, "nothing tells");
     }
@@ -158,7 +162,7 @@ mod tests {
     fn only_times_that_decide_are_asked_for() {
         let mut unread = segments();
         for one in &mut unread[..2] {
-            one.largest_timestamp = None;
+            one.time = None;
         }
         let asked = |segments: &[Held], ages: &Ages, bytes| {
             let Verdict { start, unread } = super::start(segments, 30, ages, bytes);
@@ -168,11 +172,11 @@ mod tests {
         assert_eq!(asked(&unread, &at(0, None), None), (None, None), "nothing ends by time");
         assert_eq!(asked(&unread, &old, None), (None, Some(0)));
         assert_eq!(asked(&unread, &old, Some(200)), (Some(10), Some(1)), "by size it goes anyway");
-        unread[0].largest_timestamp = Some(1000);
+        unread[0].time = Some(1000);
         assert_eq!(asked(&unread, &at(1500, Some(500)), None), (None, None), "the first stays");
         assert_eq!(asked(&unread, &old, None), (Some(10), Some(1)), "what is known goes");
         // Of one from a wrong clock those behind it tell.
-        unread[0].largest_timestamp = Some(1 << 50);
+        unread[0].time = Some(1 << 50);
         assert_eq!(asked(&unread, &old, None), (None, Some(1)));
     }
 

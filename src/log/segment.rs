@@ -88,6 +88,9 @@ pub(super) struct Segment {
     first_time: AtomicI64,
     /// When its first batch was appended, by the steady clock; [`NOT_READ`] if that is not known.
     begun: AtomicI64,
+    /// When it was last appended to, by the clock of the wall; [`NOT_READ`] if that is not known.
+    /// Of no use where a record has a time.
+    modified: AtomicI64,
     /// Whether the next checkpoint has to sync it.
     pub(super) dirty: AtomicBool,
     life: AtomicU8,
@@ -129,6 +132,7 @@ impl Segment {
             largest: AtomicI64::new(NOT_READ),
             first_time: AtomicI64::new(NOT_READ),
             begun: AtomicI64::new(NOT_READ),
+            modified: AtomicI64::new(NOT_READ),
             dirty: AtomicBool::new(false),
             life: AtomicU8::new(Life::Listed as u8),
             named: AtomicBool::new(true),
@@ -172,6 +176,32 @@ impl Segment {
             self.begun.store(begun, Ordering::Relaxed);
         }
         Some(now.steady - begun)
+    }
+
+    /// Records without a time were appended, at this moment since 1970.
+    pub(super) fn modify(&self, now: i64) {
+        self.modified.store(now, Ordering::Release);
+    }
+
+    /// Reads the time of its newest record; where none has a time, when the file was last written
+    /// to.
+    pub(super) fn read_time(&self) -> io::Result<()> {
+        if self.largest_timestamp()? < 0 && self.known_time().is_none() {
+            let modified = self.file()?.modified()?;
+            // What is appended meanwhile is newer.
+            let (unread, order) = (NOT_READ, Ordering::AcqRel);
+            let _ = self.modified.compare_exchange(unread, modified, order, Ordering::Acquire);
+        }
+        Ok(())
+    }
+
+    /// That time, if nothing has to be read for it; -1 if there is no record.
+    pub(super) fn known_time(&self) -> Option<i64> {
+        let largest = self.known_largest_timestamp()?;
+        if largest >= 0 || self.size() == 0 {
+            return Some(largest);
+        }
+        Some(self.modified.load(Ordering::Acquire)).filter(|one| *one != NOT_READ)
     }
 
     /// Committed bytes.

@@ -283,6 +283,7 @@ impl Appender {
 
     /// Step 5. Nothing here can fail.
     fn publish(&mut self) {
+        let now = self.now().latest;
         for chunk in &self.group.chunks {
             let Chunk { slot, segment, position, begun, marks, .. } = chunk;
             let tail = &self.tails[*slot];
@@ -300,6 +301,9 @@ impl Appender {
                     }
                     segments.push(segment.clone());
                 });
+            }
+            if marks.iter().any(|mark| mark.max_timestamp < 0) {
+                segment.modify(now);
             }
             segment.commit(marks, position + chunk.length());
             if !segment.dirty.swap(true, Ordering::Relaxed) {

@@ -357,7 +357,7 @@ fn expired(tail: &Tail, now: Moment, unread: &mut Vec<Arc<Segment>>) -> Option<M
     let describe = |segment: &Arc<Segment>| retention::Held {
         base: segment.base(),
         size: segment.size(),
-        largest_timestamp: segment.known_largest_timestamp(),
+        time: segment.known_time(),
     };
     let segments: Vec<_> = all.iter().map(describe).collect();
     let ages = retention::Ages { keep: time, now, most_ahead: config.after_max_ms };
@@ -365,7 +365,7 @@ fn expired(tail: &Tail, now: Moment, unread: &mut Vec<Arc<Segment>>) -> Option<M
     if let Some(at) = verdict.unread {
         // Where one goes, the next ones may.
         let most = if verdict.start.is_some() { READ_AHEAD } else { 1 };
-        let is_unread = |one: &&Arc<Segment>| one.known_largest_timestamp().is_none();
+        let is_unread = |one: &&Arc<Segment>| one.known_time().is_none();
         let room = READ_AT_ONCE.saturating_sub(unread.len()).min(most);
         unread.extend(all[at..].iter().filter(is_unread).take(room).cloned());
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{append, open, small, topic, values};
+use crate::clock::{Clock, Hands};
 use crate::disk::{Disk, Freeze, Simulated};
-use crate::log::{Log, LogSettings, NewTopic, ReadError};
+use crate::log::{Log, LogSettings, NewTopic, Produce, ReadError};
 use crate::record::batches;
 use crate::shutdown::Tasks;
 
@@ -107,6 +108,63 @@ async fn a_record_goes_by_its_age_though_nothing_follows_it() {
     tasks.join().await;
     let (log, _tasks) = open(Arc::new(crashed)).await;
     assert_eq!(values(&log, "t", 0).await, [(end, "next".to_owned())]);
+}
+
+fn timeless(value: &str) -> Bytes {
+    let mut builder = crate::record::BatchBuilder::default();
+    builder.push(None, Some(value.as_bytes()), &[]);
+    let mut batch = builder.finish();
+    batch.seal(-1);
+    batch.into_bytes()
+}
+
+/// Records that have no time are as old as the last append of their segment, in the process that
+/// appends them and in the next one: they neither stay for ever nor hold back what is behind them.
+#[tokio::test]
+async fn records_without_a_time_go_when_their_segment_was_appended_to_too_long_ago() {
+    const HOUR: i64 = 3_600_000;
+    let hands = Arc::new(Hands::default());
+    let start = 50 * 365 * 24 * HOUR;
+    let settings = || LogSettings { clock: Clock::of_hands(&hands), ..quick() };
+    for restarts in [false, true] {
+        let disk = Simulated::new();
+        hands.set(start);
+        disk.set_time(start);
+        let mut tasks = Tasks::new();
+        let mut log = Log::open(Arc::new(disk.clone()), settings(), &tasks).await.unwrap();
+        let config = BTreeMap::from([("retention.ms".to_owned(), (2 * HOUR).to_string())]);
+        let new = NewTopic { name: "t".to_owned(), partitions: 1, config, owner: None };
+        let mut t = log.create_topic(new).await.unwrap();
+        for round in 0..12 {
+            let batch = timeless(&format!("{round}{}", "x".repeat(1000)));
+            let produce = Produce { topic: Arc::clone(&t), partition: 0, batch };
+            log.append(vec![produce]).await.pop().unwrap().unwrap();
+        }
+        let kept = segments(&disk, "t-0");
+        assert!(kept > 2);
+        for (minutes, expected) in [(59, kept), (118, kept), (177, 0)] {
+            hands.pass(59 * 60_000);
+            disk.set_time(start + minutes * 60_000);
+            if restarts && minutes == 118 {
+                log.close().await;
+                drop((t, log));
+                tasks.join().await;
+                tasks = Tasks::new();
+                log = Log::open(Arc::new(disk.clone()), settings(), &tasks).await.unwrap();
+                t = log.topic("t").unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            // A request lets the appender keep house.
+            log.new_producer_ids(1).await.unwrap();
+            until("what is too old is gone, and nothing else", async || {
+                log.new_producer_ids(1).await.unwrap();
+                segments(&disk, "t-0") == expected
+            })
+            .await;
+        }
+        let ends = log.ends(&[(t, 0)]).pop().unwrap().unwrap();
+        assert_eq!((ends.log_start, ends.high_watermark), (12, 12), "restarts: {restarts}");
+    }
 }
 
 #[tokio::test]

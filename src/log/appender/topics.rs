@@ -3,6 +3,7 @@
 //! What holds: the record is durable before the change is shown; files are removed only when
 //! a checkpoint has passed every frame that names them.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::group::Content;
 use super::operation::Change;
 use super::{Appender, Failure, Removal, Tail};
 use crate::clock::Moment;
-use crate::disk::was_not_begun;
+use crate::disk::{parent, was_not_begun};
 use crate::log::Ends;
 use crate::log::catalog::{Definition, METADATA_ID};
 use crate::log::checkpoint::PartitionState;
@@ -145,14 +146,9 @@ impl Appender {
         let slots = topic.all_partitions().iter().map(|partition| partition.slot);
         let ends: Vec<_> = slots.map(|slot| (slot, self.tails[slot].ends())).collect();
         self.shared.watermarks.publish(&ends);
+        self.forget_removals(&topic);
         for partition in topic.all_partitions() {
             partition.segments().iter().for_each(|segment| segment.bury());
-            // Its paths may soon be those of another topic.
-            let inside = format!("{}/", partition.dir);
-            self.removals.retain(|(_, removal)| {
-                !matches!(removal, Removal::Segment(stem) if stem.starts_with(&inside))
-            });
-            self.emptied.retain(|stem| !stem.starts_with(&inside));
             let leaving = place::leaving(topic.id(), partition.number);
             self.removals.push_back((self.sequence, Removal::Dir(leaving)));
             partition.change(Vec::clear);
@@ -164,6 +160,17 @@ impl Appender {
         }
         tracing::info!(topic = name, "deleted topic");
         Ok(())
+    }
+
+    /// Forgets what is to be removed of a topic: its paths may soon be those of another one. Many
+    /// topics may be deleted before a checkpoint, so all of that is looked through once.
+    fn forget_removals(&mut self, topic: &Topic) {
+        let dirs: HashSet<&str> =
+            topic.all_partitions().iter().map(|partition| partition.dir.as_str()).collect();
+        let is_of_topic = |stem: &str| dirs.contains(parent(stem));
+        self.removals
+            .retain(|(_, removal)| !matches!(removal, Removal::Segment(stem) if is_of_topic(stem)));
+        self.emptied.retain(|stem| !is_of_topic(stem));
     }
 
     fn begin_in_any_case(&mut self) -> Result<(), Failure> {

@@ -206,6 +206,26 @@ async fn a_deleted_topic_is_gone_and_its_name_is_free() {
     drop(tasks);
 }
 
+/// What waits for a checkpoint to be removed is looked through once for each topic, not for each
+/// partition of it: while that lasts nobody appends.
+#[tokio::test]
+async fn a_topic_is_deleted_as_fast_behind_many_others() {
+    let disk = Simulated::new();
+    let tasks = Tasks::new();
+    let settings = LogSettings { checkpoint_ms: 3_600_000, ..LogSettings::default() };
+    let log = Log::open(Arc::new(disk), settings, &tasks).await.unwrap();
+    let mut times = Vec::new();
+    for number in 0..8 {
+        let name = format!("t{number}");
+        topic(&log, &name, 10_000).await;
+        let begun = std::time::Instant::now();
+        log.delete_topic(&name).await.unwrap();
+        times.push(begun.elapsed());
+    }
+    let [first, .., last] = times[..] else { unreachable!("there are eight") };
+    assert!(last < first * 4 + Duration::from_secs(1), "{times:?}");
+}
+
 #[tokio::test]
 async fn an_unknown_directory_is_set_aside() {
     let disk = Simulated::new();

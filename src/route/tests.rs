@@ -96,6 +96,23 @@ fn route_case(router: &Router, case: &Value) -> (String, Vec<Message>) {
     (route.topic.to_string(), messages.collect())
 }
 
+/// Canal takes the blank for a part of the pattern, which then matches no table.
+#[test]
+fn blanks_behind_the_commas_of_partition_hash_are_no_part_of_a_pattern() {
+    let hashed = RouteSettings {
+        partitions_num: Some(3),
+        partition_hash: Some("shop.orders:id, shop.items:id ,\tshop.parts : id".into()),
+        ..settings()
+    };
+    let router = Router::new(&hashed).unwrap();
+    for name in ["orders", "items", "parts"] {
+        let route = router.route(&table("shop", name, &["id", "n"], &["id"]), &[0, 1]);
+        let PartitionRule::Columns(rule) = route.rule else { panic!("no hash of {name}") };
+        assert_eq!(rule.columns(), [0], "{name}");
+        assert_eq!(route.partitions, 3, "{name}");
+    }
+}
+
 #[test]
 fn topics_and_partitions_are_those_of_canals_own_code() {
     let input = include_str!("../../tests/golden/canal/routing.in.json");

@@ -155,6 +155,95 @@ const CASES: &[Case] = &[
         ],
         rows: &["q v=NULL id=1", "u v=NULL id=1", "q v=é id=2", "u v=é id=2", "two_lines v=é"],
     },
+    // A client's text over lines is no server's own: it takes the database's character set.
+    Case {
+        name: "lines",
+        on: BOTH,
+        statements: &[
+            "SET sql_mode = 'ANSI', NAMES utf8mb4",
+            "CREATE TABLE a (\n  id INT PRIMARY KEY,\n  v VARCHAR(20)\n)",
+            "CREATE TABLE b (\r\n\tid int NOT NULL,\r\n\tv varchar(20) DEFAULT NULL\r\n)",
+            "CREATE TABLE \"c\" (\n  \"id\" bigint NOT NULL,\n  \"v\" varchar(20) DEFAULT NULL,\n  PRIMARY KEY (\"id\")\n) ENGINE=InnoDB",
+            "CREATE TABLE d (\n    id int NOT NULL\n  , v varchar(20) NOT NULL\n)",
+            "create table e (\n  v varchar(20) default null\n)",
+            "SET sql_mode = 'NO_BACKSLASH_ESCAPES'",
+            "CREATE TABLE f (\n  id INT,\n  v ENUM('a\\\\b', 'c')\n)",
+            "SET sql_mode = ''",
+            "INSERT INTO a VALUES (1, 'é')",
+            "INSERT INTO b VALUES (1, 'é')",
+            "INSERT INTO c VALUES (1, 'é')",
+            "INSERT INTO d VALUES (1, 'é')",
+            "INSERT INTO e VALUES ('é')",
+            "INSERT INTO f VALUES (1, 2)",
+            "ALTER TABLE a ADD k INT",
+            "ALTER TABLE b ADD k INT",
+            "ALTER TABLE c ADD k INT",
+            "ALTER TABLE d ADD k INT",
+            "ALTER TABLE e ADD k INT",
+            "ALTER TABLE f ADD k INT",
+            "INSERT INTO a VALUES (2, 'é', 3)",
+        ],
+        rows: &[
+            "a id=1 v=é",
+            "b id=1 v=é",
+            "c id=1 v=é",
+            "d id=1 v=é",
+            "e v=é",
+            "f id=1 v=2",
+            "a id=2 v=é k=3",
+        ],
+    },
+    Case {
+        name: "oracle_lines",
+        on: MARIADB,
+        statements: &[
+            "SET sql_mode = 'oracle', NAMES utf8mb4",
+            "CREATE TABLE o (\n  id NUMBER(10) PRIMARY KEY,\n  v VARCHAR2(20)\n)",
+            "CREATE TABLE p (\n  id int,\n  v varchar(20)\n)",
+            "SET sql_mode = ''",
+            "INSERT INTO o VALUES (1, 'é')",
+            "INSERT INTO p VALUES (1, 'é')",
+            "ALTER TABLE o ADD k INT",
+            "ALTER TABLE p ADD k INT",
+            "INSERT INTO o VALUES (2, 'é', 3)",
+        ],
+        rows: &["o id=1 v=é", "p id=1 v=é", "o id=2 v=é k=3"],
+    },
+    // Of the character set that stands before it COLLATE DEFAULT says nothing.
+    Case {
+        name: "collate_default",
+        on: MARIADB,
+        statements: &[
+            "SET NAMES utf8mb4",
+            "CREATE TABLE c (id INT, v VARCHAR(9) CHARACTER SET latin1 COLLATE DEFAULT)",
+            "CREATE TABLE t (v VARCHAR(9)) CHARSET=latin1 COLLATE=DEFAULT",
+            "CREATE TABLE k (v VARCHAR(9))",
+            "INSERT INTO c VALUES (1, 'é')",
+            "INSERT INTO t VALUES ('é')",
+            "ALTER TABLE k CONVERT TO CHARACTER SET latin1 COLLATE DEFAULT",
+            "INSERT INTO k VALUES ('é')",
+            "ALTER DATABASE CHARACTER SET latin1 COLLATE DEFAULT",
+            "CREATE TABLE d (v VARCHAR(9))",
+            "INSERT INTO d VALUES ('é')",
+            "ALTER DATABASE CHAR SET utf8mb4",
+            "CREATE TABLE e (v VARCHAR(9))",
+            "INSERT INTO e VALUES ('é')",
+        ],
+        rows: &["c id=1 v=é", "t v=é", "k v=é", "d v=é", "e v=é"],
+    },
+    // A period that a key is without overlaps of stands for its two columns.
+    Case {
+        name: "overlaps",
+        on: MARIADB,
+        statements: &[
+            "CREATE TABLE b (id INT, s DATE, e DATE, PERIOD FOR p (s, e), \
+             PRIMARY KEY (id, p WITHOUT OVERLAPS))",
+            "INSERT INTO b VALUES (1, '2020-01-01', '2020-01-02')",
+            "ALTER TABLE b ADD k INT",
+            "INSERT INTO b VALUES (2, '2020-01-01', '2020-01-02', 3)",
+        ],
+        rows: &["b id=1 s=2020-01-01 e=2020-01-02", "b id=2 s=2020-01-01 e=2020-01-02 k=3"],
+    },
     // Which rows a rollback leaves is judged by the engine of then, not of now. (MySQL with GTIDs
     // refuses such a transaction.)
     Case {
@@ -211,6 +300,28 @@ async fn each_case(server: &Server) {
         assert_eq!(rows, case.rows, "{}", case.name);
     }
     sluice.stop();
+}
+
+/// That of the servers' own accounts is a database like any other.
+#[tokio::test]
+async fn tables_of_the_servers_own_database_may_come_and_go() {
+    for server in [servers::mysql(), servers::mariadb()].into_iter().flatten() {
+        let mut source = server.connect().await;
+        let begin = here(server).await;
+        for statement in [
+            "CREATE TABLE mysql.definitions_gone (id INT PRIMARY KEY, n VARCHAR(10))",
+            "INSERT INTO mysql.definitions_gone VALUES (1, 'a')",
+            "DROP TABLE mysql.definitions_gone",
+        ] {
+            run(&mut source, statement).await;
+        }
+        let mut sluice = from(server, &begin, r"mysql\.definitions_gone", &[]);
+        sluice.start();
+        let records = topics::read_at_least(&sluice.bootstrap(), "all", 1);
+        let rows: Vec<String> = records.iter().flat_map(|record| rows(record, "mysql")).collect();
+        assert_eq!(rows, ["definitions_gone id=1 n=a"], "{:?}", server.flavor);
+        sluice.stop();
+    }
 }
 
 fn database(case: &Case) -> String {

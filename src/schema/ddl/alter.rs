@@ -11,7 +11,7 @@ use super::create::SYSTEM_PERIOD;
 use super::effect::{
     Alteration, CharsetChoice, ColumnAction, ColumnChange, ColumnPlace, Effect, Versioning,
 };
-use super::key::{Key, key};
+use super::key::{Key, PrimaryKey, key};
 
 /// First words of clauses that leave every column as it was, table options among them.
 const WITHOUT_COLUMNS: &[&str] = &[
@@ -106,8 +106,10 @@ impl Reader<'_> {
         if self.cursor.accept(&["table"]) {
             self.alter_table();
         } else if self.cursor.accept_any(&["database", "schema"]) {
-            let unnamed = ["character", "charset", "collate", "default"];
-            let name = if unnamed.iter().any(|word| self.cursor.is_word(word)) {
+            // Reserved words, save CHARSET; or any option, where a name would be.
+            let unnamed = ["char", "character", "charset", "collate", "default", "read"];
+            let is_unnamed = unnamed.iter().any(|word| self.cursor.is_word(word));
+            let name = if is_unnamed || self.cursor.is_symbol_at(1, '=') {
                 Some(self.schema.to_owned())
             } else {
                 self.cursor.name()
@@ -277,9 +279,9 @@ impl Reader<'_> {
         let column_word = self.cursor.accept(&["column"]);
         if !column_word {
             match key(&mut self.cursor) {
-                Some(Key::Primary(columns)) => {
-                    alteration.primary_key = Some(columns);
-                    return (Ok(()), Some(StatementKind::CreateIndex));
+                Some(Key::Primary(key)) => {
+                    let read = take_primary_key(alteration, key);
+                    return (read, Some(StatementKind::CreateIndex));
                 }
                 Some(Key::Unique) => {
                     alteration.uniques += 1;
@@ -287,7 +289,7 @@ impl Reader<'_> {
                 }
                 Some(Key::Index) => return (Ok(()), Some(StatementKind::CreateIndex)),
                 // Canal takes no notice of these: the next clause names the statement.
-                Some(Key::Constraint) => return (Ok(()), None),
+                Some(Key::Constraint | Key::Period(_)) => return (Ok(()), None),
                 Some(Key::SystemPeriod) => {
                     return (Err(SYSTEM_PERIOD.to_owned()), Some(StatementKind::Alter));
                 }
@@ -310,14 +312,15 @@ impl Reader<'_> {
         let list = self.cursor.accept_symbol('(');
         loop {
             match if list { key(&mut self.cursor) } else { None } {
-                Some(Key::Primary(columns)) => alteration.primary_key = Some(columns),
+                Some(Key::Primary(key)) => take_primary_key(alteration, key)?,
                 Some(Key::Unique) => alteration.uniques += 1,
-                Some(Key::Index | Key::Constraint) => {}
+                Some(Key::Index | Key::Constraint | Key::Period(_)) => {}
                 Some(Key::SystemPeriod) => return Err(SYSTEM_PERIOD.to_owned()),
                 None => {
                     let (column, place) = column(&mut self.cursor, self.dialect)?;
                     if column.is_key {
                         alteration.primary_key = Some(vec![column.name.clone()]);
+                        alteration.keeps_primary_key = keep;
                     }
                     alteration.uniques += column.uniques;
                     let action = ColumnAction::Add { column, keep };
@@ -376,6 +379,7 @@ impl Reader<'_> {
         let (column, place) = column(&mut self.cursor, self.dialect)?;
         if column.is_key {
             alteration.primary_key = Some(vec![column.name.clone()]);
+            alteration.keeps_primary_key = lenient;
         }
         alteration.uniques += column.uniques;
         let old = old.unwrap_or_else(|| column.name.clone());
@@ -425,6 +429,13 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// A period that the table had before is not known here.
+fn take_primary_key(alteration: &mut Alteration, key: PrimaryKey) -> Result<(), String> {
+    alteration.keeps_primary_key = key.keep;
+    alteration.primary_key = Some(key.resolve(&[])?);
+    Ok(())
 }
 
 /// Which of two wins, CONVERT TO or another default beside it, each server has its own rules for.

@@ -404,7 +404,8 @@ pub(super) fn charset(cursor: &mut Cursor<'_>) -> Option<CharsetChoice> {
     }
     cursor.accept_symbol('=');
     if cursor.accept(&["default"]) {
-        return Some(CharsetChoice::Default);
+        // COLLATE DEFAULT is that of the character set, whichever it is.
+        return Some(if by_name { CharsetChoice::Default } else { CharsetChoice::Unsaid });
     }
     let name = cursor.name_or_text().unwrap_or_default().to_ascii_lowercase();
     if by_name {

@@ -8,7 +8,7 @@ use super::column::{charset, choose, column};
 use super::effect::{
     Alteration, Body, CharsetChoice, ColumnText, Effect, TableOptions, TemporaryTable, Versioning,
 };
-use super::key::{Key, key};
+use super::key::{Key, PrimaryKey, key};
 use super::token::Token;
 
 /// The table that a sequence of MariaDB is (`sequence_structure`, sql/sql_sequence.cc).
@@ -185,11 +185,13 @@ impl Reader<'_> {
     /// other unique keys; or what of it is not understood.
     fn elements(&mut self) -> Result<(Vec<ColumnText>, Vec<String>, u32), String> {
         let mut columns = Vec::new();
-        let mut primary_key = Vec::new();
+        let mut primary_key = PrimaryKey::default();
+        let mut periods = Vec::new();
         let mut uniques = 0;
         loop {
             match key(&mut self.cursor) {
-                Some(Key::Primary(names)) => primary_key = names,
+                Some(Key::Primary(key)) => primary_key = key,
+                Some(Key::Period(period)) => periods.push(period),
                 Some(Key::Unique) => uniques += 1,
                 Some(Key::Index | Key::Constraint) => {}
                 // Its columns become part of the key by rules of the server's own.
@@ -197,14 +199,14 @@ impl Reader<'_> {
                 None => {
                     let (column, _) = column(&mut self.cursor, self.dialect)?;
                     if column.is_key {
-                        primary_key = vec![column.name.clone()];
+                        primary_key.columns = vec![column.name.clone()];
                     }
                     uniques += column.uniques;
                     columns.push(column);
                 }
             }
             if self.cursor.accept_symbol(')') {
-                return Ok((columns, primary_key, uniques));
+                return Ok((columns, primary_key.resolve(&periods)?, uniques));
             }
             if !self.cursor.accept_symbol(',') {
                 return Err(format!("`{}` is not understood", self.cursor.clause_text()));

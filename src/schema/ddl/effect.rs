@@ -143,6 +143,8 @@ pub(crate) struct Alteration {
     pub(crate) drop_primary_key: bool,
     /// The primary key that comes.
     pub(crate) primary_key: Option<Vec<String>>,
+    /// It does not if there is one (IF NOT EXISTS, also of the column that it is of).
+    pub(crate) keeps_primary_key: bool,
     /// How many other unique keys come.
     pub(crate) uniques: u32,
     /// CONVERT TO CHARACTER SET: all text columns.

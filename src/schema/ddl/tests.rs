@@ -460,8 +460,7 @@ fn a_text_that_lacks_the_tables_options_does_not_say_its_character_set() {
             other => panic!("{other:?}"),
         }
     };
-    let made =
-        "CREATE OR REPLACE TABLE \"t2\" (\n  \"a\" varchar(10) DEFAULT NULL,\n  \"b\" int(11)\n)";
+    let made = "CREATE OR REPLACE TABLE \"t2\" (\n  \"a\" varchar(10) DEFAULT NULL,\n  \"b\" int(11) NOT NULL\n)";
     let with_options = format!("{made} DEFAULT CHARSET=latin1");
     for mode in (0..21).map(|bit| 1_u64 << bit) {
         let lacks = [0x100, 0x200, 0x400, 0x800, 0x1000, 0x4000, 0x1_0000, 0x2_0000, 0x4_0000];
@@ -491,7 +490,7 @@ fn backslashes_of_a_servers_own_text_do_not_say_how_many_there_are() {
         ("'a','it''s'", 0x10_0000, false),
         (r"'\\','a'", 0, false),
     ] {
-        let shown = format!("CREATE TABLE `n3` (\n  `e` enum({labels})\n)");
+        let shown = format!("CREATE TABLE `n3` (\n  `e` enum({labels}) DEFAULT NULL\n)");
         let sent = format!("CREATE TABLE n3 (e ENUM({labels}))");
         for dialect in [mysql(), mariadb()] {
             let dialect = Dialect { sql_mode, ..dialect };

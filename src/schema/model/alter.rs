@@ -63,8 +63,12 @@ impl Definition {
                         known"
                 .to_owned());
         }
+        // As `handle_if_exists_options` (sql/sql_table.cc of MariaDB) does.
+        let is_kept = alteration.keeps_primary_key && !self.primary_key.is_empty();
         let primary_key = match &alteration.primary_key {
-            Some(new) => new.clone(),
+            Some(new) if !is_kept => new.clone(),
+            _ if is_kept && !alteration.drop_primary_key => key,
+            Some(_) => Vec::new(),
             None if alteration.drop_primary_key => Vec::new(),
             None => key,
         };

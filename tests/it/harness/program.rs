@@ -382,10 +382,13 @@ pub(crate) fn from(
 
 /// What `/health` says of the one instance, once it has stopped.
 pub(crate) fn stopped(sluice: &Sluice) -> String {
-    wait_for("the instance to stop", PATIENCE, || {
+    let body = wait_for("the instance to stop", PATIENCE, || {
         let (_, body) = sluice.health()?;
         body.contains(r#""state":"stopped""#).then_some(body)
-    })
+    });
+    let said = sluice.said();
+    assert!(!said.contains("stopped: stopped"), "said twice: {said}");
+    body
 }
 
 /// Lets a topic take messages of so many bytes.

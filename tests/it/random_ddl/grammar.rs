@@ -264,11 +264,30 @@ impl Grammar<'_> {
             let column = self.random.pick(&columns).clone();
             text.extend(self.key(&column, !has_key));
         }
+        let has_key = has_key || text.iter().any(|word| word == "PRIMARY");
+        if self.is_mariadb() && self.once_in(12) {
+            text.extend(self.period(!has_key));
+        }
         text.push(")".to_owned());
         text.extend(self.table_options(true));
         if self.once_in(8) {
             let first = columns[0].clone();
             text.extend(self.partition_by(&first));
+        }
+        text
+    }
+
+    /// A period of two columns, and sometimes a key that may not overlap in it.
+    fn period(&mut self, may_be_primary: bool) -> Words {
+        let mut text = words(", s DATE , e DATE , PERIOD FOR p ( s , e )");
+        let key = if may_be_primary { "PRIMARY KEY" } else { "UNIQUE" };
+        match self.random.below(3) {
+            0 => text.extend(words(&format!(", {key} ( s2 , p WITHOUT OVERLAPS ) , s2 INT"))),
+            1 => {
+                let first = words(&format!(", s2 INT , {key} ( s2 , p WITHOUT OVERLAPS )"));
+                text.splice(0..0, first);
+            }
+            _ => {}
         }
         text
     }
@@ -283,8 +302,14 @@ impl Grammar<'_> {
             text.extend(words(if may_be_primary { "PRIMARY KEY" } else { "UNIQUE KEY" }));
         } else if may_be_primary && self.once_in(2) {
             text.extend(words("PRIMARY KEY"));
+            if self.is_mariadb() {
+                self.if_not_exists(&mut text, 3);
+            }
         } else {
             text.push(self.pick(&["INDEX", "KEY", "UNIQUE", "UNIQUE INDEX"]));
+            if self.is_mariadb() {
+                self.if_not_exists(&mut text, 4);
+            }
             if self.once_in(2) {
                 text.push(self.name("i"));
             }
@@ -300,11 +325,15 @@ impl Grammar<'_> {
                 text.push(",".to_owned());
             }
             let charset = self.pick(DEFAULTS);
-            let option = match self.random.below(8) {
+            let set = self.set_words();
+            let option = match self.random.below(11) {
                 0 => "ENGINE = InnoDB".to_owned(),
                 1 => format!("ENGINE {}", self.pick(&["MyISAM", "MEMORY", "InnoDB", "'innodb'"])),
                 2 => format!("DEFAULT CHARSET = {charset}"),
-                3 => format!("CHARACTER SET {charset}"),
+                3 => format!("{set} {charset}"),
+                7 if self.is_mariadb() => format!("{set} = {charset} COLLATE = DEFAULT"),
+                8 => format!("DEFAULT {set} = {charset} COLLATE {}", types::collation(&charset)),
+                9 if self.is_mariadb() => "COLLATE = DEFAULT".to_owned(),
                 4 => format!("COLLATE = {}", types::collation(&charset)),
                 5 => "ROW_FORMAT = DYNAMIC".to_owned(),
                 6 if with_versioning && self.is_mariadb() => "WITH SYSTEM VERSIONING".to_owned(),
@@ -317,6 +346,11 @@ impl Grammar<'_> {
             text.extend(words(&option));
         }
         text
+    }
+
+    /// How CHARACTER SET may be spelt.
+    pub(super) fn set_words(&mut self) -> String {
+        self.pick(&["CHARACTER SET", "CHARSET", "CHAR SET"])
     }
 
     fn partition_by(&mut self, column: &str) -> Words {
@@ -491,7 +525,8 @@ impl Grammar<'_> {
         let word = self.pick(&["DATABASE", "SCHEMA"]);
         let second = self.name(DATABASES[1]);
         let mut text = Words::new();
-        match self.random.below(6) {
+        let set = self.set_words();
+        match self.random.below(9) {
             0 => text.extend(["DROP".to_owned(), word, second]),
             1 | 2 => {
                 text.extend(["CREATE".to_owned(), word]);
@@ -505,7 +540,15 @@ impl Grammar<'_> {
                 text.extend(["ALTER".to_owned(), word, second]);
                 text.extend(words(&format!("COLLATE {}", types::collation(&charset))));
             }
-            4 => text.extend(words(&format!("ALTER {word} CHARACTER SET {charset}"))),
+            4 => text.extend(words(&format!("ALTER {word} {set} {charset}"))),
+            5 => text.extend(words(&format!("ALTER {word} DEFAULT {set} = {charset}"))),
+            6 => {
+                let collation = types::collation(&charset);
+                text.extend(words(&format!("ALTER {word} COLLATE {collation}")));
+            }
+            7 if self.is_mariadb() => {
+                text.extend(words(&format!("ALTER {word} {set} {charset} COLLATE DEFAULT")));
+            }
             _ => {
                 text.extend(["ALTER".to_owned(), word, self.name(DATABASES[0])]);
                 text.extend(words(&format!("DEFAULT CHARSET {charset}")));

@@ -28,6 +28,10 @@ const BLANKS: &[&str] = &[
 
 impl Grammar<'_> {
     pub(super) fn spell(&mut self, words: &[String]) -> String {
+        let is_create = words.first().is_some_and(|word| word == "CREATE");
+        if is_create && words.iter().any(|word| word == "(") && self.once_in(3) {
+            return self.lay_out(words);
+        }
         let quiet = self.once_in(3);
         let mut text = String::new();
         if !quiet && self.once_in(4) {
@@ -58,6 +62,40 @@ impl Grammar<'_> {
             2 => text.push_str("\u{b}/* trailing */"),
             3 => text.push(';'),
             _ => {}
+        }
+        text
+    }
+
+    /// One element of the list a line, as schema files and mappers of objects do.
+    fn lay_out(&mut self, words: &[String]) -> String {
+        let line = self.pick(&["\n  ", "\n  ", "\n    ", "\n\t", "\r\n  ", "\r\n\t"]);
+        let closing = line.trim_end_matches([' ', '\t']).to_owned();
+        let commas_lead = self.once_in(6);
+        let ends_in_line = self.once_in(4);
+        let mut text = String::new();
+        let mut depth = 0_usize;
+        for word in words {
+            match (word.as_str(), depth) {
+                ("(", 0) => text.extend([" (", &line]),
+                (")", 1) => text.extend([&*closing, ")"]),
+                (",", 1) if commas_lead => text.extend([&*line, ", "]),
+                (",", 1) => text.extend([",", &line]),
+                _ => {
+                    if !text.is_empty() && !text.ends_with([' ', '\n', '\t']) {
+                        text.push(' ');
+                    }
+                    let cased = self.cased(word);
+                    text.push_str(&cased);
+                }
+            }
+            match word.as_str() {
+                "(" => depth += 1,
+                ")" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if ends_in_line {
+            text.push_str(";\n");
         }
         text
     }

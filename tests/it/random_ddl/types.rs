@@ -244,8 +244,13 @@ fn characters(grammar: &mut Grammar<'_>) -> Words {
     let is_labelled = one.starts_with("ENUM") || one.starts_with("SET");
     let mut text = if one.contains('(') { vec![one] } else { words(&one) };
     let charset = grammar.pick(if is_labelled { DEFAULTS } else { CHARSETS });
-    match grammar.random.below(12) {
-        0 => text.extend(words(&format!("CHARACTER SET {charset}"))),
+    let set = grammar.set_words();
+    match grammar.random.below(14) {
+        0 => text.extend(words(&format!("{set} {charset}"))),
+        12 if grammar.is_mariadb() => {
+            text.extend(words(&format!("{set} {charset} COLLATE DEFAULT")));
+        }
+        13 if grammar.is_mariadb() => text.extend(words("COLLATE DEFAULT")),
         1 => text.extend(words(&format!("CHARSET '{charset}'"))),
         2 => text.extend(words(&format!("COLLATE {}", collation(&charset)))),
         3 => {

@@ -32,6 +32,7 @@ impl Grammar<'_> {
             21 => self.replace_primary_key(&it),
             22 => words("DROP PRIMARY KEY"),
             23 => self.character_set(&it),
+            24 if self.is_mariadb() && self.once_in(3) => words("COLLATE = DEFAULT"),
             24 => words(&format!("COLLATE = {}", types::collation(&it.charset))),
             25 => self.rename_table(),
             26 => self.alter_column(&it),
@@ -85,7 +86,11 @@ impl Grammar<'_> {
     fn new_field(&mut self, it: &Altered<'_>, text: &mut Words) {
         let new = self.new_column();
         text.extend(self.field(it.table, &new));
-        text.extend(types::column(self, true));
+        if self.is_mariadb() && self.once_in(12) {
+            text.extend(words("INT PRIMARY KEY"));
+        } else {
+            text.extend(types::column(self, true));
+        }
     }
 
     /// A verb, and the column that it is about.
@@ -138,18 +143,22 @@ impl Grammar<'_> {
     }
 
     fn replace_primary_key(&mut self, it: &Altered<'_>) -> Words {
-        let mut text = words("DROP PRIMARY KEY , ADD PRIMARY KEY (");
-        text.extend([self.name(&it.column), ")".to_owned()]);
+        let mut text = words("DROP PRIMARY KEY , ADD PRIMARY KEY");
+        if self.is_mariadb() {
+            self.if_not_exists(&mut text, 4);
+        }
+        text.extend(["(".to_owned(), self.name(&it.column), ")".to_owned()]);
         text
     }
 
     fn character_set(&mut self, it: &Altered<'_>) -> Words {
         let charset = &it.charset;
         let head = if self.once_in(2) { "CONVERT TO" } else { "DEFAULT" };
-        let set = if self.once_in(3) {
-            format!("CHARSET {charset} COLLATE {}", types::collation(charset))
-        } else {
-            format!("CHARACTER SET {charset}")
+        let spelt = self.set_words();
+        let set = match self.random.below(4) {
+            0 => format!("{spelt} {charset} COLLATE {}", types::collation(charset)),
+            1 if self.is_mariadb() => format!("{spelt} {charset} COLLATE DEFAULT"),
+            _ => format!("{spelt} {charset}"),
         };
         words(&format!("{head} {set}"))
     }

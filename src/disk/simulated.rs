@@ -14,6 +14,7 @@
 //! makes them durable. A name has at most 255 bytes.
 
 mod names;
+mod random;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use names::{Names, Naming};
+use random::Random;
 pub use watched::Hang;
 use watched::Watched;
 
@@ -390,19 +392,6 @@ fn survivor(inode: &Inode, random: Option<&mut Random>) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// A small generator (xorshift), so that a seed replays.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit.max(1) as u64).unwrap_or(0)
-    }
 }
 
 impl State {

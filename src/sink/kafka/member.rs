@@ -147,7 +147,10 @@ impl Member {
                 }
                 Err(error) => self.vote.heard().error(&error, &self.vote.topic)?,
             }
-            std::thread::sleep(POLL);
+            // What the group's coordinator refuses the library tells here only.
+            if let Some(Err(error)) = self.vote.consumer.poll(POLL) {
+                self.vote.heard().error(&error, &self.vote.topic)?;
+            }
         }
         Ok(false)
     }

@@ -440,7 +440,8 @@ async fn a_request_makes_a_bounded_number_of_partitions() {
     }
     for (count, expected) in [(5_002, many), (3, 0)] {
         let asked = ["u", "v"]
-            .map(|topic| CreatePartitionsTopic::default().with_name(name(topic)).with_count(count));
+            .map(|topic| CreatePartitionsTopic::default().with_name(name(topic)).with_count(count))
+            .map(|topic| topic.with_assignments(None));
         let request =
             CreatePartitionsRequest::default().with_topics(asked.into()).with_timeout_ms(1000);
         let answer = client.ask(2, &request).await;

@@ -51,7 +51,7 @@ use kafka_protocol::protocol::{Encodable, Request, StrBytes};
 use super::*;
 
 /// The partitions of the topic `p`, and the offsets of the group `g`.
-const PARTITIONS: i32 = 10_000;
+const PARTITIONS: i32 = 9_999;
 /// The group whose name is as long as a name may be.
 const LONG: usize = 32_767;
 /// How long an answer, or the end of the connection, may take. The program is not optimized here.

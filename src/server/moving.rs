@@ -1,6 +1,6 @@
 //! An instance on its way to another log: all that it knows, in one file.
 //!
-//! In: the sink of an instance that does not run. Out: a file ([`file`]); and from the file, the
+//! In: the sink of an instance that does not run. Out: a file ([`mod@file`]); and from the file, the
 //! same in another sink, in one append. Change records are not among it: they stay where they are,
 //! and whoever reads goes on in the new place behind them.
 //!

@@ -95,6 +95,12 @@ impl ClusterConfig {
     /// The largest message in bytes, whatever is written: one has to have room in the queue of the
     /// client library.
     pub const LARGEST_RECORD: usize = 30 << 20;
+
+    /// The settings as they are now, with all that they name; the error is a sentence.
+    pub async fn read_anew(self: &Arc<Self>) -> Result<Arc<Self>, String> {
+        let Some(reread) = &self.reread else { return Ok(Arc::clone(self)) };
+        Ok(Arc::new(Self { reread: Some(reread.clone()), ..reread.read().await? }))
+    }
 }
 
 /// Reads the settings of the cluster anew, with all that they name; the error is a sentence.

@@ -87,7 +87,7 @@ impl Lock {
         &self,
         waiting: &mut (dyn FnMut(Waiting) + Send),
     ) -> Result<Turn, Error> {
-        self.join(self.settings().await?, None)?;
+        self.join(None).await?;
         let mut watched = self.standing.subscribe();
         let silent = Instant::now() + SILENT;
         loop {
@@ -144,7 +144,7 @@ impl Lock {
     /// Lets another process run the instance, if there is one, and stands by behind all others.
     pub(super) async fn give_way(&self) -> Result<(), Error> {
         self.leave().await;
-        self.join(self.settings().await?, Some(clock::now_millis()))
+        self.join(Some(clock::now_millis())).await
     }
 
     /// Leaves the group: another process goes on at once, if there is one.
@@ -157,16 +157,14 @@ impl Lock {
         self.standing.send_replace(Standing::Joining { reason: None });
     }
 
-    /// The settings as they are now: passwords are read at each connect.
-    async fn settings(&self) -> Result<Arc<ClusterConfig>, Error> {
-        let Some(reread) = self.config.reread.clone() else { return Ok(Arc::clone(&self.config)) };
-        let config = reread.read().await.map_err(Error::Failed)?;
-        Ok(Arc::new(ClusterConfig { reread: Some(reread), ..config }))
-    }
-
     /// Joins the group, if this process is no member. `gave_way`: when it has let others go first,
     /// in milliseconds since 1970.
-    fn join(&self, config: Arc<ClusterConfig>, gave_way: Option<i64>) -> Result<(), Error> {
+    async fn join(&self, gave_way: Option<i64>) -> Result<(), Error> {
+        if self.member().is_some() {
+            return Ok(());
+        }
+        // Passwords are read at each connect.
+        let config = self.config.read_anew().await.map_err(Error::Failed)?;
         let mut member = self.member();
         if member.is_some() {
             return Ok(());

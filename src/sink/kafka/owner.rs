@@ -226,10 +226,7 @@ impl Owner {
 
     /// Passwords are read at each connect, not once in a process's life.
     async fn read_settings(&mut self) -> Result<(), Error> {
-        if let Some(reread) = self.config.reread.clone() {
-            let config = reread.read().await.map_err(Error::Failed)?;
-            self.config = Arc::new(ClusterConfig { reread: Some(reread), ..config });
-        }
+        self.config = self.config.read_anew().await.map_err(Error::Failed)?;
         Ok(())
     }
 

@@ -203,16 +203,23 @@ async fn a_commit_that_cannot_be_written_is_refused_and_takes_no_other_with_it()
     }
 }
 
+const DAY: i64 = 24 * 3_600_000;
+
+/// A log that goes by the hands of a clock.
+async fn by_hands() -> (Log, Arc<Hands>, Clock) {
+    let hands = Arc::new(Hands::default());
+    hands.set(18_000 * DAY);
+    let clock = Clock::of_hands(&hands);
+    let settings = LogSettings { clock: clock.clone(), ..LogSettings::default() };
+    let log = Log::open(Arc::new(Simulated::new()), settings, &Tasks::new()).await.unwrap();
+    (log, hands, clock)
+}
+
 /// Neither a clock that jumps nor a start of the program makes an offset live shorter or longer.
 #[tokio::test]
 async fn an_offset_expires_by_its_age_whatever_the_clock_does() {
-    const DAY: i64 = 24 * 3_600_000;
     for jump in [8 * DAY, -8 * DAY] {
-        let hands = Arc::new(Hands::default());
-        hands.set(18_000 * DAY);
-        let clock = Clock::of_hands(&hands);
-        let settings = LogSettings { clock: clock.clone(), ..LogSettings::default() };
-        let log = Log::open(Arc::new(Simulated::new()), settings, &Tasks::new()).await.unwrap();
+        let (log, hands, clock) = by_hands().await;
         let id = topic(&log).await;
         let open = |log: Log| Coordinator::open(log, GroupSettings::default(), Tasks::new());
         let commit = |offset| {
@@ -300,12 +307,7 @@ fn subscription(topics: &[&str]) -> bytes::Bytes {
 /// topics that none of them subscribes to, by the time of their commit.
 #[tokio::test]
 async fn offsets_of_topics_that_a_live_group_reads_no_more_expire() {
-    const DAY: i64 = 24 * 3_600_000;
-    let hands = Arc::new(Hands::default());
-    hands.set(18_000 * DAY);
-    let clock = Clock::of_hands(&hands);
-    let settings = LogSettings { clock: clock.clone(), ..LogSettings::default() };
-    let log = Log::open(Arc::new(Simulated::new()), settings, &Tasks::new()).await.unwrap();
+    let (log, hands, clock) = by_hands().await;
     for name in ["t", "u"] {
         let new = NewTopic { name: name.to_owned(), partitions: 1, ..NewTopic::default() };
         log.create_topic(new).await.unwrap();
@@ -369,12 +371,7 @@ async fn offsets_of_topics_that_a_live_group_reads_no_more_expire() {
 /// How long a group is empty is counted by the clock that its offsets are counted by.
 #[tokio::test]
 async fn the_offsets_of_a_group_that_was_left_expire_by_the_clock_of_the_log() {
-    const DAY: i64 = 24 * 3_600_000;
-    let hands = Arc::new(Hands::default());
-    hands.set(18_000 * DAY);
-    let clock = Clock::of_hands(&hands);
-    let settings = LogSettings { clock: clock.clone(), ..LogSettings::default() };
-    let log = Log::open(Arc::new(Simulated::new()), settings, &Tasks::new()).await.unwrap();
+    let (log, hands, clock) = by_hands().await;
     let id = topic(&log).await;
     let settings = GroupSettings { initial_rebalance_delay_ms: 0, ..GroupSettings::default() };
     let open = || Coordinator::open(log.clone(), settings.clone(), Tasks::new());

@@ -286,7 +286,7 @@ async fn over_many_random_turns_each_change_is_published_once_and_in_order() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seed = number("SLUICE_STANDBY_SEED").unwrap_or_else(Random::any_seed);
     let turns = number("SLUICE_STANDBY_TURNS").unwrap_or(5);
-    say(&format!("seed {seed}, {turns} turns"));
+    say(&format!("SLUICE_STANDBY_SEED={seed}, {turns} turns"));
     let mut random = Random::new(seed);
     let (name, topic) = ("standby_turns", "standby_turns.t");
     let mut source = mysql.database(name).await;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +32,12 @@ use super::frame::{self, Frame, Inbox, Pieces};
 use super::inboxes::Room;
 use super::versions::Api;
 
-/// Produce requests of one connection that may wait for the log at once. Java and
-/// librdkafka send five at most.
-const PRODUCES_IN_FLIGHT: usize = 8;
+/// Produce requests of one connection that may always wait for the log at once. Java and
+/// idempotent librdkafka send five at most.
+const OWN_PRODUCES: usize = 8;
+/// Those that may, as long as all connections together have room for them (`inboxes`): librdkafka
+/// sends a request for each partition, without a limit, and they share their syncs.
+const MOST_PRODUCES: usize = 512;
 /// How long a client may take nothing of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may take to accept its last answer once the server stops.
@@ -130,16 +133,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn event(&mut self) -> Result<Event, Error> {
         let idle = Duration::from_millis(self.broker.settings.max_idle_ms);
         let waiting = self.answers.len();
-        if waiting < PRODUCES_IN_FLIGHT
-            && let Some(frame) = self.ahead.take()
-        {
+        let takes_more = waiting < OWN_PRODUCES
+            || (waiting < MOST_PRODUCES && self.broker.inboxes.may_produce());
+        if takes_more && let Some(frame) = self.ahead.take() {
             return Ok(Event::Frame(Some(frame)));
         }
         tokio::select! {
             biased;
             Some(answer) = self.answers.next() => Ok(Event::Answer(answer)),
             () = self.stop.cancelled() => Ok(Event::Stop),
-            frame = self.inbox.next(&mut self.stream), if waiting < PRODUCES_IN_FLIGHT => {
+            frame = self.inbox.next(&mut self.stream), if takes_more => {
                 Ok(Event::Frame(frame?))
             }
             () = tokio::time::sleep(idle), if waiting == 0 => Err(Error::Idle(idle)),
@@ -153,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         dispatch::check_length(&request, length)?;
         let room = self.room_to_work(&mut request, length, room)?;
         let produces = request.api() == Some(Api::Produce);
+        let beyond = if produces { self.room_to_wait().await? } else { None };
         let request_waits =
             matches!(request.api(), Some(Api::Fetch | Api::JoinGroup | Api::SyncGroup));
         let mut closed = false;
@@ -163,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let answering =
             dispatch::answer(Arc::clone(&broker), peer, request, stop, Arc::clone(&queued));
         let answering = async move {
-            let _room = room;
+            let _held = (room, beyond);
             answering.await
         };
         let mut answering: Answering = match api {
@@ -209,6 +213,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         self.send(answer).await
+    }
+
+    /// What a Produce request holds besides while it waits for the log.
+    async fn room_to_wait(&mut self) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        if self.answers.len() < OWN_PRODUCES {
+            return Ok(None);
+        }
+        let permit = self.broker.inboxes.produce();
+        if permit.is_none() {
+            // Another connection was faster.
+            self.drain().await?;
+        }
+        Ok(permit)
     }
 
     /// The room that a request of `length` bytes has while it is worked on, in place of the room
@@ -258,25 +275,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::net::TcpStream;
-
-    use super::*;
-
-    /// How many bytes the future of a connection takes: thousands of them may be silent.
-    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    fn size_of_answer<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn a_connection_takes_little_memory_and_one_that_waits_not_much_more() {
-        let silent = size(serve::<TcpStream>);
-        assert!(silent <= 1200, "{silent} bytes");
-        let waiting = size_of_answer(dispatch::answer);
-        assert!(waiting <= 3000, "{waiting} bytes");
-    }
-}
+mod tests;

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WAITING: usize = 32 << 20;
 /// What all others hold together while they are worked on.
 const WORK: usize = 32 << 20;
+/// Produce requests that wait for the log, beside the first few of each connection: a small one
+/// holds no room of the others, and yet some kilobytes.
+const PRODUCES: usize = 2048;
 /// How often who holds room and does not come on is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -37,6 +40,7 @@ pub(crate) struct Inboxes {
     beyond: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     work: Arc<Semaphore>,
+    produces: Arc<Semaphore>,
     pressure: Arc<Pressure>,
 }
 
@@ -61,6 +65,7 @@ impl Default for Inboxes {
             beyond: units(UNIT),
             waiting: units(WAITING),
             work: units(WORK),
+            produces: Arc::new(Semaphore::new(PRODUCES)),
             pressure: Arc::default(),
         }
     }
@@ -121,6 +126,17 @@ impl Inboxes {
     pub(crate) fn work(&self, bytes: usize) -> Option<Room> {
         // One that is larger than all of the room takes all of it.
         Self::at_once(&self.work, bytes.min(WORK + FREE))
+    }
+
+    /// Whether one more Produce request may wait for the log, beyond those that each connection
+    /// may have; somebody else may be faster.
+    pub(crate) fn may_produce(&self) -> bool {
+        self.produces.available_permits() > 0
+    }
+
+    /// Lets one more of them wait, as long as the permit is held.
+    pub(crate) fn produce(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.produces).try_acquire_owned().ok()
     }
 
     fn at_once(room: &Arc<Semaphore>, bytes: usize) -> Option<Room> {

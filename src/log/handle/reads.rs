@@ -126,6 +126,11 @@ impl Log {
                 }
                 read => read,
             };
+            if self.ends_of(topic, partition)?.log_start > offset {
+                // Its segment may have been gone by the time that it was looked for: what was
+                // read would begin behind records that nobody told are gone.
+                continue;
+            }
             if let Some(result) = self.judge(found, read) {
                 return result;
             }

@@ -159,3 +159,27 @@ async fn who_comes_too_late_for_a_segment_that_retention_took_looks_again() {
     let told = log.judge::<()>(&partition, Err(trouble(kept)));
     assert!(matches!(told, Some(Err(ReadError::Offline { .. }))), "{told:?}");
 }
+
+/// A reader waits for its turn at the disk, and retention takes the segment of its offset, so that
+/// the first one there is lies behind it: records that nobody told it are gone would be left out.
+#[tokio::test]
+async fn who_waits_while_the_start_moves_past_its_offset_is_told_and_gets_nothing_later() {
+    let disk = Simulated::new();
+    let (log, _tasks) = open(Arc::new(disk.clone())).await;
+    let t = topic(&log, "t", 1).await;
+    for n in 0..9 {
+        append(&log, &t, 0, &[&format!("{n}{}", "x".repeat(1900))]).await;
+    }
+    disk.make_cold(true);
+    let turns = Arc::clone(&log.shared().cold_reads);
+    let all = u32::try_from(turns.available_permits()).unwrap();
+    let taken = turns.acquire_many_owned(all).await.unwrap();
+    let reading = log.read(&t, 0, 3, 9, 100, true);
+    let moving = async {
+        tokio::task::yield_now().await;
+        log.delete_records(&t, 0, 5).await.unwrap();
+        drop(taken);
+    };
+    let (read, ()) = tokio::join!(reading, moving);
+    assert!(matches!(read, Err(ReadError::OffsetOutOfRange { start: 5, .. })), "{read:?}");
+}

@@ -15,6 +15,7 @@ mod home;
 mod instance;
 mod log;
 mod output;
+mod pages;
 mod position;
 mod produce;
 mod run;
@@ -23,7 +24,7 @@ mod topics;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Environment;
 
@@ -61,6 +62,11 @@ enum Command {
     Configs(configs::Arguments),
     /// List, describe, reset and delete groups, with the options of kafka-consumer-groups.
     Groups(groups::Arguments),
+    /// Print what lets a shell complete the command line.
+    Completions(pages::Completions),
+    /// Print a man page: packages are made with it.
+    #[command(hide = true)]
+    Man(pages::Man),
 }
 
 /// What a command ends with, if nothing failed.
@@ -102,6 +108,8 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
         Command::Topics(arguments) => topics::run(&arguments, environment),
         Command::Configs(arguments) => configs::run(&arguments, environment),
         Command::Groups(arguments) => groups::run(&arguments, environment),
+        Command::Completions(arguments) => pages::completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => pages::man(&arguments, Arguments::command()),
     }
 }
 
@@ -119,7 +127,7 @@ fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::config::{Environment, Severity};
-use crate::server::{self, Reloaded, Start};
+use crate::server::{self, Reloaded, Start, Supervisor};
 use crate::telemetry;
 
 use super::Outcome;
@@ -54,8 +54,12 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
             Severity::Note => tracing::info!("{problem}"),
         }
     }
+    let supervisor = Supervisor::find(|name| home.variable(name)).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the socket of NOTIFY_SOCKET cannot be used: systemd is not told");
+        None
+    });
     let reload = Arc::new(move || home.settings_and_files());
-    let start = Start { settings, files, stop, reload };
+    let start = Start { settings, files, stop, reload, supervisor };
     let ended = runtime.block_on(server::run(start)).context("sluice cannot run");
     // Whoever still waits for a file or a name server holds nothing that is missed.
     runtime.shutdown_timeout(LEFT_BEHIND);

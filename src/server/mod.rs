@@ -17,12 +17,14 @@ mod positions;
 mod reading;
 mod settings;
 mod store;
+mod supervised;
 
 pub use at_rest::{Reloaded, Stamp, Stamps};
 pub use instances::replica_uuid;
 pub use positions::{Dropped, Error as PositionError, Moved, Positions};
 pub use settings::{cluster, plan};
 pub use store::NO_POSITIONS;
+pub use supervised::Supervisor;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -69,6 +71,8 @@ pub struct Start {
     pub stop: CancellationToken,
     /// Reads them again.
     pub reload: Reload,
+    /// Who is told how far it is.
+    pub supervisor: Option<Supervisor>,
 }
 
 /// Why the process cannot run. Each is one sentence with what to do.
@@ -145,7 +149,7 @@ pub enum Error {
 
 /// Runs until `start` says to stop, then drains.
 pub async fn run(start: Start) -> Result<(), Error> {
-    let Start { settings, files: read, stop, reload } = start;
+    let Start { settings, files: read, stop, reload, supervisor } = start;
     let files = raise_open_file_limit();
     if let Some(files) = files {
         tracing::info!(files, "limit of open files");
@@ -185,6 +189,10 @@ pub async fn run(start: Start) -> Result<(), Error> {
         admin_tasks.spawn("admin", admin::serve(socket, board, ask, extra, stop));
     }
     drop(ask);
+    if let Some(supervisor) = supervisor {
+        let told = supervisor.follow(board.clone(), admin_tasks.token().clone());
+        admin_tasks.spawn("tell systemd", told);
+    }
     admin_tasks.spawn("show log files", show_log_files(board.clone(), admin_tasks.token().clone()));
 
     let failed = admin_tasks.spawn(

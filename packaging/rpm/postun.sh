@@ -1,0 +1,4 @@
+[ ! -d /run/systemd/system ] || systemctl daemon-reload || true
+if [ "$1" -ge 1 ] && [ -d /run/systemd/system ]; then
+    systemctl try-restart sluice.service || true
+fi

@@ -277,7 +277,9 @@ fn scan(disk: &dyn Disk, checkpoint: &Checkpoint) -> io::Result<Found> {
 
 fn from_checkpoint(checkpoint: &Checkpoint) -> Partitions {
     let states = checkpoint.partitions.iter();
-    states.map(|state| ((state.topic, state.partition), Recovering::new(state))).collect()
+    let is_listed = checkpoint.format > 0;
+    let recovering = |state| Recovering::new(state, is_listed);
+    states.map(|state| ((state.topic, state.partition), recovering(state))).collect()
 }
 
 /// Recovers the metadata topic, and reads what it says.
@@ -298,6 +300,8 @@ fn read_metadata(
     }
     *damaged |= replay(disk, settings, found, &own, partitions)?;
     let Some(recovering) = partitions.get_mut(&key) else { return Ok(definitions) };
+    let removed = recovering.remove_stale(&**disk, &dir(METADATA_TOPIC, 0));
+    removed.map_err(doing("remove what was refused of the metadata topic"))?;
     let looked = recovering.find_missing(&**disk, &dir(METADATA_TOPIC, 0));
     looked.map_err(doing("list the metadata topic"))?;
     if let Some(lacking) = recovering.lacking() {

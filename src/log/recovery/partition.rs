@@ -39,6 +39,8 @@ pub(super) struct Recovering {
     named: BTreeMap<i64, u64>,
     /// Those whose names are not durable yet.
     unnamed: BTreeSet<i64>,
+    /// Whether the checkpoint names all segments there were.
+    is_listed: bool,
     /// The segment that was appended to when the checkpoint was written. What was sealed
     /// since then has its index written only as far as it was then.
     unsealed: i64,
@@ -57,7 +59,8 @@ pub(super) struct Recovering {
 const PRODUCERS: usize = 2 * PRODUCERS_OF_PARTITION;
 
 impl Recovering {
-    pub(super) fn new(state: &PartitionState) -> Self {
+    /// From what a checkpoint says, which names all segments if it `is_listed`.
+    pub(super) fn new(state: &PartitionState, is_listed: bool) -> Self {
         let mut producers = Producers::default();
         for (id, known) in &state.producers {
             producers.insert(*id, known.clone());
@@ -75,11 +78,23 @@ impl Recovering {
         let (named, unnamed) = (BTreeMap::new(), BTreeSet::new());
         let (lacking, damage, open) = (None, None, None);
         let cut = 0;
-        Self { state, producers, aborted, named, unnamed, unsealed, lacking, damage, open, cut }
+        Self {
+            state,
+            producers,
+            aborted,
+            named,
+            unnamed,
+            is_listed,
+            unsealed,
+            lacking,
+            damage,
+            open,
+            cut,
+        }
     }
 
     pub(super) fn empty((topic, partition): (Uuid, i32)) -> Self {
-        Self::new(&PartitionState { topic, partition, ..PartitionState::default() })
+        Self::new(&PartitionState { topic, partition, ..PartitionState::default() }, true)
     }
 
     pub(super) fn ends(&self) -> Ends {
@@ -308,6 +323,21 @@ impl Recovering {
         if known.is_empty() { Ok(()) } else { compaction::place_again(disk, dir, &known, emptied) }
     }
 
+    /// Removes segments that were begun for a group that was refused: that they are gone was not
+    /// durable, and however much was appended since, a crash may have brought them back.
+    pub(super) fn remove_stale(&self, disk: &dyn Disk, dir: &str) -> io::Result<()> {
+        if !self.is_listed || self.state.end == 0 {
+            return Ok(());
+        }
+        for base in bases(&disk.list(dir)?) {
+            let is_known = self.known(base).is_some() || self.named.contains_key(&base);
+            if !is_known && base < self.state.segment {
+                segment::remove(disk, &stem(dir, base))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What the checkpoint knew of the metadata topic and is not there: without it nobody knows
     /// which topic a directory is of.
     pub(super) fn find_missing(&mut self, disk: &dyn Disk, dir: &str) -> io::Result<()> {
@@ -380,6 +410,7 @@ impl Recovering {
         if self.state.topic != METADATA_ID {
             self.place_again(&**disk, dir)?;
         }
+        self.remove_stale(&**disk, dir)?;
         let entries = disk.list(dir)?;
         let all = bases(&entries);
         self.note_missing(dir, &all);
@@ -435,6 +466,7 @@ impl Recovering {
 
     /// Goes on without what the damage hit, durably. Says which offsets are lost.
     pub(super) fn mend(&mut self, disk: &dyn Disk, dir: &str) -> io::Result<Vec<Range<i64>>> {
+        self.remove_stale(disk, dir)?;
         let Mended { segments, lost } = mend::mend(disk, dir, &self.state)?;
         let (last, size) = segments.last().copied().unwrap_or((self.state.end, 0));
         self.state = PartitionState {

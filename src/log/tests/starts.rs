@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{append, batch, open, publish_rows, small, topic, values};
 use crate::disk::{Disk, Entry, Freeze, Mode, Simulated};
-use crate::log::{Log, LogSettings, NewTopic, Produce};
+use crate::log::{Log, LogSettings, METADATA_TOPIC, NewTopic, Produce};
+use crate::record::BatchBuilder;
 use crate::shutdown::Tasks;
 
 const PARTITIONS: i32 = 1000;
@@ -191,6 +192,68 @@ async fn what_a_first_append_behind_a_clean_stop_leaves_is_recovered() {
                     tasks.join().await;
                 }
             }
+        }
+    }
+}
+
+/// Puts a segment into a directory as a refused group leaves one: its removal was not durable, and a
+/// crash took that back.
+fn bring_back(disk: &Simulated, dir: &str, base: i64) {
+    let mut builder = BatchBuilder::default();
+    builder.push(None, Some(b"refused"), &[]);
+    let mut batch = builder.finish();
+    batch.set_base_offset(base);
+    batch.seal(1000);
+    let file = disk.open(&format!("{dir}/{base:020}.log"), Mode::Create).unwrap();
+    file.write_at(batch.as_bytes(), 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(dir).unwrap();
+}
+
+/// The offsets between the bases of its segments.
+fn between_segments(log: &Log, topic: &str) -> Vec<i64> {
+    let segments = log.topic(topic).unwrap().partition(0).unwrap().segments();
+    let bases: Vec<i64> = segments.iter().map(|segment| segment.base()).collect();
+    (0..bases[bases.len() - 1]).filter(|offset| !bases.contains(offset)).collect()
+}
+
+#[tokio::test]
+async fn a_segment_of_a_refused_group_is_none_however_late_it_comes_back() {
+    for is_clean in [true, false] {
+        let disk = Simulated::new();
+        let (log, tasks) = open(Arc::new(disk.clone())).await;
+        let t = topic(&log, "t", 1).await;
+        for n in 0..20 {
+            append(&log, &t, 0, &[&format!("{n}{}", "x".repeat(700))]).await;
+            topic(&log, &format!("other-{n}-{}", "x".repeat(200)), 1).await;
+        }
+        let before = values(&log, "t", 0).await;
+        let in_topic = between_segments(&log, "t");
+        let in_metadata = between_segments(&log, METADATA_TOPIC);
+        assert!(!in_topic.is_empty() && !in_metadata.is_empty(), "segments hold one record each");
+        if is_clean {
+            log.close().await;
+        }
+        drop((t, log));
+        let mut disk = disk.crash(Freeze::Keep);
+        tasks.join().await;
+        for (dir, places) in
+            [("t-0".to_owned(), in_topic), (format!("{METADATA_TOPIC}-0"), in_metadata)]
+        {
+            for base in places {
+                bring_back(&disk, &dir, base);
+            }
+        }
+        for _ in 0..2 {
+            let (log, tasks) = open(Arc::new(disk.clone())).await;
+            assert_eq!(values(&log, "t", 0).await, before, "clean: {is_clean}");
+            assert!(
+                (0..20).all(|n| log.topic(&format!("other-{n}-{}", "x".repeat(200))).is_some())
+            );
+            assert_eq!(*log.damage().borrow(), []);
+            disk = disk.crash(Freeze::Lose);
+            drop(log);
+            tasks.join().await;
         }
     }
 }

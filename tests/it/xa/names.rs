@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
-use super::{FILTER, id};
+use super::{FILTER, end, id, prepare, recover};
 use crate::harness::servers::{self, Server, run, try_run};
 use crate::harness::{Random, Sluice, say, topics};
 
@@ -29,12 +29,24 @@ fn names() -> Vec<String> {
         "4294967294",
         "4294967295",
         "4294967296",
+        "4294967297",
         "4294967303",
+        "9223372036854775806",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551614",
         "18446744073709551615",
+        "18446744073709551616",
         "0x1F",
+        "0x100000001",
+        "007",
+        "1.5",
         "0",
     ];
-    let mut names: Vec<String> = formats.iter().map(|format| format!("'a','b',{format}")).collect();
+    // No server prepares two branches that differ by the format only.
+    let same = formats.iter().map(|format| format!("'a','b',{format}"));
+    let own = formats.iter().enumerate().map(|(nth, format)| format!("'f{nth}','b',{format}"));
+    let mut names: Vec<String> = own.chain(same).collect();
     let mut long = |gtrid: usize, bqual: usize| {
         names.push(format!("'{}','{}'", "g".repeat(gtrid), "b".repeat(bqual)));
     };
@@ -82,6 +94,8 @@ fn names() -> Vec<String> {
             "'/*','*/'",
             "';',';'",
             "X'8080',X'c3a9',3",
+            "X'e9ff00',X'00ff'",
+            "X'e9ff',X'0000ff'",
         ]
         .map(str::to_owned),
     );
@@ -160,6 +174,7 @@ async fn prepared_all_at_once(server: &Server, fate: Fate) {
     let mut random = Random::seeded("SLUICE_XA_SEED");
     let mut admin = server.database("xa").await;
     run(&mut admin, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    recover::allowed(server, true).await;
     let mut sluice = Sluice::with_instance("xa", server, &FILTER);
     sluice.start();
     // By turns they are rolled back and committed, and prepared anew meanwhile.
@@ -181,9 +196,22 @@ async fn prepared_all_at_once(server: &Server, fate: Fate) {
             let _ = sqlx::Connection::close(connection).await;
             rows += 1;
         }
+        if round == 0 && fate == Fate::Lives {
+            prepare(server, "'vanished'", &[rows]).await;
+            run(&mut admin, &format!("INSERT INTO t VALUES ({})", rows + 1)).await;
+            rows += 2;
+            topics::read_at_least(&sluice.bootstrap(), "xa.t", 1);
+        }
         if round == 0 {
             sluice.kill();
+            if fate == Fate::Lives {
+                end(server, "SET SESSION sql_log_bin = 0; XA ROLLBACK 'vanished'").await;
+            }
             sluice.start();
+        }
+        if round == 0 && fate == Fate::Lives {
+            // The server names each of the others as the binlog does.
+            recover::until(&sluice, [&["X'76616e6973686564',X'',1 since "], &[]]);
         }
         if fate == Fate::Crashes {
             server.kill();

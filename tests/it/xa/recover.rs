@@ -19,7 +19,8 @@ fn branches(sluice: &Sluice) -> [Vec<String>; 2] {
     })
 }
 
-fn until(sluice: &Sluice, wanted: [&[&str]; 2]) {
+/// Waits until these are reported, each by how its text begins.
+pub(super) fn until(sluice: &Sluice, wanted: [&[&str]; 2]) {
     let is_so = |found: &[String], wanted: &[&str]| {
         found.len() == wanted.len() && found.iter().zip(wanted).all(|(a, b)| a.starts_with(b))
     };
@@ -35,7 +36,8 @@ fn until(sluice: &Sluice, wanted: [&[&str]; 2]) {
     panic!("{seen:?}, and not {wanted:?}");
 }
 
-async fn allowed(server: &Server, allowed: bool) {
+/// Whether the account of the instances may ask for prepared branches.
+pub(super) async fn allowed(server: &Server, allowed: bool) {
     if server.flavor == Flavor::MySql {
         let verb = if allowed { ["GRANT", "TO"] } else { ["REVOKE", "FROM"] };
         let sql = format!("{} XA_RECOVER_ADMIN ON *.* {} 'canal'@'%'", verb[0], verb[1]);

@@ -5,7 +5,7 @@
 //! texts here: the module that owns the grammar reads them when the instance's plan is
 //! made, and reports what is wrong through [`Instance::refuse`], which knows the line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -337,20 +337,33 @@ pub enum BinaryForm {
 }
 
 impl SourceConfig {
-    /// Our id as a replica where none is configured, by Canal's rule: the name's hash in
-    /// the highest byte, then three bytes of our own address. Java's `String.hashCode`.
-    /// Unlike Canal's never a small number, such as servers are given: on loopback a name
-    /// whose hash is 0 there would get 1, MySQL's own default.
-    pub fn derived_server_id(name: &str, address: [u8; 4]) -> u32 {
-        let hash = name
-            .encode_utf16()
-            .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
-        let [_, second, third, fourth] = address;
-        let highest = match hash.to_be_bytes()[3] & 0x7f {
-            0 => 0x80,
-            highest => highest,
-        };
-        u32::from_be_bytes([highest, second, third, fourth])
+    /// Our id as a replica where none is configured: one of 2^31 by the instance's name, the
+    /// machine's name and our own address. (Canal's rule has 127 for all instances of a machine, so
+    /// that two of fourteen have the same one more often than not.) Never a small number, such as
+    /// servers are given.
+    pub fn derived_server_id(name: &str, host: &str, address: [u8; 4]) -> u32 {
+        let parts = [name.as_bytes(), host.as_bytes(), &address];
+        // FNV-1a; a part ends with a byte that no text has.
+        let hash = parts.into_iter().fold(0x811c_9dc5_u32, |hash, part| {
+            let bytes = part.iter().chain(&[0xff]);
+            bytes.fold(hash, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+        });
+        // The end of MurmurHash3: names that differ in their last letter only are far apart.
+        let hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
+        let hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+        (hash ^ (hash >> 16)) | Self::LEAST_DERIVED
+    }
+
+    const LEAST_DERIVED: u32 = 1 << 31;
+
+    /// Makes ids that were derived differ from each other and from those that are `taken`: a server
+    /// ends the dump of one for the other. The same ids in the same order become the same.
+    pub fn set_apart<'a>(derived: impl Iterator<Item = &'a mut u32>, mut taken: BTreeSet<u32>) {
+        for id in derived {
+            while !taken.insert(*id) {
+                *id = id.wrapping_add(1) | Self::LEAST_DERIVED;
+            }
+        }
     }
 }
 

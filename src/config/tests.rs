@@ -374,10 +374,30 @@ fn a_kraft_sample_file_of_apache_kafka_serves_its_plaintext_listener() {
 }
 
 #[test]
-fn the_derived_server_id_is_canals() {
-    // "example".hashCode() is -1322970774 in Java, 0xB125116A: the low byte is 0x6A.
-    assert_eq!(SourceConfig::derived_server_id("example", [192, 168, 1, 2]), 0x6AA8_0102);
-    assert_eq!(SourceConfig::derived_server_id("big", [127, 0, 0, 1]), 0x8000_0001);
+fn derived_server_ids_differ_by_instance_and_machine() {
+    let derived = SourceConfig::derived_server_id;
+    let names = (0..1000).flat_map(|nth| [format!("orders{nth}"), format!("{nth}")]);
+    let places = [("db-1", [192, 168, 1, 2]), ("db-2", [192, 168, 1, 2]), ("db-1", [10, 0, 0, 2])];
+    let ids: BTreeSet<u32> = names
+        .flat_map(|name| places.map(|(host, address)| derived(&name, host, address)))
+        .collect();
+    // By chance two of 6000 are the same once in 120 times.
+    assert_eq!(ids.len(), 6000);
+    assert!(ids.first().is_some_and(|least| *least >= 1 << 31), "no server is given such a number");
+    assert_ne!(derived("a", "bc", [1, 2, 3, 4]), derived("ab", "c", [1, 2, 3, 4]));
+    assert_eq!(
+        derived("example", "db-1", [10, 0, 0, 2]),
+        derived("example", "db-1", [10, 0, 0, 2])
+    );
+}
+
+#[test]
+fn instances_of_one_process_have_ids_of_their_own() {
+    let mut derived = [9, 7, 9, u32::MAX, u32::MAX, 7].map(|low: u32| low | 1 << 31);
+    let before = derived;
+    SourceConfig::set_apart(derived.iter_mut(), BTreeSet::from([7, 7 | 1 << 31, 11]));
+    let wanted = [9, 8, 10, u32::MAX, 0, 11].map(|low: u32| low | 1 << 31);
+    assert_eq!(derived, wanted, "of {before:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::config::{Changes, Problems, Settings};
+use crate::config::{Changes, Problems, Settings, SourceConfig};
 use crate::control::{Board, Command, Outcome};
 use crate::instance::Plan;
 use crate::shutdown::Tasks;
@@ -36,7 +36,7 @@ const MOST_WAITING: usize = 8;
 /// What each instance runs by, by name.
 pub(super) type Plans = BTreeMap<String, Plan>;
 
-/// Builds the plans. Blocking: names of servers are looked up. All problems of all instances come at once.
+/// Builds the plans. All problems of all instances come at once.
 pub(super) fn plans(settings: &Settings) -> Result<Plans, Problems> {
     let mut plans = BTreeMap::new();
     let mut problems = Problems::default();
@@ -48,7 +48,18 @@ pub(super) fn plans(settings: &Settings) -> Result<Plans, Problems> {
             Err(found) => found.into_iter().for_each(|problem| problems.push(problem)),
         }
     }
-    if problems.has_errors() { Err(problems) } else { Ok(plans) }
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    let configured = settings
+        .instances
+        .iter()
+        .filter_map(|one| one.config.source.server_id.map(|id| (one.config.name.as_str(), id)));
+    let configured: BTreeMap<&str, u32> = configured.collect();
+    let derived = plans.iter_mut().filter(|(name, _)| !configured.contains_key(name.as_str()));
+    let derived = derived.map(|(_, plan)| &mut plan.source.replica.server_id);
+    SourceConfig::set_apart(derived, configured.values().copied().collect());
+    Ok(plans)
 }
 
 /// What all instances share.

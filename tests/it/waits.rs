@@ -54,8 +54,6 @@ async fn whatever_answer_stops(server: &Server) {
                 ("canal.instance.dbPassword", "stalls"),
                 ("canal.instance.filter.regex", r"stalls\.t"),
                 ("canal.mq.topic", &*format!("stall-{number}")),
-                // Made of the name they are one of 127, and MariaDB ends the dump of the other.
-                ("canal.instance.mysql.slaveId", &*(7000 + number).to_string()),
             ],
         );
         proxy

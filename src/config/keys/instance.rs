@@ -54,7 +54,7 @@ pub(super) const KEYS: &[Key] = &[
         "canal.instance.mysql.slaveId",
         Kind::Number(0, 4_294_967_295),
         "0",
-        "our server id as a replica, unique among the server's replicas; 0: derived from name and address",
+        "our server id as a replica, unique among the server's replicas; 0: derived from the names of instance and machine",
     ),
     served(
         HERE,

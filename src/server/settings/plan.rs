@@ -152,9 +152,12 @@ fn source_settings(
         TlsMode::VerifyCa => mysql::TlsMode::VerifyCa,
         TlsMode::VerifyIdentity => mysql::TlsMode::VerifyIdentity,
     };
-    let ours = own_address(&server.address.host, server.address.port);
-    let server_id =
-        config.server_id.unwrap_or_else(|| SourceConfig::derived_server_id(name, ours.octets()));
+    let server_id = config.server_id.unwrap_or_else(|| {
+        let machine = rustix::system::uname();
+        let machine = machine.nodename().to_string_lossy();
+        let ours = own_address(&server.address.host);
+        SourceConfig::derived_server_id(name, &machine, ours.octets())
+    });
     // The UUID is that of the log, which is not open yet.
     let mut settings = source::Settings::new(endpoint, server_id, String::new(), filter);
     settings.replica.heartbeat = config.heartbeat.period;
@@ -205,12 +208,16 @@ fn failover(
     }
 }
 
-/// The address that the server sees us under; loopback when there is no way to it, which
-/// connecting will show it better.
-fn own_address(host: &str, port: u16) -> Ipv4Addr {
+/// The address that the server sees us under; of one that is named, the address that we go out into
+/// the world under: no name is looked up here, since nothing waits for a name server that is silent.
+/// Loopback when there is no way, which connecting will show better.
+fn own_address(host: &str) -> Ipv4Addr {
+    /// One of those that are for examples (RFC 5737).
+    const ANYWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    let to = host.parse().unwrap_or(ANYWHERE);
     let local = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         // No packet is sent: the kernel only chooses the way.
-        socket.connect((host, port))?;
+        socket.connect((to, 9))?;
         socket.local_addr()
     });
     match local.map(|address| address.ip()) {

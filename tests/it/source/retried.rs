@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::replication::{caught_up, reads_from, replicate};
-use crate::harness::servers::{Flavor, mariadb, mysql, private_mysql, run};
+use crate::harness::servers::{Flavor, mariadb, mysql, private_mariadb, private_mysql, run};
 use crate::harness::{PATIENCE, Server, Sluice, topics, wait_for};
 
 /// An instance of one database, through a proxy.
@@ -166,4 +166,32 @@ async fn two_replicas_of_one_server_id_take_turns_and_say_so() {
             sluice.stop();
         }
     }
+}
+
+/// Forty of the 127 ids that Canal's rule has for a machine are never all different.
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_of_one_machine_do_not_end_each_other_s_dumps() {
+    const MANY: usize = 40;
+    let Some(server) = private_mariadb(&["--max-connections=500"]) else { return };
+    let mut source = server.database("many_ids").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let mut sluice = Sluice::new();
+    let names: Vec<String> = (0..MANY).map(|nth| format!("many{}", nth * nth)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for &name in &names {
+        let filter = ("canal.instance.filter.regex", r"many_ids\..*");
+        sluice.instance(name, &server, &[filter, ("canal.mq.topic", name)]);
+    }
+    sluice.start();
+    for id in 1..=2 {
+        run(&mut source, &format!("INSERT INTO t VALUES ({id})")).await;
+        wait_for("a row for each", PATIENCE, || {
+            let read = topics::read_all(&sluice.bootstrap(), &names);
+            (read.len() == MANY && read.values().all(|rows| rows.len() == id)).then_some(())
+        });
+    }
+    assert!(!sluice.said().contains("another replica with the server id"), "{}", sluice.said());
+    let replicas = sqlx::raw_sql("SHOW SLAVE HOSTS").fetch_all(&mut source).await.unwrap();
+    assert_eq!(replicas.len(), MANY);
+    sluice.stop();
 }

@@ -6,12 +6,14 @@
 //! would be taken for that of the next statement), and says so.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, DriverError, OptsBuilder};
 
 use super::attempts::{Attempts, Login};
+use super::lookup::addresses;
 use super::{Endpoint, Error, tls};
 
 /// The largest packet either side may send: the largest the protocol knows.
@@ -156,9 +158,14 @@ impl Session {
 
     async fn open(login: &Login<'_>) -> Result<Conn, Error> {
         let limit = login.endpoint.connect_timeout;
-        match tokio::time::timeout(limit, Conn::new(options(login))).await {
-            Ok(Ok(conn)) => Ok(conn),
-            Ok(Err(error)) => Err(refused(error, login)),
+        let opened = async {
+            let found = addresses(&login.endpoint.host).await;
+            let found =
+                found.map_err(|source| Error::Connect { address: login.address(), source })?;
+            Conn::new(options(login, found)).await.map_err(|error| refused(error, login))
+        };
+        match tokio::time::timeout(limit, opened).await {
+            Ok(opened) => opened,
             Err(_) => {
                 Err(Error::Timeout { address: login.address(), what: "connecting", after: limit })
             }
@@ -264,9 +271,10 @@ impl Session {
     }
 }
 
-fn options(login: &Login<'_>) -> OptsBuilder {
+fn options(login: &Login<'_>, found: Vec<IpAddr>) -> OptsBuilder {
     OptsBuilder::default()
         .ip_or_hostname(login.endpoint.host.clone())
+        .resolved_ips(Some(found))
         .tcp_port(login.endpoint.port)
         .user(Some(login.credentials.user.clone()))
         .pass(Some(login.credentials.password.clone()))

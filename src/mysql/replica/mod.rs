@@ -17,6 +17,7 @@ mod packets;
 mod tests;
 mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use packets::Packets;
 use wire::Wire;
 
 use super::attempts::{Attempts, Login};
+use super::lookup::addresses;
 use super::{Endpoint, Error};
 use crate::change::GtidSet;
 
@@ -96,7 +98,11 @@ impl Replica<TcpStream> {
 
 async fn dial(endpoint: &Endpoint, settings: &ReplicaSettings) -> Result<TcpStream, Error> {
     let address = endpoint.address();
-    let connect = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
+    let connect = async {
+        let found = addresses(&endpoint.host).await?;
+        let found = found.into_iter().map(|ip| SocketAddr::new(ip, endpoint.port));
+        TcpStream::connect(&*found.collect::<Vec<_>>()).await
+    };
     let stream = match tokio::time::timeout(endpoint.connect_timeout, connect).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(source)) => return Err(Error::Connect { address, source }),

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::{FileAt, Finder, First};
 use crate::change::GtidSet;
+use crate::mysql;
 use crate::source::meta_dat::{self, Cursor};
 use crate::source::{Error, Left};
 
@@ -82,12 +83,9 @@ impl Finder<'_> {
 
     /// The addresses of a host; none if nobody knows it (any more).
     async fn resolved(&self, host: &str) -> Vec<IpAddr> {
-        let asked = tokio::net::lookup_host((host, 0));
+        let asked = mysql::addresses(host);
         let found = tokio::time::timeout(self.settings.endpoint.connect_timeout, asked).await;
-        found.map_or_else(
-            |_| Vec::new(),
-            |found| found.map(|all| all.map(|one| one.ip()).collect()).unwrap_or_default(),
-        )
+        found.map_or_else(|_| Vec::new(), Result::unwrap_or_default)
     }
 
     /// At the cursor's time, less what clocks may differ by. `whose` says of which server the

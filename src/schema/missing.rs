@@ -18,6 +18,8 @@ pub(super) enum Missing {
     PartlySeen,
     /// What the source has now is not what the rows are of.
     Misfit(String),
+    /// A column has a type that is not known here.
+    UnknownType(String),
     /// Its text columns have the default character set of a database that is not there.
     NoDatabase,
     /// A statement changed that default between the rows and now.
@@ -54,7 +56,7 @@ impl Missing {
                 "the default character set of database {schema}, which text columns of the table \
                  have, was changed since, at {at}"
             ),
-            Self::Unreadable(mismatch) => mismatch,
+            Self::Unreadable(mismatch) | Self::UnknownType(mismatch) => mismatch,
         };
         let reason = match lost {
             Some(lost) => format!("{lost}; {found}"),
@@ -70,6 +72,7 @@ impl Missing {
                 Advice::Make { adopts: adopt == Adopt::Current }
             }
             (Self::PartlySeen, _) => Advice::Grant(Box::new(table.clone())),
+            (Self::UnknownType(_), _) => Advice::Type,
             (Self::NoDatabase, _) => Advice::Database(Arc::clone(&table.schema)),
             (
                 Self::Unreadable(_) | Self::Changed { .. } | Self::DefaultChanged { .. },

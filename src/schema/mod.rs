@@ -229,6 +229,8 @@ pub enum Advice {
     Database(Arc<str>),
     /// Let the account see the whole table of that name.
     Grant(Box<TableName>),
+    /// Let the rows say what they are.
+    Type,
     /// Nothing else than to leave the rows out.
     LeaveOut,
 }
@@ -257,6 +259,11 @@ impl fmt::Display for Advice {
             Self::Grant(table) => {
                 write!(f, "GRANT SELECT ON {table} to the account on the source; or {LEAVE_OUT}")
             }
+            Self::Type => write!(
+                f,
+                "Set binlog_row_metadata=FULL on the source for rows to come: where a type is one of \
+                 numbers or of text underneath, they are read as that; for these, {LEAVE_OUT}"
+            ),
             Self::LeaveOut => write!(f, "To go on, {LEAVE_OUT}"),
         }
     }

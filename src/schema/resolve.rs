@@ -331,7 +331,15 @@ impl Schema {
         }
         let definition = Arc::clone(&read.definition);
         if let Err(mismatch) = table::from_definition(map, &definition, self.server.flavor) {
-            return Ok(Err(Missing::Misfit(mismatch.to_string())));
+            let text = mismatch.to_string();
+            return Ok(Err(match mismatch {
+                Mismatch::UnknownType { .. } => Missing::UnknownType(text),
+                Mismatch::Count { .. }
+                | Mismatch::Type { .. }
+                | Mismatch::Charset { .. }
+                | Mismatch::Digits { .. }
+                | Mismatch::Wire(_) => Missing::Misfit(text),
+            }));
         }
         self.model.change(&map.name, |entry| {
             (entry.now, entry.lost, entry.absent) = (Some(definition), None, false);

@@ -6,14 +6,15 @@
 # the accounts of fetch-mysql.sh. Run again, it does nothing. The version is that of the machine's
 # own release (Debian 12: 10.11), or the newest that Debian has; Ubuntu's newest is its own.
 #
-# fetch-mariadb.sh DIR [newest] plugins: what that server may load, in DIR/root/usr/lib/mysql/plugin.
+# fetch-mariadb.sh DIR [newest] plugins: what that server may load, in DIR/root/usr/lib/mysql/plugin;
+# with `types` in its place, the types that its makers test plug-ins of types with.
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/packages.sh"
 
 case "${*:2}" in
-'' | newest | plugins | 'newest plugins') ;;
-*) die "usage: $0 DIR [newest] [plugins]" ;;
+'' | newest | plugins | 'newest plugins' | types | 'newest types') ;;
+*) die "usage: $0 DIR [newest] [plugins | types]" ;;
 esac
 wanted=${2:-}
 
@@ -25,12 +26,15 @@ suites() {
     else echo own,own-updates; fi
 }
 
-# The package of the whole server has them, and a copy of its program, which is not kept.
-plugins() {
+# A package that has plugins, and much else, which is not kept.
+only_plugins() {
     command -v apt-get >/dev/null || die "the plugins of a server are fetched by apt-get"
-    alone=yes unpack "$1" "$(suites)" mariadb-server
-    find "$1/root" -type f ! -path '*/lib/mysql/plugin/*' -delete
+    alone=yes unpack "$1" "$(suites)" "$2"
+    find "$1/root" -type f ! -path "*/lib/mysql/plugin/$3" -delete
 }
+
+plugins() { only_plugins "$1" mariadb-server '*'; }
+types() { only_plugins "$1" mariadb-test 'type_*.so'; }
 
 build() {
     local dir=$1 name
@@ -94,10 +98,12 @@ initialise() {
         { tail -20 "$dir/initialise.log" >&2; die "mariadbd --bootstrap failed"; }
 }
 
-if [ "${*: -1}" = plugins ]; then
-    once "$1" plugins
+case "${*: -1}" in
+plugins | types)
+    once "$1" "${*: -1}"
     say "plugins of MariaDB are in $1"
     exit
-fi
+    ;;
+esac
 once "$1" build
 say "MariaDB is in $1"

@@ -235,16 +235,31 @@ pub(crate) fn private_newest_mariadb(options: &[&str]) -> Option<Server> {
     private(Release::NewestMariaDb, options)
 }
 
-/// A MariaDB of the test's own that encrypts its binlog.
-pub(crate) fn private_encrypting_mariadb(release: Release) -> Option<Server> {
+/// A MariaDB of the test's own, of the newest kind, with types of a plug-in: `test_int8` and
+/// `test_double`.
+pub(crate) fn private_mariadb_with_own_types(options: &[&str]) -> Option<Server> {
+    let release = Release::NewestMariaDb;
+    let plugins = plugins(release, "types")?;
+    let folder = format!("--plugin-dir={}", plugins.display());
+    let own = [&*folder, "--plugin-maturity=unknown", "--plugin-load-add=type_test"];
+    Some(Server::process(release, &[&own, options].concat()))
+}
+
+/// What a fetched server may load of `kind`, as its fetching script says; none of any other.
+fn plugins(release: Release, kind: &str) -> Option<PathBuf> {
     if !matches!(provider(release), Provider::Fetched) {
         say(&format!("NOT RUN: it needs a fetched {release:?}, and its plugins"));
         return None;
     }
     let (script, newest) = release.script();
-    let folder = format!("{}-plugins", release.word());
-    let arguments: Vec<_> = newest.into_iter().chain(["plugins"]).collect();
-    let plugins = fetch(&folder, script, &arguments).join("root/usr/lib/mysql/plugin");
+    let folder = format!("{}-{kind}", release.word());
+    let arguments: Vec<_> = newest.into_iter().chain([kind]).collect();
+    Some(fetch(&folder, script, &arguments).join("root/usr/lib/mysql/plugin"))
+}
+
+/// A MariaDB of the test's own that encrypts its binlog.
+pub(crate) fn private_encrypting_mariadb(release: Release) -> Option<Server> {
+    let plugins = plugins(release, "plugins")?;
     let keys = run_folder().join("keys");
     std::fs::write(&keys, format!("1;{}\n", "a7".repeat(32))).unwrap();
     let options = [

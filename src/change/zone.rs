@@ -1,7 +1,9 @@
 //! The time zone of a server: when its clocks changed, and by how much.
 
+use serde::{Deserialize, Serialize};
+
 /// A zone as a server converts by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerZone {
     /// What the server calls it: `SYSTEM (CET)`, `Europe/Berlin`, `+08:00`.
     pub name: String,

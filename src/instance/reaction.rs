@@ -147,6 +147,8 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::Behind { .. }
         | Error::Lacks { .. }
         | Error::SameId { .. }
+        // It begins anew with the new one.
+        | Error::ZoneChanged { .. }
         | Error::WithoutBinlog { .. }
         | Error::Heartbeat { .. } => Reaction::Retry,
         Error::Unsupported { .. }

@@ -261,7 +261,7 @@ struct Session<'a, S> {
     /// Whether the sink could take nothing the last time; only its taking something shows
     /// that it can again.
     waits: bool,
-    /// The zone of the server that the session before found.
+    /// The zone that values were written in before.
     zone: &'a mut Option<ServerZone>,
     /// The tables that are to be parked, and why.
     causes: &'a mut BTreeMap<TableName, Cause>,
@@ -414,6 +414,9 @@ impl<S: Sink> Session<'_, S> {
         self.reporter.tables(None);
         let mut publication = self.plan.publication.clone();
         if let Some(zone) = source.time_zone() {
+            if self.zone.is_none() {
+                *self.zone = source.former_zone().cloned();
+            }
             publication.format.zone = zone_of(zone, self.zone);
         }
         Ok(Prepared { source, publication, parked })
@@ -490,7 +493,7 @@ pub(super) async fn open<S: Sink>(sink: &mut S) -> Result<Opened, Error> {
     }
 }
 
-/// The zone of the server, which may be another one than before, or have another zone since it
+/// The zone of the server, which may be another one than before, or have another zone since it was
 /// was started anew.
 fn zone_of(zone: &ServerZone, before: &mut Option<ServerZone>) -> Zone {
     let is = zone.at(clock::now_seconds());

@@ -33,3 +33,4 @@ pub use session::{Row, Session};
 pub(crate) use session::{identifier, quote};
 pub(crate) use sight::Sight;
 pub use zone::server_zone;
+pub(crate) use zone::zone_name;

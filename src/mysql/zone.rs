@@ -49,6 +49,12 @@ pub async fn server_zone(session: &mut Session, probe: &Probe) -> Result<ServerZ
     Err(Error::Zone { address: session.address().to_owned(), zone: name(probe) })
 }
 
+/// What the server calls the zone of sessions that set none, now. Asks nothing else of it.
+pub(crate) async fn zone_name(session: &mut Session) -> Result<Option<String>, Error> {
+    let rows = session.query("SELECT @@GLOBAL.time_zone, @@GLOBAL.system_time_zone").await?;
+    Ok(rows.first().and_then(|row| Some(name_of(row.text_at(0)?, row.text_at(1)))))
+}
+
 /// Every change of the offset, the first offset as one; `None` where the server left out a local
 /// time that it has to have.
 async fn changes(session: &mut Session, moments: &[u32]) -> Result<Option<Vec<(u32, i32)>>, Error> {
@@ -95,7 +101,11 @@ fn moments(probe: &Probe) -> Vec<u32> {
 
 fn name(probe: &Probe) -> String {
     let name = probe.variable("time_zone").unwrap_or("SYSTEM");
-    match probe.variable("system_time_zone") {
+    name_of(name, probe.variable("system_time_zone"))
+}
+
+fn name_of(name: &str, system: Option<&str>) -> String {
+    match system {
         Some(system) if name == "SYSTEM" => format!("SYSTEM ({system})"),
         _ => name.to_owned(),
     }

@@ -3,7 +3,8 @@
 //! Topic `.schema` of the instance, compacted. Key: a JSON array, `["db"]` or
 //! `["db","table"]`, `[]` while tables of the source are still to be read, or
 //! `["temporary","server_id","thread"]` while a session of the source has temporary tables that
-//! the binlog names, or `["stays","",""]` once another server was read. Value: JSON,
+//! the binlog names, or `["stays","",""]` once another server was read, or `["zone","",""]` where
+//! values are written in the time zone of the server. Value: JSON,
 //!
 //! ```json
 //! {"survey": "under way"}
@@ -18,6 +19,7 @@
 //! {"absent": true}
 //! {"tables": [["db", "t"]], "on": "uuid", "file": "binlog.000001"}
 //! {"now": 1, "ended": {"0": {"file": "binlog.000001", "offset": 4}}}
+//! {"name": "SYSTEM (CET)", "changes": [[0, 3600], [228877200, 7200]]}
 //! ```
 //!
 //! and none for what is not there. Each record is whole, so restoring takes the newest of
@@ -54,6 +56,9 @@ const TEMPORARY: &str = "temporary";
 
 /// The first name in the key of the stays at servers.
 const STAYS: &str = "stays";
+
+/// The first name in the key of the time zone.
+const ZONE: &str = "zone";
 
 /// The temporary tables of a session.
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,6 +105,7 @@ pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, ser
         Key::Database(name) => serde_json::to_vec(&[name.as_str()]),
         Key::Table(name) => serde_json::to_vec(&[&*name.schema, &*name.table]),
         Key::Stays => serde_json::to_vec(&[STAYS, "", ""]),
+        Key::Zone => serde_json::to_vec(&[ZONE, "", ""]),
         Key::Session(SessionOf { server, thread }) => {
             serde_json::to_vec(&[TEMPORARY, &server.to_string(), &thread.to_string()])
         }
@@ -123,6 +129,7 @@ pub(crate) fn write(key: &Key, known: Option<&Known>) -> Result<StateRecord, ser
             })?)
         }
         Some(Known::Stays(stays)) => Some(serde_json::to_vec(stays)?),
+        Some(Known::Zone(zone)) => Some(serde_json::to_vec(zone)?),
         Some(Known::Table(packed)) => Some(serde_json::to_vec(&packed.unpack())?),
         None => None,
     };
@@ -156,6 +163,10 @@ pub(crate) fn read(record: &StateRecord) -> Result<Option<(Key, Option<Known>)>,
         Err(names) if names.first().is_some_and(|first| first == STAYS) && names.len() == 3 => {
             let stays = value.map(serde_json::from_slice).transpose();
             stays.map(|stays| (Key::Stays, stays.map(Known::Stays)))
+        }
+        Err(names) if names.first().is_some_and(|first| first == ZONE) && names.len() == 3 => {
+            let zone = value.map(serde_json::from_slice).transpose();
+            zone.map(|zone| (Key::Zone, zone.map(Known::Zone)))
         }
         Err(names) if names.is_empty() => {
             let record = value.map(serde_json::from_slice::<SurveyRecord>).transpose();

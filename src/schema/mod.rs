@@ -38,7 +38,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::change::{Charset, EventPlace, FileName, Flavor, StateRecord, StatementKind, TableName};
+use crate::change::{
+    Charset, EventPlace, FileName, Flavor, ServerZone, StateRecord, StatementKind, TableName,
+};
 use crate::mysql::replica::ReplicaSettings;
 use crate::mysql::{self, Endpoint, Session};
 
@@ -334,6 +336,12 @@ impl Schema {
     /// Notes in the history that the tables are to be read.
     pub fn set_to_be_surveyed(&mut self) {
         self.model.set_to_read(Some(ToRead::All));
+    }
+
+    /// Values are written in this time zone from here on: the history says so with the next commit.
+    /// The zone that they were written in before, as far as it says that.
+    pub fn set_zone(&mut self, zone: ServerZone) -> Option<ServerZone> {
+        self.model.set_zone(zone)
     }
 
     /// The connection was made again, perhaps to another server: `reached` is the place

@@ -217,6 +217,19 @@ pub enum Error {
         /// The last failure.
         reason: String,
     },
+    /// The server was given another time zone, which values are to be written in.
+    #[error(
+        "the time zone of {address} was changed from {was} to {is}: TIMESTAMP values are written in \
+         the new one from here on; set sluice.timezone to have one that stays"
+    )]
+    ZoneChanged {
+        /// `host:port`.
+        address: String,
+        /// What it was.
+        was: String,
+        /// What it is.
+        is: String,
+    },
     /// Another server, and nothing that gives our place on it.
     #[error(
         "the position {position} is of the server {was}, this is {is}, and there is no GTID set \
@@ -338,6 +351,7 @@ impl Error {
             | Self::Behind { .. }
             | Self::Lacks { .. }
             | Self::NoPlace { .. }
+            | Self::ZoneChanged { .. }
             | Self::OtherServer { .. }
             | Self::Reset { .. }
             | Self::Refused { .. }

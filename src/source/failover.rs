@@ -278,6 +278,7 @@ fn left(error: &Error) -> Option<Left> {
         | Error::Event { .. }
         | Error::Rows { .. }
         | Error::SameId { .. }
+        | Error::ZoneChanged { .. }
         | Error::Broken(_)
         | Error::Unsupported { .. }
         | Error::Statement { .. }

@@ -19,6 +19,7 @@ mod savepoint;
 pub(super) mod sessions;
 mod tables;
 mod xa;
+mod zone;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use self::payload::{Payload, Proof};
 use self::quest::Quest;
 use self::sessions::Begun;
 use self::tables::Tables;
+use self::zone::KeptZone;
 use super::assemble::{Assembler, End, Fault, Hint, Hints, Input, Piece};
 use super::channel::Sender;
 use super::held::Held;
@@ -177,6 +179,8 @@ pub(super) struct Reader<'a> {
     named: Option<Named>,
     /// What was accepted as lost.
     published: Published,
+    /// What values are written in, where that is the server's.
+    zone: Option<KeptZone>,
     /// Tables that the survey left over, as they are read.
     rest: Option<mpsc::Receiver<Found>>,
 }
@@ -226,6 +230,7 @@ impl<'a> Reader<'a> {
             overlap: None,
             named: None,
             published,
+            zone: None,
             rest: None,
         }
     }
@@ -309,6 +314,7 @@ impl<'a> Reader<'a> {
                 self.flush_idle(outlet)?;
             }
             self.send_parcel(outlet).await?;
+            self.look_at_zone().await?;
             tokio::select! {
                 biased;
                 () = outlet.stop.cancelled() => return Ok(Ended::Stopped),

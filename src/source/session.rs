@@ -87,6 +87,8 @@ pub struct Source {
     parking: Parking,
     progress: Arc<Progress>,
     time_zone: Option<ServerZone>,
+    /// The one that values were written in before, by the history.
+    former_zone: Option<ServerZone>,
     surveying: Option<Surveying>,
     /// Tables that it left over.
     left: BTreeSet<TableName>,
@@ -126,6 +128,7 @@ impl Source {
         let mut held = std::mem::take(&mut before.held);
         let begin = begin(&settings, (&mut session, &probe), &mut schema, before).await?;
         let Begin { position: reached, is_new, lost, is_moved } = begin;
+        let former_zone = time_zone.clone().and_then(|zone| schema.set_zone(zone));
         let append = if is_new {
             let mut state = schema.commit()?;
             if lost.is_some() {
@@ -149,6 +152,7 @@ impl Source {
             parking,
             progress,
             time_zone,
+            former_zone,
             surveying,
             left,
             found_at,
@@ -218,6 +222,11 @@ impl Source {
     /// The server's own time zone, where the settings ask for it.
     pub fn time_zone(&self) -> Option<&ServerZone> {
         self.time_zone.as_ref()
+    }
+
+    /// The time zone that values were written in before, if the history says so.
+    pub fn former_zone(&self) -> Option<&ServerZone> {
+        self.former_zone.as_ref()
     }
 
     /// Counters, for whoever watches.
@@ -302,6 +311,7 @@ impl Source {
             reader.begin_at(begin);
         }
         reader.trace(tracer);
+        reader.keeps_zone(self.time_zone.as_ref());
         reader.begun(begun);
         reader.leave_out(overlap);
         let (sender, receiver) = mpsc::channel(1);

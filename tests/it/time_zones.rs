@@ -39,6 +39,57 @@ async fn timestamps_are_what_mariadb_shows_in_its_own_zone() {
     follow(Flavor::MariaDb).await;
 }
 
+/// What is written before is in the zone before: a topic says which rows are in which by nothing but
+/// the warning, so it must not be missing, and nothing else of the change may show.
+#[tokio::test]
+async fn a_zone_that_is_set_anew_is_noticed_and_said_by_an_instance_that_runs_and_by_one_that_did_not()
+ {
+    let servers = [servers::private_mysql(&[]), servers::private_mariadb(&[])];
+    for server in servers.into_iter().flatten() {
+        let mut source = server.database("zones").await;
+        run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP(1) NULL)").await;
+        let filter = [("canal.instance.filter.regex", r"zones\..*")];
+        let mut sluice = Sluice::with_instance("zones", &server, &filter);
+        sluice.start();
+        run(&mut source, "SET time_zone = '+00:00'").await;
+        run(&mut source, "INSERT INTO t VALUES (0, '2024-05-06 07:08:09')").await;
+        topics::read_at_least(&sluice.bootstrap(), "zones.t", 1);
+        assert!(!sluice.said().contains("has changed"), "{}", sluice.said());
+
+        run(&mut source, "SET GLOBAL time_zone = '+05:30'").await;
+        let said = "the server's time zone has changed: it was +00:00: +00:00 always, and is \
+                    +05:30: +05:30 always";
+        wait_for("the change to be said", PATIENCE, || sluice.said().contains(said).then_some(()));
+        run(&mut source, "INSERT INTO t VALUES (1, '2024-05-06 07:08:09')").await;
+        topics::read_at_least(&sluice.bootstrap(), "zones.t", 2);
+
+        // What it was is known to the next process too.
+        sluice.kill();
+        run(&mut source, "SET GLOBAL time_zone = '-03:00'").await;
+        sluice.start();
+        let said = "it was +05:30: +05:30 always, and is -03:00: -03:00 always";
+        wait_for("the change to be said", PATIENCE, || sluice.said().contains(said).then_some(()));
+        run(&mut source, "INSERT INTO t VALUES (2, '2024-05-06 07:08:09')").await;
+        let records = topics::read_at_least(&sluice.bootstrap(), "zones.t", 3);
+        let shown: Vec<String> = records
+            .iter()
+            .map(|record| record.json()["data"][0]["at"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(
+            shown,
+            ["2024-05-06 07:08:09.0", "2024-05-06 12:38:09.0", "2024-05-06 04:08:09.0"],
+            "{:?}",
+            server.flavor
+        );
+        // It is said once.
+        sluice.stop();
+        let before = sluice.said().matches("has changed").count();
+        sluice.start();
+        sluice.stop();
+        assert_eq!(sluice.said().matches("has changed").count(), before, "{}", sluice.said());
+    }
+}
+
 async fn follow(flavor: Flavor) {
     let private = match flavor {
         Flavor::MySql => servers::private_mysql,

@@ -74,6 +74,7 @@ fn way_out(error: &source::Error) -> &'static str {
         // Those go on by themselves.
         Error::WithoutBinlog { .. } => "goes on by itself",
         Error::SameId { .. } => "canal.instance.mysql.slaveId",
+        Error::ZoneChanged { .. } => "set sluice.timezone",
         // Who makes those says it (`mysql::error`, `source::policies`, `parking`, `source::check`).
         Error::Mysql(_)
         | Error::Rows { .. }
@@ -122,6 +123,7 @@ fn each_stop_of_a_source_says_what_to_do() {
         Error::MetaDat { path: "meta.dat".into(), reason: text() },
         Error::WithoutBinlog { address: text(), position: Box::new(position()) },
         Error::SameId { address: text(), server_id: 7 },
+        Error::ZoneChanged { address: text(), was: text(), is: text() },
         Error::Behind { address: text(), lost: text() },
         Error::Lacks { address: text(), lacking: text() },
         Error::Heartbeat { address: text(), failed: 3, reason: text() },

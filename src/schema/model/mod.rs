@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::TableName;
+use crate::change::{ServerZone, TableName};
 
 use super::case::lower;
 use super::ddl::{Body, Dialect, Effect};
@@ -130,6 +130,8 @@ pub(crate) enum Key {
     Session(SessionOf),
     /// The stays at servers.
     Stays,
+    /// The time zone that values are written in.
+    Zone,
 }
 
 /// What it says; `None` in its place: that there is no such thing.
@@ -140,6 +142,7 @@ pub(crate) enum Known {
     Table(Packed),
     Session(Own),
     Stays(Stays),
+    Zone(ServerZone),
 }
 
 /// Which of the source's tables are still to be read.
@@ -174,6 +177,8 @@ pub(crate) struct Model {
     /// Which of the source's tables are still to be read, if any are.
     pub(crate) to_read: Option<ToRead>,
     stays: Stays,
+    /// The time zone of the server that was read last, where values were written in it.
+    zone: Option<ServerZone>,
     /// What was before the first change since the last commit.
     before: HashMap<Key, Option<Known>>,
 }
@@ -272,6 +277,13 @@ impl Model {
         self.remember(Key::Survey, old.map(Known::Survey));
     }
 
+    /// Values are written in this zone from here on; the one before.
+    pub(crate) fn set_zone(&mut self, zone: ServerZone) -> Option<ServerZone> {
+        let old = self.zone.replace(zone);
+        self.remember(Key::Zone, old.clone().map(Known::Zone));
+        old
+    }
+
     fn remember(&mut self, key: Key, old: Option<Known>) {
         self.before.entry(key).or_insert(old);
     }
@@ -286,6 +298,7 @@ impl Model {
                 Key::Table(name) => self.packed(name).cloned().map(Known::Table),
                 Key::Session(session) => self.temporaries.of(*session).cloned().map(Known::Session),
                 Key::Stays => self.stays_known(),
+                Key::Zone => self.zone.clone().map(Known::Zone),
             };
             if now != before {
                 changed.push((key, now));
@@ -295,12 +308,14 @@ impl Model {
         changed
     }
 
-    /// Goes back to the last commit, but not to the server that was read then. True if that changed
+    /// Goes back to the last commit, but not to the server that was read then, nor to its zone. True if that changed
     /// anything.
     pub(crate) fn rollback(&mut self) -> bool {
         let mut before = std::mem::take(&mut self.before);
-        if let Some(stays) = before.remove(&Key::Stays) {
-            self.before.insert(Key::Stays, stays);
+        for of_server in [Key::Stays, Key::Zone] {
+            if let Some((key, known)) = before.remove_entry(&of_server) {
+                self.before.insert(key, known);
+            }
         }
         let changed = !before.is_empty();
         for (key, known) in before {
@@ -324,6 +339,8 @@ impl Model {
             (Key::Session(session), _) => self.temporaries.set(session, None),
             (Key::Stays, Some(Known::Stays(stays))) => self.stays = stays,
             (Key::Stays, _) => self.stays = Stays::default(),
+            (Key::Zone, Some(Known::Zone(zone))) => self.zone = Some(zone),
+            (Key::Zone, _) => self.zone = None,
             (Key::Database(name), _) => {
                 self.databases.remove(&name);
             }

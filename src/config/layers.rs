@@ -49,6 +49,17 @@ impl PropertyFile {
                 r"`\u` must be followed by four hexadecimal digits",
             ));
         }
+        // A password may end in one, and then another is sent than was written.
+        for entry in file.entries.iter().filter(|one| one.is_cut && keys::is_secret(&one.key)) {
+            problems.push(Problem::warning(
+                file.at(entry.line),
+                format!(
+                    "{}: the blanks at its end are left out, as they are of every value; a password \
+                     that ends in one is read from a file, as `${{file:PATH}}`",
+                    entry.key
+                ),
+            ));
+        }
         for (place, entry) in file.entries.iter().enumerate() {
             if let Some(later) = file.entries[place + 1..].iter().find(|e| e.key == entry.key) {
                 problems.push(Problem::warning(
@@ -290,6 +301,21 @@ mod tests {
         assert_eq!(get(&file, &[("LISTENERS", listener)], "listeners").unwrap(), listener);
         assert_eq!(get(&file, &[("LOG_DIRS", "d")], "log.dirs").unwrap(), "d");
     }
+
+    #[test]
+    fn blanks_at_the_end_of_a_password_are_left_out_aloud() {
+        let text = "canal.instance.dbPassword = secret \t\ncanal.instance.dbUsername = canal \n\
+                    kafka.ssl.key.password = x\\u0020\ncanal.passwd = plain\nrabbitmq.password = \n";
+        let mut problems = Problems::default();
+        let file = PropertyFile::read(Path::new("x"), text.as_bytes(), &mut problems);
+        assert_eq!(get(&file, &[], "canal.instance.dbPassword").unwrap(), "secret");
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("canal.instance.dbPassword: the blanks"), "{said:?}");
+        assert!(said[1].contains("kafka.ssl.key.password: the blanks"), "{said:?}");
+        assert!(!said.concat().contains("secret"), "{said:?}");
+    }
+
     #[test]
     fn what_is_read_at_use_stays_whole_and_nothing_of_a_password_is_said() {
         let text = "db.password = pa${rt}of\n\

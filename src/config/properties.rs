@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) value: String,
     /// The line the entry begins on, from 1.
     pub(super) line: usize,
+    /// Whether blanks at the value's end were left out.
+    pub(super) is_cut: bool,
 }
 
 /// What Java refuses: an escape that is no `\uXXXX`.
@@ -45,7 +47,11 @@ pub(super) fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<BadEscape>) {
     let mut bad = Vec::new();
     for (line, text) in logical_lines(&text) {
         match split(&text) {
-            Some((key, value)) => entries.push(Entry { key, value, line }),
+            Some((key, value)) => {
+                let is_cut = value.trim_end() != value;
+                let value = value.trim().to_owned();
+                entries.push(Entry { key, value, line, is_cut });
+            }
             None => bad.push(BadEscape { line }),
         }
     }
@@ -96,7 +102,7 @@ fn natural_lines(text: &str) -> Vec<&str> {
     text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')).collect()
 }
 
-/// Key and value of a logical line; `None` on a bad escape.
+/// Key and value of a logical line, untrimmed; `None` on a bad escape.
 fn split(line: &str) -> Option<(String, String)> {
     let mut letters = line.chars().peekable();
     let key = unescape(&mut letters, |letter| is_blank(letter) || matches!(letter, '=' | ':'))?;
@@ -105,7 +111,7 @@ fn split(line: &str) -> Option<(String, String)> {
         while letters.next_if(|letter| is_blank(*letter)).is_some() {}
     }
     let value = unescape(&mut letters, |_| false)?;
-    Some((key, value.trim().to_owned()))
+    Some((key, value))
 }
 
 /// Reads up to an unescaped letter that `ends`, which stays.

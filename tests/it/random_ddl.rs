@@ -24,6 +24,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection};
 use self::follow::{Feed, definitions, describe};
 use self::grammar::{DATABASES, Grammar};
 use self::rows::Rows;
+pub(crate) use self::spelling::BLANKS;
 use crate::harness::servers::{self, Flavor, run, try_run};
 use crate::harness::{Random, Server, asked, say};
 

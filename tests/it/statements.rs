@@ -4,6 +4,8 @@
 //!
 //! Each case is one transaction of the source, and its messages must say so in their headers.
 
+mod dressed;
+
 use crate::harness::message::{Members, Message};
 use crate::harness::servers::{self, run};
 use crate::harness::{Record, Sluice, topics};

@@ -3,7 +3,7 @@
 use super::grammar::Grammar;
 
 /// What separates two words, in both servers.
-const BLANKS: &[&str] = &[
+pub(crate) const BLANKS: &[&str] = &[
     " ",
     "\t",
     "\n",

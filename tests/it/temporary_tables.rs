@@ -6,6 +6,9 @@
 //! TABLE, and as well on statements about real tables that read a temporary one, and on all about
 //! a table with CONNECTION_ID() in the default of a column, in row format too.
 
+use std::io::Read as _;
+use std::net::TcpStream;
+
 use sqlx::{MySqlConnection, Row};
 
 use crate::harness::replication::{caught_up, promote, replicate};
@@ -201,23 +204,31 @@ async fn a_row_older_than_what_was_done_to_others_of_its_name_is_read_from_behin
 /// The number of the sessions with temporary tables: servers come so far again after a start.
 const NUMBER: u64 = 90;
 
-/// The session of that number; one of the server's first has to ask for it.
-async fn session(server: &Server) -> MySqlConnection {
-    loop {
-        let mut connection = server.connect().await;
-        let id = sqlx::raw_sql("SELECT CAST(CONNECTION_ID() AS UNSIGNED)");
-        let id: u64 = id.fetch_one(&mut connection).await.unwrap().get(0);
-        assert!(id <= NUMBER, "{id}: the number was given to somebody else");
-        if id == NUMBER {
-            let format = match server.flavor {
-                Flavor::MySql => "STATEMENT",
-                Flavor::MariaDb => "MIXED",
-            };
-            run(&mut connection, &format!("USE shadows; SET SESSION binlog_format = {format}"))
-                .await;
-            return connection;
-        }
-    }
+/// The session of that number, which those before it are counted up to.
+async fn session(server: &Server, number: u64) -> MySqlConnection {
+    while greeted_as(server) + 1 < number {}
+    let mut connection = server.connect().await;
+    let id = sqlx::raw_sql("SELECT CAST(CONNECTION_ID() AS UNSIGNED)");
+    let id: u64 = id.fetch_one(&mut connection).await.unwrap().get(0);
+    assert_eq!(id, number, "the number was given to somebody else");
+    let format = match server.flavor {
+        Flavor::MySql => "STATEMENT",
+        Flavor::MariaDb => "MIXED",
+    };
+    run(&mut connection, &format!("USE shadows; SET SESSION binlog_format = {format}")).await;
+    connection
+}
+
+/// The number of a session that comes no further than the greeting, which says it behind the text
+/// of the version.
+fn greeted_as(server: &Server) -> u64 {
+    let mut stream = TcpStream::connect((server.host.as_str(), server.port)).unwrap();
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).unwrap();
+    let mut greeting = vec![0; usize::from(u16::from_le_bytes([head[0], head[1]]))];
+    stream.read_exact(&mut greeting).unwrap();
+    let end = greeting.iter().position(|byte| *byte == 0).expect("the version ends");
+    u64::from(u32::from_le_bytes(greeting[end + 1..end + 5].try_into().unwrap()))
 }
 
 const HIDDEN: &[Case] = &[
@@ -245,8 +256,9 @@ async fn a_start_of_the_server_ends_its_sessions() {
         let mut judge = Judge { server: &server, expected: Vec::new() };
         let real: &[Case] = &[("CREATE TABLE t (id INT)", &["CREATE t"])];
         judge.run(&mut source, real).await;
-        for killed in [true, false] {
-            let mut hidden = session(&server).await;
+        // A start counts anew, and comes behind what was counted before it.
+        for (killed, number) in [(true, NUMBER), (false, 2 * NUMBER)] {
+            let mut hidden = session(&server, number).await;
             judge.run(&mut hidden, HIDDEN).await;
             let mut beside = server.connect().await;
             run(&mut beside, "USE shadows").await;
@@ -259,10 +271,8 @@ async fn a_start_of_the_server_ends_its_sessions() {
                 server.stop();
             }
             server.start();
-            judge.run(&mut session(&server).await, NOT_HIDDEN).await;
+            judge.run(&mut session(&server, number).await, NOT_HIDDEN).await;
             judge.check(&sluice);
-            server.stop();
-            server.start();
         }
         sluice.stop();
     }
@@ -288,7 +298,7 @@ async fn a_start_that_is_not_read_ends_them_too() {
     let mut judge = Judge { server: &a, expected: Vec::new() };
     let real: &[Case] = &[("CREATE TABLE t (id INT)", &["CREATE t"])];
     judge.run(&mut source, real).await;
-    let mut hidden = session(&a).await;
+    let mut hidden = session(&a, NUMBER).await;
     judge.run(&mut hidden, HIDDEN).await;
     let row: &[Case] = &[("INSERT INTO t VALUES (1)", &["INSERT t id=1"])];
     judge.run(&mut source, row).await;
@@ -308,7 +318,7 @@ async fn a_start_that_is_not_read_ends_them_too() {
     run(&mut a.connect().await, "FLUSH BINARY LOGS").await;
     b.kill();
     promote(&a).await;
-    judge.run(&mut session(&a).await, NOT_HIDDEN).await;
+    judge.run(&mut session(&a, NUMBER).await, NOT_HIDDEN).await;
     judge.check(&sluice);
     sluice.stop();
 }

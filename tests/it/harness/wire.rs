@@ -5,10 +5,15 @@
 //! connection. Always: an answer of another version, or with bytes left, fails the test.
 
 use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiKey, FetchRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
+    ApiKey, CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest,
+    RequestHeader, ResponseHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
 use sluice::record::BatchBuilder;
@@ -156,3 +161,45 @@ pub(crate) async fn outcome(client: &mut Client, request: &ProduceRequest) -> (i
     let partition = &answer.responses[0].partition_responses[0];
     (partition.error_code, partition.base_offset)
 }
+
+/// Makes topics of one partition that take messages of so many bytes.
+pub(crate) async fn make_limited(broker: &str, topics: &[String], bytes: usize) {
+    let limit = CreatableTopicConfig::default()
+        .with_name(LIMIT)
+        .with_value(Some(StrBytes::from_string(bytes.to_string())));
+    let topic = |topic: &String| {
+        CreatableTopic::default()
+            .with_name(name(topic))
+            .with_num_partitions(1)
+            .with_replication_factor(1)
+            .with_configs(vec![limit.clone()])
+    };
+    let request = CreateTopicsRequest::default()
+        .with_timeout_ms(60_000)
+        .with_topics(topics.iter().map(topic).collect());
+    let answer = Client::connect(broker).await.ask(7, &request).await;
+    assert!(answer.topics.iter().all(|topic| topic.error_code == 0), "{answer:?}");
+}
+
+/// Lets topics take messages of so many bytes, all in one request: a call of the script for each
+/// is a process each.
+pub(crate) async fn limit(broker: &str, topics: &[String], bytes: usize) {
+    let config = AlterableConfig::default()
+        .with_name(LIMIT)
+        .with_value(Some(StrBytes::from_string(bytes.to_string())));
+    let resource = |topic: &String| {
+        AlterConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(StrBytes::from_string(topic.clone()))
+            .with_configs(vec![config.clone()])
+    };
+    let request = IncrementalAlterConfigsRequest::default()
+        .with_resources(topics.iter().map(resource).collect());
+    let answer = Client::connect(broker).await.ask(1, &request).await;
+    assert!(answer.responses.iter().all(|one| one.error_code == 0), "{answer:?}");
+}
+
+const LIMIT: StrBytes = StrBytes::from_static_str("max.message.bytes");
+
+/// The kind of resource that a topic is.
+const TOPIC: i8 = 2;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::harness::wire;
 
 /// A table, or `db.` for all of a database.
 type Name = String;
@@ -157,17 +158,8 @@ impl Rig {
         let filter = ("canal.instance.filter.regex", r"park_names.*\..*");
         sluice.instance("free", server, &[filter, topic]);
         sluice.start();
-        for table in TABLES {
-            for database in [A, B] {
-                let topic = format!("{database}.{table}");
-                let bootstrap = sluice.bootstrap();
-                let limit = ["--config", "max.message.bytes=4096", "--bootstrap-server"];
-                let create = ["--create", "--topic", &topic, "--partitions", "1"];
-                let ended = sluice
-                    .script("kafka-topics.sh", &[&create, &limit[..], &[&bootstrap]].concat());
-                assert_eq!(ended.code, Some(0), "{}", ended.said);
-            }
-        }
+        let tables = TABLES.iter().flat_map(|table| [A, B].map(|one| format!("{one}.{table}")));
+        wire::make_limited(&sluice.bootstrap(), &tables.collect::<Vec<_>>(), 4096).await;
         Self { sluice, source, rounds: 0 }
     }
 
@@ -243,12 +235,10 @@ impl Rig {
             let more = one["names"].as_array().into_iter().flatten().map(names_of);
             large.extend(more.chain([names_of(&one)]));
         }
-        // Each call is a process: only those topics are raised whose rows may be kept.
+        // Only those whose rows may be kept.
         let topics = TABLES.iter().flat_map(|table| [A, B].map(|one| format!("{one}.{table}")));
         let topics: Vec<String> = topics.filter(|topic| is_in(&large, topic)).collect();
-        for topic in &topics {
-            limit(&self.sluice, topic, 1 << 20);
-        }
+        wire::limit(&self.sluice.bootstrap(), &topics, 1 << 20).await;
         // One may be asked for by any of its names.
         while let Some(one) = parked(&self.sluice).pop() {
             let more = one["names"].as_array().and_then(|names| names.last()).cloned();
@@ -260,9 +250,7 @@ impl Rig {
             names(&free, true),
             "{what}: behind it"
         );
-        for topic in &topics {
-            limit(&self.sluice, topic, 4096);
-        }
+        wire::limit(&self.sluice.bootstrap(), &topics, 4096).await;
         for database in [A, B] {
             run(&mut self.source, &format!("DROP DATABASE IF EXISTS {database}")).await;
         }

@@ -411,6 +411,7 @@ impl Server {
                 let variables = options.iter().filter(|option| !is_option(option));
                 command
                     .args(options.iter().filter(is_option))
+                    .envs(unsynced().map(|library| ("LD_PRELOAD", library)))
                     .envs(variables.filter_map(|variable| variable.split_once('=')))
                     .stdin(Stdio::null())
                     .stdout(log.try_clone().unwrap())
@@ -633,16 +634,40 @@ fn fetched(release: Release) -> PathBuf {
 }
 
 fn fetch(word: &str, script: &str, arguments: &[&str]) -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("servers").join(word);
+    let folder = servers_folder().join(word);
     if !folder.join(".complete").exists() {
         say(&format!("fetching {word} into {}", folder.display()));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(script);
-        let mut fetch = Command::new(script);
+        let mut fetch = Command::new(self::script(script));
         fetch.arg(&folder).args(arguments);
         succeed(&mut fetch, "a server to test against cannot be had");
     }
     folder
+}
+
+/// What lets a server sync nothing, which it would do most of the time: what it wrote outlives its
+/// process all the same. Without it the tests take longer, and are the same.
+fn unsynced() -> Option<&'static Path> {
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let library = LIBRARY.get_or_init(|| {
+        let folder = servers_folder().join("unsynced");
+        if !folder.join(".complete").exists() {
+            let fetched = Command::new(script("fetch-unsynced.sh")).arg(&folder).output();
+            if !fetched.is_ok_and(|fetched| fetched.status.success()) {
+                say("libeatmydata cannot be had: servers of these tests sync all that they write");
+                return None;
+            }
+        }
+        Some(folder.join("libeatmydata.so"))
+    });
+    library.as_deref()
+}
+
+fn servers_folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("servers")
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(name)
 }
 
 /// The command line client: the fetched one of that server, or, with other providers, one on

@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn errors_are_the_systems_and_addresses_are_taken_as_they_are() {
         let lookups = Arc::new(Lookups::default());
-        let refused = |_: &str| Err(io::Error::new(io::ErrorKind::Other, "no such host"));
+        let refused = |_: &str| Err(io::Error::other("no such host"));
         let error = lookups.ask("db", refused).await.unwrap_err();
         assert_eq!(error.to_string(), "no such host");
         let error = lookups.ask("db", |_| Ok(Vec::new())).await.unwrap_err();

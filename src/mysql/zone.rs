@@ -37,16 +37,18 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 /// The zone of sessions that set none (`@@global.time_zone`). Leaves the session in it.
 pub async fn server_zone(session: &mut Session, probe: &Probe) -> Result<ServerZone, Error> {
     session.run("SET time_zone = @@global.time_zone").await?;
+    // As it is asked for later, to see whether it has changed.
+    let name = zone_name(session).await?.unwrap_or_else(|| name(probe));
     let moments = moments(probe);
     for attempt in 1..=ATTEMPTS {
         if let Some(changes) = changes(session, &moments).await? {
-            return Ok(ServerZone { name: name(probe), changes });
+            return Ok(ServerZone { name, changes });
         }
         if attempt < ATTEMPTS {
             tokio::time::sleep(BETWEEN_ATTEMPTS).await;
         }
     }
-    Err(Error::Zone { address: session.address().to_owned(), zone: name(probe) })
+    Err(Error::Zone { address: session.address().to_owned(), zone: name })
 }
 
 /// What the server calls the zone of sessions that set none, now. Asks nothing else of it.

@@ -337,10 +337,10 @@ pub enum BinaryForm {
 }
 
 impl SourceConfig {
-    /// Our id as a replica where none is configured: one of 2^31 by the instance's name, the
+    /// Our id as a replica where none is configured: one of 2^30 by the instance's name, the
     /// machine's name and our own address. (Canal's rule has 127 for all instances of a machine, so
     /// that two of fourteen have the same one more often than not.) Never a small number, such as
-    /// servers are given.
+    /// servers are given, nor one that takes the sign of 32 bits.
     pub fn derived_server_id(name: &str, host: &str, address: [u8; 4]) -> u32 {
         let parts = [name.as_bytes(), host.as_bytes(), &address];
         // FNV-1a; a part ends with a byte that no text has.
@@ -351,17 +351,20 @@ impl SourceConfig {
         // The end of MurmurHash3: names that differ in their last letter only are far apart.
         let hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
         let hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
-        (hash ^ (hash >> 16)) | Self::LEAST_DERIVED
+        Self::derived(hash ^ (hash >> 16))
     }
 
-    const LEAST_DERIVED: u32 = 1 << 31;
+    fn derived(number: u32) -> u32 {
+        const LEAST: u32 = 1 << 30;
+        number % LEAST + LEAST
+    }
 
     /// Makes ids that were derived differ from each other and from those that are `taken`: a server
     /// ends the dump of one for the other. The same ids in the same order become the same.
     pub fn set_apart<'a>(derived: impl Iterator<Item = &'a mut u32>, mut taken: BTreeSet<u32>) {
         for id in derived {
             while !taken.insert(*id) {
-                *id = id.wrapping_add(1) | Self::LEAST_DERIVED;
+                *id = Self::derived(id.wrapping_add(1));
             }
         }
     }

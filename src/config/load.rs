@@ -196,6 +196,7 @@ impl<'a> Loading<'a> {
                 self.problems.push(Problem::warning(canal.place(), NO_INSTANCE));
             }
         }
+        self.judge_partitions(&server, &instances);
         self.judge_keys(&canal, Home::Canal, &asked_for);
         self.judge_keys(&broker, Home::Broker, &placeholders(&broker));
         self.judge_environment();
@@ -384,6 +385,42 @@ impl<'a> Loading<'a> {
                 Some(first)
             }
             (first, second) => first.or(second),
+        }
+    }
+
+    /// A topic of a cluster is made with as many partitions as the cluster's key says; into which
+    /// of them rows go, the instance's keys say.
+    fn judge_partitions(&mut self, server: &ServerConfig, instances: &[Instance]) {
+        const KEY: &str = "kafka.topic.partitions";
+        let Target::Cluster(config) = &server.target else { return };
+        let Some(made) = config.partitions else { return };
+        for instance in instances {
+            let (name, route) = (&instance.config.name, &instance.config.route);
+            // By topic it may be right for each.
+            if !route.topic_partitions.is_empty() {
+                continue;
+            }
+            let (used, by) = match (&*route.partition_hash, route.partitions) {
+                ("", _) => (route.partition.saturating_add(1), "canal.mq.partitionHash is not set"),
+                (_, None) => (1, "canal.mq.partitionsNum is not set"),
+                (_, Some(number)) => (number, "canal.mq.partitionsNum says so"),
+            };
+            let text = if used < made {
+                format!(
+                    "{KEY} = {made}: instance {name} writes into {used} of the partitions only \
+                     ({by}), and the others stay empty: set canal.mq.partitionsNum = {made} and \
+                     canal.mq.partitionHash for it, or take {KEY} out"
+                )
+            } else if used > made {
+                format!(
+                    "{KEY} = {made} has no effect for instance {name}, which writes into {used} \
+                     partitions ({by})"
+                )
+            } else {
+                continue;
+            };
+            let place = self.places.get(KEY).cloned().unwrap_or(Place::Default);
+            self.problems.push(Problem::warning(place, text));
         }
     }
 

@@ -172,6 +172,36 @@ fn a_cluster_is_reached_as_files_and_environment_say_and_a_change_wants_a_restar
     assert!(settings.changes(&other.settings()).needs_restart);
 }
 
+#[test]
+fn partitions_that_no_row_goes_into_are_named_and_so_is_a_number_without_effect() {
+    let said = |instance: &str| {
+        let canal = "canal.serverMode = kafka\nkafka.topic.partitions = 3\n";
+        let instance = format!("canal.instance.master.address = a:3306\n{instance}");
+        let home = Home::default()
+            .file("conf/canal.properties", &format!("{canal}canal.destinations = a\n"))
+            .file("instances/a/instance.properties", &instance);
+        home.settings().remarks.to_string()
+    };
+    let place = "canal.properties:2: warning: kafka.topic.partitions = 3";
+    for (instance, wanted) in [
+        ("", Some("writes into 1 of the partitions only (canal.mq.partitionHash is not set)")),
+        ("canal.mq.partitionHash = .*:id\n", Some("into 1 of the partitions only")),
+        (
+            "canal.mq.partitionHash = .*:id\ncanal.mq.partitionsNum = 6\n",
+            Some("has no effect for instance a, which writes into 6 partitions"),
+        ),
+        ("canal.mq.partitionHash = .*:id\ncanal.mq.partitionsNum = 3\n", None),
+        ("canal.mq.partition = 2\n", None),
+        ("canal.mq.dynamicTopicPartitionNum = a:3\n", None),
+    ] {
+        let said = said(instance);
+        match wanted {
+            Some(words) => assert!(said.contains(place) && said.contains(words), "{said}"),
+            None => assert!(!said.contains(place), "{instance}: {said}"),
+        }
+    }
+}
+
 /// Lines of the files that Canal 1.1.8 ships, those that matter to us.
 #[test]
 fn a_canal_folder_works_as_it_is() {

@@ -458,6 +458,11 @@ fn topics_are_made_as_the_family_says() {
     assert_eq!(config.client.get("topic.metadata.refresh.interval.ms"), Some("1000"));
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].ends_with("did you mean kafka.topic.retention.ms?"), "{said:?}");
+    // Those that Kafka has no topic's setting for are known all the same.
+    let (_, said) = read("kafka.topic.partition = 3\nkafka.topic.replication.facto = 2\n");
+    for (said, known) in said.iter().zip(["partitions", "replication.factor"]) {
+        assert!(said.ends_with(&format!("did you mean kafka.topic.{known}?")), "{said}");
+    }
     // The records of changes have no key.
     for (policy, is_taken) in [("delete", true), ("compact", false), ("compact, delete", false)] {
         let (_, said) = read(&format!("kafka.topic.cleanup.policy = {policy}\n"));

@@ -68,7 +68,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<(String, String)> {
         };
         let name = key.strip_prefix(FAMILY).unwrap_or_default();
         if !SETTINGS.contains(&name) {
-            let hint = match nearest(name, SETTINGS.iter().copied()) {
+            let ours = [super::PARTITIONS, super::REPLICATION];
+            let ours = ours.into_iter().filter_map(|key| key.strip_prefix(FAMILY));
+            let hint = match nearest(name, ours.chain(SETTINGS.iter().copied())) {
                 Some(known) => format!(": did you mean {FAMILY}{known}?"),
                 None => String::new(),
             };

@@ -69,14 +69,15 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| self.strange(&error))
     }
 
-    /// Stops an instance.
+    /// Stops an instance, which ends what it has in hand first. It takes as long as it takes.
     pub async fn stop(&self, instance: &str) -> Result<String, Error> {
-        self.command(Method::POST, &format!("/instances/{instance}/stop"), Bytes::new()).await
+        self.long_command(&format!("/instances/{instance}/stop"), "").await
     }
 
-    /// Starts a stopped instance.
+    /// Starts a stopped instance, when what was asked of it before is done. It takes as long as it
+    /// takes.
     pub async fn start(&self, instance: &str) -> Result<String, Error> {
-        self.command(Method::POST, &format!("/instances/{instance}/start"), Bytes::new()).await
+        self.long_command(&format!("/instances/{instance}/start"), "").await
     }
 
     /// Makes a stopped instance go on from `place`. What comes out is to be said, if it is

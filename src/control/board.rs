@@ -199,6 +199,19 @@ impl Reporter {
         }
     }
 
+    /// Shows for what it waits now; another reason keeps the time of the first. What it did before.
+    pub fn waits(&self, reason: String, now_ms: i64) -> Option<InstanceState> {
+        let new = InstanceState::Waiting { reason };
+        let before = self.update(|status| {
+            if !matches!(status.state, InstanceState::Waiting { .. }) {
+                status.since_ms = now_ms;
+            }
+            std::mem::replace(&mut status.state, new)
+        });
+        self.board.wake();
+        before
+    }
+
     /// Counts what was received of the binlog.
     pub fn received(&self, received: Received) {
         self.update(|status| {
@@ -319,6 +332,18 @@ mod tests {
         assert!(!changes.has_changed().unwrap());
         let status = board.snapshot().instances.remove(0);
         assert_eq!((status.since_ms, status.progress.received_bytes), (2, 7));
+    }
+
+    #[test]
+    fn a_wait_keeps_its_time_whatever_its_reason() {
+        let board = Board::new();
+        let reporter = board.instance("a", 1);
+        reporter.state(InstanceState::Running, 2);
+        assert_eq!(reporter.waits("one broker".to_owned(), 3), Some(InstanceState::Running));
+        reporter.waits("two brokers".to_owned(), 4);
+        let status = board.snapshot().instances.remove(0);
+        assert_eq!((status.since_ms, status.state.reason()), (3, Some("two brokers")));
+        assert!(!board.snapshot().is_ready());
     }
 
     #[test]

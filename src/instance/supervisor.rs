@@ -39,7 +39,7 @@ use crate::control::{
 use crate::format::Zone;
 use crate::schema::History;
 use crate::shutdown::Tasks;
-use crate::sink::{self, Committed, Lost, Sink, Turn, Waiting};
+use crate::sink::{self, Committed, Lost, Sink, Turn, Waiting, Waits};
 use crate::source::failover::{Next, Servers};
 use crate::source::{self, Before, Counts, Remembered, Source, channel};
 use crate::telemetry;
@@ -284,7 +284,9 @@ impl<S: Sink> Session<'_, S> {
         // What ends all ends the session, and so does the turn.
         let stop = all.child_token();
         let reporter = self.reporter;
+        let waits = self.sink.waits();
         let ended = {
+            let mut waiting = std::pin::pin!(show_waits(&waits, reporter));
             let mut session = Box::pin(self.in_turn(&stop));
             tokio::select! {
                 biased;
@@ -294,6 +296,7 @@ impl<S: Sink> Session<'_, S> {
                     session.await
                 }
                 ended = &mut session => ended,
+                never = &mut waiting => match never {},
             }
         };
         self.outcome.moved = turn.over.is_cancelled();
@@ -324,8 +327,12 @@ impl<S: Sink> Session<'_, S> {
         let reporter = self.reporter;
         let showing = reading.spawn("report", {
             let (reporter, progress) = (reporter.clone(), Arc::clone(&progress));
-            let (waits, ends) = (self.waits, [reading.token().clone(), stop.clone()]);
-            async move { show(&reporter, &progress, waits, ends.each_ref()).await }
+            let (is_full, sink) = (self.waits, self.sink.waits());
+            let ends = [reading.token().clone(), stop.clone()];
+            async move {
+                let waits = || is_full || sink.is_any();
+                show(&reporter, &progress, waits, ends.each_ref()).await;
+            }
         });
         let (progressed, causes) = (&mut self.progressed, &mut *self.causes);
         let mut encoder = Encoder::new(publication, self.sink.limits());
@@ -509,19 +516,44 @@ fn zone_of(zone: &ServerZone, before: &mut Option<ServerZone>) -> Zone {
     Zone::of_changes(&zone.changes)
 }
 
+/// Shows for what the sink waits, while it does.
+async fn show_waits(waits: &Waits, reporter: &Reporter) -> std::convert::Infallible {
+    let mut watched = waits.watch();
+    // What the instance did before.
+    let mut before = None;
+    loop {
+        let said = watched.borrow_and_update().clone();
+        match said {
+            Some(reason) => {
+                let was = reporter.waits(reason, clock::now_millis());
+                before = before.or(was);
+            }
+            None => {
+                if let Some(state) = before.take() {
+                    reporter.state(state, clock::now_millis());
+                }
+            }
+        }
+        // Without a sender there is nothing to be said any more.
+        if watched.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Shows what the source counts, and that it runs as soon as the server sends; unless the
 /// sink has to show first that it takes something.
 async fn show(
     reporter: &Reporter,
     progress: &source::Progress,
-    waits: bool,
+    waits: impl Fn() -> bool,
     [ended, stop]: [&CancellationToken; 2],
 ) {
     let mut logged = Counts::default();
     loop {
         let counts = progress.counts();
         if counts.bytes > logged.bytes {
-            if !waits {
+            if !waits() {
                 reporter.state(InstanceState::Running, clock::now_millis());
             }
             reporter.received(Received {

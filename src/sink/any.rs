@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{
     Closing, Committed, Embedded, Error, HeldPieces, HeldPlace, Kafka, Letters, Limits, Lost,
-    Newest, Pace, Part, Receipt, Sink, TopicEnd, Turn, Waiting,
+    Newest, Pace, Part, Receipt, Sink, TopicEnd, Turn, Waiting, Waits,
 };
 use crate::change::{Position, StateRecord, Xid};
 
@@ -60,6 +60,10 @@ impl Sink for AnySink {
 
     async fn newest_of(&mut self, topics: Vec<Arc<str>>) -> Result<Option<Newest>, Error> {
         of!(self, sink => sink.newest_of(topics).await)
+    }
+
+    fn waits(&self) -> Waits {
+        of!(self, sink => sink.waits())
     }
 
     fn pace(&self) -> Pace {

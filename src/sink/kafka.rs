@@ -42,9 +42,10 @@ use tracing::Instrument as _;
 use self::limits::TopicLimits;
 pub use self::lock::Lock;
 use self::owner::{Closing as OwnedClosing, Order, Owner};
+use self::patience::Patience;
 use super::{
     Closing, Committed, Error, HeldPieces, HeldPlace, Letters, Limits, Lost, Newest, Pace, Part,
-    RaisedBy, Receipt, Sink, TopicEnd, Turn, Waiting,
+    RaisedBy, Receipt, Sink, TopicEnd, Turn, Waiting, Waits,
 };
 use crate::change::{Position, StateRecord, Xid};
 use crate::config::ClusterConfig;
@@ -66,6 +67,8 @@ pub struct Kafka {
     lock: Lock,
     /// That this process has, or had last.
     turn: Turn,
+    /// For what its thread waits.
+    waits: Waits,
     /// None before the sink is opened for the first time.
     orders: Option<mpsc::Sender<Order>>,
     /// Why the owner takes nothing any more, until it is opened again.
@@ -116,7 +119,8 @@ impl Kafka {
         let names = Names::of(&config.group, instance);
         let limits = Arc::new(TopicLimits::new(&config, tasks.clone()));
         let (tasks, failed) = (tasks.clone(), Failed::default());
-        Self { names, config, tasks, limits, lock, turn: Turn::default(), orders: None, failed }
+        let (turn, waits) = (Turn::default(), Waits::default());
+        Self { names, config, tasks, limits, lock, turn, waits, orders: None, failed }
     }
 
     /// What an instance fences others by.
@@ -140,14 +144,14 @@ impl Kafka {
             return Ok(orders.clone());
         }
         let (orders, inbox) = mpsc::channel(MOST_ORDERS);
-        let Self { names, config, limits, lock, failed, .. } = self;
+        let Self { names, config, limits, lock, failed, waits, .. } = self;
         let owner = Owner::new(
             names.clone(),
             Arc::clone(config),
             Arc::clone(limits),
             failed.clone(),
             lock.clone(),
-            self.tasks.token().clone(),
+            Patience::new(self.tasks.token().clone(), waits.clone()),
         );
         // What it says is the instance's.
         let owner = owner.run(inbox).in_current_span();
@@ -226,6 +230,10 @@ impl Sink for Kafka {
 
     async fn newest_of(&mut self, topics: Vec<Arc<str>>) -> Result<Option<Newest>, Error> {
         self.ask(|reply| Order::Newest { topics, reply }).await
+    }
+
+    fn waits(&self) -> Waits {
+        self.waits.clone()
     }
 
     fn pace(&self) -> Pace {

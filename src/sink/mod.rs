@@ -15,6 +15,7 @@ mod refusal;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod turn;
+mod waits;
 
 pub use any::AnySink;
 pub use embedded::Embedded;
@@ -24,6 +25,7 @@ pub use kafka::{Kafka, Lock};
 pub use notice::Lost;
 pub use refusal::Refusal;
 pub use turn::{Turn, Waiting, here};
+pub use waits::Waits;
 
 use std::fmt;
 use std::future::Future;
@@ -347,6 +349,11 @@ pub trait Sink: Send {
         _topics: Vec<Arc<str>>,
     ) -> impl Future<Output = Result<Option<Newest>, Error>> + Send {
         async { Ok(None) }
+    }
+
+    /// What it waits for, where it can take long and nobody is asked to do anything.
+    fn waits(&self) -> Waits {
+        Waits::default()
     }
 
     /// How it likes to be committed to.

@@ -33,7 +33,7 @@ use super::topics::{self, Topics};
 use super::{Error, Names};
 use crate::config::ClusterConfig;
 use crate::shutdown::Tasks;
-use crate::sink::{Refusal, Turn};
+use crate::sink::{Refusal, Turn, Waits};
 
 /// How long a poll may take: so long a stop waits.
 const POLL: Duration = Duration::from_millis(20);
@@ -160,7 +160,7 @@ impl Member {
         let stop = self.tasks.token();
         let limits = Arc::new(TopicLimits::new(&self.config, self.tasks.clone()));
         while !stop.is_cancelled() {
-            let patience = Patience::new(stop.clone(), Turn::default());
+            let patience = Patience::new(stop.clone(), Waits::default());
             let opened = Topics::open(&self.config, &self.names, &limits, patience).await;
             let made = match opened {
                 Ok(mut topics) => topics.internal(Arc::clone(&self.vote.topic)).await,

@@ -22,7 +22,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use rdkafka::message::Message as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use super::limits::TopicLimits;
 use super::lock::Lock;
@@ -109,7 +108,6 @@ pub(super) struct Owner {
     patience: Patience,
     process: Process,
     lock: Lock,
-    stop: CancellationToken,
     /// A transaction took longer than an ordinary one may: the next may take as long as the
     /// cluster allows.
     is_slow: bool,
@@ -125,10 +123,9 @@ impl Owner {
         limits: Arc<TopicLimits>,
         failed: Failed,
         lock: Lock,
-        stop: CancellationToken,
+        patience: Patience,
     ) -> Self {
-        let (patience, process) =
-            (Patience::new(stop.clone(), Turn::default()), Process::this(lock.home()));
+        let process = Process::this(lock.home());
         let (is_slow, batch_bytes, session) = (false, BATCH_BYTES, None);
         Self {
             names,
@@ -138,7 +135,6 @@ impl Owner {
             patience,
             process,
             lock,
-            stop,
             is_slow,
             batch_bytes,
             session,
@@ -152,7 +148,7 @@ impl Owner {
             match order {
                 Order::Open { records, turn, reply } => {
                     self.session = None;
-                    self.patience = Patience::new(self.stop.clone(), turn);
+                    self.patience = self.patience.within(turn);
                     let opened = self.open(&records).await;
                     drop(records);
                     self.failed.set(opened.as_ref().err().cloned());

@@ -2,23 +2,25 @@
 //! stop, or another process runs the instance.
 //!
 //! In: a call that blocks for a moment at most, again and again. Out: its answer, or an error
-//! that says what was waited for. Always: what takes long is said in the log, once.
+//! that says what was waited for. Always: what takes long is said in the log, once; and where the
+//! instance's state is shown, for as long as it takes ([`Waits`]).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::sink::{Error, Turn};
+use crate::sink::{Error, Turn, Waits};
 
 /// How long one call may block.
 pub(super) const SLICE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(5);
 /// What takes longer is said.
 const LONG: Duration = Duration::from_secs(5);
+/// How often it is said anew: what keeps the cluster from it may be another then.
+const SAY_EVERY: Duration = Duration::from_secs(2);
 /// How long the cluster may take for what is in hand when all is to stop.
 const GRACE: Duration = Duration::from_secs(8);
-
 /// The same when another process runs the instance from here on.
 const GRACE_OVER: Duration = Duration::from_millis(500);
 
@@ -27,11 +29,29 @@ const GRACE_OVER: Duration = Duration::from_millis(500);
 pub(super) struct Patience {
     stop: CancellationToken,
     turn: Turn,
+    waits: Waits,
+}
+
+/// Says no more that something is waited for, if it was said.
+struct Said<'a>(&'a Waits, Option<Instant>);
+
+impl Drop for Said<'_> {
+    fn drop(&mut self) {
+        if self.1.is_some() {
+            self.0.say(None);
+        }
+    }
 }
 
 impl Patience {
-    pub(super) fn new(stop: CancellationToken, turn: Turn) -> Self {
-        Self { stop, turn }
+    /// One that waits until all is to stop, and tells `waits` for what.
+    pub(super) fn new(stop: CancellationToken, waits: Waits) -> Self {
+        Self { stop, turn: Turn::default(), waits }
+    }
+
+    /// The same for as long as this process is to run the instance.
+    pub(super) fn within(&self, turn: Turn) -> Self {
+        Self { turn, ..self.clone() }
     }
 
     /// Calls `ask`, which blocks for a [`SLICE`] at most, until it gives something.
@@ -42,7 +62,8 @@ impl Patience {
         mut ask: impl FnMut() -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
         let begun = Instant::now();
-        let (mut stopped, mut over, mut said) = (None, None, false);
+        let (mut stopped, mut over) = (None, None);
+        let mut said = Said(&self.waits, None);
         loop {
             if let Some(answer) = ask()? {
                 return Ok(answer);
@@ -67,9 +88,13 @@ impl Patience {
                     what()
                 )));
             }
-            if now - begun > LONG && !said {
-                tracing::warn!("waiting for the Kafka cluster: {}", what());
-                said = true;
+            if now - begun > LONG && said.1.is_none_or(|last| now - last > SAY_EVERY) {
+                let sentence = format!("waiting for the Kafka cluster: {}", what());
+                if said.1.is_none() {
+                    tracing::warn!("{sentence}");
+                }
+                self.waits.say(Some(sentence));
+                said.1 = Some(Instant::now());
             }
         }
     }

@@ -210,7 +210,10 @@ impl Producer {
         let size = record.payload.map_or(0, <[u8]>::len);
         let deliveries = self.inner.context();
         let mut wanted = Some(record);
-        let what = || format!("take a record of topic {topic}, partition {partition:?}");
+        let number = partition.unwrap_or_default();
+        let what = || {
+            deliveries.with_reason(&format!("take a record of topic {topic}, partition {number}"))
+        };
         let mut try_once = || -> Result<Option<()>, Error> {
             if let Some(failure) = self.failure() {
                 return Err(failure);
@@ -350,7 +353,7 @@ impl Producer {
     /// tenth of a second only (rdkafka 0.39, `BaseProducer::flush`), so it is left nothing to do.
     fn deliver_all(&self) -> Result<(), Error> {
         let deliveries = self.inner.context();
-        let what = || "take the records of a transaction".to_owned();
+        let what = || deliveries.with_reason("take the records of a transaction");
         let delivered = || {
             if let Some(failure) = self.failure() {
                 return Err(failure);

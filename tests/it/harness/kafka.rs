@@ -234,7 +234,7 @@ impl Kafka {
 const JVM: &str = "-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1";
 
 /// Runs a class of Kafka's; fetched now if it is not there.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     static FETCHED: OnceLock<PathBuf> = OnceLock::new();
     let home = FETCHED.get_or_init(|| {
         let home = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("servers/kafka");

@@ -2,15 +2,17 @@
 //!
 //! In: the environment (`tests/README.md`; read in [`servers`] and [`asked`]). Out: servers of MySQL
 //! and MariaDB ([`servers`]), a running `sluice` with a home of its own ([`program`]), what a Kafka
-//! client reads ([`topics`], [`message`]), of sluice or of a real Kafka ([`kafka`]); a network that
-//! fails on demand ([`proxy`], [`gate`]).
+//! client reads ([`topics`], [`message`]), of sluice or of a real Kafka of one node or three ([`kafka`],
+//! [`cluster`]); a network that fails on demand ([`proxy`], [`gate`]).
 //! Always: nothing outlives the test process, whatever ends it ([`process`]); a server that was
 //! not asked to be left out and cannot be had fails the test.
 
 pub(crate) mod asked;
+pub(crate) mod cluster;
 mod containers;
 pub(crate) mod gate;
 pub(crate) mod kafka;
+pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod node;
 pub(crate) mod process;

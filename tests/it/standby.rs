@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::harness::gate::{Gate, Way};
 use crate::harness::kafka::{kafka, private_kafka};
 use crate::harness::servers::{mysql, run};
-use crate::harness::{Kafka, PATIENCE, Random, Record, Server, Sluice, say, wait_for};
+use crate::harness::{Kafka, PATIENCE, Random, Record, Server, Sluice, asked, say, wait_for};
 
 /// How long a process may not be heard.
 const SESSION: Duration = Duration::from_millis(1500);
@@ -279,28 +279,86 @@ fn runs_since(sluice: &Sluice) -> Vec<(String, i64)> {
     running.map(of).collect()
 }
 
-/// Seeded: `SLUICE_STANDBY_SEED`; so many turns as `SLUICE_STANDBY_TURNS` says, or a few.
+/// What happens in a turn, to one of the two processes or to what it needs; it passes.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Killed,
+    Ended,
+    Stopped,
+    /// Its way to the source.
+    NoSource(Way),
+    /// The way of the first to the cluster.
+    NoCluster(Way),
+    /// The node of Kafka is killed, and comes back.
+    NoBroker,
+}
+
+impl Blow {
+    const KINDS: u64 = 6;
+
+    fn of(kind: u64, random: &mut Random) -> Self {
+        let way = if random.below(2) == 0 { Way::Shut } else { Way::Silent };
+        match kind {
+            0 => Self::Killed,
+            1 => Self::Ended,
+            2 => Self::Stopped,
+            3 => Self::NoSource(way),
+            4 => Self::NoCluster(way),
+            _ => Self::NoBroker,
+        }
+    }
+
+    fn falls(self, cut: &mut Cut, kafka: &Kafka, which: usize) {
+        let Cut { processes, sources } = cut;
+        match self {
+            Self::Killed => processes[which].kill(),
+            Self::Ended => {
+                // Before it hears signals they are the system's.
+                wait_for("it to answer", PATIENCE, || processes[which].health());
+                processes[which].stop();
+            }
+            Self::Stopped => processes[which].signal("STOP"),
+            Self::NoSource(way) => sources[which].set(way),
+            Self::NoCluster(way) => kafka.gate().set(way),
+            Self::NoBroker => kafka.kill(),
+        }
+    }
+
+    fn passes(self, cut: &mut Cut, kafka: &Kafka, which: usize) {
+        let Cut { processes, sources } = cut;
+        match self {
+            Self::Killed | Self::Ended => processes[which].launch(),
+            Self::Stopped => processes[which].signal("CONT"),
+            Self::NoSource(_) => sources[which].set(Way::Open),
+            Self::NoCluster(_) => kafka.gate().set(Way::Open),
+            Self::NoBroker => kafka.start(),
+        }
+    }
+}
+
+/// As many turns as `SLUICE_STANDBY_TURNS` says, or one of each kind.
 #[tokio::test]
 async fn over_many_random_turns_each_change_is_published_once_and_in_order() {
-    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let seed = number("SLUICE_STANDBY_SEED").unwrap_or_else(Random::any_seed);
-    let turns = number("SLUICE_STANDBY_TURNS").unwrap_or(5);
-    say(&format!("SLUICE_STANDBY_SEED={seed}, {turns} turns"));
-    let mut random = Random::new(seed);
+    let Some(mysql) = mysql() else { return };
+    let Some(kafka) = private_kafka("") else { return };
+    let turns = asked::number_or("SLUICE_STANDBY_TURNS", Blow::KINDS);
+    let mut random = Random::seeded("SLUICE_STANDBY_SEED");
     let (name, topic) = ("standby_turns", "standby_turns.t");
     let mut source = mysql.database(name).await;
     run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY, pad LONGTEXT)").await;
-    let mut two = [process(kafka, mysql, &[name]), process(kafka, mysql, &[name])];
-    two.iter_mut().for_each(Sluice::start);
+    let mut cut = Cut::new(&kafka, mysql, name);
+    cut.processes.iter_mut().for_each(Sluice::start);
     let mut next = 0;
     let pause = |random: &mut Random, most: u64| {
         std::thread::sleep(Duration::from_millis(random.below(most)));
     };
-    for _ in 0..turns {
+    let first_kind = random.below(Blow::KINDS);
+    for turn in 0..turns {
         // A turn may come within a vote, an opening, or a transaction.
         let which = usize::try_from(random.below(2)).unwrap();
-        let what = random.below(4);
+        let kind = if turn < Blow::KINDS { first_kind + turn } else { random.bits() };
+        let blow = Blow::of(kind % Blow::KINDS, &mut random);
+        say(&format!("turn {turn}: {blow:?} {which}"));
         let (first, rows) = (next, random.below(20) + 1);
         run(&mut source, "BEGIN").await;
         while next < first + rows {
@@ -309,29 +367,18 @@ async fn over_many_random_turns_each_change_is_published_once_and_in_order() {
         }
         run(&mut source, "COMMIT").await;
         pause(&mut random, 300);
-        match what {
-            0 => two[which].kill(),
-            1 => {
-                // Before it hears signals they are the system's.
-                wait_for("it to answer", PATIENCE, || two[which].health());
-                two[which].stop();
-            }
-            _ => two[which].signal("STOP"),
-        }
+        blow.falls(&mut cut, &kafka, which);
         run(&mut source, &format!("INSERT INTO t VALUES ({next}, '')")).await;
         next += 1;
         // Shorter and longer than a session.
         pause(&mut random, 3500);
-        match what {
-            0 | 1 => two[which].launch(),
-            _ => two[which].signal("CONT"),
-        }
+        blow.passes(&mut cut, &kafka, which);
         pause(&mut random, 1000);
     }
     let wanted: Vec<String> = (0..next).map(|id| id.to_string()).collect();
     assert_eq!(ids(&kafka.read_at_least(topic, wanted.len())), wanted);
-    active(&two, name);
+    active(&cut.processes, name);
     std::thread::sleep(SESSION);
     assert_eq!(ids(&kafka.read(topic)), wanted);
-    two.iter_mut().for_each(Sluice::stop);
+    cut.processes.iter_mut().for_each(Sluice::stop);
 }

@@ -161,12 +161,8 @@ impl Member {
         let limits = Arc::new(TopicLimits::new(&self.config, self.tasks.clone()));
         while !stop.is_cancelled() {
             let patience = Patience::new(stop.clone(), Waits::default());
-            let opened = Topics::open(&self.config, &self.names, &limits, patience).await;
-            let made = match opened {
-                Ok(mut topics) => topics.internal(Arc::clone(&self.vote.topic)).await,
-                Err(error) => Err(error),
-            };
-            match made {
+            let lock = [Arc::clone(&self.vote.topic)];
+            match Topics::open(&self.config, &self.names, &limits, patience, &lock).await {
                 Ok(_) => return Ok(true),
                 Err(Error::Failed(reason)) => self.vote.heard().undecided(&reason),
                 Err(error) => return Err(error),

@@ -233,13 +233,17 @@ impl Owner {
         self.lock.confirm().await?;
         let names = self.names.clone();
         let patience = || self.patience.clone();
-        let mut topics = Topics::open(&self.config, &names, &self.limits, patience()).await?;
-        let internal = InternalTopics {
-            positions: topics.internal(names.topic(topics::POSITIONS)).await?,
-            schema: topics.internal(names.topic(topics::SCHEMA)).await?,
-            xa: topics.internal(names.topic(topics::XA)).await?,
-        };
+        // It connects while the topics are asked about.
         let reader = Reader::new(&self.config, &names, patience())?;
+        let internal = InternalTopics {
+            positions: names.topic(topics::POSITIONS),
+            schema: names.topic(topics::SCHEMA),
+            xa: names.topic(topics::XA),
+        };
+        let letters = names.topic(topics::LETTERS);
+        let InternalTopics { positions, schema, xa } = &internal;
+        let all = [positions, schema, xa, &letters].map(Arc::clone);
+        let topics = Topics::open(&self.config, &names, &self.limits, patience(), &all).await?;
         let producer = self.producer(&topics, &internal)?;
         reader.settle(&internal.positions)?;
         let stored = stored(&reader, &internal.positions)?;
@@ -257,9 +261,7 @@ impl Owner {
         }
         producer.watched_ends(reader.settle(&internal.xa)?);
         let (branches, held) = find_branches(&reader, &internal.xa)?;
-        let letters = names.topic(topics::LETTERS);
-        let letters_end =
-            if topics.letters(&letters).await? { reader.settle(&letters)? } else { 0 };
+        let letters_end = if topics.has(&letters) { reader.settle(&letters)? } else { 0 };
         let mut session = Session { producer, topics, internal, positions, branches };
         if owner.as_deref() != Some(&*self.process.record()) {
             session.send_state(StateTopic::Parked, OWNER_KEY, Some(&self.process.record()))?;

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
-    TopicResult,
+    AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, OwnedResourceSpecifier,
+    ResourceSpecifier, TopicReplication, TopicResult,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, config::FromClientConfigAndContext as _};
@@ -96,13 +96,22 @@ pub(super) fn internal(names: &Names) -> Vec<(String, Vec<(String, String)>)> {
 /// An internal topic that is as it has to be.
 pub(super) type Internal = Arc<str>;
 
+/// What a cluster, and topics of it, are set to; those that may not be asked about are left out.
+#[derive(Default)]
+struct Described {
+    broker: HashMap<String, String>,
+    topics: HashMap<String, HashMap<String, String>>,
+}
+
 impl Topics {
-    /// Lists the topics of the cluster, and what it is set to.
+    /// Lists the topics of the cluster, makes those of the `internal` ones that are missing, and
+    /// asks what they and the cluster are set to: in one question, since who opens is waited for.
     pub(super) async fn open(
         config: &Arc<ClusterConfig>,
         names: &Names,
         limits: &Arc<TopicLimits>,
         patience: Patience,
+        internal: &[Internal],
     ) -> Result<Self, Error> {
         let settings = clients::admin(config, names);
         let admin = AdminClient::from_config_and_context(&settings, Said::default());
@@ -119,7 +128,13 @@ impl Topics {
             longest_transaction: KAFKA_LONGEST,
         };
         let broker = topics.list()?;
-        let set = topics.broker_settings(broker).await?;
+        for name in internal {
+            if *name != topics.letters && !topics.has(name) {
+                topics.make_internal(name).await?;
+            }
+        }
+        let there = internal.iter().filter(|name| topics.has(name)).cloned().collect::<Vec<_>>();
+        let set = topics.must_keep(broker, &there).await?;
         let number = |name: &str| set.get(name).and_then(|value| value.parse::<u64>().ok());
         // Where the cluster does not say, what the user has written is thought to be right.
         let written = config.producer.get("transaction.timeout.ms");
@@ -132,60 +147,63 @@ impl Topics {
         Ok(topics)
     }
 
-    /// An internal topic, made where it is missing.
-    pub(super) async fn internal(&mut self, name: Arc<str>) -> Result<Internal, Error> {
-        if !self.has(&name) {
-            match self.make(&name, 1, &INTERNAL.map(owned)).await {
-                Err(Error::Refused { topic, reason: Refusal::Name(_) }) => {
-                    return Err(Error::Unserved(format!(
-                        "the cluster takes no topic {topic}, whose name has sluice.group and the \
-                         name of the instance in it: rename one of them, with letters, digits, -, \
-                         _ and . only, so that the topic's name has 249 at most, and is none that \
-                         is there but for . and _"
-                    )));
-                }
-                made => made?,
+    async fn make_internal(&mut self, name: &str) -> Result<(), Error> {
+        match self.make(name, 1, &INTERNAL.map(owned)).await {
+            Err(Error::Refused { topic, reason: Refusal::Name(_) }) => {
+                Err(Error::Unserved(format!(
+                    "the cluster takes no topic {topic}, whose name has sluice.group and the name \
+                     of the instance in it: rename one of them, with letters, digits, -, _ and . \
+                     only, so that the topic's name has 249 at most, and is none that is there but \
+                     for . and _"
+                )))
             }
+            made => made,
         }
-        self.must_keep(&name, &INTERNAL[..1]).await?;
-        Ok(name)
     }
 
-    /// The topic of letters, if it is there.
-    pub(super) async fn letters(&self, name: &Arc<str>) -> Result<bool, Error> {
-        if !self.has(name) {
-            return Ok(false);
-        }
-        self.must_keep(name, &OF_LETTERS).await?;
-        Ok(true)
-    }
-
-    /// Nobody else has what an internal topic holds: it must not go by itself.
-    async fn must_keep(&self, name: &str, settings: &[(&str, &str)]) -> Result<(), Error> {
-        let wrong = |reason| Err(Error::Refused { topic: name.to_owned(), reason });
-        let partitions = self.there.get(name).copied().unwrap_or(1);
-        if partitions != 1 {
-            let text = format!("it has {partitions} partitions, and has to have one");
-            return wrong(Refusal::Internal(text));
+    /// Nobody else has what internal topics hold: it must not go by itself. What the broker is set
+    /// to.
+    async fn must_keep(
+        &self,
+        broker: i32,
+        names: &[Internal],
+    ) -> Result<HashMap<String, String>, Error> {
+        for name in names {
+            let partitions = self.there.get(&**name).copied().unwrap_or(1);
+            if partitions != 1 {
+                let text = format!("it has {partitions} partitions, and has to have one");
+                let reason = Refusal::Internal(text);
+                return Err(Error::Refused { topic: name.to_string(), reason });
+            }
         }
         // A broker that has not heard of a new topic says as little as one that may not.
         let mut tries = 0;
-        let set = loop {
-            match self.settings(ResourceSpecifier::Topic(name)).await? {
-                Some(set) => break set,
-                None if tries == MOST_ASKED => {
-                    return wrong(Refusal::Unauthorized("DESCRIBE_CONFIGS"));
+        loop {
+            let Described { broker, topics } = self.settings(broker, names).await?;
+            let Some(unseen) = names.iter().find(|name| !topics.contains_key(&***name)) else {
+                for (name, set) in &topics {
+                    self.must_be_kept(name, set)?;
                 }
-                None => tries += 1,
+                return Ok(broker);
+            };
+            if tries == MOST_ASKED {
+                let reason = Refusal::Unauthorized("DESCRIBE_CONFIGS");
+                return Err(Error::Refused { topic: unseen.to_string(), reason });
             }
+            tries += 1;
             tokio::time::sleep(BETWEEN_ASKED).await;
-        };
-        for (key, value) in settings {
+        }
+    }
+
+    fn must_be_kept(&self, name: &str, set: &HashMap<String, String>) -> Result<(), Error> {
+        let wanted = if *name == *self.letters { &OF_LETTERS[..] } else { &INTERNAL[..1] };
+        for (key, value) in wanted {
             // One that is not said is none of that cluster's.
             if let Some(other) = set.get(*key).filter(|other| other != value) {
-                return wrong(Refusal::Internal(format!(
+                let reason = Refusal::Internal(format!(
                     "its {key} is {other}, and has to be {value}, or it loses what nobody else has"
-                )));
+                ));
+                return Err(Error::Refused { topic: name.to_owned(), reason });
             }
         }
         Ok(())
@@ -391,34 +409,35 @@ impl Topics {
         Ok(asked.or_else(any).unwrap_or_default())
     }
 
-    /// What a broker is set to; nothing where we have no right to ask.
-    async fn broker_settings(&self, broker: i32) -> Result<HashMap<String, String>, Error> {
-        Ok(self.settings(ResourceSpecifier::Broker(broker)).await?.unwrap_or_default())
-    }
-
-    /// None where we have no right to ask.
-    async fn settings(
-        &self,
-        resource: ResourceSpecifier<'_>,
-    ) -> Result<Option<HashMap<String, String>>, Error> {
+    /// What a broker and topics are set to, as far as we may ask.
+    async fn settings(&self, broker: i32, topics: &[Internal]) -> Result<Described, Error> {
         let failed =
             |reason: String| Error::Failed(format!("ask what a cluster is set to: {reason}"));
-        let described = self.admin.describe_configs([&resource], &options()).await;
-        let described = described.map_err(|error| failed(error.to_string()))?;
-        let entries = match described.into_iter().next() {
-            Some(Ok(described)) => described.entries,
-            Some(Err(Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed)) | None => {
-                return Ok(None);
+        let mut asked = vec![ResourceSpecifier::Broker(broker)];
+        asked.extend(topics.iter().map(|name| ResourceSpecifier::Topic(name)));
+        let answered = self.admin.describe_configs(&asked, &options()).await;
+        let mut described = Described::default();
+        for one in answered.map_err(|error| failed(error.to_string()))? {
+            let ConfigResource { specifier, entries } = match one {
+                Ok(one) => one,
+                Err(Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed) => continue,
+                Err(code) => return Err(failed(code.to_string())),
+            };
+            // rdkafka 0.39 does not look at the error of a resource, which has no settings then
+            // (`admin.rs`, `DescribeConfigsFuture`).
+            if entries.is_empty() {
+                continue;
             }
-            Some(Err(code)) => return Err(failed(code.to_string())),
-        };
-        // rdkafka 0.39 does not look at the error of a resource, which has no settings then
-        // (`admin.rs`, `DescribeConfigsFuture`).
-        if entries.is_empty() {
-            return Ok(None);
+            let set = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
+            match specifier {
+                OwnedResourceSpecifier::Broker(_) => described.broker = set.collect(),
+                OwnedResourceSpecifier::Topic(name) => {
+                    described.topics.insert(name, set.collect());
+                }
+                OwnedResourceSpecifier::Group(_) => {}
+            }
         }
-        let set = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
-        Ok(Some(set.collect()))
+        Ok(described)
     }
 }
 

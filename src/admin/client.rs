@@ -95,10 +95,16 @@ impl Client {
         self.command(Method::DELETE, &path, Bytes::from_static(what.as_bytes())).await
     }
 
-    /// Writes all that is known of a stopped instance to a file of the machine. It takes as long as
-    /// it takes.
-    pub async fn export(&self, instance: &str, file: &str) -> Result<String, Error> {
-        self.long_command(&format!("/instances/{instance}/export"), file).await
+    /// Writes all that is known of a stopped instance to a file of the machine; it does not start
+    /// here any more, unless that is a copy. It takes as long as it takes.
+    pub async fn export(&self, instance: &str, file: &str, is_copy: bool) -> Result<String, Error> {
+        let verb = if is_copy { "copy" } else { "export" };
+        self.long_command(&format!("/instances/{instance}/{verb}"), file).await
+    }
+
+    /// Lets an instance that was exported start here again. It takes as long as it takes.
+    pub async fn resume(&self, instance: &str) -> Result<String, Error> {
+        self.long_command(&format!("/instances/{instance}/resume"), "").await
     }
 
     /// Makes an instance that does not run go on from such a file; in place of what is known of it

@@ -80,6 +80,8 @@ fn routes(shared: Shared) -> Router {
         .route("/instances/{name}/retry", post(retry))
         .route("/instances/{name}/drop", post(drop_parked))
         .route("/instances/{name}/export", post(export))
+        .route("/instances/{name}/copy", post(copy))
+        .route("/instances/{name}/resume", post(resume))
         .route("/instances/{name}/import", post(import))
         .route("/instances/{name}/replace", post(replace))
         .route("/instances/{name}/position", put(set_position).delete(reset_position))
@@ -176,7 +178,19 @@ async fn export(
     Path(instance): Path<String>,
     file: String,
 ) -> Response {
-    obey(&shared, Command::Export { instance, file: file.into() }).await
+    obey(&shared, Command::Export { instance, file: file.into(), is_copy: false }).await
+}
+
+async fn copy(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    file: String,
+) -> Response {
+    obey(&shared, Command::Export { instance, file: file.into(), is_copy: true }).await
+}
+
+async fn resume(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
+    obey(&shared, Command::Resume { instance }).await
 }
 
 async fn import(

@@ -61,12 +61,20 @@ enum Action {
         server: String,
     },
     /// Write all that is known of an instance to a file, to go on in another log; the instance must
-    /// be stopped.
+    /// be stopped, and does not start here any more.
     Export {
         /// The instance.
         instance: String,
         /// The file, which must not be there yet.
         file: PathBuf,
+        /// A copy to look at or to keep: the instance goes on here.
+        #[arg(long)]
+        copy: bool,
+    },
+    /// Let an instance that was exported start here again: it was not started anywhere else.
+    Resume {
+        /// The instance.
+        instance: String,
     },
     /// Go on from such a file; the instance must not run, nor be known here yet.
     Import {
@@ -105,7 +113,10 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
                 let place = loss::place(&home, &instance, &server).await?;
                 set(&home, &instance, &place).await
             }
-            Action::Export { instance, file } => moving::export(&home, &instance, &file).await,
+            Action::Export { instance, file, copy } => {
+                moving::export(&home, &instance, &file, copy).await
+            }
+            Action::Resume { instance } => moving::resume(&home, &instance).await,
             Action::Import { instance, file, replace } => {
                 moving::import(&home, &instance, &file, replace).await
             }

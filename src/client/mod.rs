@@ -27,7 +27,7 @@ pub use error::Error;
 pub use groups::{
     Group, GroupDescription, Groups, Member, OffsetChange, OffsetRow, Target, Unread,
 };
-pub use probe::{Finding, Wanted, probe};
+pub use probe::{Finding, Wanted, members, probe};
 pub use produce::{Produced, Producer};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, Topics};
 

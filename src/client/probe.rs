@@ -24,6 +24,7 @@ use rdkafka::config::FromClientConfig as _;
 use rdkafka::producer::BaseProducer;
 
 use self::answers::{Limits, operations, sentence};
+pub use self::group::members;
 use super::wire::Wire;
 use crate::config::{ClusterConfig, is_compacted};
 

@@ -68,6 +68,13 @@ pub enum Command {
         instance: String,
         /// This file of the machine, which is not there yet.
         file: PathBuf,
+        /// Whether the instance goes on here all the same.
+        is_copy: bool,
+    },
+    /// Let an instance that was exported start here again.
+    Resume {
+        /// Which.
+        instance: String,
     },
     /// Make an instance that does not run go on from what such a file has.
     Import {
@@ -111,6 +118,7 @@ impl Command {
             | Self::ResetPosition { instance, .. }
             | Self::Export { instance, .. }
             | Self::Import { instance, .. }
+            | Self::Resume { instance }
             | Self::Retry { instance, .. }
             | Self::DropParked { instance, .. } => Some(instance),
             Self::Backup { .. } | Self::Reload => None,

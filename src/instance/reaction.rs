@@ -175,7 +175,7 @@ fn to_sink(error: &sink::Error) -> Reaction {
         Error::Fenced => Reaction::Stop { advice: "another session of this instance runs" },
         Error::Full => Reaction::Wait,
         Error::Failed(_) => Reaction::Retry,
-        Error::Position(_) | Error::Unserved(_) | Error::Begun(_) => {
+        Error::Position(_) | Error::Unserved(_) | Error::Begun(_) | Error::Moved(_) => {
             Reaction::Stop { advice: SAYS_IT }
         }
         Error::Slow { .. } => Reaction::Stop {

@@ -494,10 +494,14 @@ pub(super) async fn open<S: Sink>(sink: &mut S) -> Result<Opened, Error> {
             }
         })
         .await?;
-    match unreadable {
-        Some(error) => Err(error),
-        None => Ok(Opened { committed, history, parked }),
+    if let Some(error) = unreadable {
+        return Err(error);
     }
+    // Whatever would be published here is published elsewhere.
+    if let Some(moved) = committed.moved {
+        return Err(sink::Error::Moved(Box::new(moved)).into());
+    }
+    Ok(Opened { committed, history, parked })
 }
 
 /// The zone of the server, which may be another one than before, or have another zone since it was

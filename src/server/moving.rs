@@ -7,20 +7,26 @@
 //! Always: what is written is one state, that of the last commit, since the sink is opened for it,
 //! which fences whoever wrote before. What is read comes in whole or not at all: the file is judged
 //! to its end first, and then becomes one append, which a process that ends in between leaves
-//! undone.
+//! undone. What was exported is marked where it was ([`Moved`]), and does not start there before it
+//! is imported there, or [resumed](resume): else its changes would be published in both places.
 
+mod alone;
 mod export;
 mod file;
 mod import;
+mod resume;
 
 use std::fmt;
 use std::path::PathBuf;
 
+pub use alone::must_be_nobodys;
 pub use export::{Exported, export};
 pub use file::{Ends, Head, ends};
 pub use import::{Imported, import};
+pub use resume::resume;
 
 use crate::change::Position;
+use crate::sink::{Moved, Sink};
 use crate::{change, sink};
 
 /// Why an instance was not moved. Each says what to do.
@@ -64,6 +70,20 @@ pub enum Error {
         /// Its version.
         version: u64,
     },
+    /// It is exported, and not marked as moved.
+    #[error(
+        "exported to {}, but it would start here, too: {reason}; remove the file, and export it \
+         again", .path.display()
+    )]
+    Unmarked {
+        /// The file.
+        path: PathBuf,
+        /// Why it is not marked.
+        reason: sink::Error,
+    },
+    /// It may start here anyhow.
+    #[error("{0} was not exported from here, or is here again: it starts as any other")]
+    NotMoved(String),
     /// There is nothing to export.
     #[error("{0} has no position yet: there is nothing to take along, it can begin anywhere")]
     NoPosition(String),
@@ -116,6 +136,15 @@ impl fmt::Display for Lost {
         }
         Ok(())
     }
+}
+
+/// Has an instance marked as moved, or not any more.
+async fn mark<S: Sink>(
+    sink: &mut S,
+    position: &Position,
+    moved: Option<&Moved>,
+) -> Result<(), sink::Error> {
+    sink.commit(position, vec![Moved::record(moved)]).await?.await
 }
 
 /// The tables that are parked, of their records.

@@ -20,7 +20,7 @@ use crate::log::{
 };
 use crate::sink::PositionError;
 use crate::sink::position_record::PositionRecords;
-use crate::sink::{Lost, find_branches, notice};
+use crate::sink::{self, Lost, find_branches, notice};
 
 /// Last words of the names of the topics that an instance keeps; the position goes last, so
 /// that a reset that was cut short can be repeated.
@@ -160,6 +160,9 @@ impl Positions<'_> {
             Vec::new()
         };
         state.extend(written.base.map(StateWrite::position_base));
+        if restored.moved.is_some() {
+            state.push(sink::Moved::record(None).into());
+        }
         if let Some(lost) = lost_by(&position, &old) {
             let topics = notice::append(&mut writer, &lost).await?;
             tracing::warn!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::{Error, Positions, follow, open_log, settings};
+use super::{Error, Positions, follow, moving, open_log, settings};
 use crate::broker;
 use crate::config::{ClusterConfig, Settings};
 use crate::control::Board;
@@ -66,6 +66,22 @@ impl Store {
                 let lock = lock.cloned();
                 let lock = lock.unwrap_or_else(|| Lock::new(Arc::clone(config), instance, home));
                 AnySink::Kafka(Box::new(Kafka::new(Arc::clone(config), instance, lock, tasks)))
+            }
+        }
+    }
+
+    /// Fails with a sentence if a process has the instance, this one included.
+    pub(super) async fn must_be_nobodys(
+        &self,
+        instance: &str,
+        tasks: &Tasks,
+    ) -> Result<(), String> {
+        match self {
+            // One process has the log.
+            Self::Log { .. } => Ok(()),
+            Self::Cluster { config, .. } => {
+                let config = config.read_anew().await?;
+                moving::must_be_nobodys(&config, instance, tasks).await
             }
         }
     }

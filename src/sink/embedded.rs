@@ -15,8 +15,8 @@ use futures_util::future::Shared;
 use super::branches::{Branches, Finding, Held, Publishing};
 use super::position_record::{PositionError, PositionRecords};
 use super::{
-    Closing, Committed, Error, HeldPieces, HeldPlace, LetterRecord, Letters, Limits, Lost, Part,
-    Receipt, Sink, TopicEnd, notice,
+    Closing, Committed, Error, HeldPieces, HeldPlace, LetterRecord, Letters, Limits, Lost, Moved,
+    Part, Receipt, Sink, TopicEnd, notice,
 };
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::log::{StateKind, StateWrite, Writer};
@@ -128,7 +128,8 @@ impl Sink for Embedded {
         let (branches, held) = find_branches(&self.writer).await?;
         (self.branches, self.last) = (branches, None);
         let letters_end = self.writer.letters_end()?;
-        Ok(Committed { position, held, letters_end })
+        let moved = restored.moved.as_deref().map(Moved::read);
+        Ok(Committed { position, held, letters_end, moved })
     }
 
     fn limits(&self) -> Limits {

@@ -9,6 +9,7 @@ mod branches;
 mod embedded;
 pub(crate) mod held;
 mod kafka;
+mod moved;
 pub(crate) mod notice;
 pub(crate) mod position_record;
 mod refusal;
@@ -22,6 +23,7 @@ pub use embedded::Embedded;
 pub(crate) use embedded::find_branches;
 pub use held::Closing;
 pub use kafka::{Kafka, Lock};
+pub use moved::Moved;
 pub use notice::Lost;
 pub use refusal::Refusal;
 pub use turn::{Turn, Waiting, here};
@@ -68,6 +70,8 @@ pub struct Committed {
     pub held: Vec<(Arc<Xid>, Bytes)>,
     /// The end of the topic of letters: an offset that none has yet.
     pub letters_end: i64,
+    /// Where it was moved to, if it was.
+    pub moved: Option<Moved>,
 }
 
 /// A record of the topic of letters.
@@ -168,6 +172,9 @@ pub enum Error {
     /// There is no position, and there are records of ours: the last position was lost.
     #[error("{0}")]
     Begun(String),
+    /// The instance goes on elsewhere.
+    #[error("{0}")]
+    Moved(Box<Moved>),
     /// It is not there with this kind of sink.
     #[error("{0}")]
     Unserved(String),

@@ -152,7 +152,7 @@ impl Sink for Scripted {
         let held = script.held.iter();
         let held =
             held.map(|(xid, (_, about))| (Arc::new(xid.parse().expect("an xid")), about.clone()));
-        Ok(Committed { position, held: held.collect(), letters_end: 0 })
+        Ok(Committed { position, held: held.collect(), letters_end: 0, moved: None })
     }
 
     fn limits(&self) -> Limits {

@@ -1,10 +1,11 @@
 //! Into a real Apache Kafka: what users see of `canal.serverMode = kafka`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::harness::gate::Way;
 use crate::harness::kafka::{kafka, private_kafka};
 use crate::harness::servers::{mysql, run};
-use crate::harness::{PATIENCE, Sluice, wait_for};
+use crate::harness::{PATIENCE, Sluice, say, wait_for};
 
 /// The values of the column `id`, in order.
 fn ids(records: &[crate::harness::Record]) -> Vec<String> {
@@ -111,6 +112,64 @@ async fn a_transaction_that_the_cluster_has_ended_is_sent_again() {
     assert_eq!(ids(&records), wanted);
     // What was rolled back is there still, and two ends of transactions.
     assert!(kafka.end("cluster_late.t") > 31 + 2, "nothing was rolled back");
+    sluice.stop();
+}
+
+/// Names in the cluster are made of the group's, which has no dots, and the instance's: no two are the
+/// same, but Kafka takes only one of two that differ by `.` and `_`.
+#[tokio::test]
+async fn of_two_instances_that_kafka_takes_for_one_the_second_is_refused() {
+    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
+    drop(mysql.database("cluster_same").await);
+    let new = |group: &str, instance: &str| {
+        let filter = ("canal.instance.filter.regex", r"cluster_same\..*");
+        let mut sluice = Sluice::with_instance(instance, mysql, &[filter]);
+        sluice.use_cluster(kafka);
+        sluice.canal("sluice.group", group);
+        sluice
+    };
+    let mut first = new("same", "b.c");
+    first.start();
+    let mut second = new("same_b", "c");
+    second.launch();
+    wait_for("the second to be refused", PATIENCE, || {
+        let (_, body) = second.health()?;
+        let words = [r#""state":"stopped""#, "__same_b.c.lock", "rename one of them"];
+        words.iter().all(|word| body.contains(word)).then_some(())
+    });
+    let checked = second.command(&["check"]);
+    assert!(checked.code == Some(1) && checked.said.contains("__same_b.c."), "{}", checked.said);
+    say(&checked.said);
+    second.stop();
+    let ended = new("same.b", "c").run_to_its_end();
+    assert!(ended.code != Some(0) && ended.said.contains("sluice.group"), "{}", ended.said);
+    first.stop();
+}
+
+/// What is in hand is ended first, as far as the cluster answers.
+#[tokio::test]
+async fn a_stop_is_answered_however_long_the_cluster_takes() {
+    let (Some(mysql), Some(kafka)) = (mysql(), kafka()) else { return };
+    let mut source = mysql.database("cluster_stop").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let filter = ("canal.instance.filter.regex", r"cluster_stop\..*");
+    let mut sluice = Sluice::with_instance("stopping", mysql, &[filter]);
+    sluice.use_cluster(kafka);
+    let far = format!("127.0.0.1:{}", kafka.gate().port());
+    sluice.canal("kafka.bootstrap.servers", &far);
+    sluice.start();
+    run(&mut source, "INSERT INTO t VALUES (1)").await;
+    kafka.read_at_least("cluster_stop.t", 1);
+    kafka.gate().set(Way::Silent);
+    run(&mut source, "INSERT INTO t VALUES (2)").await;
+    let begun = Instant::now();
+    let stopped = sluice.command(&["instance", "stop", "stopping"]);
+    say(&format!("stopped after {:?}", begun.elapsed()));
+    kafka.gate().set(Way::Open);
+    assert_eq!(stopped.code, Some(0), "{}", stopped.said);
+    let started = sluice.command(&["instance", "start", "stopping"]);
+    assert_eq!(started.code, Some(0), "{}", started.said);
+    assert_eq!(ids(&kafka.read_at_least("cluster_stop.t", 2)), ["1", "2"]);
     sluice.stop();
 }
 

@@ -2,15 +2,13 @@
 //! in order.
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sqlx::Connection as _;
-use tokio::task::JoinHandle;
 
 use crate::harness::kafka::{Kafka, kafka};
+use crate::harness::load::Load;
 use crate::harness::program::{assert_ended, limit};
 use crate::harness::servers::{mariadb, mysql, run, try_run};
 use crate::harness::{PATIENCE, Random, Record, Server, Sluice, topics, wait_for};
@@ -35,7 +33,7 @@ impl Place<'_> {
     }
 
     fn parked(&self) -> Vec<Value> {
-        let (_, body) = self.sluice.health().expect("it runs");
+        let (_, body) = wait_for("it to answer", PATIENCE, || self.sluice.health());
         let health: Value = serde_json::from_str(&body).unwrap();
         health["instances"][0]["progress"]["parked"].as_array().unwrap().clone()
     }
@@ -69,6 +67,31 @@ impl Place<'_> {
             (!self.parked().iter().any(held)).then_some(())
         });
         self.command(&["instance", "retry", self.instance, table], 0, &["parked no more"]);
+    }
+
+    /// Waits until it has stopped since it was exported.
+    fn does_not_start(&self) {
+        wait_for("it to stop", PATIENCE, || {
+            let (_, body) = self.sluice.health()?;
+            let words = [r#""state":"stopped""#, "position resume", "was exported to"];
+            words.iter().all(|word| body.contains(word)).then_some(())
+        });
+    }
+
+    /// Is exported, does not start, and goes on after all.
+    fn comes_back(&self, database: &str) {
+        let instance = self.instance;
+        let file = self.sluice.folder("not-taken").display().to_string();
+        self.command(&["position", "export", instance, &file], 0, &["position resume"]);
+        self.command(&["instance", "start", instance], 0, &[]);
+        self.does_not_start();
+        self.command(&["position", "resume", instance], 0, &["goes on here"]);
+        self.command(&["position", "resume", instance], 1, &["was not exported from here"]);
+        let topic = format!("{database}.t");
+        let before = self.ids(&topic).len();
+        self.command(&["instance", "start", instance], 0, &[]);
+        wait_for("more rows", PATIENCE, || (self.ids(&topic).len() > before).then_some(()));
+        self.command(&["instance", "stop", instance], 0, &[]);
     }
 
     /// Has a group read so many records of a topic.
@@ -108,40 +131,6 @@ fn import_and_kill(place: &Place<'_>, file: &str, after: Duration) {
     import.wait().unwrap();
 }
 
-/// Writes a row into each of two tables, in one transaction, again and again.
-struct Load {
-    stop: Arc<AtomicBool>,
-    running: JoinHandle<u64>,
-}
-
-impl Load {
-    async fn begin(server: &Server, database: &str) -> Self {
-        let mut connection = server.connect().await;
-        run(&mut connection, &format!("USE {database}")).await;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let running = tokio::spawn(async move {
-            let mut id = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                id += 1;
-                let sql = format!(
-                    "BEGIN; INSERT INTO t VALUES ({id}, ''); INSERT INTO u VALUES ({id}, ''); COMMIT"
-                );
-                run(&mut connection, &sql).await;
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            id
-        });
-        Self { stop, running }
-    }
-
-    /// The last id.
-    async fn end(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        self.running.await.unwrap()
-    }
-}
-
 /// Prepares a branch.
 async fn prepare(server: &Server, database: &str, xid: &str, statements: &[&str]) {
     let mut connection = server.connect().await;
@@ -153,14 +142,15 @@ async fn prepare(server: &Server, database: &str, xid: &str, statements: &[&str]
 
 /// Commits it; the connection that prepared it may not have ended yet.
 async fn commit(server: &Server, xid: &str) {
-    for _ in 0..100 {
+    let begun = Instant::now();
+    loop {
         let mut connection = server.connect().await;
-        if try_run(&mut connection, &format!("XA COMMIT {xid}")).await.is_ok() {
+        let Err(error) = try_run(&mut connection, &format!("XA COMMIT {xid}")).await else {
             return;
-        }
+        };
+        assert!(begun.elapsed() < PATIENCE, "XA COMMIT {xid}: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("XA COMMIT {xid} does not work");
 }
 
 async fn insert(server: &Server, database: &str, table: &str, id: u64, pad: usize) {
@@ -193,7 +183,7 @@ async fn every_change_comes_once(server: &Server, kafka: &Kafka, database: &str)
         insert(server, database, table, 2, 9000).await;
     }
     wait_for("two parked tables", PATIENCE, || (first.parked().len() == 2).then_some(()));
-    let load = Load::begin(server, database).await;
+    let load = Load::begin(server, database, Duration::from_millis(2)).await;
     let branch = ["INSERT INTO x VALUES (1, '')", "INSERT INTO p VALUES (3, '')"];
     prepare(server, database, &xids[0], &branch).await;
     let branch = ["INSERT INTO x VALUES (2, '')", "INSERT INTO q VALUES (3, '')"];
@@ -205,11 +195,15 @@ async fn every_change_comes_once(server: &Server, kafka: &Kafka, database: &str)
         first.parked().iter().all(|one| one["events"] == 3).then_some(())
     });
 
+    // As much as a group is to read a part of.
+    first.wait_for(&name("t"), 20);
+
     // Into the cluster.
     let export = first.sluice.folder("export").display().to_string();
     let arguments = ["position", "export", instance, &export];
     first.command(&arguments, 1, &["stop it first", "instance stop"]);
     first.command(&["instance", "stop", instance], 0, &[]);
+    first.comes_back(database);
     first.command(&arguments, 0, &["2 held XA branches", "2 parked tables with"]);
     first.command(&arguments, 1, &["is there already"]);
     first.consume("some", &name("t"), 5);
@@ -246,15 +240,34 @@ async fn every_change_comes_once(server: &Server, kafka: &Kafka, database: &str)
     second.wait_for(&name("p"), 5);
     wait_for("what is kept", PATIENCE, || (second.parked()[0]["events"] == 4).then_some(()));
 
+    // A table that comes and goes.
+    run(&mut source, "CREATE TABLE gone (id INT PRIMARY KEY)").await;
+    run(&mut source, "INSERT INTO gone VALUES (1)").await;
+    run(&mut source, "DROP TABLE gone").await;
+    second.wait_for(&name("gone"), 1);
+    // Another place that has the instance takes it away from nobody.
+    let mut beside = Place { sluice: new(instance), instance, cluster: Some(kafka) };
+    beside.sluice.use_cluster(kafka);
+    beside.sluice.canal("kafka.session.timeout.ms", "1500");
+    let aside = beside.sluice.folder("export").display().to_string();
+    let words = ["is running in 1 processes", "stop it there first"];
+    beside.command(&["position", "export", instance, &aside], 1, &words);
+
     // From there, without a process, into a log; the last import of many is not killed.
     second.command(&["position", "import", instance, &export], 1, &["is running"]);
     second.sluice.stop();
     second.command(&arguments, 1, &["has a position here already", &name("q"), "--replace"]);
+    let copy = second.sluice.folder("copy").display().to_string();
+    second.command(&["position", "export", instance, &copy, "--copy"], 0, &["may go on here"]);
     let back = second.sluice.folder("export").display().to_string();
     let arguments = ["position", "export", instance, &back];
     second.command(&arguments, 0, &["1 held XA branches", "1 parked tables with"]);
-    second.consume("all", &name("t"), second.ids(&name("t")).len());
-    second.consume("all", &name("p"), 4);
+    assert!(std::fs::read_to_string(&back).unwrap().contains(&name("gone")));
+    // The cluster is shared with the other test of these: a group that has members of both makes them
+    // begin anew whenever one comes or goes, and what one of them commits then is refused.
+    let group = format!("all-of-{database}");
+    second.consume(&group, &name("t"), second.ids(&name("t")).len());
+    second.consume(&group, &name("p"), 4);
     let ended = second.sluice.command(&[
         "groups",
         "export",
@@ -262,14 +275,22 @@ async fn every_change_comes_once(server: &Server, kafka: &Kafka, database: &str)
         "--bootstrap-server",
         &kafka.bootstrap(),
         "--group",
-        "all",
+        &group,
     ]);
-    let words = [&*name("u"), "all has"];
+    let words = [&*name("u"), &*format!("{group} has")];
     assert_ended(&ended, 2, &words);
     for table in ["t", "p"] {
         let read = ended.said.lines().find(|line| line.contains(&format!("{} ", name(table))));
         assert!(read.unwrap().trim_end().ends_with(" 0"), "{}", ended.said);
     }
+    // Whoever still has the instance there does not go on.
+    second.sluice.launch();
+    second.does_not_start();
+    second.sluice.stop();
+    let positions = kafka.read(&format!("__sluice.{instance}.positions"));
+    let topic = format!("topic:{}", name("gone"));
+    let is_kept = |record: &Record| record.key.as_deref() == Some(topic.as_bytes());
+    assert!(positions.iter().any(is_kept), "a topic is forgotten with its table");
     let other = if database.contains("maria") { "other-maria" } else { "other" };
     let mut third = Place { sluice: new(other), instance: other, cluster: None };
     // Writes its properties.

@@ -1,4 +1,4 @@
-//! `sluice position export` and `import`: an instance on its way to another log.
+//! `sluice position export`, `import` and `resume`: an instance on its way to another log.
 //!
 //! Where a process runs it does the work, with the instance stopped; else the log is opened under
 //! its lock, or the cluster is gone to, unless another process runs the instance there.
@@ -18,10 +18,10 @@ use crate::sink::{AnySink, Embedded, Kafka, Lock, here};
 use super::Home;
 use super::stored::Stored;
 
-pub(super) async fn export(home: &Home, instance: &str, file: &Path) -> Outcome {
+pub(super) async fn export(home: &Home, instance: &str, file: &Path, is_copy: bool) -> Outcome {
     let file = absolute(file)?;
     if health::running(home).await?.is_some() {
-        say(&health::client(home).export(instance, text(&file)?).await?)?;
+        say(&health::client(home).export(instance, text(&file)?, is_copy).await?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let settings = home.settings()?;
@@ -36,7 +36,8 @@ pub(super) async fn export(home: &Home, instance: &str, file: &Path) -> Outcome 
         // Said first, if there is none.
         Stored::open(home).await?.close().await;
     }
-    let work = async |sink: &mut AnySink| moving::export(sink, instance, &plan, &file).await;
+    let work =
+        async |sink: &mut AnySink| moving::export(sink, instance, &plan, &file, is_copy).await;
     say(&with_sink(settings.clone(), instance, work).await?.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -54,6 +55,22 @@ pub(super) async fn import(home: &Home, instance: &str, file: &Path, replace: bo
     Ok(ExitCode::SUCCESS)
 }
 
+pub(super) async fn resume(home: &Home, instance: &str) -> Outcome {
+    if health::running(home).await?.is_some() {
+        say(&health::client(home).resume(instance).await?)?;
+        say(&format!("bin/sluice instance start {instance} starts it"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let settings = home.settings()?;
+    if let Target::Log = settings.server.target {
+        // Said first, if there is none.
+        Stored::open(home).await?.close().await;
+    }
+    let work = async |sink: &mut AnySink| moving::resume(sink, instance).await;
+    say(&with_sink(settings, instance, work).await?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn text(file: &Path) -> anyhow::Result<&str> {
     file.to_str().with_context(|| format!("{} is no UTF-8", file.display()))
 }
@@ -68,6 +85,7 @@ async fn with_sink<T>(
         let tasks = Tasks::new();
         let whole = server::cluster(&settings, config).await.map_err(anyhow::Error::msg)?;
         let whole = Arc::new(whole);
+        moving::must_be_nobodys(&whole, instance, &tasks).await.map_err(anyhow::Error::msg)?;
         let home = settings.home.display().to_string();
         let lock = Lock::new(Arc::clone(&whole), instance, &home);
         let mut sink = AnySink::Kafka(Box::new(Kafka::new(whole, instance, lock.clone(), &tasks)));

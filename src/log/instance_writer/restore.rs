@@ -23,7 +23,12 @@ pub struct Restored {
     pub position_base: Option<Bytes>,
     /// The newest record of each parked table: key and value.
     pub parked: Vec<(Bytes, Bytes)>,
+    /// What says that the instance was moved elsewhere, if it was.
+    pub moved: Option<Bytes>,
 }
+
+/// The key of that record.
+const MOVED_KEY: &[u8] = b"moved";
 
 /// Some state records, in order.
 #[derive(Clone, Debug, Default)]
@@ -163,6 +168,8 @@ impl Writer {
                     restored.position = value.map(Bytes::copy_from_slice);
                 } else if key == POSITION_BASE_KEY {
                     restored.position_base = value.map(Bytes::copy_from_slice);
+                } else if key == MOVED_KEY {
+                    restored.moved = value.map(Bytes::copy_from_slice);
                 } else if key.starts_with(b"[") {
                     let value = value.map(Bytes::copy_from_slice);
                     parked.insert(Bytes::copy_from_slice(key), value);

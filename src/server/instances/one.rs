@@ -74,10 +74,10 @@ impl One {
     }
 
     /// Writes all that is known of it to a file.
-    pub(super) async fn export(&self, file: &Path) -> Outcome {
+    pub(super) async fn export(&self, file: &Path, is_copy: bool) -> Outcome {
         self.must_be_stopped()?;
         self.moved(async |sink| {
-            let exported = moving::export(sink, &self.name, &self.plan, file).await;
+            let exported = moving::export(sink, &self.name, &self.plan, file, is_copy).await;
             exported.map(|exported| exported.to_string())
         })
         .await
@@ -95,6 +95,12 @@ impl One {
         .await
     }
 
+    /// Lets it start here again though it was exported.
+    pub(super) async fn resume(&self) -> Outcome {
+        self.must_be_stopped()?;
+        self.moved(async |sink| moving::resume(sink, &self.name).await).await
+    }
+
     /// Does something with its sink that a stop of it, or of all, breaks off.
     async fn moved(
         &self,
@@ -103,6 +109,7 @@ impl One {
         let tasks = Tasks::new();
         let mut sink = self.shared.store.sink_of(&self.name, self.lock.as_ref(), &tasks);
         let work = async {
+            self.shared.store.must_be_nobodys(&self.name, &tasks).await?;
             here(&mut sink, &self.name).await?;
             work(&mut sink).await.map_err(|error| error.to_string())
         };
@@ -238,6 +245,7 @@ pub(super) async fn import(shared: &Shared, name: &str, file: &Path, replace: bo
     let lock = shared.store.lock(name);
     let mut sink = shared.store.sink_of(name, lock.as_ref(), &tasks);
     let work = async {
+        shared.store.must_be_nobodys(name, &tasks).await?;
         here(&mut sink, name).await?;
         let done = moving::import(&mut sink, name, file, replace).await;
         done.map(|done| done.to_string()).map_err(|error| error.to_string())

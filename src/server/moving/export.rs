@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::{Ends, Head, Line, Octets, VERSION, Writing};
-use super::{Error, parked_table};
+use super::{Error, mark, parked_table};
 use crate::change::{ParkedTable, Position, StateRecord, StateTopic};
 use crate::clock;
 use crate::instance::Plan;
 use crate::sink::position_record::PositionRecords;
-use crate::sink::{Committed, HeldPlace, LetterRecord, Sink, TopicEnd};
+use crate::sink::{Committed, HeldPlace, LetterRecord, Moved, Sink, TopicEnd};
 
 /// What was exported.
 #[derive(Debug)]
@@ -24,28 +24,41 @@ pub struct Exported {
     branches: usize,
     topics: usize,
     bytes: u64,
+    is_copy: bool,
 }
 
 impl fmt::Display for Exported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { instance, position, tables, parked, letters, branches, topics, bytes } = self;
+        let Self { instance, position, tables, parked, letters, branches, .. } = self;
+        let Self { topics, bytes, is_copy, .. } = self;
         write!(
             f,
             "exported {instance} at {position}: what is known of {tables} tables and databases, \
              {branches} held XA branches, {parked} parked tables with {letters} records, the ends \
-             of {topics} topics, {bytes} bytes; where it is imported it goes on, so it must not be \
-             started here again"
+             of {topics} topics, {bytes} bytes; "
+        )?;
+        if *is_copy {
+            return f.write_str(
+                "it may go on here: an import of a copy would publish what comes twice",
+            );
+        }
+        write!(
+            f,
+            "it goes on where that is imported, and does not start here any more before \
+             `bin/sluice position resume {instance}`"
         )
     }
 }
 
 /// Writes all that is known of an instance to a file at `path`, which must not be there. The sink
-/// is opened for it, which fences whoever has it open.
+/// is opened for it, which fences whoever has it open. Unless it is to be a copy, the instance is
+/// marked as moved: it does not start here any more.
 pub async fn export<S: Sink>(
     sink: &mut S,
     instance: &str,
     plan: &Plan,
     path: &Path,
+    is_copy: bool,
 ) -> Result<Exported, Error> {
     let mut file = Writing::create(path)?;
     file.write(&Line::Head(Head {
@@ -113,8 +126,13 @@ pub async fn export<S: Sink>(
     }
     let bytes = file.finish()?;
     let (tables, branches, topics) = (keys.len(), held.len(), ends.len());
+    if !is_copy {
+        let marked = mark(sink, &position, Some(&Moved::now(instance, path))).await;
+        let path = path.to_owned();
+        marked.map_err(|reason| Error::Unmarked { path, reason })?;
+    }
     let (instance, parked) = (instance.to_owned(), parked.len());
-    Ok(Exported { instance, position, tables, parked, letters, branches, topics, bytes })
+    Ok(Exported { instance, position, tables, parked, letters, branches, topics, bytes, is_copy })
 }
 
 /// The names that a key of the schema history has, if it is of a table or a database.

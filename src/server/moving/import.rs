@@ -15,13 +15,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::file::{Head, Line, Octets, Reading};
-use super::{Error, Lost, parked_table};
+use super::{Error, Lost, mark, parked_table};
 use crate::change::{ParkedTable, Position, StateRecord, StateTopic, Xid};
 use crate::instance::parked_record;
 use crate::record::BatchBuilder;
 use crate::sink::held::Joiner;
 use crate::sink::position_record::PositionRecords;
-use crate::sink::{self, Committed, Part, Sink};
+use crate::sink::{self, Committed, Moved, Part, Sink};
 
 /// Bytes at which letters are handed over.
 const HAND_OVER_BYTES: usize = 1 << 20;
@@ -36,7 +36,7 @@ pub struct Imported {
     parked: usize,
     letters: u64,
     branches: usize,
-    /// It had been imported before, and nothing was done.
+    /// It had been imported before, or was exported from here: nothing else was done.
     was_there: bool,
     /// What was there and is no more.
     replaced: Option<(Box<Position>, Lost)>,
@@ -76,12 +76,14 @@ struct Before {
     schema: BTreeSet<Bytes>,
     parked: Vec<ParkedTable>,
     branches: Vec<Arc<Xid>>,
+    /// Whether it was exported from here.
+    moved: bool,
 }
 
 impl Before {
     async fn read<S: Sink>(sink: &mut S, instance: &str) -> Result<Self, Error> {
         let (mut before, mut failed) = (Self::default(), None);
-        let Committed { position, held, letters_end } = sink
+        let Committed { position, held, letters_end, moved } = sink
             .open(&mut |record: StateRecord| match record.topic {
                 StateTopic::Parked => match parked_table(instance, &record) {
                     Ok(table) => before.parked.extend(table),
@@ -100,7 +102,8 @@ impl Before {
             return Err(error);
         }
         let branches = held.into_iter().map(|(xid, _)| xid).collect();
-        Ok(Self { position, letters_end, branches, ..before })
+        let moved = moved.is_some();
+        Ok(Self { position, letters_end, branches, moved, ..before })
     }
 
     /// What of it the file does not bring back.
@@ -152,6 +155,9 @@ async fn attempt<S: Sink>(
     let taking = Taking::new(head, before.letters_end);
     match &before.position {
         Some(there) if !replace && *there == position => {
+            if before.moved {
+                mark(sink, &position, None).await?;
+            }
             return Ok(taking.imported(instance, position, true, None));
         }
         Some(there) if !replace => {
@@ -362,6 +368,7 @@ impl Taking {
         let none = |topic, key| StateRecord { topic, key, value: None };
         let gone = before.schema.difference(&self.keys).cloned();
         let mut state: Vec<_> = gone.map(|key| none(StateTopic::Schema, key)).collect();
+        state.extend(before.moved.then(|| Moved::record(None)));
         let gone = before.branches.iter().map(|one| xid(one)).filter(|key| !xids.contains(key));
         state.extend(gone.map(|key| none(StateTopic::Xa, key)));
         let gone = before.parked.iter().map(ParkedTable::name);

@@ -16,6 +16,7 @@
 //! Always: what is published follows what was committed last, whoever has committed it: behind each
 //! new producer that is read from the cluster, or nobody else has opened the instance since.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use super::process::Process;
 use super::producer::{Guarantee, Late, Producer};
 use super::reader::{self, Reader};
 use super::session::{
-    InternalTopics, OWNER_KEY, Session, Stored, find_branches, letter_record, send_part,
+    InternalTopics, OWNER_KEY, Published, Session, Stored, find_branches, letter_record, send_part,
     send_schema, stored,
 };
 use super::topics::Topics;
@@ -39,7 +40,9 @@ use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::config::ClusterConfig;
 use crate::sink::held::OPEN_PLACES;
 use crate::sink::position_record::{POSITION_BASE_KEY, POSITION_KEY, PositionRecords};
-use crate::sink::{self, Committed, HeldPieces, HeldPlace, Letters, Newest, Part, TopicEnd, Turn};
+use crate::sink::{
+    self, Committed, HeldPieces, HeldPlace, Letters, Moved, Newest, Part, TopicEnd, Turn,
+};
 
 /// How long an ordinary transaction may be open before the cluster rolls it back.
 const TRANSACTION: Duration = Duration::from_mins(1);
@@ -247,7 +250,7 @@ impl Owner {
         let producer = self.producer(&topics, &internal)?;
         reader.settle(&internal.positions)?;
         let stored = stored(&reader, &internal.positions)?;
-        let Stored { position, base, owner, parked } = stored;
+        let Stored { position, base, owner, parked, moved, topics: published } = stored;
         let read = if self.config.transactional {
             PositionRecords::read
         } else {
@@ -262,13 +265,15 @@ impl Owner {
         producer.watched_ends(reader.settle(&internal.xa)?);
         let (branches, held) = find_branches(&reader, &internal.xa)?;
         let letters_end = if topics.has(&letters) { reader.settle(&letters)? } else { 0 };
-        let mut session = Session { producer, topics, internal, positions, branches };
+        let published = Published { stored: published, ..Published::default() };
+        let mut session = Session { producer, topics, internal, positions, branches, published };
         if owner.as_deref() != Some(&*self.process.record()) {
             session.send_state(StateTopic::Parked, OWNER_KEY, Some(&self.process.record()))?;
             session.producer.commit()?;
         }
         self.session = Some(session);
-        Ok(Committed { position, held, letters_end })
+        let moved = moved.as_deref().map(Moved::read);
+        Ok(Committed { position, held, letters_end, moved })
     }
 
     fn must_be_ours(&self, stored: &Stored) -> Result<(), Error> {
@@ -348,8 +353,7 @@ impl Owner {
             let pieces = session.branches.hold(end, &xid, part);
             return session.send_all(pieces);
         }
-        let Session { producer, topics, .. } = session;
-        send_part(producer, topics, part, self.batch_bytes).await
+        send_part(session, part, self.batch_bytes).await
     }
 
     /// A transaction that is open for too long would be rolled back by the cluster, and its
@@ -392,8 +396,8 @@ impl Owner {
         loop {
             while let Some(part) = publishing.next(closing)? {
                 self.must_be_in_time()?;
-                let Session { producer, topics, .. } = session(&mut self.session, &self.failed)?;
-                send_part(producer, topics, part, self.batch_bytes).await?;
+                let session = session(&mut self.session, &self.failed)?;
+                send_part(session, part, self.batch_bytes).await?;
             }
             let Some(reading) = &mut reading else { break };
             if publishing.reads_from().is_none() {
@@ -429,8 +433,9 @@ impl Owner {
     }
 
     fn topic_ends(&mut self, names: &[Arc<str>]) -> Result<Vec<TopicEnd>, Error> {
-        let Session { topics, .. } = session(&mut self.session, &self.failed)?;
-        let found = topics.found(names);
+        let Session { topics, published, .. } = session(&mut self.session, &self.failed)?;
+        let all: BTreeSet<_> = names.iter().chain(&published.stored).map(Arc::clone).collect();
+        let found = topics.found(&all.into_iter().collect::<Vec<_>>());
         let reader = self.reader()?;
         let ends = found.into_iter().map(|(name, there, partitions)| {
             let ends = (0..partitions).map(|partition| reader.settle_partition(&there, partition));
@@ -473,6 +478,7 @@ impl Owner {
         }
         session.send_state(StateTopic::Parked, POSITION_KEY, Some(&written.position))?;
         session.producer.commit()?;
+        session.published.committed();
         self.is_slow = false;
         Ok(())
     }
@@ -481,6 +487,7 @@ impl Owner {
         // What failed has been rolled back with its producer.
         let Some(session) = &mut self.session else { return Ok(()) };
         session.branches.abort();
+        session.published.aborted();
         session.producer.abort()
     }
 

@@ -3,7 +3,7 @@
 //! In: parts, state records. Out: records of the open Kafka transaction; and of the instance's own
 //! topics, what they hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use super::reader::{Reader, key_and_value};
 use super::topics::{Internal, Topics};
 use crate::change::{StateRecord, StateTopic};
 use crate::sink::branches::{Branches, Finding, Held};
+use crate::sink::moved::MOVED_KEY;
 use crate::sink::position_record::{POSITION_BASE_KEY, POSITION_KEY, PositionRecords};
 use crate::sink::{LetterRecord, Part};
 
@@ -23,6 +24,9 @@ use crate::sink::{LetterRecord, Part};
 pub(super) const OWNER_KEY: &[u8] = b"owner";
 /// How keys of parked tables begin.
 const PARKED_KEYS: &[u8] = b"[";
+/// How keys of topics begin that the instance has published to; their values say nothing. Who moves
+/// it takes their ends along, and the schema history knows tables only that are there.
+const TOPIC_KEYS: &[u8] = b"topic:";
 
 /// What there is while the sink is open.
 pub(super) struct Session {
@@ -31,6 +35,26 @@ pub(super) struct Session {
     pub(super) internal: InternalTopics,
     pub(super) positions: PositionRecords,
     pub(super) branches: Branches,
+    pub(super) published: Published,
+}
+
+/// The topics that the instance has published to.
+#[derive(Default)]
+pub(super) struct Published {
+    /// Those that are stored as such.
+    pub(super) stored: BTreeSet<Arc<str>>,
+    /// Those that the open transaction stores.
+    pub(super) new: Vec<Arc<str>>,
+}
+
+impl Published {
+    pub(super) fn committed(&mut self) {
+        self.stored.extend(self.new.drain(..));
+    }
+
+    pub(super) fn aborted(&mut self) {
+        self.new.clear();
+    }
 }
 
 /// The instance's own topics.
@@ -58,23 +82,26 @@ pub(super) struct Stored {
     pub(super) base: Option<Bytes>,
     pub(super) owner: Option<Bytes>,
     pub(super) parked: BTreeMap<Bytes, Bytes>,
+    pub(super) moved: Option<Bytes>,
+    pub(super) topics: BTreeSet<Arc<str>>,
 }
 
 /// Sends the records of a part. `batch_bytes` is what a batch of the producer may have; a topic
 /// that takes less wants another producer.
 pub(super) async fn send_part(
-    producer: &mut Producer,
-    topics: &mut Topics,
+    session: &mut Session,
     part: Part,
     batch_bytes: usize,
 ) -> Result<(), Error> {
-    let Part { topic, partition, partitions, records, .. } = part;
-    let (topic, limit) = topics.change_topic(&topic, partitions).await?;
+    let Part { topic: name, partition, partitions, records, .. } = part;
+    let (topic, limit) = session.topics.change_topic(&name, partitions).await?;
     if let Some(limit) = limit.filter(|limit| *limit < batch_bytes) {
         return Err(Error::Failed(format!(
             "topic {topic} takes batches of {limit} bytes only: going on with smaller ones"
         )));
     }
+    session.note(&name)?;
+    let producer = &mut session.producer;
     for record in records.records() {
         let record = record.map_err(|error| Error::Failed(format!("a record: {error}")))?;
         let (key, value) = (record.key, record.value);
@@ -84,6 +111,16 @@ pub(super) async fn send_part(
 }
 
 impl Session {
+    /// Stores that the instance publishes to a topic, if that is not stored.
+    fn note(&mut self, name: &Arc<str>) -> Result<(), Error> {
+        let Published { stored, new } = &mut self.published;
+        if stored.contains(name) || new.contains(name) || self.topics.are_letters(name) {
+            return Ok(());
+        }
+        new.push(Arc::clone(name));
+        self.send_state(StateTopic::Parked, &[TOPIC_KEYS, name.as_bytes()].concat(), Some(b"{}"))
+    }
+
     pub(super) fn send_all(&mut self, records: Vec<StateRecord>) -> Result<(), Error> {
         for StateRecord { topic, key, value } in records {
             self.send_state(topic, &key, value.as_deref())?;
@@ -112,6 +149,11 @@ pub(super) fn stored(reader: &Reader, topic: &str) -> Result<Stored, Error> {
             (POSITION_KEY, value) => stored.position = value,
             (POSITION_BASE_KEY, value) => stored.base = value,
             (OWNER_KEY, value) => stored.owner = value,
+            (MOVED_KEY, value) => stored.moved = value,
+            (topic, _) if topic.starts_with(TOPIC_KEYS) => {
+                let name = topic.get(TOPIC_KEYS.len()..).unwrap_or_default();
+                stored.topics.insert(String::from_utf8_lossy(name).into());
+            }
             (table, value) if table.starts_with(PARKED_KEYS) => match value {
                 Some(value) => drop(stored.parked.insert(key, value)),
                 None => drop(stored.parked.remove(&key)),

@@ -260,6 +260,11 @@ impl Topics {
         Ok((found, Some(limit)))
     }
 
+    /// Whether this is the topic of letters.
+    pub(super) fn are_letters(&self, name: &str) -> bool {
+        *self.letters == *name
+    }
+
     /// Whether there is such a topic.
     pub(super) fn has(&self, name: &str) -> bool {
         self.there.contains_key(name)

@@ -4,8 +4,9 @@
 #
 # tests/interop.sh: runs bin/demo.sh, which publishes the rows of bigdata.test, and then reads
 # them with each client from the beginning, in groups, from committed offsets and by timestamp;
-# Kafka's DumpLogSegments reads our files. Needs java, mvn, python3 with venv, and kcat; what it
-# fetches is kept in target/servers and target/interop.
+# Kafka's DumpLogSegments reads our files. Then sluice writes into a real node of Kafka, and what
+# Kafka's own console consumer reads there makes the table of the source. Needs java, mvn, python3 with
+# venv, and kcat; what it fetches is kept in target/servers and target/interop.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -196,6 +197,81 @@ JS
 else
     echo 'not run: kafkajs (npm is missing, or cannot install it)'
 fi
+
+echo "== Into Apache Kafka itself"
+# sql STATEMENTS: at the demo's MySQL server.
+# shellcheck disable=SC2154
+sql() { "$target/servers/mysql/bin/mysql" -h 127.0.0.1 -P "$mysql_port" -u root -N -B -e "$1"; }
+# free_port FROM: a port of loopback that nobody listens on.
+free_port() {
+    local port=$1
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+    echo "$port"
+}
+cluster=$work/cluster
+rm -rf "$cluster"
+mkdir -p "$cluster/conf" "$cluster/instances/interop"
+port=$(free_port 19092)
+server=127.0.0.1:$port
+"$target/servers/kafka/bin/kafka-broker" "$cluster/kafka" "$port" "$(free_port $((port + 1)))" >"$cluster/kafka.log" 2>&1 &
+kafka_pid=$!
+cat >"$cluster/conf/canal.properties" <<CONF
+canal.serverMode = kafka
+kafka.bootstrap.servers = $server
+canal.destinations = interop
+canal.metrics.pull.port = $(free_port 11212)
+CONF
+# shellcheck disable=SC2154
+cat >"$cluster/instances/interop/instance.properties" <<CONF
+canal.instance.master.address = 127.0.0.1:$mysql_port
+canal.instance.dbUsername = canal
+canal.instance.dbPassword = canal
+canal.instance.filter.regex = interop\\\\..*
+CONF
+stop_cluster() {
+    SLUICE_HOME=$cluster "$root/bin/stop.sh" >/dev/null 2>&1 || true
+    kill "$kafka_pid" 2>/dev/null || true
+    "$root/bin/demo.sh" --stop >/dev/null
+}
+trap stop_cluster EXIT
+sql 'DROP DATABASE IF EXISTS interop; CREATE DATABASE interop;
+    CREATE TABLE interop.t (id INT PRIMARY KEY, name VARCHAR(20), price DECIMAL(8,2))'
+SLUICE_HOME=$cluster SLUICE_START_TIMEOUT=120 "$root/bin/startup.sh" >"$cluster/start.log" 2>&1 || cat "$cluster/start.log"
+sql "USE interop;
+    INSERT INTO t VALUES (1, 'apple', 1.20), (2, 'pear', 2.50), (3, NULL, 0), (4, 'fig', 4);
+    BEGIN; INSERT INTO t VALUES (5, 'never', 5); UPDATE t SET price = 9; ROLLBACK;
+    BEGIN; UPDATE t SET price = price * 2 WHERE id < 3; DELETE FROM t WHERE id = 3; COMMIT;
+    UPDATE t SET id = 7 WHERE id = 4;
+    INSERT INTO t VALUES (100, 'last', 100)"
+# Prints the table that the topic's messages make, as it is behind each of them.
+replay=$(cat <<'PY'
+import json, sys
+rows = {}
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["isDdl"]:
+        continue
+    for row, old in zip(message["data"], message.get("old") or [{}] * len(message["data"])):
+        if message["type"] != "INSERT":
+            del rows[int(old.get("id", row["id"]))]
+        if message["type"] != "DELETE":
+            rows[int(row["id"])] = [row["id"], row["name"] or "NULL", row["price"]]
+print("\n".join("\t".join(rows[id]) for id in sorted(rows)))
+PY
+)
+table=$(sql 'SELECT * FROM interop.t ORDER BY id')
+# Until all of it is there; the consumer ends by its time-out.
+for _ in 1 2 3 4 5 6; do
+    messages=$(topic=interop.t console --from-beginning --isolation-level read_committed | grep '^{' || true)
+    ! grep -q '"last"' <<<"$messages" || break
+done
+check 'console consumer, read_committed, of a cluster: the messages make the table' "$table" "$(python3 -c "$replay" <<<"$messages")"
+contains 'transactions, list: those of the instance are ended' '__sluice.interop[[:space:]].*(CompleteCommit|Empty)' \
+    "$("$kafka" org.apache.kafka.tools.TransactionsCommand --bootstrap-server "$server" list 2>&1)"
+check 'transactions, find-hanging: none' '' \
+    "$("$kafka" org.apache.kafka.tools.TransactionsCommand --bootstrap-server "$server" find-hanging --broker-id 1 2>/dev/null | tail -n +2)"
+contains 'groups, describe: the lock has one member' '__sluice.interop.lock +__sluice.interop.lock +0 ' \
+    "$("$kafka" org.apache.kafka.tools.consumer.group.ConsumerGroupCommand --bootstrap-server "$server" --describe --group __sluice.interop.lock 2>&1)"
 
 echo "interop: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -4,6 +4,7 @@
 
 mod node;
 mod running;
+mod starting;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::time::Duration;

@@ -10,7 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::{Names, topics};
 use crate::config::ClusterConfig;
@@ -51,11 +51,30 @@ impl ClientContext for Said {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "librdkafka: {reason}");
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(reason.to_owned());
+        // That none is left says less than why one is not there.
+        if last.is_none() || error.rdkafka_error_code() != Some(Code::AllBrokersDown) {
+            *last = Some(with_advice(&error, reason));
+        }
     }
 }
 
 impl ConsumerContext for Said {}
+
+/// What the library says of an error, with what to do where somebody has to do something.
+pub(super) fn with_advice(error: &KafkaError, reason: &str) -> String {
+    match error.rdkafka_error_code() {
+        Some(Code::Authentication) => format!(
+            "{reason}: are user and password in kafka.sasl.jaas.config right, and \
+             kafka.sasl.mechanism? `bin/sluice check` asks each broker"
+        ),
+        Some(Code::SSL) => format!(
+            "{reason}: is the authority of the brokers' certificates in \
+             kafka.ssl.truststore.location, and kafka.security.protocol right? `bin/sluice check` \
+             asks each broker"
+        ),
+        _ => reason.to_owned(),
+    }
+}
 
 /// How often the cluster hears a member, which is how soon a standby goes on behind an end that was
 /// said.

@@ -356,6 +356,10 @@ impl Heard {
                  group.max.session.timeout.ms of its brokers"
                     .to_owned(),
             ),
+            Some(Code::AllBrokersDown) => {
+                self.undecided(&self.said.last().unwrap_or_else(|| error.to_string()));
+                Ok(())
+            }
             _ => {
                 self.undecided(&error.to_string());
                 Ok(())
@@ -370,8 +374,10 @@ impl ClientContext for Heard {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.undecided(reason);
         self.said.error(error, reason);
+        if let Some(said) = self.said.last() {
+            self.undecided(&said);
+        }
     }
 }
 

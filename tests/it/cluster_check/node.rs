@@ -231,6 +231,11 @@ fn certificates(folder: &TempDir) {
     std::fs::write(folder.path().join("broker.pem"), pem).unwrap();
 }
 
+/// The certificate of an authority that has signed nothing here.
+pub(super) fn unknown_authority() -> Vec<u8> {
+    certificate("another", None).0.to_pem().unwrap()
+}
+
 fn certificate(name: &str, by: Option<(&X509, &PKey<Private>)>) -> (X509, PKey<Private>) {
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let mut subject = X509Name::builder().unwrap();

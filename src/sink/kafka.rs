@@ -42,7 +42,6 @@ use tracing::Instrument as _;
 use self::limits::TopicLimits;
 pub use self::lock::Lock;
 use self::owner::{Closing as OwnedClosing, Order, Owner};
-use self::patience::Patience;
 use super::{
     Closing, Committed, Error, HeldPieces, HeldPlace, Letters, Limits, Lost, Newest, Pace, Part,
     RaisedBy, Receipt, Sink, TopicEnd, Turn, Waiting, Waits,
@@ -151,7 +150,8 @@ impl Kafka {
             Arc::clone(limits),
             failed.clone(),
             lock.clone(),
-            Patience::new(self.tasks.token().clone(), waits.clone()),
+            self.tasks.clone(),
+            waits.clone(),
         );
         // What it says is the instance's.
         let owner = owner.run(inbox).in_current_span();

@@ -9,7 +9,7 @@
 //! the lock confirmed
 //!   ─▶ topics listed, internal ones made
 //!     ─▶ producer made: a former one is fenced, its open transaction rolled back
-//!       ─▶ positions, schema, held branches read to their ends
+//!       ─▶ positions, schema, held branches read to their ends, side by side
 //!         ─▶ "this process owns the instance" committed
 //! ```
 //!
@@ -23,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rdkafka::message::Message as _;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinError;
 
 use super::limits::TopicLimits;
 use super::lock::Lock;
@@ -38,10 +39,11 @@ use super::topics::Topics;
 use super::{Error, Failed, Names, clients, topics};
 use crate::change::{Position, StateRecord, StateTopic, Xid};
 use crate::config::ClusterConfig;
+use crate::shutdown::Tasks;
 use crate::sink::held::OPEN_PLACES;
 use crate::sink::position_record::{POSITION_BASE_KEY, POSITION_KEY, PositionRecords};
 use crate::sink::{
-    self, Committed, HeldPieces, HeldPlace, Letters, Moved, Newest, Part, TopicEnd, Turn,
+    self, Committed, HeldPieces, HeldPlace, Letters, Moved, Newest, Part, TopicEnd, Turn, Waits,
 };
 
 /// How long an ordinary transaction may be open before the cluster rolls it back.
@@ -111,6 +113,7 @@ pub(super) struct Owner {
     patience: Patience,
     process: Process,
     lock: Lock,
+    tasks: Tasks,
     /// A transaction took longer than an ordinary one may: the next may take as long as the
     /// cluster allows.
     is_slow: bool,
@@ -126,8 +129,10 @@ impl Owner {
         limits: Arc<TopicLimits>,
         failed: Failed,
         lock: Lock,
-        patience: Patience,
+        tasks: Tasks,
+        waits: Waits,
     ) -> Self {
+        let patience = Patience::new(tasks.token().clone(), waits);
         let process = Process::this(lock.home());
         let (is_slow, batch_bytes, session) = (false, BATCH_BYTES, None);
         Self {
@@ -138,6 +143,7 @@ impl Owner {
             patience,
             process,
             lock,
+            tasks,
             is_slow,
             batch_bytes,
             session,
@@ -234,10 +240,13 @@ impl Owner {
         self.note_smallest();
         // Who comes back from a long stop does not know what was decided meanwhile.
         self.lock.confirm().await?;
+        tracing::debug!("opening: the lock is confirmed");
         let names = self.names.clone();
         let patience = || self.patience.clone();
-        // It connects while the topics are asked about.
-        let reader = Reader::new(&self.config, &names, patience())?;
+        // They connect while the topics are asked about; then each reads one of them: together
+        // they take as long as the slowest.
+        let reader = || Reader::new(&self.config, &names, patience());
+        let (reader, of_schema, of_xa) = (reader()?, reader()?, reader()?);
         let internal = InternalTopics {
             positions: names.topic(topics::POSITIONS),
             schema: names.topic(topics::SCHEMA),
@@ -247,7 +256,15 @@ impl Owner {
         let InternalTopics { positions, schema, xa } = &internal;
         let all = [positions, schema, xa, &letters].map(Arc::clone);
         let topics = Topics::open(&self.config, &names, &self.limits, patience(), &all).await?;
+        tracing::debug!("opening: the topics are known");
         let producer = self.producer(&topics, &internal)?;
+        tracing::debug!("opening: former owners are fenced");
+        let (topic, sender) = (Arc::clone(&internal.schema), records.clone());
+        let history = move || send_schema(&of_schema, &topic, &sender);
+        let history = self.tasks.spawn_blocking("read the schema history", history);
+        let topic = Arc::clone(&internal.xa);
+        let held = move || find_branches(&of_xa, &topic);
+        let held = self.tasks.spawn_blocking("read the held branches", held);
         reader.settle(&internal.positions)?;
         let stored = stored(&reader, &internal.positions)?;
         let Stored { position, base, owner, parked, moved, topics: published } = stored;
@@ -257,13 +274,17 @@ impl Owner {
             PositionRecords::read_apart
         };
         let (positions, position) = read(position.as_deref(), base.as_deref())?;
-        send_schema(&reader, &internal.schema, records).await?;
+        tracing::debug!("opening: the position is read");
+        let panicked = |error: JoinError| Error::Failed(error.to_string());
+        history.await.map_err(panicked)??;
+        tracing::debug!("opening: the schema history is read");
         for (key, value) in parked {
             let record = StateRecord { topic: StateTopic::Parked, key, value: Some(value) };
             let _ = records.send(record).await;
         }
-        producer.watched_ends(reader.settle(&internal.xa)?);
-        let (branches, held) = find_branches(&reader, &internal.xa)?;
+        let (end, (branches, held)) = held.await.map_err(panicked)??;
+        producer.watched_ends(end);
+        tracing::debug!("opening: the held branches are read");
         let letters_end = if topics.has(&letters) { reader.settle(&letters)? } else { 0 };
         let published = Published { stored: published, ..Published::default() };
         let mut session = Session { producer, topics, internal, positions, branches, published };
@@ -271,6 +292,7 @@ impl Owner {
             session.send_state(StateTopic::Parked, OWNER_KEY, Some(&self.process.record()))?;
             session.producer.commit()?;
         }
+        tracing::debug!("opening: this process owns the instance");
         self.session = Some(session);
         let moved = moved.as_deref().map(Moved::read);
         Ok(Committed { position, held, letters_end, moved })

@@ -166,7 +166,8 @@ pub(super) fn stored(reader: &Reader, topic: &str) -> Result<Stored, Error> {
 }
 
 /// All records of the schema history as they were written: of each key the newest is last.
-pub(super) async fn send_schema(
+/// Not on a thread of the runtime.
+pub(super) fn send_schema(
     reader: &Reader,
     topic: &str,
     records: &mpsc::Sender<StateRecord>,
@@ -178,19 +179,22 @@ pub(super) async fn send_schema(
         let Some(record) = next else { return Ok(()) };
         if let Some((key, value)) = record {
             // Nobody waits for them any more where this fails.
-            let _ = records.send(StateRecord { topic: StateTopic::Schema, key, value }).await;
+            let record = StateRecord { topic: StateTopic::Schema, key, value };
+            let _ = records.blocking_send(record);
         }
     }
 }
 
-pub(super) fn find_branches(reader: &Reader, topic: &str) -> Result<Held, Error> {
+/// The branches that are held, and where their topic ends.
+pub(super) fn find_branches(reader: &Reader, topic: &str) -> Result<(i64, Held), Error> {
+    let end = reader.settle(topic)?;
     let (mut finding, mut reading) = (Finding::default(), reader.read(topic, 0)?);
     while let Some(message) = reading.next()? {
         if let Some((key, value)) = key_and_value(&message) {
             finding.take(message.offset(), key, value);
         }
     }
-    finding.finish()
+    Ok((end, finding.finish()?))
 }
 
 /// None for a record that is no letter's.

@@ -93,6 +93,10 @@ impl Producer {
             made.map_err(|error| Error::Failed(format!("make a producer: {error}")))?;
         let limits = Arc::clone(limits);
         let new = Self { inner, patience, guarantee, limits, timeout, begun: None };
+        // A client that has no connection yet to a broker it was told of looks for its coordinator
+        // half a second later (librdkafka 2.12, `rd_kafka_txn_coord_query`); asking the leader of a
+        // topic makes one.
+        let _ = new.inner.client().fetch_watermarks(watched, 0, SLICE);
         new.in_transaction(INIT, "become the owner of the instance", || {
             new.inner.init_transactions(SLICE)
         })?;

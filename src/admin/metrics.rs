@@ -2,7 +2,11 @@
 //!
 //! Canal's names, label `destination`, where they mean something here, so that dashboards
 //! made for Canal go on working; ours as `sluice_*`. Canal's delay is the age of the last
-//! event, which grows while nothing happens; ours is 0 when nothing is outstanding.
+//! event, which grows while nothing happens; ours is 0 when nothing is outstanding. Canal's numbers of
+//! its own clients (`canal_instance_client_*`, `get_*`, `ack_*`) have no meaning here: consumers are
+//! Kafka's, and counted as groups (`sluice_group_*`).
+
+mod counts;
 
 use std::fmt;
 
@@ -12,17 +16,15 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::control::{InstanceState, InstanceStatus, Phase, Retention, Snapshot};
+use crate::control::{Board, InstanceState, InstanceStatus, Kind, Phase, Retention, Snapshot};
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The whole page.
-pub(super) fn text(
-    snapshot: &Snapshot,
-    extra: &dyn Fn(&mut Registry),
-) -> Result<String, fmt::Error> {
+pub(super) fn text(board: &Board, extra: &dyn Fn(&mut Registry)) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Instances(snapshot.clone())));
+    registry.register_collector(Box::new(Instances(board.snapshot())));
+    registry.register_collector(Box::new(counts::Counted(board.counts())));
     extra(&mut registry);
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
@@ -50,6 +52,17 @@ struct StateLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ParserLabel {
+    destination: String,
+    parser: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FileLabel {
     destination: String,
     file: String,
@@ -62,12 +75,18 @@ const NUMBERS: &[Number] = &[
     ("canal_instance_transactions", "Transactions made durable", false, |one| {
         one.progress.transactions
     }),
-    ("canal_instance_received_binlog_bytes", "Bytes of binlog received", false, |one| {
-        one.progress.received_bytes
-    }),
     ("canal_instance_put_rows", "Rows made durable", false, |one| one.progress.rows),
     ("canal_instance_traffic_delay", "Milliseconds behind the server", false, |one| {
         one.progress.delay_ms
+    }),
+    ("canal_instance_put_delay", "Milliseconds behind the server", false, |one| {
+        one.progress.delay_ms
+    }),
+    ("canal_instance_store_produce_seq", "Messages made durable", false, |one| {
+        one.progress.messages
+    }),
+    ("canal_instance_store_produce_mem", "Bytes of messages made durable", false, |one| {
+        one.progress.bytes
     }),
     ("sluice_instance_transactions", "Transactions made durable", true, |one| {
         one.progress.transactions
@@ -166,6 +185,8 @@ impl Collector for Instances {
             self.number(&mut encoder, name, help, *rises, *number)?;
         }
         self.states(&mut encoder)?;
+        self.alerts(&mut encoder)?;
+        self.through(&mut encoder)?;
         self.retention(&mut encoder)?;
         self.positions(&mut encoder)
     }
@@ -204,6 +225,15 @@ impl Instances {
             let label = Mode { destination: one.name.clone(), mode: "embedded" };
             ConstGauge::new(1_i64).encode(family.encode_family(&label)?)?;
         }
+        let help = "Bytes of binlog received";
+        let name = "canal_instance_received_binlog_bytes";
+        let mut family = encoder.encode_descriptor(name, help, None, Gauge)?;
+        for one in &self.0.instances {
+            // Canal's other parser is that of the standby.
+            let label = ParserLabel { destination: one.name.clone(), parser: "0" };
+            let bytes = i64::try_from(one.progress.received_bytes).unwrap_or(i64::MAX);
+            ConstGauge::new(bytes).encode(family.encode_family(&label)?)?;
+        }
         let mut family = encoder.encode_descriptor(
             "sluice_instance_state",
             "1 for the state an instance is in",
@@ -224,6 +254,45 @@ impl Instances {
             let label = Destination { destination: one.name.clone() };
             let up = ConstGauge::new(i64::from(one.state == InstanceState::Running));
             up.encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+
+    /// What became of alerts.
+    fn alerts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        use prometheus_client::metrics::MetricType::{Counter, Gauge};
+        let status = &self.0.alerts;
+        let help = "Alerts that are told and not over";
+        let mut family = encoder.encode_descriptor("sluice_alerts_firing", help, None, Gauge)?;
+        for kind in Kind::ALL {
+            let firing = status.firing.get(&kind).copied().unwrap_or_default();
+            let firing = ConstGauge::new(i64::try_from(firing).unwrap_or(i64::MAX));
+            firing.encode(family.encode_family(&KindLabel { kind: kind.word() })?)?;
+        }
+        for (name, help, count) in [
+            ("sluice_alerts_sent", "Alerts that their receiver took", status.sent),
+            ("sluice_alerts_failed", "Alerts that were given up", status.failed),
+        ] {
+            let to = encoder.encode_descriptor(name, help, None, Counter)?;
+            ConstCounter::new(count).encode(to)?;
+        }
+        Ok(())
+    }
+
+    /// How long ago something came through, of instances of which anything has.
+    fn through(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        use prometheus_client::metrics::MetricType::Gauge;
+        let mut family = encoder.encode_descriptor(
+            "sluice_instance_through_age_seconds",
+            "Since a transaction or a heartbeat last went from the server through to consumers",
+            None,
+            Gauge,
+        )?;
+        for one in &self.0.instances {
+            let Some(ago) = one.progress.through_seconds_ago else { continue };
+            let label = Destination { destination: one.name.clone() };
+            let ago = ConstGauge::new(i64::try_from(ago).unwrap_or(i64::MAX));
+            ago.encode(family.encode_family(&label)?)?;
         }
         Ok(())
     }

@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! GET  /health                      200 when everything is ready, else 503; JSON either way
+//! GET  /health/live                 200 while the process answers
+//! GET  /health/ready                200 while it serves clients, else 503
+//! GET  /health/ready/<name>         200 while that instance runs and something comes through
 //! GET  /metrics                     text in the OpenMetrics format, as Prometheus reads it
 //! POST /instances/<name>/stop       ┐
 //! POST /instances/<name>/start      │
@@ -29,7 +32,9 @@
 
 pub mod client;
 mod connections;
+mod health;
 mod metrics;
+pub mod webhook;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -90,7 +95,10 @@ fn routes(shared: Shared) -> Router {
         .route_layer(middleware::from_fn(connections::read_body))
         .route_layer(middleware::from_fn(only_from_here));
     Router::new()
-        .route("/health", get(health))
+        .route("/health", get(health::all))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/health/ready/{instance}", get(health::ready_instance))
         .route("/metrics", get(metrics))
         .merge(commands_only_here)
         .with_state(shared)
@@ -125,17 +133,8 @@ async fn only_from_here(
     next.run(request).await
 }
 
-async fn health(State(shared): State<Shared>) -> Response {
-    let snapshot = shared.board.snapshot();
-    let status = if snapshot.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    match serde_json::to_vec(&snapshot) {
-        Ok(json) => response(status, "application/json", json),
-        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    }
-}
-
 async fn metrics(State(shared): State<Shared>) -> Response {
-    match metrics::text(&shared.board.snapshot(), &*shared.extra) {
+    match metrics::text(&shared.board, &*shared.extra) {
         Ok(text) => response(StatusCode::OK, metrics::CONTENT_TYPE, text.into_bytes()),
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }

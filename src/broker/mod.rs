@@ -26,6 +26,7 @@ mod dispatch;
 mod frame;
 mod group;
 mod inboxes;
+mod lag;
 mod pressure;
 mod settings;
 mod validation;
@@ -51,8 +52,10 @@ use connections::Connections;
 use costs::Costs;
 use group::Coordinator;
 use inboxes::Inboxes;
+use lag::Lags;
 use validation::Validation;
 
+pub use lag::GroupLag;
 pub use settings::{BrokerSettings, GroupSettings};
 
 /// Between tries when the system refuses a connection (out of files, for instance).
@@ -112,6 +115,7 @@ pub struct Broker {
     work: Tasks,
     working: Arc<Semaphore>,
     validation: Validation,
+    lags: Lags,
 }
 
 /// Restores the groups, then serves the listeners until `tasks` is cancelled, and returns
@@ -150,6 +154,7 @@ impl Broker {
             work,
             working,
             validation,
+            lags: Lags::default(),
         }))
     }
 
@@ -160,6 +165,8 @@ impl Broker {
         tasks: &Tasks,
     ) -> Result<(), Error> {
         let connections = tasks.child();
+        let watching = Arc::clone(self).watch_lags(connections.token().clone());
+        connections.spawn("watch group lags", watching);
         let permits = Arc::new(Semaphore::new(self.settings.max_connections));
         for listener in listeners {
             tracing::info!(address = %listener.socket.local_addr()?, "serving Kafka clients");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::broker::{BrokerConfig, LogConfig};
 use super::cluster::ClusterConfig;
 use super::listener::Listener;
+use super::operation::AlertConfig;
 use super::problem::Place;
 use super::reader::Reader;
 
@@ -35,6 +36,10 @@ pub struct ServerConfig {
     pub destinations: Vec<String>,
     /// Where Canal's instance folders lie.
     pub conf_dir: PathBuf,
+    /// How many tables have metrics of their own.
+    pub metrics_tables: usize,
+    /// Whom to tell what is wrong.
+    pub alerts: AlertConfig,
     /// The broker's own section.
     pub broker: BrokerConfig,
     /// The log's own section.
@@ -66,6 +71,8 @@ impl ServerConfig {
             group,
             destinations: canal.list("canal.destinations"),
             conf_dir: canal.path("canal.conf.dir").unwrap_or_default(),
+            metrics_tables: canal.number("sluice.metrics.tables"),
+            alerts: AlertConfig::read(canal),
             broker,
             log: LogConfig::read(kafka),
         };

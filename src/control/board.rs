@@ -8,19 +8,28 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::change::{ParkedTable, Position};
 
+use super::alerts::{Alerts, Kind};
+use super::counts::{Counted, Counts, Ledger};
 use super::status::{
-    Branches, InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot, Tables,
+    AlertStatus, Branches, InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot,
+    Tables,
 };
+
+/// Tables that are shown by name if nobody says otherwise.
+const BUSIEST: usize = 200;
 
 /// The board of one process; clones show the same.
 #[derive(Clone, Debug)]
 pub struct Board {
     reported: Arc<Mutex<Reported>>,
+    /// Apart, since the busiest tables are sorted under its lock.
+    counts: Arc<Mutex<Ledger>>,
     changed: Arc<watch::Sender<u64>>,
 }
 
@@ -35,6 +44,20 @@ struct Reported {
     log: Vec<String>,
     log_files: Vec<String>,
     refused: Vec<String>,
+    free_bytes: Option<u64>,
+    alerts: AlertStatus,
+    through: BTreeMap<String, Instant>,
+    busiest: usize,
+}
+
+impl Reported {
+    /// The status of an instance, with the age of what came through last.
+    fn dated(&self, one: &InstanceStatus) -> InstanceStatus {
+        let mut status = one.clone();
+        let at = self.through.get(&one.name).filter(|_| one.progress.through_ms.is_some());
+        status.progress.through_seconds_ago = at.map(|at| at.elapsed().as_secs());
+        status
+    }
 }
 
 impl Default for Board {
@@ -56,8 +79,16 @@ impl Board {
             log: Vec::new(),
             log_files: Vec::new(),
             refused: Vec::new(),
+            free_bytes: None,
+            alerts: AlertStatus::default(),
+            through: BTreeMap::new(),
+            busiest: BUSIEST,
         };
-        Self { reported: Arc::new(Mutex::new(reported)), changed: Arc::new(watch::Sender::new(0)) }
+        Self {
+            reported: Arc::new(Mutex::new(reported)),
+            counts: Arc::default(),
+            changed: Arc::new(watch::Sender::new(0)),
+        }
     }
 
     /// Moves the process on in its life.
@@ -105,6 +136,29 @@ impl Board {
         self.wake();
     }
 
+    /// Shows the room on the disk of the log.
+    pub fn free_bytes(&self, free: Option<u64>) {
+        self.lock().free_bytes = free;
+    }
+
+    /// Shows which alerts are told and not over.
+    pub fn alerts_firing(&self, alerts: &Alerts) {
+        let firing = Kind::ALL.map(|kind| (kind, alerts.firing(kind)));
+        self.lock().alerts.firing = firing.into_iter().filter(|(_, count)| *count > 0).collect();
+    }
+
+    /// Counts an alert that its receiver took.
+    pub fn alert_sent(&self) {
+        self.lock().alerts.sent += 1;
+    }
+
+    /// Counts an alert that was given up, and shows why.
+    pub fn alert_failed(&self, reason: String) {
+        let alerts = &mut self.lock().alerts;
+        alerts.failed += 1;
+        alerts.reason = Some(reason);
+    }
+
     /// Shows an instance, in the state `Starting`, and returns what it reports through. Tables
     /// that were parked stay so over its starts, and are reported until it has read which they are.
     pub fn instance(&self, name: &str, now_ms: i64) -> Reporter {
@@ -129,7 +183,11 @@ impl Board {
 
     /// Takes an instance down: its folder was removed.
     pub fn remove(&self, name: &str) {
-        self.lock().instances.remove(name);
+        let mut reported = self.lock();
+        reported.instances.remove(name);
+        reported.through.remove(name);
+        drop(reported);
+        self.ledger().remove(name);
         self.wake();
     }
 
@@ -142,12 +200,25 @@ impl Board {
             home: reported.home.clone(),
             cluster: reported.cluster.clone(),
             listeners: reported.listeners.clone(),
-            instances: reported.instances.values().cloned().collect(),
+            instances: reported.instances.values().map(|one| reported.dated(one)).collect(),
             damage: reported.damage.clone(),
             log: reported.log.clone(),
             log_files: reported.log_files.clone(),
             refused: reported.refused.clone(),
+            free_bytes: reported.free_bytes,
+            alerts: reported.alerts.clone(),
         }
+    }
+
+    /// How many tables are shown by name in [`Board::counts`].
+    pub fn show_busiest(&self, tables: usize) {
+        self.lock().busiest = tables;
+    }
+
+    /// What instances did, by the busiest tables and by stage; since the process began.
+    pub fn counts(&self) -> Vec<Counts> {
+        let most = self.lock().busiest;
+        self.ledger().counts(most)
     }
 
     /// Rises at each change of a phase or state.
@@ -157,6 +228,10 @@ impl Board {
 
     fn wake(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Reported> {
@@ -236,6 +311,11 @@ impl Reporter {
         });
     }
 
+    /// Counts by table and stage what became durable.
+    pub fn counted(&self, counted: Counted) {
+        self.board.ledger().add(&self.name, counted);
+    }
+
     /// Shows where the instance is positioned; none: where the settings say, when it starts.
     pub fn position(&self, position: Option<Position>) {
         self.update(|status| status.progress.position = position);
@@ -258,6 +338,18 @@ impl Reporter {
             status.progress.delay_ms = millis;
             status.progress.retention = retention;
         });
+    }
+
+    /// Shows when something last went from the server through to consumers.
+    pub fn through(&self, at_ms: Option<i64>) {
+        let mut reported = self.board.lock();
+        let Some(status) = reported.instances.get_mut(&*self.name) else { return };
+        if status.progress.through_ms == at_ms {
+            return;
+        }
+        status.progress.through_ms = at_ms;
+        // By a clock that does not jump, and that nobody has to keep running.
+        reported.through.insert(self.name.to_string(), Instant::now());
     }
 
     /// Shows the errant transactions of standbys.

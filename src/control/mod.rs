@@ -5,13 +5,17 @@
 //! other. A status is data that survives JSON, so that the commands of another process
 //! read the same types.
 
+mod alerts;
 mod board;
 mod command;
+mod counts;
 mod status;
 
+pub use alerts::{Alerts, Kind, Message, Rules, Status};
 pub use board::{Board, Done, Received, Reporter};
 pub use command::{Asked, Command, Commands, Outcome, Place, commands};
+pub use counts::{BOUNDS, Counted, Counts, Latency, Stages, Tally};
 pub use status::{
-    Branches, InstanceState, InstanceStatus, Phase, Progress, Retention, RetentionLevel, Snapshot,
-    Tables,
+    AlertStatus, Branches, InstanceState, InstanceStatus, Phase, Progress, Retention,
+    RetentionLevel, Snapshot, Tables,
 };

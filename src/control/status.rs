@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::alerts::Kind;
 use crate::change::{ParkedTable, Position};
 
 /// How far the process is in its life.
@@ -131,6 +132,11 @@ pub struct Progress {
     /// How far the durable position is behind what the server has, in milliseconds by the
     /// server's clock: 0 only while a fresh heartbeat says that nothing is outstanding.
     pub delay_ms: u64,
+    /// When something, a transaction or a heartbeat of the server's, last went from it through to where
+    /// consumers see all that is before it, in milliseconds since 1970; none if nothing has yet.
+    pub through_ms: Option<i64>,
+    /// How long ago that was when this was asked for.
+    pub through_seconds_ago: Option<u64>,
     /// How long the server keeps what is still needed of its binlog; none while it is not known.
     pub retention: Option<Retention>,
     /// Transactions of standbys' own making that the server that is read never had, as GTID sets,
@@ -232,6 +238,26 @@ pub struct Snapshot {
     /// reason: the process goes on with the one before.
     #[serde(default)]
     pub refused: Vec<String>,
+    /// Room on the disk of the log, in bytes; none where there is no log, or the system does not say.
+    #[serde(default)]
+    pub free_bytes: Option<u64>,
+    /// What became of alerts.
+    #[serde(default)]
+    pub alerts: AlertStatus,
+}
+
+/// What became of alerts, where somebody is to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AlertStatus {
+    /// How many have been told and are not over, by kind.
+    pub firing: BTreeMap<Kind, usize>,
+    /// Messages that the receiver took.
+    pub sent: u64,
+    /// Messages that were given up.
+    pub failed: u64,
+    /// Why the last of them was.
+    pub reason: Option<String>,
 }
 
 impl Snapshot {

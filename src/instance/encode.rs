@@ -17,12 +17,13 @@ use super::gather::{Gathering, Slot};
 use super::park::letter::{Content, Letter};
 use super::park::tables::ParkedTables;
 use super::recent::Recent;
+use super::tally::{self, Tallies};
 use crate::change::{
     Change, EventPlace, KeptEvent, ParkedTable, RowsChange, StateRecord, StatementChange, Table,
     TableName, TableVersion, TransactionHead, Xid,
 };
 use crate::clock;
-use crate::control::Done;
+use crate::control::{Done, Tally};
 use crate::format::flat::{self, FlatPlan, Rows, Stamp, StampPlaces, Unwritten, Workspace};
 use crate::route::{HashRule, PartitionRule};
 use crate::sink::held::OpenPlaces;
@@ -47,6 +48,7 @@ pub(crate) struct Encoder {
     whole: Done,
     /// Of the XA branch at hand: it is done at its XA COMMIT.
     held: Done,
+    tallies: Tallies,
     parked: ParkedTables,
     /// Where letters go.
     letters: Arc<str>,
@@ -62,6 +64,7 @@ struct TablePlan {
     rule: PartitionRule,
     /// The slot of each partition met so far.
     slots: Vec<Option<Slot>>,
+    tally: Option<tally::Place>,
 }
 
 /// Rows of one event by partition; the vectors are kept from event to event.
@@ -85,6 +88,7 @@ impl Encoder {
             done: Done::default(),
             whole: Done::default(),
             held: Done::default(),
+            tallies: Tallies::default(),
             parked: ParkedTables::default(),
             letters: "".into(),
             first_parked: None,
@@ -136,6 +140,7 @@ impl Encoder {
         let messages = self.gathering.end_transaction();
         self.done.transactions += u64::from(messages > 0);
         self.whole = self.done;
+        self.tallies.end();
         self.parked.end_transaction();
         self.first_parked = None;
     }
@@ -145,6 +150,7 @@ impl Encoder {
         self.gathering.roll_back();
         self.branch.clear();
         (self.done, self.held) = (self.whole, Done::default());
+        self.tallies.roll_back();
         self.parked.roll_back();
         self.first_parked = None;
     }
@@ -152,6 +158,7 @@ impl Encoder {
     /// The XA branch at hand is whole: what it has to publish.
     pub(crate) fn end_branch(&mut self, xid: &Xid) -> Done {
         let messages = self.branch.end_transaction();
+        self.tallies.end();
         self.parked.end_branch(&xid.to_string());
         self.first_parked = None;
         let held = std::mem::take(&mut self.held);
@@ -183,6 +190,7 @@ impl Encoder {
         self.branch.clear();
         (self.done, self.whole) = (Done::default(), Done::default());
         self.held = Done::default();
+        self.tallies.clear();
     }
 
     /// Bytes that wait to be taken.
@@ -212,6 +220,12 @@ impl Encoder {
         std::mem::take(&mut self.done)
     }
 
+    /// What was encoded of each table since this was asked last, and how many statements. What an XA
+    /// branch changed counts where it is prepared.
+    pub(crate) fn take_tallies(&mut self) -> (Vec<(TableName, Tally)>, u64) {
+        self.tallies.take()
+    }
+
     fn rows(&mut self, head: &TransactionHead, change: &RowsChange, now: i64) -> Result<(), Error> {
         if self.publication.dropped.contains(&change.kind) {
             return Ok(());
@@ -233,6 +247,7 @@ impl Encoder {
         let mut message = Message {
             gathering,
             work: &mut self.work,
+            tallies: &mut self.tallies,
             done,
             holds,
             head,
@@ -307,6 +322,7 @@ impl Encoder {
             Ok(open_places(places))
         })?;
         done.messages += 1;
+        self.tallies.statement();
         Ok(())
     }
 }
@@ -339,6 +355,7 @@ fn stamp<'a>(id: u64, head: &'a TransactionHead, place: &EventPlace, now: i64) -
 struct Message<'a> {
     gathering: &'a mut Gathering,
     work: &'a mut Workspace,
+    tallies: &'a mut Tallies,
     done: &'a mut Done,
     /// Whether it gathers for an XA branch.
     holds: bool,
@@ -375,6 +392,8 @@ impl Message<'_> {
             self.done.messages += 1;
             self.done.rows += written.0 as u64;
             self.done.bytes += written.1 as u64;
+            let name = &change.table.name;
+            self.tallies.rows(&mut table.tally, name, change.kind, written);
             if left.is_empty() {
                 return Ok(());
             }
@@ -393,6 +412,7 @@ impl TablePlan {
             partitions: route.partitions,
             rule: route.rule,
             slots: Vec::new(),
+            tally: None,
         }
     }
 

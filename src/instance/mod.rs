@@ -16,6 +16,7 @@ mod progress;
 mod reaction;
 mod recent;
 mod supervisor;
+mod tally;
 
 pub(crate) use branch::held_branch;
 pub(crate) use park::tables::{read as parked_table, record as parked_record};

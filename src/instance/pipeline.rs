@@ -26,8 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::encode::{self, Encoder};
 use super::progress::Window;
-use crate::change::{Chunk, ChunkEnd, Commit, Generation, ParkedTable, Position, StateRecord};
-use crate::control::Done;
+use crate::change::{
+    Change, Chunk, ChunkEnd, Commit, Generation, ParkedTable, Position, StateRecord,
+    TransactionHead,
+};
+use crate::control::{Counted, Done, Stages};
 use crate::sink::{self, BATCH_BYTES, Pace, Sink};
 use crate::source::channel::Receiver;
 
@@ -42,6 +45,10 @@ pub(crate) struct Progress {
     pub(crate) position: Position,
     /// What of it is new.
     pub(crate) done: Done,
+    /// The same by table and by stage.
+    pub(crate) counted: Counted,
+    /// When the sink had it.
+    committed: Instant,
     /// The tables that are parked now, if that has changed.
     pub(crate) parked: Option<Vec<ParkedTable>>,
 }
@@ -78,6 +85,8 @@ pub(crate) struct Pipeline<'a, S> {
     /// Whether part of a transaction has been taken.
     open: bool,
     last_commit: Instant,
+    /// What was measured since the last commit became durable.
+    stages: Stages,
 }
 
 impl<'a, S: Sink> Pipeline<'a, S> {
@@ -101,6 +110,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             handed: 0,
             open: false,
             last_commit: Instant::now(),
+            stages: Stages::default(),
         }
     }
 
@@ -126,7 +136,8 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 }
                 // Free room before taking more.
                 progress = self.window.next_durable() => {
-                    report(progress?);
+                    let progress = progress?;
+                    report(self.measured(progress, chunks));
                     self.commit_records_if_due(chunks.has_more()).await?;
                 }
                 // A full window is the back pressure: the channel fills, the source stops reading.
@@ -153,9 +164,18 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             self.commit().await?;
         }
         while !self.window.is_empty() {
-            report(self.window.next_durable().await?);
+            let progress = self.window.next_durable().await?;
+            report(self.measured(progress, chunks));
         }
         unreadable.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// What became durable, with how long it took.
+    fn measured(&mut self, mut progress: Progress, chunks: &Receiver) -> Progress {
+        self.stages.commit.took(progress.committed.elapsed());
+        self.stages.blocked = chunks.take_blocked();
+        progress.counted.stages = std::mem::take(&mut self.stages);
+        progress
     }
 
     fn has_room(&self) -> bool {
@@ -171,6 +191,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
     /// Takes a chunk and those that came with it, while there is room: looking at all else
     /// between two small ones would cost more than they do.
     async fn take_parcel(&mut self, first: Chunk, chunks: &mut Receiver) -> Result<(), Error> {
+        self.stages.queue.took(chunks.waited());
         let mut next = Some(first);
         while let Some(chunk) = next {
             self.take(chunk).await?;
@@ -190,7 +211,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         match chunk.end {
             ChunkEnd::More => {
                 self.open = true;
-                self.encoder.encode(&chunk.head, &chunk.changes)?;
+                self.encode(&chunk.head, &chunk.changes)?;
                 match &chunk.head.branch {
                     Some(xid) => self.hand_over_branch(xid).await,
                     None => self.hand_over().await,
@@ -202,7 +223,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 {
                     self.commit().await?;
                 }
-                if let Err(error) = self.encoder.encode(&chunk.head, &chunk.changes) {
+                if let Err(error) = self.encode(&chunk.head, &chunk.changes) {
                     if !self.open {
                         self.encoder.roll_back();
                     }
@@ -220,6 +241,13 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             }
             ChunkEnd::Abort => self.roll_back().await,
         }
+    }
+
+    fn encode(&mut self, head: &TransactionHead, changes: &[Change]) -> Result<(), encode::Error> {
+        let begun = Instant::now();
+        let encoded = self.encoder.encode(head, changes);
+        self.stages.encode.took(begun.elapsed());
+        encoded
     }
 
     fn whole(&mut self, commit: Commit) {
@@ -259,7 +287,10 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         self.decoded.settle();
         let receipt = self.sink.commit(&self.decoded, state).await?;
         let done = self.encoder.take_done();
-        let progress = Progress { position: self.decoded.clone(), done, parked };
+        let (tables, statements) = self.encoder.take_tallies();
+        let counted = Counted { tables, statements, stages: Stages::default() };
+        let (position, committed) = (self.decoded.clone(), Instant::now());
+        let progress = Progress { position, done, counted, committed, parked };
         self.window.admit(progress, bytes, receipt);
         self.behind = false;
         self.last_commit = Instant::now();

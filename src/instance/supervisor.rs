@@ -97,6 +97,7 @@ async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert:
             },
         });
         reporter.behind(remembered.lag().millis(now), retention);
+        reporter.through(remembered.lag().through());
         reporter.errant(remembered.errants());
         let source::Noticed { not_on_server, before_begin } = remembered.noticed_branches();
         reporter.branches(Branches { not_on_server, before_begin });
@@ -345,7 +346,9 @@ impl<S: Sink> Session<'_, S> {
                 *progressed = true;
                 let now = clock::now_millis();
                 lag.durable(&progress.position, now);
+                lag.passed(now);
                 reporter.durable(&progress.position, progress.done);
+                reporter.counted(progress.counted);
                 if !stop.is_cancelled() {
                     reporter.state(InstanceState::Running, now);
                 }

@@ -275,6 +275,40 @@ pub(super) fn newest_time(
     first_not_older(segment, start, timestamp, limit).map_err(Trouble::of(segment))
 }
 
+/// The first batch that reaches behind `offset` and begins below `limit`: its first offset and
+/// largest timestamp.
+pub(super) fn time_at(
+    partition: &Partition,
+    offset: i64,
+    limit: i64,
+) -> Result<Option<(i64, i64)>, Trouble> {
+    let mut segment = partition.segment_of(offset);
+    while let Some(current) = segment {
+        let found = time_within(&current, offset, limit).map_err(Trouble::of(&current))?;
+        if found.is_some() || current.base() >= limit {
+            return Ok(found);
+        }
+        // Compaction may have taken the last batches of a segment.
+        segment = partition.segment_after(current.base());
+    }
+    Ok(None)
+}
+
+fn time_within(segment: &Segment, offset: i64, limit: i64) -> io::Result<Option<(i64, i64)>> {
+    if segment.size() == 0 {
+        return Ok(None);
+    }
+    let from = segment.position(offset.max(segment.base()), Access::Any)?;
+    let mut found = None;
+    walk(&*segment.file()?, from, segment.size(), |_, head| {
+        if head.base_offset < limit && head.last_offset() >= offset {
+            found = Some((head.base_offset, head.max_timestamp));
+        }
+        head.base_offset < limit && found.is_none()
+    })?;
+    Ok(found)
+}
+
 /// The largest timestamp of the batches of a segment that reach into `start..limit`.
 fn largest_within(segment: &Segment, start: i64, limit: i64) -> io::Result<i64> {
     let mut largest = -1;

@@ -1,7 +1,8 @@
-//! The metrics of the log: what each partition holds, asked at each question.
+//! The metrics of the log and of its broker: what each partition holds, asked at each question, and
+//! how far groups are behind.
 //!
 //! In: the log, once it is open; before that there is nothing to report. Out: families
-//! `sluice_log_*`, labelled as Kafka's own metrics are.
+//! `sluice_log_*` and `sluice_group_*`, labelled as Kafka's own metrics are.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::broker::GroupLag;
 use crate::log::{Cause, Ends, Figures, Log, Topic};
 
 /// Asks a log.
@@ -22,6 +24,41 @@ pub(super) struct LogMetrics(pub(super) Log);
 struct Partition {
     topic: String,
     partition: i32,
+}
+
+/// How far groups are behind.
+#[derive(Debug)]
+pub(super) struct GroupMetrics(pub(super) Vec<GroupLag>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GroupTopic {
+    group: String,
+    topic: String,
+}
+
+impl Collector for GroupMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        type Number = fn(&GroupLag) -> Option<i64>;
+        let numbers: [(&str, &str, Number); 2] = [
+            ("sluice_group_lag_messages", "Records that a group has not committed", |lag| {
+                Some(lag.messages)
+            }),
+            (
+                "sluice_group_lag_seconds",
+                "Since the oldest record was written that a group has not committed",
+                |lag| lag.seconds,
+            ),
+        ];
+        for (name, help, number) in numbers {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for one in &self.0 {
+                let Some(number) = number(one) else { continue };
+                let label = GroupTopic { group: one.group.clone(), topic: one.topic.clone() };
+                ConstGauge::new(number).encode(family.encode_family(&label)?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why something was refused.

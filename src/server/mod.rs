@@ -8,6 +8,7 @@
 //! serves → instances start → ready.
 //! Stop: instances drain → broker finishes the requests in hand → log closed → admin.
 
+mod alerts;
 mod at_rest;
 mod backup;
 mod instances;
@@ -47,7 +48,7 @@ use crate::shutdown::Tasks;
 use crate::{admin, broker, telemetry};
 
 use instances::Instances;
-use metrics::LogMetrics;
+use metrics::{GroupMetrics, LogMetrics};
 use reading::{Read, Reading};
 use store::{Bundled, Store};
 
@@ -169,16 +170,18 @@ pub async fn run(start: Start) -> Result<(), Error> {
     let tasks = Tasks::new();
     let board = Board::new();
     board.home(&settings.home);
+    board.show_busiest(settings.server.metrics_tables);
     board.listeners(addresses(&listeners));
     let (ask, asked) = commands();
     // The admin port answers to the end, so that a stop can be watched.
     let admin_tasks = Tasks::new();
-    let opened = Arc::new(OnceLock::<Log>::new());
+    let opened = Arc::new(OnceLock::<(Log, Arc<broker::Broker>)>::new());
     let extra = {
         let opened = Arc::clone(&opened);
         let extra: admin::Extra = Arc::new(move |registry: &mut Registry| {
-            if let Some(log) = opened.get() {
+            if let Some((log, clients)) = opened.get() {
                 registry.register_collector(Box::new(LogMetrics(log.clone())));
+                registry.register_collector(Box::new(GroupMetrics(clients.group_lags())));
             }
         });
         extra
@@ -205,7 +208,7 @@ pub async fn run(start: Start) -> Result<(), Error> {
             board.phase(Phase::Starting { doing: "recover the log".to_owned() });
             let bundled = Bundled::open(&settings, listeners, files, &board, &tasks).await?;
             let (log, group) = (bundled.log.clone(), settings.server.group.clone());
-            let _ = opened.set(log.clone()); // nobody else sets it
+            let _ = opened.set((log.clone(), Arc::clone(&bundled.clients))); // nobody else sets it
             (Store::Log { log, group }, Some(bundled))
         }
         Target::Cluster(config) => {
@@ -215,6 +218,11 @@ pub async fn run(start: Start) -> Result<(), Error> {
         }
     };
     board.cluster(&store.id());
+    if let Some(log) = store.log() {
+        let stopped = tasks.token().clone();
+        tasks.spawn("show room", show_room(log.clone(), board.clone(), stopped));
+    }
+    alerts::begin(&settings, &board, &tasks);
     let mut instances = Instances::new(store.clone(), board.clone());
     instances.start_all(plans);
     board.phase(Phase::Serving);
@@ -286,6 +294,19 @@ async fn follow<T: Clone>(
             changed = watched.changed() => if changed.is_err() {
                 return;
             }
+        }
+    }
+}
+
+/// Shows how much room the log has.
+async fn show_room(log: Log, board: Board, stopped: CancellationToken) {
+    const EVERY: Duration = Duration::from_secs(5);
+    loop {
+        board.free_bytes(log.figures().free_bytes);
+        tokio::select! {
+            biased;
+            () = stopped.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::log::{AcceptDamage, LogSettings};
 
 pub use cluster::cluster;
 pub use plan::plan;
+pub(super) use secrets::read_text as read_secret;
 
 /// Clients have at most one in so many of the files that the process may have open, and so do the
 /// segments that are appended to: the rest is for what is opened for a moment, and for instances.

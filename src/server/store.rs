@@ -127,6 +127,7 @@ pub const NO_POSITIONS: &str = "moving a position by hand is not there with a Ka
 /// The bundled log and the broker that serves it.
 pub(super) struct Bundled {
     pub(super) log: Log,
+    pub(super) clients: Arc<broker::Broker>,
     broker_tasks: Tasks,
     broker: JoinHandle<Result<(), broker::Error>>,
 }
@@ -155,15 +156,15 @@ impl Bundled {
         let broker_settings =
             settings::broker(&settings.server.broker, &settings.server.log, files);
         let broker = broker::Broker::open(log.clone(), broker_settings, &broker_tasks).await?;
-        let serving = broker_tasks.clone();
+        let (serving, clients) = (broker_tasks.clone(), Arc::clone(&broker));
         let broker = broker_tasks
             .spawn_critical("broker", async move { broker.serve(listeners, &serving).await });
-        Ok(Self { log, broker_tasks, broker })
+        Ok(Self { log, clients, broker_tasks, broker })
     }
 
     /// Ends what is served, then the log.
     pub(super) async fn close(self) {
-        let Self { log, broker_tasks, broker } = self;
+        let Self { log, clients: _, broker_tasks, broker } = self;
         broker_tasks.cancel();
         if let Ok(Err(error)) = broker.await {
             tracing::error!(%error, "the broker ended with an error");

@@ -8,8 +8,11 @@
 //! buffers they point into.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 
 use crate::change::Chunk;
 
@@ -23,6 +26,7 @@ pub struct Sender {
     parcels: mpsc::UnboundedSender<Parcel>,
     room: Arc<Semaphore>,
     bound: u32,
+    blocked: Arc<AtomicU64>,
 }
 
 /// Where an instance takes them.
@@ -31,11 +35,16 @@ pub struct Receiver {
     parcels: mpsc::UnboundedReceiver<Parcel>,
     /// What is left of the parcel that was opened last.
     at_hand: std::vec::IntoIter<Chunk>,
+    /// How long that was in the channel.
+    waited: Duration,
+    /// Microseconds that senders waited for room.
+    blocked: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
 struct Parcel {
     chunks: Vec<Chunk>,
+    sent: Instant,
     _room: OwnedSemaphorePermit,
 }
 
@@ -49,7 +58,14 @@ pub fn channel(bound: u32) -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let room = Arc::new(Semaphore::new(bound as usize));
     let at_hand = Vec::new().into_iter();
-    (Sender { parcels: sender, room, bound }, Receiver { parcels: receiver, at_hand })
+    let blocked = Arc::default();
+    let receiver = Receiver {
+        parcels: receiver,
+        at_hand,
+        waited: Duration::ZERO,
+        blocked: Arc::clone(&blocked),
+    };
+    (Sender { parcels: sender, room, bound, blocked }, receiver)
 }
 
 impl Sender {
@@ -63,12 +79,16 @@ impl Sender {
     pub async fn send_all(&self, chunks: Vec<Chunk>, bytes: usize) -> Result<(), Closed> {
         let bytes = bytes + OWN_WEIGHT * chunks.len();
         let weight = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bound);
+        let begun = Instant::now();
         tokio::select! {
             biased;
             () = self.parcels.closed() => Err(Closed),
             room = Arc::clone(&self.room).acquire_many_owned(weight) => {
                 let room = room.map_err(|_| Closed)?;
-                self.parcels.send(Parcel { chunks, _room: room }).map_err(|_| Closed)
+                let sent = Instant::now();
+                let blocked = u64::try_from((sent - begun).as_micros()).unwrap_or(u64::MAX);
+                self.blocked.fetch_add(blocked, Ordering::Relaxed);
+                self.parcels.send(Parcel { chunks, sent, _room: room }).map_err(|_| Closed)
             }
         }
     }
@@ -82,8 +102,20 @@ impl Receiver {
             if let Some(chunk) = self.at_hand.next() {
                 return Some(chunk);
             }
-            self.at_hand = self.parcels.recv().await?.chunks.into_iter();
+            let parcel = self.parcels.recv().await?;
+            self.waited = parcel.sent.elapsed();
+            self.at_hand = parcel.chunks.into_iter();
         }
+    }
+
+    /// How long the parcel that was opened last was in the channel.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// How many microseconds the source waited for room since this was asked last.
+    pub fn take_blocked(&self) -> u64 {
+        self.blocked.swap(0, Ordering::Relaxed)
     }
 
     /// The next chunk of those that came together with the last.

@@ -40,6 +40,8 @@ struct State {
     heartbeat: Option<(FileName, u64, i64)>,
     /// When nothing was outstanding for the last time, by the server's clock.
     complete: i64,
+    /// When something went from the server through to durable, by our clock; 0: never.
+    through: i64,
     reads: Reads,
 }
 
@@ -70,6 +72,18 @@ impl Lag {
         let written = i64::from(position.event_time) * 1000;
         state.durable = Some((FileName::clone(&position.file), position.offset, written));
         state.created = position.file_created;
+    }
+
+    /// What the server sent since became durable.
+    pub fn passed(&self, now: i64) {
+        self.state().through = now;
+    }
+
+    /// When something, a transaction or a heartbeat, last went from the server through to where
+    /// consumers see all that is before it, in milliseconds since 1970 by our clock; none if nothing
+    /// has.
+    pub fn through(&self) -> Option<i64> {
+        Some(self.state().through).filter(|through| *through > 0)
     }
 
     /// When the file of what is durable was begun: the header timestamp of its
@@ -150,6 +164,7 @@ impl Lag {
             && (heard_file, heard_offset) == (file, offset)
         {
             state.complete = state.complete.max(heard + state.ahead);
+            state.through = state.through.max(*heard);
             if !self.has_moved.load(Ordering::Relaxed) && now - heard <= state.fresh {
                 return 0;
             }
@@ -206,6 +221,24 @@ mod tests {
         assert_eq!(lag.millis(12_500), 0);
         assert_eq!(lag.millis(18_000), 8_000, "the network is dead since 10");
         assert_eq!(lag.millis(19_000), 9_000);
+    }
+
+    #[test]
+    fn what_is_through_is_the_last_transaction_or_the_last_heartbeat_that_names_our_place() {
+        let lag = lag();
+        durable(&lag, 100, 10, 9_000);
+        lag.millis(9_500);
+        assert_eq!(lag.through(), None, "that is where it begins");
+        lag.heartbeat(&Arc::from("b.1"), 100, 10_000);
+        lag.millis(10_500);
+        assert_eq!(lag.through(), Some(10_000));
+        lag.heartbeat(&Arc::from("b.1"), 300, 12_000);
+        lag.millis(12_500);
+        assert_eq!(lag.through(), Some(10_000), "what it names is not durable");
+        durable(&lag, 200, 11, 13_000);
+        lag.passed(13_000);
+        lag.millis(13_500);
+        assert_eq!(lag.through(), Some(13_000));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod broker;
 mod canal;
 mod cluster;
 mod instance;
+mod operation;
 
 /// Which file a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +114,8 @@ pub(super) fn is_secret(name: &str) -> bool {
 pub const MOST_PARTITIONS: i64 = 10_000;
 
 /// All rows, file by file.
-pub const KEYS: &[&[Key]] = &[canal::KEYS, cluster::KEYS, instance::KEYS, broker::KEYS];
+pub const KEYS: &[&[Key]] =
+    &[canal::KEYS, operation::KEYS, cluster::KEYS, instance::KEYS, broker::KEYS];
 
 /// The row about `name`, exact names before families.
 pub(super) fn find(name: &str) -> Option<&'static Key> {

@@ -269,6 +269,23 @@ impl Log {
         }
     }
 
+    /// When the batch was written that holds `offset`, or the next one below `limit`: its largest
+    /// timestamp. Only heads of batches are read. Cancel safe.
+    pub async fn time_at(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Option<i64>, ReadError> {
+        let found = self
+            .search(topic, partition, move |partition, Ends { high_watermark, .. }| {
+                reader::time_at(partition, offset, limit.min(high_watermark))
+            })
+            .await?;
+        Ok(found.map(|(_, timestamp)| timestamp))
+    }
+
     /// Rises with each publication.
     pub fn published(&self) -> watch::Receiver<u64> {
         self.shared().watermarks.watch()

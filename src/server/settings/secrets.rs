@@ -123,7 +123,7 @@ impl Sources {
 }
 
 /// A text with what it names in its place; `at` is where it is written.
-pub(super) async fn read_text(text: &str, at: String) -> Result<String, String> {
+pub(in crate::server) async fn read_text(text: &str, at: String) -> Result<String, String> {
     let text = Text { text: text.to_owned(), at };
     // What is wrong with the text itself has no place yet.
     parts(&text.text).map_err(|reason| format!("{}: {reason}", text.at))?;

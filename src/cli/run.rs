@@ -43,8 +43,11 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Outcome {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let levels = home.variable(telemetry::LEVELS_VARIABLE);
-    let _flush = telemetry::log_to_files(&home.path.join("logs"), levels, complain);
+    let lines = &settings.server.lines;
+    let written = Some(lines.levels.as_str()).filter(|levels| !levels.is_empty());
+    let levels = home.variable(telemetry::LEVELS_VARIABLE).or(written);
+    let folder = home.path.join("logs");
+    let _flush = telemetry::log_to_files(&folder, levels, lines.keeping, complain);
     for problem in settings.remarks.iter() {
         match problem.severity {
             Severity::Error | Severity::Warning => {

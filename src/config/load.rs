@@ -72,12 +72,14 @@ pub struct Changes {
     pub removed: Vec<String>,
     /// Something only a restart of the process applies was changed.
     pub needs_restart: bool,
+    /// Which log lines are written.
+    pub levels: bool,
 }
 
 impl Changes {
     /// Whether there are any.
     pub fn is_some(&self) -> bool {
-        self.has_instances() || self.needs_restart
+        self.has_instances() || self.needs_restart || self.levels
     }
 
     /// Whether any instance is concerned.
@@ -105,8 +107,13 @@ impl Settings {
                 .find(|one| one.config.name == name)
                 .map(|one| one.config.clone())
         };
-        let mut changes =
-            Changes { needs_restart: self.server != new.server, ..Changes::default() };
+        let (mut server, levels) = (new.server.clone(), &self.server.lines.levels);
+        server.lines.levels.clone_from(levels);
+        let mut changes = Changes {
+            needs_restart: self.server != server,
+            levels: new.server.lines.levels != *levels,
+            ..Changes::default()
+        };
         for instance in &new.instances {
             let name = &instance.config.name;
             match find(self, name) {

@@ -46,7 +46,7 @@ pub use layers::Environment;
 pub(crate) use layers::closing_brace;
 pub use listener::{Advertised, Listener};
 pub use load::{Changes, Files, ListFolders, ReadFile, Settings, load};
-pub use operation::{AlertConfig, AlertFormat};
+pub use operation::{AlertConfig, AlertFormat, LinesConfig};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use properties::properties;
 pub use secret::Secret;

@@ -1,9 +1,37 @@
-//! How the process is operated: whom it tells what is wrong.
+//! How the process is operated: whom it tells what is wrong, and what becomes of log lines.
 
 use std::time::Duration;
 
 use super::reader::Reader;
 use super::secret::Secret;
+use crate::telemetry;
+
+/// What becomes of log lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinesConfig {
+    /// Which are written; empty: what is ordinary, or said elsewhere.
+    pub levels: String,
+    /// How.
+    pub keeping: telemetry::Keeping,
+}
+
+impl LinesConfig {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        const LEVELS: &str = "sluice.log.levels";
+        let levels = reader.text(LEVELS);
+        if let Err(reason) = telemetry::check_levels(&levels) {
+            reader.refuse(LEVELS, reason);
+        }
+        let style = match reader.word("sluice.log.format") {
+            "json" => telemetry::Style::Json,
+            _ => telemetry::Style::Text,
+        };
+        let console = reader.flag("sluice.log.console");
+        let bytes = reader.number("sluice.log.max.bytes");
+        let limits = telemetry::Limits { bytes, files: reader.number("sluice.log.max.files") };
+        Self { levels, keeping: telemetry::Keeping { style, limits, console } }
+    }
+}
 
 /// What a receiver of alerts wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::broker::{BrokerConfig, LogConfig};
 use super::cluster::ClusterConfig;
 use super::listener::Listener;
-use super::operation::AlertConfig;
+use super::operation::{AlertConfig, LinesConfig};
 use super::problem::Place;
 use super::reader::Reader;
 
@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub destinations: Vec<String>,
     /// Where Canal's instance folders lie.
     pub conf_dir: PathBuf,
+    /// What becomes of log lines.
+    pub lines: LinesConfig,
     /// How many tables have metrics of their own.
     pub metrics_tables: usize,
     /// Whom to tell what is wrong.
@@ -71,6 +73,7 @@ impl ServerConfig {
             group,
             destinations: canal.list("canal.destinations"),
             conf_dir: canal.path("canal.conf.dir").unwrap_or_default(),
+            lines: LinesConfig::read(canal),
             metrics_tables: canal.number("sluice.metrics.tables"),
             alerts: AlertConfig::read(canal),
             broker,

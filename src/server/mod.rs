@@ -423,6 +423,14 @@ fn take_up(
         changing = instances.change(plans, &changes);
         settings.instances = new.instances;
     }
+    if changes.levels {
+        let levels = new.server.lines.levels;
+        match telemetry::set_levels(&levels) {
+            Ok(()) => tracing::info!(levels, "which log lines are written has changed"),
+            Err(reason) => tracing::warn!(levels, reason, "the levels stay as they were"),
+        }
+        settings.server.lines.levels = levels;
+    }
     if changes.needs_restart {
         let reason = "settings of the server itself changed: restart sluice to apply them";
         return (changing, Err(reason.to_owned()));

@@ -1,7 +1,8 @@
 //! Log files, one for the server and one an instance, each written by a thread of its own.
 //!
 //! In: events of `tracing`. Out: lines appended to `server.log` or
-//! `<instance>/<instance>.log`.
+//! `<instance>/<instance>.log`, which are rolled ([`rolling`]), and to the standard output where that
+//! is wanted.
 //!
 //! What holds: who logs never waits for a disk, not even for a file to be opened. Lines that
 //! the thread does not get rid of in time, or that the file refuses, are dropped; they are
@@ -9,20 +10,26 @@
 //! wrong with a file is told once to whoever is at the terminal, and stands in
 //! [`Trouble::list`] as long as it lasts.
 
+mod line;
+mod rolling;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber, span};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
+
+use line::{Origin, Said};
+use rolling::Rolling;
+
+pub use line::Style;
+pub use rolling::Limits;
 
 /// The span that names an instance (see [`super::instance_span`]).
 const INSTANCE_SPAN: &str = "instance";
@@ -86,10 +93,23 @@ impl Trouble {
     }
 }
 
+/// How lines are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// How a line is written.
+    pub style: Style,
+    /// How much is kept.
+    pub limits: Limits,
+    /// Whether lines go to the standard output too.
+    pub console: bool,
+}
+
 /// The layer that routes events to files.
 #[derive(Debug)]
 pub struct LogFiles {
     folder: PathBuf,
+    keeping: Keeping,
+    console: Option<Mutex<NonBlocking>>,
     /// By instance name; the empty name is the server.
     writers: Mutex<HashMap<String, NonBlocking>>,
     workers: Arc<Mutex<Vec<WorkerGuard>>>,
@@ -102,11 +122,17 @@ struct InstanceName(String);
 
 impl LogFiles {
     /// Files under `folder`, each made when its first line comes.
-    pub fn new(folder: &Path, complain: Complain) -> (Self, FlushLogs) {
-        let workers = Arc::default();
+    pub fn new(folder: &Path, keeping: Keeping, complain: Complain) -> (Self, FlushLogs) {
+        let workers: Arc<Mutex<Vec<WorkerGuard>>> = Arc::default();
         let guard = FlushLogs { workers: Arc::clone(&workers) };
+        let console = keeping.console.then(|| {
+            let (writer, worker) = thread().finish(std::io::stdout());
+            lock(&workers).push(worker);
+            Mutex::new(writer)
+        });
         let (writers, trouble) = (Mutex::default(), Trouble::default());
-        (Self { folder: folder.to_owned(), writers, workers, trouble, complain }, guard)
+        let folder = folder.to_owned();
+        (Self { folder, keeping, console, writers, workers, trouble, complain }, guard)
     }
 
     /// What is wrong with the files, now and later.
@@ -115,6 +141,10 @@ impl LogFiles {
     }
 
     fn write(&self, instance: &str, line: &str) {
+        if let Some(console) = &self.console {
+            // It takes the line, or drops it.
+            let _ = lock(console).write_all(line.as_bytes());
+        }
         let mut writers = lock(&self.writers);
         if !writers.contains_key(instance) {
             writers.insert(instance.to_owned(), self.start(instance));
@@ -127,37 +157,46 @@ impl LogFiles {
 
     /// Starts the thread of a file, which opens it.
     fn start(&self, instance: &str) -> NonBlocking {
-        let (folder, name) = if instance.is_empty() {
-            (self.folder.clone(), "server.log".to_owned())
+        let (folder, stem) = if instance.is_empty() {
+            (self.folder.clone(), "server".to_owned())
         } else {
-            (self.folder.join(instance), format!("{instance}.log"))
+            (self.folder.join(instance), instance.to_owned())
         };
         let state = Arc::new(State::default());
-        lock(&self.trouble.0).insert(folder.join(&name), Arc::clone(&state));
+        let path = folder.join(format!("{stem}.log"));
+        lock(&self.trouble.0).insert(path.clone(), Arc::clone(&state));
         let file = LogFile {
             folder,
-            name,
+            stem,
+            path,
+            keeping: self.keeping,
             file: None,
             state: Arc::clone(&state),
             told: 0,
             complain: self.complain,
         };
-        let (writer, worker) = NonBlockingBuilder::default()
-            .lossy(true)
-            .buffered_lines_limit(WAITING_LINES)
-            .thread_name("log file")
-            .finish(file);
+        let (writer, worker) = thread().finish(file);
         let _ = state.overflow.set(writer.error_counter()); // nobody else sets it
         lock(&self.workers).push(worker);
         writer
     }
 }
 
+/// A thread that writes what is handed to it, and drops what is too much.
+fn thread() -> NonBlockingBuilder {
+    NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES)
+        .thread_name("log file")
+}
+
 /// A file as its thread writes it. It never fails: what it cannot write is counted.
 struct LogFile {
     folder: PathBuf,
-    name: String,
-    file: Option<RollingFileAppender>,
+    stem: String,
+    path: PathBuf,
+    keeping: Keeping,
+    file: Option<Rolling>,
     state: Arc<State>,
     /// How many missing lines the file has told of.
     told: usize,
@@ -166,18 +205,25 @@ struct LogFile {
 
 impl LogFile {
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let today = today();
         let file = match self.file.take() {
             Some(file) => self.file.insert(file),
-            None => self.file.insert(open(&self.folder, &self.name)?),
+            None => {
+                let limits = self.keeping.limits;
+                self.file.insert(Rolling::open(&self.folder, &self.stem, limits, today)?)
+            }
         };
         let missing = self.state.missing();
         if missing > self.told {
             let text =
                 format!("{} lines are missing: the disk did not take them", missing - self.told);
-            file.write_all(line_of("log file", "WARN", module_path!(), &text).as_bytes())?;
+            let origin =
+                Origin { thread: "log file", level: "WARN", target: module_path!(), instance: "" };
+            let told = self.keeping.style.line(&origin, Said::message(text));
+            file.append(told.as_bytes(), today)?;
             self.told = missing;
         }
-        file.write_all(line)
+        file.append(line, today)
     }
 }
 
@@ -193,10 +239,9 @@ impl Write for LogFile {
         };
         let mut known = lock(&self.state.refuses);
         if let Some(reason) = refuses.as_ref().filter(|_| known.is_none()) {
-            let path = self.folder.join(&self.name);
             (self.complain)(&format!(
                 "cannot write the log file {}: {reason}; lines are dropped until it can be written",
-                path.display()
+                self.path.display()
             ));
         }
         *known = refuses;
@@ -208,24 +253,13 @@ impl Write for LogFile {
     }
 }
 
-fn open(folder: &Path, name: &str) -> io::Result<RollingFileAppender> {
-    let builder = RollingFileAppender::builder().rotation(Rotation::NEVER).filename_prefix(name);
-    builder.build(folder).map_err(|error| {
-        // Its own words name no reason; what it wraps does.
-        let reason = std::error::Error::source(&error).map(ToString::to_string);
-        io::Error::other(reason.unwrap_or_else(|| error.to_string()))
-    })
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A line in Canal's shape, at this moment.
-fn line_of(thread: &str, level: &str, target: &str, text: &str) -> String {
+fn today() -> jiff::civil::Date {
     let now = jiff::Timestamp::from_millisecond(crate::clock::now_millis()).unwrap_or_default();
-    let now = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f");
-    format!("{now} [{thread}] {level:<5} {target} - {text}\n")
+    now.to_zoned(jiff::tz::TimeZone::system()).date()
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogFiles {
@@ -238,7 +272,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogFiles {
         if attributes.metadata().name() != INSTANCE_SPAN {
             return;
         }
-        let mut text = Text::default();
+        let mut text = Said::default();
         attributes.record(&mut text);
         if let Some(span) = context.span(id) {
             span.extensions_mut().insert(InstanceName(text.name));
@@ -246,49 +280,24 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogFiles {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut text = Text::default();
-        event.record(&mut text);
+        let mut said = Said::default();
+        event.record(&mut said);
         let thread = std::thread::current();
         let metadata = event.metadata();
-        let line = line_of(
-            thread.name().unwrap_or("-"),
-            metadata.level().as_str(),
-            metadata.target(),
-            &(text.message + &text.fields),
-        );
         let instance = context.event_scope(event).and_then(|scope| {
             scope.from_root().find_map(|span| {
                 span.extensions().get::<InstanceName>().map(|InstanceName(name)| name.clone())
             })
         });
-        self.write(instance.as_deref().unwrap_or_default(), &line);
-    }
-}
-
-/// The message of an event, and its other fields behind it as ` key=value`.
-#[derive(Default)]
-struct Text {
-    message: String,
-    fields: String,
-    name: String,
-}
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let _ = match field.name() {
-            "message" => write!(self.message, "{value:?}"),
-            name => write!(self.fields, " {name}={value:?}"),
+        let instance = instance.as_deref().unwrap_or_default();
+        let origin = Origin {
+            thread: thread.name().unwrap_or("-"),
+            level: metadata.level().as_str(),
+            target: metadata.target(),
+            instance,
         };
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => self.message.push_str(value),
-            "name" => value.clone_into(&mut self.name),
-            name => {
-                let _ = write!(self.fields, " {name}={value}");
-            }
-        }
+        let line = self.keeping.style.line(&origin, said);
+        self.write(instance, &line);
     }
 }
 

@@ -3,17 +3,19 @@
 //! Lines have Canal's shape, `2024-05-01 08:00:00.123 [thread] LEVEL logger - message`, so
 //! that what people grep for keeps working. Whatever is logged within the span of an
 //! instance ([`instance_span`]) goes to `logs/<instance>/<instance>.log`, all else to
-//! `logs/server.log`. Names and counts only: never cell values, never secrets.
+//! `logs/server.log`. They are rolled by day and by size, and so many are kept; lines may be JSON, and
+//! go to the standard output too. Which are written can be changed while the process runs
+//! ([`set_levels`]). Names and counts only: never cell values, never secrets.
 
 mod files;
 
-pub use files::{Complain, FlushLogs, LogFiles, Trouble};
+pub use files::{Complain, FlushLogs, Keeping, Limits, LogFiles, Style, Trouble};
 
 use std::path::Path;
 use std::sync::OnceLock;
 
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{EnvFilter, Registry};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// Environment variable with the levels to log, in the grammar of `tracing`'s `EnvFilter`.
 pub const LEVELS_VARIABLE: &str = "SLUICE_LOG";
@@ -29,22 +31,46 @@ const ORDINARY: &str = "info";
 /// Of the files that all lines of this process go to.
 static TROUBLE: OnceLock<Trouble> = OnceLock::new();
 
+/// What decides which lines of this process are written.
+static LEVELS: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Sends all log lines to files under `folder`. `levels` as in [`LEVELS_VARIABLE`]; what
 /// cannot be read of it is told by `complain`, and `info` stands for it. The guard flushes
 /// when it is dropped.
-pub fn log_to_files(folder: &Path, levels: Option<&str>, complain: Complain) -> FlushLogs {
-    let (layer, guard) = LogFiles::new(folder, complain);
+pub fn log_to_files(
+    folder: &Path,
+    levels: Option<&str>,
+    keeping: Keeping,
+    complain: Complain,
+) -> FlushLogs {
+    let (layer, guard) = LogFiles::new(folder, keeping, complain);
     let filter = filter(levels.unwrap_or(ORDINARY)).unwrap_or_else(|reason| {
         complain(&format!("warning: {LEVELS_VARIABLE}: {reason}; logging at {ORDINARY}"));
         EnvFilter::new(ORDINARY)
     });
+    let (filter, handle) = reload::Layer::new(filter);
     // A second subscriber of the same process (tests) keeps the first.
     let trouble = layer.trouble();
     let subscriber = Registry::default().with(filter).with(layer);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
-        let _ = TROUBLE.set(trouble); // nobody else sets it
+        // Nobody else sets them.
+        let _ = TROUBLE.set(trouble);
+        let _ = LEVELS.set(handle);
     }
     guard
+}
+
+/// Has other lines written from here on; `levels` as in [`LEVELS_VARIABLE`], nothing for what is
+/// ordinary.
+pub fn set_levels(levels: &str) -> Result<(), String> {
+    let filter = filter(if levels.is_empty() { ORDINARY } else { levels })?;
+    let Some(handle) = LEVELS.get() else { return Ok(()) };
+    handle.reload(filter).map_err(|error| error.to_string())
+}
+
+/// Whether they are levels at all.
+pub fn check_levels(levels: &str) -> Result<(), String> {
+    filter(levels).map(|_| ())
 }
 
 /// A sentence for each log file of this process that takes no lines, or that lacks some.

@@ -1,4 +1,4 @@
-//! The keys of `conf/canal.properties` by which the process is operated: alerts, metrics.
+//! The keys of `conf/canal.properties` by which the process is operated: alerts, metrics, log lines.
 
 use super::{Home, Key, Kind, secret, served};
 
@@ -6,6 +6,41 @@ const HERE: Home = Home::Canal;
 const SECONDS: Kind = Kind::Number(0, 31_536_000);
 
 pub(super) const KEYS: &[Key] = &[
+    served(
+        HERE,
+        "sluice.log.levels",
+        Kind::Text,
+        "",
+        "which log lines are written, as info or sluice::log=debug,info; a change takes effect at once; empty: what SLUICE_LOG says, else info",
+    ),
+    served(
+        HERE,
+        "sluice.log.format",
+        Kind::OneOf(&["text", "json"]),
+        "text",
+        "how log lines are written: text, as Canal's; json, an object a line",
+    ),
+    served(
+        HERE,
+        "sluice.log.console",
+        Kind::Flag,
+        "false",
+        "write log lines to the standard output too, for containers",
+    ),
+    served(
+        HERE,
+        "sluice.log.max.bytes",
+        Kind::Number(65_536, i64::MAX),
+        "104857600",
+        "size at which a log file is rolled; it is when a day begins, too",
+    ),
+    served(
+        HERE,
+        "sluice.log.max.files",
+        Kind::Number(1, 10_000),
+        "14",
+        "how many rolled files are kept of each log file",
+    ),
     served(
         HERE,
         "sluice.metrics.tables",

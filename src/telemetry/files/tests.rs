@@ -12,6 +12,9 @@ fn subscriber(layer: LogFiles) -> impl Subscriber {
     tracing_subscriber::Registry::default().with(layer)
 }
 
+const KEEPING: Keeping =
+    Keeping { style: Style::Text, limits: Limits { bytes: 1 << 20, files: 3 }, console: false };
+
 fn read(path: PathBuf) -> String {
     std::fs::read_to_string(path).unwrap()
 }
@@ -31,7 +34,7 @@ fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 #[test]
 fn lines_of_an_instance_go_to_its_own_file() {
     let folder = tempfile::tempdir().unwrap();
-    let (layer, guard) = LogFiles::new(folder.path(), |text| panic!("{text}"));
+    let (layer, guard) = LogFiles::new(folder.path(), KEEPING, |text| panic!("{text}"));
     let trouble = layer.trouble();
     tracing::subscriber::with_default(subscriber(layer), || {
         tracing::info!(port = 9092, "the server listens");
@@ -48,13 +51,34 @@ fn lines_of_an_instance_go_to_its_own_file() {
     assert_eq!(trouble.list(), Vec::<String>::new());
 }
 
+#[test]
+fn lines_are_objects_where_json_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let keeping = Keeping { style: Style::Json, ..KEEPING };
+    let (layer, guard) = LogFiles::new(folder.path(), keeping, |text| panic!("{text}"));
+    tracing::subscriber::with_default(subscriber(layer), || {
+        crate::telemetry::instance_span("example").in_scope(|| {
+            tracing::warn!(port = 9092, ok = true, who = "\"me\"\n", "it is\n\"old\"");
+        });
+    });
+    drop(guard);
+    let text = read(folder.path().join("example/example.log"));
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["message"], "it is\n\"old\"");
+    assert_eq!((&line["level"], &line["instance"]), (&"WARN".into(), &"example".into()));
+    assert_eq!(line["fields"], serde_json::json!({"port": 9092, "ok": true, "who": "\"me\"\n"}));
+    let time: jiff::Timestamp = line["time"].as_str().unwrap().parse().unwrap();
+    assert!(time.as_second() > 1_700_000_000);
+}
+
 /// A pipe without a reader: whoever opens it waits, as on a disk that hangs.
 #[test]
 fn a_disk_that_hangs_stalls_nobody_and_the_missing_lines_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("server.log");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let (layer, guard) = LogFiles::new(folder.path(), |text| panic!("{text}"));
+    let (layer, guard) = LogFiles::new(folder.path(), KEEPING, |text| panic!("{text}"));
     let trouble = layer.trouble();
     let dispatch = tracing::Dispatch::new(subscriber(layer));
     let lines = WAITING_LINES + 500;
@@ -103,7 +127,7 @@ fn a_folder_that_cannot_be_made_is_said_once_and_shown_until_it_can() {
     let logs = folder.path().join("logs");
     #[expect(clippy::disallowed_methods, reason = "a test's own file")]
     std::fs::write(&logs, "no folder").unwrap();
-    let (layer, guard) = LogFiles::new(&logs, |text| {
+    let (layer, guard) = LogFiles::new(&logs, KEEPING, |text| {
         assert!(
             text.starts_with("cannot write the log file ") && text.contains("logs/server.log"),
             "{text}"

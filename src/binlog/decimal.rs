@@ -86,9 +86,71 @@ impl<'a> Decimal<'a> {
         }
     }
 
+    /// Appends the bytes of a DECIMAL(precision, scale) with the server's text `number`.
+    pub fn encode(precision: u8, scale: u8, number: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let wrong = || Error::Impossible { what: "the text of a DECIMAL", value: 0 };
+        let (minus, digits) = match number.split_first() {
+            Some((b'-', digits)) => (true, digits),
+            _ => (false, number),
+        };
+        let mut parts = digits.splitn(2, |byte| *byte == b'.');
+        let integer = parts.next().unwrap_or_default();
+        let fraction = parts.next().unwrap_or_default();
+        let zeros = integer.iter().take_while(|digit| **digit == b'0').count();
+        let integer = integer.get(zeros..).unwrap_or_default();
+        let integer_digits = usize::from(precision.checked_sub(scale).ok_or_else(wrong)?);
+        let all = || integer.iter().chain(fraction);
+        if integer.len() > integer_digits
+            || fraction.len() > usize::from(scale)
+            || digits.is_empty()
+            || !all().all(u8::is_ascii_digit)
+        {
+            return Err(wrong());
+        }
+        let start = out.len();
+        // Zeros in front of the first digits and behind the last are not in the text.
+        let group = usize::from(DIGITS_OF_GROUP);
+        let missing = integer_digits - integer.len();
+        let padding = std::iter::repeat_n(&b'0', missing);
+        put_groups(padding.chain(integer), integer_digits % group, integer_digits / group, out);
+        let missing = usize::from(scale) - fraction.len();
+        let mut digits = fraction.iter().chain(std::iter::repeat_n(&b'0', missing));
+        put_groups(digits.by_ref(), 0, usize::from(scale) / group, out);
+        put_groups(digits, usize::from(scale) % group, 0, out);
+        // No server stores a zero with a minus.
+        let is_negative = minus && all().any(|digit| *digit != b'0');
+        let mut packed = out.get_mut(start..).unwrap_or_default().iter_mut();
+        if let Some(first) = packed.next() {
+            *first ^= if is_negative { 0x7f } else { 0x80 };
+        }
+        if is_negative {
+            packed.for_each(|byte| *byte = !*byte);
+        }
+        Ok(())
+    }
+
     fn mask(&self) -> u8 {
         if self.is_negative() { 0xff } else { 0 }
     }
+}
+
+/// Appends a group of `part` digits, if that is not 0, and then so many `whole` ones.
+fn put_groups<'a>(
+    mut digits: impl Iterator<Item = &'a u8>,
+    part: usize,
+    whole: usize,
+    out: &mut Vec<u8>,
+) {
+    let mut put = |count: usize| {
+        let digits = digits.by_ref().take(count);
+        let group = digits.fold(0_u32, |group, digit| group * 10 + u32::from(digit & 0xf));
+        let bytes = bytes_of(u8::try_from(count).unwrap_or(DIGITS_OF_GROUP));
+        out.extend(group.to_be_bytes().into_iter().skip(4 - bytes));
+    };
+    if part > 0 {
+        put(part);
+    }
+    (0..whole).for_each(|_| put(usize::from(DIGITS_OF_GROUP)));
 }
 
 /// Takes the groups off the front, with the sign undone.

@@ -12,10 +12,10 @@ use super::cursor::{Cursor, big_endian};
 use super::{Date, DateTime, Error, Time, Timestamp};
 
 /// Seconds of the largest TIME, 838:59:59, and one more.
-const TIME_OFFSET: u64 = 838 * 3600 + 59 * 60 + 59 + 1;
+pub(crate) const TIME_OFFSET: u64 = 838 * 3600 + 59 * 60 + 59 + 1;
 
 /// Bytes of a TIME with so many digits, 1 to 6.
-pub(super) const fn time_length(fsp: u8) -> usize {
+pub(crate) const fn time_length(fsp: u8) -> usize {
     match fsp {
         0 => 3,
         1 | 2 => 4,
@@ -25,7 +25,7 @@ pub(super) const fn time_length(fsp: u8) -> usize {
 }
 
 /// Bytes of a DATETIME with so many digits.
-pub(super) const fn datetime_length(fsp: u8) -> usize {
+pub(crate) const fn datetime_length(fsp: u8) -> usize {
     match fsp {
         0 => 5,
         1 | 2 => 6,
@@ -35,7 +35,7 @@ pub(super) const fn datetime_length(fsp: u8) -> usize {
 }
 
 /// Bytes of a TIMESTAMP with so many digits.
-pub(super) const fn timestamp_length(fsp: u8) -> usize {
+pub(crate) const fn timestamp_length(fsp: u8) -> usize {
     4 + fsp.div_ceil(2) as usize
 }
 

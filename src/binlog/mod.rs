@@ -25,7 +25,7 @@ mod error;
 mod event;
 mod fragment;
 mod gtid_event;
-mod hires;
+pub(crate) mod hires;
 mod image;
 pub mod json;
 pub mod payload;

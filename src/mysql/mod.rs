@@ -29,7 +29,7 @@ pub(crate) use former_dump::end_former_dumps;
 pub(crate) use lookup::addresses;
 pub(crate) use savepoints::Savepoints;
 pub(crate) use scan::{Scan, Scanned};
-pub use session::{Row, Session};
+pub use session::{Row, Session, Value};
 pub(crate) use session::{identifier, quote};
 pub(crate) use sight::Sight;
 pub use zone::server_zone;

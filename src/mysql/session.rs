@@ -9,8 +9,9 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use mysql_async::Value;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, DriverError, OptsBuilder};
+use mysql_async::{Conn, DriverError, OptsBuilder, Params};
 
 use super::attempts::{Attempts, Login};
 use super::lookup::addresses;
@@ -114,6 +115,13 @@ impl Row {
         self.bytes_at(index).and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
+    /// The value of the column at `index`, as a prepared statement gives it; `None` when it is not
+    /// there.
+    #[inline]
+    pub fn value_at(&self, index: usize) -> Option<&Value> {
+        self.0.as_ref(index)
+    }
+
     /// A column that is an unsigned number.
     pub fn number(&self, column: &str) -> Option<u64> {
         self.text(column)?.parse().ok()
@@ -210,6 +218,42 @@ impl Session {
             Ok(Ok(mut rows)) => loop {
                 match tokio::time::timeout(limit, rows.next()).await.map_err(late)? {
                     Ok(Some(row)) => each(&Row(row)),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            },
+        };
+        let fatal = streamed.as_ref().is_err_and(mysql_async::Error::is_fatal);
+        if !fatal {
+            self.conn = Some(conn);
+        }
+        streamed.map_err(|error| translate(error, &self.address, statement))
+    }
+
+    /// As [`Session::stream`], by a prepared statement, which is kept: the values of its rows are of
+    /// their types ([`Row::value_at`]). Goes on with the next row while `each` is true; the rows
+    /// behind are read over.
+    pub async fn stream_prepared(
+        &mut self,
+        statement: &str,
+        parameters: Vec<Value>,
+        mut each: impl FnMut(&Row) -> bool,
+    ) -> Result<(), Error> {
+        let limit = self.timeout;
+        let Some(mut conn) = self.conn.take() else { return Err(self.ended()) };
+        let late = |_| self.late();
+        let parameters = match parameters.is_empty() {
+            true => Params::Empty,
+            false => Params::Positional(parameters),
+        };
+        let begun = tokio::time::timeout(limit, conn.exec_iter(statement, parameters)).await;
+        let mut is_wanted = true;
+        let streamed = match begun {
+            Err(elapsed) => return Err(late(elapsed)),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(mut rows)) => loop {
+                match tokio::time::timeout(limit, rows.next()).await.map_err(late)? {
+                    Ok(Some(row)) => is_wanted = is_wanted && each(&Row(row)),
                     Ok(None) => break Ok(()),
                     Err(error) => break Err(error),
                 }

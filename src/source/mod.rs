@@ -29,6 +29,7 @@ mod scan;
 mod search;
 mod session;
 mod settings;
+pub mod snapshot;
 mod start;
 mod trail;
 

@@ -15,6 +15,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
 mod document;
+mod from_text;
 mod number;
 mod partial;
 mod text;
@@ -22,6 +23,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use from_text::FromText;
 pub use number::write_server_double;
 pub use partial::expand_partial;
 pub use text::{Style, write_server_string, write_text};

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::DROP_PARKED;
-use crate::control::{Place, Snapshot};
+use crate::control::{Place, Snapshot, SnapshotOrder};
 
 /// Local and small: whoever does not answer in this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -122,6 +122,12 @@ impl Client {
     /// Drops what is kept of a parked table.
     pub async fn drop_parked(&self, instance: &str, table: &str) -> Result<String, Error> {
         self.long_command(&format!("/instances/{instance}/drop"), table).await
+    }
+
+    /// Asks something of the copying of an instance's tables. What comes out is to be said.
+    pub async fn snapshot(&self, instance: &str, order: &SnapshotOrder) -> Result<String, Error> {
+        let body = serde_json::to_string(order).map_err(|error| self.strange(&error))?;
+        self.long_command(&format!("/instances/{instance}/snapshot"), &body).await
     }
 
     /// Copies the log to a directory of the machine. It takes as long as it takes.

@@ -16,7 +16,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::control::{Board, InstanceState, InstanceStatus, Kind, Phase, Retention, Snapshot};
+use crate::control::{
+    Board, Copying, InstanceState, InstanceStatus, Kind, Phase, Retention, Snapshot,
+};
 
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -109,6 +111,16 @@ const NUMBERS: &[Number] = &[
         true,
         |one| one.progress.unknown_rollbacks,
     ),
+    ("sluice_instance_copied_rows", "Rows of tables that were copied", false, |one| {
+        one.progress.copying.as_ref().map_or(0, |copying| copying.rows)
+    }),
+    ("sluice_instance_tables_to_copy", "Tables still to be copied", false, |one| {
+        let left = |copying: &Copying| copying.tables - copying.done - copying.failed;
+        one.progress.copying.as_ref().map_or(0, left) as u64
+    }),
+    ("sluice_instance_failed_copies", "Tables that could not be copied", false, |one| {
+        one.progress.copying.as_ref().map_or(0, |copying| copying.failed) as u64
+    }),
     ("sluice_instance_parked_tables", "Tables whose changes are kept aside", false, |one| {
         one.progress.parked.len() as u64
     }),

@@ -10,6 +10,7 @@
 //! POST /instances/<name>/start      │
 //! POST /instances/<name>/retry      │
 //! POST /instances/<name>/drop       │
+//! POST /instances/<name>/snapshot   │
 //! PUT  /instances/<name>/position   ├ 200, or 409 with the reason in plain text
 //! DELETE /instances/<name>/position │
 //! POST /log/backup                  │
@@ -19,7 +20,7 @@
 //! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}`,
 //! `{"set": ..}`, or `{"kept": .., "lost": .., "server": ..}`; that of `DELETE position` is empty,
 //! or `drop-parked`. Both commands on positions want the instance stopped. The body of `retry` and
-//! `drop` is the parked table, as `db.table`; that of `backup` the directory to copy the log to. An
+//! `drop` is the parked table, as `db.table`; that of `snapshot` a [`SnapshotOrder`] as JSON; that of `backup` the directory to copy the log to. An
 //! answer of 200 may have something to say, in plain text.
 //!
 //! Health and metrics are answered to anybody, as Canal's are. Commands are taken over
@@ -50,7 +51,7 @@ use axum::routing::{get, post, put};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::control::{Board, Command, Commands, Place};
+use crate::control::{Board, Command, Commands, Place, SnapshotOrder};
 
 /// The body of a `DELETE position` by which what is kept of parked tables may go too.
 const DROP_PARKED: &str = "drop-parked";
@@ -84,6 +85,7 @@ fn routes(shared: Shared) -> Router {
         .route("/instances/{name}/start", post(start_instance))
         .route("/instances/{name}/retry", post(retry))
         .route("/instances/{name}/drop", post(drop_parked))
+        .route("/instances/{name}/snapshot", post(snapshot))
         .route("/instances/{name}/export", post(export))
         .route("/instances/{name}/copy", post(copy))
         .route("/instances/{name}/resume", post(resume))
@@ -222,6 +224,17 @@ async fn drop_parked(
     table: String,
 ) -> Response {
     obey(&shared, Command::DropParked { instance, table }).await
+}
+
+async fn snapshot(
+    State(shared): State<Shared>,
+    Path(instance): Path<String>,
+    body: Bytes,
+) -> Response {
+    match serde_json::from_slice::<SnapshotOrder>(&body) {
+        Ok(order) => obey(&shared, Command::Snapshot { instance, order }).await,
+        Err(error) => failure(StatusCode::BAD_REQUEST, error.to_string()),
+    }
 }
 
 async fn back_up(State(shared): State<Shared>, dir: String) -> Response {

@@ -36,6 +36,9 @@ pub struct TransactionHead {
     /// The XA branch that these changes are part of: they are held when it is prepared, and
     /// published at its XA COMMIT. None for one that is committed in one phase.
     pub branch: Option<Arc<Xid>>,
+    /// The chunk of a snapshot that these rows are, as its messages name it: they were read, not
+    /// streamed. None for a transaction of the source.
+    pub snapshot: Option<Arc<str>>,
 }
 
 /// How a chunk ends.
@@ -255,4 +258,6 @@ pub enum StateTopic {
     Xa,
     /// Beside the position: the tables that are parked.
     Parked,
+    /// `__<group>.<instance>.snapshot`: how far each table is copied.
+    Snapshot,
 }

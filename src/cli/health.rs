@@ -13,7 +13,7 @@ use clap::Args;
 
 use crate::admin::client::{Client, Error};
 use crate::config::Environment;
-use crate::control::{InstanceStatus, Phase, Snapshot};
+use crate::control::{Copying, InstanceStatus, Phase, Snapshot};
 
 use super::home::Home;
 use super::output::say;
@@ -131,6 +131,27 @@ pub(super) fn describe_instance(instance: &InstanceStatus) -> std::io::Result<()
     say(&line)
 }
 
+/// How far tables are copied, in words.
+pub(super) fn copied(copying: &Copying) -> String {
+    let Copying { tables, done, failed, rows, estimate, rows_per_second, paused, .. } = copying;
+    let mut text = format!("copied: {done} of {tables} tables, {rows} of about {estimate} rows");
+    let left = estimate.saturating_sub(*rows);
+    if *rows_per_second > 0 && done + failed < *tables && !paused {
+        let _ = write!(
+            text,
+            ", {rows_per_second} rows a second, about {} s left",
+            left / rows_per_second
+        );
+    }
+    if *failed > 0 {
+        let _ = write!(text, ", {failed} FAILED");
+    }
+    if *paused {
+        text.push_str(", PAUSED");
+    }
+    text
+}
+
 fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
     let listeners = snapshot.listeners.join(", ");
     match &snapshot.phase {
@@ -147,6 +168,11 @@ fn describe(snapshot: &Snapshot) -> std::io::Result<()> {
         if !parked.is_empty() {
             let parked = parked.join(", ");
             say(&format!("    parked: {parked}; `bin/sluice instance show` says why"))?;
+        }
+        if let Some(copying) = &instance.progress.copying
+            && copying.done < copying.tables
+        {
+            say(&format!("    {}; `bin/sluice snapshot status` says more", copied(copying)))?;
         }
         let branches = &instance.progress.branches;
         for branch in &branches.not_on_server {

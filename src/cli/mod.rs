@@ -19,6 +19,7 @@ mod pages;
 mod position;
 mod produce;
 mod run;
+mod snapshot;
 mod topics;
 
 use std::ffi::OsString;
@@ -48,6 +49,8 @@ enum Command {
     Instance(instance::Arguments),
     /// Show or change where an instance is positioned.
     Position(position::Arguments),
+    /// Copy tables beside the stream: plan, start, status, pause, resume, stop.
+    Snapshot(snapshot::Arguments),
     /// Print the records of topics, with the options of kafka-console-consumer.
     Consume(consume::Arguments),
     /// Write lines into a topic, with the options of kafka-console-producer.
@@ -101,6 +104,7 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
         Command::Health(arguments) => health::run(&arguments, environment),
         Command::Instance(arguments) => instance::run(&arguments, environment),
         Command::Position(arguments) => position::run(arguments, environment),
+        Command::Snapshot(arguments) => snapshot::run(arguments, environment),
         Command::Consume(arguments) => consume::run(&arguments, environment),
         Command::Produce(arguments) => produce::run(&arguments, environment),
         Command::Dump(arguments) => dump::run(&arguments),

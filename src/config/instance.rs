@@ -95,6 +95,8 @@ pub struct SourceConfig {
     pub adopt: Adopt,
     /// XA COMMIT of a branch whose rows are nowhere to be found.
     pub on_unknown_branch: OnUnknownBranch,
+    /// Which tables are copied beside the stream.
+    pub snapshot: SnapshotMode,
 }
 
 /// A statement that is run again and again (`canal.instance.detecting.*`).
@@ -220,6 +222,20 @@ pub enum Adopt {
     Never,
     /// Take the table as it is now, said loudly.
     Current,
+}
+
+/// Which tables are copied beside the stream (`sluice.snapshot`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SnapshotMode {
+    /// None.
+    #[default]
+    None,
+    /// Those that are there at the first start.
+    Initial,
+    /// At each start, those that never were.
+    Missing,
+    /// The same, and then the instance stops.
+    Only,
 }
 
 /// What to do at an XA COMMIT of a branch that is not held and is not in the source's binlogs any
@@ -452,6 +468,12 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         on_unknown_branch: match reader.word("sluice.xa.unknown") {
             "skip" => OnUnknownBranch::Skip,
             _ => OnUnknownBranch::Stop,
+        },
+        snapshot: match reader.word("sluice.snapshot") {
+            "initial" => SnapshotMode::Initial,
+            "missing" => SnapshotMode::Missing,
+            "only" => SnapshotMode::Only,
+            _ => SnapshotMode::None,
         },
     }
 }

@@ -39,7 +39,7 @@ pub use cluster::{ClusterConfig, Properties, Reread};
 pub use instance::{
     Adopt, BinaryForm, Compression, Detecting, EnumForm, FilterConfig, FormatConfig, GtidForm,
     Heartbeat, Instance, InstanceConfig, KeyStore, OnStatement, OnTableError, OnUnknownBranch,
-    RouteConfig, SourceConfig, SourceServer, StartAt, Tls, TlsMode, TopicRule,
+    RouteConfig, SnapshotMode, SourceConfig, SourceServer, StartAt, Tls, TlsMode, TopicRule,
 };
 pub use keys::{Class, Home, KEYS, Key, Kind, MOST_PARTITIONS};
 pub use layers::Environment;

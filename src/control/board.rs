@@ -17,8 +17,8 @@ use crate::change::{ParkedTable, Position};
 use super::alerts::{Alerts, Kind};
 use super::counts::{Counted, Counts, Ledger};
 use super::status::{
-    AlertStatus, Branches, InstanceState, InstanceStatus, Phase, Progress, Retention, Snapshot,
-    Tables,
+    AlertStatus, Branches, Copying, InstanceState, InstanceStatus, Phase, Progress, Retention,
+    Snapshot, Tables,
 };
 
 /// Tables that are shown by name if nobody says otherwise.
@@ -324,6 +324,11 @@ impl Reporter {
     /// Shows which tables are parked.
     pub fn parked(&self, parked: Vec<ParkedTable>) {
         self.update(|status| status.progress.parked = parked);
+    }
+
+    /// Shows how far tables are copied.
+    pub fn copying(&self, copying: Option<Copying>) {
+        self.update(|status| status.progress.copying = copying);
     }
 
     /// Shows how far the reading of the source's tables has come; none: it is over.

@@ -35,6 +35,38 @@ pub enum Place {
     },
 }
 
+/// What may be asked of the copying of an instance's tables. `tables` are patterns as the filter's;
+/// all tables where there are none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "lowercase")]
+pub enum SnapshotOrder {
+    /// Say what a copy would take.
+    Plan {
+        /// Which tables.
+        #[serde(default)]
+        tables: Option<String>,
+    },
+    /// Copy tables, again if they were.
+    Start {
+        /// Which tables.
+        #[serde(default)]
+        tables: Option<String>,
+        /// Only rows that it holds for: a condition in SQL.
+        #[serde(default, rename = "where")]
+        condition: Option<String>,
+    },
+    /// Copy nothing for now.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Give up what is not copied yet.
+    Stop {
+        /// Which tables.
+        #[serde(default)]
+        tables: Option<String>,
+    },
+}
+
 /// What may be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -99,6 +131,13 @@ pub enum Command {
         /// The table, as `db.table`.
         table: String,
     },
+    /// Copy tables beside the stream, or not.
+    Snapshot {
+        /// Which instance.
+        instance: String,
+        /// What to do.
+        order: SnapshotOrder,
+    },
     /// Copy the log of the bundled broker while it goes on.
     Backup {
         /// To this directory: empty, or not there yet.
@@ -120,7 +159,8 @@ impl Command {
             | Self::Import { instance, .. }
             | Self::Resume { instance }
             | Self::Retry { instance, .. }
-            | Self::DropParked { instance, .. } => Some(instance),
+            | Self::DropParked { instance, .. }
+            | Self::Snapshot { instance, .. } => Some(instance),
             Self::Backup { .. } | Self::Reload => None,
         }
     }

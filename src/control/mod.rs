@@ -13,9 +13,9 @@ mod status;
 
 pub use alerts::{Alerts, Kind, Message, Rules, Status};
 pub use board::{Board, Done, Received, Reporter};
-pub use command::{Asked, Command, Commands, Outcome, Place, commands};
+pub use command::{Asked, Command, Commands, Outcome, Place, SnapshotOrder, commands};
 pub use counts::{BOUNDS, Counted, Counts, Latency, Stages, Tally};
 pub use status::{
-    AlertStatus, Branches, InstanceState, InstanceStatus, Phase, Progress, Retention,
-    RetentionLevel, Snapshot, Tables,
+    AlertStatus, Branches, Copying, InstanceState, InstanceStatus, Phase, Progress, Retention,
+    RetentionLevel, Snapshot, TableCopy, Tables,
 };

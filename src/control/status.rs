@@ -119,6 +119,8 @@ pub struct Progress {
     pub parked: Vec<ParkedTable>,
     /// At its first start: how far the reading of the source's tables has come.
     pub tables: Option<Tables>,
+    /// How far tables are copied; none where none are, nor were.
+    pub copying: Option<Copying>,
     /// Transactions made durable.
     pub transactions: u64,
     /// Rows made durable.
@@ -193,6 +195,44 @@ pub struct Tables {
     pub read: usize,
     /// Tables to be read in all.
     pub of: usize,
+}
+
+/// How far the tables of an instance are copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Copying {
+    /// Tables in all.
+    pub tables: usize,
+    /// Those of which all was published.
+    pub done: usize,
+    /// Those that could not be copied.
+    pub failed: usize,
+    /// Rows that were published.
+    pub rows: u64,
+    /// Rows that the source thought it had.
+    pub estimate: u64,
+    /// Rows a second, of those that were copied since the process began; 0 before any were.
+    pub rows_per_second: u64,
+    /// Whether nothing is copied for now.
+    pub paused: bool,
+    /// Tables that are being copied, have failed or are still to be copied: the first of them.
+    pub unfinished: Vec<TableCopy>,
+}
+
+/// How far a table is copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TableCopy {
+    /// The table, as `db.table`.
+    pub table: String,
+    /// `pending`, `copying`, `stopped` or `failed`.
+    pub state: String,
+    /// Rows that were published.
+    pub rows: u64,
+    /// Rows that the source thought it had.
+    pub estimate: u64,
+    /// Why it failed.
+    pub reason: Option<String>,
 }
 
 /// All that is known of one instance.

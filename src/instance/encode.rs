@@ -311,8 +311,7 @@ impl Encoder {
         };
         let slot = gathering.slot(&to.topic, to.partition, to.partitions);
         let stamp = stamp(self.id, head, &statement.place, now);
-        let (place, gtid) = (&statement.place, head.gtid.as_ref());
-        gathering.message(slot, place, gtid, later(head), |out, room| {
+        gathering.message(slot, &statement.place, head, later(head), |out, room| {
             let start = out.len();
             let places = flat::write_statement(statement, &stamp, out);
             let length = out.len() - start;
@@ -377,11 +376,11 @@ impl Message<'_> {
             table.slot(partition, self.gathering)
         };
         let (work, stamp, flat) = (&mut *self.work, &self.stamp, &table.flat);
-        let (gtid, later) = (self.head.gtid.as_ref(), later(self.head));
+        let (head, later) = (self.head, later(self.head));
         let mut left = Unwritten::of(change, rows);
         loop {
             let mut written = (0, 0);
-            self.gathering.message(slot, &change.place, gtid, later, |out, room| {
+            self.gathering.message(slot, &change.place, head, later, |out, room| {
                 let start = out.len();
                 let (count, places) = flat
                     .write(&mut left, room.value, stamp, work, out)

@@ -14,6 +14,9 @@
 //! long it may be, and a record that no longer fits into a batch begins another. What a branch
 //! lacks until its XA COMMIT is reckoned with beforehand.
 //!
+//! The records of a chunk of a snapshot have a header `snapshot` in place of `gtid`: the table, and
+//! which of its chunks they are.
+//!
 //! Letters of parked tables ([`Gathering::letter`]) are no messages, and are not numbered: the
 //! messages behind them have a header `parked`, which says how many changes of the transaction
 //! are kept before it; the last message counts them all.
@@ -26,7 +29,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::park::letter::{self, Letter};
-use crate::change::{EventPlace, Xid};
+use crate::change::{EventPlace, TransactionHead, Xid};
 use crate::record::{BatchBuilder, Mark, headers_length, value_room};
 use crate::sink::held::{self, OpenPlaces};
 use crate::sink::{BATCH_BYTES, Limits, Part, RaisedBy};
@@ -76,6 +79,7 @@ pub(crate) struct Gathering {
     open: Option<Slot>,
     open_binlog: Vec<u8>,
     open_gtid: Option<Arc<str>>,
+    open_snapshot: Option<Arc<str>>,
     /// How many changes of the transaction were parked before it.
     open_parked: u64,
     /// Where the value of the open record stays open, if it is one of a branch.
@@ -133,6 +137,7 @@ impl Gathering {
             open: None,
             open_binlog: Vec::new(),
             open_gtid: None,
+            open_snapshot: None,
             open_parked: 0,
             open_places: OpenPlaces::default(),
             holds: false,
@@ -189,14 +194,14 @@ impl Gathering {
         self.bytes
     }
 
-    /// Adds a message, whose value `write` appends to what it is given, no longer than it is
+    /// Adds a message of a transaction, whose value `write` appends to what it is given, no longer than it is
     /// allowed. When it fails, there is no message. `later` is what the value of one of a branch
     /// may grow by, in bytes.
     pub(crate) fn message<E>(
         &mut self,
         slot: Slot,
         place: &EventPlace,
-        gtid: Option<&Arc<str>>,
+        of: &TransactionHead,
         later: usize,
         write: impl FnOnce(&mut Vec<u8>, Room) -> Result<OpenPlaces, E>,
     ) -> Result<(), E> {
@@ -206,7 +211,8 @@ impl Gathering {
         self.open_binlog.extend_from_slice(place.file.as_bytes());
         self.open_binlog.push(b':');
         put_number(&mut self.open_binlog, place.offset);
-        self.open_gtid = gtid.cloned();
+        self.open_gtid.clone_from(&of.gtid);
+        self.open_snapshot.clone_from(&of.snapshot);
         self.open_parked = self.parked;
         let headers = self.longest_headers();
         let later = if self.holds { later + LATER_HEADERS } else { 0 };
@@ -306,7 +312,9 @@ impl Gathering {
         let usual = headers_length(if self.open_gtid.is_some() { &all } else { &all[..2] });
         let unusual = [("parked".len(), DIGITS), ("retried".len(), 1)];
         let has_unusual = self.parked > 0 || self.is_late || self.may_park;
-        usual + if has_unusual { headers_length(&unusual) } else { 0 }
+        let snapshot = self.open_snapshot.as_ref();
+        let snapshot = snapshot.map_or(0, |text| headers_length(&[("snapshot".len(), text.len())]));
+        usual + snapshot + if has_unusual { headers_length(&unusual) } else { 0 }
     }
 
     /// Moves the open record to a batch of its own.
@@ -410,9 +418,11 @@ impl Gathering {
             }
             return;
         }
-        if parked.is_some() || self.is_late {
+        if parked.is_some() || self.is_late || self.open_snapshot.is_some() {
             let mut headers = vec![("binlog", &*self.open_binlog), ("tx", &*self.scratch)];
             headers.extend(self.open_gtid.as_ref().map(|gtid| ("gtid", gtid.as_bytes())));
+            let snapshot = self.open_snapshot.as_ref();
+            headers.extend(snapshot.map(|text| ("snapshot", text.as_bytes())));
             headers.extend(parked.map(|parked| ("parked", parked)));
             headers.extend(self.is_late.then_some(("retried", &b"1"[..])));
             if let Some(builder) = &mut self.slots[slot.place].builder {

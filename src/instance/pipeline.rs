@@ -26,10 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::encode::{self, Encoder};
 use super::progress::Window;
-use crate::change::{
-    Change, Chunk, ChunkEnd, Commit, Generation, ParkedTable, Position, StateRecord,
-    TransactionHead,
-};
+use crate::change::{Chunk, ChunkEnd, Commit, Generation, ParkedTable, Position, StateRecord};
 use crate::control::{Counted, Done, Stages};
 use crate::sink::{self, BATCH_BYTES, Pace, Sink};
 use crate::source::channel::Receiver;
@@ -62,6 +59,9 @@ pub enum Error {
     /// A row could not be turned into a record.
     #[error(transparent)]
     Encode(#[from] encode::Error),
+    /// A chunk of a table that is copied could not be turned into records.
+    #[error("{0}")]
+    Copy(encode::Error),
     /// A chunk of an older session arrived: the source is not the one that was started.
     #[error("a transaction of an older session of the source arrived")]
     Generation,
@@ -144,7 +144,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                 next = chunks.recv(), if self.has_room() => match next {
                     Some(chunk) => match self.take_parcel(chunk, chunks).await {
                         Ok(()) => {}
-                        Err(Error::Encode(error)) => {
+                        Err(error @ (Error::Encode(_) | Error::Copy(_))) => {
                             unreadable = Some(error);
                             break;
                         }
@@ -167,7 +167,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
             let progress = self.window.next_durable().await?;
             report(self.measured(progress, chunks));
         }
-        unreadable.map_or(Ok(()), |error| Err(error.into()))
+        unreadable.map_or(Ok(()), Err)
     }
 
     /// What became durable, with how long it took.
@@ -211,23 +211,23 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         match chunk.end {
             ChunkEnd::More => {
                 self.open = true;
-                self.encode(&chunk.head, &chunk.changes)?;
+                self.encode(&chunk)?;
                 match &chunk.head.branch {
                     Some(xid) => self.hand_over_branch(xid).await,
                     None => self.hand_over().await,
                 }
             }
-            ChunkEnd::Commit(commit) => {
+            ChunkEnd::Commit(ref commit) => {
                 if let Some(step) = &commit.branch
                     && self.has_touched(&step.xid)
                 {
                     self.commit().await?;
                 }
-                if let Err(error) = self.encode(&chunk.head, &chunk.changes) {
+                if let Err(error) = self.encode(&chunk) {
                     if !self.open {
                         self.encoder.roll_back();
                     }
-                    return Err(error.into());
+                    return Err(error);
                 }
                 let is_large = if let Some(step) = &commit.branch {
                     self.branch(&chunk.head, step).await?
@@ -236,6 +236,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
                     false
                 };
                 let staged = std::mem::take(&mut self.open) || is_large;
+                let ChunkEnd::Commit(commit) = chunk.end else { return Ok(()) };
                 self.whole(*commit);
                 if staged { self.commit().await } else { Ok(()) }
             }
@@ -243,11 +244,14 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         }
     }
 
-    fn encode(&mut self, head: &TransactionHead, changes: &[Change]) -> Result<(), encode::Error> {
+    fn encode(&mut self, chunk: &Chunk) -> Result<(), Error> {
         let begun = Instant::now();
-        let encoded = self.encoder.encode(head, changes);
+        let encoded = self.encoder.encode(&chunk.head, &chunk.changes);
         self.stages.encode.took(begun.elapsed());
-        encoded
+        encoded.map_err(|error| match chunk.head.snapshot {
+            Some(_) => Error::Copy(error),
+            None => Error::Encode(error),
+        })
     }
 
     fn whole(&mut self, commit: Commit) {

@@ -28,7 +28,10 @@ impl Error {
         match self {
             Self::Source(error) => error.table().map(|(table, place)| (table, place.clone())),
             Self::Pipeline(pipeline::Error::Encode(error)) => error.table(),
-            Self::Pipeline(pipeline::Error::Sink(_) | pipeline::Error::Generation)
+            // It is not copied on; its changes can be published.
+            Self::Pipeline(
+                pipeline::Error::Sink(_) | pipeline::Error::Copy(_) | pipeline::Error::Generation,
+            )
             | Self::Panicked(_) => None,
         }
     }
@@ -109,7 +112,7 @@ pub(crate) fn to(error: &Error) -> Reaction {
                 encode::Error::TooLarge { .. } => Reaction::RetryOnce { advice: SAYS_IT },
                 encode::Error::ManyNames { .. } => Reaction::Stop { advice: SAYS_IT },
             },
-            pipeline::Error::Generation => Reaction::Retry,
+            pipeline::Error::Copy(_) | pipeline::Error::Generation => Reaction::Retry,
         },
         Error::Panicked(_) => {
             Reaction::RetryOnce { advice: "report it, with the log and what the source wrote" }
@@ -165,6 +168,7 @@ fn to_source(error: &source::Error) -> Reaction {
         | Error::Refused { .. }
         | Error::Doubtful { .. }
         | Error::MetaDat { .. }
+        | Error::Copied { .. }
         | Error::Requirements(_) => Reaction::Stop { advice: SAYS_IT },
     }
 }

@@ -5,6 +5,7 @@
 //! the pipeline between the two until either ends. Nothing is carried from one session to
 //! the next: what counts is in the sink.
 
+mod copies;
 mod reach;
 
 use std::any::Any;
@@ -24,7 +25,7 @@ use super::anew;
 use super::branch::held_branch;
 use super::encode::Encoder;
 use super::park::tables::{self, Cause, ParkedTables};
-use super::pipeline::Pipeline;
+use super::pipeline::{self, Pipeline};
 use super::reaction::{self, BackOff, Error, Reaction};
 use super::{Plan, Publication};
 use crate::change::{
@@ -41,7 +42,7 @@ use crate::schema::History;
 use crate::shutdown::Tasks;
 use crate::sink::{self, Committed, Lost, Sink, Turn, Waiting, Waits};
 use crate::source::failover::{Next, Servers};
-use crate::source::{self, Before, Counts, Remembered, Source, channel};
+use crate::source::{self, Before, Copies, Counts, Remembered, Source, channel};
 use crate::telemetry;
 
 /// Bytes of binlog between source and pipeline.
@@ -77,6 +78,7 @@ pub async fn run<S: Sink>(plan: &Plan, mut sink: S, reporter: &Reporter, tasks: 
 /// Shows how far the instance is behind, whatever it does: a connection that is lost makes it
 /// grow, and so does a stop.
 async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert::Infallible {
+    let mut shown = copies::Shown::default();
     loop {
         let now = clock::now_millis();
         // What another process does is shown there.
@@ -98,6 +100,9 @@ async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert:
         });
         reporter.behind(remembered.lag().millis(now), retention);
         reporter.through(remembered.lag().through());
+        if let Some(now) = shown.look(remembered.copying()) {
+            reporter.copying(now);
+        }
         reporter.errant(remembered.errants());
         let source::Noticed { not_on_server, before_begin } = remembered.noticed_branches();
         reporter.branches(Branches { not_on_server, before_begin });
@@ -153,6 +158,11 @@ async fn supervise<S: Sink>(plan: &Plan, sink: &mut S, reporter: &Reporter, task
         };
         let reason = error.to_string();
         let repeated = reason == last_failure;
+        if let Error::Pipeline(pipeline::Error::Copy(error)) = &error
+            && let Some((table, _)) = error.table()
+        {
+            plan.source.remembered.copying().refuse(table.clone(), error.to_string());
+        }
         let next = match &error {
             Error::Source(error) => servers.failed(error),
             Error::Pipeline(_) | Error::Panicked(_) => Next::AsEver,
@@ -376,7 +386,7 @@ impl<S: Sink> Session<'_, S> {
     /// Opens the sink, finds where to begin, makes a first begin durable, and then what the
     /// source says of its tables, page by page.
     async fn prepare(&mut self) -> Result<Prepared, Error> {
-        let Opened { committed, history, mut parked } = open(self.sink).await?;
+        let Opened { committed, history, mut parked, copies } = open(self.sink).await?;
         forget_branches_not_held(&mut parked, &committed.held);
         self.reporter.position(committed.position.clone());
         self.reporter.parked(parked.clone());
@@ -386,6 +396,7 @@ impl<S: Sink> Session<'_, S> {
         let before = Before {
             position: committed.position.map(|Position::MySql(position)| position),
             history,
+            copies,
             held,
             meta_dat: if first_start { self.plan.meta_dat.read()? } else { None },
         };
@@ -458,6 +469,8 @@ pub(super) struct Opened {
     pub(super) committed: Committed,
     pub(super) history: History,
     pub(super) parked: Vec<ParkedTable>,
+    /// How far tables are copied.
+    pub(super) copies: Copies,
 }
 
 /// Waits until this process is to run the instance, and shows why it is not.
@@ -480,7 +493,7 @@ pub(super) async fn turn<S: Sink>(sink: &mut S, reporter: &Reporter) -> Result<T
 
 /// Opens the sink and reads its state records.
 pub(super) async fn open<S: Sink>(sink: &mut S) -> Result<Opened, Error> {
-    let (mut history, mut parked) = (History::default(), Vec::new());
+    let (mut history, mut parked, mut copies) = (History::default(), Vec::new(), Copies::default());
     let mut unreadable = None;
     let committed = sink
         .open(&mut |record| {
@@ -488,6 +501,9 @@ pub(super) async fn open<S: Sink>(sink: &mut S) -> Result<Opened, Error> {
                 StateTopic::Parked => tables::read(&record)
                     .map(|table| parked.extend(table))
                     .map_err(|reason| sink::Error::Position(reason).into()),
+                StateTopic::Snapshot => {
+                    copies.take(&record).map_err(|reason| sink::Error::Position(reason).into())
+                }
                 StateTopic::Schema | StateTopic::Xa => {
                     history.take(&record).map_err(|error| source::Error::from(error).into())
                 }
@@ -504,7 +520,7 @@ pub(super) async fn open<S: Sink>(sink: &mut S) -> Result<Opened, Error> {
     if let Some(moved) = committed.moved {
         return Err(sink::Error::Moved(Box::new(moved)).into());
     }
-    Ok(Opened { committed, history, parked })
+    Ok(Opened { committed, history, parked, copies })
 }
 
 /// The zone of the server, which may be another one than before, or have another zone since it was

@@ -7,11 +7,13 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 pub use mysql_async::Value;
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, DriverError, OptsBuilder, Params};
+use tokio::sync::mpsc;
 
 use super::attempts::{Attempts, Login};
 use super::lookup::addresses;
@@ -256,6 +258,47 @@ impl Session {
                     Ok(Some(row)) => is_wanted = is_wanted && each(&Row(row)),
                     Ok(None) => break Ok(()),
                     Err(error) => break Err(error),
+                }
+            },
+        };
+        let fatal = streamed.as_ref().is_err_and(mysql_async::Error::is_fatal);
+        if !fatal {
+            self.conn = Some(conn);
+        }
+        streamed.map_err(|error| translate(error, &self.address, statement))
+    }
+
+    /// As [`Session::stream_prepared`], where what `each` makes of the rows is waited for until
+    /// somebody takes it: the server waits meanwhile. The time limit is for every row. What follows
+    /// a break is not read over, as it may be much: then the session is broken.
+    pub async fn stream_into<T>(
+        &mut self,
+        statement: &str,
+        taker: &mpsc::Sender<T>,
+        mut each: impl FnMut(&Row) -> ControlFlow<(), Option<T>>,
+    ) -> Result<(), Error> {
+        let limit = self.timeout;
+        let Some(mut conn) = self.conn.take() else { return Err(self.ended()) };
+        let late = |_| self.late();
+        let begun = tokio::time::timeout(limit, conn.exec_iter(statement, Params::Empty)).await;
+        let streamed = match begun {
+            Err(elapsed) => return Err(late(elapsed)),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(mut rows)) => loop {
+                let next = tokio::time::timeout(limit, rows.next()).await.map_err(late)?;
+                let made = match next {
+                    Ok(Some(row)) => each(&Row(row)),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                };
+                match made {
+                    ControlFlow::Continue(None) => {}
+                    ControlFlow::Continue(Some(made)) => {
+                        if taker.send(made).await.is_err() {
+                            return Err(self.ended());
+                        }
+                    }
+                    ControlFlow::Break(()) => return Err(self.ended()),
                 }
             },
         };

@@ -19,6 +19,7 @@
 mod capture;
 mod case;
 mod ddl;
+mod described;
 mod effect;
 mod history;
 mod made;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::{EventPlace, FileName};
+use crate::change::{EventPlace, FileName, MySqlPosition};
 
 /// A place in the binlog of one server: file, and offset in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,12 @@ impl Place {
 impl From<&EventPlace> for Place {
     fn from(place: &EventPlace) -> Self {
         Self { file: place.file.clone(), offset: place.offset }
+    }
+}
+
+impl From<&MySqlPosition> for Place {
+    fn from(position: &MySqlPosition) -> Self {
+        Self { file: position.file.clone(), offset: position.offset }
     }
 }
 

@@ -18,7 +18,7 @@ use super::table::{self, Mismatch, Parts};
 use super::{Adopt, Error, Flag, Origin, Place, Schema, SessionOf, Temporaries, capture};
 
 /// Numbers the versions of tables over the whole process.
-static VERSIONS: AtomicU64 = AtomicU64::new(1);
+pub(super) static VERSIONS: AtomicU64 = AtomicU64::new(1);
 
 /// How often a stretch of the binlog is asked for that the server does not send yet, and the pause
 /// between.

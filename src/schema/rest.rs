@@ -19,6 +19,13 @@ pub(crate) struct FoundLater {
     server: Server,
 }
 
+impl FoundLater {
+    /// Whether the server shows a table of that name.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown.definition.is_some()
+    }
+}
+
 /// Reads a table of a server.
 pub(crate) async fn find_later(
     session: &mut Session,

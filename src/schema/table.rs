@@ -480,7 +480,7 @@ fn geometry(kind: Option<u32>) -> &'static str {
 }
 
 /// The labels within the text of an ENUM or SET, as the server quotes them.
-fn labels(mysql_type: &str) -> Vec<String> {
+pub(super) fn labels(mysql_type: &str) -> Vec<String> {
     let list = mysql_type.strip_prefix("enum(").or_else(|| mysql_type.strip_prefix("set("));
     let mut found = Vec::new();
     let mut letters = list.unwrap_or("").chars().peekable();

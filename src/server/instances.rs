@@ -251,6 +251,7 @@ async fn obey(one: One, command: Command) -> Outcome {
         Command::Import { file, replace, .. } => one.import(&file, replace).await,
         Command::Retry { table, .. } => one.unpark(&table, true).await,
         Command::DropParked { table, .. } => one.unpark(&table, false).await,
+        Command::Snapshot { order, .. } => one.snapshot(order).await,
         // Is about none.
         Command::Backup { .. } | Command::Reload => Ok(String::new()),
     }

@@ -40,15 +40,16 @@ impl Embedded {
     }
 
     /// All records as they were written, tombstones among them: of each key the newest is last.
-    async fn restore_schema(
+    async fn restore(
         &self,
+        topic: StateTopic,
         each: &mut (dyn FnMut(StateRecord) + Send),
     ) -> Result<(), Error> {
         let mut offset = 0;
         loop {
-            let read = self.writer.read_state(StateKind::Schema, offset).await?;
+            let read = self.writer.read_state(topic.into(), offset).await?;
             for (_, key, value) in read.records {
-                each(StateRecord { topic: StateTopic::Schema, key, value });
+                each(StateRecord { topic, key, value });
             }
             if read.next == offset {
                 return Ok(());
@@ -101,6 +102,7 @@ impl From<StateTopic> for StateKind {
             StateTopic::Schema => Self::Schema,
             StateTopic::Xa => Self::Xa,
             StateTopic::Parked => Self::Parked,
+            StateTopic::Snapshot => Self::Snapshot,
         }
     }
 }
@@ -121,7 +123,8 @@ impl Sink for Embedded {
         let (position, base) = (restored.position.as_deref(), restored.position_base.as_deref());
         let (positions, position) = PositionRecords::read(position, base)?;
         self.positions = positions;
-        self.restore_schema(each).await?;
+        self.restore(StateTopic::Schema, each).await?;
+        self.restore(StateTopic::Snapshot, each).await?;
         for (key, value) in restored.parked {
             each(StateRecord { topic: StateTopic::Parked, key, value: Some(value) });
         }
@@ -207,7 +210,7 @@ impl Sink for Embedded {
         let mut writes = Vec::new();
         for record in state {
             match (record.topic, record.value) {
-                (StateTopic::Schema | StateTopic::Parked, value) => {
+                (StateTopic::Schema | StateTopic::Parked | StateTopic::Snapshot, value) => {
                     writes.push(StateRecord { value, ..record }.into());
                 }
                 (StateTopic::Xa, Some(about)) => {

@@ -85,6 +85,15 @@ pub enum Error {
         /// The text of its xid.
         xid: String,
     },
+    /// Nothing is to follow the copy of the tables.
+    #[error(
+        "all tables are copied{}, and no more is to be done (sluice.snapshot=only): set \
+         sluice.snapshot=none to go on with the changes that came since", but(.failed)
+    )]
+    Copied {
+        /// Tables that could not be.
+        failed: Vec<String>,
+    },
     /// The server writes no binlog.
     #[error("the source {address} writes no binlog: set log_bin there and restart it")]
     NoBinlog {
@@ -343,6 +352,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Statement { .. }
             | Self::UnknownBranch { .. }
+            | Self::Copied { .. }
             | Self::NoBinlog { .. }
             | Self::Purged { .. }
             | Self::Unproved { .. }
@@ -362,4 +372,8 @@ impl Error {
             | Self::Closed => false,
         }
     }
+}
+
+fn but(failed: &[String]) -> String {
+    if failed.is_empty() { String::new() } else { format!(" but for {}", failed.join(", ")) }
 }

@@ -285,6 +285,7 @@ fn left(error: &Error) -> Option<Left> {
         | Error::UnknownBranch { .. }
         | Error::Start(_)
         | Error::MetaDat { .. }
+        | Error::Copied { .. }
         | Error::Closed => None,
     }
 }

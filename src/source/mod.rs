@@ -48,3 +48,4 @@ pub use progress::{Counts, Progress};
 pub use remembered::Remembered;
 pub use session::{Before, FirstAppend, Source, Surveyed};
 pub use settings::{Accepted, NamedGtids, Settings, StartAt, Statements};
+pub use snapshot::{Copies, Copy, CopyState, Copying, Order};

@@ -17,6 +17,7 @@ mod quest;
 mod rest;
 mod savepoint;
 pub(super) mod sessions;
+mod snapshot;
 mod tables;
 mod xa;
 mod zone;
@@ -42,6 +43,7 @@ use super::channel::Sender;
 use super::held::Held;
 use super::progress::Progress;
 use super::rest::Found;
+use super::snapshot::Windows;
 use super::trail::Tracer;
 use super::{Error, Parking, Settings};
 use crate::binlog::{
@@ -183,6 +185,8 @@ pub(super) struct Reader<'a> {
     zone: Option<KeptZone>,
     /// Tables that the survey left over, as they are read.
     rest: Option<mpsc::Receiver<Found>>,
+    /// What is touched of tables that are copied.
+    windows: Option<Windows>,
 }
 
 impl<'a> Reader<'a> {
@@ -232,6 +236,7 @@ impl<'a> Reader<'a> {
             published,
             zone: None,
             rest: None,
+            windows: None,
         }
     }
 
@@ -313,6 +318,9 @@ impl<'a> Reader<'a> {
             if self.idle.was_due(self.now) {
                 self.flush_idle(outlet)?;
             }
+            if !self.publish_chunks(outlet).await? {
+                return Ok(Ended::Stopped);
+            }
             self.send_parcel(outlet).await?;
             self.look_at_zone().await?;
             tokio::select! {
@@ -320,6 +328,9 @@ impl<'a> Reader<'a> {
                 () = outlet.stop.cancelled() => return Ok(Ended::Stopped),
                 Some(found) = rest::next(&mut self.rest), if self.may_take_rest() => {
                     self.take_rest(found, outlet)?;
+                }
+                Some(request) = snapshot::next(&mut self.windows), if self.may_take_rest() => {
+                    self.take_request(request, outlet)?;
                 }
                 more = dump.more() => {
                     more?;
@@ -521,6 +532,7 @@ impl<'a> Reader<'a> {
         if self.quest.is_some() {
             return self.take_of_quest(piece, outlet);
         }
+        self.note_of_windows(&piece);
         let Piece { head, changes, end, bytes, whole } = piece;
         let pinned = changes.iter().map(weight).sum();
         let bytes = bytes.max(self.unclaimed).min(pinned);

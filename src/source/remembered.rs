@@ -8,6 +8,7 @@ use super::held::Noticed;
 use super::horizon::{Retention, Watch};
 use super::lag::Lag;
 use super::search::Searches;
+use super::snapshot::Copying;
 use crate::change::GtidSet;
 
 /// Clones share it.
@@ -22,6 +23,7 @@ pub struct Remembered {
     branches: Arc<Mutex<Noticed>>,
     /// The addresses of servers that ran without a binlog when they were looked at last.
     without_binlog: Arc<Mutex<BTreeSet<String>>>,
+    copying: Copying,
 }
 
 impl Remembered {
@@ -34,6 +36,11 @@ impl Remembered {
     /// (milliseconds since 1970); `None` while it is not known.
     pub fn retention(&self, now: i64) -> Option<Retention> {
         self.horizon.look(self.lag.server_time(now))
+    }
+
+    /// How far tables are copied, and what is asked of that.
+    pub fn copying(&self) -> &Copying {
+        &self.copying
     }
 
     /// What searches for XA branches have learnt.

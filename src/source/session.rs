@@ -21,6 +21,7 @@ use super::progress::Progress;
 use super::reader::overlap::Overlap;
 use super::reader::sessions::Begun;
 use super::reader::{Ended, Reader};
+use super::snapshot::{self, Copies, Notes, Windows};
 use super::trail::{self, Tracer};
 use super::{
     Error, Left, NamedGtids, Parking, Settings, check, errant, failover, heartbeat, horizon, rest,
@@ -32,6 +33,7 @@ use crate::change::{
     ServerZone, StateRecord, TableName, TransactionHead,
 };
 use crate::clock;
+use crate::config::SnapshotMode;
 use crate::mysql;
 use crate::mysql::Session;
 use crate::mysql::probe::{self, Probe};
@@ -45,6 +47,8 @@ pub struct Before {
     pub position: Option<MySqlPosition>,
     /// The schema history.
     pub history: History,
+    /// How far tables are copied.
+    pub copies: Copies,
     /// The XA branches that are held.
     pub held: Vec<HeldBranch>,
     /// The `meta.dat` of a Canal; used only without a position.
@@ -126,6 +130,9 @@ impl Source {
         };
         let mut schema = Schema::new(server(&probe), settings.adopt);
         let mut held = std::mem::take(&mut before.held);
+        let copying = settings.remembered.copying().clone();
+        copying.restore(std::mem::take(&mut before.copies));
+        let is_first = before.position.is_none();
         let begin = begin(&settings, (&mut session, &probe), &mut schema, before).await?;
         let Begin { position: reached, is_new, lost, is_moved } = begin;
         let former_zone = time_zone.clone().and_then(|zone| schema.set_zone(zone));
@@ -133,6 +140,9 @@ impl Source {
             let mut state = schema.commit()?;
             if lost.is_some() {
                 state.extend(held::forget_lost(&mut held, &reached));
+            }
+            if is_first && settings.snapshot == SnapshotMode::Initial {
+                state.extend(copying.ledger().write(Notes::initial()).map_err(Error::Broken)?);
             }
             Some(FirstAppend { position: reached.clone(), state, lost })
         } else {
@@ -316,6 +326,9 @@ impl Source {
         reader.leave_out(overlap);
         let (sender, receiver) = mpsc::channel(1);
         reader.takes_rest(receiver);
+        let (requests, requested) = mpsc::channel(1);
+        let ledger = self.settings.remembered.copying().ledger();
+        reader.copies(Windows::new(requested, ledger.clone()));
         let ended = tokio::select! {
             biased;
             ended = reader.read(dump, generation, chunks, stop) => ended,
@@ -323,6 +336,7 @@ impl Source {
             never = errant::watch(&self.settings) => match never {},
             lost = heartbeat::run(&self.settings) => Err(lost),
             never = rest::read(&self.settings, &mut self.left, sender) => match never {},
+            copied = snapshot::run(&self.settings, requests) => Err(copied),
         };
         self.hints = reader.into_hints();
         match ended {

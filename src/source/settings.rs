@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Heartbeat, Parking, Remembered};
 use crate::change::GtidSet;
-use crate::config::{Adopt, OnUnknownBranch};
+use crate::config::{Adopt, OnUnknownBranch, SnapshotMode};
 use crate::filter::TableFilter;
 use crate::mysql::Endpoint;
 use crate::mysql::replica::ReplicaSettings;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub adopt: Adopt,
     /// What to do at an XA COMMIT of a branch that is nowhere to be found.
     pub unknown_branch: OnUnknownBranch,
+    /// Which tables are copied beside the stream.
+    pub snapshot: SnapshotMode,
     /// What is published beside rows.
     pub statements: Statements,
     /// Rows of a table without a definition: dropped, counted, and said loudly, instead of
@@ -134,6 +136,7 @@ impl Settings {
             filter,
             adopt: Adopt::default(),
             unknown_branch: OnUnknownBranch::default(),
+            snapshot: SnapshotMode::default(),
             statements: Statements::default(),
             drop_unknown_tables: false,
             parking: Parking::default(),

@@ -485,6 +485,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     served(
         HERE,
+        "sluice.snapshot",
+        Kind::OneOf(&["none", "initial", "missing", "only"]),
+        "none",
+        "which tables are copied while the stream runs: none; those that are there at the first start; at each start those that never were; or as missing, and then the instance stops",
+    ),
+    served(
+        HERE,
         "sluice.start.anew",
         Kind::Flag,
         "false",

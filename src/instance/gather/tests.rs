@@ -18,9 +18,9 @@ fn place(offset: u64) -> EventPlace {
 }
 
 fn say(gathering: &mut Gathering, slot: Slot, offset: u64, text: &str) {
-    let gtid: Arc<str> = "a:1".into();
+    let head = TransactionHead { gtid: Some("a:1".into()), ..TransactionHead::default() };
     let written: Result<(), Infallible> =
-        gathering.message(slot, &place(offset), Some(&gtid), 0, |out, _| {
+        gathering.message(slot, &place(offset), &head, 0, |out, _| {
             out.extend_from_slice(text.as_bytes());
             Ok(OpenPlaces::default())
         });
@@ -139,7 +139,7 @@ fn a_batch_is_cut_before_the_record_that_follows_its_limit() {
 fn fill(gathering: &mut Gathering, slot: Slot, spare: usize) -> usize {
     let mut length = 0;
     let written: Result<(), Infallible> =
-        gathering.message(slot, &place(4), None, 0, |out, room| {
+        gathering.message(slot, &place(4), &TransactionHead::default(), 0, |out, room| {
             length = room.value.saturating_sub(spare);
             out.resize(out.len() + length, b'x');
             Ok(OpenPlaces::default())
@@ -188,7 +188,7 @@ fn a_batch_of_a_branch_has_room_for_what_it_lacks() {
     for spare in 0..1000 {
         let place = place(4);
         let written: Result<(), Infallible> =
-            gathering.message(slot, &place, None, LATER, |out, room| {
+            gathering.message(slot, &place, &TransactionHead::default(), LATER, |out, room| {
                 out.resize(out.len() + room.value.saturating_sub(2 * spare), b'x');
                 Ok(OpenPlaces::default())
             });

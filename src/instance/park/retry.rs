@@ -305,7 +305,7 @@ async fn change(
     let head = TransactionHead {
         gtid: record.gtid.clone(),
         executed: executed.map(Arc::from),
-        branch: None,
+        ..TransactionHead::default()
     };
     let place_of = |place: EventPlace| named.unwrap_or(place);
     let change = match content {

@@ -537,6 +537,7 @@ fn branch(name: &str, end: BranchEnd, text: &str, offset: u64) -> Chunk {
         gtid: Some(format!("g:{offset}").into()),
         executed: Some(format!("g:1-{offset}").into()),
         branch: is_of_branch.then(|| xid(name)),
+        snapshot: None,
     });
     let place = EventPlace { file: "binlog.000001".into(), offset: offset - 1, time: 0 };
     let ChunkEnd::Commit(commit) = &mut chunk.end else { unreachable!() };

@@ -66,6 +66,7 @@ fn way_out(error: &source::Error) -> &'static str {
         Error::Statement { .. } => "sluice.statement=publish",
         Error::UnknownBranch { .. } => "sluice.xa.unknown=skip",
         Error::NoBinlog { .. } => "set log_bin",
+        Error::Copied { .. } => "sluice.snapshot=none",
         Error::Purged { .. } | Error::GtidHole { .. } => "position reset",
         Error::Unproved { .. } | Error::Cut { .. } => "--file binlog.000001 --offset 4",
         Error::Doubtful { .. } => "--file binlog.000007 --offset 4711",
@@ -101,6 +102,7 @@ fn each_stop_of_a_source_says_what_to_do() {
         Error::Statement { place: place() },
         Error::UnknownBranch { place: place(), xid: text() },
         Error::NoBinlog { address: text() },
+        Error::Copied { failed: Vec::new() },
         Error::Purged { file: file(), position: Box::new(position()), has: text() },
         Error::GtidHole { missing: text() },
         Error::Unproved {

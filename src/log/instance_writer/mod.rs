@@ -35,6 +35,9 @@ pub(crate) use topics::internal_topic_name;
 /// Resolves when a commit is durable and can be read.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<(), WriterError>> + Send>>;
 
+/// The last word of the topic of snapshots.
+const SNAPSHOT: &str = "snapshot";
+
 /// A batch of more bytes is compressed on a thread that may be kept busy.
 const SLOW_TO_COMPRESS: usize = 64 << 10;
 
@@ -67,6 +70,8 @@ struct Internal {
     positions: Arc<Topic>,
     schema: Arc<Topic>,
     xa: Arc<Topic>,
+    /// Made with its first record: most instances have none.
+    snapshot: Option<Arc<Topic>>,
 }
 
 /// The instance's topics of state records.
@@ -80,6 +85,13 @@ pub enum StateKind {
     PositionBase,
     /// `__<group>.<instance>.positions`: a table that is parked. Its key begins with a bracket.
     Parked,
+    /// `__<group>.<instance>.snapshot`
+    Snapshot,
+}
+
+impl StateKind {
+    const ALL: [Self; 5] =
+        [Self::Schema, Self::Xa, Self::PositionBase, Self::Parked, Self::Snapshot];
 }
 
 /// A record that becomes durable with a position.
@@ -149,7 +161,11 @@ impl Writer {
         let schema = self.internal_topic("schema").await?;
         let xa = self.internal_topic("xa").await?;
         let restored = self.restore(&positions).await?;
-        self.internal = Some(Internal { positions, schema, xa });
+        let snapshot = match self.log.topic(&self.internal_name(SNAPSHOT)) {
+            Some(_) => Some(self.internal_topic(SNAPSHOT).await?),
+            None => None,
+        };
+        self.internal = Some(Internal { positions, schema, xa, snapshot });
         self.session = Some(session);
         Ok(restored)
     }
@@ -197,7 +213,10 @@ impl Writer {
                 .await?;
         }
         let mut batches = Vec::new();
-        for kind in [StateKind::Schema, StateKind::Xa, StateKind::PositionBase, StateKind::Parked] {
+        if state.iter().any(|record| record.kind == StateKind::Snapshot) {
+            writer.make_snapshot_topic().await?;
+        }
+        for kind in StateKind::ALL {
             let records: Vec<StateWrite> =
                 state.iter().filter(|record| record.kind == kind).cloned().collect();
             if !records.is_empty() {
@@ -227,6 +246,9 @@ impl Writer {
     ) -> Result<(), WriterError> {
         let session = Guard::take(self)?;
         let writer = &mut *session.writer;
+        if kind == StateKind::Snapshot {
+            writer.make_snapshot_topic().await?;
+        }
         let topic = writer.state_topic(kind)?;
         let length = value.map_or(0, <[u8]>::len);
         let mut batch = BatchBuilder::with_capacity(length + key.len() + 128);
@@ -270,11 +292,12 @@ impl Writer {
     }
 
     fn state_topic(&self, kind: StateKind) -> Result<Arc<Topic>, WriterError> {
-        let Internal { positions, schema, xa } = self.internal()?;
+        let Internal { positions, schema, xa, snapshot } = self.internal()?;
         Ok(Arc::clone(match kind {
             StateKind::Schema => schema,
             StateKind::Xa => xa,
             StateKind::PositionBase | StateKind::Parked => positions,
+            StateKind::Snapshot => snapshot.as_ref().ok_or_else(closed)?,
         }))
     }
 

@@ -51,9 +51,13 @@ impl Writer {
         Ok(self.state_ends(kind)?.high_watermark)
     }
 
-    /// Durable state records from `offset` on, about a MiB of them.
+    /// Durable state records from `offset` on, about a MiB of them. Of a topic that was not made
+    /// yet there are none.
     pub async fn read_state(&self, kind: StateKind, offset: i64) -> Result<StateRead, WriterError> {
         let mut records = Vec::new();
+        if kind == StateKind::Snapshot && self.internal()?.snapshot.is_none() {
+            return Ok(StateRead { records, next: offset });
+        }
         let topic = self.state_topic(kind)?;
         let take = |offset, key: &[u8], value: Option<&[u8]>| {
             let value = value.map(Bytes::copy_from_slice);

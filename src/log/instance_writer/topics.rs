@@ -35,8 +35,21 @@ impl Writer {
         internal_topic_name(&self.group, &self.instance, "parked")
     }
 
+    pub(super) fn internal_name(&self, what: &str) -> String {
+        internal_topic_name(&self.group, &self.instance, what)
+    }
+
+    /// The topic of snapshots is there, from now on.
+    pub(super) async fn make_snapshot_topic(&mut self) -> Result<(), WriterError> {
+        if self.internal()?.snapshot.is_none() {
+            let made = self.internal_topic(super::SNAPSHOT).await?;
+            self.internal.as_mut().ok_or_else(super::closed)?.snapshot = Some(made);
+        }
+        Ok(())
+    }
+
     pub(super) async fn internal_topic(&self, what: &str) -> Result<Arc<Topic>, WriterError> {
-        let name = internal_topic_name(&self.group, &self.instance, what);
+        let name = self.internal_name(what);
         self.owned_topic(&name, 1, BTreeMap::new()).await
     }
 

@@ -5,17 +5,22 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::control::{InstanceState, InstanceStatus, Outcome, Place};
+use crate::control::{InstanceState, InstanceStatus, Outcome, Place, SnapshotOrder};
 use crate::instance::{self, Plan};
 use crate::server::moving;
 use crate::shutdown::Tasks;
 use crate::sink::{AnySink, Lock, here};
+use crate::source::Order;
 
 use super::Shared;
+
+/// How long an instance may take to hear of an order.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// See the head of this file.
 pub(super) struct One {
@@ -71,6 +76,38 @@ impl One {
         reporter.position(None);
         reporter.parked(Vec::new());
         Ok(dropped.to_string())
+    }
+
+    /// Asks something of the copying of its tables.
+    pub(super) async fn snapshot(&self, order: SnapshotOrder) -> Outcome {
+        if !self.is_running() {
+            return Err(format!(
+                "instance {0} does not run: start it first with `bin/sluice instance start {0}`",
+                self.name
+            ));
+        }
+        let order = match order {
+            SnapshotOrder::Plan { tables } => Order::Plan { tables },
+            SnapshotOrder::Start { tables, condition } => Order::Start { tables, condition },
+            SnapshotOrder::Pause => Order::Pause,
+            SnapshotOrder::Resume => Order::Resume,
+            SnapshotOrder::Stop { tables } => Order::Stop { tables },
+        };
+        let answer = self.plan.source.remembered.copying().ask(order);
+        tokio::select! {
+            biased;
+            () = self.breaker.cancelled() => {
+                Err(format!("{} was stopped before it heard of it", self.name))
+            }
+            answered = tokio::time::timeout(ANSWER, answer) => match answered {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) | Err(_) => Err(format!(
+                    "instance {} does not read its source now: ask again when it does \
+                     (`bin/sluice health`)",
+                    self.name
+                )),
+            },
+        }
     }
 
     /// Writes all that is known of it to a file.

@@ -76,6 +76,10 @@ pub async fn export<S: Sink>(
                 StateTopic::Parked => parked_table(instance, &record).map(|table| {
                     parked.extend(table.map(|table| (record, table)));
                 }),
+                StateTopic::Snapshot => file.write(&Line::Snapshot {
+                    key: Octets::of(&record.key),
+                    value: record.value.as_deref().map(Octets::of),
+                }),
                 StateTopic::Schema | StateTopic::Xa => {
                     if let Some((schema, table)) = names(&record.key) {
                         topics.insert(plan.publication.router.statement(&schema, &table).topic);

@@ -109,6 +109,14 @@ pub(super) enum Line {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<Octets>,
     },
+    /// How far a table is copied.
+    Snapshot {
+        /// Its key.
+        key: Octets,
+        /// Its value; none where the key is deleted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<Octets>,
+    },
     /// A parked table.
     Parked {
         /// Its key.

@@ -74,6 +74,7 @@ struct Before {
     letters_end: i64,
     /// The keys that have a value.
     schema: BTreeSet<Bytes>,
+    copies: BTreeSet<Bytes>,
     parked: Vec<ParkedTable>,
     branches: Vec<Arc<Xid>>,
     /// Whether it was exported from here.
@@ -89,11 +90,17 @@ impl Before {
                     Ok(table) => before.parked.extend(table),
                     Err(error) => drop(failed.get_or_insert(error)),
                 },
-                StateTopic::Schema | StateTopic::Xa => {
+                StateTopic::Schema | StateTopic::Xa | StateTopic::Snapshot => {
+                    let keys = match record.topic {
+                        StateTopic::Snapshot => &mut before.copies,
+                        StateTopic::Schema | StateTopic::Xa | StateTopic::Parked => {
+                            &mut before.schema
+                        }
+                    };
                     if record.value.is_some() {
-                        before.schema.insert(record.key);
+                        keys.insert(record.key);
                     } else {
-                        before.schema.remove(&record.key);
+                        keys.remove(&record.key);
                     }
                 }
             })
@@ -239,6 +246,8 @@ struct Taking {
     head: Head,
     /// Of the schema history.
     keys: BTreeSet<Bytes>,
+    /// Of the copies of tables.
+    copies: BTreeSet<Bytes>,
     parked: Vec<ParkedTable>,
     /// What the offsets of letters are here that parked tables name.
     offsets: BTreeMap<i64, i64>,
@@ -254,6 +263,7 @@ impl Taking {
         Self {
             head,
             keys: BTreeSet::new(),
+            copies: BTreeSet::new(),
             parked: Vec::new(),
             offsets: BTreeMap::new(),
             letters_end,
@@ -270,6 +280,12 @@ impl Taking {
                 let (key, value) = (key.bytes()?, value.map(Octets::bytes).transpose()?);
                 self.keys.insert(key.clone());
                 let topic = StateTopic::Schema;
+                sink.append_state(StateRecord { topic, key, value }).await?;
+            }
+            Line::Snapshot { key, value } => {
+                let (key, value) = (key.bytes()?, value.map(Octets::bytes).transpose()?);
+                self.copies.insert(key.clone());
+                let topic = StateTopic::Snapshot;
                 sink.append_state(StateRecord { topic, key, value }).await?;
             }
             Line::Parked { key, value } => {
@@ -369,6 +385,8 @@ impl Taking {
         let gone = before.schema.difference(&self.keys).cloned();
         let mut state: Vec<_> = gone.map(|key| none(StateTopic::Schema, key)).collect();
         state.extend(before.moved.then(|| Moved::record(None)));
+        let gone = before.copies.difference(&self.copies).cloned();
+        state.extend(gone.map(|key| none(StateTopic::Snapshot, key)));
         let gone = before.branches.iter().map(|one| xid(one)).filter(|key| !xids.contains(key));
         state.extend(gone.map(|key| none(StateTopic::Xa, key)));
         let gone = before.parked.iter().map(ParkedTable::name);

@@ -167,6 +167,7 @@ fn source_settings(
     settings.fallback = server.fallback;
     settings.adopt = config.adopt;
     settings.unknown_branch = config.on_unknown_branch;
+    settings.snapshot = config.snapshot;
     settings.statements = source::Statements {
         ddl: !drops.drop_ddl,
         dml: !drops.drop_dml,

@@ -33,7 +33,7 @@ use super::producer::{Guarantee, Late, Producer};
 use super::reader::{self, Reader};
 use super::session::{
     InternalTopics, OWNER_KEY, Published, Session, Stored, find_branches, letter_record, send_part,
-    send_schema, stored,
+    send_records, stored,
 };
 use super::topics::Topics;
 use super::{Error, Failed, Names, clients, topics};
@@ -171,7 +171,7 @@ impl Owner {
                 }
                 Order::State(record) => {
                     if self.session.is_some() {
-                        let appended = self.append_state(&record);
+                        let appended = self.append_state(&record).await;
                         let _ = self.judge(appended);
                     }
                 }
@@ -188,7 +188,7 @@ impl Owner {
                     let _ = reply.send(self.judge(published));
                 }
                 Order::Commit { position, state, reply } => {
-                    let committed = self.commit(&position, state);
+                    let committed = self.commit(&position, state).await;
                     let _ = reply.send(self.judge(committed));
                 }
                 Order::Abort { reply } => {
@@ -251,16 +251,24 @@ impl Owner {
             positions: names.topic(topics::POSITIONS),
             schema: names.topic(topics::SCHEMA),
             xa: names.topic(topics::XA),
+            snapshot: None,
         };
         let letters = names.topic(topics::LETTERS);
-        let InternalTopics { positions, schema, xa } = &internal;
-        let all = [positions, schema, xa, &letters].map(Arc::clone);
+        let snapshot = names.topic(topics::SNAPSHOT);
+        let InternalTopics { positions, schema, xa, .. } = &internal;
+        let all = [positions, schema, xa, &letters, &snapshot].map(Arc::clone);
         let topics = Topics::open(&self.config, &names, &self.limits, patience(), &all).await?;
+        let snapshot = topics.has(&snapshot).then_some(snapshot);
+        let internal = InternalTopics { snapshot, ..internal };
         tracing::debug!("opening: the topics are known");
         let producer = self.producer(&topics, &internal)?;
         tracing::debug!("opening: former owners are fenced");
-        let (topic, sender) = (Arc::clone(&internal.schema), records.clone());
-        let history = move || send_schema(&of_schema, &topic, &sender);
+        let (of, sender) = (internal.clone(), records.clone());
+        let history = move || {
+            send_records(&of_schema, (StateTopic::Schema, &of.schema), &sender)?;
+            let copies = |topic| send_records(&of_schema, (StateTopic::Snapshot, topic), &sender);
+            of.snapshot.as_deref().map_or(Ok(()), copies)
+        };
         let history = self.tasks.spawn_blocking("read the schema history", history);
         let topic = Arc::clone(&internal.xa);
         let held = move || find_branches(&of_xa, &topic);
@@ -431,8 +439,20 @@ impl Owner {
         publishing.finish()
     }
 
-    fn append_state(&mut self, record: &StateRecord) -> Result<(), Error> {
+    /// The topic of snapshots is there, from now on, if any of the records is for it.
+    async fn make_snapshot_topic(&mut self, records: &[StateRecord]) -> Result<(), Error> {
+        let is_needed = records.iter().any(|record| record.topic == StateTopic::Snapshot);
+        let session = session(&mut self.session, &self.failed)?;
+        if is_needed && session.internal.snapshot.is_none() {
+            let made = session.topics.internal(self.names.topic(topics::SNAPSHOT)).await?;
+            session.internal.snapshot = Some(made);
+        }
+        Ok(())
+    }
+
+    async fn append_state(&mut self, record: &StateRecord) -> Result<(), Error> {
         self.must_be_in_time()?;
+        self.make_snapshot_topic(std::slice::from_ref(record)).await?;
         let session = session(&mut self.session, &self.failed)?;
         session.send_state(record.topic, &record.key, record.value.as_deref())
     }
@@ -473,12 +493,13 @@ impl Owner {
         reader::newest(&self.config, &self.names, &self.patience, &there, &positions)
     }
 
-    fn commit(&mut self, position: &Position, state: Vec<StateRecord>) -> Result<(), Error> {
+    async fn commit(&mut self, position: &Position, state: Vec<StateRecord>) -> Result<(), Error> {
         self.must_be_in_time()?;
+        self.make_snapshot_topic(&state).await?;
         let session = session(&mut self.session, &self.failed)?;
         for record in state {
             match (record.topic, record.value) {
-                (StateTopic::Schema | StateTopic::Parked, value) => {
+                (StateTopic::Schema | StateTopic::Parked | StateTopic::Snapshot, value) => {
                     session.send_state(record.topic, &record.key, value.as_deref())?;
                 }
                 (StateTopic::Xa, Some(about)) => {

@@ -63,15 +63,21 @@ pub(super) struct InternalTopics {
     pub(super) positions: Internal,
     pub(super) schema: Internal,
     pub(super) xa: Internal,
+    /// Made with its first record: most instances have none.
+    pub(super) snapshot: Option<Internal>,
 }
 
 impl InternalTopics {
-    pub(super) fn of(&self, topic: StateTopic) -> &Internal {
-        match topic {
+    fn of(&self, topic: StateTopic) -> Result<&Internal, Error> {
+        Ok(match topic {
             StateTopic::Schema => &self.schema,
             StateTopic::Xa => &self.xa,
             StateTopic::Parked => &self.positions,
-        }
+            StateTopic::Snapshot => self
+                .snapshot
+                .as_ref()
+                .ok_or_else(|| Error::Failed("the topic of snapshots was not made".to_owned()))?,
+        })
     }
 }
 
@@ -134,7 +140,7 @@ impl Session {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), Error> {
-        let topic = Arc::clone(self.internal.of(topic));
+        let topic = Arc::clone(self.internal.of(topic)?);
         let record = Record { topic: &topic, partition: 0, key: Some(key), value };
         self.producer.send(record, std::iter::empty())
     }
@@ -165,11 +171,11 @@ pub(super) fn stored(reader: &Reader, topic: &str) -> Result<Stored, Error> {
     Ok(stored)
 }
 
-/// All records of the schema history as they were written: of each key the newest is last.
-/// Not on a thread of the runtime.
-pub(super) fn send_schema(
+/// All records of a topic as they were written: of each key the newest is last. Not on a thread of
+/// the runtime.
+pub(super) fn send_records(
     reader: &Reader,
-    topic: &str,
+    (of, topic): (StateTopic, &str),
     records: &mpsc::Sender<StateRecord>,
 ) -> Result<(), Error> {
     reader.settle(topic)?;
@@ -179,8 +185,7 @@ pub(super) fn send_schema(
         let Some(record) = next else { return Ok(()) };
         if let Some((key, value)) = record {
             // Nobody waits for them any more where this fails.
-            let record = StateRecord { topic: StateTopic::Schema, key, value };
-            let _ = records.blocking_send(record);
+            let _ = records.blocking_send(StateRecord { topic: of, key, value });
         }
     }
 }

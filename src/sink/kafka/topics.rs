@@ -36,6 +36,7 @@ use crate::sink::Refusal;
 pub(super) const POSITIONS: &str = "positions";
 pub(super) const SCHEMA: &str = "schema";
 pub(super) const XA: &str = "xa";
+pub(super) const SNAPSHOT: &str = "snapshot";
 /// That of the topic whose only partition the active process has; it has no records.
 pub(super) const LOCK: &str = "lock";
 /// That of the topic of letters.
@@ -70,6 +71,7 @@ pub(super) struct Topics {
     config: Arc<ClusterConfig>,
     limits: Arc<TopicLimits>,
     letters: Arc<str>,
+    snapshot: Arc<str>,
     patience: Patience,
     /// The partitions of each topic of the cluster.
     there: HashMap<String, i32>,
@@ -122,6 +124,7 @@ impl Topics {
             config: Arc::clone(config),
             limits: Arc::clone(limits),
             letters: names.topic(LETTERS),
+            snapshot: names.topic(SNAPSHOT),
             patience,
             there: HashMap::new(),
             used: HashMap::new(),
@@ -129,7 +132,10 @@ impl Topics {
         };
         let broker = topics.list()?;
         for name in internal {
-            if *name != topics.letters && !topics.has(name) {
+            // Those of letters and of copies are made with their first record: most instances have
+            // none.
+            let comes_later = *name == topics.letters || *name == topics.snapshot;
+            if !comes_later && !topics.has(name) {
                 topics.make_internal(name).await?;
             }
         }
@@ -145,6 +151,16 @@ impl Topics {
         let largest = number("message.max.bytes").and_then(|bytes| usize::try_from(bytes).ok());
         limits.begin(Arc::clone(&topics.admin), largest.unwrap_or(KAFKA_DEFAULT));
         Ok(topics)
+    }
+
+    /// Makes an internal topic that is there from its first record on.
+    pub(super) async fn internal(&mut self, name: Internal) -> Result<Internal, Error> {
+        if !self.has(&name) {
+            self.make_internal(&name).await?;
+        }
+        let broker = self.list()?;
+        self.must_keep(broker, std::slice::from_ref(&name)).await?;
+        Ok(name)
     }
 
     async fn make_internal(&mut self, name: &str) -> Result<(), Error> {

@@ -387,7 +387,7 @@ impl Assembler {
             Arc::from(text.as_str())
         });
         let executed = if self.names_own_gtid { gtid_text.clone() } else { executed };
-        let head = TransactionHead { gtid: gtid_text, executed, branch: None };
+        let head = TransactionHead { gtid: gtid_text, executed, ..TransactionHead::default() };
         self.open = Some(Open {
             head: Arc::new(head),
             gtid,

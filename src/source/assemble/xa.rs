@@ -23,7 +23,8 @@ impl Assembler {
         if !self.hints.is_in_one_phase(&place.file, open.begin) {
             let TransactionHead { gtid, executed, .. } = &*open.head;
             let (gtid, executed) = (gtid.clone(), executed.clone());
-            open.head = Arc::new(TransactionHead { gtid, executed, branch: Some(xid) });
+            open.head =
+                Arc::new(TransactionHead { gtid, executed, branch: Some(xid), snapshot: None });
         }
     }
 
@@ -46,10 +47,10 @@ impl Assembler {
     /// If the open transaction is one of a branch, it is not held after all.
     pub(super) fn commit_in_one_phase(&mut self) {
         let Some(open) = &mut self.open else { return };
-        let TransactionHead { gtid, executed, branch: Some(_) } = &*open.head else { return };
+        let TransactionHead { gtid, executed, branch: Some(_), .. } = &*open.head else { return };
         open.in_one_phase = true;
         open.is_void |= open.sent.is_some();
         let (gtid, executed) = (gtid.clone(), executed.clone());
-        open.head = Arc::new(TransactionHead { gtid, executed, branch: None });
+        open.head = Arc::new(TransactionHead { gtid, executed, ..TransactionHead::default() });
     }
 }

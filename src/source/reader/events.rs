@@ -287,6 +287,11 @@ impl Reader<'_> {
         }
         let Applied { message, tables, named, new_epoch: _, is_unknown } =
             self.schema.apply_reading(&statement, reading);
+        let named_tables = tables.iter().chain(&named.changed);
+        self.note_statement(named_tables.chain(&named.databases).chain(&named.dropped));
+        if message.as_ref().is_some_and(|message| message.kind == StatementKind::Rename) {
+            self.settings.remembered.copying().renamed(named.changed.clone());
+        }
         let together = self.parking.follow(&named, place);
         let mut changes = Vec::new();
         if together.len() > 1 {

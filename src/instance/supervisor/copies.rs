@@ -1,0 +1,59 @@
+//! How far tables are copied, as it is shown.
+
+use crate::control::{Copying, TableCopy};
+use crate::source::{self, Copy, CopyState};
+
+/// As many tables are shown that are not done.
+const MOST_SHOWN: usize = 200;
+
+/// What was shown last.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    version: Option<u64>,
+}
+
+impl Shown {
+    /// What is to be shown now; none if nothing has changed.
+    pub(super) fn look(&mut self, copying: &source::Copying) -> Option<Option<Copying>> {
+        let version = Some(copying.version());
+        if self.version == version {
+            return None;
+        }
+        self.version = version;
+        let tables = copying.tables();
+        if tables.is_empty() {
+            return Some(None);
+        }
+        let count = |state| tables.iter().filter(|(_, copy)| copy.state == state).count();
+        let unfinished = tables.iter().filter(|(_, copy)| copy.state != CopyState::Done);
+        Some(Some(Copying {
+            tables: tables.len(),
+            done: count(CopyState::Done),
+            failed: count(CopyState::Failed),
+            rows: tables.iter().map(|(_, copy)| copy.rows).sum(),
+            estimate: tables.iter().map(|(_, copy)| copy.estimate).sum(),
+            rows_per_second: copying.rate().unwrap_or(0),
+            paused: copying.is_paused(),
+            unfinished: unfinished
+                .take(MOST_SHOWN)
+                .map(|(name, copy)| TableCopy {
+                    table: name.to_string(),
+                    state: word(copy).to_owned(),
+                    rows: copy.rows,
+                    estimate: copy.estimate,
+                    reason: copy.reason.clone(),
+                })
+                .collect(),
+        }))
+    }
+}
+
+fn word(copy: &Copy) -> &'static str {
+    match copy.state {
+        CopyState::Pending => "pending",
+        CopyState::Copying => "copying",
+        CopyState::Done => "done",
+        CopyState::Stopped => "stopped",
+        CopyState::Failed => "failed",
+    }
+}

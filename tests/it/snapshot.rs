@@ -1,9 +1,9 @@
 //! Tables copied while they change.
 //!
-//! A table with rows from before is copied while random transactions change it: rows inserted,
-//! updated, deleted, keys changed; meanwhile sluice is killed (-9) and started again. Afterwards the
-//! topic, replayed from its begin, is the table; no row in it was ever followed by an older version of
-//! itself; and each row that nobody touched came once, from the copy.
+//! A table with rows from before is copied while random transactions change it, one in ten of them an
+//! XA transaction: rows inserted, updated, deleted, keys changed; meanwhile sluice is killed (-9) and
+//! started again. Afterwards the topic, replayed from its begin, is the table; no row in it was ever
+//! followed by an older version of itself; and each row that nobody touched came once, from the copy.
 //!
 //! `SLUICE_SNAPSHOT_KILLS=20` is the long form. The seed is printed; `SLUICE_SNAPSHOT_SEED` repeats
 //! the random choices (not the timing).
@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use sqlx::Row as _;
 
+use crate::harness::kafka::kafka;
 use crate::harness::message::Message;
 use crate::harness::servers::{private_mariadb, private_mysql, run, try_run};
-use crate::harness::{PATIENCE, Random, Record, Server, Sluice, asked, topics, wait_for};
+use crate::harness::{Kafka, PATIENCE, Random, Record, Server, Sluice, asked, topics, wait_for};
 
 const FILTER: (&str, &str) = ("canal.instance.filter.regex", r"copied\..*");
 const INITIAL: (&str, &str) = ("sluice.snapshot", "initial");
@@ -49,12 +50,25 @@ fn copied_from_mariadb_the_topic_is_the_table() {
     copied_while_it_changes(&mariadb, &[]);
 }
 
+#[test]
+fn copied_into_a_kafka_cluster_the_topic_is_the_table() {
+    let (Some(mysql), Some(kafka)) = (private_mysql(&[]), kafka()) else { return };
+    copied_into(&mysql, &[], Some(kafka));
+}
+
 fn copied_while_it_changes(server: &Server, properties: &[(&str, &str)]) {
+    copied_into(server, properties, None);
+}
+
+fn copied_into(server: &Server, properties: &[(&str, &str)], cluster: Option<&Kafka>) {
     let seed = asked::seed("SLUICE_SNAPSHOT_SEED");
     let mut random = Random::new(seed);
     make_table(server);
     let properties = [&[FILTER, INITIAL], properties].concat();
     let mut sluice = Sluice::with_instance("copy", server, &properties);
+    if let Some(cluster) = cluster {
+        sluice.use_cluster(cluster);
+    }
     sluice.start();
     let load = Load::start(server, seed);
     for _ in 0..asked::number_or("SLUICE_SNAPSHOT_KILLS", 3) {
@@ -64,7 +78,11 @@ fn copied_while_it_changes(server: &Server, properties: &[(&str, &str)]) {
     }
     wait_until_copied(&sluice);
     load.stop();
-    let records = drained(server, &sluice);
+    let own = sluice.bootstrap();
+    let records = drained(server, &|| match cluster {
+        Some(cluster) => cluster.read("copied.t"),
+        None => topics::read(&own, "copied.t"),
+    });
     sluice.stop();
     is_the_table(server, &records);
     never_went_back(&records);
@@ -99,7 +117,9 @@ impl Load {
                 run(&mut connection, "USE copied").await;
                 let (mut random, mut version) = (Random::new(seed ^ 0x10ad), ROWS);
                 while !stopped.load(Ordering::Relaxed) {
-                    run(&mut connection, "BEGIN").await;
+                    let is_branch = random.once_in(10);
+                    let begin = if is_branch { "XA START 'load'" } else { "BEGIN" };
+                    run(&mut connection, begin).await;
                     for _ in 0..=random.below(4) {
                         version += 1;
                         let sql = change(&mut random, version);
@@ -107,7 +127,13 @@ impl Load {
                         let _ = try_run(&mut connection, &sql).await;
                     }
                     let end = if random.once_in(10) { "ROLLBACK" } else { "COMMIT" };
-                    run(&mut connection, end).await;
+                    if is_branch {
+                        run(&mut connection, "XA END 'load'").await;
+                        run(&mut connection, "XA PREPARE 'load'").await;
+                        run(&mut connection, &format!("XA {end} 'load'")).await;
+                    } else {
+                        run(&mut connection, end).await;
+                    }
                 }
                 version
             })
@@ -154,10 +180,10 @@ fn wait_until_copied(sluice: &Sluice) {
 }
 
 /// All records of the topic, up to a last change.
-fn drained(server: &Server, sluice: &Sluice) -> Vec<Record> {
+fn drained(server: &Server, read: &dyn Fn() -> Vec<Record>) -> Vec<Record> {
     server.mysql_client("copied", "INSERT INTO t VALUES (0, 9000000000, 'the end')");
     wait_for("the last change", PATIENCE, || {
-        let records = topics::read(&sluice.bootstrap(), "copied.t");
+        let records = read();
         let is_whole = records.iter().any(|record| record.value.contains("the end"));
         is_whole.then_some(records)
     })

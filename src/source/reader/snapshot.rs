@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::{Outlet, Reader};
 use crate::change::{
-    Change, Chunk, ChunkEnd, Commit, EventPlace, RowsChange, StateRecord, TransactionHead,
+    BranchEnd, Change, Chunk, ChunkEnd, Commit, EventPlace, RowsChange, StateRecord,
+    TransactionHead,
 };
 use crate::clock;
 use crate::schema::Place;
@@ -31,18 +32,20 @@ impl Reader<'_> {
 
     /// Notes what is handed over.
     pub(super) fn note_of_windows(&mut self, piece: &Piece) {
-        let Some(windows) = self.windows.as_mut().filter(|windows| !windows.is_idle()) else {
-            return;
-        };
+        let Some(windows) = &mut self.windows else { return };
         if let End::Commit(commit) = &piece.end
             && let Some(step) = &commit.branch
-            && step.end == crate::change::BranchEnd::Committed
         {
-            windows.note_branch();
+            match step.end {
+                BranchEnd::Prepared => {}
+                BranchEnd::Committed => windows.note_branch(&step.xid, true),
+                BranchEnd::RolledBack => windows.note_branch(&step.xid, false),
+            }
         }
-        // What is held is not published now.
-        if piece.head.branch.is_none() {
-            windows.note(&piece.changes);
+        match &piece.head.branch {
+            Some(xid) => windows.note_held(xid, &piece.changes, piece.whole),
+            None if windows.is_idle() => {}
+            None => windows.note(&piece.changes),
         }
     }
 

@@ -225,6 +225,16 @@ impl Copier<'_> {
         plan: &mut Option<Plan>,
         limit: &mut u64,
     ) -> Result<Step, Trouble> {
+        if let Some(image) =
+            self.probe.variable("binlog_row_image").filter(|image| *image != "FULL")
+        {
+            let reason = format!(
+                "binlog_row_image is {image} on the source: while a table is copied its rows have to \
+                 come whole; SET GLOBAL binlog_row_image = 'FULL', and let sessions connect anew"
+            );
+            self.fail(name, copy, reason).await?;
+            return Ok(Step::End);
+        }
         let key = plan
             .as_ref()
             .map(|plan| plan.key.as_ref().map_or_else(Vec::new, |key| key.columns.clone()));

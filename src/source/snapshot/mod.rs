@@ -18,7 +18,7 @@
 //! touched comes by the stream. A row is known by the bytes of its key: whatever version of it was
 //! read, the event that made that version, or that ended it, lies in the window with those bytes, or
 //! none does. What a window cannot tell (a statement that changes the table, rows without their key,
-//! the commit of an XA branch) voids it, and the chunk is read again.
+//! the commit of an XA branch whose rows came before) voids it, and the chunk is read again.
 //!
 //! A table without a key is read as a whole, in one snapshot of the server. Its rows cannot be told
 //! apart, so they count only if nothing touched the table between s and the boundary where they are
@@ -27,6 +27,7 @@
 //! Always: positions do not move by a chunk; nothing newer is overwritten by something older; a row
 //! that is not changed meanwhile comes once.
 
+mod branches;
 mod chunk;
 mod copier;
 mod copies;

@@ -10,12 +10,13 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::branches::Branches;
 use super::chunk::Rows;
 use super::copies::{Copy, Ledger, Notes};
 use super::key::{self, Key};
 use crate::binlog::{CellSpans, Images, count_present};
 use crate::change::{
-    Change, ColumnSet, EventPlace, MySqlPosition, RowsChange, RowsKind, Table, TableName,
+    Change, ColumnSet, EventPlace, MySqlPosition, RowsChange, RowsKind, Table, TableName, Xid,
 };
 use crate::schema::{FoundLater, Place};
 
@@ -156,6 +157,7 @@ pub(in crate::source) struct Windows {
     ledger: Ledger,
     open: Vec<Window>,
     watched: HashMap<TableName, Watched>,
+    branches: Branches,
     last: u64,
     spans: CellSpans,
     scratch: Vec<u8>,
@@ -240,6 +242,7 @@ impl Windows {
             ledger,
             open: Vec::new(),
             watched: HashMap::new(),
+            branches: Branches::default(),
             last: 0,
             spans: CellSpans::default(),
             scratch: Vec::new(),
@@ -299,9 +302,21 @@ impl Windows {
         }
     }
 
-    /// Whether anything is to be noted.
+    /// Whether nothing is published that waits for a place.
     pub(in crate::source) fn is_idle(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// Rows of an XA branch: they take effect when it is committed.
+    pub(in crate::source) fn note_held(
+        &mut self,
+        xid: &Arc<Xid>,
+        changes: &[Change],
+        is_whole: bool,
+    ) {
+        if self.ledger.next_open().is_some() {
+            self.branches.keep(xid, changes, is_whole);
+        }
     }
 
     /// Notes what is handed over of a transaction that is published now.
@@ -316,10 +331,20 @@ impl Windows {
         }
     }
 
-    /// An XA branch is committed: its rows were handed over before.
-    pub(in crate::source) fn note_branch(&mut self) {
-        for window in &mut self.open {
-            window.void("an XA branch was committed meanwhile");
+    /// An XA branch has ended: its rows were handed over before.
+    pub(in crate::source) fn note_branch(&mut self, xid: &Xid, is_committed: bool) {
+        let kept = self.branches.take(xid);
+        if !is_committed {
+            return;
+        }
+        self.forget_dropped();
+        match kept {
+            Some(rows) => rows.iter().for_each(|rows| self.touch(rows)),
+            None => {
+                for window in &mut self.open {
+                    window.void("an XA branch was committed whose rows are not known any more");
+                }
+            }
         }
     }
 

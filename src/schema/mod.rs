@@ -80,6 +80,16 @@ pub struct Server {
     pub uuid: Arc<str>,
 }
 
+impl Server {
+    /// A name as rows of the table come under.
+    pub(crate) fn folded(&self, name: TableName) -> TableName {
+        if self.lower_case_table_names == 0 {
+            return name;
+        }
+        TableName::new(case::lower(&name.schema), case::lower(&name.table))
+    }
+}
+
 /// How to ask the source server: for definitions, and for the statements since some place.
 #[derive(Debug)]
 pub struct Origin<'a> {

@@ -27,7 +27,28 @@ use crate::harness::{Kafka, PATIENCE, Random, Record, Server, Sluice, asked, top
 const FILTER: (&str, &str) = ("canal.instance.filter.regex", r"copied\..*");
 const INITIAL: (&str, &str) = ("sluice.snapshot", "initial");
 /// Rows that are there before.
-const ROWS: u64 = 30_000;
+const ROWS: u64 = 60_000;
+
+/// A table: its name, and the type of its key, with the key of the row of an id.
+type Shape = (&'static str, &'static str, &'static str);
+
+const T: Shape = ("t", "BIGINT", "{id}");
+
+/// Whether a row is known again by its key shows only where the key is no number too.
+const SHAPES: [Shape; 8] = [
+    T,
+    (
+        "by_text",
+        "VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+        "CONCAT('Kéy ', {id})",
+    ),
+    ("by_char", "CHAR(20) CHARACTER SET latin1", "CONCAT('ä', {id})"),
+    ("by_bytes", "BINARY(12)", "CONCAT(CHAR({id} % 256), '-', {id})"),
+    ("by_decimal", "DECIMAL(12,3)", "{id} / 8 - 1000"),
+    ("by_moment", "DATETIME(3)", "TIMESTAMP '2020-01-01 00:00:00' + INTERVAL {id} SECOND"),
+    ("by_stamp", "TIMESTAMP(6)", "FROM_UNIXTIME(1500000000 + {id})"),
+    ("by_double", "DOUBLE", "{id} / 7"),
+];
 /// One row in so many is left alone.
 const QUIET: u64 = 7;
 
@@ -53,50 +74,90 @@ fn copied_from_mariadb_the_topic_is_the_table() {
 #[test]
 fn copied_into_a_kafka_cluster_the_topic_is_the_table() {
     let (Some(mysql), Some(kafka)) = (private_mysql(&[]), kafka()) else { return };
-    copied_into(&mysql, &[], Some(kafka));
+    copied_into(&mysql, (&[T], ROWS), &[], Some(kafka));
 }
 
 fn copied_while_it_changes(server: &Server, properties: &[(&str, &str)]) {
-    copied_into(server, properties, None);
+    copied_into(server, (&[T], ROWS), properties, None);
 }
 
-fn copied_into(server: &Server, properties: &[(&str, &str)], cluster: Option<&Kafka>) {
+#[test]
+fn copied_by_other_keys_than_numbers_the_topics_are_the_tables() {
+    let options = ["--gtid-mode=ON", "--enforce-gtid-consistency=ON"];
+    let Some(mysql) = private_mysql(&options) else { return };
+    copied_into(&mysql, (&SHAPES, ROWS / 8), &[], None);
+}
+
+#[test]
+fn copied_by_other_keys_than_numbers_the_topics_are_the_tables_of_mariadb() {
+    let Some(mariadb) = private_mariadb(&[]) else { return };
+    copied_into(&mariadb, (&SHAPES, ROWS / 8), &[], None);
+}
+
+fn copied_into(
+    server: &Server,
+    (shapes, rows): (&'static [Shape], u64),
+    properties: &[(&str, &str)],
+    cluster: Option<&Kafka>,
+) {
     let seed = asked::seed("SLUICE_SNAPSHOT_SEED");
     let mut random = Random::new(seed);
-    make_table(server);
+    make_tables(server, shapes, rows);
     let properties = [&[FILTER, INITIAL], properties].concat();
     let mut sluice = Sluice::with_instance("copy", server, &properties);
     if let Some(cluster) = cluster {
         sluice.use_cluster(cluster);
     }
     sluice.start();
-    let load = Load::start(server, seed);
+    let load = Load::start(server, (shapes, rows), seed);
+    let mut amid = 0;
     for _ in 0..asked::number_or("SLUICE_SNAPSHOT_KILLS", 3) {
-        std::thread::sleep(Duration::from_millis(100 + random.below(900)));
+        std::thread::sleep(Duration::from_millis(random.below(300)));
         sluice.kill();
+        amid += u32::from(!are_copied(&sluice, shapes));
         sluice.start();
     }
-    wait_until_copied(&sluice);
+    assert!(amid > 0, "killed while it copied");
+    wait_until_copied(&sluice, shapes);
     load.stop();
     let own = sluice.bootstrap();
-    let records = drained(server, &|| match cluster {
-        Some(cluster) => cluster.read("copied.t"),
-        None => topics::read(&own, "copied.t"),
-    });
+    let all: Vec<_> = shapes
+        .iter()
+        .map(|(table, ..)| {
+            let topic = format!("copied.{table}");
+            drained(server, table, &|| match cluster {
+                Some(cluster) => cluster.read(&topic),
+                None => topics::read(&own, &topic),
+            })
+        })
+        .collect();
     sluice.stop();
-    is_the_table(server, &records);
-    never_went_back(&records);
-    untouched_rows_came_once(&records);
+    for ((table, ..), records) in shapes.iter().zip(&all) {
+        is_the_table(server, table, records);
+        never_went_back(records);
+        untouched_rows_came_once(records, rows);
+        let copied = records.iter().filter_map(|record| record.headers.get("snapshot"));
+        assert!(copied.clone().all(|name| name.starts_with(&format!("copied.{table}:"))));
+        assert!(copied.clone().any(|name| !name.ends_with("/end")), "in several chunks");
+    }
 }
 
-fn make_table(server: &Server) {
-    let rows = (1..=ROWS).map(|id| format!("({id},{id},'row {id}')")).collect::<Vec<_>>();
-    let inserts = rows.chunks(1000).map(|rows| format!("INSERT INTO t VALUES {};", rows.join(",")));
-    let script = format!(
-        "CREATE DATABASE copied; USE copied;
-         CREATE TABLE t (id BIGINT PRIMARY KEY, version BIGINT, text VARCHAR(60)); {}",
-        inserts.collect::<String>()
-    );
+fn make_tables(server: &Server, shapes: &[Shape], rows: u64) {
+    let mut script = String::from("CREATE DATABASE copied; USE copied; SET NAMES utf8mb4;");
+    for (table, kind, key) in shapes {
+        script.push_str(&format!(
+            "CREATE TABLE {table} (k {kind} PRIMARY KEY, id BIGINT, version BIGINT,
+             text VARCHAR(60), UNIQUE KEY (id));"
+        ));
+        for ids in (1..=rows).collect::<Vec<_>>().chunks(1000) {
+            let row = |id: &u64| {
+                let key = key.replace("{id}", &id.to_string());
+                format!("({key},{id},{id},'row {id}')")
+            };
+            let rows = ids.iter().map(row).collect::<Vec<_>>().join(",");
+            script.push_str(&format!("INSERT INTO {table} VALUES {rows};"));
+        }
+    }
     server.mysql_client("", &script);
 }
 
@@ -107,7 +168,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(server: &Server, seed: u64) -> Self {
+    fn start(server: &Server, (shapes, rows): (&'static [Shape], u64), seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (connector, stopped) = (server.connector(), Arc::clone(&stop));
         let worker = std::thread::spawn(move || {
@@ -115,14 +176,18 @@ impl Load {
             runtime.unwrap().block_on(async {
                 let mut connection = connector.connect().await.unwrap();
                 run(&mut connection, "USE copied").await;
-                let (mut random, mut version) = (Random::new(seed ^ 0x10ad), ROWS);
+                run(&mut connection, "SET NAMES utf8mb4").await;
+                let (mut random, mut version) = (Random::new(seed ^ 0x10ad), rows);
                 while !stopped.load(Ordering::Relaxed) {
+                    // A stream that falls ever further behind never comes to the end of a chunk.
+                    tokio::time::sleep(Duration::from_millis(random.below(10))).await;
                     let is_branch = random.once_in(10);
                     let begin = if is_branch { "XA START 'load'" } else { "BEGIN" };
                     run(&mut connection, begin).await;
                     for _ in 0..=random.below(4) {
                         version += 1;
-                        let sql = change(&mut random, version);
+                        let shape = random.pick(shapes);
+                        let sql = change(&mut random, shape, rows, version);
                         // A key may be taken.
                         let _ = try_run(&mut connection, &sql).await;
                     }
@@ -147,41 +212,53 @@ impl Load {
     }
 }
 
-/// A key that the load may touch.
-fn key(random: &mut Random) -> u64 {
+/// The id of a row that the load may touch.
+fn any_id(random: &mut Random, rows: u64) -> u64 {
     loop {
-        let id = 1 + random.below(ROWS + ROWS / 4);
+        let id = 1 + random.below(rows + rows / 4);
         if id % QUIET != 0 {
             return id;
         }
     }
 }
 
-fn change(random: &mut Random, version: u64) -> String {
-    let (id, other) = (key(random), key(random));
+fn change(random: &mut Random, (table, _, key): &Shape, rows: u64, version: u64) -> String {
+    let (id, other) = (any_id(random, rows), any_id(random, rows));
+    let key = |id: u64| key.replace("{id}", &id.to_string());
     match random.below(8) {
-        0..=2 => format!("UPDATE t SET version = {version} WHERE id = {id}"),
-        3 => format!("UPDATE t SET id = {other}, version = {version} WHERE id = {id}"),
-        4 => format!("DELETE FROM t WHERE id = {id}"),
-        5 => format!("REPLACE INTO t VALUES ({id}, {version}, 'replaced')"),
+        0..=2 => format!("UPDATE {table} SET version = {version} WHERE id = {id}"),
+        3 => format!(
+            "UPDATE {table} SET k = {}, id = {other}, version = {version} WHERE id = {id}",
+            key(other)
+        ),
+        4 => format!("DELETE FROM {table} WHERE id = {id}"),
+        5 => format!("REPLACE INTO {table} VALUES ({}, {id}, {version}, 'replaced')", key(id)),
         6 => format!(
-            "UPDATE t SET version = {version} WHERE id BETWEEN {id} AND {} AND id % {QUIET} <> 0",
+            "UPDATE {table} SET version = {version}
+             WHERE id BETWEEN {id} AND {} AND id % {QUIET} <> 0",
             id + 20
         ),
-        _ => format!("INSERT INTO t VALUES ({id}, {version}, 'inserted')"),
+        _ => format!("INSERT INTO {table} VALUES ({}, {id}, {version}, 'inserted')", key(id)),
     }
 }
 
-/// Waits until the last chunk of `copied.t` is there.
-fn wait_until_copied(sluice: &Sluice) {
-    wait_for("the last chunk", PATIENCE, || {
-        sluice.said().contains("the table is copied table=copied.t").then_some(())
-    });
+fn are_copied(sluice: &Sluice, shapes: &[Shape]) -> bool {
+    let said = sluice.said();
+    let line = |table| format!("the table is copied table=copied.{table}\n");
+    shapes.iter().all(|(table, ..)| said.contains(&line(table)))
 }
 
-/// All records of the topic, up to a last change.
-fn drained(server: &Server, read: &dyn Fn() -> Vec<Record>) -> Vec<Record> {
-    server.mysql_client("copied", "INSERT INTO t VALUES (0, 9000000000, 'the end')");
+/// Waits until the last chunk of each table is there.
+fn wait_until_copied(sluice: &Sluice, shapes: &[Shape]) {
+    wait_for("the last chunk", PATIENCE, || are_copied(sluice, shapes).then_some(()));
+}
+
+/// All records of a table's topic, up to a last change.
+fn drained(server: &Server, table: &str, read: &dyn Fn() -> Vec<Record>) -> Vec<Record> {
+    let last = format!(
+        "UPDATE {table} SET version = 9000000000, text = 'the end' WHERE id = {QUIET} * 2;"
+    );
+    server.mysql_client("copied", &last);
     wait_for("the last change", PATIENCE, || {
         let records = read();
         let is_whole = records.iter().any(|record| record.value.contains("the end"));
@@ -209,7 +286,7 @@ fn rows(record: &Record) -> Rows {
     Rows { kind: message.kind, rows: rows.collect(), old_ids }
 }
 
-fn is_the_table(server: &Server, records: &[Record]) {
+fn is_the_table(server: &Server, name: &str, records: &[Record]) {
     let mut replayed = BTreeMap::new();
     for record in records {
         let Rows { kind, rows, old_ids } = rows(record);
@@ -224,19 +301,20 @@ fn is_the_table(server: &Server, records: &[Record]) {
             }
         }
     }
-    let table = table(server);
+    let table = table(server, name);
     for (id, row) in &table {
-        assert_eq!(replayed.get(id), Some(row), "row {id}: on the left as replayed");
+        assert_eq!(replayed.get(id), Some(row), "row {id} of {name}: on the left as replayed");
     }
     let extra: Vec<_> = replayed.keys().filter(|id| !table.contains_key(id)).collect();
     assert!(extra.is_empty(), "deleted rows are there: {extra:?}");
 }
 
-fn table(server: &Server) -> BTreeMap<u64, (u64, String)> {
+fn table(server: &Server, name: &str) -> BTreeMap<u64, (u64, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let rows = runtime.block_on(async {
         let mut connection = server.connect().await;
-        sqlx::raw_sql("SELECT id, version, text FROM copied.t").fetch_all(&mut connection).await
+        let sql = format!("SELECT id, version, text FROM copied.{name}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await
     });
     let row = |row: sqlx::mysql::MySqlRow| {
         let number = |column| u64::try_from(row.get::<i64, _>(column)).unwrap();
@@ -268,7 +346,7 @@ fn never_went_back(records: &[Record]) {
     }
 }
 
-fn untouched_rows_came_once(records: &[Record]) {
+fn untouched_rows_came_once(records: &[Record], rows_before: u64) {
     let mut times = BTreeMap::<u64, (u32, u32)>::new();
     for record in records {
         let is_copied = record.headers.contains_key("snapshot");
@@ -277,10 +355,8 @@ fn untouched_rows_came_once(records: &[Record]) {
             *(if is_copied { copied } else { streamed }) += 1;
         }
     }
-    for id in (1..=ROWS).filter(|id| id % QUIET == 0) {
-        assert_eq!(times.get(&id), Some(&(1, 0)), "row {id}: times copied and streamed");
+    for id in (1..=rows_before).filter(|id| id % QUIET == 0) {
+        let last = u32::from(id == QUIET * 2);
+        assert_eq!(times.get(&id), Some(&(1, last)), "row {id}: times copied and streamed");
     }
-    let copied = records.iter().filter_map(|record| record.headers.get("snapshot"));
-    assert!(copied.clone().all(|name| name.starts_with("copied.t:")));
-    assert!(copied.clone().any(|name| !name.ends_with("/end")), "in several chunks");
 }

@@ -64,6 +64,7 @@ fn way_out(error: &source::Error) -> &'static str {
         | Error::NoPlace { .. }
         | Error::Refused { .. } => "position set",
         Error::Statement { .. } => "sluice.statement=publish",
+        Error::Copied { .. } => "sluice.snapshot=none",
         Error::UnknownBranch { .. } => "sluice.xa.unknown=skip",
         Error::NoBinlog { .. } => "set log_bin",
         Error::Copied { .. } => "sluice.snapshot=none",
@@ -100,6 +101,7 @@ fn each_stop_of_a_source_says_what_to_do() {
         Error::Event { place: place(), what: text(), source: crate::binlog::Error::Checksum },
         Error::Broken(text()),
         Error::Statement { place: place() },
+        Error::Copied { failed: Vec::new() },
         Error::UnknownBranch { place: place(), xid: text() },
         Error::NoBinlog { address: text() },
         Error::Copied { failed: Vec::new() },

@@ -39,6 +39,14 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// The table that it makes for certain, and that was not there before or is no more.
+    pub(crate) fn made(&self) -> Option<&TableName> {
+        match &*self.effects {
+            [Effect::CreateTable { name, keep: false, .. }] => Some(name),
+            _ => None,
+        }
+    }
+
     /// What it would change is not known behind it: it may be about another table.
     pub(crate) fn void(&mut self, why: &str) {
         let stale = |name: TableName| Effect::Stale { name, why: why.to_owned() };

@@ -285,10 +285,15 @@ impl Reader<'_> {
         } else if !self.keep_of_quest(header, query, &mut reading) {
             return Ok(Vec::new());
         }
+        let made = reading.made().filter(|_| query.error_code == 0);
+        let made = made.map(|name| self.schema.folded(name));
         let Applied { message, tables, named, new_epoch: _, is_unknown } =
             self.schema.apply_reading(&statement, reading);
         let named_tables = tables.iter().chain(&named.changed);
         self.note_statement(named_tables.chain(&named.databases).chain(&named.dropped));
+        if let Some(name) = made {
+            self.note_made(name);
+        }
         if message.as_ref().is_some_and(|message| message.kind == StatementKind::Rename) {
             self.settings.remembered.copying().renamed(named.changed.clone());
         }

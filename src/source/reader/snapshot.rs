@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::{Outlet, Reader};
 use crate::change::{
-    BranchEnd, Change, Chunk, ChunkEnd, Commit, EventPlace, RowsChange, StateRecord,
+    BranchEnd, Change, Chunk, ChunkEnd, Commit, EventPlace, RowsChange, StateRecord, TableName,
     TransactionHead,
 };
 use crate::clock;
+use crate::config::SnapshotMode;
 use crate::schema::Place;
 use crate::source::Error;
 use crate::source::assemble::{End, Piece};
@@ -46,6 +47,25 @@ impl Reader<'_> {
             Some(xid) => windows.note_held(xid, &piece.changes, piece.whole),
             None if windows.is_idle() => {}
             None => windows.note(&piece.changes),
+        }
+    }
+
+    /// What a commit has to remember of tables that were made.
+    pub(super) fn records_of_made(&mut self) -> Result<Vec<StateRecord>, Error> {
+        let Some(windows) = &mut self.windows else { return Ok(Vec::new()) };
+        let Some(notes) = windows.take_made() else { return Ok(Vec::new()) };
+        windows.ledger().write(notes).map_err(Error::Broken)
+    }
+
+    /// A statement made a table.
+    pub(super) fn note_made(&mut self, name: TableName) {
+        let is_included = self.verdicts.includes(&self.settings.filter, &name.schema, &name.table);
+        let is_missed = match self.settings.snapshot {
+            SnapshotMode::None | SnapshotMode::Initial => false,
+            SnapshotMode::Missing | SnapshotMode::Only => true,
+        };
+        if let Some(windows) = self.windows.as_mut().filter(|_| is_included) {
+            windows.note_made(name, is_missed);
         }
     }
 
@@ -207,7 +227,7 @@ impl Reader<'_> {
     /// A statement may have changed these tables.
     pub(super) fn note_statement<'n>(
         &mut self,
-        names: impl Iterator<Item = &'n crate::change::TableName> + Clone,
+        names: impl Iterator<Item = &'n TableName> + Clone,
     ) {
         if let Some(windows) = &mut self.windows {
             windows.note_statement(names);

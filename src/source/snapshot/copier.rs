@@ -251,6 +251,13 @@ impl Copier<'_> {
                 return Ok(Step::End);
             }
         };
+        if *opening.place.server_uuid != *self.probe.uuid {
+            let text = format!(
+                "{} is another server than the one whose binlog is read",
+                self.settings.endpoint.address()
+            );
+            return Err(Trouble::Session(Error::Broken(text)));
+        }
         match plan.take_if(|plan| plan.changes != opening.changes) {
             Some(_) => Ok(Step::Again),
             None => match plan {

@@ -43,11 +43,12 @@ pub(super) async fn wait(
     place: &MySqlPosition,
 ) -> Result<Shown, Error> {
     match (probe.flavor, executed(place)) {
-        (Flavor::MySql, Some(set)) => {
+        (Flavor::MySql, Some(set)) if probe.has_gtids() => {
             while !probe::waits_until_executed(session, &set, WAIT).await? {}
             Ok(Shown::Always)
         }
-        (Flavor::MySql, None) => Ok(Shown::Locked),
+        // Of what has no GTID the set says nothing.
+        (Flavor::MySql, Some(_) | None) => Ok(Shown::Locked),
         (Flavor::MariaDb, _) => {
             let wanted = Place { file: place.file.clone(), offset: place.offset };
             loop {

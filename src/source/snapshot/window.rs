@@ -158,6 +158,8 @@ pub(in crate::source) struct Windows {
     open: Vec<Window>,
     watched: HashMap<TableName, Watched>,
     branches: Branches,
+    /// Tables that were made since the last commit.
+    made: Vec<TableName>,
     last: u64,
     spans: CellSpans,
     scratch: Vec<u8>,
@@ -243,6 +245,7 @@ impl Windows {
             open: Vec::new(),
             watched: HashMap::new(),
             branches: Branches::default(),
+            made: Vec::new(),
             last: 0,
             spans: CellSpans::default(),
             scratch: Vec::new(),
@@ -364,6 +367,24 @@ impl Windows {
                 window.void("a statement changed the table meanwhile");
             }
         }
+    }
+
+    /// A table was made: the stream brings all of it. `is_missed`: it would be taken for one that
+    /// was never copied.
+    pub(in crate::source) fn note_made(&mut self, name: TableName, is_missed: bool) {
+        if is_missed || self.ledger.of(&name).is_some_and(|copy| copy.is_open()) {
+            self.made.push(name);
+        }
+    }
+
+    /// The tables that were made since this was asked last, which are whole.
+    pub(in crate::source) fn take_made(&mut self) -> Option<Notes> {
+        if self.made.is_empty() {
+            return None;
+        }
+        let made = std::mem::take(&mut self.made).into_iter();
+        let tables = made.map(|name| (name, Some(Copy::pending().done()))).collect();
+        Some(Notes { tables, ..Notes::default() })
     }
 
     fn forget_dropped(&mut self) {

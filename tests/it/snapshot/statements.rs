@@ -7,7 +7,8 @@ use crate::harness::servers::{private_mariadb, private_mysql};
 use crate::harness::{PATIENCE, Random, Server, Sluice, asked, topics, wait_for};
 
 use super::{
-    FILTER, INITIAL, Load, drained, is_the_table, make_table, never_went_back, wait_until_copied,
+    FILTER, INITIAL, Load, ROWS, T, drained, is_the_table, make_tables, never_went_back,
+    wait_until_copied,
 };
 
 #[test]
@@ -25,7 +26,7 @@ fn altered_while_it_is_copied_the_topic_is_the_table_of_mariadb_too() {
 fn altered_while_it_is_copied(server: &Server) {
     let seed = asked::seed("SLUICE_SNAPSHOT_SEED");
     let mut random = Random::new(seed);
-    make_table(server);
+    make_tables(server, &[T], ROWS / 2);
     server.mysql_client(
         "copied",
         "CREATE TABLE dropped LIKE t; INSERT INTO dropped SELECT * FROM t;
@@ -34,24 +35,24 @@ fn altered_while_it_is_copied(server: &Server) {
     );
     let mut sluice = Sluice::with_instance("copy", server, &[FILTER, INITIAL]);
     sluice.start();
-    let load = Load::start(server, seed);
+    let load = Load::start(server, (&[T], ROWS / 2), seed);
     let mut step = |sql: &str| {
         server.mysql_client("copied", sql);
         std::thread::sleep(Duration::from_millis(random.below(150)));
     };
     step("DROP TABLE dropped");
     step("TRUNCATE emptied");
-    step("INSERT INTO emptied VALUES (5, 10, 'after')");
+    step("INSERT INTO emptied VALUES (5, 5, 10, 'after')");
     step("RENAME TABLE renamed TO moved");
     for turn in 0..4 {
         step(&format!("ALTER TABLE t ADD COLUMN more{turn} INT DEFAULT 7"));
         step(&format!("ALTER TABLE t DROP COLUMN more{turn}"));
     }
-    wait_until_copied(&sluice);
+    wait_until_copied(&sluice, &[T]);
     load.stop();
     let own = sluice.bootstrap();
-    let records = drained(server, &|| topics::read(&own, "copied.t"));
-    is_the_table(server, &records);
+    let records = drained(server, "t", &|| topics::read(&own, "copied.t"));
+    is_the_table(server, "t", &records);
     never_went_back(&records);
     let status = wait_for("the end of the copy", PATIENCE, || {
         let status = sluice.command(&["snapshot", "status"]).said;
@@ -128,5 +129,66 @@ fn a_table_that_cannot_be_copied_does_not_hold_up_the_others() {
     let wrong = sluice.command(&["snapshot", "start", "copy", "--tables", r"other\..*"]);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(wrong.said.contains("no such table"), "{wrong:?}");
+    sluice.stop();
+}
+
+/// What a table that was made since has came by the stream: it counts as copied. One that a wider
+/// filter takes in does not.
+#[test]
+fn of_missing_tables_those_are_copied_that_were_never_published() {
+    let Some(mysql) = private_mysql(&[]) else { return };
+    mysql.mysql_client(
+        "",
+        "CREATE DATABASE copied; CREATE DATABASE later; CREATE TABLE copied.a (id INT PRIMARY KEY);
+         CREATE TABLE later.b (id INT PRIMARY KEY); INSERT INTO copied.a VALUES (1);
+         INSERT INTO later.b VALUES (1);",
+    );
+    let missing = ("sluice.snapshot", "missing");
+    let mut sluice = Sluice::with_instance("copy", &mysql, &[FILTER, missing]);
+    sluice.start();
+    let copied = |sluice: &Sluice, topic: &str| {
+        let records = topics::read(&sluice.bootstrap(), topic);
+        records.iter().filter(|record| record.headers.contains_key("snapshot")).count()
+    };
+    let wait = |sluice: &Sluice, words: &str| {
+        wait_for(words, PATIENCE, || {
+            sluice.command(&["snapshot", "status"]).said.contains(words).then_some(())
+        });
+    };
+    wait(&sluice, "1 of 1 tables");
+    mysql.mysql_client(
+        "copied",
+        "CREATE TABLE made (id INT PRIMARY KEY); INSERT INTO made VALUES (1), (2);
+         CREATE TABLE IF NOT EXISTS a (id INT PRIMARY KEY);",
+    );
+    wait(&sluice, "2 of 2 tables");
+    sluice.stop();
+    let wider = ("canal.instance.filter.regex", r"copied\..*,later\..*");
+    sluice.instance("copy", &mysql, &[wider, missing]);
+    sluice.start();
+    wait(&sluice, "3 of 3 tables");
+    let counts = ["copied.a", "copied.made", "later.b"].map(|topic| copied(&sluice, topic));
+    assert_eq!(counts, [1, 0, 1]);
+    sluice.stop();
+}
+
+/// The instance ends when nothing is left to be copied, and says so.
+#[test]
+fn an_instance_that_only_copies_ends_when_it_has() {
+    let Some(mysql) = private_mysql(&[]) else { return };
+    mysql.mysql_client(
+        "",
+        "CREATE DATABASE copied; CREATE TABLE copied.a (id INT PRIMARY KEY);
+         INSERT INTO copied.a VALUES (1), (2);",
+    );
+    let mut sluice = Sluice::with_instance("copy", &mysql, &[FILTER, ("sluice.snapshot", "only")]);
+    sluice.launch();
+    wait_for("the end", PATIENCE, || {
+        let (_, health) = sluice.health()?;
+        health.contains("all tables are copied").then_some(())
+    });
+    let records = topics::read(&sluice.bootstrap(), "copied.a");
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].headers["snapshot"], "copied.a:0/end");
     sluice.stop();
 }

@@ -54,13 +54,13 @@ impl Copier<'_> {
              data_length AS b FROM information_schema.tables \
              WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')";
         let mut there = Vec::new();
-        let filter = &self.settings.filter;
+        let (filter, server) = (&self.settings.filter, &self.server);
         let take = |row: &mysql::Row| {
             let (Some(schema), Some(table)) = (row.text("s"), row.text("t")) else { return };
             let is_wanted = wanted.is_none_or(|wanted| wanted.includes(schema, table));
             if !is_of_the_server(schema) && is_wanted && filter.includes(schema, table) {
                 let number = |column| row.number(column).unwrap_or_default();
-                let name = TableName::new(schema, table);
+                let name = server.folded(TableName::new(schema, table));
                 there.push(Measured { name, rows: number("r"), bytes: number("b") });
             }
         };

@@ -9,9 +9,11 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 
-use std::io::Read;
+use std::io::{Read, Write as _};
 
+use flate2::Compression;
 use flate2::read::{DeflateDecoder, ZlibDecoder};
+use flate2::write::ZlibEncoder;
 
 use super::Error;
 use super::cursor::{Cursor, big_endian};
@@ -50,6 +52,18 @@ pub(crate) fn inflate_cell(cell: &[u8], limit: u64, out: &mut Vec<u8>) -> Result
     } else {
         inflate(WHAT, DeflateDecoder::new(cursor.rest()), length, limit, out)
     }
+}
+
+/// Appends the cell of a column that inflates to `plain`.
+pub(crate) fn deflate_cell(plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    let length = plain.len().to_be_bytes();
+    let zeros = length.iter().take_while(|byte| **byte == 0).count();
+    let length = length.get(zeros..).unwrap_or_default();
+    out.push(0x80 | u8::try_from(length.len()).unwrap_or(u8::MAX));
+    out.extend_from_slice(length);
+    let mut encoder = ZlibEncoder::new(out, Compression::default());
+    let deflated = encoder.write_all(plain).and_then(|()| encoder.finish().map(drop));
+    deflated.map_err(|error| Error::Inflate { what: "a column", reason: error.to_string() })
 }
 
 /// `out` grows as bytes come, never by what is stated.

@@ -44,6 +44,7 @@ mod tests;
 pub use checksum::{ChecksumAlgorithm, ChecksumOfPieces, verify_checksum};
 pub(crate) use column::code;
 pub use column::column_type;
+pub(crate) use compressed::deflate_cell;
 pub use control::{FormatDescription, Heartbeat, Rotate};
 pub use decimal::Decimal;
 pub use error::Error;

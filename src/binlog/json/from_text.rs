@@ -231,8 +231,11 @@ impl FromText {
             let values: usize = outside.map(|(_, inner)| inner.size).sum();
             head_length(count, keyed, large) + keys + values
         };
+        // None is small around a large one (`serialize_json_object`, sql-common/json_binary.cc).
+        let is_large = |inner: &Entry| matches!(inner.form, Form::Container { large: true, .. });
+        let holds_large = self.inside(container).any(|(_, inner)| is_large(inner));
         match size(false) {
-            small if u16::try_from(small).is_ok() => (false, small),
+            small if !holds_large && u16::try_from(small).is_ok() => (false, small),
             _ => (true, size(true)),
         }
     }
@@ -445,7 +448,10 @@ impl Parser<'_> {
         let text = std::str::from_utf8(digits).map_err(|_| self.wrong())?;
         self.at += length;
         if !digits.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
-            if let Ok(value) = text.parse() {
+            // As the server takes them from texts (`Json_dom::parse`: what needs more than 32 bits and
+            // has no sign has none).
+            let is_small = |value: &i64| *value <= i64::from(u32::MAX);
+            if let Some(value) = text.parse().ok().filter(is_small) {
                 return Ok(Form::Int(value));
             }
             if let Ok(value) = text.parse() {

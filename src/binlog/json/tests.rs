@@ -85,3 +85,40 @@ proptest! {
         }
     }
 }
+
+/// The text that the server prints of a document makes a document of which it prints that text.
+#[test]
+fn a_text_of_the_server_s_becomes_a_document_of_that_text() {
+    for text in [
+        "null",
+        "true",
+        "-0.0",
+        "1e20",
+        "18446744073709551616",
+        "-12.50",
+        "\"a\\\"b\\\\\\n\\u0001\"",
+        "{}",
+        "[[], {}, [1.0, -70000, 4294967296, 9223372036854775808]]",
+        "{\"\": null, \"a\": {\"b\": [false]}, \"aa\": \"x\"}",
+    ] {
+        let (mut document, mut printed) = (Vec::new(), Vec::new());
+        FromText::default().write(text.as_bytes(), &mut document).unwrap();
+        write_text(&document, Style::SERVER, &mut printed).unwrap();
+        assert_eq!(String::from_utf8(printed).unwrap(), text);
+    }
+    for wrong in
+        ["{", "[1,]", "\"", "\"\\u12\"", "{\"b\": 1, \"a\": 2}", "1 2", "nul", "\"\\ud800\""]
+    {
+        assert!(FromText::default().write(wrong.as_bytes(), &mut Vec::new()).is_err(), "{wrong}");
+    }
+    let deep = "[".repeat(100_000);
+    let refused = FromText::default().write(deep.as_bytes(), &mut Vec::new());
+    assert_eq!(refused, Err(Error::JsonDepth));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "[\\[\\]{}\",:0-9eE.+\\-\\\\u a-d]{0,80}") {
+        let _ = FromText::default().write(text.as_bytes(), &mut Vec::new());
+    }
+}

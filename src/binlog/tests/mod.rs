@@ -368,3 +368,32 @@ proptest! {
         prop_assert!(out.len() <= 64 + 40 * document.len(), "{}", out.len());
     }
 }
+
+proptest! {
+    /// Every number of digits before and behind the point, both ways.
+    #[test]
+    fn a_decimal_s_text_gives_its_bytes_back(
+        whole in 0_u8..=35,
+        scale in 0_u8..=30,
+        digits in "[0-9]{66}",
+        minus: bool,
+    ) {
+        let precision = (whole + scale).max(1);
+        let (integer, rest) = digits.split_at(usize::from(precision - scale));
+        let fraction = &rest[..usize::from(scale)];
+        let number = format!("{}{integer}.{fraction}", if minus { "-" } else { "" });
+        let (mut packed, mut text) = (Vec::new(), Vec::new());
+        Decimal::encode(precision, scale, number.as_bytes(), &mut packed).unwrap();
+        Decimal::new(precision, scale, &packed).unwrap().write(&mut text);
+        let significant = integer.trim_start_matches('0');
+        let is_zero = format!("{significant}{fraction}").bytes().all(|digit| digit == b'0');
+        let sign = if minus && !is_zero { "-" } else { "" };
+        let significant = if significant.is_empty() { "0" } else { significant };
+        let point = if scale > 0 { "." } else { "" };
+        prop_assert_eq!(
+            String::from_utf8(text).unwrap(),
+            format!("{sign}{significant}{point}{fraction}")
+        );
+        prop_assert!(Decimal::encode(precision, scale, b"1x", &mut Vec::new()).is_err());
+    }
+}

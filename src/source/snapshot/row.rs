@@ -86,8 +86,8 @@ impl RowPlan {
 
     fn write_image(&mut self, row: &mysql::Row, out: &mut Vec<u8>) -> Result<(), Error> {
         let nulls = out.len();
-        // Bits of no column are set, as the servers leave them (`pack_row`, sql/rpl_record.cc).
-        out.resize(nulls + self.count.div_ceil(8), 0xff);
+        // Bits of no column are not set, as MySQL has it since 8.0; before, and in MariaDB, they are.
+        out.resize(nulls + self.count.div_ceil(8), 0);
         for (index, column) in self.table.columns.iter().take(self.count).enumerate() {
             let value = row.value_at(index).ok_or_else(|| Error::Cut {
                 table: self.table.name.clone(),
@@ -95,9 +95,9 @@ impl RowPlan {
                 columns: self.count,
             })?;
             if matches!(value, mysql::Value::NULL) {
+                out[nulls + index / 8] |= 1 << (index % 8);
                 continue;
             }
-            out[nulls + index / 8] &= !(1 << (index % 8));
             cell::put(column, value, &mut self.json, out).map_err(|reason| Error::Value {
                 table: self.table.name.clone(),
                 column: column.name.clone(),

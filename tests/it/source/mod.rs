@@ -6,6 +6,7 @@
 mod begin;
 mod dml;
 mod encrypted;
+mod images;
 mod login;
 mod meta_dat;
 mod overlap;

@@ -1,6 +1,6 @@
 //! One value, as its column's bytes in a row image: what `binlog::Value` decodes.
 
-use crate::binlog::{Decimal, json, prefix_length};
+use crate::binlog::{Decimal, deflate_cell, json, prefix_length};
 use crate::change::{Column, ColumnType, PluginType};
 use crate::mysql::Value;
 
@@ -53,7 +53,7 @@ pub(super) fn put(
         | ColumnType::Vector { .. } => put_sized(kind, bytes_of(value)?, out),
         ColumnType::Binary { .. } => put_sized(kind, without_zeros(bytes_of(value)?), out),
         ColumnType::CompressedVarChar { .. } | ColumnType::CompressedText { .. } => {
-            put_uncompressed(kind, bytes_of(value)?, out)
+            put_cell(kind, bytes_of(value)?, out)
         }
         ColumnType::Enum { bytes } | ColumnType::Set { bytes } => {
             put_unsigned(unsigned(value)?, usize::from(bytes), out)
@@ -62,7 +62,15 @@ pub(super) fn put(
             put_with_length(kind, out, |out| Ok(json.write(bytes_of(value)?, out)?))
         }
         ColumnType::Plugin(plugin) => {
-            put_sized(kind, without_zeros(&stored(plugin, bytes_of(value)?)?), out)
+            let bytes = bytes_of(value)?;
+            let most = match plugin {
+                PluginType::Uuid | PluginType::Inet6 => 16,
+                PluginType::Inet4 => 4,
+            };
+            if bytes.len() != most {
+                return Err(Unfit::TooLong { length: bytes.len(), most });
+            }
+            put_sized(kind, without_zeros(bytes), out)
         }
     }
 }
@@ -194,11 +202,16 @@ fn put_with_length(
     Ok(())
 }
 
-/// A cell of a COMPRESSED column that holds its text as it is: a zero byte, then the text; an empty
-/// text is an empty cell (`Field_longstr::compress`, sql/field.cc of MariaDB).
-fn put_uncompressed(kind: ColumnType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
+/// A cell of a COMPRESSED column. One that holds its text as it is: a zero byte, then the text; an
+/// empty text is an empty cell. There is no room for that byte before the longest texts: such one is
+/// compressed.
+fn put_cell(kind: ColumnType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     if bytes.is_empty() {
         return put_sized(kind, &[], out);
+    }
+    let most = (1_u64 << (8 * prefix_length(kind))) - 1;
+    if bytes.len() as u64 >= most {
+        return put_with_length(kind, out, |out| Ok(deflate_cell(bytes, out)?));
     }
     put_length(kind, bytes.len() + 1, out)?;
     out.push(0);
@@ -209,23 +222,4 @@ fn put_uncompressed(kind: ColumnType, bytes: &[u8], out: &mut Vec<u8>) -> Result
 fn without_zeros(bytes: &[u8]) -> &[u8] {
     let last = bytes.iter().rposition(|byte| *byte != 0);
     &bytes[..last.map_or(0, |last| last + 1)]
-}
-
-/// The bytes that are stored of a plug-in type's value, from those that CAST gives: UUIDs of the
-/// versions 1 to 5 are stored with their last group first (`mem_need_swap`,
-/// plugin/type_uuid/sql_type_uuid.h).
-fn stored(plugin: PluginType, bytes: &[u8]) -> Result<[u8; 16], Unfit> {
-    const SWAPPED: [usize; 16] = [10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3];
-    let most = match plugin {
-        PluginType::Uuid | PluginType::Inet6 => 16,
-        PluginType::Inet4 => 4,
-    };
-    if bytes.len() != most {
-        return Err(Unfit::TooLong { length: bytes.len(), most });
-    }
-    let mut value = [0; 16];
-    value[..most].copy_from_slice(bytes);
-    let is_swapped =
-        plugin == PluginType::Uuid && value[8] & 0x80 != 0 && (1..=0x80).contains(&value[6]);
-    Ok(if is_swapped { SWAPPED.map(|from| value[from]) } else { value })
 }

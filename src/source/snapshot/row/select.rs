@@ -14,7 +14,7 @@ fn expression(column: &Column) -> String {
         // As numbers: labels may be equal to each other, or to the empty text of an invalid value.
         // (`+ 0` would make them DOUBLEs, which cannot hold a SET of 64 labels.)
         ColumnType::Enum { .. } | ColumnType::Set { .. } => format!("CAST({name} AS UNSIGNED)"),
-        // As bytes: texts have lost where an address ends and which way a UUID is stored.
+        // As the bytes that the binlog has, not as texts.
         ColumnType::Plugin(PluginType::Uuid | PluginType::Inet6) => {
             format!("CAST({name} AS BINARY(16))")
         }

@@ -26,6 +26,11 @@ pub(super) struct Connect {
 }
 
 impl Connect {
+    /// Whether the command line says which cluster.
+    pub(super) fn is_given(&self) -> bool {
+        self.bootstrap_server.is_some()
+    }
+
     /// The cluster that is meant, with `more` properties above those of the file.
     pub(super) fn to(
         &self,

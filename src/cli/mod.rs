@@ -21,6 +21,7 @@ mod produce;
 mod run;
 mod snapshot;
 mod topics;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -51,6 +52,9 @@ enum Command {
     Position(position::Arguments),
     /// Copy tables beside the stream: plan, start, status, pause, resume, stop.
     Snapshot(snapshot::Arguments),
+    /// Compare the tables of an instance with their topics: exit code 1 if keys differ, 2 if
+    /// something cannot be judged.
+    Verify(verify::Arguments),
     /// Print the records of topics, with the options of kafka-console-consumer.
     Consume(consume::Arguments),
     /// Write lines into a topic, with the options of kafka-console-producer.
@@ -105,6 +109,7 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
         Command::Instance(arguments) => instance::run(&arguments, environment),
         Command::Position(arguments) => position::run(arguments, environment),
         Command::Snapshot(arguments) => snapshot::run(arguments, environment),
+        Command::Verify(arguments) => verify::run(&arguments, environment),
         Command::Consume(arguments) => consume::run(&arguments, environment),
         Command::Produce(arguments) => produce::run(&arguments, environment),
         Command::Dump(arguments) => dump::run(&arguments),

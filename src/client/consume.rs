@@ -75,6 +75,34 @@ pub enum Stamp {
     Appended(i64),
 }
 
+/// What a partition has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Which one.
+    pub partition: i32,
+    /// The offset of its first record.
+    pub first: i64,
+    /// The offset behind its last.
+    pub end: i64,
+}
+
+/// What the partitions of a topic have now; none if it is not there.
+pub fn extents(connection: &Connection, topic: &str) -> Result<Option<Vec<Extent>>, Error> {
+    let consumer: StreamConsumer = connection.reader("sluice-consume").create()?;
+    let reached = |error| reached(connection.bootstrap(), error);
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(reached)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let Some(found) = found.filter(|found| is_there(found.error())) else { return Ok(None) };
+    let mut extents = Vec::new();
+    for partition in found.partitions() {
+        let partition = partition.id();
+        let (first, end) =
+            consumer.fetch_watermarks(topic, partition, PATIENCE).map_err(reached)?;
+        extents.push(Extent { partition, first, end });
+    }
+    Ok(Some(extents))
+}
+
 /// Reads and calls `each` for every record, until it breaks, `stop` resolves, or no record
 /// came for `timeout`. True if it was the time.
 ///

@@ -22,7 +22,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-pub use consume::{From, Record, Selection, Stamp, consume};
+pub use consume::{Extent, From, Record, Selection, Stamp, consume, extents};
 pub use error::Error;
 pub use groups::{
     Group, GroupDescription, Groups, Member, OffsetChange, OffsetRow, Target, Unread,

@@ -33,7 +33,8 @@ impl Schema {
     }
 }
 
-fn describe(
+/// The table of a definition. `Err` says why its rows cannot be read.
+pub(super) fn describe(
     name: &TableName,
     definition: &Definition,
     flavor: Flavor,

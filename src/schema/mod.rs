@@ -18,6 +18,7 @@
 
 mod capture;
 mod case;
+mod current;
 mod ddl;
 mod described;
 mod effect;
@@ -52,6 +53,7 @@ use resolve::Scanned;
 
 use crate::config::Adopt;
 pub(crate) use capture::is_of_the_server;
+pub(crate) use current::current;
 pub use ddl::Message;
 pub(crate) use ddl::{Reading, Written, rows_written};
 pub use history::History;

@@ -67,7 +67,6 @@ fn way_out(error: &source::Error) -> &'static str {
         Error::Copied { .. } => "sluice.snapshot=none",
         Error::UnknownBranch { .. } => "sluice.xa.unknown=skip",
         Error::NoBinlog { .. } => "set log_bin",
-        Error::Copied { .. } => "sluice.snapshot=none",
         Error::Purged { .. } | Error::GtidHole { .. } => "position reset",
         Error::Unproved { .. } | Error::Cut { .. } => "--file binlog.000001 --offset 4",
         Error::Doubtful { .. } => "--file binlog.000007 --offset 4711",
@@ -104,7 +103,6 @@ fn each_stop_of_a_source_says_what_to_do() {
         Error::Copied { failed: Vec::new() },
         Error::UnknownBranch { place: place(), xid: text() },
         Error::NoBinlog { address: text() },
-        Error::Copied { failed: Vec::new() },
         Error::Purged { file: file(), position: Box::new(position()), has: text() },
         Error::GtidHole { missing: text() },
         Error::Unproved {

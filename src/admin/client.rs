@@ -40,12 +40,14 @@ pub enum Error {
 }
 
 /// The admin port of a process on this machine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     host: String,
     /// Where commands are taken: over loopback.
     command_host: String,
     port: u16,
+    /// What commands prove themselves by.
+    token: Option<String>,
 }
 
 impl Client {
@@ -60,7 +62,31 @@ impl Client {
             .parse::<IpAddr>()
             .map_or(host == "localhost", |address| address.to_canonical().is_loopback());
         let command_host = if is_loopback { host } else { "127.0.0.1" };
-        Self { host: host.to_owned(), command_host: command_host.to_owned(), port }
+        Self { host: host.to_owned(), command_host: command_host.to_owned(), port, token: None }
+    }
+
+    /// The same with what the process wrote into its `run/token`.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<String>) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// Asks for a one-time link to the page: the whole address, and how many seconds it serves.
+    pub async fn link(&self) -> Result<(String, u64), Error> {
+        let (status, body) =
+            self.ask(&self.command_host, Method::POST, "/api/v1/links", Bytes::new()).await?;
+        let body: serde_json::Value =
+            serde_json::from_slice(&body).map_err(|error| self.strange(&error))?;
+        if status != StatusCode::OK {
+            let why = body["error"].as_str().unwrap_or("it does not say why");
+            return Err(Error::Refused(why.to_owned()));
+        }
+        let (path, seconds) = (body["path"].as_str(), body["seconds"].as_u64());
+        let (Some(path), Some(seconds)) = (path, seconds) else {
+            return Err(self.strange(&"it makes no links"));
+        };
+        Ok((format!("http://{}:{}{path}", self.command_host, self.port), seconds))
     }
 
     /// State and reason of everything.
@@ -174,13 +200,15 @@ impl Client {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.strange(&error))?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", host)
-            .header("connection", "close")
-            .body(Full::new(body))
-            .map_err(|error| self.strange(&error))?;
+            .header("connection", "close");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(body)).map_err(|error| self.strange(&error))?;
         let answer = async {
             let response = sender.send_request(request).await?;
             let status = response.status();

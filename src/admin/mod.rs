@@ -1,4 +1,4 @@
-//! HTTP on `canal.metrics.pull.port`: health, metrics, and commands to the process.
+//! HTTP on `canal.metrics.pull.port`: health, metrics, the page, and what it and the commands ask.
 //!
 //! ```text
 //! GET  /health                      200 when everything is ready, else 503; JSON either way
@@ -6,9 +6,10 @@
 //! GET  /health/ready                200 while it serves clients, else 503
 //! GET  /health/ready/<name>         200 while that instance runs and something comes through
 //! GET  /metrics                     text in the OpenMetrics format, as Prometheus reads it
+//! ..   /api/v1/..                   JSON: [`api`], described by docs/openapi.json
 //! POST /instances/<name>/stop       ┐
 //! POST /instances/<name>/start      │
-//! POST /instances/<name>/retry      │
+//! POST /instances/<name>/retry      │ of the commands
 //! POST /instances/<name>/drop       │
 //! POST /instances/<name>/snapshot   │
 //! PUT  /instances/<name>/position   ├ 200, or 409 with the reason in plain text
@@ -17,44 +18,108 @@
 //! POST /reload                      ┘
 //! ```
 //!
-//! The body of `PUT position` is a [`Place`] as JSON: `{"file": .., "offset": ..}`,
+//! The body of `PUT position` is a [`Place`](crate::control::Place) as JSON: `{"file": .., "offset": ..}`,
 //! `{"set": ..}`, or `{"kept": .., "lost": .., "server": ..}`; that of `DELETE position` is empty,
 //! or `drop-parked`. Both commands on positions want the instance stopped. The body of `retry` and
-//! `drop` is the parked table, as `db.table`; that of `snapshot` a [`SnapshotOrder`] as JSON; that of `backup` the directory to copy the log to. An
+//! `drop` is the parked table, as `db.table`; that of `snapshot` a
+//! [`SnapshotOrder`](crate::control::SnapshotOrder) as JSON; that of `backup` the directory to copy the
+//! log to. An
 //! answer of 200 may have something to say, in plain text.
 //!
-//! Health and metrics are answered to anybody, as Canal's are. Commands are taken over
-//! loopback only, and from no web page: whom a proxy speaks for nobody here can know.
+//! Health and metrics are answered to anybody, as Canal's are; all else as [`access`] says. The
+//! commands' own routes are taken over loopback only, with the token, and from no web page.
 //!
 //! What clients leave undone is bounded in time, and they in number: [`connections`].
 //!
-//! Holds no state: it reads the board and forwards commands. The commands of the binary
-//! ask it through [`client`].
+//! It reads the board, forwards commands, and asks the log as any Kafka client does; of its own it
+//! holds who is logged in. The commands of the binary ask it through [`client`].
 
+mod access;
+mod api;
+mod audit;
 pub mod client;
+mod commands;
 mod connections;
 mod health;
+mod live;
 mod metrics;
 pub mod webhook;
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::get;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::control::{Board, Command, Commands, Place, SnapshotOrder};
+use self::access::{Access, Need, Refusal, Who};
+pub use self::access::{Role, SHORTEST_PASSWORD, Users, UsersError, new_secret};
+pub use self::audit::{Audit, Entry, Remembering};
+pub use self::live::MOST_WATCHING;
+use crate::client::Connection;
+use crate::config::ClusterConfig;
+use crate::control::{Board, Command, Commands, Outcome};
+use crate::shutdown::Tasks;
 
 /// The body of a `DELETE position` by which what is kept of parked tables may go too.
 const DROP_PARKED: &str = "drop-parked";
+
+/// Adds to the metrics what other parts of the process count.
+pub type Extra = Arc<dyn Fn(&mut Registry) + Send + Sync>;
+
+/// The topics that an instance writes.
+pub type Owned = Arc<dyn Fn(&str) -> Vec<String> + Send + Sync>;
+
+/// Where topics, messages and groups are: known once the log is open.
+pub type Kafka = Arc<OnceLock<Reach>>;
+
+/// How the log is reached, as a Kafka client reaches it.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// The bundled broker.
+    Bundled(Connection),
+    /// The cluster that changes go to.
+    Cluster(Arc<ClusterConfig>),
+}
+
+/// What the port is made of.
+pub struct Setup {
+    /// What is shown.
+    pub board: Board,
+    /// Where commands go.
+    pub commands: Commands,
+    /// Further metrics.
+    pub extra: Extra,
+    /// What processes of this machine prove themselves by; none if it could not be written.
+    pub token: Option<String>,
+    /// `conf/users`.
+    pub users: PathBuf,
+    /// Names under which browsers may ask, beside those that always do.
+    pub hosts: Vec<String>,
+    /// Where changes are remembered.
+    pub audit: Audit,
+    /// The topic that they are remembered in.
+    pub audit_topic: String,
+    /// Where the log is.
+    pub kafka: Kafka,
+    /// The topics that an instance writes, as far as the log knows.
+    pub owned: Owned,
+    /// The folder of the log files.
+    pub logs: PathBuf,
+}
+
+/// The port, on as many sockets as there are. Clones are the same.
+#[derive(Clone)]
+pub struct Admin(Shared);
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -62,48 +127,132 @@ struct Shared {
     board: Board,
     commands: Commands,
     extra: Extra,
+    access: Arc<Access>,
+    audit: Audit,
+    audit_topic: Arc<str>,
+    kafka: Kafka,
+    owned: Owned,
+    logs: Arc<std::path::Path>,
+    live: live::Live,
+    /// What goes on when who asked has gone.
+    tasks: Tasks,
 }
 
-/// Adds to the metrics what other parts of the process count.
-pub type Extra = Arc<dyn Fn(&mut Registry) + Send + Sync>;
+impl Admin {
+    /// A port that serves nobody yet.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { board, commands, extra, token, users, hosts, audit, .. } = setup;
+        let access = Arc::new(Access::new(token, users, &hosts));
+        Self(Shared {
+            board,
+            commands,
+            extra,
+            access,
+            audit,
+            audit_topic: setup.audit_topic.into(),
+            kafka: setup.kafka,
+            owned: setup.owned,
+            logs: setup.logs.into(),
+            live: live::Live::default(),
+            tasks: Tasks::new(),
+        })
+    }
 
-/// Serves on a bound socket until `stop` resolves, then finishes the requests in hand, within
-/// seconds whatever their clients do.
-pub async fn serve(
-    listener: TcpListener,
-    board: Board,
-    commands: Commands,
-    extra: Extra,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    connections::serve(listener, routes(Shared { board, commands, extra }), stop).await
+    /// Serves on a bound socket until `stop` resolves, then finishes the requests in hand, within
+    /// seconds whatever their clients do.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let Self(shared) = self;
+        let tasks = shared.tasks.clone();
+        let closing: CancellationToken = tasks.token().clone();
+        let stop = async move {
+            stop.await;
+            // What is shown live ends by itself, and is not waited for.
+            closing.cancel();
+        };
+        let served = connections::serve(listener, routes(shared), stop).await;
+        let panicked = tasks.join().await;
+        if panicked.is_empty() { served } else { Err(std::io::Error::other("a command panicked")) }
+    }
 }
 
 fn routes(shared: Shared) -> Router {
-    let commands_only_here = Router::new()
-        .route("/instances/{name}/stop", post(stop_instance))
-        .route("/instances/{name}/start", post(start_instance))
-        .route("/instances/{name}/retry", post(retry))
-        .route("/instances/{name}/drop", post(drop_parked))
-        .route("/instances/{name}/snapshot", post(snapshot))
-        .route("/instances/{name}/export", post(export))
-        .route("/instances/{name}/copy", post(copy))
-        .route("/instances/{name}/resume", post(resume))
-        .route("/instances/{name}/import", post(import))
-        .route("/instances/{name}/replace", post(replace))
-        .route("/instances/{name}/position", put(set_position).delete(reset_position))
-        .route("/log/backup", post(back_up))
-        .route("/reload", post(reload))
-        .route_layer(middleware::from_fn(connections::read_body))
-        .route_layer(middleware::from_fn(only_from_here));
     Router::new()
         .route("/health", get(health::all))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/health/ready/{instance}", get(health::ready_instance))
         .route("/metrics", get(metrics))
-        .merge(commands_only_here)
+        .merge(commands::routes(&shared))
+        .merge(api::routes(&shared))
+        .layer(middleware::map_response(secured))
         .with_state(shared)
+}
+
+/// Lets through who may.
+#[derive(Clone)]
+struct Gate {
+    access: Arc<Access>,
+    need: Need,
+    /// How a refusal is written.
+    answer: fn(StatusCode, String) -> Response,
+}
+
+/// Who asks, for the handlers; none where that is not known, and need not be.
+#[derive(Clone, Debug)]
+struct Asker(Option<Who>);
+
+async fn pass(
+    State(gate): State<Gate>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let admitted = gate.access.admit(peer, request.method(), request.headers(), gate.need);
+    match admitted {
+        Ok(who) => {
+            request.extensions_mut().insert(Asker(who));
+            next.run(request).await
+        }
+        Err(refusal) => refused(refusal, gate.answer),
+    }
+}
+
+fn refused(refusal: Refusal, answer: fn(StatusCode, String) -> Response) -> Response {
+    let Refusal { status, text, wait } = refusal;
+    let mut response = answer(status, text);
+    if let Some(wait) = wait
+        && let Ok(seconds) = HeaderValue::try_from((wait.as_secs() + 1).to_string())
+    {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// What browsers are told of every answer: nothing of it is run but our own files, nothing of it is
+/// shown within another page, kept, or told to others.
+async fn secured(mut response: Response) -> Response {
+    const HEADERS: [(header::HeaderName, &str); 6] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Where a connection comes from.
@@ -117,24 +266,6 @@ impl Peer {
     }
 }
 
-/// Lets a command through that a process of this machine sends over loopback. Headers of
-/// proxies are not looked at: anybody can write them. A browser names the page that asks.
-async fn only_from_here(
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if !peer.is_here() {
-        let text = "commands are taken over loopback only: use bin/sluice on the machine itself";
-        return failure(StatusCode::FORBIDDEN, text.to_owned());
-    }
-    if request.headers().contains_key(header::ORIGIN) {
-        let text = "commands are not taken from web pages: use bin/sluice";
-        return failure(StatusCode::FORBIDDEN, text.to_owned());
-    }
-    next.run(request).await
-}
-
 async fn metrics(State(shared): State<Shared>) -> Response {
     match metrics::text(&shared.board, &*shared.extra) {
         Ok(text) => response(StatusCode::OK, metrics::CONTENT_TYPE, text.into_bytes()),
@@ -142,114 +273,35 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn stop_instance(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
-    obey(&shared, Command::Stop { instance }).await
-}
-
-async fn start_instance(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
-    obey(&shared, Command::Start { instance }).await
-}
-
-async fn set_position(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    body: Bytes,
-) -> Response {
-    match serde_json::from_slice::<Place>(&body) {
-        Ok(place) => obey(&shared, Command::SetPosition { instance, place }).await,
-        Err(error) => failure(StatusCode::BAD_REQUEST, error.to_string()),
-    }
-}
-
-async fn reset_position(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    what: String,
-) -> Response {
-    let drop_parked = match &*what {
-        "" => false,
-        DROP_PARKED => true,
-        other => return failure(StatusCode::BAD_REQUEST, format!("`{other}` means nothing")),
+/// Has a command carried out, and remembers that, whether or not who asked is still there.
+async fn carry_out(shared: &Shared, who: Who, command: Command) -> Outcome {
+    let (board, commands, audit) =
+        (shared.board.clone(), shared.commands.clone(), Arc::clone(&shared.audit));
+    let work = async move {
+        let instance = command.instance().map(str::to_owned);
+        let of = |board: &Board| audit::of_instance(board, instance.as_deref());
+        let (what, on, wanted) =
+            (audit::name(&command), audit::subject(&command), audit::wanted(&command));
+        let before = of(&board);
+        let mut outcome = commands.ask(command).await;
+        let mut after = of(&board);
+        if let Some(wanted) = wanted {
+            after = serde_json::json!({"wanted": wanted, "is": after});
+        }
+        let told = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+        let change = audit::Change { what, on, before, after, outcome: told };
+        if let Some(lack) = audit::remember(&audit, &who, change).await
+            && let Ok(said) = &mut outcome
+        {
+            if !said.is_empty() {
+                said.push('\n');
+            }
+            said.push_str(&lack);
+        }
+        outcome
     };
-    obey(&shared, Command::ResetPosition { instance, drop_parked }).await
-}
-
-async fn export(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    file: String,
-) -> Response {
-    obey(&shared, Command::Export { instance, file: file.into(), is_copy: false }).await
-}
-
-async fn copy(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    file: String,
-) -> Response {
-    obey(&shared, Command::Export { instance, file: file.into(), is_copy: true }).await
-}
-
-async fn resume(State(shared): State<Shared>, Path(instance): Path<String>) -> Response {
-    obey(&shared, Command::Resume { instance }).await
-}
-
-async fn import(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    file: String,
-) -> Response {
-    obey(&shared, Command::Import { instance, file: file.into(), replace: false }).await
-}
-
-async fn replace(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    file: String,
-) -> Response {
-    obey(&shared, Command::Import { instance, file: file.into(), replace: true }).await
-}
-
-async fn retry(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    table: String,
-) -> Response {
-    obey(&shared, Command::Retry { instance, table }).await
-}
-
-async fn drop_parked(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    table: String,
-) -> Response {
-    obey(&shared, Command::DropParked { instance, table }).await
-}
-
-async fn snapshot(
-    State(shared): State<Shared>,
-    Path(instance): Path<String>,
-    body: Bytes,
-) -> Response {
-    match serde_json::from_slice::<SnapshotOrder>(&body) {
-        Ok(order) => obey(&shared, Command::Snapshot { instance, order }).await,
-        Err(error) => failure(StatusCode::BAD_REQUEST, error.to_string()),
-    }
-}
-
-async fn back_up(State(shared): State<Shared>, dir: String) -> Response {
-    obey(&shared, Command::Backup { dir: dir.into() }).await
-}
-
-async fn reload(State(shared): State<Shared>) -> Response {
-    obey(&shared, Command::Reload).await
-}
-
-async fn obey(shared: &Shared, command: Command) -> Response {
-    match shared.commands.ask(command).await {
-        Ok(said) => response(StatusCode::OK, "text/plain; charset=utf-8", said.into_bytes()),
-        Err(reason) => failure(StatusCode::CONFLICT, reason),
-    }
+    let done = shared.tasks.spawn("carry out a command", work).await;
+    done.unwrap_or_else(|_| Err("an error in the program ended the command".to_owned()))
 }
 
 fn failure(status: StatusCode, text: String) -> Response {

@@ -9,24 +9,48 @@ use super::*;
 use crate::control::{Done, InstanceState, Phase, Received, commands};
 use crate::shutdown::Tasks;
 
-struct Running {
-    board: Board,
-    client: Client,
-    port: u16,
-    tasks: Tasks,
-    asked: tokio::sync::mpsc::Receiver<crate::control::Asked>,
+pub(super) const TOKEN: &str = "canary-b7f3c1d9e5a24680";
+
+pub(super) struct Running {
+    pub(super) board: Board,
+    pub(super) client: Client,
+    pub(super) port: u16,
+    pub(super) tasks: Tasks,
+    pub(super) asked: tokio::sync::mpsc::Receiver<crate::control::Asked>,
+    audited: tokio::sync::mpsc::UnboundedReceiver<Entry>,
 }
 
-async fn running() -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+pub(super) async fn running() -> Running {
+    running_on("127.0.0.1:0").await
+}
+
+async fn running_on(address: &str) -> Running {
+    let listener = TcpListener::bind(address).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let board = Board::new();
     let tasks = Tasks::new();
     let (commands, asked) = commands();
     let stop: CancellationToken = tasks.token().clone();
-    let served = serve(listener, board.clone(), commands, Arc::new(|_| {}), stop.cancelled_owned());
-    tasks.spawn("admin", served);
-    Running { board, client: Client::new(None, port), port, tasks, asked }
+    let (remembered, audited) = tokio::sync::mpsc::unbounded_channel();
+    let admin = Admin::new(Setup {
+        board: board.clone(),
+        commands,
+        extra: Arc::new(|_| {}),
+        token: Some(TOKEN.to_owned()),
+        users: PathBuf::from("/nowhere/conf/users"),
+        hosts: Vec::new(),
+        audit: Arc::new(move |entry| {
+            let _ = remembered.send(entry);
+            Box::pin(async { Ok(()) })
+        }),
+        audit_topic: "__sluice_audit".to_owned(),
+        kafka: Kafka::default(),
+        owned: Arc::new(|_| Vec::new()),
+        logs: PathBuf::from("/nowhere/logs"),
+    });
+    tasks.spawn("admin", admin.serve(listener, stop.cancelled_owned()));
+    let client = Client::new(None, port).with_token(Some(TOKEN.to_owned()));
+    Running { board, client, port, tasks, asked, audited }
 }
 
 #[tokio::test]
@@ -93,6 +117,43 @@ async fn a_command_is_forwarded_and_its_refusal_comes_back() {
     asked.answer.send(Err("no instance other".to_owned())).unwrap();
     let answer = waiting.await.unwrap();
     assert!(matches!(answer, Err(Error::Refused(reason)) if reason == "no instance other"));
+    let entry = running.audited.recv().await.unwrap();
+    assert_eq!((&*entry.what, &*entry.on), ("instance stop", "other"));
+    assert_eq!((&*entry.who, &*entry.from), ("a command on the machine", "127.0.0.1"));
+    assert_eq!(entry.outcome, "no instance other");
+}
+
+#[tokio::test]
+async fn a_command_without_the_token_is_refused_though_it_comes_over_loopback() {
+    let mut running = running().await;
+    let without = running.client.clone().with_token(None);
+    for answer in [without.stop("a").await, without.reset_position("a", true).await] {
+        assert!(matches!(answer, Err(Error::Refused(reason)) if reason.contains("run/token")));
+    }
+    let wrong = running.client.clone().with_token(Some("0".repeat(64)));
+    assert!(matches!(wrong.start("a").await, Err(Error::Refused(_))));
+    assert!(running.asked.try_recv().is_err(), "nothing came through");
+    assert!(without.health().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_change_is_remembered_with_what_was_before_and_what_is_after() {
+    let mut running = running().await;
+    let reporter = running.board.instance("a", 5);
+    reporter.state(InstanceState::Running, 6);
+    let (client, tasks) = (running.client.clone(), Tasks::new());
+    let waiting = tasks.spawn("client", async move { client.stop("a").await });
+    let asked = running.asked.recv().await.unwrap();
+    let (reason, advice) = ("stopped on request".to_owned(), String::new());
+    reporter.state(InstanceState::Stopped { reason, advice }, 7);
+    asked.answer.send(Ok(String::new())).unwrap();
+    waiting.await.unwrap().unwrap();
+    let entry = running.audited.recv().await.unwrap();
+    assert_eq!(
+        (&entry.before["state"], &entry.after["state"]),
+        (&"running".into(), &"stopped".into())
+    );
+    assert_eq!(entry.outcome, "done");
 }
 
 /// Health is for all; a command is for this machine. A machine of its own address is as
@@ -112,12 +173,7 @@ async fn commands_are_taken_over_loopback_only_whatever_a_proxy_says() {
     ] {
         assert_eq!(Peer(address.parse().unwrap()).is_here(), is_here, "{address}");
     }
-    let listener = TcpListener::bind("[::]:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (board, tasks) = (Board::new(), Tasks::new());
-    let (commands, mut asked) = commands();
-    let stop = tasks.token().clone().cancelled_owned();
-    tasks.spawn("admin", serve(listener, board, commands, Arc::new(|_| {}), stop));
+    let Running { port, tasks, mut asked, .. } = running_on("[::]:0").await;
     let lines = ["POST /instances/a/stop", "POST /instances/a/start", "POST /reload"];
     let lines = lines.iter().chain(&["PUT /instances/a/position", "DELETE /instances/a/position"]);
     for line in lines {
@@ -141,7 +197,8 @@ async fn commands_are_taken_over_loopback_only_whatever_a_proxy_says() {
     }
     for here in ["127.0.0.1", "::1"] {
         let commanded = tasks.spawn("client", async move {
-            asks(here, port, "POST /reload", "x-forwarded-for: 192.0.2.1").await
+            let header = format!("x-forwarded-for: 192.0.2.1\r\nauthorization: Bearer {TOKEN}");
+            asks(here, port, "POST /reload", &header).await
         });
         let command = asked.recv().await.unwrap();
         assert_eq!(command.command, Command::Reload);
@@ -174,10 +231,11 @@ async fn raw(port: u16, path: &str) -> (u16, String) {
 }
 
 /// The same for any request without a body.
-async fn asks(host: &str, port: u16, line: &str, header: &str) -> (u16, String) {
+pub(super) async fn asks(host: &str, port: u16, line: &str, header: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect((host, port)).await.unwrap();
-    let request = format!("{line} HTTP/1.1\r\nhost: x\r\n{header}\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{header}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -191,11 +249,17 @@ const LEFT_UNDONE: &[(&str, &str)] = &[
     ("half a line", "GET /health HT"),
     ("half a head", "GET /health HTTP/1.1\r\nhost: x\r\nacc"),
     ("a head without its end", "POST /reload HTTP/1.1\r\nhost: x\r\n"),
-    ("no body", "PUT /instances/a/position HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n"),
-    ("half a body", "POST /instances/a/retry HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\na.b"),
+    (
+        "no body",
+        "PUT /instances/a/position HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer canary-b7f3c1d9e5a24680\r\ncontent-length: 100\r\n\r\n",
+    ),
+    (
+        "half a body",
+        "POST /instances/a/retry HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer canary-b7f3c1d9e5a24680\r\ncontent-length: 9\r\n\r\na.b",
+    ),
     (
         "half a chunk",
-        "POST /reload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n9\r\nabc",
+        "POST /reload HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer canary-b7f3c1d9e5a24680\r\ntransfer-encoding: chunked\r\n\r\n9\r\nabc",
     ),
     ("a body that nobody reads", "GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"),
     ("a connection that is kept", "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"),

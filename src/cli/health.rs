@@ -14,6 +14,7 @@ use clap::Args;
 use crate::admin::client::{Client, Error};
 use crate::config::Environment;
 use crate::control::{Copying, InstanceStatus, Phase, Snapshot};
+use crate::server;
 
 use super::home::Home;
 use super::output::say;
@@ -57,12 +58,13 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
 /// The admin port that the settings name; Canal's default where they cannot be read, since
 /// a process may run on settings that were broken since.
 pub(super) fn client(home: &Home) -> Client {
-    match home.clone().without_instances().settings() {
+    let client = match home.clone().without_instances().settings() {
         Ok(settings) => {
             Client::new(settings.server.admin_host.as_deref(), settings.server.admin_port)
         }
         Err(_) => Client::new(None, 11112),
-    }
+    };
+    client.with_token(server::token(&home.path))
 }
 
 /// The process that runs over this home, if one does.

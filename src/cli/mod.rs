@@ -14,6 +14,7 @@ mod health;
 mod home;
 mod instance;
 mod log;
+mod login;
 mod output;
 mod pages;
 mod position;
@@ -21,6 +22,7 @@ mod produce;
 mod run;
 mod snapshot;
 mod topics;
+mod user;
 mod verify;
 
 use std::ffi::OsString;
@@ -63,6 +65,10 @@ enum Command {
     Dump(dump::Arguments),
     /// Copy the log of the running server.
     Log(log::Arguments),
+    /// Print a link that opens the page once, without a password.
+    Login(login::Arguments),
+    /// Say who may log in to the page: add, remove and list users.
+    User(user::Arguments),
     /// Make, list, describe, change and delete topics, with the options of kafka-topics.
     Topics(topics::Arguments),
     /// Show and change the settings of topics, with the options of kafka-configs.
@@ -114,6 +120,8 @@ fn dispatch(command: Command, environment: &Environment) -> Outcome {
         Command::Produce(arguments) => produce::run(&arguments, environment),
         Command::Dump(arguments) => dump::run(&arguments),
         Command::Log(arguments) => log::run(&arguments, environment),
+        Command::Login(arguments) => login::run(&arguments, environment),
+        Command::User(arguments) => user::run(&arguments, environment),
         Command::Topics(arguments) => topics::run(&arguments, environment),
         Command::Configs(arguments) => configs::run(&arguments, environment),
         Command::Groups(arguments) => groups::run(&arguments, environment),

@@ -8,8 +8,11 @@
 mod consume;
 mod error;
 mod groups;
+mod lags;
+mod peek;
 mod probe;
 mod produce;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -27,9 +30,14 @@ pub use error::Error;
 pub use groups::{
     Group, GroupDescription, Groups, Member, OffsetChange, OffsetRow, Target, Unread,
 };
+pub use lags::{Lag, lags};
+pub use peek::{Message, PeekFrom, Peeked, peek};
 pub use probe::{Finding, Wanted, members, probe};
 pub use produce::{Produced, Producer};
-pub use topics::{NewTopic, PartitionDescription, TopicDescription, Topics};
+pub use sizes::sizes;
+pub use topics::{NewTopic, PartitionDescription, Setting, TopicDescription, Topics};
+
+use crate::config::{ClusterConfig, Properties};
 
 /// How long a broker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -53,6 +61,25 @@ impl Connection {
         ];
         let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { properties: properties.into_iter().collect() }
+    }
+
+    /// The cluster that changes go to, with what its settings say of logins and TLS.
+    pub fn of_cluster(config: &ClusterConfig) -> Self {
+        let mut connection = Self::new(&config.bootstrap);
+        for (name, value) in config.client.iter() {
+            connection.put(name, value);
+        }
+        connection.put("bootstrap.servers", &config.bootstrap);
+        connection
+    }
+
+    /// The same properties, for single questions.
+    fn wire(&self) -> Properties {
+        let mut all = Properties::default();
+        for (name, value) in &self.properties {
+            all.set(name, value);
+        }
+        all
     }
 
     /// Sets a property of the Java clients. False if nothing here knows it; it then counts

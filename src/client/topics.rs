@@ -7,11 +7,12 @@ use rdkafka::admin::{
     ResourceSpecifier, TopicReplication, TopicResult,
 };
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::error::reached;
-use super::{Connection, Error, PATIENCE};
+use super::{Connection, Error, PATIENCE, lags};
 
 /// A topic to make; what is not said is the broker's default.
 #[derive(Clone, Debug, Default)]
@@ -50,9 +51,21 @@ pub struct PartitionDescription {
     pub in_sync: Vec<i32>,
 }
 
+/// A setting of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// Its value; none where it is a secret.
+    pub value: Option<String>,
+    /// Whether it is set on the topic itself.
+    pub is_own: bool,
+}
+
 /// The topics of a cluster.
 pub struct Topics {
     admin: AdminClient<DefaultClientContext>,
+    connection: Connection,
     bootstrap: String,
 }
 
@@ -60,7 +73,8 @@ impl Topics {
     /// Of this cluster.
     pub fn of(connection: &Connection) -> Result<Self, Error> {
         let bootstrap = connection.bootstrap().to_owned();
-        Ok(Self { admin: connection.config().create()?, bootstrap })
+        let admin = connection.config().create()?;
+        Ok(Self { admin, connection: connection.clone(), bootstrap })
     }
 
     /// All topics with their partitions, by name; without settings.
@@ -118,6 +132,47 @@ impl Topics {
             configs.extend(own.map(|entry| (entry.name, entry.value.unwrap_or_default())));
         }
         Ok(configs)
+    }
+
+    /// The first and the next offset of each partition of some topics.
+    pub fn offsets(
+        &self,
+        topics: &[TopicDescription],
+    ) -> Result<BTreeMap<(String, i32), (i64, i64)>, Error> {
+        let partitions: Vec<(String, i32)> = topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().map(|one| (topic.name.clone(), one.id)))
+            .collect();
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let consumer: BaseConsumer = self.connection.reader("sluice-offsets").create()?;
+        let starts = lags::starts(&consumer, &partitions);
+        let starts = starts.map_err(|error| reached(&self.bootstrap, error))?;
+        let ends = lags::ends(&consumer, &partitions);
+        let ends = ends.map_err(|error| reached(&self.bootstrap, error))?;
+        let both = |(key, start)| {
+            let end = ends.get(&key).copied().unwrap_or(start);
+            (key, (start, end))
+        };
+        Ok(starts.into_iter().map(both).collect())
+    }
+
+    /// All settings of a topic, by name.
+    pub async fn settings(&self, topic: &str) -> Result<Vec<Setting>, Error> {
+        let resource = ResourceSpecifier::Topic(topic);
+        let answers = self.admin.describe_configs([&resource], &options()).await;
+        let mut found = Vec::new();
+        for answer in answers.map_err(|error| reached(&self.bootstrap, error))? {
+            let resource = answer.map_err(|code| Error::Topic { topic: topic.to_owned(), code })?;
+            found.extend(resource.entries.into_iter().map(|entry| Setting {
+                value: entry.value.filter(|_| !entry.is_sensitive),
+                is_own: matches!(entry.source, ConfigSource::DynamicTopic),
+                name: entry.name,
+            }));
+        }
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
     }
 
     /// Changes settings of a topic: those of `set`, and those of `unset` back to their defaults.

@@ -28,6 +28,8 @@ pub struct ServerConfig {
     pub admin_host: Option<String>,
     /// The health and metrics port.
     pub admin_port: u16,
+    /// Names under which browsers may ask there, beside those that always do.
+    pub admin_hosts: Vec<String>,
     /// How often the instance folders are looked at; none if never.
     pub scan_interval: Option<Duration>,
     /// Second word of the names of internal topics.
@@ -69,6 +71,7 @@ impl ServerConfig {
             target,
             admin_host,
             admin_port,
+            admin_hosts: canal.list("sluice.admin.hosts"),
             scan_interval: interval.filter(|_| scan),
             group,
             destinations: canal.list("canal.destinations"),

@@ -20,6 +20,7 @@ use super::status::{
     AlertStatus, Branches, Copying, InstanceState, InstanceStatus, Phase, Progress, Retention,
     Snapshot, Tables,
 };
+use super::tables::TableCounts;
 
 /// Tables that are shown by name if nobody says otherwise.
 const BUSIEST: usize = 200;
@@ -40,6 +41,7 @@ struct Reported {
     cluster: String,
     listeners: Vec<String>,
     instances: BTreeMap<String, InstanceStatus>,
+    tables: BTreeMap<String, TableCounts>,
     damage: Vec<String>,
     log: Vec<String>,
     log_files: Vec<String>,
@@ -75,6 +77,7 @@ impl Board {
             cluster: String::new(),
             listeners: Vec::new(),
             instances: BTreeMap::new(),
+            tables: BTreeMap::new(),
             damage: Vec::new(),
             log: Vec::new(),
             log_files: Vec::new(),
@@ -186,9 +189,15 @@ impl Board {
         let mut reported = self.lock();
         reported.instances.remove(name);
         reported.through.remove(name);
+        reported.tables.remove(name);
         drop(reported);
         self.ledger().remove(name);
         self.wake();
+    }
+
+    /// What was encoded of the tables of an instance.
+    pub fn tables(&self, instance: &str) -> TableCounts {
+        self.lock().tables.get(instance).cloned().unwrap_or_default()
     }
 
     /// Everything at this moment.
@@ -285,6 +294,11 @@ impl Reporter {
         });
         self.board.wake();
         before
+    }
+
+    /// What counts the tables of the instance, over its starts.
+    pub fn tables_encoded(&self) -> TableCounts {
+        self.board.lock().tables.entry(self.name().to_owned()).or_default().clone()
     }
 
     /// Counts what was received of the binlog.

@@ -10,6 +10,7 @@ mod board;
 mod command;
 mod counts;
 mod status;
+mod tables;
 
 pub use alerts::{Alerts, Kind, Message, Rules, Status};
 pub use board::{Board, Done, Received, Reporter};
@@ -19,3 +20,4 @@ pub use status::{
     AlertStatus, Branches, Copying, InstanceState, InstanceStatus, Phase, Progress, Retention,
     RetentionLevel, Snapshot, TableCopy, Tables,
 };
+pub use tables::{TableCount, TableCounts, TableStatus};

@@ -11,6 +11,7 @@
 //! [`Real`] is a directory of the operating system; [`Simulated`] lives in memory and
 //! loses what was not synced, tears writes, fills up and fails on request.
 
+mod private;
 mod real;
 mod simulated;
 
@@ -19,6 +20,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+pub use private::write_private;
 pub use real::{Real, may_write, raise_open_file_limit};
 pub use simulated::{Freeze, Hang, Simulated};
 

@@ -23,7 +23,7 @@ use crate::change::{
     TableName, TableVersion, TransactionHead, Xid,
 };
 use crate::clock;
-use crate::control::{Done, Tally};
+use crate::control::{Done, TableCount, TableCounts, Tally};
 use crate::format::flat::{self, FlatPlan, Rows, Stamp, StampPlaces, Unwritten, Workspace};
 use crate::route::{HashRule, PartitionRule};
 use crate::sink::held::OpenPlaces;
@@ -50,6 +50,7 @@ pub(crate) struct Encoder {
     held: Done,
     tallies: Tallies,
     parked: ParkedTables,
+    counts: TableCounts,
     /// Where letters go.
     letters: Arc<str>,
     /// The first parked change of the transaction at hand.
@@ -59,6 +60,7 @@ pub(crate) struct Encoder {
 /// What is prepared for a version of a table.
 struct TablePlan {
     flat: FlatPlan,
+    count: Arc<TableCount>,
     topic: Arc<str>,
     partitions: i32,
     rule: PartitionRule,
@@ -90,6 +92,7 @@ impl Encoder {
             held: Done::default(),
             tallies: Tallies::default(),
             parked: ParkedTables::default(),
+            counts: TableCounts::default(),
             letters: "".into(),
             first_parked: None,
         }
@@ -100,6 +103,11 @@ impl Encoder {
         self.gathering.may_park();
         self.branch.may_park();
         (self.parked, self.letters) = (parked, letters);
+    }
+
+    /// Counts tables there.
+    pub(crate) fn counts(&mut self, counts: TableCounts) {
+        self.counts = counts;
     }
 
     /// One for changes that were parked before.
@@ -236,7 +244,7 @@ impl Encoder {
             return Ok(());
         }
         let table = self.tables.get_or_insert_with(change.table.version, || {
-            TablePlan::new(&self.publication, &change.table)
+            TablePlan::new(&self.publication, &change.table, &self.counts)
         });
         let holds = head.branch.is_some();
         let (gathering, done) = if holds {
@@ -393,6 +401,7 @@ impl Message<'_> {
             self.done.bytes += written.1 as u64;
             let name = &change.table.name;
             self.tallies.rows(&mut table.tally, name, change.kind, written);
+            table.count.add(written.0 as u64, written.1 as u64, stamp.es);
             if left.is_empty() {
                 return Ok(());
             }
@@ -401,12 +410,13 @@ impl Message<'_> {
 }
 
 impl TablePlan {
-    fn new(publication: &Publication, table: &Arc<Table>) -> Self {
+    fn new(publication: &Publication, table: &Arc<Table>, counts: &TableCounts) -> Self {
         let included = publication.fields.columns(table);
         let route = publication.router.route(table, &included);
         publication.renamed.say(route.renamed_from.as_deref(), &route.topic);
         Self {
             flat: FlatPlan::new(Arc::clone(table), &included, &publication.format),
+            count: counts.of(&table.name.to_string(), &route.topic),
             topic: route.topic,
             partitions: route.partitions,
             rule: route.rule,

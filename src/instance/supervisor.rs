@@ -347,6 +347,7 @@ impl<S: Sink> Session<'_, S> {
         });
         let (progressed, causes) = (&mut self.progressed, &mut *self.causes);
         let mut encoder = Encoder::new(publication, self.sink.limits());
+        encoder.counts(reporter.tables_encoded());
         if !parked.is_empty() {
             encoder.parks(parked, self.sink.letters());
         }

@@ -8,6 +8,7 @@
 //! serves → instances start → ready.
 //! Stop: instances drain → broker finishes the requests in hand → log closed → admin.
 
+mod admin_port;
 mod alerts;
 mod at_rest;
 mod backup;
@@ -20,6 +21,7 @@ mod settings;
 mod store;
 mod supervised;
 
+pub use admin_port::token;
 pub use at_rest::{Reloaded, Stamp, Stamps};
 pub use instances::replica_uuid;
 pub use positions::{Dropped, Error as PositionError, Moved, Positions};
@@ -47,6 +49,7 @@ use crate::log::{Log, OpenError};
 use crate::shutdown::Tasks;
 use crate::{admin, broker, telemetry};
 
+use admin_port::AdminPort;
 use instances::Instances;
 use metrics::{GroupMetrics, LogMetrics};
 use reading::{Read, Reading};
@@ -186,10 +189,11 @@ pub async fn run(start: Start) -> Result<(), Error> {
         });
         extra
     };
+    let port = AdminPort::new(&settings, &listeners);
+    let admin = port.open(&settings, board.clone(), ask.clone(), extra, Arc::clone(&opened)).await;
     for socket in admin_sockets {
-        let (board, ask, extra) = (board.clone(), ask.clone(), Arc::clone(&extra));
         let stop = admin_tasks.token().clone().cancelled_owned();
-        admin_tasks.spawn("admin", admin::serve(socket, board, ask, extra, stop));
+        admin_tasks.spawn("admin", admin.clone().serve(socket, stop));
     }
     drop(ask);
     if let Some(supervisor) = supervisor {
@@ -206,15 +210,18 @@ pub async fn run(start: Start) -> Result<(), Error> {
     let (store, bundled) = match &settings.server.target {
         Target::Log => {
             board.phase(Phase::Starting { doing: "recover the log".to_owned() });
+            let listeners = port.beside(listeners).await;
             let bundled = Bundled::open(&settings, listeners, files, &board, &tasks).await?;
             let (log, group) = (bundled.log.clone(), settings.server.group.clone());
             let _ = opened.set((log.clone(), Arc::clone(&bundled.clients))); // nobody else sets it
+            port.reach(None);
             (Store::Log { log, group }, Some(bundled))
         }
         Target::Cluster(config) => {
             let whole = settings::cluster(&settings, config).await.map_err(Error::Cluster)?;
-            let home = settings.home.display().to_string();
-            (Store::Cluster { config: Arc::new(whole), home }, None)
+            let (home, config) = (settings.home.display().to_string(), Arc::new(whole));
+            port.reach(Some(Arc::clone(&config)));
+            (Store::Cluster { config, home }, None)
         }
     };
     board.cluster(&store.id());

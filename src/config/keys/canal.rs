@@ -24,7 +24,20 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "address the health and metrics port is bound to; empty: all",
     ),
-    served(HERE, "canal.metrics.pull.port", PORT, "11112", "HTTP port of /health and /metrics"),
+    served(
+        HERE,
+        "canal.metrics.pull.port",
+        PORT,
+        "11112",
+        "HTTP port of /health, /metrics and the page",
+    ),
+    served(
+        HERE,
+        "sluice.admin.hosts",
+        Kind::Text,
+        "",
+        "further names, by comma, under which browsers may ask for the page",
+    ),
     served(
         HERE,
         "canal.serverMode",

@@ -152,6 +152,7 @@ cat <<HINTS
   watch       ${read_it[*]}
   change rows ${sql[*]} bigdata
   health      curl -s http://127.0.0.1:$metrics/health
+  page        SLUICE_HOME=.demo bin/sluice login     (prints a link)
   stop        bin/demo.sh --stop
 Any Kafka client works: its bootstrap server is 127.0.0.1:$broker.
 HINTS

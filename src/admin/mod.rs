@@ -6,6 +6,7 @@
 //! GET  /health/ready                200 while it serves clients, else 503
 //! GET  /health/ready/<name>         200 while that instance runs and something comes through
 //! GET  /metrics                     text in the OpenMetrics format, as Prometheus reads it
+//! GET  /                            the page, and what it is made of: [`page`]
 //! ..   /api/v1/..                   JSON: [`api`], described by docs/openapi.json
 //! POST /instances/<name>/stop       ┐
 //! POST /instances/<name>/start      │
@@ -43,6 +44,7 @@ mod connections;
 mod health;
 mod live;
 mod metrics;
+mod page;
 pub mod webhook;
 
 use std::future::Future;
@@ -188,6 +190,7 @@ fn routes(shared: Shared) -> Router {
         .route("/metrics", get(metrics))
         .merge(commands::routes(&shared))
         .merge(api::routes(&shared))
+        .merge(page::routes(&shared.access))
         .layer(middleware::map_response(secured))
         .with_state(shared)
 }

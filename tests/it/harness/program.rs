@@ -212,10 +212,15 @@ impl Sluice {
 
     /// Runs another of its commands over the same home.
     pub(crate) fn command(&self, arguments: &[&str]) -> Ended {
+        self.command_with_input(arguments, "")
+    }
+
+    /// The same with a standard input.
+    pub(crate) fn command_with_input(&self, arguments: &[&str], input: &str) -> Ended {
         self.write_properties();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(arguments);
-        self.ended(command, "")
+        self.ended(command, input)
     }
 
     /// Runs a script of `bin/` over the same home. What a script leaves running dies with

@@ -1,3 +1,5 @@
+//! Who is admitted, request by request.
+
 #![expect(clippy::disallowed_methods, reason = "a file of users that is gone with the test")]
 
 use std::time::Duration;

@@ -207,7 +207,15 @@ pub(super) async fn reset_position(
 /// What would come of a move, and what it wants first.
 fn dry(one: &InstanceStatus, after: &Value, more: &Value) -> Response {
     let stopped = matches!(one.state, InstanceState::Stopped { .. });
-    let wants = (!stopped).then(|| format!("stop {} first", one.name));
+    let wants = match &one.progress.position {
+        _ if !stopped => Some(format!("stop {} first", one.name)),
+        None => Some(format!(
+            "{} has no position yet: write where it begins into its instance.properties \
+             (canal.instance.master.journal.name and .position, or .gtid)",
+            one.name
+        )),
+        Some(_) => None,
+    };
     let before = one.progress.position.as_ref().map(ToString::to_string);
     shown(&json!({
         "dry_run": true, "before": before, "after": after, "wants": wants, "means": more,

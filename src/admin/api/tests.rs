@@ -1,3 +1,5 @@
+//! The routes as clients see them, over a real socket.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;

@@ -27,11 +27,12 @@ export function rate(count) {
 // A span in seconds: the two largest units of it.
 export function span(seconds) {
   seconds = Math.max(0, Math.floor(seconds))
-  const parts = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]]
+  const zh = language() === 'zh'
+  const parts = [[zh ? '天' : 'd', 86400], [zh ? '小时' : 'h', 3600], [zh ? '分钟' : 'min', 60], [zh ? '秒' : 's', 1]]
   const out = []
   for (const [unit, size] of parts) {
     const count = Math.floor(seconds / size)
-    if (count > 0 || (unit === 's' && out.length === 0)) out.push(`${count} ${unit}`)
+    if (count > 0 || (size === 1 && out.length === 0)) out.push(`${count} ${unit}`)
     seconds -= count * size
     if (out.length === 2) break
   }
@@ -39,8 +40,8 @@ export function span(seconds) {
 }
 
 export function lag(ms) {
-  if (ms === 0) return '0 s'
-  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : span(ms / 1000)
+  const unit = language() === 'zh' ? '秒' : 's'
+  return ms > 0 && ms < 10_000 ? `${(ms / 1000).toFixed(1)} ${unit}` : span(ms / 1000)
 }
 
 export function time(ms) {

@@ -4,10 +4,10 @@ import { html, nothing } from './vendor/lit-html.js'
 import uPlot from './vendor/uPlot.js'
 import { ask, get, isAdmin, name } from './api.js'
 import { sure } from './dialog.js'
-import { ago, bytes, number, rate, time } from './format.js'
+import { bytes, number, rate, time } from './format.js'
 import { live, series } from './live.js'
 import { horizon, pipe, why } from './overview.js'
-import { t } from './words.js'
+import { language, t } from './words.js'
 
 let shown = null
 let chart = null
@@ -63,7 +63,8 @@ const path = (rest) => `/instances/${name(shown.instance)}${rest}`
 function button(one) {
   const advice = one.advice ?? ''
   if (/position reset/.test(advice)) return { label: t('reset'), does: () => tryReset() }
-  if (/position set/.test(advice)) return { label: t('set'), does: () => document.getElementById('file')?.focus() }
+  // One without a position begins where its configuration says.
+  if (/position set/.test(advice) && one.progress.position) return { label: t('set'), does: () => document.getElementById('file')?.focus() }
   const retry = /instance retry \S+ (\S+?)[`.,;)]?(\s|$)/.exec(advice)
   if (retry) return { label: t('retry'), does: () => unpark('retry', retry[1]) }
   return { label: t('start'), does: () => act(() => ask('POST', path('/start'))) }
@@ -196,7 +197,7 @@ const tryReset = () => {
   dry('DELETE', path('/position?dry_run=true'), undefined, { label: t('reset'), work })
 }
 
-function outcome({ before, after, means, does }, isStopped) {
+function outcome({ before, after, means, wants, does }, isStopped) {
   const parts = []
   if (means?.again_bytes) parts.push(t('againBytes', bytes(means.again_bytes)))
   if (means?.skipped_bytes) parts.push(t('skippedBytes', bytes(means.skipped_bytes)))
@@ -212,9 +213,9 @@ function outcome({ before, after, means, does }, isStopped) {
   }
   return html`<div class="tried" role="status">
     <dl><dt>${t('before')}</dt><dd><code class="wrap">${before ?? t('noPosition')}</code></dd><dt>${t('after')}</dt><dd><code class="wrap">${to}</code></dd>
-    ${isStopped ? nothing : html`<dt>${t('wants')}</dt><dd>${t('stop')}</dd>`}</dl>
+    ${isStopped && !wants ? nothing : html`<dt>${t('wants')}</dt><dd>${isStopped ? wants : t('stop')}</dd>`}</dl>
     ${parts.map((one) => html`<p>${one}</p>`)}<p class="muted">${t('nothingChanged')}</p>
-    <button class="danger" ?disabled=${!isStopped || shown.busy} @click=${run}>${does.label}</button>
+    <button class="danger" ?disabled=${!isStopped || (before === null && wants) || shown.busy} @click=${run}>${does.label}</button>
   </div>`
 }
 
@@ -242,9 +243,9 @@ export function drawn() {
     const axis = { stroke: color('--muted'), grid: { stroke: color('--line'), width: 1 }, ticks: { stroke: color('--line') } }
     const atLeast = (least) => (_, from, to) => [0, Math.max(least, (to ?? 0) * 1.1)]
     chart = new uPlot({
-      width, height: 180,
+      width, height: 180, legend: { live: false },
       scales: { rows: { range: atLeast(10) }, lag: { range: atLeast(5) } },
-      axes: [axis, { ...axis, scale: 'rows', size: 64 }, { ...axis, scale: 'lag', side: 1, grid: { show: false }, size: 48 }],
+      axes: [{ ...axis, space: 80, values: clock }, { ...axis, scale: 'rows', size: 64 }, { ...axis, scale: 'lag', side: 1, grid: { show: false }, size: 48 }],
       series: [{}, { label: t('chartRows'), scale: 'rows', stroke: color('--accent'), width: 2, points: { show: false } }, { label: t('chartBehind'), scale: 'lag', stroke: color('--warn'), width: 1.5, points: { show: false } }],
     }, data, at)
     chart.language = document.documentElement.lang
@@ -255,5 +256,6 @@ export function drawn() {
   }
 }
 
+const clock = (_, times) => times.map((at) => new Date(at * 1000).toLocaleTimeString(language(), { hour12: false }))
+
 const theme = () => document.documentElement.dataset.theme + matchMedia('(prefers-color-scheme: dark)').matches
-export { ago }

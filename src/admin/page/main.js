@@ -1,7 +1,7 @@
 // The page: which screen is shown, who is logged in, light or dark, in which language.
 
 import { html, nothing, render } from './vendor/lit-html.js'
-import { begin, end, isAdmin, resume, session } from './api.js'
+import { begin, end, resume, session } from './api.js'
 import * as one from './instance.js'
 import { group, groups, audit, openAudit, openGroup, openGroups } from './groups.js'
 import { isStale, live, stop, watch } from './live.js'
@@ -156,4 +156,3 @@ addEventListener('resize', redraw)
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw)
 load()
 redraw()
-export { isAdmin }

@@ -64,7 +64,7 @@ export function pipe(one) {
       ${stage(t('server'), progress.heard_ms ? t('heard', span((Date.now() - progress.heard_ms) / 1000)) : '–')}
       ${stage(t('received'), bytes(progress.received_bytes), `${bytes(received)}/s`)}
       ${stage(t('decoded'), t('rows', number(one.encoded?.rows ?? 0)), t('rowsPerSecond', rate(encoded)))}
-      ${stage(t('durable'), t('behind', lag(progress.delay_ms)), t('rowsPerSecond', rate(rows)), progress.delay_ms > 60_000)}
+      ${stage(t('durable'), dead && progress.delay_ms === 0 ? '–' : t('behind', lag(progress.delay_ms)), t('rowsPerSecond', rate(rows)), progress.delay_ms > 60_000)}
       ${slowest
         ? stage(t('slowest'), t('unread', number(slowest[1])), slowest[0], slowest[1] > 100_000)
         : stage(t('slowest'), t('noGroup'), '')}

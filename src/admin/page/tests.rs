@@ -1,3 +1,5 @@
+//! The files of the page as a browser gets them.
+
 use super::*;
 
 /// Gzipped, and all of it: what a browser loads at first.

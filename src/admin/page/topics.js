@@ -85,6 +85,17 @@ function pretty(bytes) {
   }
 }
 
+// What kind of change a message is, where it is one.
+function kind(bytes) {
+  try {
+    const { type, database, table, data } = JSON.parse(bytes.text)
+    if (!type || !table) return ''
+    return `${type} ${database}.${table}${Array.isArray(data) ? ` · ${t('rows', number(data.length))}` : ''}`
+  } catch {
+    return ''
+  }
+}
+
 export function topic(redraw) {
   if (!one.about) return html`${failed()}${error ? nothing : html`<p class="muted">${t('loading')}</p>`}`
   const { about, messages } = one
@@ -109,7 +120,7 @@ export function topic(redraw) {
         <button>${t('show')}</button>
       </form>
       ${messages === null ? html`<p class="muted">${t('loading')}</p>` : messages.length === 0 ? html`<p class="muted">${t('noMessages')}</p>` : html`
-        ${[...messages].reverse().map((one) => html`<details class="message"><summary><code>${one.partition}:${one.offset}</code> <span class="muted">${time(one.time_ms)}</span> <span class="line">${text(one.value).slice(0, 300)}</span></summary>
+        ${[...messages].reverse().map((one) => html`<details class="message"><summary><code>${one.partition}:${one.offset}</code> <span class="muted">${time(one.time_ms)}</span> <strong>${kind(one.value)}</strong> <span class="line">${text(one.value).slice(0, 300)}</span></summary>
           <dl>${one.key ? html`<dt>${t('key')}</dt><dd><code class="wrap">${text(one.key)}</code></dd>` : nothing}
           <dt>${t('headers')}</dt><dd>${one.headers.map((header) => html`<code>${header.name}=${text(header.value)}</code> `)}</dd></dl>
           <pre tabindex="0">${pretty(one.value)}</pre></details>`)}

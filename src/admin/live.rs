@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::Shared;
-use super::api::failure;
+use super::api::written;
 use crate::client::{self, Lag};
 use crate::control::InstanceStatus;
 use crate::shutdown::Tasks;
@@ -66,7 +66,7 @@ struct Watching {
 pub(super) async fn events(State(shared): State<Shared>) -> Response {
     let Ok(room) = Arc::clone(&shared.live.room).try_acquire_owned() else {
         let text = format!("{MOST_WATCHING} pages are open already: close one");
-        return failure(StatusCode::SERVICE_UNAVAILABLE, text);
+        return written(StatusCode::SERVICE_UNAVAILABLE, text);
     };
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

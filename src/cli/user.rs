@@ -5,7 +5,7 @@
 //! machine could read.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<Users> {
+fn read(file: &Path) -> anyhow::Result<Users> {
     match std::fs::read_to_string(file) {
         Ok(text) => Ok(Users::parse(&text)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Users::default()),
@@ -89,7 +89,7 @@ fn read(file: &PathBuf) -> anyhow::Result<Users> {
     }
 }
 
-fn write(file: &PathBuf, users: &Users) -> anyhow::Result<()> {
+fn write(file: &Path, users: &Users) -> anyhow::Result<()> {
     let folder = file.parent().context("conf/users is in no folder")?;
     disk::write_private(folder, "users", users.text().as_bytes())
         .with_context(|| format!("write {}", file.display()))

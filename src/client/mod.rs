@@ -35,7 +35,7 @@ pub use peek::{Message, PeekFrom, Peeked, peek};
 pub use probe::{Finding, Wanted, members, probe};
 pub use produce::{Produced, Producer};
 pub use sizes::sizes;
-pub use topics::{NewTopic, PartitionDescription, Setting, TopicDescription, Topics};
+pub use topics::{NewTopic, Offsets, PartitionDescription, Setting, TopicDescription, Topics};
 
 use crate::config::{ClusterConfig, Properties};
 

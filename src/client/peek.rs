@@ -161,7 +161,8 @@ impl Looking<'_> {
         let topic = topic
             .filter(|topic| is_there(topic.error()))
             .ok_or_else(|| Error::NoTopic(self.topic.to_owned()))?;
-        let all: Vec<i32> = topic.partitions().iter().map(|one| one.id()).collect();
+        let all: Vec<i32> =
+            topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
         match wanted {
             None => Ok(all),
             Some(partition) if all.contains(&partition) => Ok(vec![partition]),

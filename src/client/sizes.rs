@@ -7,6 +7,7 @@ use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::{DescribeLogDirsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::MetadataPartition;
 
 use super::error::reached;
 use super::wire::Wire;
@@ -27,7 +28,7 @@ pub fn sizes(
         .map_err(|error| reached(connection.bootstrap(), error))?;
     let partitions = |name: &str| -> Vec<i32> {
         let of = metadata.topics().iter().find(|one| one.name() == name);
-        of.into_iter().flat_map(|one| one.partitions().iter().map(|part| part.id())).collect()
+        of.into_iter().flat_map(|one| one.partitions().iter().map(MetadataPartition::id)).collect()
     };
     let request = DescribeLogDirsRequest::default().with_topics(topic.map(|topic| {
         vec![

@@ -62,6 +62,9 @@ pub struct Setting {
     pub is_own: bool,
 }
 
+/// The first and the next offset of each partition.
+pub type Offsets = BTreeMap<(String, i32), (i64, i64)>;
+
 /// The topics of a cluster.
 pub struct Topics {
     admin: AdminClient<DefaultClientContext>,
@@ -135,10 +138,7 @@ impl Topics {
     }
 
     /// The first and the next offset of each partition of some topics.
-    pub fn offsets(
-        &self,
-        topics: &[TopicDescription],
-    ) -> Result<BTreeMap<(String, i32), (i64, i64)>, Error> {
+    pub fn offsets(&self, topics: &[TopicDescription]) -> Result<Offsets, Error> {
         let partitions: Vec<(String, i32)> = topics
             .iter()
             .flat_map(|topic| topic.partitions.iter().map(|one| (topic.name.clone(), one.id)))

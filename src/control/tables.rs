@@ -129,8 +129,8 @@ mod tests {
     #[test]
     fn tables_are_counted_apart_up_to_a_bound_and_none_is_lost() {
         let counts = TableCounts::default();
-        for number in 0..MOST_TABLES + 5 {
-            counts.of(&format!("d.t{number}"), "topic").add(2, 10, number as i64);
+        for (number, at) in (0..MOST_TABLES + 5).zip(0_i64..) {
+            counts.of(&format!("d.t{number}"), "topic").add(2, 10, at);
         }
         counts.of("d.t0", "topic").add(1, 1, 99_999);
         let newest = counts.newest(3);

@@ -3,10 +3,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::kafka::kafka;
 use crate::harness::program::assert_ended;
 use crate::harness::servers::{mysql, run};
 use crate::harness::{PATIENCE, Sluice, topics, wait_for};
@@ -289,7 +291,6 @@ fn from_elsewhere_only_users_are_answered_and_a_viewer_changes_nothing() {
     for secret in [token.trim(), "canary-", &cookie, "argon2"] {
         assert!(!shown.contains(secret), "{secret} is in\n{shown}");
     }
-    use std::os::unix::fs::PermissionsExt as _;
     for file in ["run/token", "conf/users"] {
         let mode = std::fs::metadata(sluice.folder(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
@@ -314,5 +315,40 @@ fn advertised_listeners_that_lead_elsewhere_do_not_lead_the_page_there() {
     let made = page.ask("POST", "/api/v1/topics", Some(&json!({"name": "here"})));
     assert_eq!(made.status, 200, "{}", made.json);
     assert!(page.get("/api/v1/topics").to_string().contains(r#""name":"here""#));
+    sluice.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_cluster_topics_groups_and_the_audit_are_the_clusters() {
+    let (Some(server), Some(kafka)) = (mysql(), kafka()) else { return };
+    let mut source = server.database("api_cluster").await;
+    run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let filter = [("canal.instance.filter.regex", r"api_cluster\..*")];
+    let mut sluice = Sluice::with_instance("api", server, &filter);
+    sluice.use_cluster(kafka);
+    sluice.canal("sluice.group", "audited");
+    sluice.start();
+    run(&mut source, "INSERT INTO t VALUES (1)").await;
+    let rows = kafka.read_at_least("api_cluster.t", 1);
+    let login = sluice.command(&["login"]);
+    let link = login.said.lines().next().unwrap().split_once("#link=").unwrap().1.to_owned();
+    let mut page = Asks::at("127.0.0.1", &sluice);
+    assert_eq!(page.log_in(&json!({"link": link})), 200);
+    let topic = page.get("/api/v1/topics/api_cluster.t");
+    assert_eq!(topic["partitions"].as_array().map(Vec::len), Some(1), "{topic}");
+    assert!(topic["partitions"][0]["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{topic}");
+    let messages = page.get("/api/v1/topics/api_cluster.t/messages");
+    let values: Vec<&str> = messages["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["value"]["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(values, rows.iter().map(|one| &*one.value).collect::<Vec<_>>());
+    assert_ended(&sluice.command(&["instance", "stop", "api"]), 0, &["api is stopped"]);
+    let audit = kafka.read_at_least("__audited.audit", 1);
+    assert_eq!(audit[0].json()["what"], "instance stop");
+    let shown = page.get("/api/v1/audit");
+    assert_eq!(shown["entries"][0]["on"], "api", "{shown}");
     sluice.stop();
 }

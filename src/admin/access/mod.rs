@@ -18,6 +18,7 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -269,7 +270,7 @@ impl Access {
         let now = Instant::now();
         self.sessions().begin(id.clone(), csrf.clone(), user.clone(), role, now);
         let by = By::Session { id: id.clone(), csrf, user };
-        Ok((id, Who { by, role, address: peer.0 }))
+        Ok((id, Who { by, role, address: peer.0.to_canonical() }))
     }
 
     fn who(
@@ -279,7 +280,7 @@ impl Access {
         host: &str,
         known: &Known,
     ) -> Result<Option<Who>, Refusal> {
-        let address = peer.0;
+        let address = peer.0.to_canonical();
         if let Some(sent) = headers.get(header::AUTHORIZATION) {
             let sent = sent.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
             let is_ours = sent.zip(self.token.as_ref());
@@ -416,7 +417,11 @@ fn same(one: &[u8], other: &[u8]) -> bool {
 pub fn new_secret() -> Result<String, openssl::error::ErrorStack> {
     let mut bytes = [0; 32];
     openssl::rand::rand_bytes(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
 }
 
 fn secret() -> Result<String, Refusal> {

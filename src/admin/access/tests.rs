@@ -33,7 +33,7 @@ impl Asked {
     fn status(
         &self,
         from: &str,
-        method: Method,
+        method: &Method,
         headers: &[(&'static str, &str)],
         need: Need,
     ) -> u16 {
@@ -43,7 +43,7 @@ impl Asked {
             all.insert(*name, value.parse().unwrap());
         }
         let peer = Peer(from.parse().unwrap());
-        match self.access.admit(peer, &method, &all, need) {
+        match self.access.admit(peer, method, &all, need) {
             Ok(_) => 200,
             Err(refusal) => refusal.status.as_u16(),
         }
@@ -65,26 +65,26 @@ async fn loopback_is_no_login_and_the_token_is_none_from_elsewhere() {
     let token = format!("Bearer {TOKEN}");
     let with = [("authorization", &*token)];
     for need in [Need::View, Need::Admin, Need::Machine] {
-        assert_eq!(asked.status(HERE, Method::GET, &[], need), 401, "{need:?}");
-        assert_eq!(asked.status(HERE, Method::POST, &with, need), 200, "{need:?}");
-        assert_eq!(asked.status(ELSEWHERE, Method::POST, &with, need), 401, "{need:?}");
+        assert_eq!(asked.status(HERE, &Method::GET, &[], need), 401, "{need:?}");
+        assert_eq!(asked.status(HERE, &Method::POST, &with, need), 200, "{need:?}");
+        assert_eq!(asked.status(ELSEWHERE, &Method::POST, &with, need), 401, "{need:?}");
         for wrong in ["Bearer ", "Bearer 0123456789abcdee", "Basic x", TOKEN] {
             let with = [("authorization", wrong)];
-            assert_eq!(asked.status(HERE, Method::POST, &with, need), 401, "{wrong}");
+            assert_eq!(asked.status(HERE, &Method::POST, &with, need), 401, "{wrong}");
         }
     }
     asked.write(&alice(Role::Admin));
-    assert_eq!(asked.status(ELSEWHERE, Method::POST, &with, Need::View), 401);
+    assert_eq!(asked.status(ELSEWHERE, &Method::POST, &with, Need::View), 401);
 }
 
 #[tokio::test]
 async fn from_elsewhere_nothing_is_answered_until_there_is_a_user() {
     let asked = Asked::new();
-    assert_eq!(asked.status(HERE, Method::GET, &[], Need::Nobody), 200);
-    assert_eq!(asked.status(ELSEWHERE, Method::GET, &[], Need::Nobody), 401);
+    assert_eq!(asked.status(HERE, &Method::GET, &[], Need::Nobody), 200);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &[], Need::Nobody), 401);
     asked.write(&alice(Role::View));
-    assert_eq!(asked.status(ELSEWHERE, Method::GET, &[], Need::Nobody), 200);
-    assert_eq!(asked.status(ELSEWHERE, Method::GET, &[], Need::View), 401);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &[], Need::Nobody), 200);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &[], Need::View), 401);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn foreign_hosts_and_pages_are_refused_for_every_need() {
             ("x.cdc.example.com:443", 403),
         ] {
             let headers = [("host", host), ("authorization", &token)];
-            assert_eq!(asked.status(HERE, Method::POST, &headers, need), status, "{host}");
+            assert_eq!(asked.status(HERE, &Method::POST, &headers, need), status, "{host}");
         }
         for (origin, status) in [
             ("http://evil.example", 403),
@@ -115,7 +115,7 @@ async fn foreign_hosts_and_pages_are_refused_for_every_need() {
             ("https://127.0.0.1:11112", 200),
         ] {
             let headers = [("origin", origin), ("authorization", &*token)];
-            assert_eq!(asked.status(HERE, Method::POST, &headers, need), status, "{origin}");
+            assert_eq!(asked.status(HERE, &Method::POST, &headers, need), status, "{origin}");
         }
     }
 }
@@ -130,21 +130,21 @@ async fn a_stolen_cookie_without_the_csrf_token_changes_nothing() {
     let By::Session { csrf, .. } = &who.by else { panic!("{who:?}") };
     let cookie = format!("a=b; sluice_session_11112={id}");
     let with = [("cookie", &*cookie)];
-    assert_eq!(asked.status(ELSEWHERE, Method::GET, &with, Need::Admin), 200);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &with, Need::Admin), 200);
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         for need in [Need::View, Need::Admin] {
-            assert_eq!(asked.status(ELSEWHERE, method.clone(), &with, need), 403);
+            assert_eq!(asked.status(ELSEWHERE, &method, &with, need), 403);
             for (wrong, status) in [("", 403), (&*"0".repeat(64), 403), (&**csrf, 200)] {
                 let with = [("cookie", &*cookie), (CSRF_HEADER, wrong)];
-                assert_eq!(asked.status(ELSEWHERE, method.clone(), &with, need), status);
+                assert_eq!(asked.status(ELSEWHERE, &method, &with, need), status);
             }
         }
     }
     let with = [("cookie", &*cookie), (CSRF_HEADER, csrf)];
-    assert_eq!(asked.status(ELSEWHERE, Method::POST, &with, Need::Machine), 403);
+    assert_eq!(asked.status(ELSEWHERE, &Method::POST, &with, Need::Machine), 403);
     let other_port = format!("sluice_session_11113={id}");
     let with = [("cookie", &*other_port)];
-    assert_eq!(asked.status(ELSEWHERE, Method::GET, &with, Need::View), 401);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &with, Need::View), 401);
 }
 
 #[tokio::test]
@@ -157,16 +157,16 @@ async fn a_role_that_is_taken_back_counts_at_once_and_so_does_a_removed_user() {
     let By::Session { csrf, .. } = &who.by else { panic!("{who:?}") };
     let cookie = format!("sluice_session_11112={id}");
     let with = [("cookie", &*cookie), (CSRF_HEADER, csrf)];
-    assert_eq!(asked.status(ELSEWHERE, Method::POST, &with, Need::Admin), 200);
+    assert_eq!(asked.status(ELSEWHERE, &Method::POST, &with, Need::Admin), 200);
     asked.write(&alice(Role::View));
-    assert_eq!(asked.status(ELSEWHERE, Method::POST, &with, Need::Admin), 403);
-    assert_eq!(asked.status(ELSEWHERE, Method::GET, &with, Need::View), 200);
+    assert_eq!(asked.status(ELSEWHERE, &Method::POST, &with, Need::Admin), 403);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &with, Need::View), 200);
     let mut bob = Users::default();
     bob.set("bob", Role::Admin, "battery staple", [2; 16]).unwrap();
     asked.write(&bob);
-    assert_eq!(asked.status(ELSEWHERE, Method::GET, &with, Need::View), 401);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &with, Need::View), 401);
     std::fs::write(asked.home.path().join("users"), "nonsense").unwrap();
-    assert_eq!(asked.status(ELSEWHERE, Method::GET, &with, Need::View), 401);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &with, Need::View), 401);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::process::obey;
 use super::{Answer, failure, read, shown};
+use crate::admin::access::Refusal;
 use crate::admin::{Asker, Shared};
 use crate::control::{Command, InstanceState, InstanceStatus, Place};
 use crate::shutdown::Tasks;
@@ -48,7 +49,7 @@ pub(super) async fn show(State(shared): State<Shared>, Path(instance): Path<Stri
     Ok(shown(&value))
 }
 
-fn find(shared: &Shared, instance: &str) -> Result<InstanceStatus, Response> {
+fn find(shared: &Shared, instance: &str) -> Result<InstanceStatus, Refusal> {
     let all = shared.board.snapshot().instances;
     all.into_iter()
         .find(|one| one.name == instance)

@@ -6,10 +6,10 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use tokio::sync::Semaphore;
 
 use super::failure;
+use crate::admin::access::Refusal;
 use crate::admin::{Reach, Shared};
 use crate::client::{Connection, Error};
 use crate::shutdown::Tasks;
@@ -20,16 +20,12 @@ const AT_A_TIME: usize = 4;
 static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_A_TIME)));
 
 /// How the log is reached now.
-pub(super) async fn asked(shared: &Shared) -> Result<Connection, Response> {
-    match shared.kafka.get() {
-        Some(reach) => {
-            reach.connection().await.map_err(|reason| failure(StatusCode::BAD_GATEWAY, reason))
-        }
-        None => {
-            let text = "the log is not open yet: sluice is starting".to_owned();
-            Err(failure(StatusCode::SERVICE_UNAVAILABLE, text))
-        }
-    }
+pub(super) async fn asked(shared: &Shared) -> Result<Connection, Refusal> {
+    let Some(reach) = shared.kafka.get() else {
+        let text = "the log is not open yet: sluice is starting".to_owned();
+        return Err(failure(StatusCode::SERVICE_UNAVAILABLE, text));
+    };
+    reach.connection().await.map_err(|reason| failure(StatusCode::BAD_GATEWAY, reason))
 }
 
 impl Reach {
@@ -47,7 +43,7 @@ impl Reach {
 pub(super) async fn blocking<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Response> {
+) -> Result<T, Refusal> {
     // Closed by nobody.
     let room = Arc::clone(&ROOM).acquire_owned().await;
     let done = Tasks::new().spawn_blocking(name, move || {
@@ -60,7 +56,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn of_client(error: &Error) -> Response {
+fn of_client(error: &Error) -> Refusal {
     let status = match error {
         Error::NoTopic(_) | Error::NoGroup(_) | Error::NoPartition { .. } => StatusCode::NOT_FOUND,
         Error::Topic { .. } | Error::ActiveGroup { .. } => StatusCode::CONFLICT,

@@ -23,17 +23,17 @@ use axum::body::Bytes;
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::access::{Need, Who};
-use super::{Asker, Gate, Shared, connections, live, pass, response};
+use super::access::{Need, Refusal, Who};
+use super::{Asker, Gate, Shared, connections, live, pass, refused, response};
 
 /// An answer, or a refusal.
-type Answer = Result<Response, Response>;
+type Answer = Result<Response, Refusal>;
 
 /// A route.
 struct Route {
@@ -104,7 +104,7 @@ fn table() -> Vec<Route> {
 pub(super) fn routes(shared: &Shared) -> Router<Shared> {
     let mut router = Router::new();
     for Route { method: _, path, need, to } in table() {
-        let gate = Gate { access: Arc::clone(&shared.access), need, answer: failure };
+        let gate = Gate { access: Arc::clone(&shared.access), need, answer: written };
         let gated = to
             .layer(middleware::from_fn(connections::read_body))
             .layer(middleware::from_fn_with_state(gate, pass));
@@ -114,10 +114,21 @@ pub(super) fn routes(shared: &Shared) -> Router<Shared> {
 }
 
 /// A failure, as the API writes it.
-pub(super) fn failure(status: StatusCode, text: String) -> Response {
-    let mut answer = shown(&json!({"error": text}));
+fn failure(status: StatusCode, text: String) -> Refusal {
+    Refusal { status, text, wait: None }
+}
+
+/// The same, where a response is wanted.
+pub(super) fn written(status: StatusCode, text: String) -> Response {
+    let mut answer = shown(&json!({"error": Value::String(text)}));
     *answer.status_mut() = status;
     answer
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        refused(self, written)
+    }
 }
 
 /// Something, as JSON.
@@ -132,7 +143,7 @@ pub(super) fn shown(value: &impl Serialize) -> Response {
 }
 
 /// Reads the body of a request. It says that it is JSON, which no form of another page can.
-fn read<T: DeserializeOwned>(headers: &axum::http::HeaderMap, body: &Bytes) -> Result<T, Response> {
+fn read<T: DeserializeOwned>(headers: &axum::http::HeaderMap, body: &Bytes) -> Result<T, Refusal> {
     let is_json = |kind: &HeaderValue| {
         kind.to_str().is_ok_and(|kind| kind.split(';').next() == Some("application/json"))
     };
@@ -146,6 +157,6 @@ fn read<T: DeserializeOwned>(headers: &axum::http::HeaderMap, body: &Bytes) -> R
 }
 
 /// Who asks; known wherever the route wants a login.
-fn known(Asker(who): Asker) -> Result<Who, Response> {
+fn known(Asker(who): Asker) -> Result<Who, Refusal> {
     who.ok_or_else(|| failure(StatusCode::UNAUTHORIZED, "this wants a login".to_owned()))
 }

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Answer, failure, known, read, shown};
-use crate::admin::access::{By, Who, cookie_name};
-use crate::admin::{Asker, Peer, Shared, refused};
+use crate::admin::access::{By, Refusal, Who, cookie_name};
+use crate::admin::{Asker, Peer, Shared};
 
 /// What a session begins with.
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ pub(super) async fn begin(
         Begin::Password { user, password } => shared.access.log_in(peer, &user, password).await,
         Begin::Link { link } => shared.access.open_link(peer, &link),
     };
-    let (id, who) = begun.map_err(|refusal| refused(refusal, failure))?;
+    let (id, who) = begun?;
     let mut answer = described(&who);
     set_cookie(&mut answer, &headers, &id, "")?;
     Ok(answer)
@@ -59,7 +59,7 @@ pub(super) async fn end(
 
 /// Makes a one-time link.
 pub(super) async fn link(State(shared): State<Shared>) -> Answer {
-    let (link, time) = shared.access.link().map_err(|refusal| refused(refusal, failure))?;
+    let (link, time) = shared.access.link()?;
     // Behind a `#`, what browsers send to nobody, and write into no log.
     Ok(shown(&json!({"path": format!("/#link={link}"), "seconds": time.as_secs()})))
 }
@@ -78,7 +78,7 @@ fn set_cookie(
     headers: &HeaderMap,
     value: &str,
     more: &str,
-) -> Result<(), Response> {
+) -> Result<(), Refusal> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = cookie_name(host);
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{more}");

@@ -102,4 +102,10 @@ export function audit() {
     </table></div></section>`}`
 }
 
-const brief = (value) => (value === null ? '–' : JSON.stringify(value).slice(0, 400))
+// An object in words: `state: running, position: ..`.
+function brief(value) {
+  if (value === null || typeof value !== 'object') return String(value ?? '–').slice(0, 400)
+  if (Array.isArray(value)) return value.map(brief).join('; ').slice(0, 400)
+  const told = Object.entries(value).filter(([, one]) => one !== null && !(Array.isArray(one) && one.length === 0))
+  return told.map(([key, one]) => `${key}: ${typeof one === 'object' ? `(${brief(one)})` : one}`).join(', ').slice(0, 400)
+}

@@ -112,7 +112,7 @@ export function topic(redraw) {
     ${failed()}
     <section class="card"><h2>${t('messages')}</h2>
       <form class="row" @submit=${(event) => { event.preventDefault(); show(redraw) }}>
-        <label>${t('from')} <select .value=${one.from} @change=${set('from')}>
+        <label>${t('begins')} <select .value=${one.from} @change=${set('from')}>
           ${['newest', 'earliest', 'offset', 'time'].map((from) => html`<option value=${from}>${t({ offset: 'fromOffset', time: 'fromTime' }[from] ?? from)}</option>`)}</select></label>
         ${one.from === 'offset' ? html`<label>${t('offset')} <input inputmode="numeric" pattern="[0-9]*" .value=${one.offset} @input=${set('offset')}></label>` : nothing}
         ${one.from === 'time' ? html`<label>${t('time')} <input type="datetime-local" .value=${one.time} @input=${set('time')}></label>` : nothing}

@@ -144,6 +144,7 @@ fn effect(settings: &Settings) -> String {
     let process = (
         &server.target,
         &server.admin_host,
+        &server.admin_hosts,
         server.admin_port,
         server.scan_interval,
         &server.group,

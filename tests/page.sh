@@ -10,7 +10,7 @@ root=$PWD
 target=${CARGO_TARGET_DIR:-$root/target}
 work=$target/page
 mkdir -p "$work"
-rm -f "$work"/*.png
+rm -rf "$work"/*.png "$work"/profile-*
 
 for tool in node npm chromium; do
     command -v "$tool" >/dev/null || { echo "page: $tool is missing (packages: npm chromium)" >&2; exit 1; }

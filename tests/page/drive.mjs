@@ -7,12 +7,11 @@
 // be, and by any error on the console.
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const [address, link, folder, pid] = process.argv.slice(2)
 const PATIENCE = 60_000
-const profile = mkdtempSync(join(tmpdir(), 'page-'))
+const profile = mkdtempSync(join(folder, 'profile-'))
 const browser = spawn('chromium', [
   '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--remote-debugging-pipe', '--no-first-run',
   '--disable-extensions', '--disable-background-networking', '--disable-component-update', '--lang=en-US', `--user-data-dir=${profile}`, 'about:blank',
@@ -166,6 +165,7 @@ async function drive() {
   await size(1280, 900)
 
   await type('#file', 'binlog.000001')
+  await until('a place can be tried', `!document.querySelector('form button').disabled`)
   await click('form button')
   await says('a dry run says what would come of it', 'Nothing was changed', '.tried')
   check('a running instance is not moved', await run(`document.querySelector('.tried button').disabled`))
@@ -221,8 +221,16 @@ try {
   console.log(`FAILED ${error.message}`)
   if (faults.length > 0) console.log(faults.join('\n'))
 } finally {
+  // By itself first, so that its own processes end with it.
+  const ended = new Promise((done) => browser.once('exit', done))
+  session = undefined
+  send('Browser.close').catch(() => {})
+  await Promise.race([ended, pause(10_000)])
   browser.kill('SIGKILL')
-  await new Promise((done) => browser.once('exit', done).exitCode === null || done())
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+  try {
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 })
+  } catch {
+    // The next run begins with another.
+  }
 }
 process.exit(failed ? 1 : 0)

@@ -13,6 +13,7 @@
 //! gives way, as long as nobody changed it: to `<canal.conf.dir>/example`, and to instances
 //! of the environment.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -412,19 +413,17 @@ impl<'a> Loading<'a> {
                 (_, None) => (1, "canal.mq.partitionsNum is not set"),
                 (_, Some(number)) => (number, "canal.mq.partitionsNum says so"),
             };
-            let text = if used < made {
-                format!(
+            let text = match used.cmp(&made) {
+                Ordering::Equal => continue,
+                Ordering::Less => format!(
                     "{KEY} = {made}: instance {name} writes into {used} of the partitions only \
                      ({by}), and the others stay empty: set canal.mq.partitionsNum = {made} and \
                      canal.mq.partitionHash for it, or take {KEY} out"
-                )
-            } else if used > made {
-                format!(
+                ),
+                Ordering::Greater => format!(
                     "{KEY} = {made} has no effect for instance {name}, which writes into {used} \
                      partitions ({by})"
-                )
-            } else {
-                continue;
+                ),
             };
             let place = self.places.get(KEY).cloned().unwrap_or(Place::Default);
             self.problems.push(Problem::warning(place, text));

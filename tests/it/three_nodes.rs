@@ -68,7 +68,9 @@ async fn with_one_node_gone_it_goes_on_and_with_two_it_waits_and_says_for_what()
     // The coordinator of its transactions, and the next.
     let coordinator = cluster.coordinator("__sluice.three").await;
     let two = [coordinator, (coordinator + 1) % 3];
-    two.iter().for_each(|node| cluster.kill(*node));
+    for node in two {
+        cluster.kill(node);
+    }
     let body = wait_for("it to say what it waits for", PATIENCE, || {
         let (code, body) = sluice.health()?;
         let named = two.iter().any(|node| body.contains(&cluster.address(*node)));
@@ -77,7 +79,9 @@ async fn with_one_node_gone_it_goes_on_and_with_two_it_waits_and_says_for_what()
     say(&format!("without two: {body}"));
     let said = sluice.said();
     assert!(said.contains("Kafka cluster"), "nothing of it is in the log: {said}");
-    two.iter().for_each(|node| cluster.launch(*node));
+    for node in two {
+        cluster.launch(node);
+    }
     let after = goes_on(&cluster, &load);
     say(&format!("with both back it went on after {after:?}"));
     sluice.wait_until_ready();
@@ -87,7 +91,7 @@ async fn with_one_node_gone_it_goes_on_and_with_two_it_waits_and_says_for_what()
     for turn in 0..turns {
         let first = usize::try_from(random.below(3)).unwrap();
         let dying = [first, (first + 1) % 3];
-        let dying = &dying[..1 + usize::from(random.below(3) == 0)];
+        let dying = &dying[..=usize::from(random.once_in(3))];
         for node in dying {
             cluster.kill(*node);
         }

@@ -4,7 +4,6 @@
 //! topic, Kafka's own included, has three copies, and takes records only while two of them are in
 //! sync; a node that is gone is missed after some seconds.
 
-use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use kafka_protocol::messages::FindCoordinatorRequest;
 use kafka_protocol::protocol::StrBytes;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::MetadataTopic;
 use tempfile::TempDir;
 
 use super::kafka::{self, is_wanted, launch, program};
@@ -54,17 +54,16 @@ impl Cluster {
                 let (port, controller) = (ports[node], controllers[node]);
                 let folder = new.folder(node);
                 std::fs::create_dir(&folder).unwrap();
-                let mut properties = format!(
+                let properties = format!(
                     "process.roles=broker,controller\nnode.id={}\n\
                      controller.quorum.voters={}\n\
                      listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
                      advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
-                     log.dirs={}\n",
+                     log.dirs={}\n{PROPERTIES}",
                     node + 1,
                     voters.join(","),
                     folder.join("data").display(),
                 );
-                let _ = write!(properties, "{PROPERTIES}");
                 std::fs::write(folder.join("server.properties"), properties).unwrap();
                 let mut format = Command::new(program());
                 format.args(["kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg"]);
@@ -116,7 +115,7 @@ impl Cluster {
     pub(crate) fn until_all_are_there(&self) {
         wait_for("all copies in sync", PATIENCE, || {
             let metadata = self.client().fetch_metadata(None, ASK).ok()?;
-            let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
             let all = partitions.all(|one| one.isr().len() == NODES && one.leader() > 0);
             (all && metadata.brokers().len() == NODES).then_some(())
         });

@@ -3,7 +3,7 @@
 # its service's own command line runs there, tells that it is ready, answers, drains; and it is removed
 # without a trace. The chart is linted, where there is helm.
 #
-#   packaging/check.sh
+#   packaging/check.sh [DEB]     a deb that is there already; else one is made
 #
 # As root, with debootstrap, cargo-deb and python3; cargo-generate-rpm and helm are used where they
 # are there. The release build is made if there is none. SLUICE_DEBIAN_MIRROR is the mirror to fetch
@@ -15,17 +15,21 @@ for command in debootstrap cargo-deb python3; do
     command -v "$command" >/dev/null || { echo "$command is missing" >&2; exit 1; }
 done
 mirror=${SLUICE_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' | grep '/debian$' | head -n 1)}
-[ -x target/release/sluice ] || cargo build --release --locked
-packaging/stage.sh
-cargo deb --no-build --quiet
-deb=$(find target/debian/ -name 'sluice_*.deb' -newer target/packaging/sluice | head -n 1)
+deb=${1:-}
+if [ -z "$deb" ]; then
+    [ -x target/release/sluice ] || cargo build --release --locked
+    packaging/stage.sh
+    cargo deb --no-build --quiet
+    deb=$(find target/debian/ -name 'sluice_*.deb' -newer target/packaging/sluice | head -n 1)
+fi
 echo "== $deb: $(stat -c %s "$deb") bytes"
 
 work=$(mktemp -d)
 root=$work/root
 running=
+listener=
 end() {
-    [ -z "$running" ] || kill "$running" 2>/dev/null || true
+    for one in $running $listener; do kill "$one" 2>/dev/null || true; done
     umount "$root/proc" 2>/dev/null || true
     rm -rf "$work"
 }
@@ -63,12 +67,12 @@ echo "== run the unit"
 unit=$root/usr/lib/systemd/system/sluice.service
 [ -e "$unit" ] || unit=$root/lib/systemd/system/sluice.service
 if command -v systemd-analyze >/dev/null; then
-    systemd-analyze --root="$root" verify sluice.service 2>&1 | grep -i sluice && exit 1
+    systemd-analyze --root="$root" --man=no verify sluice.service 2>&1 | grep -i sluice && exit 1
 fi
 start=$(sed -n 's/^ExecStart=//p' "$unit")
 environment=$(sed -n 's/^Environment=//p' "$unit")
 # A socket as systemd has it, within the root; what is heard is a line each.
-python3 - "$root/var/lib/sluice/notify" >"$work/heard" <<'P' &
+python3 - "$root/run/heard" >"$work/heard" <<'P' &
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
@@ -79,7 +83,7 @@ P
 listener=$!
 # shellcheck disable=SC2086
 chroot --userspec="$(in_root id -u sluice):$(in_root id -g sluice)" "$root" \
-    env -i PATH=/usr/bin:/bin $environment NOTIFY_SOCKET=/var/lib/sluice/notify WATCHDOG_USEC=2000000 \
+    env -i PATH=/usr/bin:/bin $environment NOTIFY_SOCKET=/run/heard WATCHDOG_USEC=2000000 \
     LISTENERS=PLAINTEXT://127.0.0.1:19092 CANAL_METRICS_PULL_PORT=21112 CANAL_IP=127.0.0.1 \
     $start >"$work/run.log" 2>&1 &
 running=$!
@@ -108,7 +112,8 @@ grep -q 'sluice stopped' "$work/run.log"
 (cd "$root" && find var/lib/sluice var/log/sluice -newer "$work/install.log" -not -user "$(in_root id -u sluice)" \
     -not -type l) >"$work/foreign"
 [ ! -s "$work/foreign" ] || { cat "$work/foreign" >&2; exit 1; }
-kill "$listener" 2>/dev/null || true
+kill "$listener"
+listener=
 
 echo "== remove"
 in_root apt-get remove -y -qq sluice >/dev/null 2>&1

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # The account, the home, and who may read the configuration: passwords stand in it.
 getent passwd sluice >/dev/null || useradd --system --user-group --home-dir /var/lib/sluice --no-create-home \
     --shell /usr/sbin/nologin sluice

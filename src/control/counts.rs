@@ -6,12 +6,15 @@
 //! is shown. Of an instance at most [`MOST_TABLES`] tables are known; more are others for good.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::change::TableName;
 
 /// Tables that are counted by name.
 const MOST_TABLES: usize = 16_384;
+
+/// How long what a table did counts whole.
+const COOLS: Duration = Duration::from_mins(1);
 
 /// Upper ends of the buckets of a [`Latency`], in microseconds.
 pub const BOUNDS: [u64; 13] = [
@@ -120,6 +123,7 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     instances: BTreeMap<String, Account>,
+    cooled: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -134,7 +138,7 @@ struct Account {
 #[derive(Debug, Default)]
 struct Kept {
     tally: Tally,
-    /// What it did of late: halved each time that the busiest are asked for.
+    /// What it did of late: halved when the busiest are asked for, and [`COOLS`] has passed.
     heat: u64,
     shown: bool,
 }
@@ -182,10 +186,16 @@ impl Ledger {
     /// Chooses the tables that are shown. One that is shown stays so until another does twice as much,
     /// so that two of them do not take turns.
     fn choose(&mut self, most: usize) {
+        let is_due = self.cooled.is_none_or(|at| at.elapsed() >= COOLS);
+        if is_due {
+            self.cooled = Some(Instant::now());
+        }
         let mut all: Vec<(u64, &mut Kept)> = Vec::new();
         for kept in self.instances.values_mut().flat_map(|account| account.tables.values_mut()) {
             let heat = kept.heat.saturating_mul(if kept.shown { 2 } else { 1 });
-            kept.heat /= 2;
+            if is_due {
+                kept.heat /= 2;
+            }
             all.push((heat, kept));
         }
         all.sort_by(|(one, _), (other, _)| other.cmp(one));
@@ -263,7 +273,7 @@ mod tests {
             ledger.add("a", counted("t2", 15));
             assert_eq!(shown(&mut ledger, 1)[0].0, "t1");
         }
-        ledger.add("a", counted("t2", 100));
+        ledger.add("a", counted("t2", 200));
         assert_eq!(shown(&mut ledger, 1)[0].0, "t2");
     }
 

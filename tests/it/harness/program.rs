@@ -318,6 +318,11 @@ impl Sluice {
         get(self.metrics, "/health")
     }
 
+    /// The answer of a path of the port of `/health`.
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
+        get(self.metrics, path)
+    }
+
     /// The answer of `/metrics`.
     pub(crate) fn metrics(&self) -> Option<(u16, String)> {
         get(self.metrics, "/metrics")

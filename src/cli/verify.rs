@@ -6,7 +6,7 @@
 mod table;
 mod topic;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +107,7 @@ async fn verify(
     done
 }
 
-fn temporary(root: &PathBuf) -> anyhow::Result<Arc<dyn Disk>> {
+fn temporary(root: &Path) -> anyhow::Result<Arc<dyn Disk>> {
     let disk = Real::new(root).with_context(|| format!("make {}", root.display()))?;
     Ok(Arc::new(disk))
 }
@@ -199,13 +199,9 @@ impl Verification<'_> {
         }
         let format = &self.plan.publication.format;
         let places = reading.rows(&table, &included, format, &mut comparison).await?;
-        let topic = match &self.arguments.against {
-            Some(topic) => topic.clone(),
-            None => {
-                let statement = self.plan.publication.router.statement(&name.schema, &name.table);
-                statement.topic.to_string()
-            }
-        };
+        let router = &self.plan.publication.router;
+        let own = || router.statement(&name.schema, &name.table).topic.to_string();
+        let topic = self.arguments.against.clone().unwrap_or_else(own);
         self.wait_for(&places.end).await?;
         topic::read(&self.connection, &topic, &places, &mut comparison).await?;
         let mut shown = 0;

@@ -244,10 +244,8 @@ impl Session {
         let limit = self.timeout;
         let Some(mut conn) = self.conn.take() else { return Err(self.ended()) };
         let late = |_| self.late();
-        let parameters = match parameters.is_empty() {
-            true => Params::Empty,
-            false => Params::Positional(parameters),
-        };
+        let parameters =
+            if parameters.is_empty() { Params::Empty } else { Params::Positional(parameters) };
         let begun = tokio::time::timeout(limit, conn.exec_iter(statement, parameters)).await;
         let mut is_wanted = true;
         let streamed = match begun {

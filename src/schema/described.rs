@@ -161,7 +161,8 @@ mod tests {
             ]
         );
         assert_eq!(table.primary_key, [0]);
-        assert_eq!(table.columns[5].labels, ["a", "b"]);
+        let labels = table.columns.get(5).map(|column| column.labels.clone());
+        assert_eq!(labels.unwrap(), ["a", "b"]);
     }
 
     #[test]

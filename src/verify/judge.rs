@@ -28,6 +28,7 @@ pub(super) struct Judge<'a> {
 struct OfKey {
     key: Vec<u8>,
     /// As the topic leaves it; none if it has no message.
+    #[expect(clippy::option_option, reason = "a row that is known not to be there is known")]
     now: Option<Option<Row>>,
     /// What it may be besides.
     others: Vec<Option<Row>>,

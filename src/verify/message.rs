@@ -71,6 +71,9 @@ pub(super) struct Entry {
     pub(super) row: Vec<u8>,
 }
 
+/// Key, kind and row.
+type Change = (Vec<u8>, Kind, Vec<u8>);
+
 impl Message {
     pub(super) fn read(value: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(value)
@@ -82,10 +85,7 @@ impl Message {
     }
 
     /// Key, kind and row of each change, in order.
-    pub(super) fn entries(
-        self,
-        key: &[String],
-    ) -> Result<Vec<(Vec<u8>, Kind, Vec<u8>)>, serde_json::Error> {
+    pub(super) fn entries(self, key: &[String]) -> Result<Vec<Change>, serde_json::Error> {
         let kind = match self.kind.as_str() {
             "INSERT" => Kind::Insert,
             "UPDATE" => Kind::Update,

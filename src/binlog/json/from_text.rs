@@ -96,16 +96,17 @@ impl Form {
 
     /// Bytes of a value that is no container.
     fn size(self) -> usize {
-        match self.code() {
-            4 => 1,
-            5 | 6 => 2,
-            7 | 8 => 4,
-            9..=11 => 8,
-            _ => match self {
-                Self::String(part) => length_of_length(part.length) + part.length,
-                Self::Decimal(part) => 1 + length_of_length(part.length) + part.length,
-                _ => 0,
+        match self {
+            Self::Literal(_) => 1,
+            Self::Int(_) | Self::UInt(_) => match self.code() {
+                5 | 6 => 2,
+                7 | 8 => 4,
+                _ => 8,
             },
+            Self::Double(_) => 8,
+            Self::String(part) => length_of_length(part.length) + part.length,
+            Self::Decimal(part) => 1 + length_of_length(part.length) + part.length,
+            Self::Container { .. } => 0,
         }
     }
 

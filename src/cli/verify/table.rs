@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::change::{EventPlace, Flavor, GtidSet, RowsChange, RowsKind, Table, TableName};
 use crate::format::flat::{FlatPlan, FlatSettings, Rows, Stamp, Unwritten, Workspace};
-use crate::mysql::{Endpoint, Session, probe};
+use crate::mysql::{Endpoint, Session, identifier, probe};
 use crate::schema;
 use crate::source::snapshot::row::{RowPlan, SESSION};
 use crate::verify::{Comparison, When};
@@ -137,7 +137,7 @@ impl Reading {
         let Self { mut session, shown, must_stay } = self;
         let mut plan = RowPlan::new(Arc::clone(table));
         let name = &table.name;
-        let of = format!("{}.{}", quoted(&name.schema), quoted(&name.table));
+        let of = format!("{}.{}", identifier(&name.schema), identifier(&name.table));
         let statement = format!("SELECT {} FROM {of}", plan.select_list());
         let mut writer = Writer::new(table, included, format, &plan);
         let mut failed = None;
@@ -230,8 +230,4 @@ async fn snapshot_place(session: &mut Session) -> anyhow::Result<Place> {
         (Some(file), Some(offset)) => Ok(Place::new(file, offset)),
         _ => bail!("the server does not say where its snapshot is (binlog_snapshot_position)"),
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

@@ -22,11 +22,17 @@ pub(super) fn put(
         ColumnType::Long { unsigned } => put_integer::<4>(value, unsigned, out),
         ColumnType::LongLong { unsigned } => put_integer::<8>(value, unsigned, out),
         ColumnType::Float => match value {
-            Value::Float(number) => put_bytes(&number.to_le_bytes(), out),
+            Value::Float(number) => {
+                out.extend_from_slice(&number.to_le_bytes());
+                Ok(())
+            }
             other => Err(unfit(other, "a FLOAT")),
         },
         ColumnType::Double => match value {
-            Value::Double(number) => put_bytes(&number.to_le_bytes(), out),
+            Value::Double(number) => {
+                out.extend_from_slice(&number.to_le_bytes());
+                Ok(())
+            }
             other => Err(unfit(other, "a DOUBLE")),
         },
         ColumnType::Decimal { precision, scale } => {
@@ -99,11 +105,6 @@ fn bytes_of(value: &Value) -> Result<&[u8], Unfit> {
     }
 }
 
-fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
-    out.extend_from_slice(bytes);
-    Ok(())
-}
-
 const NUMBER: Unfit = Unfit::Range { what: "a number" };
 
 /// A number that is at least 0.
@@ -133,7 +134,8 @@ fn put_integer<const BYTES: usize>(
         return Err(NUMBER);
     }
     let bytes = number.to_le_bytes();
-    put_bytes(&bytes[..BYTES], out)
+    out.extend_from_slice(&bytes[..BYTES]);
+    Ok(())
 }
 
 #[inline]
@@ -143,7 +145,8 @@ fn put_unsigned(number: u64, bytes: usize, out: &mut Vec<u8>) -> Result<(), Unfi
     if beyond.iter().any(|byte| *byte != 0) {
         return Err(NUMBER);
     }
-    put_bytes(stored, out)
+    out.extend_from_slice(stored);
+    Ok(())
 }
 
 /// BIT comes as the bytes that are stored; zeros in front may be missing.
@@ -153,7 +156,8 @@ fn put_bits(bits: u8, value: &Value, out: &mut Vec<u8>) -> Result<(), Unfit> {
     let missing =
         most.checked_sub(bytes.len()).ok_or(Unfit::TooLong { length: bytes.len(), most })?;
     out.resize(out.len() + missing, 0);
-    put_bytes(bytes, out)
+    out.extend_from_slice(bytes);
+    Ok(())
 }
 
 /// MariaDB's YEAR(2) is shown by its last two digits: 1970 to 2069. (The 0 of an invalid value is
@@ -172,7 +176,8 @@ fn put_year(mysql_type: &str, value: &Value, out: &mut Vec<u8>) -> Result<(), Un
 #[inline]
 fn put_sized(kind: ColumnType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     put_length(kind, bytes.len(), out)?;
-    put_bytes(bytes, out)
+    out.extend_from_slice(bytes);
+    Ok(())
 }
 
 #[inline]
@@ -215,7 +220,8 @@ fn put_cell(kind: ColumnType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Unf
     }
     put_length(kind, bytes.len() + 1, out)?;
     out.push(0);
-    put_bytes(bytes, out)
+    out.extend_from_slice(bytes);
+    Ok(())
 }
 
 /// The binlog has no trailing zeros of values of fixed length.

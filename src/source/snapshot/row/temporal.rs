@@ -52,6 +52,8 @@ impl Moment {
 
     /// Seconds since 1970, taken for UTC; the zero timestamp is 0.
     fn seconds(&self) -> Result<u32, Unfit> {
+        /// Days from the first of March of the year -400.
+        const TO_1970: u64 = 719_468 + 146_097;
         if self.is_zero() {
             return Ok(0);
         }
@@ -64,8 +66,6 @@ impl Moment {
         let (era, of_era) = (year / 400, year % 400);
         let of_year = (153 * ((month + 9) % 12) + 2) / 5 + u64::from(self.day) - 1;
         let day = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-        /// Days from the first of March of the year -400.
-        const TO_1970: u64 = 719_468 + 146_097;
         let seconds = day.checked_sub(TO_1970).ok_or(DATE)? * 86_400 + self.of_day();
         u32::try_from(seconds).map_err(|_| DATE)
     }

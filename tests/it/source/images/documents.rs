@@ -67,7 +67,7 @@ pub(super) fn plain() -> Column {
     for length in [1, 127, 128, 16_383, 16_384, 65_536, 2_097_151, 2_097_152] {
         values.push(format!("JSON_QUOTE(REPEAT('x', {length}))"));
     }
-    for length in (65_515..65_535).step_by(1) {
+    for length in 65_515..65_535 {
         values.push(format!("JSON_ARRAY(REPEAT('x', {length}))"));
         values.push(format!("JSON_OBJECT('k', JSON_ARRAY(REPEAT('x', {length}), 70000))"));
     }
@@ -135,7 +135,12 @@ fn document(random: &mut Random, depth: u64, out: &mut String) {
             let number = if number.is_finite() { number } else { 0.25 };
             write!(out, "{number:e}").unwrap();
         }
-        4 => write!(out, "{}", random.below(1_000_000_000) as f64 / 1024.0).unwrap(),
+        4 => write!(
+            out,
+            "{}",
+            f64::from(u32::try_from(random.below(1_000_000_000)).unwrap()) / 1024.0
+        )
+        .unwrap(),
         5 => string(random, out),
         6 | 7 => {
             out.push('{');

@@ -19,7 +19,7 @@ deb=${1:-}
 if [ -z "$deb" ]; then
     [ -x target/release/sluice ] || cargo build --release --locked
     packaging/stage.sh
-    cargo deb --no-build --quiet
+    cargo deb --no-build --strip --quiet
     deb=$(find target/debian/ -name 'sluice_*.deb' -newer target/packaging/sluice | head -n 1)
 fi
 echo "== $deb: $(stat -c %s "$deb") bytes"

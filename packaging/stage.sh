@@ -3,7 +3,7 @@
 #
 #   packaging/stage.sh [BINARY]     default: target/release/sluice
 #
-# The steps to a package: cargo build --release --locked, this, then `cargo deb --no-build`,
+# The steps to a package: cargo build --release --locked, this, then `cargo deb --no-build --strip`,
 # `cargo generate-rpm` or packaging/tarball.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."

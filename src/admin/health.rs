@@ -22,7 +22,7 @@ const FRESH: Duration = Duration::from_mins(1);
 
 /// What is said of an instance.
 #[derive(Debug, Serialize)]
-struct Through<'a> {
+struct Proof<'a> {
     instance: &'a str,
     state: &'static str,
     /// How long ago something went from the server through to consumers; none if nothing has yet.
@@ -31,11 +31,11 @@ struct Through<'a> {
 
 /// What is said of the process.
 #[derive(Debug, Serialize)]
-struct Ready<'a> {
+struct Readiness<'a> {
     ready: bool,
     #[serde(flatten)]
     phase: &'a Phase,
-    instances: Vec<Through<'a>>,
+    instances: Vec<Proof<'a>>,
 }
 
 /// Everything that is known.
@@ -55,7 +55,7 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Response {
     let snapshot = shared.board.snapshot();
     let ready = snapshot.phase == Phase::Serving;
     let instances = snapshot.instances.iter().map(through).collect();
-    json(ready, &Ready { ready, phase: &snapshot.phase, instances })
+    json(ready, &Readiness { ready, phase: &snapshot.phase, instances })
 }
 
 /// Whether changes of an instance come through.
@@ -82,8 +82,8 @@ pub(super) async fn ready_instance(
     json(ready, &through)
 }
 
-fn through(one: &InstanceStatus) -> Through<'_> {
-    Through {
+fn through(one: &InstanceStatus) -> Proof<'_> {
+    Proof {
         instance: &one.name,
         state: one.state.word(),
         through_seconds_ago: one.progress.through_seconds_ago,

@@ -206,12 +206,11 @@ struct LogFile {
 impl LogFile {
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let today = today();
-        let file = match self.file.take() {
-            Some(file) => self.file.insert(file),
-            None => {
-                let limits = self.keeping.limits;
-                self.file.insert(Rolling::open(&self.folder, &self.stem, limits, today)?)
-            }
+        let file = if let Some(file) = self.file.take() {
+            self.file.insert(file)
+        } else {
+            let limits = self.keeping.limits;
+            self.file.insert(Rolling::open(&self.folder, &self.stem, limits, today)?)
         };
         let missing = self.state.missing();
         if missing > self.told {

@@ -11,6 +11,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::ParserLabel;
 use crate::control::{BOUNDS, Counts, Latency, Stages, Tally};
 
+/// A number of a table: name, help, and where it is found.
+type Number = (&'static str, &'static str, fn(&Tally) -> u64);
+
 /// What stands for a table that is not among the busiest.
 const OTHER: &str = "other";
 
@@ -84,7 +87,7 @@ impl Counted {
                 ConstCounter::new(count).encode(family.encode_family(&label)?)?;
             }
         }
-        let numbers: [(&str, &str, fn(&Tally) -> u64); 2] = [
+        let numbers: [Number; 2] = [
             ("sluice_table_messages", "Messages of the busiest tables", |tally| tally.messages),
             ("sluice_table_message_bytes", "Bytes of their messages", |tally| tally.bytes),
         ];

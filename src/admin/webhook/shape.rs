@@ -98,7 +98,7 @@ fn line(message: &Message, home: &str) -> String {
         Status::Repeated => "[still firing]",
         Status::Resolved => "[resolved]",
     };
-    format!("sluice {mark} {} (since {}; {home})", message.text, time(message.since_ms),)
+    format!("sluice {mark} {} (since {}; {home})", message.text, time(message.since_ms))
 }
 
 fn time(millis: i64) -> String {

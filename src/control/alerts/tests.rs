@@ -9,8 +9,8 @@ const S: i64 = 1000;
 fn rules() -> Rules {
     Rules {
         repeat: Some(Duration::from_mins(10)),
-        state: Some(Duration::from_secs(60)),
-        lag: Some(Duration::from_secs(300)),
+        state: Some(Duration::from_mins(1)),
+        lag: Some(Duration::from_mins(5)),
         retention_percent: 50,
         free_bytes: 1 << 30,
         calm: Duration::from_secs(10),

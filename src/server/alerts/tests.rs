@@ -33,7 +33,7 @@ fn config(url: &str) -> AlertConfig {
         format: AlertFormat::Auto,
         repeat: Some(Duration::from_secs(2)),
         state: Some(Duration::from_millis(100)),
-        lag: Some(Duration::from_secs(300)),
+        lag: Some(Duration::from_mins(5)),
         retention_percent: 50,
         free_bytes: 1 << 30,
     }

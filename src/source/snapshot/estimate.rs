@@ -25,7 +25,7 @@ pub(super) fn words(there: &[Measured], rate: Option<u64>, retention: Option<u64
     }
     let rows: u64 = there.iter().map(|table| table.rows).sum();
     let bytes: u64 = there.iter().map(|table| table.bytes).sum();
-    let minutes = (rows / rate.unwrap_or(GUESSED_RATE).max(1)).div_ceil(60);
+    let minutes = rows.div_ceil(rate.unwrap_or(GUESSED_RATE).max(1)).div_ceil(60);
     let how = if rate.is_some() { "measured" } else { "guessed" };
     let rate = rate.unwrap_or(GUESSED_RATE);
     let _ = write!(

@@ -61,7 +61,7 @@ pub enum Error {
     Encode(#[from] encode::Error),
     /// A chunk of a table that is copied could not be turned into records.
     #[error("{0}")]
-    Copy(encode::Error),
+    Copy(Box<encode::Error>),
     /// A chunk of an older session arrived: the source is not the one that was started.
     #[error("a transaction of an older session of the source arrived")]
     Generation,
@@ -249,7 +249,7 @@ impl<'a, S: Sink> Pipeline<'a, S> {
         let encoded = self.encoder.encode(&chunk.head, &chunk.changes);
         self.stages.encode.took(begun.elapsed());
         encoded.map_err(|error| match chunk.head.snapshot {
-            Some(_) => Error::Copy(error),
+            Some(_) => Error::Copy(Box::new(error)),
             None => Error::Encode(error),
         })
     }

@@ -289,8 +289,8 @@ impl Reader<'_> {
         let made = made.map(|name| self.schema.folded(name));
         let Applied { message, tables, named, new_epoch: _, is_unknown } =
             self.schema.apply_reading(&statement, reading);
-        let named_tables = tables.iter().chain(&named.changed);
-        self.note_statement(named_tables.chain(&named.databases).chain(&named.dropped));
+        let all = tables.iter().chain(&named.changed).chain(&named.databases);
+        self.note_statement(&all.chain(&named.dropped).collect::<Vec<_>>());
         if let Some(name) = made {
             self.note_made(name);
         }

@@ -79,7 +79,7 @@ impl Reader<'_> {
         match request {
             Request::Open { table, key, found, opened } => {
                 if let Some(found) = found
-                    && self.schema.take_later(found)
+                    && self.schema.take_later(*found)
                 {
                     let state = self.schema.commit()?;
                     self.post_here(Vec::new(), None, state, outlet);
@@ -124,8 +124,7 @@ impl Reader<'_> {
         }
         let place = self.place();
         let reached = Place::from(&place);
-        let time = u32::try_from(clock::now_seconds()).unwrap_or(0);
-        let at = EventPlace { time, ..place };
+        let at = EventPlace { time: clock::now_seconds(), ..place };
         loop {
             let Some(windows) = &mut self.windows else { return Ok(true) };
             let Some(mut publishing) = windows.due(&reached, &at) else { return Ok(true) };
@@ -136,7 +135,7 @@ impl Reader<'_> {
                 match self.stream_whole(&mut publishing, &at, outlet).await? {
                     Streamed::All => {}
                     Streamed::Failed => {
-                        publishing.is_void();
+                        publishing.give_up();
                         continue;
                     }
                     Streamed::Stopped => return Ok(false),
@@ -146,7 +145,7 @@ impl Reader<'_> {
             let state = windows.ledger().write(publishing.notes()).map_err(Error::Broken)?;
             let changes = std::mem::take(&mut publishing.changes);
             self.post_here(changes, Some(name.as_str()), state, outlet);
-            publishing.is_handed_over();
+            publishing.succeed();
         }
     }
 
@@ -225,10 +224,7 @@ impl Reader<'_> {
     }
 
     /// A statement may have changed these tables.
-    pub(super) fn note_statement<'n>(
-        &mut self,
-        names: impl Iterator<Item = &'n TableName> + Clone,
-    ) {
+    pub(super) fn note_statement(&mut self, names: &[&TableName]) {
         if let Some(windows) = &mut self.windows {
             windows.note_statement(names);
         }

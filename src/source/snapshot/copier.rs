@@ -284,8 +284,9 @@ impl Copier<'_> {
         let closed = self.close(opening.number, mark, None).await?;
         let found = match (found, closed) {
             (Ok(found), Closed::Published(_)) => found,
-            (Ok(_), Closed::Void(reason)) => return Ok(Step::Void(reason)),
-            (Err(Trouble::Refused(_)), Closed::Void(reason)) => return Ok(Step::Void(reason)),
+            (Ok(_) | Err(Trouble::Refused(_)), Closed::Void(reason)) => {
+                return Ok(Step::Void(reason));
+            }
             (Err(trouble), _) => return Err(trouble),
         };
         match found {
@@ -422,6 +423,7 @@ impl Copier<'_> {
         found: Option<FoundLater>,
     ) -> Result<Opened, Trouble> {
         let (opened, answer) = oneshot::channel();
+        let found = found.map(Box::new);
         let request = Request::Open { table: name.clone(), key, found, opened };
         Ok(self.ask(request, answer).await?)
     }

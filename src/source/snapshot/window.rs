@@ -37,7 +37,7 @@ pub(in crate::source) enum Request {
         /// The columns of the key that its rows are known by; none where only statements count.
         key: Option<Vec<usize>>,
         /// Its definition as it was read from the server, where it was not known.
-        found: Option<FoundLater>,
+        found: Option<Box<FoundLater>>,
         /// What came of it.
         opened: oneshot::Sender<Opened>,
     },
@@ -225,13 +225,13 @@ impl Publishing {
     }
 
     /// It was handed over.
-    pub(in crate::source) fn is_handed_over(self) {
+    pub(in crate::source) fn succeed(self) {
         // Who asked may have ended.
         let _ = self.closed.send(Closed::Published(self.rows));
     }
 
     /// Nothing of it counts.
-    pub(in crate::source) fn is_void(self) {
+    pub(in crate::source) fn give_up(self) {
         let _ = self.closed.send(Closed::Void("it could not be read to its end".to_owned()));
     }
 }
@@ -352,18 +352,15 @@ impl Windows {
     }
 
     /// A statement may have changed tables, or all of a database.
-    pub(in crate::source) fn note_statement<'n>(
-        &mut self,
-        names: impl Iterator<Item = &'n TableName> + Clone,
-    ) {
+    pub(in crate::source) fn note_statement(&mut self, names: &[&TableName]) {
         for (table, watched) in &mut self.watched {
-            if names.clone().any(|name| name.covers(table)) {
+            if names.iter().any(|name| name.covers(table)) {
                 watched.changes += 1;
                 watched.table = None;
             }
         }
         for window in &mut self.open {
-            if names.clone().any(|name| name.covers(&window.table.name)) {
+            if names.iter().any(|name| name.covers(&window.table.name)) {
                 window.void("a statement changed the table meanwhile");
             }
         }

@@ -100,9 +100,7 @@ async fn show_lag(remembered: &Remembered, reporter: &Reporter) -> std::convert:
         });
         reporter.behind(remembered.lag().millis(now), retention);
         reporter.through(remembered.lag().through());
-        if let Some(now) = shown.look(remembered.copying()) {
-            reporter.copying(now);
-        }
+        shown.show(remembered.copying(), reporter);
         reporter.errant(remembered.errants());
         let source::Noticed { not_on_server, before_begin } = remembered.noticed_branches();
         reporter.branches(Branches { not_on_server, before_begin });

@@ -1,6 +1,6 @@
 //! How far tables are copied, as it is shown.
 
-use crate::control::{Copying, TableCopy};
+use crate::control::{Copying, Reporter, TableCopy};
 use crate::source::{self, Copy, CopyState};
 
 /// As many tables are shown that are not done.
@@ -13,20 +13,20 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// What is to be shown now; none if nothing has changed.
-    pub(super) fn look(&mut self, copying: &source::Copying) -> Option<Option<Copying>> {
+    /// Shows what has changed, if anything has.
+    pub(super) fn show(&mut self, copying: &source::Copying, reporter: &Reporter) {
         let version = Some(copying.version());
         if self.version == version {
-            return None;
+            return;
         }
         self.version = version;
         let tables = copying.tables();
         if tables.is_empty() {
-            return Some(None);
+            return reporter.copying(None);
         }
         let count = |state| tables.iter().filter(|(_, copy)| copy.state == state).count();
         let unfinished = tables.iter().filter(|(_, copy)| copy.state != CopyState::Done);
-        Some(Some(Copying {
+        reporter.copying(Some(Copying {
             tables: tables.len(),
             done: count(CopyState::Done),
             failed: count(CopyState::Failed),
@@ -44,7 +44,7 @@ impl Shown {
                     reason: copy.reason.clone(),
                 })
                 .collect(),
-        }))
+        }));
     }
 }
 

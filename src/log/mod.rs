@@ -53,6 +53,7 @@ mod watermarks;
 pub(crate) mod simulated {
     pub(crate) type Simulated = crate::disk::Simulated;
     pub(crate) type Freeze = crate::disk::Freeze;
+    pub(crate) type Hang = crate::disk::Hang;
 }
 #[cfg(test)]
 mod tests;

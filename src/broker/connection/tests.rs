@@ -1,3 +1,5 @@
+//! What a connection takes of memory, and what it shares of syncs.
+
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,7 +12,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::broker::Endpoint;
 use crate::broker::settings::BrokerSettings;
-use crate::disk::{Hang, Simulated};
+use crate::log::simulated::{Hang, Simulated};
 use crate::log::{Log, LogSettings, NewTopic};
 use crate::record::BatchBuilder;
 use crate::shutdown::Tasks;

@@ -12,6 +12,7 @@ mod keys;
 mod statements;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -145,17 +146,18 @@ fn copied_into(
 fn make_tables(server: &Server, shapes: &[Shape], rows: u64) {
     let mut script = String::from("CREATE DATABASE copied; USE copied; SET NAMES utf8mb4;");
     for (table, kind, key) in shapes {
-        script.push_str(&format!(
+        let _ = write!(
+            script,
             "CREATE TABLE {table} (k {kind} PRIMARY KEY, id BIGINT, version BIGINT,
              text VARCHAR(60), UNIQUE KEY (id));"
-        ));
+        );
         for ids in (1..=rows).collect::<Vec<_>>().chunks(1000) {
             let row = |id: &u64| {
                 let key = key.replace("{id}", &id.to_string());
                 format!("({key},{id},{id},'row {id}')")
             };
             let rows = ids.iter().map(row).collect::<Vec<_>>().join(",");
-            script.push_str(&format!("INSERT INTO {table} VALUES {rows};"));
+            let _ = write!(script, "INSERT INTO {table} VALUES {rows};");
         }
     }
     server.mysql_client("", &script);
@@ -216,7 +218,7 @@ impl Load {
 fn any_id(random: &mut Random, rows: u64) -> u64 {
     loop {
         let id = 1 + random.below(rows + rows / 4);
-        if id % QUIET != 0 {
+        if !id.is_multiple_of(QUIET) {
             return id;
         }
     }
@@ -269,7 +271,7 @@ fn drained(server: &Server, table: &str, read: &dyn Fn() -> Vec<Record>) -> Vec<
 /// The rows of a message, each with what it was before if it is an update.
 struct Rows {
     kind: String,
-    rows: Vec<(u64, u64, String)>,
+    now: Vec<(u64, u64, String)>,
     old_ids: Vec<Option<u64>>,
 }
 
@@ -283,14 +285,14 @@ fn rows(record: &Record) -> Rows {
     });
     let old = message.old.unwrap_or_default();
     let old_ids = old.iter().map(|old| old.get("id").map(number)).collect();
-    Rows { kind: message.kind, rows: rows.collect(), old_ids }
+    Rows { kind: message.kind, now: rows.collect(), old_ids }
 }
 
 fn is_the_table(server: &Server, name: &str, records: &[Record]) {
     let mut replayed = BTreeMap::new();
     for record in records {
-        let Rows { kind, rows, old_ids } = rows(record);
-        for (place, (id, version, text)) in rows.into_iter().enumerate() {
+        let Rows { kind, now, old_ids } = rows(record);
+        for (place, (id, version, text)) in now.into_iter().enumerate() {
             if let Some(Some(old)) = old_ids.get(place) {
                 replayed.remove(old);
             }
@@ -327,9 +329,9 @@ fn table(server: &Server, name: &str) -> BTreeMap<u64, (u64, String)> {
 fn never_went_back(records: &[Record]) {
     let mut newest = BTreeMap::<u64, (u64, bool)>::new();
     for record in records {
-        let Rows { kind, rows, old_ids } = rows(record);
+        let Rows { kind, now, old_ids } = rows(record);
         let is_deleted = kind == "DELETE";
-        for (place, (id, version, _)) in rows.into_iter().enumerate() {
+        for (place, (id, version, _)) in now.into_iter().enumerate() {
             if let Some(Some(old)) = old_ids.get(place) {
                 let was = newest.get(old).map_or(0, |(version, _)| *version);
                 newest.insert(*old, (was.max(version), true));
@@ -350,7 +352,7 @@ fn untouched_rows_came_once(records: &[Record], rows_before: u64) {
     let mut times = BTreeMap::<u64, (u32, u32)>::new();
     for record in records {
         let is_copied = record.headers.contains_key("snapshot");
-        for (id, ..) in rows(record).rows {
+        for (id, ..) in rows(record).now {
             let (copied, streamed) = times.entry(id).or_default();
             *(if is_copied { copied } else { streamed }) += 1;
         }

@@ -1,6 +1,7 @@
 //! Tables by keys of all kinds, and without one.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::harness::servers::{private_mariadb, private_mysql};
 use crate::harness::{PATIENCE, Server, Sluice, topics, wait_for};
@@ -99,13 +100,14 @@ fn make_tables(server: &Server) {
     );
     script = script.replace("CREATE TABLE other.n", "CREATE DATABASE other; CREATE TABLE other.n");
     let numbers = (1..=ROWS).map(|number| format!("({number})")).collect::<Vec<_>>().join(",");
-    script.push_str(&format!("INSERT INTO other.n VALUES {numbers};"));
+    let _ = write!(script, "INSERT INTO other.n VALUES {numbers};");
     for (table, columns, values) in TABLES {
         let values = values.replace("{n}", "n");
-        script.push_str(&format!(
+        let _ = write!(
+            script,
             "CREATE TABLE {table} ({columns}, mark INT);
              INSERT INTO {table} SELECT {values}, n FROM other.n;"
-        ));
+        );
     }
     server.mysql_client("", &script);
 }

@@ -8,7 +8,7 @@
 //! which fences whoever wrote before. What is read comes in whole or not at all: the file is judged
 //! to its end first, and then becomes one append, which a process that ends in between leaves
 //! undone. What was exported is marked where it was ([`Moved`]), and does not start there before it
-//! is imported there, or [resumed](resume): else its changes would be published in both places.
+//! is imported there, or [resumed](mod@resume): else its changes would be published in both places.
 
 mod alone;
 mod export;

@@ -3,7 +3,7 @@
 //! In: the messages of the topic in order, each with where it is against the place at which the table
 //! was read ([`When`]); the rows of the table, in messages of the same encoder. Out: how the rows
 //! differ, by key. Always: the memory is bounded, whatever the table's and the topic's sizes: both
-//! are sorted by key in files of a [`Disk`](crate::disk::Disk), and then compared key by key.
+//! are sorted by key in files of a [`Disk`], and then compared key by key.
 //!
 //! A row that changed around the place may be as before or as behind each of its changes: it is equal
 //! if it is as one of them. Of a key without a message nothing is known, unless the topic is known to

@@ -211,6 +211,10 @@ fn with_plugin(kind: ColumnType, mysql_type: &str) -> ColumnType {
         (ColumnType::Binary { length: 16 }, "uuid") => ColumnType::Plugin(PluginType::Uuid),
         (ColumnType::Binary { length: 16 }, "inet6") => ColumnType::Plugin(PluginType::Inet6),
         (ColumnType::Binary { length: 4 }, "inet4") => ColumnType::Plugin(PluginType::Inet4),
+        // MariaDB's VECTOR is a VARBINARY of its floats (`Type_handler_vector`, sql/sql_type_vector.h).
+        (ColumnType::VarBinary { max_bytes }, text) if text.starts_with("vector(") => {
+            ColumnType::Vector { length_bytes: if max_bytes > 255 { 2 } else { 1 } }
+        }
         _ => kind,
     }
 }
@@ -310,6 +314,9 @@ fn compare(wire: &WireColumn, defined: &ColumnDefinition, flavor: Flavor) -> Res
     let wanted = simplified(&defined.mysql_type);
     let wanted = match wanted.split_once('(') {
         Some((name, _)) if is_of_old_format(wire, flavor) => name.to_owned(),
+        _ if wanted == "vector" && matches!(flavor, Flavor::MariaDb) => {
+            format!("varbinary({})", 4 * u64::from(dimensions(&defined.mysql_type)))
+        }
         _ => wanted,
     };
     let same_charset = match (wire.charset()?, &defined.charset) {
@@ -327,6 +334,12 @@ fn compare(wire: &WireColumn, defined: &ColumnDefinition, flavor: Flavor) -> Res
         definition: defined.mysql_type.clone(),
         wire: if same_charset { derived } else { format!("{derived} {}", charset.name()) },
     })
+}
+
+/// How many floats a VECTOR has, by its text.
+fn dimensions(mysql_type: &str) -> u16 {
+    let within = mysql_type.strip_prefix("vector(").and_then(|rest| rest.strip_suffix(')'));
+    within.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn unknown(defined: &ColumnDefinition) -> Mismatch {

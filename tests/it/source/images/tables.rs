@@ -124,6 +124,12 @@ pub(super) async fn all(server: &Server, admin: &mut MySqlConnection) -> Vec<Wan
         Flavor::MySql => all.extend(of_mysql()),
         Flavor::MariaDb => all.extend(of_mariadb()),
     }
+    if server.flavor == Flavor::MariaDb && !version.starts_with("10.") {
+        let short = ["x'0000803f000000c00000003f'", "VEC_FromText('[1.5,-2e-8,3e38]')"];
+        let long = ["REPEAT(x'0000803f', 100)"];
+        let columns = [column("VECTOR(3)", &short), column("VECTOR(100)", &long)];
+        all.push(wanted("vectors", &columns, ""));
+    }
     all
 }
 

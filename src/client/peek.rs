@@ -4,6 +4,7 @@
 //! the order of their offsets, or, of several partitions, of their times. Always bounded: in
 //! messages, in bytes, and in time.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -86,11 +87,20 @@ pub fn peek(
         place.add_partition_offset(topic, *number, Offset::Offset(*begin))?;
     }
     consumer.assign(&place)?;
-    let (mut found, mut bytes, mut is_cut) = (Vec::new(), 0, false);
+    let (mut found, mut bytes, mut is_cut) = (VecDeque::new(), 0, false);
     // The newest of several partitions are known only when all of them were read.
     let all = if from == PeekFrom::Newest { most.saturating_mul(open.len()) } else { most };
     while !open.is_empty() {
-        if found.len() >= all || bytes >= MOST_BYTES || Instant::now() >= deadline {
+        // Of the newest it is the oldest that there is no room for.
+        while from == PeekFrom::Newest
+            && bytes > MOST_BYTES
+            && found.len() > 1
+            && let Some(oldest) = found.pop_front()
+        {
+            bytes -= size(&oldest);
+            is_cut = true;
+        }
+        if found.len() >= all || bytes > MOST_BYTES || Instant::now() >= deadline {
             is_cut = true;
             break;
         }
@@ -99,8 +109,9 @@ pub fn peek(
                 let last = |end: i64| message.offset() + 1 >= end;
                 let ended = |one: &(i32, i64, i64)| one.0 == message.partition() && last(one.2);
                 if open.iter().any(|one| one.0 == message.partition() && message.offset() < one.2) {
-                    bytes += message.payload_len() + message.key_len();
-                    found.push(taken(&message));
+                    let message = taken(&message);
+                    bytes += size(&message);
+                    found.push_back(message);
                 }
                 open.retain(|one| !ended(one));
             }
@@ -110,6 +121,7 @@ pub fn peek(
             None => {}
         }
     }
+    let mut found = Vec::from(found);
     found.sort_by_key(|one| (one.time_ms, one.partition, one.offset));
     if from == PeekFrom::Newest && found.len() > most {
         found.drain(..found.len() - most);
@@ -183,6 +195,13 @@ impl Looking<'_> {
             _ => None,
         }))
     }
+}
+
+/// What a message takes of memory.
+fn size(message: &Message) -> usize {
+    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let headers = message.headers.iter().map(|(key, value)| key.len() + length(value));
+    length(&message.key) + length(&message.value) + headers.sum::<usize>()
 }
 
 fn taken(message: &rdkafka::message::BorrowedMessage<'_>) -> Message {

@@ -35,7 +35,8 @@ fn write(path: &Path, directory: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let owner = fs::metadata(directory)?;
     if rustix::process::geteuid().is_root() && owner.uid() != 0 {
-        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))?;
+        // Of the file that is open: who owns the directory could put another one there.
+        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     }
     file.write_all(bytes)?;
     file.sync_all()

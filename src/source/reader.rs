@@ -330,7 +330,7 @@ impl<'a> Reader<'a> {
                     self.take_rest(found, outlet)?;
                 }
                 Some(request) = snapshot::next(&mut self.windows), if self.may_take_rest() => {
-                    self.take_request(request, outlet)?;
+                    self.take_request(request, outlet).await?;
                 }
                 more = dump.more() => {
                     more?;

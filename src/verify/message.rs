@@ -21,6 +21,8 @@ pub(super) struct Message {
     #[serde(rename = "isDdl", default)]
     pub(super) is_ddl: bool,
     #[serde(default)]
+    sql: Option<String>,
+    #[serde(default)]
     data: Option<Vec<Row>>,
     #[serde(default)]
     old: Option<Vec<Row>>,
@@ -77,6 +79,16 @@ type Change = (Vec<u8>, Kind, Vec<u8>);
 impl Message {
     pub(super) fn read(value: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(value)
+    }
+
+    /// Whether it is a statement that does nothing where its table is there already.
+    pub(super) fn is_conditional(&self) -> bool {
+        let words = self.sql.as_deref().unwrap_or_default().to_ascii_uppercase();
+        words
+            .split_ascii_whitespace()
+            .collect::<Vec<_>>()
+            .windows(3)
+            .any(|three| three == ["IF", "NOT", "EXISTS"])
     }
 
     pub(super) fn is_of(&self, database: &str, table: &str) -> bool {

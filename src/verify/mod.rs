@@ -229,10 +229,12 @@ impl Comparison {
 
     fn take_statement(&mut self, message: &Message, record: &Record<'_>) {
         match message.kind.as_str() {
+            // It may have been there.
+            "CREATE" if message.is_conditional() => {}
             // What is behind it is all there is.
             "TRUNCATE" | "ERASE" | "CREATE" => {
                 self.emptied.push((record.at, record.when));
-                self.is_complete = true;
+                self.is_complete |= record.when != When::Behind;
             }
             "ALTER" | "RENAME" if record.when != When::Behind => self.altered = Some(record.at),
             _ => {}

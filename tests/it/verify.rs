@@ -47,7 +47,9 @@ async fn under_load(server: &Server) {
             0,
             &["verified.by_number against verified.by_number", "none differs"],
         );
-        assert!(!verified.said.contains(" 0 rows") || turn == 0, "{}", verified.said);
+        // Of the one without a key all rows may be deleted.
+        let is_empty = |table| verified.said.contains(&format!("verified.{table}: 0 rows"));
+        assert!(turn == 0 || !["by_number", "by_text"].iter().any(is_empty), "{}", verified.said);
     }
     ended.cancel();
     let mut source = writer.await.unwrap();

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 
 use self::attempts::Attempts;
 use self::sessions::Sessions;
+use self::users::User;
 pub use self::users::{Role, SHORTEST_PASSWORD, Users, UsersError};
 use super::Peer;
 use crate::shutdown::Tasks;
@@ -216,13 +217,13 @@ impl Access {
         let _one_of_few = Arc::clone(&self.checking).acquire_owned().await;
         let (known, asked) = (self.known(), name.to_owned());
         let check = move || match &*known {
-            Known::Nobody => Ok(Users::default().check(&asked, &password).map(|user| user.role)),
-            Known::Users(users) => Ok(users.check(&asked, &password).map(|user| user.role)),
+            Known::Nobody => Ok(Users::default().check(&asked, &password).cloned()),
+            Known::Users(users) => Ok(users.check(&asked, &password).cloned()),
             Known::Unreadable(reason) => Err(reason.clone()),
         };
         let checked = Tasks::new().spawn_blocking("check a password", check).await;
-        let role = match checked {
-            Ok(Ok(Some(role))) => role,
+        let user = match checked {
+            Ok(Ok(Some(user))) => user,
             Ok(Ok(None)) => {
                 tracing::warn!(address = %peer.0, "a login with a wrong name or password");
                 return refuse(
@@ -235,7 +236,8 @@ impl Access {
         };
         self.attempts().right(peer.0);
         tracing::info!(user = name, address = %peer.0, "logged in");
-        self.begin(peer, Some(name.to_owned()), role)
+        let role = user.role;
+        self.begin(peer, Some((name.to_owned(), user)), role)
     }
 
     /// Begins a session with a one-time link.
@@ -263,13 +265,13 @@ impl Access {
     fn begin(
         &self,
         peer: Peer,
-        user: Option<String>,
+        user: Option<(String, User)>,
         role: Role,
     ) -> Result<(String, Who), Refusal> {
         let (id, csrf) = (secret()?, secret()?);
         let now = Instant::now();
         self.sessions().begin(id.clone(), csrf.clone(), user.clone(), role, now);
-        let by = By::Session { id: id.clone(), csrf, user };
+        let by = By::Session { id: id.clone(), csrf, user: user.map(|(name, _)| name) };
         Ok((id, Who { by, role, address: peer.0.to_canonical() }))
     }
 
@@ -281,10 +283,11 @@ impl Access {
         known: &Known,
     ) -> Result<Option<Who>, Refusal> {
         let address = peer.0.to_canonical();
-        if let Some(sent) = headers.get(header::AUTHORIZATION) {
-            let sent = sent.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-            let is_ours = sent.zip(self.token.as_ref());
-            let is_ours = is_ours.is_some_and(|(sent, own)| same(sent.as_bytes(), own.as_bytes()));
+        // What a proxy in front asks for is not for us.
+        let sent = headers.get(header::AUTHORIZATION).and_then(|sent| sent.to_str().ok());
+        if let Some(sent) = sent.and_then(|text| text.strip_prefix("Bearer ")) {
+            let own = self.token.as_ref();
+            let is_ours = own.is_some_and(|own| same(sent.as_bytes(), own.as_bytes()));
             if !is_ours || !peer.is_here() {
                 let text = "the token is not that of this process, or is sent from another machine";
                 return refuse(StatusCode::UNAUTHORIZED, text);
@@ -295,14 +298,16 @@ impl Access {
         let Some(session) = self.sessions().find(id, Instant::now()) else { return Ok(None) };
         let role = match (&session.user, known) {
             (None, _) => session.role,
-            // Whose role was changed has the new one; who was removed is out.
-            (Some(user), Known::Users(users)) => match users.get(user) {
-                Some(user) => user.role,
-                None => return Ok(None),
+            // Whose role was changed has the new one; who was removed is out, and who has another
+            // password: the one before may have been stolen.
+            (Some((name, then)), Known::Users(users)) => match users.get(name) {
+                Some(user) if user.has_password_of(then) => user.role,
+                Some(_) | None => return Ok(None),
             },
             (Some(_), Known::Nobody | Known::Unreadable(_)) => return Ok(None),
         };
-        let by = By::Session { id: id.to_owned(), csrf: session.csrf, user: session.user };
+        let user = session.user.map(|(name, _)| name);
+        let by = By::Session { id: id.to_owned(), csrf: session.csrf, user };
         Ok(Some(Who { by, role, address }))
     }
 
@@ -387,6 +392,9 @@ fn same_origin(headers: &HeaderMap, host: &str) -> Result<(), Refusal> {
 
 /// The name in `name:port`.
 fn name_of(host: &str) -> &str {
+    if host.parse::<IpAddr>().is_ok() {
+        return host;
+    }
     if host.parse::<SocketAddr>().is_ok() || !host.starts_with('[') {
         return host.rsplit_once(':').map_or(host, |(name, _)| name);
     }

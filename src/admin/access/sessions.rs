@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::users::Role;
+use super::users::{Role, User};
 
 /// A session ends so long after its begin, and after its last request.
 const LONGEST: Duration = Duration::from_hours(12);
@@ -22,8 +22,8 @@ const MOST_LINKS: usize = 100;
 /// A browser that has logged in.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
-    /// The user; none: who opened a one-time link.
-    pub(super) user: Option<String>,
+    /// The user, as he was then; none: who opened a one-time link.
+    pub(super) user: Option<(String, User)>,
     pub(super) role: Role,
     /// What each change has to bring, so that no other page can make the browser send it.
     pub(super) csrf: String,
@@ -50,7 +50,7 @@ impl Sessions {
         &mut self,
         id: String,
         csrf: String,
-        user: Option<String>,
+        user: Option<(String, User)>,
         role: Role,
         now: Instant,
     ) {

@@ -100,6 +100,7 @@ async fn foreign_hosts_and_pages_are_refused_for_every_need() {
             ("LOCALHOST", 200),
             ("[::1]:11112", 200),
             ("[::1]", 200),
+            ("::1", 200),
             ("10.1.2.3:80", 200),
             ("cdc.example.com:443", 200),
             ("x.cdc.example.com:443", 403),
@@ -160,6 +161,12 @@ async fn a_role_that_is_taken_back_counts_at_once_and_so_does_a_removed_user() {
     assert_eq!(asked.status(ELSEWHERE, &Method::POST, &with, Need::Admin), 200);
     asked.write(&alice(Role::View));
     assert_eq!(asked.status(ELSEWHERE, &Method::POST, &with, Need::Admin), 403);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &with, Need::View), 200);
+    let mut again = Users::default();
+    again.set("alice", Role::View, "another password", [1; 16]).unwrap();
+    asked.write(&again);
+    assert_eq!(asked.status(ELSEWHERE, &Method::GET, &with, Need::View), 401, "a new password");
+    asked.write(&alice(Role::View));
     assert_eq!(asked.status(ELSEWHERE, &Method::GET, &with, Need::View), 200);
     let mut bob = Users::default();
     bob.set("bob", Role::Admin, "battery staple", [2; 16]).unwrap();

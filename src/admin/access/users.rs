@@ -71,6 +71,13 @@ pub struct User {
     hash: String,
 }
 
+impl User {
+    /// Whether both have the same password, set at the same time.
+    pub(super) fn has_password_of(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User").field("role", &self.role).finish_non_exhaustive()

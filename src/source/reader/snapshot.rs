@@ -20,6 +20,10 @@ use crate::source::snapshot::{Next, Opened, Publishing, Request, Windows};
 /// A chunk goes over the channel in pieces of as many bytes of images.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// What is said of a table that is parked.
+const PARKED: &str = "it is parked, and what is kept of it is older than what would be read: bring it \
+                      back first (bin/sluice instance retry), then start its copy";
+
 /// The next request; none if nothing is copied. Cancel safe.
 pub(super) async fn next(windows: &mut Option<Windows>) -> Option<Request> {
     windows.as_mut()?.next().await
@@ -69,7 +73,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn take_request(
+    pub(super) async fn take_request(
         &mut self,
         request: Request,
         outlet: Outlet<'_>,
@@ -84,6 +88,8 @@ impl Reader<'_> {
                     let state = self.schema.commit()?;
                     self.post_here(Vec::new(), None, state, outlet);
                 }
+                let at = self.place();
+                let is_parked = self.parking.keeps(&table, &at);
                 let Some(windows) = &mut self.windows else { return Ok(()) };
                 let here = Place::from(&*self.reached);
                 let described = match windows.described(&table) {
@@ -91,6 +97,8 @@ impl Reader<'_> {
                     None => self.schema.described(&table, &here),
                 };
                 let answer = match described {
+                    // What is kept of it comes later, and is older than what would be read.
+                    _ if is_parked => Opened::Unfit(PARKED.to_owned()),
                     _ if self.schema.is_absent(&table) => Opened::Absent,
                     None => Opened::Unknown,
                     Some(Err(reason)) => Opened::Unfit(reason),
@@ -111,6 +119,8 @@ impl Reader<'_> {
                 let Some(windows) = &self.windows else { return Ok(()) };
                 let state = windows.ledger().write(notes).map_err(Error::Broken)?;
                 self.post_here(Vec::new(), None, state, outlet);
+                // Who has heard of it may end all of this.
+                self.send_parcel(outlet).await?;
                 let _ = noted.send(());
             }
         }
@@ -130,6 +140,10 @@ impl Reader<'_> {
             let Some(mut publishing) = windows.due(&reached, &at) else { return Ok(true) };
             self.note_idle(0);
             self.flush_idle(outlet)?;
+            if self.parking.keeps(publishing.table(), &at) {
+                publishing.give_up();
+                continue;
+            }
             let name = publishing.name.clone();
             if publishing.is_whole() {
                 match self.stream_whole(&mut publishing, &at, outlet).await? {
@@ -145,6 +159,8 @@ impl Reader<'_> {
             let state = windows.ledger().write(publishing.notes()).map_err(Error::Broken)?;
             let changes = std::mem::take(&mut publishing.changes);
             self.post_here(changes, Some(name.as_str()), state, outlet);
+            // Who has heard of the last one may end all of this.
+            self.send_parcel(outlet).await?;
             publishing.succeed();
         }
     }

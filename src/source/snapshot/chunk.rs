@@ -196,5 +196,6 @@ pub(super) async fn read_whole(
 
 /// A condition, in brackets.
 fn only(condition: Option<&str>) -> String {
-    condition.map_or_else(|| "TRUE".to_owned(), |condition| format!("({condition})"))
+    // A comment in it ends with its line, and takes nothing of ours along.
+    condition.map_or_else(|| "TRUE".to_owned(), |condition| format!("({condition}\n)"))
 }

@@ -22,6 +22,9 @@ use crate::schema::{FoundLater, Place};
 
 /// As many bytes of keys are noted in one window.
 const MOST_KEY_BYTES: usize = 32 << 20;
+/// Of a table without a key: any row may be any other.
+const KEYLESS: &str = "its rows changed while all of it was read, as it has no key: give it a primary \
+                       key, or start its copy again when nothing writes to it";
 /// What a key takes in memory beside its bytes.
 const OWN_BYTES: usize = 64;
 /// As many bytes of images make one message, or a single row.
@@ -211,6 +214,11 @@ impl Publishing {
             Some(Piece::End) => Next::End,
             None => Next::Failed,
         }
+    }
+
+    /// The table.
+    pub(in crate::source) fn table(&self) -> &TableName {
+        &self.table
     }
 
     /// Whether rows come.
@@ -428,7 +436,7 @@ impl Windows {
                     (changes, None, count)
                 }
                 Content::Whole(_) if !window.touched.is_empty() => {
-                    let _ = closed.send(Closed::Void("its rows changed meanwhile".to_owned()));
+                    let _ = closed.send(Closed::Void(KEYLESS.to_owned()));
                     continue;
                 }
                 Content::Whole(pieces) => (Vec::new(), Some(Whole { pieces, window, present }), 0),

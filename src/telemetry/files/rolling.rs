@@ -82,12 +82,17 @@ impl Rolling {
         let number = of_day.map(|one| one.number + 1).max().unwrap_or(0);
         let path = self.folder.join(format!("{}.log", self.stem));
         let day = self.day;
-        std::fs::rename(&path, self.folder.join(format!("{}-{day}.{number}.log", self.stem)))?;
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let aside = self.folder.join(format!("{}-{day}.{number}.log", self.stem));
+        std::fs::rename(&path, &aside)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path).inspect_err(|_| {
+            // It is written on: under its name, so that it is rolled another time.
+            let _ = std::fs::rename(&aside, &path);
+        })?;
         // With the one just made there is one more.
         let surplus = (rolled.len() + 1).saturating_sub(self.limits.files);
         for one in rolled.iter().take(surplus) {
-            std::fs::remove_file(self.folder.join(&one.name))?;
+            // One that stays is tried again when the next is rolled.
+            let _ = std::fs::remove_file(self.folder.join(&one.name));
         }
         Ok(file)
     }

@@ -258,7 +258,9 @@ async fn a_statement_in_the_binlog_and_not_yet_visible_is_waited_for() {
         ),
         (
             servers::private_mariadb(&[]),
-            "SET GLOBAL rpl_semi_sync_master_timeout = 1500, \
+            // Behind a wait that nobody ended it waits for nobody, until it is set again.
+            "SET GLOBAL rpl_semi_sync_master_enabled = OFF; \
+             SET GLOBAL rpl_semi_sync_master_timeout = 1500, \
              rpl_semi_sync_master_wait_point = AFTER_SYNC, rpl_semi_sync_master_enabled = ON",
         ),
     ];
@@ -277,6 +279,7 @@ async fn a_statement_in_the_binlog_and_not_yet_visible_is_waited_for() {
         let names = columns(&mut source).await;
         assert_eq!(names, ["b", "a"], "{:?}, at the first start", server.flavor);
         // When rows of a table are met that nobody has read.
+        run(&mut admin, slow).await;
         let altering = in_the_binlog(server, format!("ALTER TABLE slow.met {swap}")).await;
         let names = met(server, "slow", "met", &mut admin).await;
         assert_eq!(names, ["b", "a"], "{:?}, when rows are met", server.flavor);

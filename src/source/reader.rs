@@ -545,7 +545,7 @@ impl<'a> Reader<'a> {
             }
             End::Commit(mut commit) => {
                 commit.state = self.schema.commit().map_err(Error::from)?;
-                commit.state.extend(self.records_of_made()?);
+                commit.state.extend(self.records_of_tables()?);
                 let is_idle = commit.state.is_empty() && commit.branch.is_none();
                 if whole && changes.is_empty() && is_idle {
                     self.idle.note_filtered(*commit);

@@ -295,6 +295,7 @@ impl Reader<'_> {
             self.note_made(name);
         }
         if message.as_ref().is_some_and(|message| message.kind == StatementKind::Rename) {
+            self.note_renamed(&named.changed);
             self.settings.remembered.copying().renamed(named.changed.clone());
         }
         let together = self.parking.follow(&named, place);

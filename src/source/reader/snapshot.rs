@@ -54,10 +54,20 @@ impl Reader<'_> {
         }
     }
 
-    /// What a commit has to remember of tables that were made.
-    pub(super) fn records_of_made(&mut self) -> Result<Vec<StateRecord>, Error> {
+    /// A statement gave tables other names.
+    pub(super) fn note_renamed(&mut self, names: &[TableName]) {
+        let (filter, verdicts) = (&self.settings.filter, &mut self.verdicts);
+        if let Some(windows) = &mut self.windows {
+            let is_included =
+                |name: &&TableName| verdicts.includes(filter, &name.schema, &name.table);
+            windows.note_renamed(names.iter().filter(is_included).cloned());
+        }
+    }
+
+    /// What a commit has to remember of tables that were made, or renamed.
+    pub(super) fn records_of_tables(&mut self) -> Result<Vec<StateRecord>, Error> {
         let Some(windows) = &mut self.windows else { return Ok(Vec::new()) };
-        let Some(notes) = windows.take_made() else { return Ok(Vec::new()) };
+        let Some(notes) = windows.take_notes() else { return Ok(Vec::new()) };
         windows.ledger().write(notes).map_err(Error::Broken)
     }
 

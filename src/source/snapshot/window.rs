@@ -163,6 +163,8 @@ pub(in crate::source) struct Windows {
     branches: Branches,
     /// Tables that were made since the last commit.
     made: Vec<TableName>,
+    /// Names that tables have since, or had, which were not copied to their end.
+    renamed: Vec<TableName>,
     last: u64,
     spans: CellSpans,
     scratch: Vec<u8>,
@@ -254,6 +256,7 @@ impl Windows {
             watched: HashMap::new(),
             branches: Branches::default(),
             made: Vec::new(),
+            renamed: Vec::new(),
             last: 0,
             spans: CellSpans::default(),
             scratch: Vec::new(),
@@ -382,14 +385,26 @@ impl Windows {
         }
     }
 
-    /// The tables that were made since this was asked last, which are whole.
-    pub(in crate::source) fn take_made(&mut self) -> Option<Notes> {
-        if self.made.is_empty() {
-            return None;
+    /// Tables of these names have others since: what is called so now was not copied, or not from
+    /// its begin, if one of them was not copied to its end.
+    pub(in crate::source) fn note_renamed(&mut self, names: impl Iterator<Item = TableName>) {
+        let names: Vec<TableName> = names.collect();
+        if names.iter().any(|name| self.ledger.of(name).is_some_and(|copy| copy.is_open())) {
+            self.renamed.extend(names);
         }
+    }
+
+    /// What the next commit has to remember: the tables that were made since this was asked last,
+    /// which are whole, and those that were renamed.
+    pub(in crate::source) fn take_notes(&mut self) -> Option<Notes> {
         let made = std::mem::take(&mut self.made).into_iter();
-        let tables = made.map(|name| (name, Some(Copy::pending().done()))).collect();
-        Some(Notes { tables, ..Notes::default() })
+        let mut tables: Vec<_> = made.map(|name| (name, Some(Copy::pending().done()))).collect();
+        let renamed = std::mem::take(&mut self.renamed).into_iter();
+        tables.extend(renamed.map(|name| {
+            let copy = self.ledger.of(&name).map_or_else(Copy::pending, Copy::anew);
+            (name, Some(copy))
+        }));
+        (!tables.is_empty()).then(|| Notes { tables, ..Notes::default() })
     }
 
     fn forget_dropped(&mut self) {
@@ -544,5 +559,29 @@ impl Window {
             place: at.clone(),
             parked: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next start knows no more than the commit of the statement says.
+    #[test]
+    fn what_a_half_copied_table_was_renamed_to_begins_anew_with_the_commit_of_the_statement() {
+        let ledger = Ledger::default();
+        let [half, done, other] = ["half", "done", "other"].map(|name| TableName::new("db", name));
+        let begun = Copy { estimate: 7, chunks: 3, rows: 3000, ..Copy::pending() };
+        ledger.write(Notes::of(half.clone(), Some(begun))).unwrap();
+        ledger.write(Notes::of(done.clone(), Some(Copy::pending().done()))).unwrap();
+        let (_asks, requests) = mpsc::channel(1);
+        let mut windows = Windows::new(requests, ledger);
+        windows.note_renamed([done.clone(), other.clone()].into_iter());
+        assert!(windows.take_notes().is_none(), "a table that is copied stays so");
+        windows.note_renamed([half.clone(), other.clone()].into_iter());
+        let notes = windows.take_notes().unwrap();
+        let anew = Copy { estimate: 7, ..Copy::pending() };
+        assert_eq!(notes.tables, [(half, Some(anew)), (other, Some(Copy::pending()))]);
+        assert!(windows.take_notes().is_none());
     }
 }

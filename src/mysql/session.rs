@@ -225,11 +225,7 @@ impl Session {
                 }
             },
         };
-        let fatal = streamed.as_ref().is_err_and(mysql_async::Error::is_fatal);
-        if !fatal {
-            self.conn = Some(conn);
-        }
-        streamed.map_err(|error| translate(error, &self.address, statement))
+        self.put_back(conn, streamed, statement)
     }
 
     /// As [`Session::stream`], by a prepared statement, which is kept: the values of its rows are of
@@ -259,11 +255,7 @@ impl Session {
                 }
             },
         };
-        let fatal = streamed.as_ref().is_err_and(mysql_async::Error::is_fatal);
-        if !fatal {
-            self.conn = Some(conn);
-        }
-        streamed.map_err(|error| translate(error, &self.address, statement))
+        self.put_back(conn, streamed, statement)
     }
 
     /// As [`Session::stream_prepared`], where what `each` makes of the rows is waited for until
@@ -300,8 +292,17 @@ impl Session {
                 }
             },
         };
-        let fatal = streamed.as_ref().is_err_and(mysql_async::Error::is_fatal);
-        if !fatal {
+        self.put_back(conn, streamed, statement)
+    }
+
+    /// Another statement can be run behind one that ended, unless its error has ended all.
+    fn put_back(
+        &mut self,
+        conn: Conn,
+        streamed: Result<(), mysql_async::Error>,
+        statement: &str,
+    ) -> Result<(), Error> {
+        if !streamed.as_ref().is_err_and(mysql_async::Error::is_fatal) {
             self.conn = Some(conn);
         }
         streamed.map_err(|error| translate(error, &self.address, statement))
